@@ -1,0 +1,47 @@
+//! How a kernel gets at the numbers of a tensor: contiguous slices of `f32` or `f64`, and back.
+
+use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor, WithDType, bail};
+
+/// Numbers that one task works through before another thread is worth waking.
+pub(crate) const TASK_ELEMENTS: usize = 1 << 14;
+
+/// The elements that a contiguous layout covers.
+pub(crate) fn slice<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&storage.as_slice::<T>()?[start..end]),
+        None => bail!("a kernel needs a contiguous tensor, not {layout:?}"),
+    }
+}
+
+/// Calls `work` with the elements of a CPU tensor, made contiguous first where it is not.
+pub(crate) fn with_slice<T: WithDType, R>(tensor: &Tensor, work: impl FnOnce(&[T]) -> R) -> Result<R> {
+    let tensor = tensor.contiguous()?;
+    let (storage, layout) = tensor.storage_and_layout();
+    match &*storage {
+        Storage::Cpu(storage) => Ok(work(slice(storage, layout)?)),
+        Storage::Cuda(_) | Storage::Metal(_) => bail!("a CPU kernel was given a tensor of another device"),
+    }
+}
+
+/// Whether a kernel can take this tensor: on the CPU, `f32` or `f64`.
+pub(crate) fn has_kernel(tensor: &Tensor) -> bool {
+    tensor.device().is_cpu() && matches!(tensor.dtype(), DType::F32 | DType::F64)
+}
+
+/// Runs a generic kernel body for the tensor's number type.
+macro_rules! for_dtype {
+    ($dtype:expr, $T:ident => $body:expr) => {
+        match $dtype {
+            candle_core::DType::F32 => {
+                type $T = f32;
+                $body
+            }
+            candle_core::DType::F64 => {
+                type $T = f64;
+                $body
+            }
+            other => candle_core::bail!("kernels take f32 and f64, not {other:?}"),
+        }
+    };
+}
+pub(crate) use for_dtype;

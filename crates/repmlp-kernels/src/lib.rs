@@ -1,0 +1,24 @@
+//! CPU kernels as candle custom operations, each with forward and backward, for the places where a composition of
+//! candle's own operations costs many passes over memory.
+//!
+//! Every kernel stands beside a composite of ordinary candle operations that computes the same: it is the path on
+//! other devices and the oracle of the tests. Each result element is computed by one thread in a fixed order, so
+//! nothing depends on the thread count. Nothing here knows a model, and nothing here is `unsafe`.
+//!
+//! Layouts: `chwn` is channels, height, width, images, images fastest; `rm` is rows × columns.
+
+mod batch_norm;
+mod element;
+mod max_pool;
+mod relu;
+mod sgd;
+mod unfold;
+
+pub use batch_norm::{Moments, batch_norm};
+pub use max_pool::max_pool_2x2;
+pub use relu::relu;
+pub use sgd::{SgdStep, sgd_step};
+pub use unfold::unfold;
+
+#[cfg(test)]
+mod oracle_tests;

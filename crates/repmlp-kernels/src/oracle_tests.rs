@@ -1,0 +1,130 @@
+//! Every kernel against its composite: forward and gradients, random shapes, both number types.
+
+use candle_core::{DType, Device, Result, Tensor, Var};
+use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
+
+use crate::{SgdStep, batch_norm, max_pool, max_pool_2x2, relu, sgd, sgd_step, unfold};
+
+/// Distinct numbers in (−1, 1) that depend on `seed`: no ties, so that every maximum has one owner.
+fn numbers(shape: &[usize], seed: u64, dtype: DType) -> Result<Tensor> {
+    let count: usize = shape.iter().product();
+    let mut state = seed | 1;
+    let values: Vec<f64> = (0..count)
+        .map(|_| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+        })
+        .collect();
+    Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(dtype)
+}
+
+fn largest(t: &Tensor) -> Result<f64> {
+    t.abs()?.flatten_all()?.to_dtype(DType::F64)?.max(0)?.to_scalar()
+}
+
+/// Largest difference relative to the largest magnitude of the expected tensor.
+fn difference(actual: &Tensor, expected: &Tensor) -> Result<f64> {
+    assert_eq!(actual.dims(), expected.dims());
+    Ok(largest(&(actual - expected)?)? / largest(expected)?.max(1e-6))
+}
+
+/// Outputs and gradients of every input, for the loss Σ output · weights.
+fn with_gradients(inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) -> Result<Vec<Tensor>> {
+    let vars = inputs.iter().map(Var::from_tensor).collect::<Result<Vec<_>>>()?;
+    let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
+    let output = f(&tensors)?;
+    let loss = (&output * numbers(output.dims(), 99, output.dtype())?)?.sum_all()?;
+    let gradients = loss.backward()?;
+    let mut all = vec![output.detach()];
+    for var in &vars {
+        all.push(gradients.get(var).expect("every input takes part").clone());
+    }
+    Ok(all)
+}
+
+fn agree(
+    inputs: &[Tensor],
+    kernel: impl Fn(&[Tensor]) -> Result<Tensor>,
+    composite: impl Fn(&[Tensor]) -> Result<Tensor>,
+) -> Result<f64> {
+    let (actual, expected) = (with_gradients(inputs, kernel)?, with_gradients(inputs, composite)?);
+    let differences = actual.iter().zip(&expected).map(|(a, e)| difference(a, e)).collect::<Result<Vec<_>>>()?;
+    Ok(differences.into_iter().fold(0.0, f64::max))
+}
+
+/// f32 has 24 bits: 1e-5 is about 170 roundings, more than the longest sums here accumulate.
+fn bound(dtype: DType) -> f64 {
+    if dtype == DType::F32 { 1e-5 } else { 1e-12 }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn unfold_equals_its_composite(c in 1..4usize, h in 1..9usize, w in 1..9usize, n in 1..4usize, half in 0..5usize, double in any::<bool>()) {
+        let dtype = if double { DType::F64 } else { DType::F32 };
+        let x = numbers(&[c, h, w, n], 3, dtype).unwrap();
+        let kernel = 2 * half + 1;
+        let worst = agree(&[x], |t| unfold(&t[0], kernel), |t| unfold::composite(&t[0], kernel)).unwrap();
+        prop_assert!(worst < bound(dtype), "{worst}");
+    }
+
+    #[test]
+    fn batch_norm_equals_its_composite(rows in 1..7usize, columns in 2..3000usize, offset in -3.0..3.0f64, double in any::<bool>()) {
+        let dtype = if double { DType::F64 } else { DType::F32 };
+        let x = (numbers(&[rows, columns], 5, dtype).unwrap() + offset).unwrap();
+        let gamma = (numbers(&[rows], 6, dtype).unwrap() + 1.5).unwrap();
+        let beta = numbers(&[rows], 7, dtype).unwrap();
+        let inputs = [x, gamma, beta];
+        let worst = agree(
+            &inputs,
+            |t| Ok(batch_norm(&t[0], &t[1], &t[2], 1e-5)?.0),
+            |t| Ok(batch_norm::composite(&t[0], &t[1], &t[2], 1e-5)?.0),
+        ).unwrap();
+        // Two columns normalise to ±1 whatever they are: their gradient is a difference that cancels, down to eps/σ².
+        let cancelled = if columns < 8 { 1e3 } else { 10.0 };
+        prop_assert!(worst < bound(dtype) * cancelled, "{worst}");
+        let (_, ours) = batch_norm(&inputs[0], &inputs[1], &inputs[2], 1e-5).unwrap();
+        let (_, theirs) = batch_norm::composite(&inputs[0], &inputs[1], &inputs[2], 1e-5).unwrap();
+        prop_assert!(difference(&ours.mean, &theirs.mean).unwrap() < 10.0 * bound(dtype));
+        prop_assert!(difference(&ours.variance, &theirs.variance).unwrap() < 10.0 * bound(dtype));
+    }
+
+    #[test]
+    fn max_pool_equals_its_composite(c in 1..4usize, h in 1..5usize, w in 1..5usize, n in 1..5usize) {
+        let x = numbers(&[c, 2 * h, 2 * w, n], 8, DType::F32).unwrap();
+        let worst = agree(&[x], |t| max_pool_2x2(&t[0]), |t| max_pool::composite(&t[0])).unwrap();
+        prop_assert!(worst < bound(DType::F32), "{worst}");
+    }
+
+    #[test]
+    fn relu_equals_its_composite(count in 1..40_000usize) {
+        let x = numbers(&[count], 9, DType::F32).unwrap();
+        let worst = agree(&[x], |t| relu(&t[0]), |t| relu::composite(&t[0])).unwrap();
+        prop_assert!(worst < bound(DType::F32), "{worst}");
+    }
+
+    #[test]
+    fn sgd_equals_its_composite(count in 1..40_000usize, nesterov in any::<bool>()) {
+        let start = numbers(&[count], 10, DType::F32).unwrap();
+        let step = SgdStep { learning_rate: 0.1, momentum: 0.9, weight_decay: 1e-2, nesterov };
+        let pair = || (Var::from_tensor(&start).unwrap(), Var::zeros(count, DType::F32, &Device::Cpu).unwrap());
+        let (ours, theirs) = (pair(), pair());
+        for seed in 0..3 {
+            let gradient = numbers(&[count], 20 + seed, DType::F32).unwrap();
+            sgd_step(&ours.0, &ours.1, &gradient, step).unwrap();
+            sgd::composite(&theirs.0, &theirs.1, &gradient, step).unwrap();
+        }
+        prop_assert!(difference(&ours.0, &theirs.0).unwrap() < bound(DType::F32));
+        prop_assert!(difference(&ours.1, &theirs.1).unwrap() < bound(DType::F32));
+    }
+}
+
+#[test]
+fn relu_keeps_a_nan_and_has_no_gradient_at_zero() {
+    let x = Tensor::new(&[f32::NAN, 0.0, -1.0, 2.0], &Device::Cpu).unwrap();
+    let y: Vec<f32> = relu(&x).unwrap().to_vec1().unwrap();
+    assert!(y[0].is_nan());
+    let all = with_gradients(&[Tensor::new(&[0f32, 1.0], &Device::Cpu).unwrap()], |t| relu(&t[0])).unwrap();
+    assert_eq!(all[1].to_vec1::<f32>().unwrap()[0].to_bits(), 0);
+}

@@ -1,0 +1,116 @@
+//! One step of stochastic gradient descent with momentum, in place and in one pass.
+
+use candle_core::{CpuStorage, InplaceOp3, Layout, Result, Tensor, Var, WithDType, bail};
+use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
+
+use crate::element::{TASK_ELEMENTS, has_kernel, slice};
+
+/// What one step needs besides tensors.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SgdStep {
+    /// Learning rate.
+    pub learning_rate: f64,
+    /// Share of the velocity that is kept.
+    pub momentum: f64,
+    /// L2 penalty: its gradient is `weight_decay · parameter`.
+    pub weight_decay: f64,
+    /// Look ahead along the velocity.
+    pub nesterov: bool,
+}
+
+/// d = gradient + weight_decay·parameter; velocity ← momentum·velocity + d;
+/// parameter ← parameter − learning_rate·(nesterov ? d + momentum·velocity : velocity), as PyTorch has it.
+///
+/// # Errors
+/// When the shapes differ.
+pub fn sgd_step(parameter: &Var, velocity: &Var, gradient: &Tensor, step: SgdStep) -> Result<()> {
+    if !has_kernel(parameter) {
+        return composite(parameter, velocity, gradient, step);
+    }
+    let gradient = gradient.contiguous()?;
+    // Velocity first: both rules need the parameter as it was.
+    velocity.inplace_op3(&gradient, parameter, &Velocity(step))?;
+    parameter.inplace_op3(velocity, &gradient, &Descend(step))
+}
+
+/// The same with candle's operations.
+pub(crate) fn composite(parameter: &Var, velocity: &Var, gradient: &Tensor, step: SgdStep) -> Result<()> {
+    let d = (gradient + (parameter.as_tensor() * step.weight_decay)?)?;
+    let moved = ((velocity.as_tensor() * step.momentum)? + &d)?;
+    velocity.set(&moved)?;
+    let along = if step.nesterov { (d + (moved * step.momentum)?)? } else { moved };
+    parameter.set(&(parameter.as_tensor() - (along * step.learning_rate)?)?)
+}
+
+/// target ← f(target, a, b), element by element.
+fn update<T: WithDType>(target: &mut [T], a: &[T], b: &[T], f: impl Fn(T, T, T) -> T + Sync) {
+    target.par_chunks_mut(TASK_ELEMENTS).zip(a.par_chunks(TASK_ELEMENTS)).zip(b.par_chunks(TASK_ELEMENTS)).for_each(
+        |((target, a), b)| {
+            for ((target, &a), &b) in target.iter_mut().zip(a).zip(b) {
+                *target = f(*target, a, b);
+            }
+        },
+    );
+}
+
+/// An update rule of an element from two others.
+trait Rule {
+    const NAME: &'static str;
+    fn apply<T: WithDType>(&self, target: T, a: T, b: T) -> T;
+}
+
+struct Velocity(SgdStep);
+struct Descend(SgdStep);
+
+impl Rule for Velocity {
+    const NAME: &'static str = "sgd_velocity";
+    fn apply<T: WithDType>(&self, velocity: T, gradient: T, parameter: T) -> T {
+        T::from_f64(self.0.momentum) * velocity + gradient + T::from_f64(self.0.weight_decay) * parameter
+    }
+}
+
+impl Rule for Descend {
+    const NAME: &'static str = "sgd_descend";
+    fn apply<T: WithDType>(&self, parameter: T, velocity: T, gradient: T) -> T {
+        let along = if self.0.nesterov {
+            gradient + T::from_f64(self.0.weight_decay) * parameter + T::from_f64(self.0.momentum) * velocity
+        } else {
+            velocity
+        };
+        parameter - T::from_f64(self.0.learning_rate) * along
+    }
+}
+
+macro_rules! inplace {
+    ($rule:ty) => {
+        impl InplaceOp3 for $rule {
+            fn name(&self) -> &'static str {
+                Self::NAME
+            }
+
+            fn cpu_fwd(
+                &self,
+                target: &mut CpuStorage,
+                target_layout: &Layout,
+                a: &CpuStorage,
+                a_layout: &Layout,
+                b: &CpuStorage,
+                b_layout: &Layout,
+            ) -> Result<()> {
+                let Some((start, end)) = target_layout.contiguous_offsets() else { bail!("a parameter is contiguous") };
+                match target {
+                    CpuStorage::F32(target) => {
+                        update(&mut target[start..end], slice(a, a_layout)?, slice(b, b_layout)?, |t, a, b| self.apply(t, a, b));
+                    }
+                    CpuStorage::F64(target) => {
+                        update(&mut target[start..end], slice(a, a_layout)?, slice(b, b_layout)?, |t, a, b| self.apply(t, a, b));
+                    }
+                    _ => bail!("kernels take f32 and f64"),
+                }
+                Ok(())
+            }
+        }
+    };
+}
+inplace!(Velocity);
+inplace!(Descend);

@@ -1,0 +1,139 @@
+//! How a RepMLP block is asked for, and what cannot be built.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::ConfigFault;
+use crate::blocks::rep_mlp::{GlobalPerceptron, LocalBranch, Partitioning, RepMlpShape};
+use crate::cost::{Account, CountedForm, Position};
+use crate::layers::{ConvBn, ConvShape};
+
+/// A RepMLP block. The stage it stands in says its channels and its map.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RepMlpConfig {
+    /// Height and width of a partition (h, w); they divide the map.
+    pub partition: [usize; 2],
+    /// Groups (g) of FC3 and of the local convolutions; a divisor of the channels.
+    pub groups: usize,
+    /// Sizes K of the local convolutions, odd, at most h and w; empty: no Local Perceptron.
+    pub local_kernels: Vec<usize>,
+    /// FC1 and FC2 between partitions.
+    #[serde(default)]
+    pub global_perceptron: GlobalPerceptronConfig,
+    /// What mixes the pixels of a partition.
+    #[serde(default)]
+    pub partition_perceptron: PartitionPerceptronConfig,
+}
+
+/// FC1 and FC2 between partitions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum GlobalPerceptronConfig {
+    /// The paper's, wherever a map has more than one partition.
+    Fc {
+        /// FC1 has n/ρ outputs for its n inputs; this is ρ (`global_reduction`).
+        reduction: usize,
+    },
+    /// Partitions do not learn of each other: Table 1 row C.
+    None {},
+}
+
+impl Default for GlobalPerceptronConfig {
+    /// ρ = 1: the paper's everywhere but in segmentation.
+    fn default() -> Self {
+        Self::Fc { reduction: 1 }
+    }
+}
+
+/// What mixes the pixels of a partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum PartitionPerceptronConfig {
+    /// FC3, the paper's.
+    #[default]
+    Fc,
+    /// A convolution on the partition map: Table 1 row D. It takes no `local_kernels`: they would merge into it.
+    Conv {
+        /// Its size K, odd.
+        kernel: usize,
+    },
+}
+
+impl RepMlpConfig {
+    /// All sizes of the block for C and O channels on an H×W map; `None` where the partition does not divide the map.
+    pub fn shape(&self, inputs: usize, outputs: usize, map: (usize, usize)) -> Option<RepMlpShape> {
+        let partitioning = Partitioning::of(map, self.partition)?;
+        Some(RepMlpShape { inputs, outputs, groups: self.groups, partitioning })
+    }
+
+    /// ρ of this block on a map with that many partitions; `None` where it has no Global Perceptron.
+    pub fn global_reduction(&self, partitions: usize) -> Option<usize> {
+        match self.global_perceptron {
+            GlobalPerceptronConfig::Fc { reduction } if partitions > 1 => Some(reduction),
+            GlobalPerceptronConfig::Fc { .. } | GlobalPerceptronConfig::None {} => None,
+        }
+    }
+
+    /// What cannot be built with `channels` channels on this map; `path` is the block's own key.
+    pub fn faults(&self, channels: usize, map: (usize, usize), path: &str) -> Vec<ConfigFault> {
+        let mut faults = Vec::new();
+        let mut fault = |key: &str, message: String| faults.push(ConfigFault::new(format!("{path}.{key}"), message));
+        let [h, w] = self.partition;
+        if self.groups == 0 || channels % self.groups != 0 {
+            fault("groups", format!("{} groups do not divide {channels} channels", self.groups));
+        }
+        if Partitioning::of(map, self.partition).is_none() {
+            let message = format!("partitions of {h}x{w} do not divide the {}x{} map", map.0, map.1);
+            fault("partition", message);
+        }
+        for (i, &k) in self.local_kernels.iter().enumerate() {
+            if k % 2 == 0 || k > h.min(w) {
+                let message = format!("kernel {k} must be odd and at most the partition's {h}x{w}");
+                fault("local_kernels", message);
+            } else if self.local_kernels[..i].contains(&k) {
+                fault("local_kernels", format!("kernel {k} stands there twice"));
+            }
+        }
+        match self.partition_perceptron {
+            PartitionPerceptronConfig::Conv { kernel } if kernel % 2 == 0 => {
+                fault("partition_perceptron.kernel", format!("kernel {kernel} must be odd"));
+            }
+            PartitionPerceptronConfig::Conv { .. } if !self.local_kernels.is_empty() => {
+                fault("local_kernels", "must be [] where a convolution replaces FC3: they would merge into it".into());
+            }
+            PartitionPerceptronConfig::Conv { .. } | PartitionPerceptronConfig::Fc => {}
+        }
+        if let GlobalPerceptronConfig::Fc { reduction } = self.global_perceptron {
+            let partitions = Partitioning::of(map, self.partition).map_or(1, Partitioning::count);
+            if reduction == 0 || channels * partitions % reduction != 0 {
+                let message = format!("reduction {reduction} does not divide {channels} channels x {partitions} partitions");
+                fault("global_perceptron.reduction", message);
+            }
+        }
+        faults
+    }
+
+    /// What the block costs.
+    pub fn account(&self, shape: RepMlpShape, at: Position<'_>, account: &mut Account) {
+        let (pixels, count) = (shape.partitioning.pixels(), shape.partitioning.count());
+        if let Some(reduction) = self.global_reduction(count) {
+            GlobalPerceptron::account(shape.inputs, count, reduction, at, account);
+        }
+        let conv = |kernel| ConvShape { inputs: shape.inputs, outputs: shape.outputs, kernel, groups: shape.groups };
+        match self.partition_perceptron {
+            PartitionPerceptronConfig::Fc => {
+                let weights = shape.outputs * pixels * (shape.inputs / shape.groups * pixels);
+                account.weights_with_bn(&format!("{at}.fc3"), weights, shape.outputs * pixels, weights * count);
+            }
+            PartitionPerceptronConfig::Conv { kernel } => {
+                ConvBn::account(conv(kernel), pixels * count, &format!("{at}.fc3_conv"), account);
+            }
+        }
+        if account.form() == CountedForm::Training {
+            for &kernel in &self.local_kernels {
+                ConvBn::account(conv(kernel), pixels * count, &format!("{at}.{}", LocalBranch::name(kernel)), account);
+            }
+        }
+    }
+}

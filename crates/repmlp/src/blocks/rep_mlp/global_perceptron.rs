@@ -1,0 +1,96 @@
+//! The Global Perceptron (paper section 3.2): partitions learn of each other through FC1 and FC2.
+
+use candle_core::{Result, Tensor};
+use repmlp_kernels::relu;
+
+use crate::Mode;
+use crate::cost::{Account, CountedForm, Position};
+use crate::layers::{BatchNorm, Linear};
+use crate::reparam::fuse_bn_before_fc;
+use crate::vars::Scope;
+
+/// Average pool to one value for each channel and partition, batch norm, FC1, ReLU, FC2; the result is added to every
+/// pixel of the partition. Names: `avg.bn`, `fc1_fc2.fc1`, `fc1_fc2.fc2`.
+pub(crate) struct GlobalPerceptron {
+    bn: BatchNorm,
+    fcs: FcPair,
+}
+
+/// FC1 and FC2: all that is left of a Global Perceptron after merging.
+pub(crate) struct FcPair {
+    /// n → n/ρ, n = C·h_p·w_p.
+    pub(crate) fc1: Linear,
+    /// n/ρ → n.
+    pub(crate) fc2: Linear,
+}
+
+impl GlobalPerceptron {
+    /// For `channels` channels and `partitions` partitions of a map; `reduction` is ρ.
+    ///
+    /// # Errors
+    /// When a name is taken.
+    pub(crate) fn new(channels: usize, partitions: usize, reduction: usize, scope: &Scope<'_>) -> Result<Self> {
+        let n = channels * partitions;
+        let fcs = scope.enter("fc1_fc2");
+        Ok(Self {
+            bn: BatchNorm::new(channels, &scope.enter("avg").enter("bn"))?,
+            fcs: FcPair {
+                fc1: Linear::new(n, n / reduction, &fcs.enter("fc1"))?,
+                fc2: Linear::new(n / reduction, n, &fcs.enter("fc2"))?,
+            },
+        })
+    }
+
+    /// Partitions (C, h·w, M) of `images` images → the same, each with its global value added.
+    ///
+    /// # Errors
+    /// Those of candle.
+    pub(crate) fn forward(&self, partitions: &Tensor, images: usize, mode: Mode) -> Result<Tensor> {
+        let pooled = self.bn.forward(&partitions.mean(1)?, mode)?;
+        self.fcs.add_to(partitions, &pooled, images)
+    }
+
+    /// FC1 with the batch norm in it, and FC2.
+    ///
+    /// # Errors
+    /// Those of candle.
+    pub(crate) fn reparameterize(&self) -> Result<FcPair> {
+        let FcPair { fc1, fc2 } = &self.fcs;
+        let channels = self.bn.scale_and_shift()?.0.dim(0)?;
+        let copies = fc1.weight.dim(1)? / channels;
+        let zero = Tensor::zeros(fc1.weight.dim(0)?, fc1.weight.dtype(), fc1.weight.device())?;
+        let (weight, bias) = fuse_bn_before_fc(&fc1.weight, fc1.bias.as_ref().unwrap_or(&zero), &self.bn, copies)?;
+        Ok(FcPair { fc1: Linear { weight, bias: Some(bias) }, fc2: fc2.clone() })
+    }
+
+    /// What it costs.
+    pub(crate) fn account(channels: usize, partitions: usize, reduction: usize, at: Position<'_>, account: &mut Account) {
+        let n = channels * partitions;
+        let hidden = n / reduction;
+        // Deployed, the norm before FC1 leaves nothing behind: FC1 has a bias already.
+        if account.form() == CountedForm::Training {
+            account.layer(&format!("{at}.avg.bn"), 4 * channels, 0);
+        }
+        account.layer(&format!("{at}.fc1_fc2.fc1"), n * hidden + hidden, n * hidden);
+        account.layer(&format!("{at}.fc1_fc2.fc2"), hidden * n + n, hidden * n);
+    }
+}
+
+impl FcPair {
+    /// FC2(ReLU(FC1(pooled))) added to every pixel of its partition.
+    fn add_to(&self, partitions: &Tensor, pooled: &Tensor, images: usize) -> Result<Tensor> {
+        let (c, _, m) = partitions.dims3()?;
+        // (C, h_p·w_p·N) is (C·h_p·w_p, N) already: FC1 sees an image as a column, channel-major as in the paper.
+        let pooled_pn = pooled.reshape((c * m / images, images))?;
+        let global = self.fc2.forward(&relu(&self.fc1.forward(&pooled_pn)?)?)?;
+        partitions.broadcast_add(&global.reshape((c, 1, m))?)
+    }
+
+    /// Partitions (C, h·w, M) of `images` images → the same, each with its global value added.
+    ///
+    /// # Errors
+    /// Those of candle.
+    pub(crate) fn forward(&self, partitions: &Tensor, images: usize) -> Result<Tensor> {
+        self.add_to(partitions, &partitions.mean(1)?, images)
+    }
+}

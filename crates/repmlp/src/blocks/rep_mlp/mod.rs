@@ -1,0 +1,171 @@
+//! The RepMLP block (paper section 3) in both forms.
+//!
+//! ```text
+//! training:  x -> partition -> + Global Perceptron -> FC3-BN + Σ conv-BN -> restore
+//! deployed:  x -> partition -> + FC2(ReLU(FC1))    -> FC3 with a bias    -> restore
+//! ```
+//! FC3 absorbs the convolutions in [`RepMlpBlock::reparameterize`].
+
+mod config;
+mod global_perceptron;
+mod local_perceptron;
+mod partition;
+mod partition_perceptron;
+
+use candle_core::{Result, Tensor, bail};
+
+pub use config::{GlobalPerceptronConfig, PartitionPerceptronConfig, RepMlpConfig};
+pub(crate) use global_perceptron::{FcPair, GlobalPerceptron};
+pub(crate) use local_perceptron::LocalBranch;
+pub use partition::Partitioning;
+pub(crate) use partition_perceptron::{Fc3, PartitionPerceptron};
+
+use crate::Mode;
+use crate::layers::{Conv2d, ConvBn};
+use crate::vars::Scope;
+use partition_perceptron::{grouped_fc, on_partition_map, replacing_conv};
+
+/// All sizes of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RepMlpShape {
+    /// C.
+    pub inputs: usize,
+    /// O.
+    pub outputs: usize,
+    /// g.
+    pub groups: usize,
+    /// h, w, and how often they fit into the map.
+    pub partitioning: Partitioning,
+}
+
+/// The training form.
+pub struct RepMlpBlock {
+    shape: RepMlpShape,
+    global: Option<GlobalPerceptron>,
+    partition: PartitionPerceptron,
+    local: Vec<LocalBranch>,
+}
+
+/// The inference form: FC1, FC2 and FC3 with biases.
+pub struct DeployedRepMlpBlock {
+    shape: RepMlpShape,
+    global: Option<FcPair>,
+    partition: DeployedPartitionPerceptron,
+}
+
+/// What a Partition Perceptron and the local branches have become.
+enum DeployedPartitionPerceptron {
+    /// FC3: weight (O·h·w, C/g·h·w) and bias (O·h·w).
+    Fc3 { weight: Tensor, bias: Tensor },
+    /// The convolution of Table 1 row D.
+    Conv(Conv2d),
+}
+
+impl RepMlpBlock {
+    /// C → O channels on an H×W map.
+    ///
+    /// # Errors
+    /// When the configuration does not fit (see [`RepMlpConfig::faults`]) or a name is taken.
+    pub fn new(config: &RepMlpConfig, shape: RepMlpShape, scope: &Scope<'_>) -> Result<Self> {
+        if shape.inputs % shape.groups != 0 || shape.outputs % shape.groups != 0 {
+            bail!("{} groups do not divide {} and {} channels", shape.groups, shape.inputs, shape.outputs);
+        }
+        let partitions = shape.partitioning.count();
+        let global = config
+            .global_reduction(partitions)
+            .map(|reduction| GlobalPerceptron::new(shape.inputs, partitions, reduction, scope))
+            .transpose()?;
+        let partition = match config.partition_perceptron {
+            PartitionPerceptronConfig::Fc => PartitionPerceptron::Fc3(Fc3::new(shape, scope)?),
+            PartitionPerceptronConfig::Conv { kernel } => {
+                PartitionPerceptron::Conv(ConvBn::new(replacing_conv(shape, kernel), &scope.enter("fc3_conv"))?)
+            }
+        };
+        let local =
+            config.local_kernels.iter().map(|&k| LocalBranch::new(shape, k, scope)).collect::<Result<Vec<_>>>()?;
+        Ok(Self { shape, global, partition, local })
+    }
+
+    /// (C, H, W, N) → (O, H, W, N).
+    ///
+    /// # Errors
+    /// When the map has another size.
+    pub fn forward(&self, x_chwn: &Tensor, mode: Mode) -> Result<Tensor> {
+        let partitioning = self.shape.partitioning;
+        let images = x_chwn.dim(3)?;
+        let mut partitions = partitioning.partition(x_chwn)?;
+        if let Some(global) = &self.global {
+            partitions = global.forward(&partitions, images, mode)?;
+        }
+        let mut y = match &self.partition {
+            PartitionPerceptron::Fc3(fc3) => fc3.forward(&partitions, mode)?,
+            PartitionPerceptron::Conv(conv) => on_partition_map(&partitions, partitioning, |x| conv.forward(x, mode))?,
+        };
+        for branch in &self.local {
+            y = (y + branch.forward(&partitions, mode)?)?;
+        }
+        partitioning.restore(&y)
+    }
+
+    /// The inference form of the same function, with the running statistics (paper section 3.4).
+    ///
+    /// # Errors
+    /// Those of candle.
+    pub fn reparameterize(&self) -> Result<DeployedRepMlpBlock> {
+        let global = self.global.as_ref().map(GlobalPerceptron::reparameterize).transpose()?;
+        let partition = match &self.partition {
+            PartitionPerceptron::Conv(conv) => DeployedPartitionPerceptron::Conv(conv.reparameterize()?),
+            PartitionPerceptron::Fc3(fc3) => {
+                let (mut weight, mut bias) = fc3.reparameterize()?;
+                for branch in &self.local {
+                    let (more_weight, more_bias) = branch.reparameterize(self.shape.partitioning.pixels())?;
+                    weight = (weight + more_weight)?;
+                    bias = (bias + more_bias)?;
+                }
+                DeployedPartitionPerceptron::Fc3 { weight: weight.detach(), bias: bias.detach() }
+            }
+        };
+        Ok(DeployedRepMlpBlock { shape: self.shape, global, partition })
+    }
+}
+
+impl DeployedRepMlpBlock {
+    /// (C, H, W, N) → (O, H, W, N).
+    ///
+    /// # Errors
+    /// When the map has another size.
+    pub fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
+        let RepMlpShape { groups, partitioning, .. } = self.shape;
+        let images = x_chwn.dim(3)?;
+        let mut partitions = partitioning.partition(x_chwn)?;
+        if let Some(global) = &self.global {
+            partitions = global.forward(&partitions, images)?;
+        }
+        let y = match &self.partition {
+            DeployedPartitionPerceptron::Conv(conv) => on_partition_map(&partitions, partitioning, |x| conv.forward(x))?,
+            DeployedPartitionPerceptron::Fc3 { weight, bias } => {
+                let y = grouped_fc(weight, &partitions, groups)?;
+                let (o, pixels, _) = y.dims3()?;
+                y.broadcast_add(&bias.reshape((o, pixels, 1))?)?
+            }
+        };
+        partitioning.restore(&y)
+    }
+
+    /// Its tensors by their official names below `prefix`.
+    pub fn tensors(&self, prefix: &str) -> Vec<(String, Tensor)> {
+        let mut all = Vec::new();
+        if let Some(FcPair { fc1, fc2 }) = &self.global {
+            all.extend(fc1.tensors(&format!("{prefix}.fc1_fc2.fc1")));
+            all.extend(fc2.tensors(&format!("{prefix}.fc1_fc2.fc2")));
+        }
+        match &self.partition {
+            DeployedPartitionPerceptron::Fc3 { weight, bias } => {
+                all.push((format!("{prefix}.fc3.weight"), weight.clone()));
+                all.push((format!("{prefix}.fc3.bias"), bias.clone()));
+            }
+            DeployedPartitionPerceptron::Conv(conv) => all.extend(conv.tensors(&format!("{prefix}.fc3_conv"))),
+        }
+        all
+    }
+}

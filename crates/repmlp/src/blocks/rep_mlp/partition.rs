@@ -1,0 +1,64 @@
+//! Partitioning (paper section 3.1): a map is cut into h×w pieces, and rejoined.
+//!
+//! The one owner of both permutations. Partitions are `(C, h·w, M)` with M = h_p·w_p·N in the order (row of partitions,
+//! column of partitions, image): what a partition's pixel sees is contiguous, and so is what a channel sees.
+
+use candle_core::{Result, Tensor};
+
+/// How a map is cut: all sizes that both directions need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Partitioning {
+    /// Height of a partition.
+    pub h: usize,
+    /// Width of a partition.
+    pub w: usize,
+    /// Partitions from top to bottom, H/h.
+    pub h_p: usize,
+    /// Partitions from left to right, W/w.
+    pub w_p: usize,
+}
+
+impl Partitioning {
+    /// The cutting of an H×W map into h×w partitions; `None` unless these divide the map.
+    pub fn of((map_h, map_w): (usize, usize), [h, w]: [usize; 2]) -> Option<Self> {
+        let divides = h > 0 && w > 0 && map_h % h == 0 && map_w % w == 0;
+        divides.then(|| Self { h, w, h_p: map_h / h, w_p: map_w / w })
+    }
+
+    /// Pixels of a partition, h·w.
+    pub fn pixels(self) -> usize {
+        self.h * self.w
+    }
+
+    /// Partitions of a map, h_p·w_p.
+    pub fn count(self) -> usize {
+        self.h_p * self.w_p
+    }
+
+    /// (C, H, W, N) → (C, h·w, h_p·w_p·N).
+    ///
+    /// # Errors
+    /// When the map is not H×W.
+    pub fn partition(self, x_chwn: &Tensor) -> Result<Tensor> {
+        let Self { h, w, h_p, w_p } = self;
+        let (c, _, _, n) = x_chwn.dims4()?;
+        x_chwn
+            .reshape(&[c, h_p, h, w_p, w, n][..])?
+            .permute(&[0, 2, 4, 1, 3, 5][..])?
+            .reshape((c, self.pixels(), self.count() * n))
+    }
+
+    /// (O, h·w, h_p·w_p·N) → (O, H, W, N), the inverse of `partition`.
+    ///
+    /// # Errors
+    /// When the sizes do not fit.
+    pub fn restore(self, partitions: &Tensor) -> Result<Tensor> {
+        let Self { h, w, h_p, w_p } = self;
+        let (o, _, m) = partitions.dims3()?;
+        let n = m / self.count();
+        partitions
+            .reshape(&[o, h, w, h_p, w_p, n][..])?
+            .permute(&[0, 3, 1, 4, 2, 5][..])?
+            .reshape((o, h_p * h, w_p * w, n))
+    }
+}

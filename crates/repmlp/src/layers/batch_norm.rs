@@ -1,0 +1,73 @@
+//! Batch norm over the rows of a matrix: row = channel (or feature), columns = everything that shares its statistics.
+
+use candle_core::{Result, Tensor, Var};
+use repmlp_kernels::batch_norm;
+
+use crate::Mode;
+use crate::vars::{Init, Scope};
+
+/// Batch normalisation with eps 1e-5 and momentum 0.1, the framework defaults that the paper trains with.
+pub struct BatchNorm {
+    weight: Tensor,
+    bias: Tensor,
+    running_mean: Var,
+    running_var: Var,
+}
+
+impl BatchNorm {
+    /// Keeps the variance away from zero.
+    pub const EPS: f64 = 1e-5;
+    /// Share of a batch's statistics in the running ones.
+    pub const MOMENTUM: f64 = 0.1;
+
+    /// For `channels` rows; starts as the identity on standardised input.
+    ///
+    /// # Errors
+    /// When a name is taken.
+    pub fn new(channels: usize, scope: &Scope<'_>) -> Result<Self> {
+        Ok(Self {
+            weight: scope.parameter("weight", channels, Init::Constant(1.0))?,
+            bias: scope.parameter("bias", channels, Init::Constant(0.0))?,
+            running_mean: scope.statistic("running_mean", channels, 0.0)?,
+            running_var: scope.statistic("running_var", channels, 1.0)?,
+        })
+    }
+
+    /// Normalises x, whose first dimension is the channels; the shape stays.
+    ///
+    /// # Errors
+    /// Those of candle.
+    pub fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        let x_rm = x.flatten_from(1)?;
+        let y_rm = match mode {
+            Mode::Train => self.forward_train(&x_rm)?,
+            Mode::Evaluate => {
+                let (scale, shift) = self.scale_and_shift()?;
+                x_rm.broadcast_mul(&scale.unsqueeze(1)?)?.broadcast_add(&shift.unsqueeze(1)?)?
+            }
+        };
+        y_rm.reshape(x.shape())
+    }
+
+    fn forward_train(&self, x_rm: &Tensor) -> Result<Tensor> {
+        let (y_rm, moments) = batch_norm(x_rm, &self.weight, &self.bias, Self::EPS)?;
+        let columns = x_rm.dim(1)? as f64;
+        // The running variance is unbiased, the normalising one is not: PyTorch's convention.
+        let unbiased = (moments.variance * (columns / (columns - 1.0).max(1.0)))?;
+        for (running, batch) in [(&self.running_mean, &moments.mean), (&self.running_var, &unbiased)] {
+            running.set(&((running.as_tensor() * (1.0 - Self::MOMENTUM))? + (batch * Self::MOMENTUM)?)?)?;
+        }
+        Ok(y_rm)
+    }
+
+    /// What batch norm does with fixed statistics: y = scale·x + shift, both (channels); γ/σ and β − μγ/σ of Eq. 16.
+    ///
+    /// # Errors
+    /// Those of candle.
+    pub fn scale_and_shift(&self) -> Result<(Tensor, Tensor)> {
+        let sigma = (self.running_var.as_tensor() + Self::EPS)?.sqrt()?;
+        let scale = (&self.weight / sigma)?.detach();
+        let shift = (&self.bias - (self.running_mean.as_tensor() * &scale)?)?.detach();
+        Ok((scale, shift))
+    }
+}

@@ -1,0 +1,51 @@
+//! A fully connected layer on columns: y = W·x + b.
+
+use candle_core::{Result, Tensor};
+
+use crate::vars::{Init, Scope};
+
+/// Weight (Q, P) and, perhaps, bias (Q).
+#[derive(Clone)]
+pub struct Linear {
+    /// (Q, P).
+    pub weight: Tensor,
+    /// (Q).
+    pub bias: Option<Tensor>,
+}
+
+impl Linear {
+    /// P → Q with a bias.
+    ///
+    /// # Errors
+    /// When a name is taken.
+    pub fn new(inputs: usize, outputs: usize, scope: &Scope<'_>) -> Result<Self> {
+        let bias = Some(scope.parameter("bias", outputs, Init::FanIn(inputs))?);
+        Ok(Self { bias, ..Self::without_bias(inputs, outputs, scope)? })
+    }
+
+    /// P → Q without a bias.
+    ///
+    /// # Errors
+    /// When a name is taken.
+    pub fn without_bias(inputs: usize, outputs: usize, scope: &Scope<'_>) -> Result<Self> {
+        Ok(Self { weight: scope.parameter("weight", (outputs, inputs), Init::FanIn(inputs))?, bias: None })
+    }
+
+    /// (P, N) → (Q, N).
+    ///
+    /// # Errors
+    /// When the shapes do not fit.
+    pub fn forward(&self, x_pn: &Tensor) -> Result<Tensor> {
+        let y_qn = self.weight.matmul(x_pn)?;
+        match &self.bias {
+            Some(bias) => y_qn.broadcast_add(&bias.unsqueeze(1)?),
+            None => Ok(y_qn),
+        }
+    }
+
+    /// Weight and bias, named below `prefix`.
+    pub fn tensors(&self, prefix: &str) -> Vec<(String, Tensor)> {
+        let bias = self.bias.iter().map(|bias| (format!("{prefix}.bias"), bias.clone()));
+        std::iter::once((format!("{prefix}.weight"), self.weight.clone())).chain(bias).collect()
+    }
+}

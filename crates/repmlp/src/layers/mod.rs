@@ -1,0 +1,12 @@
+//! The smallest parts: convolution, FC, batch norm. One type serves both forms, since a layer without batch norm has
+//! nothing to merge.
+
+mod batch_norm;
+mod conv;
+mod conv_bn;
+mod linear;
+
+pub use batch_norm::BatchNorm;
+pub use conv::{Conv2d, ConvShape};
+pub use conv_bn::ConvBn;
+pub use linear::Linear;

@@ -1,0 +1,72 @@
+//! The algebra of paper sections 3.3 and 3.4: batch norm into the layer before it, a convolution into an FC kernel.
+//!
+//! The one owner of both formulas. All of it is linear in the weights and differentiable.
+
+use candle_core::{DType, Device, Result, Tensor};
+
+use crate::layers::BatchNorm;
+
+/// Batch norm into the layer before it (Eq. 16): weight (O, …) → weight scaled by γ/σ for each output, and bias (O).
+///
+/// # Errors
+/// When the norm has another number of channels than the weight has outputs.
+pub fn fuse_bn(weight: &Tensor, bn: &BatchNorm) -> Result<(Tensor, Tensor)> {
+    let (scale, shift) = bn.scale_and_shift()?;
+    let outputs = weight.dim(0)?;
+    let fused = weight.flatten_from(1)?.broadcast_mul(&scale.unsqueeze(1)?)?.reshape(weight.shape())?;
+    debug_assert_eq!(scale.dims(), [outputs]);
+    Ok((fused, shift))
+}
+
+/// Batch norm into the FC layer after it (appendix of the paper): each of the norm's channels feeds `copies` neighbouring
+/// inputs. weight (Q, channels·copies), bias (Q) → the same shapes.
+///
+/// # Errors
+/// When the shapes do not fit.
+pub fn fuse_bn_before_fc(weight: &Tensor, bias: &Tensor, bn: &BatchNorm, copies: usize) -> Result<(Tensor, Tensor)> {
+    let (scale, shift) = bn.scale_and_shift()?;
+    let replicate = |t: Tensor| {
+        let channels = t.dim(0)?;
+        t.unsqueeze(1)?.expand((channels, copies))?.flatten_all()
+    };
+    let (scale, shift) = (replicate(scale)?, replicate(shift)?);
+    let bias = (bias + weight.matmul(&shift.unsqueeze(1)?)?.squeeze(1)?)?;
+    Ok((weight.broadcast_mul(&scale.unsqueeze(0)?)?, bias))
+}
+
+/// A convolution on an h×w map as an FC kernel (Eq. 15): (O, C/g, K, K) → (O·h·w, C/g·h·w), for zero padding ⌊K/2⌋ and
+/// the paper's channel-major flattening (c, y, x) on both sides; `taps` is [`tap_matrix`] of the same h, w and K.
+///
+/// The paper's algorithm reshapes to (O·h·w/g, C·h·w), which is right for C = O only; here C and O are free.
+///
+/// # Errors
+/// When the shapes do not fit.
+pub fn conv_to_fc(kernel: &Tensor, taps: &Tensor, pixels: usize) -> Result<Tensor> {
+    let (o, c_per_group, ky, kx) = kernel.dims4()?;
+    kernel
+        .reshape((o * c_per_group, ky * kx))?
+        .matmul(taps)?
+        .reshape((o, c_per_group, pixels, pixels))?
+        .transpose(1, 2)?
+        .reshape((o * pixels, c_per_group * pixels))
+}
+
+/// What a tap of a K×K kernel multiplies on an h×w map: (K·K, h·w · h·w), 1 where the tap leads from output pixel to input
+/// pixel, else 0. It is the image of the identity in Eq. 15.
+///
+/// # Errors
+/// Those of candle.
+pub fn tap_matrix(kernel: usize, (h, w): (usize, usize), dtype: DType, device: &Device) -> Result<Tensor> {
+    let (p, pixels) = (kernel / 2, h * w);
+    let mut taps = vec![0f32; kernel * kernel * pixels * pixels];
+    for tap in 0..kernel * kernel {
+        let (ky, kx) = (tap / kernel, tap % kernel);
+        for (y, x) in (0..h).flat_map(|y| (0..w).map(move |x| (y, x))) {
+            let inside = |at: usize, k: usize, size: usize| (at + k).checked_sub(p).filter(|&at| at < size);
+            if let (Some(input_y), Some(input_x)) = (inside(y, ky, h), inside(x, kx, w)) {
+                taps[(tap * pixels + y * w + x) * pixels + input_y * w + input_x] = 1.0;
+            }
+        }
+    }
+    Tensor::from_vec(taps, (kernel * kernel, pixels * pixels), device)?.to_dtype(dtype)
+}

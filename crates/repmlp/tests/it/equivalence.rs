@@ -1,0 +1,149 @@
+//! Both forms compute the same function, for random sizes and batch-norm statistics that are anything but fresh.
+
+use candle_core::{DType, Device, Result, Tensor};
+use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_oneof, proptest};
+use repmlp::blocks::{
+    Block, BlockConfig, ConvConfig, GlobalPerceptronConfig, NonLocalConfig, PartitionPerceptronConfig, RepMlpBlock,
+    RepMlpConfig, SelfAttentionConfig, Site,
+};
+use repmlp::stream::{stream, uniform};
+use repmlp::vars::Vars;
+use repmlp::Mode;
+
+fn numbers(seed: u64, name: &str, dims: &[usize]) -> Result<Tensor> {
+    let mut rng = stream(seed, name, &[]);
+    let values: Vec<f32> = (0..dims.iter().product()).map(|_| 2.0 * uniform(&mut rng) - 1.0).collect();
+    Tensor::from_vec(values, dims, &Device::Cpu)
+}
+
+/// Gives every norm a scale, shift, mean and variance of its own.
+fn disturb_norms(vars: &Vars, seed: u64) -> Result<()> {
+    for (name, var) in vars.all() {
+        let value = numbers(seed, &name, var.dims())?.to_dtype(var.dtype())?;
+        let value = match name.rsplit('.').next() {
+            Some("running_var") => (value * 0.7)? + 1.0,
+            Some("running_mean" | "bias") => value * 0.5,
+            Some("weight") if var.rank() == 1 => value + 1.5,
+            _ => continue,
+        };
+        var.set(&value?)?;
+    }
+    Ok(())
+}
+
+/// Largest difference relative to the largest output.
+fn difference(a: &Tensor, b: &Tensor) -> Result<f64> {
+    let largest = |t: &Tensor| t.abs()?.flatten_all()?.max(0)?.to_dtype(DType::F64)?.to_scalar::<f64>();
+    Ok(largest(&(a - b)?)? / largest(a)?)
+}
+
+/// The longest sum has C·h·w + K² terms, below 2^11; f32 rounds at 2^-24, so their worst random walk stays under 1e-5 and
+/// a few layers of it under 5e-5. f64 has 2^29 times as fine a grid: 1e-10 leaves a thousandfold margin.
+fn bound(dtype: DType) -> f64 {
+    if dtype == DType::F32 { 5e-5 } else { 1e-10 }
+}
+
+fn local_kernels(limit: usize) -> impl Strategy<Value = Vec<usize>> {
+    let odd: Vec<usize> = (1..=limit).step_by(2).collect();
+    let count = odd.len();
+    proptest::sample::subsequence(odd, 0..=count)
+}
+
+#[derive(Debug, Clone)]
+struct Case {
+    config: RepMlpConfig,
+    channels: (usize, usize),
+    map: (usize, usize),
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let sizes = (1..7usize, 1..7usize, 1..4usize, 1..4usize, 1..4usize, 1..4usize, 1..4usize);
+    sizes.prop_flat_map(|(h, w, rows, columns, groups, c, o)| {
+        let partitions = rows * columns;
+        let channels = (groups * c, groups * o);
+        let divisors: Vec<usize> = (1..=3).filter(|r| (channels.0 * partitions) % r == 0).collect();
+        let global = prop_oneof![
+            3 => proptest::sample::select(divisors).prop_map(|reduction| GlobalPerceptronConfig::Fc { reduction }),
+            1 => Just(GlobalPerceptronConfig::None {}),
+        ];
+        (global, local_kernels(h.min(w))).prop_map(move |(global_perceptron, local_kernels)| Case {
+            config: RepMlpConfig {
+                partition: [h, w],
+                groups,
+                local_kernels,
+                global_perceptron,
+                partition_perceptron: PartitionPerceptronConfig::Fc,
+            },
+            channels,
+            map: (rows * h, columns * w),
+        })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn a_rep_mlp_block_deployed_is_the_block_it_was(case in cases(), seed in any::<u64>(), double in any::<bool>()) {
+        let dtype = if double { DType::F64 } else { DType::F32 };
+        let vars = Vars::new(seed, dtype, &Device::Cpu);
+        let shape = case.config.shape(case.channels.0, case.channels.1, case.map).unwrap();
+        prop_assert!(case.config.faults(case.channels.0, case.map, "block").is_empty());
+        let block = RepMlpBlock::new(&case.config, shape, &vars.root()).unwrap();
+        disturb_norms(&vars, seed).unwrap();
+        let x = numbers(seed, "x", &[case.channels.0, case.map.0, case.map.1, 3]).unwrap().to_dtype(dtype).unwrap();
+        let trained = block.forward(&x, Mode::Evaluate).unwrap();
+        let deployed = block.reparameterize().unwrap().forward(&x).unwrap();
+        prop_assert!(trained.dims() == [case.channels.1, case.map.0, case.map.1, 3]);
+        let worst = difference(&trained, &deployed).unwrap();
+        prop_assert!(worst < bound(dtype), "{worst:e}");
+    }
+
+    #[test]
+    fn every_other_block_deployed_is_the_block_it_was(which in 0..4usize, side in 1..5usize, double in any::<bool>(), seed in any::<u64>()) {
+        let dtype = if double { DType::F64 } else { DType::F32 };
+        let config = match which {
+            0 => BlockConfig::Conv(ConvConfig { kernel: 9, groups: 2 }),
+            1 => BlockConfig::NonLocal(NonLocalConfig { inner_reduction: 2 }),
+            2 => BlockConfig::SelfAttention(SelfAttentionConfig { heads: 4 }),
+            _ => BlockConfig::RepMlp(RepMlpConfig {
+                partition: [side, side],
+                groups: 2,
+                local_kernels: vec![],
+                global_perceptron: GlobalPerceptronConfig::default(),
+                partition_perceptron: PartitionPerceptronConfig::Conv { kernel: 9 },
+            }),
+        };
+        let site = Site { channels: 8, map: (2 * side, side) };
+        prop_assert!(config.faults(site, "block").is_empty());
+        let vars = Vars::new(seed, dtype, &Device::Cpu);
+        let block = Block::new(&config, site, &vars.root()).unwrap();
+        disturb_norms(&vars, seed).unwrap();
+        let x = numbers(seed, "x", &[8, 2 * side, side, 3]).unwrap().to_dtype(dtype).unwrap();
+        let trained = block.forward(&x, Mode::Evaluate).unwrap();
+        let deployed = block.reparameterize().unwrap().forward(&x).unwrap();
+        let worst = difference(&trained, &deployed).unwrap();
+        prop_assert!(worst < bound(dtype), "{which}: {worst:e}");
+    }
+}
+
+#[test]
+fn a_local_kernel_merges_where_the_closed_form_says() -> Result<()> {
+    // W[(o,y,x),(c,y',x')] = F[o, c, y'-y+p, x'-x+p] inside the kernel, else 0.
+    let (o, c, k, h, w) = (3usize, 2usize, 3usize, 4usize, 5usize);
+    let kernel = numbers(1, "kernel", &[o, c, k, k])?;
+    let taps = repmlp::reparam::tap_matrix(k, (h, w), DType::F32, &Device::Cpu)?;
+    let fc: Vec<Vec<f32>> = repmlp::reparam::conv_to_fc(&kernel, &taps, h * w)?.to_vec2()?;
+    let kernel: Vec<f32> = kernel.flatten_all()?.to_vec1()?;
+    for (row, values) in fc.iter().enumerate() {
+        let (out, y, x) = (row / (h * w), row / w % h, row % w);
+        for (column, value) in values.iter().enumerate() {
+            let (channel, from_y, from_x) = (column / (h * w), column / w % h, column % w);
+            let (ky, kx) = (from_y + k / 2, from_x + k / 2);
+            let inside = ky >= y && ky - y < k && kx >= x && kx - x < k;
+            let expected = if inside { kernel[((out * c + channel) * k + ky - y) * k + kx - x] } else { 0.0 };
+            assert_eq!(value.to_bits(), expected.to_bits(), "row {row}, column {column}");
+        }
+    }
+    Ok(())
+}

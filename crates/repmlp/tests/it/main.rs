@@ -1,0 +1,5 @@
+//! Tests of the library as its users see it.
+
+mod counts;
+mod equivalence;
+mod parity;

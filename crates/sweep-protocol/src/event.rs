@@ -1,0 +1,116 @@
+//! What an attempt says of itself, and what its supervisor says of it.
+//!
+//! Two voices, two journals: the attempt writes [`Event`]s, the runner writes [`SupervisorEvent`]s, so that a death
+//! without a word is on record too. Neither knows who listens.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{FailureKind, Measurement, Status};
+
+/// Where an attempt runs: everything that is recorded but is no part of a run's identity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Environment {
+    /// Raised by hand when a change of the trainer changes measurements.
+    pub trainer_version: u32,
+    /// Version and commit of the program.
+    pub code: String,
+    /// `cpu`, `cuda:0`, …
+    pub device: String,
+    /// Threads that tensor operations may use.
+    pub threads: usize,
+    /// Name of the machine.
+    pub host: String,
+    /// Process id of the attempt.
+    pub pid: u32,
+    /// Digest of the decoded images and labels.
+    pub data_fingerprint: String,
+}
+
+/// How an attempt ended, in its own words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Outcome {
+    /// Everything that was asked for is measured.
+    Succeeded,
+    /// Trained and checked; only the throughput is missing, and it must be measured without neighbours.
+    AwaitsQuiet,
+    /// Stopped on request after a checkpoint.
+    Stopped,
+    /// Gave up.
+    Failed {
+        /// Which sort of failure.
+        failure: FailureKind,
+        /// What failed and on what.
+        message: String,
+    },
+}
+
+/// One thing that an attempt says. Lines of `journal.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Event {
+    /// The attempt has its data and model and begins.
+    Started {
+        /// Where it runs.
+        environment: Environment,
+        /// Epochs that the run is to have.
+        epochs: u32,
+        /// Steps of one epoch.
+        steps_per_epoch: u32,
+        /// Steps that an earlier attempt's checkpoint had done.
+        resumed_at_step: u64,
+    },
+    /// Some steps further. For eyes only: nothing of it is stored.
+    Progressed {
+        /// Epochs completed.
+        epoch: u32,
+        /// Steps done since the run began.
+        step: u64,
+        /// Loss of the latest step.
+        loss: f64,
+    },
+    /// Values were measured.
+    Measured {
+        /// All of one moment.
+        measurements: Vec<Measurement>,
+    },
+    /// The state is on disk.
+    Checkpointed {
+        /// Steps done since the run began.
+        step: u64,
+        /// File name in the attempt's folder.
+        file: String,
+    },
+    /// Something that a person should know and that changes no result.
+    Noticed {
+        /// In one sentence.
+        text: String,
+    },
+    /// The last event of an attempt.
+    Ended {
+        /// How.
+        outcome: Outcome,
+    },
+}
+
+/// One thing that the runner says of an attempt. Lines of `supervisor.jsonl`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum SupervisorEvent {
+    /// A process was started for the attempt.
+    Launched {
+        /// Its process id.
+        pid: u32,
+        /// Slot it runs in, counted from 0.
+        slot: u32,
+    },
+    /// The attempt is over; this decides the run's status.
+    Closed {
+        /// Where the run stands now.
+        status: Status,
+        /// Why, when it did not succeed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+    },
+}

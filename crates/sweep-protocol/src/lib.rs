@@ -1,0 +1,27 @@
+//! The words that trainer, runner, store and report share: who a run is, what it says, what was measured.
+//!
+//! Data only. Nothing here trains, schedules, stores or draws, and nothing here knows a model, an axis or SQL.
+//!
+//! ```text
+//! experiment file -> PlanRecord -> attempt folders (ResultsLayout) -> Event lines (journal) -> ExperimentRows
+//! ```
+
+mod event;
+mod journal;
+mod layout;
+mod metric;
+mod plan_record;
+mod rows;
+mod run_id;
+mod sink;
+mod status;
+
+pub use event::{Environment, Event, Outcome, SupervisorEvent};
+pub use journal::{JournalError, JournalLine, JournalReader, JournalWriter, now_ms, write_atomically};
+pub use layout::{AttemptLayout, ResultsLayout, RunLayout};
+pub use metric::{Better, Form, Measurement, Metric, Split};
+pub use plan_record::{AxisRecord, Coordinates, ExclusionRecord, PlanRecord, PlannedRunRecord};
+pub use rows::{ExperimentRows, MeasurementRow, RunRow};
+pub use run_id::{RunId, RunIdError};
+pub use sink::{MemorySink, Sink, SinkError};
+pub use status::{FailureKind, Status};

@@ -1,0 +1,220 @@
+//! What can be measured: one closed list of metrics with unit and direction, and a value of one.
+//!
+//! Knows no table and no model. A new metric is one line in [`METRICS`] and the place that measures it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Which way a metric is better, for marks and deltas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Better {
+    /// A larger value is better.
+    Higher,
+    /// A smaller value is better.
+    Lower,
+    /// Neither: a setting or a description.
+    Neither,
+}
+
+/// A measured quantity. Values are kept in base units: accuracy is a fraction, time is seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// Mean cross-entropy per image, in nats.
+    Loss,
+    /// Top-1 accuracy, a fraction.
+    Accuracy,
+    /// Learning rate of the epoch's last step.
+    LearningRate,
+    /// Weights and biases; for the training form batch-norm statistics too (the paper's row A).
+    Params,
+    /// Multiply-adds of conv and FC weights for one image: the paper's convention.
+    Flops,
+    /// `Flops` plus the products between activations (attention).
+    FlopsAll,
+    /// Images per second, median over repeats.
+    Throughput,
+    /// Median absolute deviation of the throughput's repeats, images per second.
+    ThroughputSpread,
+    /// Largest absolute difference between both forms' logits on test images.
+    MaxAbsDiff,
+    /// Share of test images on which both forms name the same class.
+    Top1Agreement,
+    /// Wall time spent in training steps of the epoch, seconds.
+    TrainTime,
+}
+
+/// Every metric: variant, name in files and SQL, unit, direction.
+const METRICS: &[(Metric, &str, &str, Better)] = &[
+    (Metric::Loss, "loss", "nats", Better::Lower),
+    (Metric::Accuracy, "accuracy", "fraction", Better::Higher),
+    (Metric::LearningRate, "learning_rate", "", Better::Neither),
+    (Metric::Params, "params", "parameters", Better::Lower),
+    (Metric::Flops, "flops", "multiply-adds/image", Better::Lower),
+    (Metric::FlopsAll, "flops_all", "multiply-adds/image", Better::Lower),
+    (Metric::Throughput, "throughput", "images/s", Better::Higher),
+    (Metric::ThroughputSpread, "throughput_spread", "images/s", Better::Neither),
+    (Metric::MaxAbsDiff, "max_abs_diff", "logits", Better::Lower),
+    (Metric::Top1Agreement, "top1_agreement", "fraction", Better::Higher),
+    (Metric::TrainTime, "train_time", "s", Better::Lower),
+];
+
+impl Metric {
+    /// All metrics, in the order of their declaration.
+    pub fn all() -> impl Iterator<Item = Self> {
+        METRICS.iter().map(|row| row.0)
+    }
+
+    fn row(self) -> &'static (Self, &'static str, &'static str, Better) {
+        &METRICS[self as usize]
+    }
+
+    /// Its name in files and SQL.
+    pub fn name(self) -> &'static str {
+        self.row().1
+    }
+
+    /// The unit its values are kept in; empty when it has none.
+    pub fn unit(self) -> &'static str {
+        self.row().2
+    }
+
+    /// Which way it is better.
+    pub fn better(self) -> Better {
+        self.row().3
+    }
+
+    /// Whether it depends on the machine and its load, so that two equal runs may differ in it.
+    pub fn is_timing(self) -> bool {
+        matches!(self, Self::Throughput | Self::ThroughputSpread | Self::TrainTime)
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A word that is not on the list it was looked up in.
+#[derive(Debug, thiserror::Error)]
+#[error("`{word}` is not one of {known}")]
+pub struct UnknownWord {
+    word: String,
+    known: String,
+}
+
+impl FromStr for Metric {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        look_up(word, METRICS.iter().map(|row| (row.1, row.0)))
+    }
+}
+
+fn look_up<T>(word: &str, known: impl Iterator<Item = (&'static str, T)> + Clone) -> Result<T, UnknownWord> {
+    known.clone().find(|(name, _)| *name == word).map(|(_, value)| value).ok_or_else(|| UnknownWord {
+        word: word.to_owned(),
+        known: known.map(|(name, _)| name).collect::<Vec<_>>().join(", "),
+    })
+}
+
+/// Part of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Split {
+    /// Images that gradients come from.
+    Train,
+    /// Images cut from the training files, for choices.
+    Validation,
+    /// Images that only the report sees.
+    Test,
+}
+
+impl Split {
+    /// Its name in files and SQL.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+}
+
+impl FromStr for Split {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        look_up(word, [Self::Train, Self::Validation, Self::Test].into_iter().map(|s| (s.name(), s)))
+    }
+}
+
+/// A model before or after re-parameterisation: a key of a measurement, never of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// With convolution branches and batch norm.
+    Training,
+    /// Merged.
+    Deployed,
+}
+
+impl Form {
+    /// Its name in files and SQL.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Training => "training",
+            Self::Deployed => "deployed",
+        }
+    }
+}
+
+impl FromStr for Form {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        look_up(word, [Self::Training, Self::Deployed].into_iter().map(|f| (f.name(), f)))
+    }
+}
+
+/// A metric's value, with what it was measured on.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measurement {
+    /// What was measured.
+    pub metric: Metric,
+    /// On which images; absent where images do not matter (params, throughput).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<Split>,
+    /// Of which form of the model; absent where both share the value (`max_abs_diff`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<Form>,
+    /// After how many epochs; absent for what training does not change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u32>,
+    /// The value in the metric's unit; always finite.
+    pub value: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_in_the_order_of_the_variants_and_names_are_unique() {
+        for (i, row) in METRICS.iter().enumerate() {
+            assert_eq!(row.0 as usize, i);
+            assert_eq!(row.1.parse::<Metric>().unwrap(), row.0);
+            assert_eq!(serde_json::to_string(&row.0).unwrap(), format!("\"{}\"", row.1));
+        }
+    }
+
+    #[test]
+    fn an_unknown_word_is_answered_with_the_known_ones() {
+        let fault = "acuracy".parse::<Metric>().unwrap_err().to_string();
+        assert!(fault.contains("acuracy") && fault.contains("accuracy"), "{fault}");
+    }
+}

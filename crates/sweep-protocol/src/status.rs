@@ -1,0 +1,128 @@
+//! Where a run stands, and how one can fail.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Why an attempt failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// The configuration cannot be trained.
+    Config,
+    /// Data is missing, damaged or not what its fingerprint says.
+    Data,
+    /// The loss stopped being a number.
+    Diverged,
+    /// Memory ran out.
+    Oom,
+    /// The process died without a word.
+    Crash,
+    /// A file could not be read or written.
+    Io,
+    /// Both forms of the trained model disagree.
+    Equivalence,
+}
+
+impl FailureKind {
+    const ALL: [Self; 7] =
+        [Self::Config, Self::Data, Self::Diverged, Self::Oom, Self::Crash, Self::Io, Self::Equivalence];
+
+    /// Its name in files and SQL.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Data => "data",
+            Self::Diverged => "diverged",
+            Self::Oom => "oom",
+            Self::Crash => "crash",
+            Self::Io => "io",
+            Self::Equivalence => "equivalence",
+        }
+    }
+}
+
+/// Where a run stands. `failed: diverged` in text, `failed:diverged` in files and SQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Status {
+    /// Planned, not started, or waiting to be continued.
+    Queued,
+    /// An attempt is alive.
+    Running,
+    /// Everything that was asked for is measured.
+    Succeeded,
+    /// The last attempt ended badly.
+    Failed(FailureKind),
+    /// The last attempt ran past its time limit.
+    TimedOut,
+    /// The last attempt was stopped on request or lost its scheduler; it will be continued.
+    Cancelled,
+}
+
+impl Status {
+    /// Whether another call of the same command has nothing to do for the run (failures wait for a retry).
+    pub fn is_finished(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed(_) | Self::TimedOut)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Queued => f.write_str("queued"),
+            Self::Running => f.write_str("running"),
+            Self::Succeeded => f.write_str("succeeded"),
+            Self::Failed(kind) => write!(f, "failed:{}", kind.name()),
+            Self::TimedOut => f.write_str("timed_out"),
+            Self::Cancelled => f.write_str("cancelled"),
+        }
+    }
+}
+
+/// A text that names no status.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is no status")]
+pub struct StatusError(String);
+
+impl FromStr for Status {
+    type Err = StatusError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let failed = FailureKind::ALL.into_iter().map(Self::Failed);
+        [Self::Queued, Self::Running, Self::Succeeded, Self::TimedOut, Self::Cancelled]
+            .into_iter()
+            .chain(failed)
+            .find(|status| status.to_string() == text)
+            .ok_or_else(|| StatusError(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for Status {
+    type Error = StatusError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Status> for String {
+    fn from(status: Status) -> Self {
+        status.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_round_trips() {
+        for kind in FailureKind::ALL {
+            let status = Status::Failed(kind);
+            assert_eq!(status.to_string().parse::<Status>().unwrap(), status);
+        }
+        assert!("done".parse::<Status>().is_err());
+    }
+}
