@@ -33,7 +33,8 @@ impl CustomOp1 for MaxPool2x2 {
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (c, h, w, n) = layout.shape().dims4()?;
-        let y = for_dtype!(storage.dtype(), T => T::to_cpu_storage_owned(forward(slice::<T>(storage, layout)?, (w, n))));
+        let y =
+            for_dtype!(storage.dtype(), T => T::to_cpu_storage_owned(forward(slice::<T>(storage, layout)?, (w, n))));
         Ok((y, Shape::from((c, h / 2, w / 2, n))))
     }
 

@@ -18,8 +18,8 @@ pub struct SgdStep {
     pub nesterov: bool,
 }
 
-/// d = gradient + weight_decay·parameter; velocity ← momentum·velocity + d;
-/// parameter ← parameter − learning_rate·(nesterov ? d + momentum·velocity : velocity), as PyTorch has it.
+/// d = gradient + `weight_decay·parameter`; velocity ← momentum·velocity + d;
+/// parameter ← parameter − `learning_rate·(nesterov` ? d + momentum·velocity : velocity), as PyTorch has it.
 ///
 /// # Errors
 /// When the shapes differ.
@@ -100,10 +100,14 @@ macro_rules! inplace {
                 let Some((start, end)) = target_layout.contiguous_offsets() else { bail!("a parameter is contiguous") };
                 match target {
                     CpuStorage::F32(target) => {
-                        update(&mut target[start..end], slice(a, a_layout)?, slice(b, b_layout)?, |t, a, b| self.apply(t, a, b));
+                        update(&mut target[start..end], slice(a, a_layout)?, slice(b, b_layout)?, |t, a, b| {
+                            self.apply(t, a, b)
+                        });
                     }
                     CpuStorage::F64(target) => {
-                        update(&mut target[start..end], slice(a, a_layout)?, slice(b, b_layout)?, |t, a, b| self.apply(t, a, b));
+                        update(&mut target[start..end], slice(a, a_layout)?, slice(b, b_layout)?, |t, a, b| {
+                            self.apply(t, a, b)
+                        });
                     }
                     _ => bail!("kernels take f32 and f64"),
                 }

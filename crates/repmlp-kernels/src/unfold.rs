@@ -14,11 +14,7 @@ use crate::element::{for_dtype, has_kernel, slice, with_slice};
 /// # Errors
 /// Those of candle.
 pub fn unfold(x_chwn: &Tensor, kernel: usize) -> Result<Tensor> {
-    if has_kernel(x_chwn) {
-        x_chwn.contiguous()?.apply_op1(Unfold { kernel })
-    } else {
-        composite(x_chwn, kernel)
-    }
+    if has_kernel(x_chwn) { x_chwn.contiguous()?.apply_op1(Unfold { kernel }) } else { composite(x_chwn, kernel) }
 }
 
 /// The same with candle's operations.

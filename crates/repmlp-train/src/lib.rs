@@ -1,1 +1,23 @@
-//! Placeholder.
+//! One run, from its configuration to its final metrics: data, augmentation, optimiser, checkpoints, the comparison of
+//! both forms, throughput.
+//!
+//! It speaks only to a [`sweep_protocol::Sink`]. It knows neither its run id nor a database, a terminal or another run.
+
+pub mod config;
+pub mod data;
+
+mod batch;
+mod checkpoint;
+mod device;
+mod equivalence;
+mod error;
+mod evaluate;
+mod loss;
+mod optimizer;
+mod throughput;
+mod train;
+
+pub use checkpoint::{CheckpointError, CheckpointHeader, newest_checkpoint};
+pub use device::{DeviceChoice, DeviceError};
+pub use error::TrainError;
+pub use train::{Orders, StopFlag, TRAINER_VERSION, ThroughputTiming, train};

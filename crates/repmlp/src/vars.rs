@@ -69,7 +69,11 @@ impl Vars {
 
     fn with_role(&self, wanted: impl Fn(Role) -> bool) -> Vec<(String, Var)> {
         let entries = self.entries.borrow();
-        entries.iter().filter(|(_, (role, _))| wanted(*role)).map(|(name, (_, var))| (name.clone(), var.clone())).collect()
+        entries
+            .iter()
+            .filter(|(_, (role, _))| wanted(*role))
+            .map(|(name, (_, var))| (name.clone(), var.clone()))
+            .collect()
     }
 
     /// Overwrites every variable with the tensor of its name (same number of elements; the number type is converted).

@@ -62,11 +62,11 @@ impl ConvConfig {
 
     fn faults(&self, channels: usize, path: &str) -> Vec<ConfigFault> {
         let mut faults = Vec::new();
-        if self.groups == 0 || channels % self.groups != 0 {
+        if self.groups == 0 || !channels.is_multiple_of(self.groups) {
             let message = format!("{} groups do not divide {channels} channels", self.groups);
             faults.push(ConfigFault::new(format!("{path}.groups"), message));
         }
-        if self.kernel % 2 == 0 {
+        if self.kernel.is_multiple_of(2) {
             faults.push(ConfigFault::new(format!("{path}.kernel"), format!("kernel {} must be odd", self.kernel)));
         }
         faults

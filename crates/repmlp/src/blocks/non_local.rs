@@ -29,7 +29,7 @@ fn half() -> usize {
 
 impl NonLocalConfig {
     pub(crate) fn faults(&self, channels: usize, path: &str) -> Vec<ConfigFault> {
-        if self.inner_reduction > 0 && channels % self.inner_reduction == 0 {
+        if self.inner_reduction > 0 && channels.is_multiple_of(self.inner_reduction) {
             return Vec::new();
         }
         let message = format!("reduction {} does not divide {channels} channels", self.inner_reduction);

@@ -30,7 +30,7 @@ fn four() -> usize {
 
 impl SelfAttentionConfig {
     pub(crate) fn faults(&self, channels: usize, path: &str) -> Vec<ConfigFault> {
-        if self.heads > 0 && channels % self.heads == 0 {
+        if self.heads > 0 && channels.is_multiple_of(self.heads) {
             return Vec::new();
         }
         let message = format!("{} heads do not divide {channels} channels", self.heads);
@@ -103,8 +103,7 @@ impl Attention {
 /// Embeddings of relative places (2·size − 1, d) → (size, d, size): for each place, those of all places seen from it.
 fn relative(table: &Tensor, size: usize) -> Result<Tensor> {
     let d = table.dim(1)?;
-    let index: Vec<u32> =
-        (0..size).flat_map(|from| (0..size).map(move |to| (to + size - 1 - from) as u32)).collect();
+    let index: Vec<u32> = (0..size).flat_map(|from| (0..size).map(move |to| (to + size - 1 - from) as u32)).collect();
     let index = Tensor::from_vec(index, size * size, table.device())?;
     table.index_select(&index, 0)?.reshape((size, size, d))?.transpose(1, 2)?.contiguous()
 }
@@ -148,7 +147,8 @@ impl SelfAttention {
         let channels = scale.dim(0)?;
         let ones = Tensor::ones(2 * channels, scale.dtype(), scale.device())?;
         let row_scale = Tensor::cat(&[&ones, &scale], 0)?;
-        let weight = qkv.weight.flatten_from(1)?.broadcast_mul(&row_scale.unsqueeze(1)?)?.reshape(qkv.weight.shape())?;
+        let weight =
+            qkv.weight.flatten_from(1)?.broadcast_mul(&row_scale.unsqueeze(1)?)?.reshape(qkv.weight.shape())?;
         Ok(DeployedSelfAttention {
             attention: Attention {
                 qkv: Conv2d { weight: weight.detach(), bias: None, groups: 1 },

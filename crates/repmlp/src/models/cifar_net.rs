@@ -2,8 +2,8 @@
 //! differ in their block and widths.
 //!
 //! Stem FC(w₁, C); three stages of block, FC, block, FC, where FC is a 1×1 convolution and the last FC of a stage widens
-//! to the next stage before the 2×2 max pool; global average, FC, FC. Batch norm behind every convolution, ReLU behind
-//! every block and convolution; no shortcuts. Batch norm and ReLU of the head are not in the paper.
+//! to the next stage before the 2×2 max pool; global average, FC, FC. Batch norm behind every convolution, `ReLU` behind
+//! every block and convolution; no shortcuts. Batch norm and `ReLU` of the head are not in the paper.
 
 use candle_core::{Result, Tensor};
 use repmlp_kernels::{max_pool_2x2, relu};
@@ -63,7 +63,7 @@ impl CifarNetConfig {
         if self.hidden == 0 {
             faults.push(ConfigFault::new("model.hidden", "the head needs at least one hidden unit"));
         }
-        if task.image.0 % 4 != 0 || task.image.1 % 4 != 0 {
+        if !task.image.0.is_multiple_of(4) || !task.image.1.is_multiple_of(4) {
             let message = format!("{}x{} images cannot be halved twice", task.image.0, task.image.1);
             faults.push(ConfigFault::new("data.image_size", message));
         }

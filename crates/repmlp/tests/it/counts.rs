@@ -33,10 +33,8 @@ fn table1() -> Vec<(&'static str, ModelConfig, CountedForm)> {
     let rep_mlp = |config| network(BlockConfig::RepMlp(config), narrow);
     let no_local = RepMlpConfig { local_kernels: vec![], ..pure_mlp() };
     let no_global = RepMlpConfig { global_perceptron: GlobalPerceptronConfig::None {}, ..pure_mlp() };
-    let conv_for_fc3 = RepMlpConfig {
-        partition_perceptron: PartitionPerceptronConfig::Conv { kernel: 9 },
-        ..no_local.clone()
-    };
+    let conv_for_fc3 =
+        RepMlpConfig { partition_perceptron: PartitionPerceptronConfig::Conv { kernel: 9 }, ..no_local.clone() };
     let conv = |kernel, groups| BlockConfig::Conv(ConvConfig { kernel, groups });
     vec![
         ("T1.pure", rep_mlp(pure_mlp()), CountedForm::Deployed),

@@ -2,13 +2,13 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_oneof, proptest};
+use repmlp::Mode;
 use repmlp::blocks::{
     Block, BlockConfig, ConvConfig, GlobalPerceptronConfig, NonLocalConfig, PartitionPerceptronConfig, RepMlpBlock,
     RepMlpConfig, SelfAttentionConfig, Site,
 };
 use repmlp::stream::{stream, uniform};
 use repmlp::vars::Vars;
-use repmlp::Mode;
 
 fn numbers(seed: u64, name: &str, dims: &[usize]) -> Result<Tensor> {
     let mut rng = stream(seed, name, &[]);

@@ -80,7 +80,7 @@ impl RepMlpConfig {
         let mut faults = Vec::new();
         let mut fault = |key: &str, message: String| faults.push(ConfigFault::new(format!("{path}.{key}"), message));
         let [h, w] = self.partition;
-        if self.groups == 0 || channels % self.groups != 0 {
+        if self.groups == 0 || !channels.is_multiple_of(self.groups) {
             fault("groups", format!("{} groups do not divide {channels} channels", self.groups));
         }
         if Partitioning::of(map, self.partition).is_none() {
@@ -106,8 +106,9 @@ impl RepMlpConfig {
         }
         if let GlobalPerceptronConfig::Fc { reduction } = self.global_perceptron {
             let partitions = Partitioning::of(map, self.partition).map_or(1, Partitioning::count);
-            if reduction == 0 || channels * partitions % reduction != 0 {
-                let message = format!("reduction {reduction} does not divide {channels} channels x {partitions} partitions");
+            if reduction == 0 || !(channels * partitions).is_multiple_of(reduction) {
+                let message =
+                    format!("reduction {reduction} does not divide {channels} channels x {partitions} partitions");
                 fault("global_perceptron.reduction", message);
             }
         }

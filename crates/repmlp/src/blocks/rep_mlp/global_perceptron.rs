@@ -9,7 +9,7 @@ use crate::layers::{BatchNorm, Linear};
 use crate::reparam::fuse_bn_before_fc;
 use crate::vars::Scope;
 
-/// Average pool to one value for each channel and partition, batch norm, FC1, ReLU, FC2; the result is added to every
+/// Average pool to one value for each channel and partition, batch norm, FC1, `ReLU`, FC2; the result is added to every
 /// pixel of the partition. Names: `avg.bn`, `fc1_fc2.fc1`, `fc1_fc2.fc2`.
 pub(crate) struct GlobalPerceptron {
     bn: BatchNorm,
@@ -18,7 +18,7 @@ pub(crate) struct GlobalPerceptron {
 
 /// FC1 and FC2: all that is left of a Global Perceptron after merging.
 pub(crate) struct FcPair {
-    /// n → n/ρ, n = C·h_p·w_p.
+    /// n → n/ρ, n = `C·h_p·w_p`.
     pub(crate) fc1: Linear,
     /// n/ρ → n.
     pub(crate) fc2: Linear,
@@ -64,7 +64,13 @@ impl GlobalPerceptron {
     }
 
     /// What it costs.
-    pub(crate) fn account(channels: usize, partitions: usize, reduction: usize, at: Position<'_>, account: &mut Account) {
+    pub(crate) fn account(
+        channels: usize,
+        partitions: usize,
+        reduction: usize,
+        at: Position<'_>,
+        account: &mut Account,
+    ) {
         let n = channels * partitions;
         let hidden = n / reduction;
         // Deployed, the norm before FC1 leaves nothing behind: FC1 has a bias already.

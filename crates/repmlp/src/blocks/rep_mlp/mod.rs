@@ -67,7 +67,7 @@ impl RepMlpBlock {
     /// # Errors
     /// When the configuration does not fit (see [`RepMlpConfig::faults`]) or a name is taken.
     pub fn new(config: &RepMlpConfig, shape: RepMlpShape, scope: &Scope<'_>) -> Result<Self> {
-        if shape.inputs % shape.groups != 0 || shape.outputs % shape.groups != 0 {
+        if !shape.inputs.is_multiple_of(shape.groups) || !shape.outputs.is_multiple_of(shape.groups) {
             bail!("{} groups do not divide {} and {} channels", shape.groups, shape.inputs, shape.outputs);
         }
         let partitions = shape.partitioning.count();
@@ -142,7 +142,9 @@ impl DeployedRepMlpBlock {
             partitions = global.forward(&partitions, images)?;
         }
         let y = match &self.partition {
-            DeployedPartitionPerceptron::Conv(conv) => on_partition_map(&partitions, partitioning, |x| conv.forward(x))?,
+            DeployedPartitionPerceptron::Conv(conv) => {
+                on_partition_map(&partitions, partitioning, |x| conv.forward(x))?
+            }
             DeployedPartitionPerceptron::Fc3 { weight, bias } => {
                 let y = grouped_fc(weight, &partitions, groups)?;
                 let (o, pixels, _) = y.dims3()?;

@@ -1,6 +1,6 @@
 //! Partitioning (paper section 3.1): a map is cut into h×w pieces, and rejoined.
 //!
-//! The one owner of both permutations. Partitions are `(C, h·w, M)` with M = h_p·w_p·N in the order (row of partitions,
+//! The one owner of both permutations. Partitions are `(C, h·w, M)` with M = `h_p·w_p·N` in the order (row of partitions,
 //! column of partitions, image): what a partition's pixel sees is contiguous, and so is what a channel sees.
 
 use candle_core::{Result, Tensor};
@@ -30,25 +30,26 @@ impl Partitioning {
         self.h * self.w
     }
 
-    /// Partitions of a map, h_p·w_p.
+    /// Partitions of a map, `h_p·w_p`.
     pub fn count(self) -> usize {
         self.h_p * self.w_p
     }
 
-    /// (C, H, W, N) → (C, h·w, h_p·w_p·N).
+    /// (C, H, W, N) → (C, h·w, `h_p·w_p·N`).
     ///
     /// # Errors
     /// When the map is not H×W.
     pub fn partition(self, x_chwn: &Tensor) -> Result<Tensor> {
         let Self { h, w, h_p, w_p } = self;
         let (c, _, _, n) = x_chwn.dims4()?;
-        x_chwn
-            .reshape(&[c, h_p, h, w_p, w, n][..])?
-            .permute(&[0, 2, 4, 1, 3, 5][..])?
-            .reshape((c, self.pixels(), self.count() * n))
+        x_chwn.reshape(&[c, h_p, h, w_p, w, n][..])?.permute(&[0, 2, 4, 1, 3, 5][..])?.reshape((
+            c,
+            self.pixels(),
+            self.count() * n,
+        ))
     }
 
-    /// (O, h·w, h_p·w_p·N) → (O, H, W, N), the inverse of `partition`.
+    /// (O, h·w, `h_p·w_p·N`) → (O, H, W, N), the inverse of `partition`.
     ///
     /// # Errors
     /// When the sizes do not fit.
@@ -56,9 +57,11 @@ impl Partitioning {
         let Self { h, w, h_p, w_p } = self;
         let (o, _, m) = partitions.dims3()?;
         let n = m / self.count();
-        partitions
-            .reshape(&[o, h, w, h_p, w_p, n][..])?
-            .permute(&[0, 3, 1, 4, 2, 5][..])?
-            .reshape((o, h_p * h, w_p * w, n))
+        partitions.reshape(&[o, h, w, h_p, w_p, n][..])?.permute(&[0, 3, 1, 4, 2, 5][..])?.reshape((
+            o,
+            h_p * h,
+            w_p * w,
+            n,
+        ))
     }
 }

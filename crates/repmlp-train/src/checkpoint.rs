@@ -1,0 +1,188 @@
+//! Checkpoints: everything that a run needs to go on as if it had never stopped.
+//!
+//! A file is a safetensors file whose name carries the step and a digest of its bytes, written by temporary file, fsync and
+//! rename. A file whose bytes do not give its digest is passed over for the one before it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+use sweep_protocol::write_atomically;
+
+/// What a checkpoint says besides tensors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckpointHeader {
+    /// Steps done since the run began.
+    pub step: u64,
+    /// Digest of the data that the run sees.
+    pub data_fingerprint: String,
+    /// Version of the trainer that wrote it.
+    pub trainer_version: u32,
+    /// Bits of the epoch's running sums (`f64`): loss, correct images, images, seconds.
+    pub sums: [u64; 4],
+}
+
+/// A checkpoint cannot be written or used.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The operating system refused.
+    #[error("checkpoint {} cannot be written", .path.display())]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The tensors cannot be put into a file.
+    #[error("checkpoint cannot be serialised")]
+    Serialize(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// An intact file that this run cannot go on from.
+    #[error("checkpoint {} does not fit this run: {reason}", .path.display())]
+    Foreign {
+        /// Which file.
+        path: PathBuf,
+        /// What does not fit.
+        reason: String,
+    },
+}
+
+/// An intact checkpoint.
+pub(crate) struct Checkpoint {
+    pub(crate) path: PathBuf,
+    pub(crate) header: CheckpointHeader,
+    pub(crate) tensors: BTreeMap<String, Tensor>,
+}
+
+const HEADER: &str = "header";
+const DIGEST_DIGITS: usize = 16;
+
+fn digest(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex()[..DIGEST_DIGITS].to_owned()
+}
+
+fn serialize(tensors: &[(String, Tensor)], header: Option<&CheckpointHeader>) -> Result<Vec<u8>, CheckpointError> {
+    let fault = |e: Box<dyn std::error::Error + Send + Sync>| CheckpointError::Serialize(e);
+    let metadata = match header {
+        Some(header) => {
+            let text = serde_json::to_string(header).map_err(|e| fault(e.into()))?;
+            Some([(HEADER.to_owned(), text)].into())
+        }
+        None => None,
+    };
+    let tensors = tensors.iter().map(|(name, tensor)| (name, tensor));
+    safetensors::serialize(tensors, metadata).map_err(|e| fault(e.into()))
+}
+
+/// Writes a checkpoint into `folder`; returns its file name.
+pub(crate) fn save(
+    folder: &Path,
+    header: &CheckpointHeader,
+    tensors: &[(String, Tensor)],
+) -> Result<String, CheckpointError> {
+    let bytes = serialize(tensors, Some(header))?;
+    let name = format!("checkpoint-{:010}-{}.safetensors", header.step, digest(&bytes));
+    let path = folder.join(&name);
+    write_atomically(&path, &bytes).map_err(|source| CheckpointError::Write { path, source })?;
+    Ok(name)
+}
+
+/// Writes tensors alone, as `file` in `folder`.
+pub(crate) fn save_weights(folder: &Path, file: &str, tensors: &[(String, Tensor)]) -> Result<(), CheckpointError> {
+    let path = folder.join(file);
+    write_atomically(&path, &serialize(tensors, None)?).map_err(|source| CheckpointError::Write { path, source })
+}
+
+/// Step and digest that a checkpoint's file name carries.
+fn parse_name(name: &str) -> Option<(u64, &str)> {
+    let (step, digest) = name.strip_prefix("checkpoint-")?.strip_suffix(".safetensors")?.split_once('-')?;
+    Some((step.parse().ok()?, digest))
+}
+
+/// The intact checkpoint with the most steps in these folders, and the damaged files that it was preferred to.
+pub(crate) fn newest(folders: &[PathBuf]) -> (Option<Checkpoint>, Vec<PathBuf>) {
+    let mut candidates: Vec<(u64, PathBuf)> = Vec::new();
+    for folder in folders {
+        let Ok(entries) = std::fs::read_dir(folder) else { continue };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let step = path.file_name().and_then(|n| n.to_str()).and_then(parse_name).map(|(step, _)| step);
+            candidates.extend(step.map(|step| (step, path)));
+        }
+    }
+    candidates.sort();
+    let mut damaged = Vec::new();
+    while let Some((_, path)) = candidates.pop() {
+        match load(&path) {
+            Some(checkpoint) => return (Some(checkpoint), damaged),
+            None => damaged.push(path),
+        }
+    }
+    (None, damaged)
+}
+
+/// The steps of the newest intact checkpoint in these folders.
+pub fn newest_checkpoint(folders: &[PathBuf]) -> Option<CheckpointHeader> {
+    newest(folders).0.map(|checkpoint| checkpoint.header)
+}
+
+/// `None` when anything about the file is not as it was written.
+fn load(path: &Path) -> Option<Checkpoint> {
+    let bytes = std::fs::read(path).ok()?;
+    let (_, expected) = parse_name(path.file_name()?.to_str()?)?;
+    if digest(&bytes) != expected {
+        return None;
+    }
+    let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes).ok()?;
+    let header = serde_json::from_str(metadata.metadata().as_ref()?.get(HEADER)?).ok()?;
+    let tensors = candle_core::safetensors::load_buffer(&bytes, &candle_core::Device::Cpu).ok()?;
+    Some(Checkpoint { path: path.to_owned(), header, tensors: tensors.into_iter().collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    fn header(step: u64) -> CheckpointHeader {
+        CheckpointHeader { step, data_fingerprint: "f".into(), trainer_version: 1, sums: [1, 2, 3, 4] }
+    }
+
+    fn tensors(value: f32) -> Vec<(String, Tensor)> {
+        vec![("a".to_owned(), Tensor::full(value, (2, 3), &Device::Cpu).unwrap())]
+    }
+
+    #[test]
+    fn a_checkpoint_cut_anywhere_falls_back_to_the_one_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let folders = [folder.path().to_owned()];
+        save(folder.path(), &header(5), &tensors(1.0)).unwrap();
+        let name = save(folder.path(), &header(12), &tensors(2.0)).unwrap();
+        let path = folder.path().join(name);
+        let bytes = std::fs::read(&path).unwrap();
+        assert_eq!(newest(&folders).0.unwrap().header, header(12));
+        for length in [0, 1, 7, 8, 20, bytes.len() / 2, bytes.len() - 1] {
+            std::fs::write(&path, &bytes[..length]).unwrap();
+            let (found, damaged) = newest(&folders);
+            assert_eq!(found.unwrap().header, header(5), "cut at {length}");
+            assert_eq!(damaged, [path.clone()]);
+        }
+        let mut flipped = bytes.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        std::fs::write(&path, flipped).unwrap();
+        assert_eq!(newest(&folders).0.unwrap().header.step, 5);
+    }
+
+    #[test]
+    fn steps_are_compared_as_numbers_over_all_folders() {
+        let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        save(a.path(), &header(9), &tensors(1.0)).unwrap();
+        save(b.path(), &header(10), &tensors(2.0)).unwrap();
+        let found = newest(&[a.path().to_owned(), b.path().to_owned()]).0.unwrap();
+        assert_eq!(found.header.step, 10);
+        assert_eq!(found.tensors["a"].to_vec2::<f32>().unwrap()[0], [2.0; 3]);
+        assert!(newest(&[a.path().join("missing")]).0.is_none());
+    }
+}

@@ -1,0 +1,191 @@
+//! What a run is asked to do: everything that can change its result, and nothing else.
+//!
+//! Labels, devices, threads, folders and the seed live elsewhere. A field added later must be left out of the serialised
+//! form at its neutral value (`skip_serializing_if`), so that the identities of old runs stay valid.
+
+use repmlp::ConfigFault;
+use repmlp::models::{ModelConfig, Task};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::data::{DataConfig, SourceShape};
+
+/// A complete run configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// Which images.
+    pub data: DataConfig,
+    /// Which network.
+    pub model: ModelConfig,
+    /// How it is trained.
+    pub training: TrainingConfig,
+    /// How throughput is measured.
+    pub measure: MeasureConfig,
+}
+
+/// How a network is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingConfig {
+    /// Passes over Train.
+    pub epochs: u32,
+    /// Images of a step; an incomplete last batch of an epoch is dropped.
+    pub batch: usize,
+    /// Share of the target that is spread over all classes.
+    #[serde(default)]
+    pub label_smoothing: f64,
+    /// How a step moves the parameters.
+    pub optimizer: OptimizerConfig,
+    /// How the learning rate goes.
+    pub schedule: ScheduleConfig,
+}
+
+/// How a step moves the parameters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum OptimizerConfig {
+    /// Stochastic gradient descent with momentum, as PyTorch has it.
+    Sgd {
+        /// Learning rate at the top of the schedule.
+        learning_rate: f64,
+        /// Share of the velocity that is kept.
+        momentum: f64,
+        /// Look ahead along the velocity.
+        nesterov: bool,
+        /// L2 penalty on every parameter.
+        weight_decay: f64,
+    },
+}
+
+impl OptimizerConfig {
+    /// Learning rate at the top of the schedule.
+    pub fn learning_rate(&self) -> f64 {
+        match self {
+            Self::Sgd { learning_rate, .. } => *learning_rate,
+        }
+    }
+}
+
+/// How the learning rate goes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ScheduleConfig {
+    /// A straight rise over the warm-up, then half a cosine to 0.
+    Cosine {
+        /// Epochs of the rise; may be a fraction.
+        warmup_epochs: f64,
+    },
+    /// A straight rise over the warm-up, then flat.
+    Constant {
+        /// Epochs of the rise; may be a fraction.
+        warmup_epochs: f64,
+    },
+}
+
+/// How throughput is measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MeasureConfig {
+    /// Images of a timed batch.
+    pub batch: usize,
+    /// Batches before the clock starts.
+    pub warmup: usize,
+    /// Timed batches; their median is reported.
+    pub repeats: usize,
+}
+
+impl RunConfig {
+    /// What the network looks at and tells apart.
+    pub fn task(&self) -> Task {
+        let SourceShape { channels, classes, .. } = self.data.source.shape();
+        Task { channels, image: (self.data.image_size, self.data.image_size), classes }
+    }
+
+    /// All that cannot be trained, as far as it can be seen without data.
+    pub fn faults(&self) -> Vec<ConfigFault> {
+        let mut faults = self.data.faults();
+        faults.extend(self.training.faults());
+        let mut measured = |key: &str, value: usize| {
+            if value == 0 {
+                faults.push(ConfigFault::new(format!("measure.{key}"), "must be at least 1"));
+            }
+        };
+        measured("batch", self.measure.batch);
+        measured("repeats", self.measure.repeats);
+        faults.extend(self.model.faults(self.task()));
+        faults
+    }
+}
+
+impl TrainingConfig {
+    fn faults(&self) -> Vec<ConfigFault> {
+        let mut faults = Vec::new();
+        let mut check = |ok: bool, key: &str, message: &str| {
+            if !ok {
+                faults.push(ConfigFault::new(format!("training.{key}"), message));
+            }
+        };
+        check(self.epochs > 0, "epochs", "must be at least 1");
+        check(self.batch > 1, "batch", "must be at least 2: batch norm needs a variance");
+        check((0.0..1.0).contains(&self.label_smoothing), "label_smoothing", "must be in [0, 1)");
+        let OptimizerConfig::Sgd { learning_rate, momentum, nesterov, weight_decay } = &self.optimizer;
+        check(*learning_rate > 0.0, "optimizer.learning_rate", "must be above 0");
+        check((0.0..1.0).contains(momentum), "optimizer.momentum", "must be in [0, 1)");
+        check(!nesterov || *momentum > 0.0, "optimizer.nesterov", "needs a momentum above 0");
+        check(*weight_decay >= 0.0, "optimizer.weight_decay", "must not be negative");
+        let warmup = self.schedule.warmup_epochs();
+        let fits = (0.0..f64::from(self.epochs)).contains(&warmup);
+        check(fits, "schedule.warmup_epochs", "must be at least 0 and below the number of epochs");
+        faults
+    }
+}
+
+impl ScheduleConfig {
+    fn warmup_epochs(&self) -> f64 {
+        match self {
+            Self::Cosine { warmup_epochs } | Self::Constant { warmup_epochs } => *warmup_epochs,
+        }
+    }
+
+    /// Share of the top learning rate at `step` (counted from 0) of `steps`, with that many steps in an epoch.
+    pub fn share(&self, step: u64, steps: u64, steps_per_epoch: u64) -> f64 {
+        let warmup = (self.warmup_epochs() * steps_per_epoch as f64).round();
+        let step = step as f64;
+        if step < warmup {
+            return (step + 1.0) / warmup;
+        }
+        match self {
+            Self::Constant { .. } => 1.0,
+            Self::Cosine { .. } => {
+                let done = (step - warmup) / (steps as f64 - warmup).max(1.0);
+                0.5 * (1.0 + (std::f64::consts::PI * done).cos())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schedule_rises_then_falls_to_zero() {
+        let schedule = ScheduleConfig::Cosine { warmup_epochs: 1.0 };
+        let share = |step| schedule.share(step, 40, 10);
+        assert!((share(0) - 0.1).abs() < 1e-12);
+        assert!((share(9) - 1.0).abs() < 1e-12);
+        assert!((share(10) - 1.0).abs() < 1e-12);
+        assert!((share(25) - 0.5).abs() < 1e-12);
+        assert!(share(39) > 0.0 && share(39) < 0.01);
+    }
+
+    #[test]
+    fn without_warm_up_the_cosine_is_pytorchs() {
+        let schedule = ScheduleConfig::Cosine { warmup_epochs: 0.0 };
+        for t in 0..12u64 {
+            let expected = 0.5 * (1.0 + (std::f64::consts::PI * t as f64 / 12.0).cos());
+            assert!((schedule.share(t, 12, 4) - expected).abs() < 1e-15);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The set that the program carries: 5,000 + 1,000 images of Fashion-MNIST (MIT licence, data/fashion-mnist-5k).
+
+use std::path::Path;
+
+use crate::data::{DataError, RawSet, idx};
+
+macro_rules! carried {
+    ($file:literal) => {
+        (
+            Path::new(concat!("(carried) ", $file)),
+            include_bytes!(concat!("../../data/fashion-mnist-5k/", $file)) as &[u8],
+        )
+    };
+}
+
+pub(crate) fn read() -> Result<RawSet, DataError> {
+    let train = idx::pool(carried!("train-images-idx3-ubyte.gz"), carried!("train-labels-idx1-ubyte.gz"), 10)?;
+    let test = idx::pool(carried!("test-images-idx3-ubyte.gz"), carried!("test-labels-idx1-ubyte.gz"), 10)?;
+    Ok(RawSet { train, test })
+}

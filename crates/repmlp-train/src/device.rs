@@ -1,0 +1,101 @@
+//! Which device a run uses: `auto`, `cpu` or `cuda:N`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use candle_core::Device;
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The first CUDA device when this build and this machine have one, else the CPU.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The CUDA device with this number.
+    Cuda(usize),
+}
+
+/// A device that is not to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    /// Not a device's name.
+    #[error("`{0}` is no device: use auto, cpu or cuda:N")]
+    Name(String),
+    /// The program was built for the CPU alone.
+    #[error("this program was built without CUDA: build it with `--features cuda`, or use --device cpu")]
+    NotBuilt,
+    /// The driver refused.
+    #[error("cuda:{number} cannot be used")]
+    Cuda {
+        /// Which device.
+        number: usize,
+        /// Why.
+        source: candle_core::Error,
+    },
+}
+
+impl DeviceChoice {
+    /// The choice with `auto` decided.
+    pub fn decide(self) -> Self {
+        match self {
+            Self::Auto if candle_core::utils::cuda_is_available() && Device::new_cuda(0).is_ok() => Self::Cuda(0),
+            Self::Auto => Self::Cpu,
+            decided => decided,
+        }
+    }
+
+    /// Opens the device.
+    ///
+    /// # Errors
+    /// When it is not to be had.
+    pub fn open(self) -> Result<Device, DeviceError> {
+        match self.decide() {
+            Self::Cuda(_) if !candle_core::utils::cuda_is_available() => Err(DeviceError::NotBuilt),
+            Self::Cuda(number) => Device::new_cuda(number).map_err(|source| DeviceError::Cuda { number, source }),
+            Self::Auto | Self::Cpu => Ok(Device::Cpu),
+        }
+    }
+}
+
+impl FromStr for DeviceChoice {
+    type Err = DeviceError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            _ => text
+                .strip_prefix("cuda:")
+                .and_then(|number| number.parse().ok())
+                .map(Self::Cuda)
+                .ok_or_else(|| DeviceError::Name(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(number) => write!(f, "cuda:{number}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_round_trip_and_others_are_refused() {
+        for name in ["auto", "cpu", "cuda:0", "cuda:3"] {
+            assert_eq!(name.parse::<DeviceChoice>().unwrap().to_string(), name);
+        }
+        for name in ["", "gpu", "cuda:", "cuda:x", "cuda:-1"] {
+            assert!(name.parse::<DeviceChoice>().is_err(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,419 @@
+//! The training of one run: start or continue, epochs, checks, final metrics. It works towards completion from whatever
+//! an earlier attempt left, and stops at any step when asked to.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use candle_core::{DType, Device, Tensor};
+use repmlp::Mode;
+use repmlp::cost::CountedForm;
+use repmlp::models::{DeployedModel, Model};
+use repmlp::vars::Vars;
+use sweep_protocol::{Environment, Event, Form, Measurement, Metric, Outcome, Sink, Split};
+
+use crate::batch::{TrainEpoch, plain_batches};
+use crate::checkpoint::{self, CheckpointError, CheckpointHeader};
+use crate::config::RunConfig;
+use crate::data::{DataError, Dataset, Pool};
+use crate::device::DeviceChoice;
+use crate::equivalence::Comparison;
+use crate::error::TrainError;
+use crate::evaluate::{Evaluation, EvaluationSplit};
+use crate::loss::{correct, cross_entropy};
+use crate::optimizer::Optimizer;
+use crate::throughput;
+
+/// Raised by hand when a change of the trainer changes measurements.
+pub const TRAINER_VERSION: u32 = 1;
+
+/// Steps between two looks at the loss: on a GPU every look waits for the device.
+const LOG_INTERVAL: u64 = 10;
+
+/// File that a finished run leaves its trained weights in.
+const WEIGHTS: &str = "weights.safetensors";
+
+/// When throughput may be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThroughputTiming {
+    /// In this attempt: nothing else runs beside it.
+    Now,
+    /// In a later attempt: others train beside this one.
+    Later,
+}
+
+/// What an attempt may use and where it works: nothing of it can change a result.
+#[derive(Clone, Debug)]
+pub struct Orders {
+    /// Where tensors live.
+    pub device: DeviceChoice,
+    /// Threads, as recorded; the caller has set them up.
+    pub threads: usize,
+    /// Folder that data sets lie in.
+    pub data: Option<PathBuf>,
+    /// Folder of this attempt, for checkpoints and weights.
+    pub folder: PathBuf,
+    /// Folders of earlier attempts.
+    pub resume_from: Vec<PathBuf>,
+    /// When throughput may be measured.
+    pub throughput: ThroughputTiming,
+    /// Version and commit of the program, as recorded.
+    pub code: String,
+    /// Name of the machine, as recorded.
+    pub host: String,
+}
+
+/// Raised by whoever wants the attempt to write a checkpoint and stop.
+pub type StopFlag = AtomicBool;
+
+/// Brings a run to completion, or as far as `stop` lets it; says everything to `sink`, the outcome last.
+///
+/// # Errors
+/// When the attempt failed; the outcome is in the sink too, unless the sink itself failed.
+pub fn train(
+    config: &RunConfig,
+    seed: u64,
+    orders: &Orders,
+    stop: &StopFlag,
+    sink: &mut dyn Sink,
+) -> Result<Outcome, TrainError> {
+    let result = attempt(config, seed, orders, stop, sink);
+    let outcome = match &result {
+        Ok(outcome) => outcome.clone(),
+        Err(e) => Outcome::Failed { failure: e.kind(), message: chain(e) },
+    };
+    if !matches!(result, Err(TrainError::Sink(_))) {
+        sink.emit(Event::Ended { outcome })?;
+    }
+    result
+}
+
+/// An error with its sources, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+fn attempt(
+    config: &RunConfig,
+    seed: u64,
+    orders: &Orders,
+    stop: &StopFlag,
+    sink: &mut dyn Sink,
+) -> Result<Outcome, TrainError> {
+    let faults = config.faults();
+    if !faults.is_empty() {
+        return Err(TrainError::Config(faults));
+    }
+    let device = orders.device.open()?;
+    let data = config.data.load(orders.data.as_deref(), seed)?;
+    let steps_per_epoch = (data.train.images.len() / config.training.batch) as u64;
+    if steps_per_epoch == 0 {
+        return Err(DataError::TooFew { images: data.train.images.len(), batch: config.training.batch }.into());
+    }
+    let vars = Vars::new(seed, DType::F32, &device);
+    let model = Model::new(&config.model, config.task(), &vars.root())?;
+    let optimizer = Optimizer::new(&config.training.optimizer, &vars)?;
+    let mut run = Run {
+        config,
+        seed,
+        orders,
+        device,
+        data,
+        vars,
+        model,
+        optimizer,
+        steps_per_epoch,
+        step: 0,
+        sums: Sums::default(),
+    };
+    run.resume(sink)?;
+    run.start(sink)?;
+    while run.step < run.steps() {
+        if run.train_epoch(stop, sink)? == Pace::Stopped {
+            return Ok(Outcome::Stopped);
+        }
+    }
+    run.finish(sink)
+}
+
+/// Whether an epoch ran to its end.
+#[derive(PartialEq, Eq)]
+enum Pace {
+    Whole,
+    Stopped,
+}
+
+/// Sums over the steps of the current epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Sums {
+    loss: f64,
+    correct: f64,
+    images: f64,
+    seconds: f64,
+}
+
+struct Run<'a> {
+    config: &'a RunConfig,
+    seed: u64,
+    orders: &'a Orders,
+    device: Device,
+    data: Dataset,
+    vars: Vars,
+    model: Model,
+    optimizer: Optimizer,
+    steps_per_epoch: u64,
+    step: u64,
+    sums: Sums,
+}
+
+impl Run<'_> {
+    fn steps(&self) -> u64 {
+        self.steps_per_epoch * u64::from(self.config.training.epochs)
+    }
+
+    fn start(&self, sink: &mut dyn Sink) -> Result<(), TrainError> {
+        let environment = Environment {
+            trainer_version: TRAINER_VERSION,
+            code: self.orders.code.clone(),
+            device: self.orders.device.decide().to_string(),
+            threads: self.orders.threads,
+            host: self.orders.host.clone(),
+            pid: std::process::id(),
+            data_fingerprint: self.data.fingerprint.clone(),
+        };
+        sink.emit(Event::Started {
+            environment,
+            epochs: self.config.training.epochs,
+            steps_per_epoch: u32::try_from(self.steps_per_epoch).unwrap_or(u32::MAX),
+            resumed_at_step: self.step,
+        })?;
+        Ok(())
+    }
+
+    /// Goes on from the newest intact checkpoint of earlier attempts.
+    fn resume(&mut self, sink: &mut dyn Sink) -> Result<(), TrainError> {
+        let (found, damaged) = checkpoint::newest(&self.orders.resume_from);
+        for path in damaged {
+            let text = format!("{} is damaged; falling back to the checkpoint before it", path.display());
+            sink.emit(Event::Noticed { text })?;
+        }
+        let Some(found) = found else { return Ok(()) };
+        let foreign = |reason: String| CheckpointError::Foreign { path: found.path.clone(), reason };
+        if found.header.data_fingerprint != self.data.fingerprint {
+            let reason = format!(
+                "it was trained on data with the fingerprint {}, this data has {}",
+                found.header.data_fingerprint, self.data.fingerprint
+            );
+            return Err(foreign(reason).into());
+        }
+        if found.header.trainer_version != TRAINER_VERSION {
+            let reason = format!("trainer {} wrote it, this is {TRAINER_VERSION}", found.header.trainer_version);
+            return Err(foreign(reason).into());
+        }
+        self.vars.load(&found.tensors)?;
+        for (name, velocity) in self.optimizer.state() {
+            let tensor = found.tensors.get(&name).ok_or_else(|| foreign(format!("it lacks `{name}`")))?;
+            velocity.set(&tensor.to_device(&self.device)?)?;
+        }
+        let [loss, correct, images, seconds] = found.header.sums.map(f64::from_bits);
+        self.sums = Sums { loss, correct, images, seconds };
+        self.step = found.header.step;
+        Ok(())
+    }
+
+    fn save_checkpoint(&self, sink: &mut dyn Sink) -> Result<(), TrainError> {
+        let Sums { loss, correct, images, seconds } = self.sums;
+        let header = CheckpointHeader {
+            step: self.step,
+            data_fingerprint: self.data.fingerprint.clone(),
+            trainer_version: TRAINER_VERSION,
+            sums: [loss, correct, images, seconds].map(f64::to_bits),
+        };
+        let mut tensors: Vec<(String, Tensor)> =
+            self.vars.all().into_iter().map(|(name, var)| (name, var.as_tensor().clone())).collect();
+        tensors.extend(self.optimizer.state().map(|(name, var)| (name, var.as_tensor().clone())));
+        let file = checkpoint::save(&self.orders.folder, &header, &tensors)?;
+        sink.emit(Event::Checkpointed { step: self.step, file })?;
+        Ok(())
+    }
+
+    /// The rest of the current epoch, its evaluation and its checkpoint.
+    fn train_epoch(&mut self, stop: &StopFlag, sink: &mut dyn Sink) -> Result<Pace, TrainError> {
+        let epoch = self.step / self.steps_per_epoch;
+        let images =
+            TrainEpoch::new(&self.data, &self.config.data.augment, self.config.training.batch, (self.seed, epoch));
+        let mut unread = Vec::new();
+        let mut clock = Instant::now();
+        while self.step < (epoch + 1) * self.steps_per_epoch {
+            if stop.load(Ordering::Relaxed) {
+                self.read_losses(&mut unread, &mut clock, sink)?;
+                self.save_checkpoint(sink)?;
+                return Ok(Pace::Stopped);
+            }
+            let batch = images.batch(&self.data, (self.step % self.steps_per_epoch) as usize, &self.device)?;
+            let logits = self.model.forward(&batch.images_nchw, Mode::Train)?;
+            let loss = cross_entropy(&logits, &batch.labels, self.config.training.label_smoothing)?;
+            self.optimizer.step(&loss.backward()?, self.learning_rate_share())?;
+            unread.push(Tensor::stack(&[loss.detach(), correct(&logits.detach(), &batch.labels)?], 0)?);
+            self.step += 1;
+            if self.step.is_multiple_of(LOG_INTERVAL) {
+                self.read_losses(&mut unread, &mut clock, sink)?;
+            }
+        }
+        self.read_losses(&mut unread, &mut clock, sink)?;
+        self.end_epoch(sink)?;
+        Ok(Pace::Whole)
+    }
+
+    fn learning_rate_share(&self) -> f64 {
+        self.config.training.schedule.share(self.step, self.steps(), self.steps_per_epoch)
+    }
+
+    /// Fetches losses that were left on the device, and looks whether they still are numbers.
+    fn read_losses(
+        &mut self,
+        unread: &mut Vec<Tensor>,
+        clock: &mut Instant,
+        sink: &mut dyn Sink,
+    ) -> Result<(), TrainError> {
+        if unread.is_empty() {
+            return Ok(());
+        }
+        let rows = Tensor::stack(unread, 0)?.to_vec2::<f32>()?;
+        let first = self.step - rows.len() as u64;
+        let mut latest = 0.0;
+        for (i, row) in rows.iter().enumerate() {
+            latest = f64::from(row[0]);
+            if !latest.is_finite() {
+                let step = first + i as u64 + 1;
+                return Err(TrainError::Diverged { loss: latest, step, epoch: (step - 1) / self.steps_per_epoch + 1 });
+            }
+            self.sums.loss += latest;
+            self.sums.correct += f64::from(row[1]);
+            self.sums.images += self.config.training.batch as f64;
+        }
+        self.sums.seconds += clock.elapsed().as_secs_f64();
+        *clock = Instant::now();
+        unread.clear();
+        let epoch = (self.step / self.steps_per_epoch) as u32;
+        sink.emit(Event::Progressed { epoch, step: self.step, loss: latest })?;
+        Ok(())
+    }
+
+    fn end_epoch(&mut self, sink: &mut dyn Sink) -> Result<(), TrainError> {
+        let epoch = Some((self.step / self.steps_per_epoch) as u32);
+        let form = Some(Form::Training);
+        let mut measurements = Vec::new();
+        let mut add = |metric, split, value| measurements.push(Measurement { metric, split, form, epoch, value });
+        let Sums { loss, correct, images, seconds } = self.sums;
+        add(Metric::Loss, Some(Split::Train), loss / (images / self.config.training.batch as f64));
+        add(Metric::Accuracy, Some(Split::Train), correct / images);
+        add(Metric::TrainTime, None, seconds);
+        let schedule = &self.config.training.schedule;
+        let share = schedule.share(self.step - 1, self.steps(), self.steps_per_epoch);
+        add(Metric::LearningRate, None, self.config.training.optimizer.learning_rate() * share);
+        for (split, images, pool) in [
+            (Split::Validation, &self.data.validation.images, &self.data.train_pool),
+            (Split::Test, &self.data.test.images, &self.data.test_pool),
+        ] {
+            if !images.is_empty() {
+                let Evaluation { loss, accuracy } = self.split(images, pool).evaluate(|x| self.evaluated(x))?;
+                if !loss.is_finite() {
+                    return Err(TrainError::Diverged { loss, step: self.step, epoch: u64::from(epoch.unwrap_or(0)) });
+                }
+                add(Metric::Loss, Some(split), loss);
+                add(Metric::Accuracy, Some(split), accuracy);
+            }
+        }
+        sink.emit(Event::Measured { measurements })?;
+        self.sums = Sums::default();
+        self.save_checkpoint(sink)
+    }
+
+    fn evaluated(&self, images_nchw: &Tensor) -> candle_core::Result<Tensor> {
+        Ok(self.model.forward(images_nchw, Mode::Evaluate)?.detach())
+    }
+
+    fn split<'a>(&'a self, images: &'a [u32], pool: &'a Pool) -> EvaluationSplit<'a> {
+        EvaluationSplit { images, pool, normalization: &self.data.normalization, device: &self.device }
+    }
+
+    /// Merges, compares, counts, times.
+    fn finish(&self, sink: &mut dyn Sink) -> Result<Outcome, TrainError> {
+        let deployed = self.model.reparameterize()?;
+        let test = self.split(&self.data.test.images, &self.data.test_pool);
+        let comparison = Comparison::on(test, |x| self.evaluated(x), |x| deployed.forward(x))?;
+        let mut measurements = self.counts();
+        let epoch = Some(self.config.training.epochs);
+        let split = Some(Split::Test);
+        let mut add = |metric, form, value| measurements.push(Measurement { metric, split, form, epoch, value });
+        if comparison.max_abs_diff.is_finite() {
+            add(Metric::MaxAbsDiff, None, comparison.max_abs_diff);
+        }
+        add(Metric::Top1Agreement, None, comparison.agreement());
+        let Evaluation { loss, accuracy } = test.evaluate(|x| deployed.forward(x))?;
+        add(Metric::Accuracy, Some(Form::Deployed), accuracy);
+        if loss.is_finite() {
+            add(Metric::Loss, Some(Form::Deployed), loss);
+        }
+        sink.emit(Event::Measured { measurements })?;
+        comparison.gate()?;
+        let weights: Vec<_> = self.vars.all().into_iter().map(|(name, var)| (name, var.as_tensor().clone())).collect();
+        checkpoint::save_weights(&self.orders.folder, WEIGHTS, &weights)?;
+        match self.orders.throughput {
+            ThroughputTiming::Later => Ok(Outcome::AwaitsQuiet),
+            ThroughputTiming::Now => {
+                let measurements = self.throughput(&deployed)?;
+                sink.emit(Event::Measured { measurements })?;
+                Ok(Outcome::Succeeded)
+            }
+        }
+    }
+
+    /// Parameters and multiply-adds of both forms.
+    fn counts(&self) -> Vec<Measurement> {
+        let forms = [(CountedForm::Training, Form::Training), (CountedForm::Deployed, Form::Deployed)];
+        let of_form = |(counted, form)| {
+            let account = self.config.model.account(self.config.task(), counted);
+            [
+                (Metric::Params, account.params()),
+                (Metric::Flops, account.flops()),
+                (Metric::FlopsAll, account.flops_all()),
+            ]
+            .map(|(metric, count)| Measurement {
+                metric,
+                split: None,
+                form: Some(form),
+                epoch: None,
+                value: count as f64,
+            })
+        };
+        forms.into_iter().flat_map(of_form).collect()
+    }
+
+    fn throughput(&self, deployed: &DeployedModel) -> Result<Vec<Measurement>, TrainError> {
+        let measure = &self.config.measure;
+        // Real images, repeated where the split has fewer than a batch.
+        let images: Vec<u32> = self.data.test.images.iter().copied().cycle().take(measure.batch).collect();
+        let mut batches =
+            plain_batches(&images, &self.data.test_pool, &self.data.normalization, (measure.batch, &self.device));
+        let Some(batch) = batches.next().transpose()? else { return Ok(Vec::new()) };
+        let [trained, merged] = throughput::measure(
+            measure,
+            &batch.images_nchw,
+            [&|x: &Tensor| self.evaluated(x), &|x: &Tensor| deployed.forward(x)],
+        )?;
+        let of_form = |(form, rate): (Form, throughput::Throughput)| {
+            [(Metric::Throughput, rate.median), (Metric::ThroughputSpread, rate.spread)]
+                .map(|(metric, value)| Measurement { metric, split: None, form: Some(form), epoch: None, value })
+        };
+        Ok([(Form::Training, trained), (Form::Deployed, merged)].into_iter().flat_map(of_form).collect())
+    }
+}
