@@ -1,1 +1,27 @@
-fn main() {}
+//! The program: what is typed becomes calls, what comes back becomes text and an exit code.
+//!
+//! Flags and glue. Planning, training, running, storing and reporting are crates of their own that meet only here.
+
+mod cli;
+mod commands;
+mod costed_plan;
+mod exit;
+mod predict;
+mod progress;
+mod project;
+mod resolve;
+mod screen;
+mod work;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse_from(cli::with_run_implied(std::env::args_os()));
+    let screen = screen::Screen::of(cli.color);
+    match commands::dispatch(cli, screen) {
+        Ok(exit) => exit.into(),
+        Err(error) => exit::report(&error, screen).into(),
+    }
+}

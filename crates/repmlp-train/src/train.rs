@@ -205,16 +205,19 @@ impl Run<'_> {
             sink.emit(Event::Noticed { text })?;
         }
         let Some(found) = found else { return Ok(()) };
+        if found.header.trainer_version != TRAINER_VERSION {
+            let writer = found.header.trainer_version;
+            let text =
+                format!("trainer {writer} wrote the checkpoint, this is {TRAINER_VERSION}: the run begins again");
+            sink.emit(Event::Noticed { text })?;
+            return Ok(());
+        }
         let foreign = |reason: String| CheckpointError::Foreign { path: found.path.clone(), reason };
         if found.header.data_fingerprint != self.data.fingerprint {
             let reason = format!(
                 "it was trained on data with the fingerprint {}, this data has {}",
                 found.header.data_fingerprint, self.data.fingerprint
             );
-            return Err(foreign(reason).into());
-        }
-        if found.header.trainer_version != TRAINER_VERSION {
-            let reason = format!("trainer {} wrote it, this is {TRAINER_VERSION}", found.header.trainer_version);
             return Err(foreign(reason).into());
         }
         self.vars.load(&found.tensors)?;

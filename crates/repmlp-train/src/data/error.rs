@@ -58,6 +58,19 @@ pub enum DataError {
         /// What the decoded images have.
         found: String,
     },
+    /// A run was measured on other images under the same name.
+    #[error(
+        "run {run} was measured on {seen}, the data folder holds {now}: use another results folder, or tell both sets \
+         apart with data.fingerprint in the experiment"
+    )]
+    Changed {
+        /// Which run.
+        run: String,
+        /// Fingerprint of the images it saw.
+        seen: String,
+        /// Fingerprint of the images that are there.
+        now: String,
+    },
     /// The set has fewer images than one batch.
     #[error(
         "{images} training images do not fill one batch of {batch}: lower training.batch or raise data.train_limit"

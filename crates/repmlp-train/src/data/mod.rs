@@ -40,7 +40,7 @@ pub struct DataConfig {
     /// Use at most so many test images (the first of the file).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_limit: Option<usize>,
-    /// Digest that the decoded images must have; see it with `repmlp-sweep show RUN`.
+    /// Digest that the decoded images must have: the 12 digits that `repmlp-sweep show RUN` prints behind the set's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
 }
@@ -166,10 +166,11 @@ impl DataConfig {
     /// When a file is missing or damaged, or the set is not what the configuration says.
     pub fn load(&self, folder: Option<&Path>, seed: u64) -> Result<Dataset, DataError> {
         let raw = self.source.read(folder)?;
-        let fingerprint = raw.fingerprint();
-        if let Some(expected) = self.fingerprint.as_ref().filter(|expected| **expected != fingerprint) {
-            return Err(DataError::Fingerprint { expected: expected.clone(), found: fingerprint });
+        let digest = raw.digest();
+        if let Some(expected) = self.fingerprint.as_ref().filter(|expected| **expected != digest) {
+            return Err(DataError::Fingerprint { expected: expected.clone(), found: digest });
         }
+        let fingerprint = format!("{} {digest}", self.source.name());
         let shape = self.source.shape();
         for part in [&raw.train, &raw.test] {
             if part.side > self.image_size {
@@ -258,8 +259,9 @@ pub(crate) struct RawSet {
 }
 
 impl RawSet {
-    /// Digest of sizes, images and labels, whatever files they came in.
-    fn fingerprint(&self) -> String {
+    /// Digest of sizes, images and labels, whatever files they came in: 12 hexadecimal digits, enough to tell apart sets
+    /// that were swapped by mistake.
+    fn digest(&self) -> String {
         let mut hasher = blake3::Hasher::new();
         for pool in [&self.train, &self.test] {
             for size in [pool.len(), pool.channels, pool.side] {
@@ -268,7 +270,7 @@ impl RawSet {
             hasher.update(&pool.pixels);
             hasher.update(&pool.labels);
         }
-        hasher.finalize().to_hex().to_string()
+        hasher.finalize().to_hex()[..12].to_owned()
     }
 }
 
@@ -280,7 +282,7 @@ pub struct Dataset {
     pub side: usize,
     /// How pixels become numbers.
     pub normalization: Normalization,
-    /// Digest of the decoded set.
+    /// Name of the set and digest of its decoded images.
     pub fingerprint: String,
     /// Images that gradients come from, in `train_pool`.
     pub train: Subset,
@@ -387,12 +389,12 @@ mod tests {
         for class in 0..10 {
             assert_eq!(data.train_pool.labels.iter().filter(|&&l| l == class).count(), 500);
         }
-        assert_eq!(&data.fingerprint[..16], FROZEN_FINGERPRINT);
+        assert_eq!(data.fingerprint, FROZEN_FINGERPRINT);
         assert_eq!(config(0.1).expected_train_images(), Some(4500));
     }
 
     /// Of the files in data/fashion-mnist-5k.
-    const FROZEN_FINGERPRINT: &str = "0fa7e955b14acad2";
+    const FROZEN_FINGERPRINT: &str = "Fashion-MNIST-5k 0fa7e955b14a";
 
     #[test]
     fn another_seed_cuts_another_validation_split() {

@@ -1,0 +1,32 @@
+//! `export`: every measurement of an experiment as one tidy table, for other programs.
+
+use std::fs::File;
+use std::io::Write;
+
+use anyhow::{Context, Result};
+use sweep_store::Store;
+
+use crate::cli::{ExportArgs, ExportFormat};
+use crate::commands::report::recorded;
+use crate::exit::Exit;
+use crate::project::Project;
+
+pub(crate) async fn run(arguments: ExportArgs) -> Result<Exit> {
+    let project = Project::of(&arguments.spec.path);
+    let mut store = Store::open_read_only(&project.results(&arguments.results).database()).await?;
+    let rows = recorded(&mut store, &arguments.spec.path, arguments.spec.profile.as_deref()).await?;
+    let (declaration, paper) = project.declaration(&rows.plan)?;
+    let mut frame = sweep_report::frame(&rows, &declaration, &paper)?;
+    let mut bytes = Vec::new();
+    match arguments.format {
+        ExportFormat::Csv => sweep_report::write_csv(&mut frame, &mut bytes)?,
+        ExportFormat::Parquet => sweep_report::write_parquet(&mut frame, &mut bytes)?,
+    }
+    match &arguments.out {
+        Some(path) => File::create(path)
+            .and_then(|mut file| file.write_all(&bytes))
+            .with_context(|| format!("{} cannot be written", path.display()))?,
+        None => std::io::stdout().write_all(&bytes)?,
+    }
+    Ok(Exit::Done)
+}

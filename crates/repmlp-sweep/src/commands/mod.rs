@@ -1,0 +1,67 @@
+//! One file a subcommand. Each asks the crates below for data and spells it; none decides what a run is.
+
+mod export;
+mod grid;
+mod logs;
+mod plan;
+mod rebuild;
+mod report;
+mod run;
+mod schema;
+mod show;
+mod status;
+mod train;
+
+use std::path::Path;
+
+use anyhow::Result;
+use clap::CommandFactory;
+use sweep_store::Store;
+
+use crate::cli::{Cli, Command};
+use crate::exit::Exit;
+use crate::screen::Screen;
+
+/// Carries out what was typed.
+pub(crate) fn dispatch(cli: Cli, screen: Screen) -> Result<Exit> {
+    match cli.command {
+        Command::Run(arguments) => asynchronous(run::run(arguments, screen)),
+        Command::Plan(arguments) => asynchronous(plan::run(arguments)),
+        Command::Status(arguments) => asynchronous(status::run(arguments)),
+        Command::Show(arguments) => asynchronous(show::run(arguments)),
+        Command::Logs(arguments) => asynchronous(logs::run(arguments)),
+        Command::Report(arguments) => asynchronous(report::run(arguments, screen)),
+        Command::Rebuild(arguments) => asynchronous(rebuild::run(arguments)),
+        Command::Export(arguments) => asynchronous(export::run(arguments)),
+        Command::Schema(arguments) => schema::run(&arguments),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "repmlp-sweep", &mut std::io::stdout());
+            Ok(Exit::Done)
+        }
+        Command::Train { folder } => train::run(&folder),
+    }
+}
+
+/// Runs a command that waits for processes or for the index.
+fn asynchronous(command: impl Future<Output = Result<Exit>>) -> Result<Exit> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(command)
+}
+
+/// The index, opened for reading; `None` where nothing was measured yet.
+async fn existing_index(path: &Path) -> Result<Option<Store>> {
+    if path.exists() { Ok(Some(Store::open_read_only(path).await?)) } else { Ok(None) }
+}
+
+/// Writes to standard output. A reader that has gone away (`| head`) is no fault.
+fn print(text: &str) -> Result<()> {
+    use std::io::Write;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(fault) if fault.kind() != std::io::ErrorKind::BrokenPipe => Err(fault.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Prints a value as JSON.
+fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    print(&format!("{}\n", serde_json::to_string_pretty(value)?))
+}

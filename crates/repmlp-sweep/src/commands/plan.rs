@@ -1,0 +1,122 @@
+//! `plan`: the runs of an experiment, what they cost, and what is done already. Writes nothing.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use serde_json::json;
+use sweep_plan::Plan;
+use sweep_protocol::{RunId, RunRow};
+
+use super::grid::grid;
+use super::{existing_index, print, print_json};
+use crate::cli::PlanArgs;
+use crate::costed_plan::CostedPlan;
+use crate::exit::Exit;
+use crate::predict::{Speed, count, duration};
+use crate::project::Project;
+use crate::work::Work;
+
+pub(crate) async fn run(arguments: PlanArgs) -> Result<Exit> {
+    let costed = CostedPlan::load(&arguments.spec)?;
+    let layout = Project::of(&arguments.spec.path).results(&arguments.results);
+    let mut store = existing_index(&layout.database()).await?;
+    let known = match &mut store {
+        Some(store) => costed.known(store).await?,
+        None => BTreeMap::new(),
+    };
+    let names = (costed.plan.experiment.as_str(), costed.plan.profile.as_str());
+    let speed = Speed::measured(store.as_mut(), names, &costed.training_flops()).await?;
+    let view = View { costed: &costed, known: &known, speed };
+    if arguments.json {
+        print_json(&view.json())?
+    } else {
+        print(&view.text())?
+    }
+    Ok(Exit::Done)
+}
+
+struct View<'a> {
+    costed: &'a CostedPlan,
+    known: &'a BTreeMap<RunId, RunRow>,
+    speed: Speed,
+}
+
+impl View<'_> {
+    fn work(&self, run: RunId) -> Work {
+        Work::of(self.known.get(&run))
+    }
+
+    fn seconds(&self, configuration: usize) -> Option<f64> {
+        Some(self.speed.seconds(self.costed.costs[configuration].training?))
+    }
+
+    fn text(&self) -> String {
+        let plan = &self.costed.plan;
+        let mut rows = Vec::new();
+        for run in &plan.runs {
+            let cost = self.costed.costs[run.configuration];
+            rows.push(vec![
+                run.id.short(),
+                run.coordinates.to_string(),
+                run.seed.to_string(),
+                count(cost.params as f64),
+                count(cost.flops as f64),
+                self.seconds(run.configuration).map_or("?".to_owned(), duration),
+                self.work(run.id).to_string(),
+            ]);
+        }
+        let heading = ["run", "coordinates", "seed", "params", "flops", "time", "what happens"];
+        format!("{}\n{}\n{}", self.head(), grid(&heading, &rows), self.foot())
+    }
+
+    fn head(&self) -> String {
+        let Plan { experiment, profile, question, .. } = &self.costed.plan;
+        format!("{experiment}, profile {profile}\n{question}\n")
+    }
+
+    fn foot(&self) -> String {
+        let plan = &self.costed.plan;
+        let open: Vec<_> = plan.runs.iter().filter(|run| self.work(run.id).is_open(false)).collect();
+        let time: Option<f64> = open.iter().map(|run| self.seconds(run.configuration)).sum();
+        let mut text =
+            format!("{} runs of {} configurations; {} to do", plan.runs.len(), plan.configurations.len(), open.len());
+        text += &match time {
+            Some(time) if !open.is_empty() => format!(", about {} one after another", duration(time)),
+            _ => String::new(),
+        };
+        text += match (self.speed.measured, time) {
+            (_, None) => ". Times are not known before the data is: the set has no fixed size.\n",
+            (true, _) => ". Times follow from finished runs of this plan.\n",
+            (false, _) => ". Times assume a small CPU until a run of this plan is finished.\n",
+        };
+        text += "params and flops are the deployed form's, for one image; time is the training's.\n";
+        for exclusion in &plan.exclusions {
+            text += &format!("left out: {}: {}\n", exclusion.coordinates, exclusion.reason);
+        }
+        for merged in &plan.merged {
+            text += &format!("merged: {} asks for the same as {}\n", merged.coordinates, merged.into);
+        }
+        text
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let plan = &self.costed.plan;
+        let run = |run: &sweep_plan::PlannedRun| {
+            let cost = self.costed.costs[run.configuration];
+            let coordinates: serde_json::Map<_, _> =
+                run.coordinates.0.iter().map(|(axis, label)| (axis.clone(), json!(label))).collect();
+            json!({
+                "run": run.id, "seed": run.seed, "coordinates": coordinates,
+                "params": cost.params, "flops": cost.flops, "predicted_s": self.seconds(run.configuration),
+                "work": self.work(run.id).to_string(), "to_do": self.work(run.id).is_open(false),
+                "config": serde_json::from_str::<serde_json::Value>(&plan.configurations[run.configuration]).unwrap_or_default(),
+            })
+        };
+        json!({
+            "experiment": plan.experiment, "profile": plan.profile, "question": plan.question,
+            "axes": plan.axes, "runs": plan.runs.iter().map(run).collect::<Vec<_>>(),
+            "exclusions": plan.exclusions,
+            "merged": plan.merged.iter().map(|m| json!({"coordinates": m.coordinates.to_string(), "into": m.into.to_string()})).collect::<Vec<_>>(),
+        })
+    }
+}

@@ -1,0 +1,29 @@
+//! `rebuild`: the index again, from plans and journals.
+
+use anyhow::Result;
+use sweep_runner::SchedulerLock;
+use sweep_store::Store;
+
+use super::print;
+use crate::cli::ResultsArgs;
+use crate::exit::Exit;
+use crate::project::Project;
+
+pub(crate) async fn run(arguments: ResultsArgs) -> Result<Exit> {
+    let layout = Project::here().results(&arguments);
+    let lock = SchedulerLock::acquire(&layout)?;
+    let damages = Store::rebuild(lock.layout()).await?;
+    for damage in &damages {
+        print(&format!("passed over: {}\n", chained(damage)))?;
+    }
+    print(&format!("{} is made again from its journals\n", layout.database().display()))?;
+    Ok(if damages.is_empty() { Exit::Done } else { Exit::Data })
+}
+
+/// A damage with its cause.
+fn chained(damage: &dyn std::error::Error) -> String {
+    match damage.source() {
+        Some(source) => format!("{damage}: {source}"),
+        None => damage.to_string(),
+    }
+}

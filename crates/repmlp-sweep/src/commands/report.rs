@@ -1,0 +1,126 @@
+//! `report`: tables and plots from what is measured, and whether committed renderings still are what they claim.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use sweep_protocol::{ExperimentRows, ResultsLayout, write_atomically};
+use sweep_report::published::{self, Difference};
+use sweep_report::{render, tables, terminal};
+use sweep_store::Store;
+
+use super::print;
+use crate::cli::{ReportArgs, ReportsArgs};
+use crate::exit::{Exit, UsageError};
+use crate::project::Project;
+use crate::screen::Screen;
+
+pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
+    let project = arguments.path.as_deref().map_or_else(Project::here, Project::of);
+    let layout = project.results(&arguments.results);
+    let Some(path) = &arguments.path else {
+        return check_all(&project, &layout, &arguments.reports);
+    };
+    if arguments.check {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let profile = arguments.profile.as_deref().unwrap_or("default");
+        return check_one(&project, &layout.published(&name, profile), &arguments.reports);
+    }
+    let mut store = Store::open_read_only(&layout.database()).await?;
+    let rows = recorded(&mut store, path, arguments.profile.as_deref()).await?;
+    if arguments.json {
+        let (declaration, paper) = project.declaration(&rows.plan)?;
+        let json = render(&rows, &declaration, &paper)?.into_iter().find(|r| r.path == Path::new("report.json"));
+        print(&String::from_utf8(json.context("a report has a JSON spelling")?.bytes)?)?;
+        return Ok(Exit::Done);
+    }
+    write(&project, &layout, &arguments.reports, &rows)?;
+    print(&shown(&project, &rows, screen)?)?;
+    Ok(Exit::Done)
+}
+
+/// What is recorded of an experiment under a profile.
+pub(super) async fn recorded(store: &mut Store, spec: &Path, profile: Option<&str>) -> Result<ExperimentRows> {
+    let name = spec.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let profile = profile.unwrap_or("default");
+    let rows = store.experiment_rows(&name, profile).await?;
+    rows.ok_or_else(|| {
+        UsageError(format!("nothing was started of `{name}` under the profile `{profile}`: run it first")).into()
+    })
+}
+
+/// The tables as the terminal shows them.
+pub(super) fn shown(project: &Project, rows: &ExperimentRows, screen: Screen) -> Result<String> {
+    let (declaration, paper) = project.declaration(&rows.plan)?;
+    let tables = tables(rows, &declaration, &paper)?;
+    Ok(tables.iter().map(|table| terminal(table, screen.width(), screen.table_color())).collect::<Vec<_>>().join("\n"))
+}
+
+/// Writes the renderings, and the measurements that they are made from beside them; returns the renderings' folder.
+pub(super) fn write(
+    project: &Project,
+    layout: &ResultsLayout,
+    arguments: &ReportsArgs,
+    rows: &ExperimentRows,
+) -> Result<std::path::PathBuf> {
+    let (declaration, paper) = project.declaration(&rows.plan)?;
+    let renderings = render(rows, &declaration, &paper)?;
+    published::write(&layout.published(&rows.plan.experiment, &rows.plan.profile), rows)?;
+    let folder = project.renderings(arguments, &rows.plan);
+    std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    for rendering in renderings {
+        let path = folder.join(&rendering.path);
+        write_atomically(&path, &rendering.bytes).with_context(|| format!("{} cannot be written", path.display()))?;
+    }
+    Ok(folder)
+}
+
+/// Checks every report that is published.
+fn check_all(project: &Project, layout: &ResultsLayout, arguments: &ReportsArgs) -> Result<Exit> {
+    let published = layout.root().join("published");
+    let mut exit = Exit::Done;
+    for experiment in folders(&published)? {
+        for profile in folders(&experiment)? {
+            if check_one(project, &profile, arguments)? != Exit::Done {
+                exit = Exit::Failed;
+            }
+        }
+    }
+    Ok(exit)
+}
+
+/// Renders one published report and compares bytes.
+fn check_one(project: &Project, published: &Path, arguments: &ReportsArgs) -> Result<Exit> {
+    let rows = published::read(published)?;
+    let (declaration, paper) = project.declaration(&rows.plan)?;
+    let folder = project.renderings(arguments, &rows.plan);
+    let differences = published::check(published, &declaration, &paper, &folder)?;
+    for difference in &differences {
+        let (path, what) = match difference {
+            Difference::Missing(path) => (path, "is missing"),
+            Difference::Differs(path) => (path, "is not what the published measurements render to"),
+            Difference::Unexpected(path) => (path, "is no rendering of this report"),
+        };
+        print(&format!("{} {what}\n", folder.join(path).display()))?;
+    }
+    if differences.is_empty() {
+        print(&format!("{} is what {} renders to\n", folder.display(), published.display()))?;
+        return Ok(Exit::Done);
+    }
+    Ok(Exit::Failed)
+}
+
+fn folders(path: &Path) -> Result<Vec<std::path::PathBuf>> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let entries = std::fs::read_dir(path).with_context(|| format!("{} cannot be listed", path.display()))?;
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}

@@ -1,0 +1,226 @@
+//! `run`: what is missing of an experiment is trained, stored as it is measured, and reported.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use repmlp_train::DeviceChoice;
+use repmlp_train::data::DataError;
+use sweep_protocol::{FailureKind, RunId, RunRow, Status, write_atomically};
+use sweep_runner::{OnFailure, Options, Request, RunnerError, SchedulerLock, Slot, Update, UpdateKind, WorkItem};
+use sweep_store::Store;
+use tokio::sync::{mpsc, watch};
+
+use super::{print, report};
+use crate::cli::RunArgs;
+use crate::costed_plan::CostedPlan;
+use crate::exit::{Exit, UsageError};
+use crate::progress::Progress;
+use crate::project::Project;
+use crate::screen::Screen;
+use crate::work::Work;
+
+/// Updates that may wait for the index before the runner waits too.
+const UPDATES: usize = 256;
+/// How long an attempt whose time is up may take to write its checkpoint.
+const GRACE: Duration = Duration::from_secs(60);
+
+pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
+    let costed = CostedPlan::load(&arguments.spec)?;
+    let slots = slots(&arguments)?;
+    let fingerprints = check_data(&costed, arguments.data.data.as_deref())?;
+    let project = Project::of(&arguments.spec.path);
+    let lock = SchedulerLock::acquire(&project.results(&arguments.results))?;
+    let mut store = prepare(&costed, &lock).await?;
+    let known = costed.known(&mut store).await?;
+    refuse_other_data(&costed, &known, &fingerprints)?;
+
+    let items = items(&costed, &known, &arguments)?;
+    let mut progress = Progress::new(&costed, &items, lock.layout(), screen);
+    progress.begin(&known);
+    let options = Options {
+        program: std::env::current_exe().context("the program's own path is not known")?,
+        arguments: vec!["train".into()],
+        slots,
+        orders: orders(arguments.data.data.as_deref())?,
+        timeout: arguments.timeout,
+        grace: GRACE,
+        crash_retries: 1,
+        on_failure: if arguments.fail_fast { OnFailure::Stop } else { OnFailure::Continue },
+    };
+    let request = carry_out(&lock, items, options, &mut store, &mut progress).await?;
+    let name = (costed.plan.experiment.as_str(), costed.plan.profile.as_str());
+    let rows = store.experiment_rows(name.0, name.1).await?.context("a recorded plan is known")?;
+    store.close().await?;
+    let folder = report::write(&project, lock.layout(), &arguments.reports, &rows)?;
+    progress.end(&rows.runs, &folder);
+    print(&report::shown(&project, &rows, screen)?)?;
+    Ok(exit(&costed, &rows.runs, request))
+}
+
+/// What attempts may use: each device as often as was asked for, threads divided among all.
+fn slots(arguments: &RunArgs) -> Result<Vec<Slot>> {
+    let mut devices = Vec::new();
+    for name in &arguments.device {
+        let device: DeviceChoice = name.parse()?;
+        device.open()?;
+        devices.extend((0..arguments.slots).map(|_| device.decide().to_string()));
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = arguments.threads.map_or((cores / devices.len()).max(1), |threads| threads as usize);
+    Ok(devices.into_iter().map(|device| Slot { device, threads }).collect())
+}
+
+/// Reads every data set once, before anything starts. Returns the fingerprint of each configuration's set.
+fn check_data(costed: &CostedPlan, folder: Option<&Path>) -> Result<Vec<String>> {
+    let mut read: Vec<(usize, String)> = Vec::new();
+    let mut fingerprints = Vec::new();
+    for (i, config) in costed.configs.iter().enumerate() {
+        let same = read.iter().find(|(other, _)| costed.configs[*other].data == config.data);
+        let fingerprint = match same {
+            Some((_, fingerprint)) => fingerprint.clone(),
+            None => {
+                let data = config.data.load(folder, 0)?;
+                let (images, batch) = (data.train.images.len(), config.training.batch);
+                if images < batch {
+                    return Err(DataError::TooFew { images, batch }.into());
+                }
+                read.push((i, data.fingerprint.clone()));
+                data.fingerprint
+            }
+        };
+        fingerprints.push(fingerprint);
+    }
+    Ok(fingerprints)
+}
+
+/// A run that was measured on other data under the same name is not continued and not reused.
+fn refuse_other_data(costed: &CostedPlan, known: &BTreeMap<RunId, RunRow>, fingerprints: &[String]) -> Result<()> {
+    for run in &costed.plan.runs {
+        let seen = known.get(&run.id).and_then(|row| row.data_fingerprint.as_ref());
+        let now = &fingerprints[run.configuration];
+        if let Some(seen) = seen.filter(|seen| *seen != now) {
+            let (run, seen, now) = (run.id.short(), seen.clone(), now.clone());
+            return Err(DataError::Changed { run, seen, now }.into());
+        }
+    }
+    Ok(())
+}
+
+/// Writes the plan down, ends what a dead scheduler left, and opens the index.
+async fn prepare(costed: &CostedPlan, lock: &SchedulerLock) -> Result<Store> {
+    let plan = &costed.plan;
+    let layout = lock.layout();
+    let path = layout.plan(&plan.experiment, &plan.profile);
+    let unwritable = |source| RunnerError::Unwritable { path: path.clone(), source };
+    let mut store = Store::open(&layout.database()).await?;
+    path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(unwritable)?;
+    let record = plan.record();
+    write_atomically(&path, &serde_json::to_vec_pretty(&record)?).map_err(unwritable)?;
+    let ids: Vec<RunId> = plan.runs.iter().map(|run| run.id).collect();
+    sweep_runner::recover(lock, &ids).await?;
+    let configs = plan.runs.iter().map(|run| (run.id, plan.configurations[run.configuration].clone())).collect();
+    store.record_plan(&record, &configs).await?;
+    store.catch_up(layout, &ids).await?;
+    Ok(store)
+}
+
+/// The runs that an attempt is started for, in plan order.
+fn items(costed: &CostedPlan, known: &BTreeMap<RunId, RunRow>, arguments: &RunArgs) -> Result<Vec<WorkItem>> {
+    let plan = &costed.plan;
+    for prefix in &arguments.only {
+        if !plan.runs.iter().any(|run| run.id.starts_with(prefix)) {
+            return Err(UsageError(format!("no run of this plan starts with `{prefix}`; `plan` lists them")).into());
+        }
+    }
+    let wanted = |id: RunId| arguments.only.is_empty() || arguments.only.iter().any(|prefix| id.starts_with(prefix));
+    let open = |id: RunId| Work::of(known.get(&id)).is_open(arguments.retry_failed);
+    let runs = plan.runs.iter().filter(|run| wanted(run.id) && open(run.id));
+    let item = |run: &sweep_plan::PlannedRun| WorkItem {
+        run: run.id,
+        config_json: plan.configurations[run.configuration].clone(),
+        seed: run.seed,
+    };
+    Ok(runs.take(arguments.limit.unwrap_or(usize::MAX)).map(item).collect())
+}
+
+/// What every attempt is told beyond its slot.
+fn orders(data: Option<&Path>) -> Result<serde_json::Map<String, serde_json::Value>> {
+    let data: Option<PathBuf> = data.map(std::path::absolute).transpose()?;
+    Ok(serde_json::Map::from_iter([("data".to_owned(), serde_json::to_value(data)?)]))
+}
+
+/// Lets the runner work, and stores and shows what it says. Returns what the person asked for meanwhile.
+async fn carry_out(
+    lock: &SchedulerLock,
+    items: Vec<WorkItem>,
+    options: Options,
+    store: &mut Store,
+    progress: &mut Progress,
+) -> Result<Request> {
+    let (requests, requested) = watch::channel(Request::Run);
+    let listener = tokio::spawn(listen(requests.clone(), progress.voice()));
+    let (sender, mut receiver) = mpsc::channel::<Update>(UPDATES);
+    let follow = async {
+        let mut fault = None;
+        while let Some(update) = receiver.recv().await {
+            progress.show(&update);
+            // After a fault of the index the journals still hold everything; the attempts are only asked to stop.
+            if fault.is_none()
+                && let Err(first) = apply(store, &update).await
+            {
+                fault = Some(first);
+                requests.send_modify(|request| *request = Request::Finish.max(*request));
+            }
+        }
+        fault.map_or(Ok(()), Err)
+    };
+    let (summary, followed) = tokio::join!(sweep_runner::run(lock, items, options, requested, sender), follow);
+    listener.abort();
+    progress.clear();
+    summary?;
+    followed?;
+    let request = *requests.borrow();
+    Ok(request)
+}
+
+async fn apply(store: &mut Store, update: &Update) -> Result<()> {
+    let Update { run, attempt, kind } = update;
+    match kind {
+        UpdateKind::Events(lines) => store.apply_journal(*run, *attempt, lines).await?,
+        UpdateKind::Supervisor(lines) => store.apply_supervisor(*run, *attempt, lines).await?,
+    }
+    Ok(())
+}
+
+/// The first Ctrl-C (or SIGTERM) asks attempts to write a checkpoint and stop, the second kills them.
+async fn listen(requests: watch::Sender<Request>, voice: crate::progress::Voice) {
+    let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else { return };
+    for (request, word) in [
+        (Request::Finish, "stopping: attempts write a checkpoint; interrupt again to kill them"),
+        (Request::Kill, "killing"),
+    ] {
+        tokio::select! {
+            Ok(()) = tokio::signal::ctrl_c() => {}
+            Some(()) = terminate.recv() => {}
+        }
+        voice.say(word);
+        requests.send_modify(|current| *current = request.max(*current));
+    }
+}
+
+fn exit(costed: &CostedPlan, rows: &[RunRow], request: Request) -> Exit {
+    let status_of = |id: RunId| rows.iter().find(|row| row.run == id).map_or(Status::Queued, |row| row.status);
+    let all: Vec<Status> = costed.plan.runs.iter().map(|run| status_of(run.id)).collect();
+    if request == Request::Kill {
+        return Exit::Interrupted;
+    }
+    if all.iter().any(|status| !status.is_finished()) {
+        return Exit::Remains;
+    }
+    if all.contains(&Status::Failed(FailureKind::Equivalence)) {
+        return Exit::Equivalence;
+    }
+    if all.iter().all(|status| *status == Status::Succeeded) { Exit::Done } else { Exit::Failed }
+}

@@ -1,0 +1,121 @@
+//! `show`: one run, with everything that is known of it.
+
+use anyhow::{Context, Result};
+use serde_json::json;
+use sweep_protocol::{Measurement, ResultsLayout, RunId, RunRow};
+use sweep_store::{AttemptRow, Store};
+
+use super::grid::grid;
+use super::{print, print_json};
+use crate::cli::ShowArgs;
+use crate::exit::{Exit, UsageError};
+use crate::predict::duration;
+use crate::project::Project;
+
+/// The one run whose id starts with `prefix`.
+pub(super) async fn find_run(store: &mut Store, prefix: &str) -> Result<RunId> {
+    let found = store.find_runs(prefix).await?;
+    match found.as_slice() {
+        [run] => Ok(*run),
+        [] => Err(UsageError(format!("no run starts with `{prefix}`; `repmlp-sweep status NAME` lists them")).into()),
+        several => {
+            let ids: Vec<_> = several.iter().take(5).map(RunId::short).collect();
+            Err(UsageError(format!("{} runs start with `{prefix}`: {}, …", several.len(), ids.join(", "))).into())
+        }
+    }
+}
+
+pub(crate) async fn run(arguments: ShowArgs) -> Result<Exit> {
+    let layout = Project::here().results(&arguments.results);
+    let mut store = Store::open_read_only(&layout.database()).await?;
+    let id = find_run(&mut store, &arguments.run).await?;
+    let row = store.run_rows(&[id]).await?.pop().context("a run that was found is known")?;
+    let attempts = store.attempts(id).await?;
+    let (places, measurements) = of_experiments(&mut store, id).await?;
+    let config = config(&layout, id);
+    if arguments.json {
+        let attempts: Vec<_> = attempts.iter().map(|a| json!({ "attempt": a.attempt, "status": a.status.to_string(), "message": a.message, "device": a.device, "host": a.host, "code": a.code })).collect();
+        print_json(
+            &json!({ "run": row, "experiments": places, "config": config, "attempts": attempts, "measurements": measurements }),
+        )?;
+    } else {
+        print(&text(&row, &places, &config, &attempts, &measurements, &layout))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Where the run sits in every experiment that asks for it, and what was measured of it.
+async fn of_experiments(store: &mut Store, id: RunId) -> Result<(Vec<String>, Vec<Measurement>)> {
+    let (mut places, mut measurements) = (Vec::new(), Vec::new());
+    for e in store.experiments().await? {
+        let Some(rows) = store.experiment_rows(&e.experiment, &e.profile).await? else { continue };
+        if let Some(run) = rows.plan.runs.iter().find(|run| run.run == id) {
+            places.push(format!("{} ({}): {} seed {}", e.experiment, e.profile, run.coordinates, run.seed));
+            measurements = rows.measurements.iter().filter(|row| row.run == id).map(|row| row.measurement).collect();
+        }
+    }
+    Ok((places, measurements))
+}
+
+/// The resolved configuration, as the run's folder has it; null before the first attempt.
+fn config(layout: &ResultsLayout, id: RunId) -> serde_json::Value {
+    let text = std::fs::read_to_string(layout.run(id).config()).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
+#[expect(clippy::too_many_arguments, reason = "one page of one run")]
+fn text(
+    row: &RunRow,
+    places: &[String],
+    config: &serde_json::Value,
+    attempts: &[AttemptRow],
+    measurements: &[Measurement],
+    layout: &ResultsLayout,
+) -> String {
+    let mut text = format!("run {}\n{}\n", row.run, row.status);
+    text += &row.message.as_ref().map(|message| format!("why: {message}\n")).unwrap_or_default();
+    text += &row.data_fingerprint.as_ref().map(|digest| format!("data: {digest}\n")).unwrap_or_default();
+    text += &format!("folder: {}\n", layout.run(row.run).root().display());
+    text += &places.iter().map(|place| format!("asked for by {place}\n")).collect::<String>();
+    if let Ok(toml) = toml::to_string(config.get("config").unwrap_or(config)) {
+        text += &format!("\n# configuration\n{toml}");
+    }
+    text += &format!("\n# attempts\n{}", attempt_lines(attempts));
+    text += &format!("\n# measurements, latest epoch\n{}", measurement_lines(measurements));
+    text
+}
+
+fn attempt_lines(attempts: &[AttemptRow]) -> String {
+    let line = |a: &AttemptRow| {
+        let time = a.started_at_ms.zip(a.ended_at_ms).map(|(start, end)| end.saturating_sub(start) as f64 / 1000.0);
+        vec![
+            a.attempt.to_string(),
+            a.status.to_string(),
+            a.device.clone().unwrap_or_default(),
+            a.threads.map(|n| n.to_string()).unwrap_or_default(),
+            a.host.clone().unwrap_or_default(),
+            a.resumed_at_step.map(|step| step.to_string()).unwrap_or_default(),
+            time.map(duration).unwrap_or_default(),
+            a.code.clone().unwrap_or_default(),
+        ]
+    };
+    let heading = ["attempt", "status", "device", "threads", "host", "from step", "time", "code"];
+    grid(&heading, &attempts.iter().map(line).collect::<Vec<_>>())
+}
+
+fn measurement_lines(measurements: &[Measurement]) -> String {
+    let same = |a: &Measurement, b: &Measurement| (a.metric, a.split, a.form) == (b.metric, b.split, b.form);
+    let is_latest = |m: &&Measurement| !measurements.iter().any(|other| same(m, other) && other.epoch > m.epoch);
+    let line = |m: &Measurement| {
+        vec![
+            m.metric.to_string(),
+            m.split.map_or("-", |split| split.name()).to_owned(),
+            m.form.map_or("-", |form| form.name()).to_owned(),
+            m.epoch.map_or("-".to_owned(), |epoch| epoch.to_string()),
+            m.value.to_string(),
+            m.metric.unit().to_owned(),
+        ]
+    };
+    let lines: Vec<_> = measurements.iter().filter(is_latest).map(line).collect();
+    grid(&["metric", "split", "form", "epoch", "value", "unit"], &lines)
+}

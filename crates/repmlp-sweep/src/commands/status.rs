@@ -1,0 +1,91 @@
+//! `status`: where experiments stand; of one experiment, where each run stands.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Result;
+use serde_json::json;
+use sweep_protocol::{ExperimentRows, Form, Metric, RunId, Split};
+use sweep_store::{ExperimentCounts, Store};
+
+use super::grid::grid;
+use super::{print, print_json};
+use crate::cli::StatusArgs;
+use crate::exit::{Exit, UsageError};
+use crate::project::Project;
+
+pub(crate) async fn run(arguments: StatusArgs) -> Result<Exit> {
+    let asked = arguments.experiment.as_deref().map(Path::new);
+    let project = asked.filter(|path| path.extension().is_some()).map_or_else(Project::here, Project::of);
+    let mut store = Store::open_read_only(&project.results(&arguments.results).database()).await?;
+    let experiments = store.experiments().await?;
+    let Some(asked) = asked else {
+        if arguments.json {
+            print_json(&experiments.iter().map(counts_json).collect::<Vec<_>>())?
+        } else {
+            print(&overview(&experiments))?
+        }
+        return Ok(Exit::Done);
+    };
+    let name = asked.file_stem().unwrap_or_default().to_string_lossy();
+    let wanted =
+        |e: &&ExperimentCounts| e.experiment == name && arguments.profile.as_ref().is_none_or(|p| *p == e.profile);
+    let found: Vec<_> = experiments.iter().filter(wanted).collect();
+    if found.is_empty() {
+        let known: Vec<_> = experiments.iter().map(|e| format!("{} ({})", e.experiment, e.profile)).collect();
+        return Err(UsageError(format!("nothing was started of `{name}` here; known: {}", known.join(", "))).into());
+    }
+    let mut all = Vec::new();
+    for e in found {
+        all.extend(store.experiment_rows(&e.experiment, &e.profile).await?);
+    }
+    if arguments.json {
+        print_json(&all)?
+    } else {
+        print(&all.iter().map(runs).collect::<Vec<_>>().join("\n"))?
+    }
+    Ok(Exit::Done)
+}
+
+fn counts_text(e: &ExperimentCounts) -> String {
+    e.counts.iter().map(|(status, n)| format!("{n} {status}")).collect::<Vec<_>>().join(", ")
+}
+
+fn counts_json(e: &ExperimentCounts) -> serde_json::Value {
+    let counts: BTreeMap<String, u32> = e.counts.iter().map(|(status, n)| (status.to_string(), *n)).collect();
+    json!({ "experiment": e.experiment, "profile": e.profile, "counts": counts })
+}
+
+fn overview(experiments: &[ExperimentCounts]) -> String {
+    let row = |e: &ExperimentCounts| {
+        vec![e.experiment.clone(), e.profile.clone(), e.counts.values().sum::<u32>().to_string(), counts_text(e)]
+    };
+    grid(&["experiment", "profile", "runs", "where they stand"], &experiments.iter().map(row).collect::<Vec<_>>())
+}
+
+/// A line for each run of an experiment.
+fn runs(rows: &ExperimentRows) -> String {
+    let latest = |run: RunId, form: Form| {
+        let of_run = rows.measurements.iter().filter(|row| row.run == run).map(|row| row.measurement);
+        of_run
+            .filter(|m| m.metric == Metric::Accuracy && m.split == Some(Split::Test) && m.form == Some(form))
+            .max_by_key(|m| m.epoch)
+    };
+    let line = |planned: &sweep_protocol::PlannedRunRecord| {
+        let known = rows.runs.iter().find(|row| row.run == planned.run);
+        let accuracy = latest(planned.run, Form::Deployed).or_else(|| latest(planned.run, Form::Training));
+        vec![
+            planned.run.short(),
+            planned.coordinates.to_string(),
+            planned.seed.to_string(),
+            known.map_or("queued".to_owned(), |row| row.status.to_string()),
+            known.map_or(0, |row| row.attempts).to_string(),
+            accuracy.and_then(|m| m.epoch).map_or("-".to_owned(), |epoch| epoch.to_string()),
+            accuracy.map_or("-".to_owned(), |m| format!("{:.2} %", 100.0 * m.value)),
+            known.and_then(|row| row.message.clone()).unwrap_or_default().lines().next().unwrap_or_default().to_owned(),
+        ]
+    };
+    let heading = ["run", "coordinates", "seed", "status", "attempts", "epochs", "test accuracy", "why"];
+    let lines: Vec<_> = rows.plan.runs.iter().map(line).collect();
+    format!("{}, profile {}\n\n{}", rows.plan.experiment, rows.plan.profile, grid(&heading, &lines))
+}

@@ -1,0 +1,91 @@
+//! `train`: one attempt, in a process of its own. Its folder says what to do; its journal says what happened.
+
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use anyhow::{Context, Result};
+use repmlp_train::config::RunConfig;
+use repmlp_train::{DeviceChoice, Orders, StopFlag, ThroughputTiming, train};
+use serde::Deserialize;
+use sweep_protocol::{AttemptLayout, JournalWriter};
+
+use crate::exit::{Exit, UsageError};
+
+/// What the runner and `run` write for an attempt.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OrdersFile {
+    device: String,
+    threads: usize,
+    resume_from: Vec<PathBuf>,
+    throughput: Timing,
+    data: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Timing {
+    Now,
+    Later,
+}
+
+/// What a run's identity is made from.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RunFile {
+    config: RunConfig,
+    seed: u64,
+}
+
+pub(crate) fn run(folder: &Path) -> Result<Exit> {
+    let attempt = AttemptLayout::at(folder);
+    let run_file = folder.ancestors().nth(2).map(|run| run.join("run.json"));
+    let Some(run_file) = run_file else {
+        return Err(UsageError(format!("{} is no attempt's folder", folder.display())).into());
+    };
+    let RunFile { config, seed } = read(&run_file)?;
+    let orders: OrdersFile = read(&attempt.orders())?;
+    let orders = Orders {
+        device: orders.device.parse::<DeviceChoice>()?,
+        threads: orders.threads,
+        data: orders.data,
+        folder: folder.to_owned(),
+        resume_from: orders.resume_from,
+        throughput: match orders.throughput {
+            Timing::Now => ThroughputTiming::Now,
+            Timing::Later => ThroughputTiming::Later,
+        },
+        code: format!("{} ({})", env!("CARGO_PKG_VERSION"), env!("REPMLP_SWEEP_COMMIT")),
+        host: host_name(),
+    };
+    let mut journal = JournalWriter::open(&attempt.journal())?;
+    let stop = Arc::new(StopFlag::new(false));
+    stop_when_told(Arc::clone(&stop));
+    train(&config, seed, &orders, &stop, &mut journal)?;
+    Ok(Exit::Done)
+}
+
+fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} is not understood", path.display()))
+}
+
+/// Raises the flag at the line `stop`, or when the other end of standard input has gone: its scheduler died.
+fn stop_when_told(stop: Arc<StopFlag>) {
+    std::thread::spawn(move || {
+        let mut lines = std::io::stdin().lock().lines();
+        while let Some(Ok(line)) = lines.next() {
+            if line == "stop" {
+                break;
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    name.or_else(|| std::env::var("HOSTNAME").ok()).map_or_else(|| "unknown".to_owned(), |name| name.trim().to_owned())
+}

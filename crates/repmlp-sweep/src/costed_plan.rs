@@ -1,0 +1,44 @@
+//! A plan with what its runs cost: what `plan` shows, `run` carries out and the progress bar weighs by.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use repmlp_train::config::RunConfig;
+use sweep_plan::Plan;
+use sweep_protocol::{RunId, RunRow};
+use sweep_store::Store;
+
+use crate::cli::SpecArgs;
+use crate::predict::Cost;
+use crate::resolve::resolve;
+
+/// A plan with its typed configurations and their costs.
+pub(crate) struct CostedPlan {
+    pub(crate) plan: Plan,
+    pub(crate) configs: Vec<RunConfig>,
+    pub(crate) costs: Vec<Cost>,
+}
+
+impl CostedPlan {
+    /// Reads and plans an experiment.
+    pub(crate) fn load(spec: &SpecArgs) -> Result<Self> {
+        let experiment = sweep_plan::load(&spec.path, spec.profile.as_deref())?;
+        let plan = sweep_plan::plan(&experiment, &resolve)?;
+        let typed =
+            |canonical: &String| serde_json::from_str(canonical).context("a canonical configuration is read back");
+        let configs = plan.configurations.iter().map(typed).collect::<Result<Vec<RunConfig>>>()?;
+        let costs = configs.iter().map(Cost::of).collect();
+        Ok(Self { plan, configs, costs })
+    }
+
+    /// What is known of the plan's runs.
+    pub(crate) async fn known(&self, store: &mut Store) -> Result<BTreeMap<RunId, RunRow>> {
+        let ids: Vec<RunId> = self.plan.runs.iter().map(|run| run.id).collect();
+        Ok(store.run_rows(&ids).await?.into_iter().map(|row| (row.run, row)).collect())
+    }
+
+    /// Multiply-adds of each run's training, where that is known.
+    pub(crate) fn training_flops(&self) -> BTreeMap<RunId, f64> {
+        self.plan.runs.iter().filter_map(|run| Some((run.id, self.costs[run.configuration].training?))).collect()
+    }
+}

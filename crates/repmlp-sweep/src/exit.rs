@@ -1,0 +1,122 @@
+//! Exit codes, and how an error reaches the person.
+
+use std::process::ExitCode;
+
+use repmlp_train::TrainError;
+use repmlp_train::data::DataError;
+use sweep_plan::PlanError;
+use sweep_protocol::JournalError;
+use sweep_report::ReportError;
+use sweep_runner::RunnerError;
+use sweep_store::StoreError;
+
+use crate::screen::Screen;
+
+/// What the program's exit code says. Documented in the README and in `--help`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Everything asked for is done.
+    Done = 0,
+    /// The command line is wrong (clap exits with it too).
+    Usage = 2,
+    /// An experiment file or a report declaration is invalid.
+    Invalid = 3,
+    /// Data is missing or damaged.
+    Data = 4,
+    /// Work remains: stopped, limited, or failed runs wait for `--retry-failed`.
+    Remains = 5,
+    /// Some runs failed.
+    Failed = 10,
+    /// Both forms of a model disagree.
+    Equivalence = 12,
+    /// The results folder is in use, or its index is of another version.
+    InUse = 20,
+    /// The results folder cannot be written.
+    Unwritable = 21,
+    /// A fault of the program.
+    Internal = 70,
+    /// An attempt could not write its journal.
+    Io = 74,
+    /// Interrupted twice.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// An error that is about what was typed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct UsageError(pub(crate) String);
+
+/// Shows an error on standard error; returns the exit code that it means.
+#[expect(clippy::print_stderr, reason = "the one place where errors reach the person")]
+pub(crate) fn report(error: &anyhow::Error, screen: Screen) -> Exit {
+    match error.downcast_ref::<PlanError>() {
+        Some(plan) => eprintln!("{}", plan.render(screen.plan_colors())),
+        None => eprintln!("{} {}", screen.alarm("error:"), chain(error)),
+    }
+    code(error)
+}
+
+/// The error and its causes, a line each; a cause that only repeats the line above is left out.
+fn chain(error: &anyhow::Error) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        let line = cause.to_string();
+        if !lines.iter().any(|known| known.contains(&line)) {
+            lines.push(line);
+        }
+    }
+    lines.join("\n  caused by: ")
+}
+
+fn code(error: &anyhow::Error) -> Exit {
+    error.chain().find_map(code_of).unwrap_or(Exit::Internal)
+}
+
+fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
+    if cause.is::<UsageError>() || cause.is::<repmlp_train::DeviceError>() {
+        return Some(Exit::Usage);
+    }
+    if cause.is::<PlanError>() {
+        return Some(Exit::Invalid);
+    }
+    if cause.is::<DataError>() {
+        return Some(Exit::Data);
+    }
+    if let Some(fault) = cause.downcast_ref::<RunnerError>() {
+        return Some(match fault {
+            RunnerError::InUse { .. } => Exit::InUse,
+            RunnerError::Unwritable { .. } | RunnerError::Journal(_) => Exit::Unwritable,
+            _ => Exit::Internal,
+        });
+    }
+    if let Some(fault) = cause.downcast_ref::<StoreError>() {
+        return Some(match fault {
+            StoreError::Version { .. } | StoreError::Foreign { .. } => Exit::InUse,
+            StoreError::Missing { .. } => Exit::Usage,
+            StoreError::Sql { .. } | StoreError::Io { .. } => Exit::Unwritable,
+        });
+    }
+    if let Some(fault) = cause.downcast_ref::<ReportError>() {
+        return Some(match fault {
+            ReportError::Io { .. } => Exit::Unwritable,
+            _ => Exit::Invalid,
+        });
+    }
+    if let Some(fault) = cause.downcast_ref::<TrainError>() {
+        return Some(match fault {
+            TrainError::Sink(_) | TrainError::Checkpoint(_) => Exit::Io,
+            TrainError::Equivalence { .. } => Exit::Equivalence,
+            _ => Exit::Failed,
+        });
+    }
+    if cause.is::<JournalError>() || cause.is::<std::io::Error>() {
+        return Some(Exit::Unwritable);
+    }
+    None
+}

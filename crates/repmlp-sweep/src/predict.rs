@@ -1,0 +1,120 @@
+//! What a run will cost, before it starts: parameters, multiply-adds, and time as measured here or, at first, assumed.
+
+use std::collections::BTreeMap;
+
+use repmlp::cost::CountedForm;
+use repmlp_train::config::RunConfig;
+use sweep_protocol::{Metric, RunId};
+use sweep_store::Store;
+
+/// What a configuration costs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Cost {
+    /// Of the deployed form.
+    pub(crate) params: usize,
+    /// Multiply-adds of the deployed form for one image.
+    pub(crate) flops: usize,
+    /// Multiply-adds of the whole training: forward once, backward twice as much. `None` while the number of training
+    /// images is not known.
+    pub(crate) training: Option<f64>,
+}
+
+impl Cost {
+    pub(crate) fn of(config: &RunConfig) -> Self {
+        let task = config.task();
+        let deployed = config.model.account(task, CountedForm::Deployed);
+        let trained = config.model.account(task, CountedForm::Training);
+        let images =
+            config.data.expected_train_images().map(|images| images / config.training.batch * config.training.batch);
+        let passes = f64::from(config.training.epochs) * 3.0;
+        Self {
+            params: deployed.params(),
+            flops: deployed.flops(),
+            training: images.map(|images| images as f64 * passes * trained.flops_all() as f64),
+        }
+    }
+}
+
+/// How fast this machine trains.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Speed {
+    /// Multiply-adds per second.
+    pub(crate) flops_per_s: f64,
+    /// Whether it was measured by runs of this results folder.
+    pub(crate) measured: bool,
+}
+
+impl Speed {
+    /// Until a run has been measured: what two cores of 2020 reached with this code (8e9), so that a first prediction
+    /// has the right order of magnitude.
+    const ASSUMED: Self = Self { flops_per_s: 8e9, measured: false };
+
+    /// From the finished runs among `costs` (run → multiply-adds of its training).
+    pub(crate) async fn measured(
+        store: Option<&mut Store>,
+        plan: (&str, &str),
+        costs: &BTreeMap<RunId, f64>,
+    ) -> anyhow::Result<Self> {
+        let Some(store) = store else { return Ok(Self::ASSUMED) };
+        let Some(rows) = store.experiment_rows(plan.0, plan.1).await? else { return Ok(Self::ASSUMED) };
+        let mut seconds: BTreeMap<RunId, f64> = BTreeMap::new();
+        for row in rows.measurements.iter().filter(|row| row.measurement.metric == Metric::TrainTime) {
+            *seconds.entry(row.run).or_default() += row.measurement.value;
+        }
+        let finished = rows.runs.iter().filter(|row| row.status == sweep_protocol::Status::Succeeded);
+        let (work, time) = finished
+            .filter_map(|row| Some((costs.get(&row.run)?, seconds.get(&row.run)?)))
+            .fold((0.0, 0.0), |(work, time), (w, t)| (work + w, time + t));
+        Ok(if time > 0.0 { Self { flops_per_s: work / time, measured: true } } else { Self::ASSUMED })
+    }
+
+    /// Seconds for that many multiply-adds.
+    pub(crate) fn seconds(self, flops: f64) -> f64 {
+        flops / self.flops_per_s
+    }
+}
+
+/// `43 s`, `12 min`, `3.4 h`, `2.1 d`.
+pub(crate) fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 99.5 => format!("{s:.0} s"),
+        s if s < 99.5 * 60.0 => format!("{:.0} min", s / 60.0),
+        s if s < 48.0 * 3600.0 => format!("{:.1} h", s / 3600.0),
+        s => format!("{:.1} d", s / 86_400.0),
+    }
+}
+
+/// `5.60 M`, `22.4 M`, `1.33 G`: three digits.
+pub(crate) fn count(value: f64) -> String {
+    let (scaled, unit) = match value {
+        v if v >= 1e9 => (v / 1e9, " G"),
+        v if v >= 1e6 => (v / 1e6, " M"),
+        v if v >= 1e3 => (v / 1e3, " k"),
+        v => (v, ""),
+    };
+    let decimals = if unit.is_empty() || scaled >= 100.0 {
+        0
+    } else if scaled >= 10.0 {
+        1
+    } else {
+        2
+    };
+    format!("{scaled:.decimals$}{unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_for_eyes() {
+        assert_eq!(
+            [duration(43.2), duration(700.0), duration(12_240.0), duration(200_000.0)],
+            ["43 s", "12 min", "3.4 h", "2.3 d"]
+        );
+        assert_eq!(
+            [count(5_600_802.0), count(22_414_410.0), count(999.0), count(1.3e9)],
+            ["5.60 M", "22.4 M", "999", "1.30 G"]
+        );
+    }
+}

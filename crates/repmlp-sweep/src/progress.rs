@@ -1,0 +1,238 @@
+//! What a person sees while runs train: bars on a terminal, plain lines elsewhere. All of it on standard error.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::path::Path;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use sweep_protocol::{Event, Form, Metric, ResultsLayout, RunId, RunRow, Split, Status, SupervisorEvent};
+use sweep_runner::{Update, UpdateKind, WorkItem};
+
+use crate::costed_plan::CostedPlan;
+use crate::predict::duration;
+use crate::screen::Screen;
+use crate::work::Work;
+
+/// Says a line without tearing bars.
+#[derive(Clone)]
+pub(crate) struct Voice {
+    bars: Option<MultiProgress>,
+}
+
+impl Voice {
+    #[expect(clippy::print_stderr, reason = "progress is for the person, on standard error")]
+    pub(crate) fn say(&self, line: &str) {
+        match &self.bars {
+            // A bar that cannot be drawn is no reason to stop training.
+            Some(bars) => drop(bars.println(line)),
+            None => eprintln!("{line}"),
+        }
+    }
+}
+
+/// One run as it is shown.
+struct Shown {
+    label: String,
+    cost: f64,
+    bar: Option<ProgressBar>,
+    steps: u64,
+    steps_per_epoch: u64,
+}
+
+/// What a person sees while runs train.
+pub(crate) struct Progress {
+    voice: Voice,
+    screen: Screen,
+    layout: ResultsLayout,
+    runs: BTreeMap<RunId, Shown>,
+    order: usize,
+    total: ProgressBar,
+    planned: Vec<(RunId, String)>,
+    clock: std::time::Instant,
+}
+
+/// Parts of the overall bar: shares of the whole cost.
+const PARTS: u64 = 10_000;
+
+impl Progress {
+    pub(crate) fn new(costed: &CostedPlan, items: &[WorkItem], layout: &ResultsLayout, screen: Screen) -> Self {
+        let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
+        let label = |run: &sweep_plan::PlannedRun| {
+            let coordinates = run.coordinates.to_string();
+            let name = if coordinates.is_empty() { run.id.short() } else { coordinates };
+            if costed.plan.seeds.len() > 1 { format!("{name} seed {}", run.seed) } else { name }
+        };
+        let planned: Vec<_> = costed.plan.runs.iter().map(|run| (run.id, label(run))).collect();
+        let costs = costed.training_flops();
+        let shown = |item: &WorkItem| {
+            let label =
+                planned.iter().find(|(id, _)| *id == item.run).map_or_else(String::new, |(_, label)| label.clone());
+            let cost = costs.get(&item.run).copied().unwrap_or(1.0);
+            (item.run, Shown { label, cost, bar: None, steps: 1, steps_per_epoch: 1 })
+        };
+        let runs = items.iter().map(shown).collect();
+        let total = match &bars {
+            Some(bars) if !items.is_empty() => bars.add(ProgressBar::new(PARTS)),
+            _ => ProgressBar::hidden(),
+        };
+        total.set_style(style("{msg:28} {wide_bar} {percent:>3} %  {eta} left"));
+        Self {
+            voice: Voice { bars },
+            screen,
+            layout: layout.clone(),
+            runs,
+            order: 0,
+            total,
+            planned,
+            clock: std::time::Instant::now(),
+        }
+    }
+
+    pub(crate) fn voice(&self) -> Voice {
+        self.voice.clone()
+    }
+
+    /// What is about to happen.
+    pub(crate) fn begin(&self, known: &BTreeMap<RunId, RunRow>) {
+        let works: Vec<Work> = self.planned.iter().map(|(id, _)| Work::of(known.get(id))).collect();
+        let reused = works.iter().filter(|work| **work == Work::Reuse).count();
+        let mut line = format!("{} of {} runs to do, {reused} done and reused", self.runs.len(), self.planned.len());
+        let failed = works.iter().filter(|work| matches!(work, Work::Failed { .. })).count();
+        if failed > 0 {
+            line += &format!(", {failed} failed before (see --retry-failed)");
+        }
+        self.voice.say(&line);
+        self.total.set_message(format!("0 of {} runs", self.runs.len()));
+    }
+
+    /// Shows what is new of an attempt.
+    pub(crate) fn show(&mut self, update: &Update) {
+        match &update.kind {
+            UpdateKind::Events(lines) => lines.iter().for_each(|line| self.show_event(update.run, &line.event)),
+            UpdateKind::Supervisor(lines) => {
+                for line in lines {
+                    if let SupervisorEvent::Closed { status, message } = &line.event {
+                        self.show_end(update, *status, message.as_deref());
+                    }
+                }
+            }
+        }
+    }
+
+    fn show_event(&mut self, run: RunId, event: &Event) {
+        let voice = self.voice.clone();
+        let Some(shown) = self.runs.get_mut(&run) else { return };
+        match event {
+            Event::Started { environment, epochs, steps_per_epoch, resumed_at_step } => {
+                shown.steps_per_epoch = u64::from(*steps_per_epoch).max(1);
+                shown.steps = u64::from(*epochs) * shown.steps_per_epoch;
+                let from = if *resumed_at_step > 0 { format!(" from step {resumed_at_step}") } else { String::new() };
+                match &voice.bars {
+                    Some(bars) => {
+                        let bar = bars
+                            .insert_before(&self.total, ProgressBar::new(shown.steps).with_position(*resumed_at_step));
+                        bar.set_style(style("{prefix:28} {bar:24} {pos:>6}/{len} steps  {msg}"));
+                        bar.set_prefix(shown.label.clone());
+                        shown.bar = Some(bar);
+                    }
+                    None => voice.say(&format!(
+                        "{} started{from} on {} with {} threads",
+                        shown.label, environment.device, environment.threads
+                    )),
+                }
+            }
+            Event::Progressed { step, loss, .. } => {
+                if let Some(bar) = &shown.bar {
+                    bar.set_position(*step);
+                    bar.set_message(format!("loss {loss:.3}"));
+                }
+                let share = *step as f64 / shown.steps as f64;
+                self.advance(run, share);
+            }
+            Event::Measured { measurements } => {
+                let wanted = |m: &&sweep_protocol::Measurement| {
+                    m.metric == Metric::Accuracy && m.split == Some(Split::Test) && m.form == Some(Form::Training)
+                };
+                if let Some(m) = measurements.iter().find(wanted) {
+                    let epoch = m.epoch.unwrap_or(0);
+                    let line = format!(
+                        "{} epoch {epoch}/{}: test accuracy {:.2} %",
+                        shown.label,
+                        shown.steps / shown.steps_per_epoch,
+                        100.0 * m.value
+                    );
+                    match &shown.bar {
+                        Some(bar) => bar.set_message(format!("test {:.2} %", 100.0 * m.value)),
+                        None => voice.say(&line),
+                    }
+                }
+            }
+            Event::Noticed { text } => voice.say(&format!("{}: {text}", shown.label)),
+            Event::Checkpointed { .. } | Event::Ended { .. } => {}
+        }
+    }
+
+    /// Moves the overall bar: finished runs count whole, this one by its share.
+    fn advance(&self, run: RunId, share: f64) {
+        let whole: f64 = self.runs.values().map(|shown| shown.cost).sum();
+        let done: f64 = self
+            .runs
+            .iter()
+            .map(|(id, shown)| {
+                let part = if *id == run {
+                    share
+                } else {
+                    shown.bar.as_ref().map_or(0.0, |bar| bar.position() as f64 / shown.steps as f64)
+                };
+                shown.cost * part
+            })
+            .sum();
+        self.total.set_position((PARTS as f64 * done / whole) as u64);
+    }
+
+    fn show_end(&mut self, update: &Update, status: Status, message: Option<&str>) {
+        let Some(shown) = self.runs.get_mut(&update.run) else { return };
+        if let Some(bar) = &shown.bar {
+            if status == Status::Succeeded {
+                bar.set_position(shown.steps);
+            }
+            bar.finish_and_clear();
+        }
+        let label = shown.label.clone();
+        let line = match status {
+            Status::Succeeded => format!("{label} done"),
+            Status::Queued => format!("{label} trained; its throughput is measured when nothing else runs"),
+            _ => {
+                let why = message.map(|message| format!(": {message}")).unwrap_or_default();
+                let log = self.layout.run(update.run).attempt(update.attempt).log();
+                format!("{} {label} {status}{why}\n  log: {}", self.screen.alarm("!"), log.display())
+            }
+        };
+        self.voice.say(&line);
+        if status.is_finished() {
+            self.order += 1;
+            self.total.set_message(format!("{} of {} runs", self.order, self.runs.len()));
+        }
+    }
+
+    /// Takes the bars away.
+    pub(crate) fn clear(&self) {
+        self.total.finish_and_clear();
+    }
+
+    /// What has become of it, and where it lies.
+    pub(crate) fn end(&self, rows: &[RunRow], folder: &Path) {
+        let mut counts: BTreeMap<Status, usize> = BTreeMap::new();
+        for (id, _) in &self.planned {
+            let status = rows.iter().find(|row| row.run == *id).map_or(Status::Queued, |row| row.status);
+            *counts.entry(status).or_default() += 1;
+        }
+        let counts: Vec<_> = counts.iter().map(|(status, n)| format!("{n} {status}")).collect();
+        let time = duration(self.clock.elapsed().as_secs_f64());
+        self.voice.say(&format!("{} after {time}; report in {}\n", counts.join(", "), folder.display()));
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸ ")
+}

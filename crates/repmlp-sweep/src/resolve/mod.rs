@@ -1,0 +1,102 @@
+//! From an untyped table to a typed, checked and canonical run configuration.
+
+mod misfit;
+
+use std::sync::LazyLock;
+
+use repmlp_train::config::RunConfig;
+use schemars::generate::SchemaSettings;
+use serde_json::Value;
+use sweep_plan::{ConfigFault, Resolved};
+
+/// JSON Schema (draft 07) of a run configuration.
+pub(crate) fn config_schema() -> Value {
+    SchemaSettings::draft07().into_generator().into_root_schema_for::<RunConfig>().to_value()
+}
+
+/// The typed configuration of a table, checked as far as that goes without data.
+///
+/// # Errors
+/// With the first fault and its place.
+pub(crate) fn typed(table: &Value) -> Result<RunConfig, ConfigFault> {
+    let config: RunConfig = serde_path_to_error::deserialize(table).map_err(|fault| located(table, &fault))?;
+    match config.faults().into_iter().next() {
+        None => Ok(config),
+        Some(fault) => Err(ConfigFault { path: fault.path, message: fault.message, help: None }),
+    }
+}
+
+/// The resolver that plans are made with.
+///
+/// # Errors
+/// With the first fault and its place.
+pub(crate) fn resolve(table: &Value) -> Result<Resolved, ConfigFault> {
+    let config = typed(table)?;
+    // A map of serde_json is sorted: this is the canonical form.
+    let canonical = serde_json::to_value(&config).map(|value| value.to_string());
+    canonical.map(|canonical| Resolved { canonical }).map_err(|fault| ConfigFault {
+        path: String::new(),
+        message: format!("cannot be written as JSON: {fault}"),
+        help: None,
+    })
+}
+
+/// Serde loses the place of a fault inside a table with a `kind`; the schema knows it.
+fn located(table: &Value, fault: &serde_path_to_error::Error<serde_json::Error>) -> ConfigFault {
+    static SCHEMA: LazyLock<Value> = LazyLock::new(config_schema);
+    misfit::first(&SCHEMA, table).unwrap_or_else(|| ConfigFault {
+        path: fault.path().to_string(),
+        message: fault.inner().to_string(),
+        help: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base() -> Value {
+        let text = include_str!("../../../../experiments/base/pure-mlp.toml");
+        serde_json::to_value(toml::from_str::<toml::Table>(text).unwrap()).unwrap()
+    }
+
+    fn with(path: &str, value: Value) -> Value {
+        let mut table = base();
+        *table.pointer_mut(&format!("/{}", path.replace('.', "/"))).unwrap() = value;
+        table
+    }
+
+    #[test]
+    fn the_base_resolves_and_its_canonical_form_is_a_fixed_point() {
+        let canonical = resolve(&base()).unwrap().canonical;
+        let again: Value = serde_json::from_str(&canonical).unwrap();
+        assert_eq!(resolve(&again).unwrap().canonical, canonical);
+    }
+
+    #[test]
+    fn spellings_of_a_number_are_one_configuration() {
+        let rate = |text: &str| {
+            let value: toml::Table = format!("v = {text}").parse().unwrap();
+            let value = serde_json::to_value(&value["v"]).unwrap();
+            resolve(&with("training.optimizer.weight_decay", value)).unwrap().canonical
+        };
+        assert_eq!(rate("1e-4"), rate("0.0001"));
+        assert_eq!(rate("1"), rate("1.0"));
+    }
+
+    #[test]
+    fn a_fault_inside_a_kind_is_found_at_its_key() {
+        let fault = |path: &str, value: Value| {
+            let fault = typed(&with(path, value)).unwrap_err();
+            format!("{}: {} ({})", fault.path, fault.message, fault.help.unwrap_or_default())
+        };
+        insta::assert_snapshot!(fault("model.block.groups", "two".into()), @"");
+        insta::assert_snapshot!(fault("model.block.groups", 3.into()), @"");
+        insta::assert_snapshot!(fault("model.block.kind", "rep-mpl".into()), @"");
+        insta::assert_snapshot!(fault("data.augment", serde_json::json!({"flipp": true})), @"");
+        insta::assert_snapshot!(fault("training.epochs", serde_json::json!(1.5)), @"");
+        insta::assert_snapshot!(fault("training.epochs", serde_json::json!(-1)), @"");
+        insta::assert_snapshot!(fault("model.block.partition", serde_json::json!([8])), @"");
+        insta::assert_snapshot!(fault("data", serde_json::json!({"image_size": 32})), @"");
+    }
+}

@@ -1,0 +1,67 @@
+//! What the terminal can show: colour, width, whether a person watches.
+
+use std::io::IsTerminal;
+
+use clap::ValueEnum;
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorChoice {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What the terminal can show.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Screen {
+    color: ColorChoice,
+}
+
+impl Screen {
+    pub(crate) fn of(color: ColorChoice) -> Self {
+        Self { color }
+    }
+
+    fn colored(self, is_terminal: impl FnOnce() -> bool) -> bool {
+        match self.color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            // The convention of no-color.org: set and not empty.
+            ColorChoice::Auto => std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && is_terminal(),
+        }
+    }
+
+    /// Colour of tables on standard output.
+    pub(crate) fn table_color(self) -> sweep_report::Color {
+        if self.colored(|| std::io::stdout().is_terminal()) {
+            sweep_report::Color::Ansi
+        } else {
+            sweep_report::Color::Plain
+        }
+    }
+
+    /// Colour of faults on standard error.
+    pub(crate) fn plan_colors(self) -> sweep_plan::Colors {
+        if self.stderr_colored() { sweep_plan::Colors::On } else { sweep_plan::Colors::Off }
+    }
+
+    pub(crate) fn stderr_colored(self) -> bool {
+        self.colored(|| std::io::stderr().is_terminal())
+    }
+
+    /// A word that must be seen, for standard error.
+    pub(crate) fn alarm(self, word: &str) -> String {
+        if self.stderr_colored() { format!("\x1b[1;31m{word}\x1b[0m") } else { word.to_owned() }
+    }
+
+    /// Characters in a line of standard output; wide where nobody watches.
+    pub(crate) fn width(self) -> usize {
+        let columns = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+        columns.or_else(|| terminal_size::terminal_size().map(|(width, _)| usize::from(width.0))).unwrap_or(160)
+    }
+}

@@ -1,0 +1,110 @@
+//! What is left to do for a run, and why: the same answer for `plan`, which shows it, and `run`, which acts on it.
+
+use std::fmt;
+
+use repmlp_train::TRAINER_VERSION;
+use sweep_protocol::{RunRow, Status};
+
+/// What another call of `run` does with a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// Nothing is known of it: it starts.
+    Start,
+    /// It goes on from its checkpoint.
+    Continue {
+        /// Steps in the checkpoint; 0 when it begins again.
+        step: u64,
+    },
+    /// It was measured by another version of the trainer: it is measured again.
+    Again {
+        /// The version that measured it.
+        trainer_version: u32,
+    },
+    /// It is done.
+    Reuse,
+    /// It failed and waits for `--retry-failed`.
+    Failed {
+        /// How.
+        status: Status,
+        /// Why.
+        message: Option<String>,
+    },
+    /// A scheduler is at it.
+    Running,
+}
+
+impl Work {
+    /// What is left to do for a run of which `row` is known.
+    pub(crate) fn of(row: Option<&RunRow>) -> Self {
+        let Some(row) = row else { return Self::Start };
+        match row.status {
+            Status::Succeeded => match row.trainer_version {
+                Some(trainer_version) if trainer_version != TRAINER_VERSION => Self::Again { trainer_version },
+                _ => Self::Reuse,
+            },
+            Status::Failed(_) | Status::TimedOut => Self::Failed { status: row.status, message: row.message.clone() },
+            Status::Running => Self::Running,
+            Status::Queued if row.attempts == 0 => Self::Start,
+            Status::Queued | Status::Cancelled => Self::Continue { step: row.checkpoint_step },
+        }
+    }
+
+    /// Whether `run` starts an attempt for it.
+    pub(crate) fn is_open(&self, retry_failed: bool) -> bool {
+        match self {
+            Self::Start | Self::Continue { .. } | Self::Again { .. } | Self::Running => true,
+            Self::Failed { .. } => retry_failed,
+            Self::Reuse => false,
+        }
+    }
+}
+
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start => f.write_str("new"),
+            Self::Continue { step: 0 } => f.write_str("interrupted, starts again"),
+            Self::Continue { step } => write!(f, "continues at step {step}"),
+            Self::Again { trainer_version } => {
+                write!(f, "again: measured by trainer {trainer_version}, this is {TRAINER_VERSION}")
+            }
+            Self::Reuse => f.write_str("done, reused"),
+            Self::Failed { status, .. } => write!(f, "{status}, waits for --retry-failed"),
+            Self::Running => f.write_str("running"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sweep_protocol::{FailureKind, RunId};
+
+    use super::*;
+
+    fn row(status: Status, attempts: u32, trainer_version: u32) -> RunRow {
+        RunRow {
+            run: RunId::of("{}", 0),
+            status,
+            message: None,
+            attempts,
+            trainer_version: Some(trainer_version),
+            data_fingerprint: None,
+            checkpoint_step: 70,
+        }
+    }
+
+    #[test]
+    fn done_work_is_reused_unless_the_trainer_changed() {
+        assert_eq!(Work::of(None), Work::Start);
+        assert_eq!(Work::of(Some(&row(Status::Succeeded, 1, TRAINER_VERSION))), Work::Reuse);
+        assert!(Work::of(Some(&row(Status::Succeeded, 1, 0))).is_open(false));
+        assert_eq!(Work::of(Some(&row(Status::Cancelled, 1, 1))), Work::Continue { step: 70 });
+        assert_eq!(Work::of(Some(&row(Status::Queued, 0, 1))), Work::Start);
+    }
+
+    #[test]
+    fn failures_wait_to_be_asked_for() {
+        let failed = Work::of(Some(&row(Status::Failed(FailureKind::Diverged), 1, 1)));
+        assert!(!failed.is_open(false) && failed.is_open(true));
+    }
+}

@@ -1,0 +1,220 @@
+//! A TOML file as a tree that remembers where each value stands and in which order it was written.
+//!
+//! Knows TOML and JSON values, not what a key means.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::{fs, io};
+
+use serde_json::{Map, Number, Value};
+use toml::Spanned;
+use toml::de::{DeInteger, DeString, DeTable, DeValue};
+
+use crate::error::Faults;
+
+/// Bytes of a file.
+pub(crate) type Span = Range<usize>;
+
+/// The span that stands for the file as a whole.
+pub(crate) const WHOLE_FILE: Span = 0..0;
+
+/// A file as it was read, under the path that is shown.
+#[derive(Debug)]
+pub(crate) struct SourceFile {
+    pub(crate) path: PathBuf,
+    pub(crate) text: String,
+}
+
+impl SourceFile {
+    pub(crate) fn read(path: &Path) -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self { path: path.to_owned(), text: fs::read_to_string(path)? }))
+    }
+
+    /// The folder that relative paths of the file start from.
+    pub(crate) fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
+    }
+}
+
+/// A value with its place.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) span: Span,
+    pub(crate) item: Item,
+}
+
+/// What a node holds.
+#[derive(Clone, Debug)]
+pub(crate) enum Item {
+    /// A text, number or boolean.
+    Scalar(Value),
+    List(Vec<Node>),
+    /// In the order of the file.
+    Table(Vec<Entry>),
+}
+
+/// A key of a table with its value.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) key_span: Span,
+    pub(crate) node: Node,
+}
+
+impl Node {
+    /// The entry of a table under `key`.
+    pub(crate) fn get(&self, key: &str) -> Option<&Entry> {
+        self.entries().iter().find(|entry| entry.key == key)
+    }
+
+    /// The entries of a table; none for anything else.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        match &self.item {
+            Item::Table(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    /// The items of a list; none for anything else.
+    pub(crate) fn items(&self) -> &[Node] {
+        match &self.item {
+            Item::List(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// The table entries below `key`.
+    pub(crate) fn entries_of(&self, key: &str) -> &[Entry] {
+        self.get(key).map_or(&[], |entry| entry.node.entries())
+    }
+
+    /// The list items below `key`.
+    pub(crate) fn items_of(&self, key: &str) -> &[Node] {
+        self.get(key).map_or(&[], |entry| entry.node.items())
+    }
+
+    /// The text below `key`.
+    pub(crate) fn text_of(&self, key: &str) -> Option<&str> {
+        self.get(key).and_then(|entry| entry.node.text())
+    }
+
+    pub(crate) fn text(&self) -> Option<&str> {
+        match &self.item {
+            Item::Scalar(Value::String(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The same without places.
+    pub(crate) fn value(&self) -> Value {
+        match &self.item {
+            Item::Scalar(value) => value.clone(),
+            Item::List(items) => items.iter().map(Self::value).collect(),
+            Item::Table(entries) => {
+                Value::Object(entries.iter().map(|e| (e.key.clone(), e.node.value())).collect::<Map<_, _>>())
+            }
+        }
+    }
+
+    /// Two tables in one; a key of both is joined in turn, and the left one stays where that cannot be.
+    pub(crate) fn join(&self, right: &Self) -> Self {
+        let mut joined = self.clone();
+        let Item::Table(entries) = &mut joined.item else { return joined };
+        for entry in right.entries() {
+            match entries.iter_mut().find(|own| own.key == entry.key) {
+                Some(own) => own.node = own.node.join(&entry.node),
+                None => entries.push(entry.clone()),
+            }
+        }
+        joined
+    }
+
+    /// Where the value at `path` (keys, and indices as digits) was written.
+    pub(crate) fn find(&self, path: &[&str]) -> Option<Span> {
+        let (first, rest) = path.split_first()?;
+        match &self.item {
+            Item::Scalar(_) => None,
+            Item::List(items) => {
+                let item = items.get(first.parse::<usize>().ok()?)?;
+                if rest.is_empty() { Some(item.span.clone()) } else { item.find(rest) }
+            }
+            Item::Table(entries) => {
+                let entry = entries.iter().find(|entry| entry.key == *first)?;
+                if rest.is_empty() { Some(entry.span()) } else { entry.node.find(rest) }
+            }
+        }
+    }
+}
+
+impl Entry {
+    /// Key and value of a scalar, the key of anything longer.
+    fn span(&self) -> Span {
+        match self.node.item {
+            Item::Scalar(_) => self.key_span.start.min(self.node.span.start)..self.node.span.end,
+            _ => self.key_span.clone(),
+        }
+    }
+}
+
+/// The tree of a file, or all its syntax faults.
+pub(crate) fn parse(source: &Arc<SourceFile>) -> Result<Node, Faults> {
+    let (root, errors) = DeTable::parse_recoverable(&source.text);
+    let mut faults = Faults::new(source);
+    let mut errors: Vec<_> = errors.iter().map(|e| (e.span().unwrap_or(WHOLE_FILE), e.message())).collect();
+    errors.sort_by_key(|(span, _)| span.start);
+    // What follows the first error of a line is mostly its consequence.
+    errors.dedup_by_key(|(span, _)| source.text.bytes().take(span.start).filter(|byte| *byte == b'\n').count());
+    errors.iter().for_each(|(span, message)| faults.add(span, *message, None));
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let item = Item::Table(entries(root.get_ref(), &mut faults));
+    if faults.is_empty() { Ok(Node { span: WHOLE_FILE, item }) } else { Err(faults) }
+}
+
+fn entries(table: &DeTable<'_>, faults: &mut Faults) -> Vec<Entry> {
+    let entry = |(key, value): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>)| Entry {
+        key: key.get_ref().to_string(),
+        key_span: key.span(),
+        node: node(value, faults),
+    };
+    let mut entries: Vec<_> = table.iter().map(entry).collect();
+    entries.sort_by_key(|entry| entry.key_span.start);
+    entries
+}
+
+fn node(value: &Spanned<DeValue<'_>>, faults: &mut Faults) -> Node {
+    let span = value.span();
+    let item = match value.get_ref() {
+        DeValue::String(text) => Item::Scalar(text.as_ref().into()),
+        DeValue::Boolean(truth) => Item::Scalar((*truth).into()),
+        DeValue::Integer(digits) => Item::Scalar(integer(digits).map_or_else(
+            || {
+                faults.add(&span, "the integer does not fit into 64 bits", None);
+                Value::Null
+            },
+            Value::Number,
+        )),
+        DeValue::Float(digits) => {
+            let float = digits.as_str().parse().ok().and_then(Number::from_f64);
+            if float.is_none() {
+                let help = "leave the key out, or write a finite number".to_owned();
+                faults.add(&span, "infinite and undefined numbers cannot be configured", help);
+            }
+            Item::Scalar(float.map_or(Value::Null, Value::Number))
+        }
+        DeValue::Datetime(_) => {
+            faults.add(&span, "dates and times cannot be configured", "write a text in quotes".to_owned());
+            Item::Scalar(Value::Null)
+        }
+        DeValue::Array(items) => Item::List(items.iter().map(|item| node(item, faults)).collect()),
+        DeValue::Table(table) => Item::Table(entries(table, faults)),
+    };
+    Node { span, item }
+}
+
+fn integer(digits: &DeInteger<'_>) -> Option<Number> {
+    let signed = i64::from_str_radix(digits.as_str(), digits.radix()).map(Number::from);
+    signed.or_else(|_| u64::from_str_radix(digits.as_str(), digits.radix()).map(Number::from)).ok()
+}

@@ -1,0 +1,140 @@
+//! An experiment file, read and checked against everything that needs no resolver.
+
+use std::collections::BTreeSet;
+use std::iter;
+use std::path::Path;
+
+use sweep_protocol::{AxisRecord, Coordinates};
+
+use crate::document::{self, Entry, Item, Node, SourceFile, Span, WHOLE_FILE};
+use crate::error::{Faults, PlanError};
+use crate::expansion::{self, CEILING};
+use crate::grid::{self, Grid};
+use crate::labels::Labels;
+use crate::overlay::Overlay;
+use crate::profile::{self, DEFAULT, Profile};
+use crate::selection::{Exclude, Include};
+use crate::{base, keys, shape};
+
+/// An experiment under one of its profiles, ready to be planned.
+#[derive(Debug)]
+pub struct Experiment {
+    pub(crate) name: String,
+    pub(crate) profile: String,
+    pub(crate) question: String,
+    profiles: Vec<String>,
+    /// What lies beneath every row, lowest first: base files, the file's overlay, the profile's.
+    pub(crate) ground: Vec<Overlay>,
+    pub(crate) grids: Vec<Grid>,
+    pub(crate) excludes: Vec<Exclude>,
+    pub(crate) includes: Vec<Include>,
+    pub(crate) axes: Vec<AxisRecord>,
+    pub(crate) baseline: Coordinates,
+    pub(crate) baseline_span: Span,
+    pub(crate) seeds: Vec<u64>,
+}
+
+impl Experiment {
+    /// The stem of its file.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Names of all profiles that [`load`] takes, `default` first.
+    pub fn profiles(&self) -> &[String] {
+        &self.profiles
+    }
+}
+
+/// Reads an experiment file under a profile; none and `default` mean the file as it stands.
+///
+/// # Errors
+/// With all faults of the first phase that has any: syntax, keys and base files; axes; names; the expansion.
+pub fn load(path: &Path, profile: Option<&str>) -> Result<Experiment, PlanError> {
+    let source = SourceFile::read(path).map_err(|source| PlanError::Unreadable { path: path.to_owned(), source })?;
+    let mut faults = Faults::new(&source);
+    let root = document::parse(&source)?;
+    shape::check(&keys::EXPERIMENT, &root, &mut faults);
+    let ground = base::chain(&root, &mut faults);
+    faults.check()?;
+
+    let grids = grid::read(&root, &mut faults);
+    faults.check()?;
+
+    let profiles = profile::read(&root, grids, &mut faults);
+    let chosen = profile::choose(&profiles, profile.unwrap_or(DEFAULT), &mut faults);
+    let experiment = assemble(&root, ground, Profiles { all: &profiles, chosen }, &mut faults);
+    faults.check()?;
+
+    expansion::check(&experiment, &root, &mut faults);
+    faults.check()?;
+    Ok(experiment)
+}
+
+#[derive(Clone, Copy)]
+struct Profiles<'a> {
+    all: &'a [Profile<'a>],
+    chosen: &'a Profile<'a>,
+}
+
+/// Puts the parts of the file together; names of axes and labels may come from any profile.
+fn assemble(root: &Node, mut ground: Vec<Overlay>, profiles: Profiles<'_>, faults: &mut Faults) -> Experiment {
+    let Profiles { all, chosen } = profiles;
+    let grids: Vec<_> = iter::once(chosen).chain(all).flat_map(|profile| &profile.grids).collect();
+    let mut known = Labels::of(grids.iter().copied());
+    let mut axes = Labels::of(&chosen.grids);
+    let mut includes = Vec::new();
+    for table in root.items_of("include") {
+        let include = Include::read(table, &grids, &known, faults);
+        for (axis, point) in &include.points {
+            known.add(axis, &point.label);
+            axes.add(axis, &point.label);
+        }
+        includes.push(include);
+    }
+    let excludes = root.items_of("exclude").iter().map(|table| Exclude::read(table, &known, faults)).collect();
+    for table in iter::once(root).chain(all.iter().filter_map(|profile| profile.table)) {
+        known.coordinates(table.entries_of("baseline"), faults);
+        seeds(table.get("seeds"), faults);
+    }
+    ground.extend(Overlay::below(root, &faults.source));
+    ground.extend(chosen.table.and_then(|table| Overlay::below(table, &faults.source)));
+    let value = |key: &str| chosen.table.and_then(|table| table.get(key)).or_else(|| root.get(key));
+    let baseline = value("baseline").map(|entry| &entry.node);
+    Experiment {
+        name: faults.source.path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        profile: chosen.name.to_owned(),
+        question: root.text_of("question").unwrap_or_default().to_owned(),
+        profiles: all.iter().map(|profile| profile.name.to_owned()).collect(),
+        ground,
+        grids: chosen.grids.clone(),
+        excludes,
+        includes,
+        axes: axes.into_axes(),
+        baseline: known.coordinates(baseline.map_or(&[], Node::entries), faults),
+        baseline_span: baseline.map_or(WHOLE_FILE, |node| node.span.clone()),
+        seeds: seeds(value("seeds"), faults),
+    }
+}
+
+/// The seeds that a key of the right shape stands for; one when it is absent.
+fn seeds(key: Option<&Entry>, faults: &mut Faults) -> Vec<u64> {
+    let Some(key) = key else { return vec![0] };
+    let Item::List(nodes) = &key.node.item else {
+        let count = key.node.value().as_u64().unwrap_or(1);
+        if count > CEILING {
+            faults.add(&key.node.span, format!("{count} seeds; a plan can hold {CEILING} runs"), None);
+        }
+        return (0..count.min(CEILING)).collect();
+    };
+    let mut seen = BTreeSet::new();
+    let mut seeds = Vec::new();
+    for node in nodes {
+        let seed = node.value().as_u64().unwrap_or_default();
+        if !seen.insert(seed) {
+            faults.add(&node.span, format!("seed {seed} is named twice"), "name every seed once".to_owned());
+        }
+        seeds.push(seed);
+    }
+    seeds
+}

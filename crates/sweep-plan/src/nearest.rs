@@ -1,0 +1,45 @@
+//! What a misspelled name was meant to be.
+
+/// Names that are listed before a list is cut.
+const LISTED: usize = 12;
+
+/// `did you mean …?` when a known name is near, else the list of known names.
+pub(crate) fn suggest<'a>(word: &str, what: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let known: Vec<_> = known.into_iter().collect();
+    match nearest(word, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => list(what, &known),
+    }
+}
+
+/// `what: a, b, c`.
+pub(crate) fn list(what: &str, known: &[&str]) -> String {
+    if known.is_empty() {
+        return format!("{what}: none");
+    }
+    let dots = if known.len() > LISTED { ", …" } else { "" };
+    format!("{what}: {}{dots}", known[..known.len().min(LISTED)].join(", "))
+}
+
+/// The nearest name, if at most a third of its letters differ.
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let distance = |name: &str| strsim::damerau_levenshtein(word, name);
+    let (name, _) = known
+        .into_iter()
+        .map(|name| (name, distance(name)))
+        .filter(|(name, distance)| *distance <= name.chars().count().max(word.chars().count()) / 3)
+        .min_by_key(|(_, distance)| *distance)?;
+    Some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_names_are_suggested_and_far_ones_listed() {
+        assert_eq!(suggest("axes", "keys", ["base", "axis"]), "did you mean `axis`?");
+        assert_eq!(suggest("3", "labels", ["2", "4"]), "labels: 2, 4");
+        assert_eq!(suggest("x", "profiles", []), "profiles: none");
+    }
+}

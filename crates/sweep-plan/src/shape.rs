@@ -1,0 +1,104 @@
+//! Whether a file has the keys and forms that the key tables ask for.
+//!
+//! After this check the readers of the parts take what they need without looking back. Names of axes, labels and
+//! profiles are not its business.
+
+use serde_json::Value;
+
+use crate::document::{Item, Node};
+use crate::error::Faults;
+use crate::keys::{Block, Kind, Need};
+use crate::nearest::suggest;
+
+/// Checks a table and everything below it.
+pub(crate) fn check(block: &Block, table: &Node, faults: &mut Faults) {
+    for entry in table.entries() {
+        match block.keys.iter().find(|key| key.name == entry.key) {
+            Some(key) => check_kind(&key.kind, &format!("`{}`", key.name), &entry.node, faults),
+            None => {
+                let help = suggest(&entry.key, "known keys", block.keys.iter().map(|key| key.name));
+                faults.add(&entry.key_span, format!("unknown key `{}` in {}", entry.key, place(block)), help);
+            }
+        }
+    }
+    for key in block.keys.iter().filter(|key| key.need == Need::Required && table.get(key.name).is_none()) {
+        faults.add(&table.span, format!("`{}` is missing in {}", key.name, place(block)), key.doc.to_owned());
+    }
+}
+
+fn place(block: &Block) -> String {
+    match block.name {
+        "experiment" => "the experiment file".to_owned(),
+        name => format!("this {name}"),
+    }
+}
+
+fn check_kind(kind: &Kind, what: &str, node: &Node, faults: &mut Faults) {
+    if !fits(kind, &node.item) {
+        let message = format!("{what} must be {}, not {}", describe(kind), found(&node.item));
+        return faults.add(&node.span, message, remedy(kind, what, &node.item));
+    }
+    match (kind, &node.item) {
+        (Kind::Text, Item::Scalar(Value::String(text))) if text.trim().is_empty() => {
+            faults.add(&node.span, format!("{what} must not be empty"), None);
+        }
+        (Kind::List(_), Item::List(items)) if items.is_empty() => {
+            faults.add(&node.span, format!("{what} must not be empty"), "give at least one item".to_owned());
+        }
+        (Kind::List(of), Item::List(items)) => {
+            items.iter().for_each(|item| check_kind(of, &format!("an item of {what}"), item, faults));
+        }
+        (Kind::Map(of), Item::Table(entries)) => {
+            entries.iter().for_each(|e| check_kind(of, &format!("`{}` in {what}", e.key), &e.node, faults));
+        }
+        (Kind::OneOf(kinds), item) => {
+            kinds.iter().filter(|kind| fits(kind, item)).for_each(|kind| check_kind(kind, what, node, faults));
+        }
+        (Kind::Block(block), Item::Table(_)) => check(block, node, faults),
+        _ => {}
+    }
+}
+
+/// Whether the outermost form agrees.
+fn fits(kind: &Kind, item: &Item) -> bool {
+    match (kind, item) {
+        (Kind::Any, _)
+        | (Kind::Text, Item::Scalar(Value::String(_)))
+        | (Kind::List(_), Item::List(_))
+        | (Kind::Map(_) | Kind::Overlay | Kind::Block(_), Item::Table(_)) => true,
+        (Kind::Whole(from), Item::Scalar(value)) => value.as_u64().is_some_and(|number| number >= *from),
+        (Kind::OneOf(kinds), item) => kinds.iter().any(|kind| fits(kind, item)),
+        _ => false,
+    }
+}
+
+fn describe(kind: &Kind) -> String {
+    match kind {
+        Kind::Any => "a value".to_owned(),
+        Kind::Text => "a text".to_owned(),
+        Kind::Whole(from) => format!("a whole number from {from}"),
+        Kind::List(_) => "a list".to_owned(),
+        Kind::Map(_) | Kind::Overlay | Kind::Block(_) => "a table".to_owned(),
+        Kind::OneOf(kinds) => kinds.iter().map(describe).collect::<Vec<_>>().join(" or "),
+    }
+}
+
+fn found(item: &Item) -> String {
+    match item {
+        Item::Scalar(Value::String(_)) => "a text".to_owned(),
+        Item::Scalar(value) => format!("{value}"),
+        Item::List(_) => "a list".to_owned(),
+        Item::Table(_) => "a table".to_owned(),
+    }
+}
+
+fn remedy(kind: &Kind, what: &str, item: &Item) -> Option<String> {
+    match (kind, item) {
+        (Kind::Text | Kind::OneOf([Kind::Text, ..]), Item::Scalar(value)) => Some(format!("write \"{value}\"")),
+        (Kind::List(Kind::Block(_)), Item::Table(_)) => {
+            Some(format!("write `[[{}]]` with two brackets", what.trim_matches('`')))
+        }
+        (Kind::List(_), Item::Table(_)) => Some("a dotted key is quoted here: `\"a.b\" = [1, 2]`".to_owned()),
+        _ => None,
+    }
+}

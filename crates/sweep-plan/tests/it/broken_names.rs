@@ -1,0 +1,217 @@
+//! Files that name what is not there or ask for what cannot be, and what a person reads about each.
+
+use insta::assert_snapshot;
+
+use crate::bench::{Bench, GROUPS, more_faults};
+
+#[test]
+fn an_exclude_without_a_reason() {
+    let excludes = "[[exclude]]\nwhere = { groups = \"1\" }\n[[exclude]]\nwhere = { groups = \"1\" }\nreason = \" \"\n";
+    assert_snapshot!(more_faults(&[GROUPS, excludes].concat()), @r#"
+    error: `reason` is missing in this exclude
+     --> x.toml:7:1
+      |
+    7 | [[exclude]]
+      | ^^^^^^^^^^^
+      |
+      = help: Why; shown in the plan and under tables.
+
+    error: `reason` must not be empty
+      --> x.toml:11:10
+       |
+    11 | reason = " "
+       |          ^^^
+    "#);
+}
+
+#[test]
+fn an_exclude_of_nothing_known() {
+    let exclude = "[[exclude]]\nwhere = { group = \"1\", groups = [\"1\", \"3\"] }\nreason = \"r\"\n[[exclude]]\nwhere = {}\nreason = \"r\"\n";
+    assert_snapshot!(more_faults(&[GROUPS, exclude].concat()), @r#"
+    error: there is no axis `group`
+     --> x.toml:8:11
+      |
+    8 | where = { group = "1", groups = ["1", "3"] }
+      |           ^^^^^
+      |
+      = help: did you mean `groups`?
+
+    error: axis `groups` has no label `3`
+     --> x.toml:8:39
+      |
+    8 | where = { group = "1", groups = ["1", "3"] }
+      |                                       ^^^
+      |
+      = help: labels: 1, 2, 4
+
+    error: `where` names no axis
+      --> x.toml:11:9
+       |
+    11 | where = {}
+       |         ^^
+       |
+       = help: as in `where = { axis = "label" }`
+    "#);
+}
+
+#[test]
+fn an_exclude_of_everything() {
+    let exclude = "[[exclude]]\nwhere = { groups = [\"1\", \"2\", \"4\"] }\nreason = \"r\"\n";
+    assert_snapshot!(more_faults(&[GROUPS, exclude].concat()), @r"
+    error: every row is excluded
+     --> x.toml:7:3
+      |
+    7 | [[exclude]]
+      |   ^^^^^^^
+      |
+      = help: narrow a `where`; an exclude matches when all its axes do
+    ");
+}
+
+#[test]
+fn an_include_of_what_is_there() {
+    let include = "[[include]]\ncoordinates = { groups = \"2\" }\n[[include]]\ncoordinates = { group = \"8\" }\n";
+    assert_snapshot!(more_faults(&[GROUPS, include].concat()), @r#"
+    error: there is no axis `group`
+      --> x.toml:10:17
+       |
+    10 | coordinates = { group = "8" }
+       |                 ^^^^^
+       |
+       = help: did you mean `groups`?
+    "#);
+    let include = "[[include]]\ncoordinates = { groups = \"2\" }\n";
+    assert_snapshot!(more_faults(&[GROUPS, include].concat()), @r#"
+    error: the plan already has the row groups=2
+     --> x.toml:8:15
+      |
+    8 | coordinates = { groups = "2" }
+      |               ^^^^^^^^^^^^^^^^
+      |
+      = help: give it a label of its own, or exclude the other row
+    "#);
+}
+
+#[test]
+fn an_unknown_profile() {
+    let text = ["question = \"q\"\nbase = \"base.toml\"\n", GROUPS, "[profile.paper]\nseeds = 2\n"].concat();
+    assert_snapshot!(Bench::new().faults(&text, Some("papre")), @r"
+    error: there is no profile `papre`
+    --> x.toml
+     = help: did you mean `paper`? profiles: default, paper
+    ");
+}
+
+#[test]
+fn a_profile_with_unknown_names() {
+    let profile = "[profile.p]\npoints = { group = [1], size = [\"tiny\"] }\n[profile.default]\n[profile.q]\npoints = { groups = [1, 1] }\n";
+    let size = "[[axis]]\nname = \"size\"\n[axis.points.small]\n[axis.points.large]\n";
+    assert_snapshot!(more_faults(&[GROUPS, size, profile].concat()), @r#"
+    error: there is no axis `group`
+      --> x.toml:12:12
+       |
+    12 | points = { group = [1], size = ["tiny"] }
+       |            ^^^^^
+       |
+       = help: did you mean `groups`?
+
+    error: axis `size` has no label `tiny`
+      --> x.toml:12:33
+       |
+    12 | points = { group = [1], size = ["tiny"] }
+       |                                 ^^^^^^
+       |
+       = help: labels: small, large
+
+    error: `default` is the experiment without a profile
+      --> x.toml:13:10
+       |
+    13 | [profile.default]
+       |          ^^^^^^^
+       |
+       = help: move its keys to the top of the file, or give it another name
+
+    error: `1` is named twice
+      --> x.toml:15:25
+       |
+    15 | points = { groups = [1, 1] }
+       |                         ^
+       |
+       = help: name every point once
+    "#);
+}
+
+#[test]
+fn a_baseline_with_unknown_names() {
+    assert_snapshot!(more_faults(&["baseline = { group = \"1\", groups = \"3\" }\n", GROUPS].concat()), @r#"
+    error: there is no axis `group`
+     --> x.toml:3:14
+      |
+    3 | baseline = { group = "1", groups = "3" }
+      |              ^^^^^
+      |
+      = help: did you mean `groups`?
+
+    error: axis `groups` has no label `3`
+     --> x.toml:3:36
+      |
+    3 | baseline = { group = "1", groups = "3" }
+      |                                    ^^^
+      |
+      = help: labels: 1, 2, 4
+    "#);
+}
+
+#[test]
+fn a_baseline_that_a_profile_leaves_out() {
+    let head = "question = \"q\"\nbase = \"base.toml\"\nbaseline = { groups = \"2\" }\n";
+    let text = [head, GROUPS, "[profile.p]\npoints = { groups = [1, 4] }\n"].concat();
+    assert_snapshot!(Bench::new().faults(&text, Some("p")), @r#"
+    error: no row has the baseline groups=2
+     --> x.toml:3:12
+      |
+    3 | baseline = { groups = "2" }
+      |            ^^^^^^^^^^^^^^^^
+      |
+      = help: give profile `p` a `baseline` of its own, or the missing point
+    "#);
+}
+
+#[test]
+fn too_many_runs() {
+    let limits = "[[exclude]]\nwhere = { groups = \"1\" }\nreason = \"r\"\n[limits]\nmax_runs = 5\n";
+    assert_snapshot!(more_faults(&["seeds = 5\n", GROUPS, limits].concat()), @r"
+    error: 10 runs, but `max_runs` is 5
+      --> x.toml:12:12
+       |
+    12 | max_runs = 5
+       |            ^
+       |
+       = help: (groups 3 - 1 excluded) × 5 seeds = 10: name fewer points or seeds, or raise it
+    ");
+}
+
+#[test]
+fn more_runs_than_a_plan_can_hold() {
+    let axes: String = (0..20)
+        .map(|n| format!("[[axis]]\nname = \"a{n}\"\npath = \"a{n}\"\nvalues = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]\n"))
+        .collect();
+    assert_snapshot!(more_faults(&axes), @r"
+    error: the products have more runs than the 1000000 that a plan can hold
+    --> x.toml
+     = help: a0 10 × a1 10 × a2 10 × a3 10 × a4 10 × a5 10 × a6 10 × a7 10 × a8 10 × a9 10 × a10 10 × a11 10 × a12 10 × a13 10 × a14 10 × a15 10 × a16 10 × a17 10 × a18 10 × a19 10 runs: name fewer points or seeds
+    ");
+}
+
+#[test]
+fn a_seed_twice() {
+    assert_snapshot!(more_faults("seeds = [1, 2, 1]\n"), @r"
+    error: seed 1 is named twice
+     --> x.toml:3:16
+      |
+    3 | seeds = [1, 2, 1]
+      |                ^
+      |
+      = help: name every seed once
+    ");
+}

@@ -1,0 +1,11 @@
+//! What an experiment file becomes, and what a person reads when it becomes nothing.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bench;
+mod broken_forms;
+mod broken_names;
+mod golden;
+mod laws;
+mod resolver_faults;
+mod schema;

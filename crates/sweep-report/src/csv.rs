@@ -1,0 +1,100 @@
+//! A table as CSV for machines: one line a cell, base units, nothing rounded.
+//!
+//! Spells a computed table; computes nothing.
+
+use crate::statistics::Interval;
+use crate::table::{Cell, CellValue, Column, Delta, Row, Table};
+use crate::unit::Unit;
+
+const STATISTICS: [&str; 19] = [
+    "metric",
+    "split",
+    "form",
+    "epoch",
+    "n",
+    "planned",
+    "mean",
+    "sd",
+    "low95",
+    "high95",
+    "best",
+    "missing",
+    "delta",
+    "delta_n",
+    "delta_low95",
+    "delta_high95",
+    "p",
+    "p_holm",
+    "paper",
+];
+
+/// One line for each cell, below a line of names.
+pub(crate) fn table(table: &Table) -> String {
+    let header = table.axes.iter().map(String::as_str).chain(STATISTICS);
+    let mut out = line(header.map(str::to_owned));
+    for row in &table.rows {
+        for (column, cell) in table.columns.iter().zip(&row.cells) {
+            out += &line(row.labels.iter().cloned().chain(cell_fields(row, column, cell)));
+        }
+    }
+    out
+}
+
+fn cell_fields(row: &Row, column: &Column, cell: &Cell) -> Vec<String> {
+    let quantity = &column.quantity;
+    let epoch = match quantity.epoch {
+        crate::declaration::EpochRule::Last => "last",
+        crate::declaration::EpochRule::Sum => "sum",
+    };
+    let mut fields = vec![
+        quantity.metric.name().to_owned(),
+        quantity.split.map_or("", |split| split.name()).to_owned(),
+        quantity.form.map_or("", |form| form.name()).to_owned(),
+        epoch.to_owned(),
+    ];
+    let (summary, missing) = match &cell.value {
+        CellValue::Measured(summary) => (Some(summary), ""),
+        CellValue::Missing(reason) => (None, reason.as_str()),
+    };
+    fields.push(summary.map_or(0, |summary| summary.n).to_string());
+    fields.push(row.planned.to_string());
+    fields.push(number(summary.map(|summary| summary.mean)));
+    fields.push(number(summary.and_then(|summary| summary.sd)));
+    fields.extend(ends(summary.and_then(|summary| summary.interval)));
+    fields.push(cell.best.to_string());
+    fields.push(missing.to_owned());
+    let difference = match &cell.delta {
+        Some(Delta::Difference(difference)) => Some(difference),
+        _ => None,
+    };
+    fields.push(match &cell.delta {
+        Some(Delta::Baseline) => "baseline".to_owned(),
+        _ => number(difference.map(|difference| difference.summary.mean)),
+    });
+    fields.push(difference.map(|difference| difference.summary.n.to_string()).unwrap_or_default());
+    fields.extend(ends(difference.and_then(|difference| difference.summary.interval)));
+    fields.push(number(difference.and_then(|difference| difference.p)));
+    fields.push(number(difference.and_then(|difference| difference.p_holm)));
+    fields.push(number(cell.paper.map(|printed| Unit::of(quantity.metric).stored(printed))));
+    fields
+}
+
+fn ends(interval: Option<Interval>) -> [String; 2] {
+    [number(interval.map(|ends| ends.low)), number(interval.map(|ends| ends.high))]
+}
+
+fn number(value: Option<f64>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}
+
+fn line(fields: impl Iterator<Item = String>) -> String {
+    fields.map(|field| quoted(&field)).collect::<Vec<_>>().join(",") + "\n"
+}
+
+fn quoted(field: &str) -> String {
+    if field.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field.to_owned()
+    }
+}

@@ -1,0 +1,114 @@
+//! Does a declaration fit its experiment and the paper? All faults at once, before anything is computed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sweep_protocol::PlanRecord;
+
+use crate::declaration::{Declaration, PlotDeclaration, TableDeclaration};
+use crate::error::Fault;
+use crate::group::{Group, Grouping, axis_of};
+use crate::{PaperNumbers, ReportError};
+
+/// Refuses a declaration that names what its experiment or the paper does not have.
+pub(crate) fn check(declaration: &Declaration, plan: &PlanRecord, paper: &PaperNumbers) -> Result<(), ReportError> {
+    let mut faults = repeated_or_bad_ids(declaration);
+    for table in &declaration.tables {
+        let place = format!("table `{}`", table.id);
+        faults.extend(grouping_faults(&place, &Grouping { axes: &table.rows, only: &table.only }, plan));
+        faults.extend(paper_faults(&place, table, plan, paper));
+    }
+    for plot in &declaration.plots {
+        let place = format!("plot `{}`", plot.id());
+        let (axes, only) = axes_of(plot);
+        faults.extend(grouping_faults(&place, &Grouping { axes: &axes, only }, plan));
+    }
+    if faults.is_empty() { Ok(()) } else { Err(ReportError::Declaration { faults }) }
+}
+
+/// Every axis that tells a plot's groups apart.
+pub(crate) fn axes_of(plot: &PlotDeclaration) -> (Vec<String>, &BTreeMap<String, String>) {
+    match plot {
+        PlotDeclaration::Line(plot) | PlotDeclaration::Bars(plot) => {
+            (plot.series.iter().chain([&plot.axis]).cloned().collect(), &plot.only)
+        }
+        PlotDeclaration::Scatter(plot) => (plot.label.clone(), &plot.only),
+        PlotDeclaration::Curves(plot) => (plot.series.clone(), &plot.only),
+    }
+}
+
+fn repeated_or_bad_ids(declaration: &Declaration) -> Vec<Fault> {
+    let tables = declaration.tables.iter().map(|table| (format!("table `{}`", table.id), table.id.as_str()));
+    let plots = declaration.plots.iter().map(|plot| (format!("plot `{}`", plot.id()), plot.id()));
+    let mut seen = BTreeSet::from(["report"]);
+    let mut faults = Vec::new();
+    for (place, id) in tables.chain(plots) {
+        let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+        if id.is_empty() || !id.chars().all(is_word) {
+            faults.push(Fault::BadId { place });
+        } else if !seen.insert(id) {
+            faults.push(Fault::RepeatedId { place });
+        }
+    }
+    faults
+}
+
+fn grouping_faults(place: &str, grouping: &Grouping<'_>, plan: &PlanRecord) -> Vec<Fault> {
+    let known_axes = || listed(plan.axes.iter().map(|axis| axis.name.as_str()));
+    let mut faults = Vec::new();
+    for axis in grouping.axes.iter().chain(grouping.only.keys()) {
+        if axis_of(plan, axis).is_none() {
+            faults.push(Fault::UnknownAxis { place: place.to_owned(), axis: axis.clone(), known: known_axes() });
+        }
+    }
+    for (name, label) in grouping.only {
+        if let Some(axis) = axis_of(plan, name).filter(|axis| !axis.labels.contains(label)) {
+            let known = listed(axis.labels.iter().map(String::as_str));
+            let (place, axis) = (place.to_owned(), name.clone());
+            faults.push(Fault::UnknownLabel { place, axis, label: label.clone(), known });
+        }
+    }
+    if faults.is_empty() {
+        let mixed = grouping.groups(plan).into_iter().find_map(|group| {
+            let axis = group.mixed_axis()?.to_owned();
+            Some(Fault::Mixed { place: place.to_owned(), group: group.name(), axis })
+        });
+        faults.extend(mixed);
+    }
+    faults
+}
+
+fn paper_faults(place: &str, table: &TableDeclaration, plan: &PlanRecord, paper: &PaperNumbers) -> Vec<Fault> {
+    let references: Vec<&String> = table.columns.iter().filter_map(|column| column.reference.as_ref()).collect();
+    let Some(link) = &table.paper else {
+        let fault = Fault::NoPaper { place: place.to_owned() };
+        return if references.is_empty() { Vec::new() } else { vec![fault] };
+    };
+    let unknown = |what, name: &str, known: &[String]| {
+        let fault = || Fault::UnknownReference {
+            place: place.to_owned(),
+            what,
+            name: name.to_owned(),
+            known: listed(known.iter().map(String::as_str)),
+        };
+        (!known.iter().any(|word| word == name)).then(fault)
+    };
+    let files: Vec<String> = paper.tables.keys().cloned().collect();
+    let Some(printed) = paper.tables.get(&link.file) else {
+        return unknown("paper file", &link.file, &files).into_iter().collect();
+    };
+    let grouping = Grouping { axes: &table.rows, only: &table.only };
+    let ours: Vec<String> = grouping.groups(plan).iter().map(Group::name).collect();
+    let theirs: Vec<String> = printed.rows.iter().map(|row| row.id.clone()).collect();
+    let columns = references.into_iter().filter_map(|column| unknown("paper column", column, &printed.columns));
+    let rows = link.rows.values().filter_map(|row| unknown("paper row", row, &theirs));
+    // A profile may leave out points that the paper has, so a label that is not planned is no fault; all of them are.
+    let axes_known = table.rows.iter().all(|axis| axis_of(plan, axis).is_some());
+    let linked = !axes_known || link.rows.keys().any(|label| ours.contains(label));
+    let labels = link.rows.keys().filter_map(|label| unknown("row", label, &ours)).filter(|_| !linked);
+    columns.chain(rows).chain(labels).collect()
+}
+
+fn listed<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    let words: Vec<&str> = words.collect();
+    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
+}

@@ -1,0 +1,98 @@
+//! Runs that differ in nothing but the seed: the rows of a table, the dots and bars of a plot.
+//!
+//! Knows the plan, not what its runs measured.
+
+use std::collections::BTreeMap;
+
+use sweep_protocol::{AxisRecord, Coordinates, PlanRecord, PlannedRunRecord};
+
+/// Runs with the same labels on the chosen axes.
+#[derive(Clone, Debug)]
+pub(crate) struct Group<'a> {
+    /// One label for each chosen axis; `None` where these runs lack the axis.
+    pub(crate) labels: Vec<Option<&'a str>>,
+    /// Its runs, in plan order; none when the coordinates are excluded.
+    pub(crate) runs: Vec<&'a PlannedRunRecord>,
+    /// Why its coordinates are left out, when they are.
+    pub(crate) excluded: Option<&'a str>,
+}
+
+/// Which runs are grouped, and by what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grouping<'a> {
+    /// Axes whose labels tell groups apart.
+    pub(crate) axes: &'a [String],
+    /// Labels that a run must have.
+    pub(crate) only: &'a BTreeMap<String, String>,
+}
+
+impl Grouping<'_> {
+    /// The groups that are planned or excluded, in the order of the axes' labels.
+    pub(crate) fn groups<'a>(&self, plan: &'a PlanRecord) -> Vec<Group<'a>> {
+        let mut groups: BTreeMap<Vec<usize>, Group<'a>> = BTreeMap::new();
+        for run in plan.runs.iter().filter(|run| self.keeps(&run.coordinates)) {
+            let labels = self.labels(&run.coordinates);
+            let group = groups.entry(self.position(plan, &labels));
+            group.or_insert(Group { labels, runs: Vec::new(), excluded: None }).runs.push(run);
+        }
+        for exclusion in plan.exclusions.iter().filter(|exclusion| self.keeps(&exclusion.coordinates)) {
+            let labels = self.labels(&exclusion.coordinates);
+            if labels.iter().all(Option::is_some) {
+                let excluded = Some(exclusion.reason.as_str());
+                let group = groups.entry(self.position(plan, &labels));
+                group.or_insert(Group { labels, runs: Vec::new(), excluded });
+            }
+        }
+        groups.into_values().collect()
+    }
+
+    fn keeps(&self, coordinates: &Coordinates) -> bool {
+        self.only.iter().all(|(axis, label)| coordinates.get(axis) == Some(label))
+    }
+
+    fn labels<'a>(&self, coordinates: &'a Coordinates) -> Vec<Option<&'a str>> {
+        self.axes.iter().map(|axis| coordinates.get(axis)).collect()
+    }
+
+    fn position(&self, plan: &PlanRecord, labels: &[Option<&str>]) -> Vec<usize> {
+        let place = |(axis, label): (&String, &Option<&str>)| match (axis_of(plan, axis), label) {
+            (Some(axis), Some(label)) => axis.labels.iter().position(|known| known == label).unwrap_or(usize::MAX - 1),
+            _ => usize::MAX,
+        };
+        self.axes.iter().zip(labels).map(place).collect()
+    }
+}
+
+impl Group<'_> {
+    /// Its labels in one word: `2/full`.
+    pub(crate) fn name(&self) -> String {
+        if self.labels.is_empty() {
+            return "all runs".to_owned();
+        }
+        self.labels.iter().map(|label| label.unwrap_or("–")).collect::<Vec<_>>().join("/")
+    }
+
+    /// An axis on which its runs differ, so that averaging them would hide something.
+    pub(crate) fn mixed_axis(&self) -> Option<&str> {
+        let (first, rest) = self.runs.split_first()?;
+        let differs = |axis: &str| rest.iter().any(|run| run.coordinates.get(axis) != first.coordinates.get(axis));
+        let axes = self.runs.iter().flat_map(|run| &run.coordinates.0).map(|(axis, _)| axis.as_str());
+        axes.into_iter().find(|axis| differs(axis))
+    }
+
+    /// Where its runs sit.
+    pub(crate) fn coordinates(&self) -> Option<&Coordinates> {
+        self.runs.first().map(|run| &run.coordinates)
+    }
+}
+
+/// The axis of that name.
+pub(crate) fn axis_of<'a>(plan: &'a PlanRecord, name: &str) -> Option<&'a AxisRecord> {
+    plan.axes.iter().find(|axis| axis.name == name)
+}
+
+/// `coordinates` with the baseline's labels on the axes that the baseline names.
+pub(crate) fn at_baseline(plan: &PlanRecord, coordinates: &Coordinates) -> Coordinates {
+    let label = |axis: &str, own: &str| plan.baseline.get(axis).unwrap_or(own).to_owned();
+    Coordinates(coordinates.0.iter().map(|(axis, own)| (axis.clone(), label(axis, own))).collect())
+}

@@ -1,0 +1,45 @@
+//! Rows become tables and plots: a declared report over what is known of an experiment, in every spelling.
+//!
+//! Pure but for reading declarations and published rows: the same rows give the same bytes. Knows no database, no
+//! tensor, and no axis, model or number of the paper by name.
+//!
+//! ```text
+//! ExperimentRows + Declaration + PaperNumbers -> Table, picture -> Markdown, LaTeX, CSV, JSON, terminal, SVG, PNG
+//! ```
+
+mod csv;
+mod declaration;
+mod default_report;
+mod error;
+mod fit;
+mod frame;
+mod group;
+mod latex;
+mod markdown;
+mod measured;
+mod missing;
+mod notes;
+mod overview;
+mod paper;
+mod plots;
+pub mod published;
+mod report;
+mod schema;
+mod sheet;
+pub mod statistics;
+mod student_t;
+mod table;
+mod terminal;
+mod unit;
+
+pub use declaration::{
+    AxisPlot, ColumnDeclaration, CurvesPlot, Declaration, EpochRule, PaperLink, PlotDeclaration, Quantity, ScatterPlot,
+    TableDeclaration, report_schema,
+};
+pub use error::{Fault, ReportError};
+pub use frame::{frame, write_csv, write_parquet};
+pub use overview::{Failure, Overview};
+pub use paper::{PaperNumbers, PaperRow, PaperTable};
+pub use report::{Rendering, render};
+pub use table::{Cell, CellValue, Column, Delta, Row, Table, tables};
+pub use terminal::{Color, terminal};

@@ -1,0 +1,124 @@
+//! What a report says before its tables: at which scale the question was asked, and how the runs went.
+//!
+//! Everything is taken from the rows, so a report cannot claim more than was run.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use sweep_protocol::{Coordinates, ExclusionRecord, ExperimentRows, Status};
+
+use crate::measured::Measured;
+use crate::missing::status_in_words;
+
+/// Hexadecimal digits of a data digest that are shown.
+const DIGEST_DIGITS: usize = 12;
+
+/// What was asked, at which scale, and how the runs went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Overview {
+    /// Name of the experiment.
+    pub experiment: String,
+    /// The scale at which it was run.
+    pub profile: String,
+    /// What it asks.
+    pub question: String,
+    /// Digests of the data that its runs saw.
+    pub data: Vec<String>,
+    /// Seeds of its plan.
+    pub seeds: Vec<u64>,
+    /// Epochs of the runs that succeeded, each number once.
+    pub epochs: Vec<u32>,
+    /// Number of planned runs by status.
+    pub counts: BTreeMap<Status, usize>,
+    /// What the plan leaves out.
+    pub exclusions: Vec<ExclusionRecord>,
+    /// Runs whose last attempt ended badly.
+    pub failures: Vec<Failure>,
+}
+
+/// A run whose last attempt ended badly.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// Where it sits.
+    pub coordinates: Coordinates,
+    /// Its seed.
+    pub seed: u64,
+    /// How it ended.
+    pub status: Status,
+    /// Why, as it was recorded.
+    pub message: Option<String>,
+}
+
+impl Overview {
+    /// The overview of some rows.
+    pub fn of(rows: &ExperimentRows) -> Self {
+        let measured = Measured::new(rows);
+        let plan = &rows.plan;
+        let mut counts = BTreeMap::new();
+        for run in &plan.runs {
+            *counts.entry(measured.status(run.run)).or_insert(0) += 1;
+        }
+        let failures = plan.runs.iter().filter_map(|run| {
+            let row = measured.row(run.run)?;
+            let failed = matches!(row.status, Status::Failed(_) | Status::TimedOut);
+            let (coordinates, message) = (run.coordinates.clone(), row.message.clone());
+            failed.then_some(Failure { coordinates, seed: run.seed, status: row.status, message })
+        });
+        let data: BTreeSet<&String> = rows.runs.iter().filter_map(|row| row.data_fingerprint.as_ref()).collect();
+        let seeds: BTreeSet<u64> = plan.runs.iter().map(|run| run.seed).collect();
+        Self {
+            experiment: plan.experiment.clone(),
+            profile: plan.profile.clone(),
+            question: plan.question.clone(),
+            data: data.into_iter().cloned().collect(),
+            seeds: seeds.into_iter().collect(),
+            epochs: epochs(rows, &measured),
+            counts,
+            exclusions: plan.exclusions.clone(),
+            failures: failures.collect(),
+        }
+    }
+
+    /// The scale in one sentence: `Profile cifar10; data 1f2e3d…; 3 seeds (0, 1, 2); 100 epochs.`
+    pub fn scale(&self) -> String {
+        let data: Vec<String> = self.data.iter().map(|digest| shortened(digest)).collect();
+        let data = if data.is_empty() { "not seen yet".to_owned() } else { data.join(", ") };
+        let seeds: Vec<String> = self.seeds.iter().map(u64::to_string).collect();
+        let epochs = match self.epochs.as_slice() {
+            [] => "no run has succeeded".to_owned(),
+            [1] => "1 epoch".to_owned(),
+            epochs => format!("{} epochs", epochs.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")),
+        };
+        let word = if seeds.len() == 1 { "seed" } else { "seeds" };
+        format!("Profile {}; data {data}; {} {word} ({}); {epochs}.", self.profile, seeds.len(), seeds.join(", "))
+    }
+
+    /// How the runs went in one sentence: `12 runs: 10 succeeded, 1 failed: diverged, 1 not run yet.`
+    pub fn progress(&self) -> String {
+        let total: usize = self.counts.values().sum();
+        let by_status = |succeeded: bool| {
+            let counts = self.counts.iter().filter(move |(status, _)| (**status == Status::Succeeded) == succeeded);
+            counts.map(|(&status, n)| format!("{n} {}", status_in_words(status)))
+        };
+        let counts: Vec<String> = by_status(true).chain(by_status(false)).collect();
+        format!("{total} {}: {}.", if total == 1 { "run" } else { "runs" }, counts.join(", "))
+    }
+}
+
+/// The last epochs of the runs that succeeded.
+fn epochs(rows: &ExperimentRows, measured: &Measured<'_>) -> Vec<u32> {
+    let mut last = BTreeMap::new();
+    for row in rows.measurements.iter().filter(|row| measured.status(row.run) == Status::Succeeded) {
+        if let Some(epoch) = row.measurement.epoch {
+            let known = last.entry(row.run).or_insert(epoch);
+            *known = epoch.max(*known);
+        }
+    }
+    last.into_values().collect::<BTreeSet<u32>>().into_iter().collect()
+}
+
+/// A digest's first digits; anything that is no digest stays whole.
+fn shortened(digest: &str) -> String {
+    let is_digest = digest.len() > DIGEST_DIGITS && digest.chars().all(|c| c.is_ascii_hexdigit());
+    if is_digest { format!("{}…", &digest[..DIGEST_DIGITS]) } else { digest.to_owned() }
+}

@@ -1,0 +1,49 @@
+//! A quantity over the points of an axis, as bars from zero; series stand side by side.
+
+use super::letters::text_width;
+use super::over_axis::OverAxis;
+use super::palette::{TEXT, series};
+use super::panel::{Layout, Panel, SMALL_SIZE};
+use super::picture::{Anchor, Picture, Point, Shape};
+use super::scale::Scale;
+use super::{Source, axis_label};
+use crate::declaration::AxisPlot;
+use crate::unit::Unit;
+
+pub(super) const CAPTION: &str = "Means over seeds; lines are one standard deviation to each side where seeds differ.";
+
+/// Share of a label's room that its bars fill.
+const FILLED: f64 = 0.64;
+/// Distance between neighbours.
+const RIM: f64 = 1.0;
+
+pub(super) fn picture(source: &Source<'_>, plot: &AxisPlot, title: &str) -> Option<Picture> {
+    let data = OverAxis::of(source, plot)?;
+    let (x, y) = (Scale::labels(&data.labels), Scale::from_zero(&data.values()));
+    let y_label = axis_label(&plot.y);
+    let mut panel = Panel::new(Layout { title, x_label: &plot.axis, y_label: &y_label, x, y, legend: data.legend });
+    let unit = Unit::of(plot.y.metric);
+    let means = || data.series.iter().flat_map(|series| &series.points).map(|mark| mark.mean);
+    let decimals = unit.decimals(means().map(|mean| unit.stored(mean)));
+    let width = FILLED / data.series.len() as f64;
+    for (i, bars) in data.series.iter().enumerate() {
+        for mark in &bars.points {
+            let left = mark.x as f64 - FILLED / 2.0 + width * i as f64;
+            let (foot, end) = (panel.at(left, 0.0), panel.at(left + width, mark.mean));
+            let head = Point { x: end.x - RIM, ..end };
+            let corners = vec![foot, Point { y: head.y, ..foot }, head, Point { x: head.x, ..foot }];
+            panel.picture.shapes.push(Shape::Area { points: corners, ink: series(i) });
+            let ends = mark.ends().unwrap_or((mark.mean, mark.mean));
+            if mark.sd.is_some() {
+                panel.error_bar(left + width / 2.0, ends, TEXT);
+            }
+            let text = unit.text(unit.stored(mark.mean), decimals);
+            // A number wider than its bar would run into the next one.
+            if text_width(&text, SMALL_SIZE) < head.x - foot.x {
+                let above = panel.at(left + width / 2.0, ends.1);
+                panel.words(Point { y: above.y - SMALL_SIZE * 0.6, ..above }, &text, (SMALL_SIZE, Anchor::Middle));
+            }
+        }
+    }
+    Some(panel.picture)
+}

@@ -1,0 +1,116 @@
+//! Words as pixels, and how wide they are, with the font that is embedded in the program.
+//!
+//! No font of the machine is asked for, so the same words are the same pixels everywhere.
+
+use ab_glyph::{Font, FontRef, OutlinedGlyph, PxScale, ScaleFont, point};
+
+use super::palette::Ink;
+use super::picture::{Anchor, Point};
+
+/// The font `DejaVu Sans`, cut down to Latin letters, Greek ones and common signs.
+const FONT: &[u8] = include_bytes!("../../fonts/DejaVuSans-subset.ttf");
+
+/// How far below its middle the foot of a text lies, in its size: half the height of small letters, as in an SVG.
+const FOOT: f64 = 0.274;
+
+/// Words to be written.
+pub(super) struct Lettering<'a> {
+    pub(super) at: Point,
+    pub(super) text: &'a str,
+    /// Height of the font's em square.
+    pub(super) size: f64,
+    pub(super) ink: Ink,
+    pub(super) anchor: Anchor,
+}
+
+/// Pixels of three bytes each.
+pub(super) struct Bitmap<'a> {
+    pub(super) pixels: &'a mut [u8],
+    pub(super) width: usize,
+}
+
+/// The width of a text.
+pub(super) fn text_width(text: &str, size: f64) -> f64 {
+    set(text, size).width
+}
+
+impl Bitmap<'_> {
+    /// Writes words above what is there.
+    pub(super) fn write(&mut self, words: &Lettering<'_>) {
+        let line = set(words.text, words.size);
+        let start = match words.anchor {
+            Anchor::Start => 0.0,
+            Anchor::Middle | Anchor::Upward => line.width / 2.0,
+            Anchor::End | Anchor::UpwardEnd => line.width,
+        };
+        let foot = FOOT * words.size;
+        for glyph in line.glyphs {
+            let corner = glyph.px_bounds().min;
+            glyph.draw(|x, y, share| {
+                let along = f64::from(corner.x) + f64::from(x) - start;
+                let down = f64::from(corner.y) + f64::from(y) + foot;
+                let place = match words.anchor {
+                    Anchor::Upward | Anchor::UpwardEnd => Point { x: words.at.x + down, y: words.at.y - along },
+                    _ => Point { x: words.at.x + along, y: words.at.y + down },
+                };
+                self.blend(place, words.ink, share);
+            });
+        }
+    }
+
+    /// Covers a share of a pixel; one outside the bitmap is left out.
+    fn blend(&mut self, at: Point, ink: Ink, share: f32) {
+        let (x, y) = (at.x.round(), at.y.round());
+        if x < 0.0 || y < 0.0 || x >= self.width as f64 {
+            return;
+        }
+        let first = 3 * (y as usize * self.width + x as usize);
+        let channels = self.pixels.get_mut(first..first + 3).into_iter().flatten();
+        for (channel, full) in channels.zip([ink.0, ink.1, ink.2]) {
+            let (below, above) = (f32::from(*channel), f32::from(full));
+            *channel = (below + (above - below) * share.clamp(0.0, 1.0)).round() as u8;
+        }
+    }
+}
+
+/// A text set in a line that starts at 0 and has its feet at 0.
+struct Line {
+    glyphs: Vec<OutlinedGlyph>,
+    width: f64,
+}
+
+fn set(text: &str, size: f64) -> Line {
+    let font = FontRef::try_from_slice(FONT).expect("the embedded file is a font, as every drawn text shows");
+    let units = font.units_per_em().expect("the embedded font says how its units are scaled");
+    let scale = PxScale::from(size as f32 * font.height_unscaled() / units);
+    let scaled = font.as_scaled(scale);
+    let (mut at, mut previous, mut glyphs) = (0.0, None, Vec::new());
+    for id in text.chars().map(|c| scaled.glyph_id(c)) {
+        at += previous.map_or(0.0, |previous| scaled.kern(previous, id));
+        glyphs.extend(scaled.outline_glyph(id.with_scale_and_position(scale, point(at, 0.0))));
+        at += scaled.h_advance(id);
+        previous = Some(id);
+    }
+    Line { glyphs, width: f64::from(at) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sign_of_a_report_is_in_the_font() {
+        let font = FontRef::try_from_slice(FONT).unwrap();
+        for c in (' '..='~').chain("±−–—…·≤≥×Δäöüßéμρ→←²".chars()) {
+            assert_ne!(font.glyph_id(c).0, 0, "{c}");
+        }
+    }
+
+    #[test]
+    fn width_grows_with_text_and_size() {
+        let width = text_width("groups", 10.0);
+        assert!(width > 30.0 && width < 45.0, "{width}");
+        assert!((text_width("groups", 20.0) - 2.0 * width).abs() < 1e-3);
+        assert!((text_width("", 10.0)).abs() < 1e-9);
+    }
+}

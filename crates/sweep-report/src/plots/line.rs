@@ -1,0 +1,30 @@
+//! A quantity over the points of an axis, joined by a line for each series.
+
+use super::over_axis::OverAxis;
+use super::palette::series;
+use super::panel::{Layout, Panel};
+use super::picture::Picture;
+use super::scale::Scale;
+use super::{Source, axis_label, bounds};
+use crate::declaration::AxisPlot;
+
+pub(super) const CAPTION: &str = "Means over seeds; bars are one standard deviation to each side where seeds differ.";
+
+pub(super) fn picture(source: &Source<'_>, plot: &AxisPlot, title: &str) -> Option<Picture> {
+    let data = OverAxis::of(source, plot)?;
+    let (x, y) = (Scale::labels(&data.labels), Scale::around(&data.values(), bounds(&plot.y)));
+    let y_label = axis_label(&plot.y);
+    let mut panel = Panel::new(Layout { title, x_label: &plot.axis, y_label: &y_label, x, y, legend: data.legend });
+    for (i, line) in data.series.iter().enumerate() {
+        let ink = series(i);
+        let points = line.points.iter().map(|mark| panel.at(mark.x as f64, mark.mean)).collect();
+        panel.line(points, ink, 1.5);
+        for mark in &line.points {
+            if let Some(ends) = mark.ends() {
+                panel.error_bar(mark.x as f64, ends, ink);
+            }
+            panel.dot(panel.at(mark.x as f64, mark.mean), ink, 3.5);
+        }
+    }
+    Some(panel.picture)
+}

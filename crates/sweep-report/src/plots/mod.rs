@@ -1,0 +1,87 @@
+//! Declared plots as pictures. Each kind lays out its shapes; `picture.rs` alone knows the drawing library.
+
+mod bars;
+mod curves;
+mod letters;
+mod line;
+mod over_axis;
+mod palette;
+mod panel;
+mod picture;
+mod placement;
+mod scale;
+mod scatter;
+
+use sweep_protocol::{ExperimentRows, PlanRecord};
+
+use crate::ReportError;
+use crate::declaration::{Declaration, PlotDeclaration, Quantity};
+use crate::measured::Measured;
+use crate::unit::{Unit, with_unit, words};
+pub(crate) use picture::Image;
+use picture::Picture;
+
+/// A plot of a report.
+pub(crate) struct DrawnPlot {
+    pub(crate) id: String,
+    pub(crate) title: String,
+    /// How to read it, in a sentence or two.
+    pub(crate) caption: String,
+    /// Nothing, when nothing is measured that it could show.
+    pub(crate) picture: Option<Image>,
+}
+
+/// What plots are drawn from.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    plan: &'a PlanRecord,
+    measured: &'a Measured<'a>,
+}
+
+/// Draws every declared plot.
+pub(crate) fn draw(rows: &ExperimentRows, declaration: &Declaration) -> Result<Vec<DrawnPlot>, ReportError> {
+    let measured = Measured::new(rows);
+    let source = Source { plan: &rows.plan, measured: &measured };
+    declaration.plots.iter().map(|plot| source.draw(plot)).collect()
+}
+
+impl Source<'_> {
+    fn draw(&self, plot: &PlotDeclaration) -> Result<DrawnPlot, ReportError> {
+        let title = title(plot);
+        let (picture, caption): (Option<Picture>, &str) = match plot {
+            PlotDeclaration::Line(plot) => (line::picture(self, plot, &title), line::CAPTION),
+            PlotDeclaration::Bars(plot) => (bars::picture(self, plot, &title), bars::CAPTION),
+            PlotDeclaration::Scatter(plot) => (scatter::picture(self, plot, &title), scatter::CAPTION),
+            PlotDeclaration::Curves(plot) => (curves::picture(self, plot, &title), curves::CAPTION),
+        };
+        let fault = |source| ReportError::Drawing { plot: plot.id().to_owned(), source };
+        let picture = picture.map(|picture| picture.image()).transpose().map_err(fault)?;
+        Ok(DrawnPlot { id: plot.id().to_owned(), title, caption: caption.to_owned(), picture })
+    }
+}
+
+fn title(plot: &PlotDeclaration) -> String {
+    let (declared, made) = match plot {
+        PlotDeclaration::Line(plot) | PlotDeclaration::Bars(plot) => {
+            (&plot.title, format!("{} over {}", words(&plot.y), plot.axis))
+        }
+        PlotDeclaration::Scatter(plot) => (&plot.title, format!("{} against {}", words(&plot.y), words(&plot.x))),
+        PlotDeclaration::Curves(plot) => (&plot.title, format!("{} over epochs", words(&plot.y))),
+    };
+    declared.clone().unwrap_or_else(|| capitalized(&made))
+}
+
+fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
+/// What stands beside an axis that shows a quantity.
+fn axis_label(quantity: &Quantity) -> String {
+    with_unit(&words(quantity), Unit::of(quantity.metric).symbol)
+}
+
+/// Values that a quantity cannot go beyond, in the unit that is shown.
+fn bounds(quantity: &Quantity) -> (f64, f64) {
+    if quantity.metric.unit() == "fraction" { (0.0, 100.0) } else { (f64::NEG_INFINITY, f64::INFINITY) }
+}

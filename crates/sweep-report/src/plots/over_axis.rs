@@ -1,0 +1,100 @@
+//! A quantity over the points of an axis, by series: what line and bar plots show.
+
+use std::collections::BTreeMap;
+
+use super::Source;
+use super::palette::series;
+use super::panel::{Legend, LegendEntry};
+use crate::declaration::AxisPlot;
+use crate::group::{Group, Grouping, axis_of};
+use crate::statistics::Summary;
+use crate::unit::Unit;
+
+/// A quantity over an axis, in the unit that is shown.
+pub(super) struct OverAxis {
+    /// Labels of the horizontal axis that runs are planned at, in order.
+    pub(super) labels: Vec<String>,
+    /// In the order of the series' labels.
+    pub(super) series: Vec<Series>,
+    /// What the colours mean; empty for a single series.
+    pub(super) legend: Legend,
+}
+
+/// One colour.
+#[derive(Default)]
+pub(super) struct Series {
+    pub(super) points: Vec<Mark>,
+}
+
+/// One value.
+#[derive(Clone, Copy)]
+pub(super) struct Mark {
+    /// Position on the horizontal axis, counted from 0.
+    pub(super) x: usize,
+    pub(super) mean: f64,
+    /// Absent for one seed, and where nothing varies.
+    pub(super) sd: Option<f64>,
+}
+
+impl Mark {
+    /// From one deviation below to one above.
+    pub(super) fn ends(self) -> Option<(f64, f64)> {
+        self.sd.map(|sd| (self.mean - sd, self.mean + sd))
+    }
+}
+
+impl OverAxis {
+    /// Everything measured that the plot shows; nothing, when nothing is.
+    pub(super) fn of(source: &Source<'_>, plot: &AxisPlot) -> Option<Self> {
+        let axes: Vec<String> = plot.series.iter().chain([&plot.axis]).cloned().collect();
+        let groups = Grouping { axes: &axes, only: &plot.only }.groups(source.plan);
+        let has_runs = |label: &str| {
+            let is_its = |group: &Group<'_>| group.labels.last() == Some(&Some(label)) && group.excluded.is_none();
+            groups.iter().any(is_its)
+        };
+        let axis = axis_of(source.plan, &plot.axis)?;
+        let labels: Vec<String> = axis.labels.iter().filter(|label| has_runs(label)).cloned().collect();
+        let unit = Unit::of(plot.y.metric);
+        let mut by_name: BTreeMap<usize, (String, Series)> = BTreeMap::new();
+        let mut names: Vec<String> = Vec::new();
+        for group in &groups {
+            let (label, own) = group.labels.split_last()?;
+            let name = own.iter().map(|label| label.unwrap_or("–")).collect::<Vec<_>>().join("/");
+            let place = names.iter().position(|known| *known == name).unwrap_or_else(|| {
+                names.push(name.clone());
+                names.len() - 1
+            });
+            let values: Vec<f64> =
+                group.runs.iter().filter_map(|run| source.measured.result(run.run, &plot.y)).collect();
+            let x = labels.iter().position(|known| Some(known.as_str()) == *label);
+            if let (Some(x), Some(summary)) = (x, Summary::of(&values)) {
+                let sd = summary.sd.filter(|sd| *sd > 0.0).map(|sd| unit.scaled(sd));
+                let mark = Mark { x, mean: unit.scaled(summary.mean), sd };
+                by_name.entry(place).or_insert((name, Series::default())).1.points.push(mark);
+            }
+        }
+        let (names, series): (Vec<String>, Vec<Series>) = by_name.into_values().unzip();
+        let legend = legend(&plot.series, &names);
+        (!series.is_empty()).then_some(Self { labels, series, legend })
+    }
+
+    /// Every value that the vertical axis must hold, ends of error bars included.
+    pub(super) fn values(&self) -> Vec<f64> {
+        let marks = self.series.iter().flat_map(|series| &series.points);
+        marks
+            .flat_map(|mark| {
+                let (low, high) = mark.ends().unwrap_or((mark.mean, mark.mean));
+                [low, high]
+            })
+            .collect()
+    }
+}
+
+/// A legend for two series or more.
+pub(super) fn legend(axes: &[String], names: &[String]) -> Legend {
+    if names.len() < 2 {
+        return Legend::default();
+    }
+    let entry = |(i, label): (usize, &String)| LegendEntry { label: label.clone(), ink: series(i) };
+    Legend { heading: axes.join("/"), entries: names.iter().enumerate().map(entry).collect() }
+}

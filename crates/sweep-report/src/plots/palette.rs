@@ -1,0 +1,34 @@
+//! Colours: few, and told apart by colour-blind readers too (Okabe and Ito, 2008).
+
+/// Red, green and blue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ink(pub(super) u8, pub(super) u8, pub(super) u8);
+
+pub(super) const TEXT: Ink = Ink(0x22, 0x22, 0x22);
+pub(super) const FRAME: Ink = Ink(0x66, 0x66, 0x66);
+pub(super) const GRID: Ink = Ink(0xe6, 0xe6, 0xe6);
+pub(super) const PALE: Ink = Ink(0xa6, 0xa6, 0xa6);
+
+/// Okabe and Ito's colours that can be seen as thin lines on white (their yellow cannot).
+const SERIES: [Ink; 7] = [
+    Ink(0x00, 0x72, 0xb2),
+    Ink(0xd5, 0x5e, 0x00),
+    Ink(0x00, 0x9e, 0x73),
+    Ink(0xcc, 0x79, 0xa7),
+    Ink(0xe6, 0x9f, 0x00),
+    Ink(0x56, 0xb4, 0xe9),
+    Ink(0x00, 0x00, 0x00),
+];
+
+/// The colour of the series `i`, counted from 0; after seven they come again.
+pub(super) fn series(i: usize) -> Ink {
+    SERIES[i % SERIES.len()]
+}
+
+impl Ink {
+    /// The same colour, mixed with two thirds of white.
+    pub(super) fn pale(self) -> Self {
+        let mix = |part: u8| 255 - (255 - part) / 3;
+        Self(mix(self.0), mix(self.1), mix(self.2))
+    }
+}

@@ -1,0 +1,163 @@
+//! The part of a picture that every plot kind shares: title, axes, grid, legend; and where a pair of values lies.
+//!
+//! Margins follow from the texts beside them, so that nothing overlaps. Knows no metric.
+
+use super::letters::text_width;
+use super::palette::{FRAME, GRID, Ink, TEXT};
+use super::picture::{Anchor, HEIGHT, Picture, Point, Shape, WIDTH};
+use super::scale::{Kind, Scale};
+
+const TITLE_SIZE: f64 = 14.0;
+const LABEL_SIZE: f64 = 12.0;
+pub(super) const SMALL_SIZE: f64 = 11.0;
+
+/// Distance between things that belong together.
+const GAP: f64 = 7.0;
+const SWATCH: f64 = 14.0;
+
+/// What a panel is made from.
+pub(super) struct Layout<'a> {
+    pub(super) title: &'a str,
+    pub(super) x_label: &'a str,
+    pub(super) y_label: &'a str,
+    pub(super) x: Scale,
+    pub(super) y: Scale,
+    /// What the colours mean; empty when there is one only.
+    pub(super) legend: Legend,
+}
+
+/// What the colours mean.
+#[derive(Default)]
+pub(super) struct Legend {
+    /// The axes that they stand for.
+    pub(super) heading: String,
+    /// From top to bottom.
+    pub(super) entries: Vec<LegendEntry>,
+}
+
+/// What one colour means.
+pub(super) struct LegendEntry {
+    pub(super) label: String,
+    pub(super) ink: Ink,
+}
+
+/// A panel that marks are drawn on.
+pub(super) struct Panel {
+    pub(super) picture: Picture,
+    x: Scale,
+    y: Scale,
+    pub(super) left: f64,
+    pub(super) right: f64,
+    pub(super) top: f64,
+    pub(super) bottom: f64,
+}
+
+impl Panel {
+    /// Draws everything but the marks.
+    pub(super) fn new(layout: Layout<'_>) -> Self {
+        let Layout { title, x_label, y_label, x, y, legend } = layout;
+        let widest =
+            |scale: &Scale| scale.ticks.iter().map(|tick| text_width(&tick.label, SMALL_SIZE)).fold(0.0, f64::max);
+        let left = 2.0 * GAP + LABEL_SIZE + widest(&y) + GAP;
+        let right = WIDTH - 2.0 * GAP - legend.width();
+        let room = (right - left) / x.ticks.len().max(1) as f64;
+        let turned = x.kind == Kind::Labels && widest(&x) + GAP > room;
+        let ticks_height = if turned { widest(&x) } else { SMALL_SIZE };
+        let top = 2.0 * GAP + TITLE_SIZE + GAP;
+        let bottom = HEIGHT - 2.0 * GAP - LABEL_SIZE - ticks_height - GAP;
+        let mut panel = Self { picture: Picture::default(), x, y, left, right, top, bottom };
+        panel.draw_y_axis();
+        panel.draw_x_axis(if turned { Anchor::UpwardEnd } else { Anchor::Middle });
+        let center = Point { x: f64::midpoint(left, right), y: f64::midpoint(top, bottom) };
+        let title_size = fitted(title, TITLE_SIZE, WIDTH - left - GAP);
+        panel.words(Point { x: left, y: GAP + TITLE_SIZE / 2.0 + 2.0 }, title, (title_size, Anchor::Start));
+        panel.words(Point { x: center.x, y: HEIGHT - GAP - LABEL_SIZE / 2.0 }, x_label, (LABEL_SIZE, Anchor::Middle));
+        let y_size = fitted(y_label, LABEL_SIZE, HEIGHT - 2.0 * GAP);
+        panel.words(Point { x: GAP + LABEL_SIZE / 2.0, y: center.y }, y_label, (y_size, Anchor::Upward));
+        panel.draw_legend(&legend);
+        panel
+    }
+
+    /// Where a pair of values lies.
+    pub(super) fn at(&self, x: f64, y: f64) -> Point {
+        let right = self.left + self.x.share(x) * (self.right - self.left);
+        Point { x: right, y: self.bottom - self.y.share(y) * (self.bottom - self.top) }
+    }
+
+    /// Adds a line.
+    pub(super) fn line(&mut self, points: Vec<Point>, ink: Ink, width: f64) {
+        self.picture.shapes.push(Shape::Line { points, ink, width });
+    }
+
+    /// Adds a dot on a white rim, so that dots on lines and on each other can be told apart.
+    pub(super) fn dot(&mut self, center: Point, ink: Ink, radius: f64) {
+        self.picture.shapes.push(Shape::Disc { center, radius: radius + 1.0, ink: Ink(255, 255, 255) });
+        self.picture.shapes.push(Shape::Disc { center, radius, ink });
+    }
+
+    /// Adds an error bar from `low` to `high` at `x`.
+    pub(super) fn error_bar(&mut self, x: f64, ends: (f64, f64), ink: Ink) {
+        let (low, high) = (self.at(x, ends.0), self.at(x, ends.1));
+        self.line(vec![low, high], ink, 1.0);
+        for end in [low, high] {
+            self.line(vec![Point { x: end.x - 3.5, ..end }, Point { x: end.x + 3.5, ..end }], ink, 1.0);
+        }
+    }
+
+    /// Adds a text.
+    pub(super) fn words(&mut self, at: Point, text: &str, (size, anchor): (f64, Anchor)) {
+        self.picture.shapes.push(Shape::Words { at, text: text.to_owned(), size, ink: TEXT, anchor });
+    }
+
+    fn draw_y_axis(&mut self) {
+        for tick in self.y.ticks.clone() {
+            let left = Point { x: self.left, ..self.at(0.0, tick.at) };
+            self.line(vec![left, Point { x: self.right, ..left }], GRID, 1.0);
+            self.words(Point { x: left.x - GAP, ..left }, &tick.label, (SMALL_SIZE, Anchor::End));
+        }
+    }
+
+    fn draw_x_axis(&mut self, anchor: Anchor) {
+        let (bottom, drop) = (self.bottom, if anchor == Anchor::Middle { GAP + SMALL_SIZE / 2.0 } else { GAP });
+        for tick in self.x.ticks.clone() {
+            let foot = Point { y: bottom, ..self.at(tick.at, 0.0) };
+            if self.x.kind == Kind::Numbers {
+                self.line(vec![Point { y: self.top, ..foot }, foot], GRID, 1.0);
+            }
+            self.line(vec![foot, Point { y: bottom + 3.5, ..foot }], FRAME, 1.0);
+            self.words(Point { y: bottom + drop, ..foot }, &tick.label, (SMALL_SIZE, anchor));
+        }
+        let corner = Point { x: self.left, y: bottom };
+        self.line(vec![Point { y: self.top, ..corner }, corner, Point { x: self.right, ..corner }], FRAME, 1.0);
+    }
+
+    fn draw_legend(&mut self, legend: &Legend) {
+        let step = SMALL_SIZE + 4.0;
+        let left = self.right + 2.0 * GAP;
+        let mut y = self.top + SMALL_SIZE / 2.0;
+        if !legend.entries.is_empty() {
+            self.words(Point { x: left, y }, &legend.heading, (SMALL_SIZE, Anchor::Start));
+        }
+        for entry in &legend.entries {
+            y += step;
+            self.line(vec![Point { x: left, y }, Point { x: left + SWATCH, y }], entry.ink, 3.0);
+            self.words(Point { x: left + SWATCH + GAP, y }, &entry.label, (SMALL_SIZE, Anchor::Start));
+        }
+    }
+}
+
+/// The size at which a text fits into `room`, at most `size`.
+fn fitted(text: &str, size: f64, room: f64) -> f64 {
+    size * (room / text_width(text, size).max(1.0)).min(1.0)
+}
+
+impl Legend {
+    /// What stands to the right of the panel, its distance included.
+    fn width(&self) -> f64 {
+        if self.entries.is_empty() {
+            return 0.0;
+        }
+        let labels = self.entries.iter().map(|entry| SWATCH + GAP + text_width(&entry.label, SMALL_SIZE));
+        2.0 * GAP + labels.fold(text_width(&self.heading, SMALL_SIZE), f64::max)
+    }
+}

@@ -1,0 +1,102 @@
+//! One quantity against another: a labelled dot for each combination, pale where another is better in both.
+
+use sweep_protocol::Better;
+
+use super::letters::text_width;
+use super::palette::{PALE, series};
+use super::panel::{Layout, Legend, Panel, SMALL_SIZE};
+use super::picture::{Anchor, Picture, Point};
+use super::placement::{Area, place};
+use super::scale::Scale;
+use super::{Source, axis_label, bounds};
+use crate::declaration::{Quantity, ScatterPlot};
+use crate::group::{Group, Grouping};
+use crate::statistics::Summary;
+use crate::unit::Unit;
+
+pub(super) const CAPTION: &str = "Means over seeds; lines are one standard deviation to each side where seeds differ. \
+     A dot is grey when another is at least as good in both directions and better in one.";
+
+/// One combination.
+struct Dot {
+    name: String,
+    x: f64,
+    y: f64,
+    sd: Option<f64>,
+}
+
+impl Dot {
+    /// From one deviation below to one above.
+    fn ends(&self) -> (f64, f64) {
+        let sd = self.sd.unwrap_or(0.0);
+        (self.y - sd, self.y + sd)
+    }
+}
+
+pub(super) fn picture(source: &Source<'_>, plot: &ScatterPlot, title: &str) -> Option<Picture> {
+    let groups = Grouping { axes: &plot.label, only: &plot.only }.groups(source.plan);
+    let dots: Vec<Dot> = groups.iter().filter_map(|group| dot(source, plot, group)).collect();
+    let xs: Vec<f64> = dots.iter().map(|dot| dot.x).collect();
+    let ys: Vec<f64> = dots.iter().flat_map(|dot| [dot.ends().0, dot.ends().1]).collect();
+    if dots.is_empty() {
+        return None;
+    }
+    let (x, y) = (Scale::around(&xs, bounds(&plot.x)), Scale::around(&ys, bounds(&plot.y)));
+    let (x_label, y_label) = (axis_label(&plot.x), axis_label(&plot.y));
+    let layout = Layout { title, x_label: &x_label, y_label: &y_label, x, y, legend: Legend::default() };
+    let mut panel = Panel::new(layout);
+    let centers: Vec<Point> = dots.iter().map(|dot| panel.at(dot.x, dot.y)).collect();
+    for (dot, center) in dots.iter().zip(&centers) {
+        let dominated = dots.iter().any(|other| dominates(other, dot, plot));
+        let ink = if dominated { PALE } else { series(0) };
+        if dot.sd.is_some() {
+            panel.error_bar(dot.x, dot.ends(), ink);
+        }
+        panel.dot(*center, ink, 4.5);
+    }
+    draw_labels(&mut panel, &plot.label, (&dots, &centers));
+    Some(panel.picture)
+}
+
+/// `groups = 2` for one axis, `2/full` for several.
+fn draw_labels(panel: &mut Panel, axes: &[String], (dots, centers): (&[Dot], &[Point])) {
+    let text = |dot: &Dot| match axes {
+        [axis] => format!("{axis} = {}", dot.name),
+        _ => dot.name.clone(),
+    };
+    let texts: Vec<String> = dots.iter().map(text).collect();
+    let sizes: Vec<(f64, f64)> = texts.iter().map(|text| (text_width(text, SMALL_SIZE), SMALL_SIZE)).collect();
+    let bar = |dot: &Dot| {
+        let (low, high) = dot.ends();
+        let (foot, head) = (panel.at(dot.x, low), panel.at(dot.x, high));
+        Area { left: foot.x - 3.5, top: head.y, right: foot.x + 3.5, bottom: foot.y }
+    };
+    let bars: Vec<Area> = dots.iter().map(bar).collect();
+    let within = Area { left: panel.left, top: panel.top, right: panel.right, bottom: panel.bottom };
+    for (text, area) in texts.iter().zip(place(centers, &sizes, &bars, within)) {
+        let at = Point { x: area.left, y: f64::midpoint(area.top, area.bottom) };
+        panel.words(at, text, (SMALL_SIZE, Anchor::Start));
+    }
+}
+
+fn dot(source: &Source<'_>, plot: &ScatterPlot, group: &Group<'_>) -> Option<Dot> {
+    let mean = |quantity: &Quantity| {
+        let values: Vec<f64> = group.runs.iter().filter_map(|run| source.measured.result(run.run, quantity)).collect();
+        Summary::of(&values)
+    };
+    let (x, y) = (mean(&plot.x)?, mean(&plot.y)?);
+    let (x_unit, y_unit) = (Unit::of(plot.x.metric), Unit::of(plot.y.metric));
+    let sd = y.sd.filter(|sd| *sd > 0.0).map(|sd| y_unit.scaled(sd));
+    Some(Dot { name: group.name(), x: x_unit.scaled(x.mean), y: y_unit.scaled(y.mean), sd })
+}
+
+/// Whether `a` is at least as good as `b` in both quantities and better in one.
+fn dominates(a: &Dot, b: &Dot, plot: &ScatterPlot) -> bool {
+    let gain = |quantity: &Quantity, a: f64, b: f64| match quantity.metric.better() {
+        Better::Higher => Some(a - b),
+        Better::Lower => Some(b - a),
+        Better::Neither => None,
+    };
+    let gains = (gain(&plot.x, a.x, b.x), gain(&plot.y, a.y, b.y));
+    matches!(gains, (Some(x), Some(y)) if x >= 0.0 && y >= 0.0 && x + y > 0.0)
+}

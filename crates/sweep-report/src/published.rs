@@ -1,0 +1,190 @@
+//! Rows as text in git: what a committed rendering was made from, and whether it still is.
+//!
+//! `plan.json` and `runs.json` are for eyes, `measurements.csv` is sorted so that a diff is short. Floats keep every bit.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sweep_protocol::{ExperimentRows, Form, Measurement, MeasurementRow, Metric, RunId, Split, write_atomically};
+
+use crate::{Declaration, PaperNumbers, ReportError, render};
+
+const PLAN: &str = "plan.json";
+const RUNS: &str = "runs.json";
+const MEASUREMENTS: &str = "measurements.csv";
+const HEADER: &str = "run,metric,split,form,epoch,value";
+
+/// A file that is not what the published rows render to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Difference {
+    /// It is rendered and not there.
+    Missing(PathBuf),
+    /// It has other bytes.
+    Differs(PathBuf),
+    /// It is there and not rendered.
+    Unexpected(PathBuf),
+}
+
+/// Writes rows into a folder, in plan order whatever order they come in.
+///
+/// # Errors
+/// When a row belongs to no planned run, or a file cannot be written.
+pub fn write(folder: &Path, rows: &ExperimentRows) -> Result<(), ReportError> {
+    let order: BTreeMap<RunId, usize> = (rows.plan.runs.iter().enumerate()).map(|(i, run)| (run.run, i)).collect();
+    let place = |run: RunId| order.get(&run).copied().ok_or(ReportError::UnplannedRun(run));
+    let mut runs = Vec::new();
+    for row in &rows.runs {
+        runs.push((place(row.run)?, row));
+    }
+    let mut measurements = Vec::new();
+    for row in &rows.measurements {
+        let m = &row.measurement;
+        measurements.push(((place(row.run)?, m.metric, m.split, m.form, m.epoch), row));
+    }
+    runs.sort_by_key(|(place, _)| *place);
+    measurements.sort_by_key(|(key, _)| *key);
+    fs::create_dir_all(folder).map_err(io_fault(folder, "creating the folder"))?;
+    write_json(&folder.join(PLAN), &rows.plan)?;
+    write_json(&folder.join(RUNS), &runs.into_iter().map(|(_, row)| row).collect::<Vec<_>>())?;
+    let lines: String = measurements.into_iter().map(|(_, row)| line(row)).collect();
+    write_bytes(&folder.join(MEASUREMENTS), format!("{HEADER}\n{lines}").as_bytes())
+}
+
+/// Reads rows from a folder.
+///
+/// # Errors
+/// When a file is missing or is not what [`write()`] wrote.
+pub fn read(folder: &Path) -> Result<ExperimentRows, ReportError> {
+    let path = folder.join(MEASUREMENTS);
+    let text = fs::read_to_string(&path).map_err(io_fault(&path, "reading"))?;
+    let mut measurements = Vec::new();
+    for (i, line) in text.lines().enumerate() {
+        let fault = || ReportError::Line { path: path.clone(), line: i + 1 };
+        match i {
+            0 if line == HEADER => {}
+            0 => return Err(fault()),
+            _ => measurements.push(parsed(line).ok_or_else(fault)?),
+        }
+    }
+    Ok(ExperimentRows { plan: read_json(&folder.join(PLAN))?, runs: read_json(&folder.join(RUNS))?, measurements })
+}
+
+/// Renders the published rows and compares the bytes with those in `rendered`, a folder of this report alone.
+///
+/// # Errors
+/// When the rows cannot be read or rendered, or the folder of renderings cannot be listed.
+pub fn check(
+    published: &Path,
+    declaration: &Declaration,
+    paper: &PaperNumbers,
+    rendered: &Path,
+) -> Result<Vec<Difference>, ReportError> {
+    let renderings = render(&read(published)?, declaration, paper)?;
+    let mut differences = BTreeSet::new();
+    let mut expected = BTreeSet::new();
+    for rendering in renderings {
+        let path = rendered.join(&rendering.path);
+        match fs::read(&path) {
+            Ok(bytes) if bytes == rendering.bytes => {}
+            Ok(_) => drop(differences.insert(Difference::Differs(rendering.path.clone()))),
+            Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => {
+                differences.insert(Difference::Missing(rendering.path.clone()));
+            }
+            Err(fault) => return Err(io_fault(&path, "reading")(fault)),
+        }
+        expected.insert(rendering.path);
+    }
+    if rendered.exists() {
+        for entry in fs::read_dir(rendered).map_err(io_fault(rendered, "listing"))? {
+            let name = PathBuf::from(entry.map_err(io_fault(rendered, "listing"))?.file_name());
+            if !expected.contains(&name) {
+                differences.insert(Difference::Unexpected(name));
+            }
+        }
+    }
+    Ok(differences.into_iter().collect())
+}
+
+fn line(row: &MeasurementRow) -> String {
+    let m = &row.measurement;
+    let split = m.split.map_or("", Split::name);
+    let form = m.form.map_or("", Form::name);
+    let epoch = m.epoch.map(|epoch| epoch.to_string()).unwrap_or_default();
+    // `{:?}` is the shortest text that reads back as the same float.
+    format!("{},{},{split},{form},{epoch},{:?}\n", row.run, m.metric, m.value)
+}
+
+fn parsed(line: &str) -> Option<MeasurementRow> {
+    let fields: Vec<&str> = line.split(',').collect();
+    let [run, metric, split, form, epoch, value] = fields.as_slice() else { return None };
+    let value: f64 = value.parse().ok().filter(|value: &f64| value.is_finite())?;
+    let measurement = Measurement {
+        metric: metric.parse::<Metric>().ok()?,
+        split: optional::<Split>(split)?,
+        form: optional::<Form>(form)?,
+        epoch: optional::<u32>(epoch)?,
+        value,
+    };
+    Some(MeasurementRow { run: run.parse().ok()?, measurement })
+}
+
+/// `Some(None)` for an empty field, `None` for one that is not understood.
+fn optional<T: std::str::FromStr>(field: &str) -> Option<Option<T>> {
+    if field.is_empty() { Some(None) } else { field.parse().ok().map(Some) }
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, ReportError> {
+    let bytes = fs::read(path).map_err(io_fault(path, "reading"))?;
+    serde_json::from_slice(&bytes).map_err(|source| ReportError::Json { path: path.to_owned(), source })
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<(), ReportError> {
+    let fault = |source| ReportError::Json { path: path.to_owned(), source };
+    let mut bytes = serde_json::to_vec_pretty(value).map_err(fault)?;
+    bytes.push(b'\n');
+    write_bytes(path, &bytes)
+}
+
+fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
+    write_atomically(path, bytes).map_err(io_fault(path, "writing"))
+}
+
+fn io_fault(path: &Path, doing: &'static str) -> impl Fn(std::io::Error) -> ReportError {
+    move |source| ReportError::Io { path: path.to_owned(), doing, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, prop_assert_eq, prop_assume, proptest};
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn every_finite_float_survives_to_the_last_bit(value in any::<f64>(), epoch in any::<Option<u32>>()) {
+            prop_assume!(value.is_finite());
+            let measurement = Measurement { metric: Metric::Loss, split: None, form: Some(Form::Training), epoch, value };
+            let row = MeasurementRow { run: RunId::of("{}", 0), measurement };
+            let read = parsed(line(&row).trim_end()).unwrap();
+            prop_assert_eq!(read.measurement.value.to_bits(), value.to_bits());
+            prop_assert_eq!(read, row);
+        }
+    }
+
+    #[test]
+    fn what_is_no_measurement_is_refused() {
+        let run = RunId::of("{}", 0);
+        for bad in [
+            "",
+            "loss,,,,1.0",
+            &format!("{run},loss,,,,NaN"),
+            &format!("{run},lss,,,,1.0"),
+            &format!("{run},loss,,,x,1.0"),
+        ] {
+            assert_eq!(parsed(bad), None, "{bad}");
+        }
+    }
+}

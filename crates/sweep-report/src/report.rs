@@ -1,0 +1,119 @@
+//! A whole report: every file it consists of, as bytes.
+//!
+//! Writes nothing; the caller puts the files where it wants them.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+use sweep_protocol::ExperimentRows;
+
+use crate::declaration::Declaration;
+use crate::markdown::{self, escaped};
+use crate::missing::status_in_words;
+use crate::overview::Overview;
+use crate::plots::{self, DrawnPlot};
+use crate::table::{Table, tables};
+use crate::{PaperNumbers, ReportError, csv, latex};
+
+/// One file of a report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rendering {
+    /// Its name, relative to the report's folder.
+    pub path: PathBuf,
+    /// Its content.
+    pub bytes: Vec<u8>,
+}
+
+/// What `report.json` holds.
+#[derive(Serialize)]
+struct Machine<'a> {
+    title: &'a str,
+    overview: &'a Overview,
+    tables: &'a [Table],
+}
+
+/// Renders a report: `report.md`, `report.json`, each table as CSV and LaTeX, each plot as SVG and PNG. The same rows
+/// give the same bytes.
+///
+/// # Errors
+/// When the declaration does not fit the experiment or the paper, or a plot cannot be drawn.
+pub fn render(
+    rows: &ExperimentRows,
+    declaration: &Declaration,
+    paper: &PaperNumbers,
+) -> Result<Vec<Rendering>, ReportError> {
+    let tables = tables(rows, declaration, paper)?;
+    let overview = Overview::of(rows);
+    let plots = plots::draw(rows, declaration)?;
+    let mut renderings = vec![
+        text("report.md", markdown_report(declaration, &overview, &tables, &plots)),
+        text("report.json", json_report(declaration, &overview, &tables)?),
+    ];
+    for table in &tables {
+        renderings.push(text(&format!("{}.csv", table.id), csv::table(table)));
+        renderings.push(text(&format!("{}.tex", table.id), latex::table(table, &overview)));
+    }
+    for plot in plots {
+        if let Some(picture) = plot.picture {
+            renderings.push(text(&format!("{}.svg", plot.id), picture.svg));
+            renderings.push(Rendering { path: format!("{}.png", plot.id).into(), bytes: picture.png });
+        }
+    }
+    Ok(renderings)
+}
+
+fn text(path: &str, content: String) -> Rendering {
+    Rendering { path: path.into(), bytes: content.into_bytes() }
+}
+
+fn json_report(declaration: &Declaration, overview: &Overview, tables: &[Table]) -> Result<String, ReportError> {
+    let machine = Machine { title: &declaration.title, overview, tables };
+    let fault = |source| ReportError::Json { path: "report.json".into(), source };
+    Ok(serde_json::to_string_pretty(&machine).map_err(fault)? + "\n")
+}
+
+fn markdown_report(declaration: &Declaration, overview: &Overview, tables: &[Table], plots: &[DrawnPlot]) -> String {
+    let mut out = format!("# {}\n\n", escaped(&declaration.title));
+    if !overview.question.is_empty() {
+        out += &format!("**Question.** {}\n\n", escaped(&overview.question));
+    }
+    out += &format!("**Scale.** {}\n\n", escaped(&overview.scale()));
+    out += &format!("**Runs.** {}\n\n", escaped(&overview.progress()));
+    if let Some(note) = &declaration.note {
+        out += &format!("{}\n\n", note.trim());
+    }
+    for table in tables {
+        out += &format!("## {}\n\n{}\n", escaped(&table.title), markdown::table(table));
+    }
+    for plot in plots {
+        out += &format!("## {}\n\n", escaped(&plot.title));
+        out += &match &plot.picture {
+            Some(_) => format!("![{}]({}.svg)\n\n{}\n\n", escaped(&plot.title), plot.id, escaped(&plot.caption)),
+            None => "Nothing is measured yet that it could show.\n\n".to_owned(),
+        };
+    }
+    out += &closing(overview);
+    out.trim_end().to_owned() + "\n"
+}
+
+/// What is not in the tables, with the reasons.
+fn closing(overview: &Overview) -> String {
+    let mut out = String::new();
+    if !overview.exclusions.is_empty() {
+        out += "## Left out\n\n";
+        for exclusion in &overview.exclusions {
+            out += &format!("- {}: {}\n", escaped(&exclusion.coordinates.to_string()), escaped(&exclusion.reason));
+        }
+        out.push('\n');
+    }
+    if !overview.failures.is_empty() {
+        out += "## Failures\n\n";
+        for failure in &overview.failures {
+            let place = format!("{} seed={}", failure.coordinates, failure.seed);
+            let message = failure.message.as_ref().map(|message| format!(" ({})", escaped(message)));
+            let status = status_in_words(failure.status);
+            out += &format!("- {}: {status}{}\n", escaped(place.trim_start()), message.unwrap_or_default());
+        }
+    }
+    out
+}

@@ -1,0 +1,156 @@
+//! A table as text in columns, before it is spelled as Markdown, LaTeX or for a terminal.
+//!
+//! Scales and rounds; knows no markup. CSV and JSON do not come by here: they keep unrounded base units.
+
+use crate::notes::has_spread;
+use crate::statistics::Summary;
+use crate::table::{CellValue, Column, Delta, Row, Table};
+use crate::unit::{Unit, typeset, with_unit};
+
+/// Text in rows and columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sheet {
+    /// One for each column.
+    pub(crate) header: Vec<String>,
+    /// Columns from the left that hold words; the others hold numbers.
+    pub(crate) words: usize,
+    /// One text for each column.
+    pub(crate) rows: Vec<Vec<Text>>,
+    /// Why rows are incomplete, with the letter that refers to it.
+    pub(crate) row_notes: Vec<(char, String)>,
+}
+
+/// One text of a sheet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Text {
+    pub(crate) text: String,
+    /// Whether it is to stand out as the best of its column.
+    pub(crate) best: bool,
+    /// The letter of a row note.
+    pub(crate) note: Option<char>,
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self { text, ..Self::default() }
+    }
+}
+
+impl Sheet {
+    /// The text of a table.
+    pub(crate) fn of(table: &Table) -> Self {
+        let looks: Vec<Look> = (0..table.columns.len()).map(|i| Look::of(table, i)).collect();
+        let mut header = table.axes.clone();
+        header.push("n".to_owned());
+        header.extend(table.columns.iter().zip(&looks).flat_map(|(column, look)| look.header(column)));
+        let mut row_notes = Vec::new();
+        let mut letters = 'a'..='z';
+        let rows = table.rows.iter().map(|row| {
+            let note = row.note.as_ref().and_then(|note| {
+                let letter = letters.next()?;
+                row_notes.push((letter, note.clone()));
+                Some(letter)
+            });
+            let mut texts: Vec<Text> = row.labels.iter().cloned().map(Text::from).collect();
+            texts.push(Text { text: count(row), best: false, note });
+            texts.extend(
+                table.columns.iter().zip(&looks).enumerate().flat_map(|(i, (column, look))| look.texts(column, row, i)),
+            );
+            texts
+        });
+        let rows = rows.collect();
+        Self { header, words: table.axes.len(), rows, row_notes }
+    }
+}
+
+/// `3`, or `2 of 3`.
+fn count(row: &Row) -> String {
+    match (row.n, row.planned) {
+        (_, 0) => "—".to_owned(),
+        (n, planned) if n == planned => n.to_string(),
+        (n, planned) => format!("{n} of {planned}"),
+    }
+}
+
+/// How one declared column looks.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    unit: Unit,
+    decimals: usize,
+    spread: bool,
+    intervals: bool,
+}
+
+impl Look {
+    fn of(table: &Table, i: usize) -> Self {
+        let unit = Unit::of(table.columns[i].quantity.metric);
+        let cells = || table.rows.iter().map(|row| &row.cells[i]);
+        let means = cells().filter_map(|cell| match &cell.value {
+            CellValue::Measured(summary) => Some(summary.mean),
+            CellValue::Missing(_) => None,
+        });
+        let has_interval = |delta: &Delta| matches!(delta, Delta::Difference(difference) if difference.p.is_some());
+        Self {
+            unit,
+            decimals: unit.decimals(means),
+            spread: cells().any(has_spread),
+            intervals: cells().filter_map(|cell| cell.delta.as_ref()).any(has_interval),
+        }
+    }
+
+    fn header(self, column: &Column) -> Vec<String> {
+        let symbol = if self.spread { format!("{} ± SD", self.unit.symbol) } else { self.unit.symbol.to_owned() };
+        let mut header = vec![with_unit(&column.label, symbol.trim_start())];
+        if column.paper {
+            header.push(with_unit("paper", self.unit.symbol));
+        }
+        if column.delta {
+            let interval = if self.intervals { " [95%], p" } else { "" };
+            header.push(with_unit(&format!("Δ {}", column.label), self.unit.difference) + interval);
+        }
+        header
+    }
+
+    fn texts(self, column: &Column, row: &Row, i: usize) -> Vec<Text> {
+        let cell = &row.cells[i];
+        let value = match &cell.value {
+            CellValue::Measured(summary) => self.value(summary, row.n),
+            CellValue::Missing(reason) => reason.clone(),
+        };
+        let mut texts = vec![Text { text: value, best: cell.best, note: None }];
+        if column.paper {
+            let printed = cell.paper.map(|printed| typeset(&printed.to_string()));
+            texts.push(Text::from(printed.unwrap_or_default()));
+        }
+        if column.delta {
+            texts
+                .push(Text::from(cell.delta.as_ref().map_or_else(|| "—".to_owned(), |delta| self.delta(delta, row.n))));
+        }
+        texts
+    }
+
+    /// `91.02 ± 0.12`, with its own n where that is not the row's.
+    fn value(self, summary: &Summary, row_n: usize) -> String {
+        let text = |value| self.unit.text(value, self.decimals);
+        let spread = summary.sd.filter(|sd| *sd > 0.0).map(|sd| format!(" ± {}", text(sd)));
+        format!("{}{}{}", text(summary.mean), spread.unwrap_or_default(), own_n(summary.n, row_n))
+    }
+
+    /// `−0.31 [−0.62, 0.00], p = 0.75`.
+    fn delta(self, delta: &Delta, row_n: usize) -> String {
+        let Delta::Difference(difference) = delta else { return "baseline".to_owned() };
+        let signed = |value| self.unit.signed(value, self.decimals);
+        let summary = &difference.summary;
+        let interval = summary
+            .interval
+            .filter(|ends| ends.low < ends.high)
+            .map(|ends| format!(" [{}, {}]", signed(ends.low), signed(ends.high)));
+        let p = difference.p_holm.map(|p| if p < 0.001 { ", p < 0.001".to_owned() } else { format!(", p = {p:.3}") });
+        let (interval, p) = (interval.unwrap_or_default(), p.unwrap_or_default());
+        format!("{}{interval}{p}{}", signed(summary.mean), own_n(summary.n, row_n))
+    }
+}
+
+fn own_n(n: usize, row_n: usize) -> String {
+    if n == row_n { String::new() } else { format!(" (n = {n})") }
+}

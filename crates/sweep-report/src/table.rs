@@ -1,0 +1,248 @@
+//! A declared table, computed once: every spelling shows these cells.
+//!
+//! Values are in base units here and unrounded; how they look is the business of `sheet.rs` and the spellings.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use sweep_protocol::{Better, ExperimentRows, PlanRecord};
+
+use crate::declaration::{ColumnDeclaration, Declaration, Quantity, TableDeclaration};
+use crate::group::{Group, Grouping, at_baseline};
+use crate::measured::Measured;
+use crate::missing::{incomplete, standing};
+use crate::paper::PaperTable;
+use crate::statistics::{PairedDifference, Summary, holm};
+use crate::{PaperNumbers, ReportError, fit, notes};
+
+/// A computed table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Table {
+    /// Stem of its files.
+    pub id: String,
+    /// Heading.
+    pub title: String,
+    /// Axes whose labels open each row.
+    pub axes: Vec<String>,
+    /// What is shown of each row.
+    pub columns: Vec<Column>,
+    /// In the order of the axes' labels.
+    pub rows: Vec<Row>,
+    /// What a reader must know to read it, one sentence or two each.
+    pub notes: Vec<String>,
+}
+
+/// A column of a computed table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Column {
+    /// Heading without unit.
+    pub label: String,
+    /// What it shows.
+    pub quantity: Quantity,
+    /// Whether cells have a difference to the baseline row.
+    pub delta: bool,
+    /// Whether cells have the paper's number.
+    pub paper: bool,
+}
+
+/// A row of a computed table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    /// One for each axis.
+    pub labels: Vec<String>,
+    /// Runs that succeeded.
+    pub n: usize,
+    /// Runs that are planned.
+    pub planned: usize,
+    /// Why it is not complete, when it is not.
+    pub note: Option<String>,
+    /// One for each column.
+    pub cells: Vec<Cell>,
+}
+
+/// A cell of a computed table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Cell {
+    /// What was measured.
+    pub value: CellValue,
+    /// Whether no complete cell of the column is better.
+    pub best: bool,
+    /// The difference to the baseline row, where the column has one and both rows share seeds.
+    pub delta: Option<Delta>,
+    /// The paper's number, as printed.
+    pub paper: Option<f64>,
+}
+
+/// What was measured, or why nothing was.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CellValue {
+    /// Mean over seeds.
+    Measured(Summary),
+    /// The reason.
+    Missing(String),
+}
+
+/// A difference to the baseline row.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delta {
+    /// This is the baseline row.
+    Baseline,
+    /// Paired by seed.
+    Difference(PairedDifference),
+}
+
+/// Computes every declared table.
+///
+/// # Errors
+/// When the declaration names what the experiment or the paper does not have.
+pub fn tables(
+    rows: &ExperimentRows,
+    declaration: &Declaration,
+    paper: &PaperNumbers,
+) -> Result<Vec<Table>, ReportError> {
+    fit::check(declaration, &rows.plan, paper)?;
+    let measured = Measured::new(rows);
+    let source = |table: &TableDeclaration| paper.tables.get(&table.paper.as_ref()?.file);
+    let compute = |table| Source { plan: &rows.plan, measured: &measured, paper: source(table) }.table(table);
+    Ok(declaration.tables.iter().map(compute).collect())
+}
+
+/// What a table is computed from.
+struct Source<'a> {
+    plan: &'a PlanRecord,
+    measured: &'a Measured<'a>,
+    paper: Option<&'a PaperTable>,
+}
+
+impl Source<'_> {
+    fn table(&self, declared: &TableDeclaration) -> Table {
+        let groups = Grouping { axes: &declared.rows, only: &declared.only }.groups(self.plan);
+        let mut rows: Vec<Row> = groups.iter().map(|group| self.row(group)).collect();
+        for column in &declared.columns {
+            for (row, cell) in rows.iter_mut().zip(self.cells(declared, column, &groups)) {
+                row.cells.push(cell);
+            }
+        }
+        let columns: Vec<Column> = declared.columns.iter().map(|column| self.column(declared, column)).collect();
+        let title = declared.title.clone().unwrap_or_else(|| declared.id.replace('_', " "));
+        let (id, axes) = (declared.id.clone(), declared.rows.clone());
+        let table = Table { id, title, axes, columns, rows, notes: Vec::new() };
+        Table { notes: notes::of(&table, self.plan, self.paper), ..table }
+    }
+
+    fn column(&self, table: &TableDeclaration, declared: &ColumnDeclaration) -> Column {
+        let quantity = declared.quantity();
+        Column {
+            label: declared.label.clone().unwrap_or_else(|| notes::heading(table, &quantity)),
+            quantity,
+            delta: declared.delta && !self.plan.baseline.0.is_empty(),
+            paper: declared.reference.is_some(),
+        }
+    }
+
+    fn row(&self, group: &Group<'_>) -> Row {
+        let note = match group.excluded {
+            Some(reason) => Some(format!("excluded: {reason}")),
+            None => incomplete(group, self.measured),
+        };
+        Row {
+            labels: group.labels.iter().map(|label| label.unwrap_or("–").to_owned()).collect(),
+            n: standing(group, self.measured).succeeded,
+            planned: group.runs.len(),
+            note,
+            cells: Vec::new(),
+        }
+    }
+
+    /// The cells of one column, from top to bottom.
+    fn cells(&self, table: &TableDeclaration, column: &ColumnDeclaration, groups: &[Group<'_>]) -> Vec<Cell> {
+        let quantity = column.quantity();
+        let values: Vec<BTreeMap<u64, f64>> = groups.iter().map(|group| self.values(group, &quantity)).collect();
+        let mut cells: Vec<Cell> = (groups.iter().zip(&values))
+            .map(|(group, values)| Cell {
+                value: self.value(group, values),
+                best: false,
+                delta: None,
+                paper: self.printed(table, column, group),
+            })
+            .collect();
+        mark_best(&mut cells, groups, quantity.metric.better());
+        if column.delta && !self.plan.baseline.0.is_empty() {
+            for (cell, delta) in cells.iter_mut().zip(self.deltas(groups, &values)) {
+                cell.delta = delta;
+            }
+        }
+        cells
+    }
+
+    fn values(&self, group: &Group<'_>, quantity: &Quantity) -> BTreeMap<u64, f64> {
+        let value =
+            |run: &&sweep_protocol::PlannedRunRecord| Some((run.seed, self.measured.result(run.run, quantity)?));
+        group.runs.iter().filter_map(value).collect()
+    }
+
+    fn value(&self, group: &Group<'_>, values: &BTreeMap<u64, f64>) -> CellValue {
+        let values: Vec<f64> = values.values().copied().collect();
+        match Summary::of(&values) {
+            Some(summary) => CellValue::Measured(summary),
+            None if group.excluded.is_some() => CellValue::Missing("excluded".to_owned()),
+            None => CellValue::Missing(standing(group, self.measured).why_missing()),
+        }
+    }
+
+    fn printed(&self, table: &TableDeclaration, column: &ColumnDeclaration, group: &Group<'_>) -> Option<f64> {
+        let row = table.paper.as_ref()?.rows.get(&group.name())?;
+        self.paper?.value(row, column.reference.as_ref()?)
+    }
+
+    fn deltas(&self, groups: &[Group<'_>], values: &[BTreeMap<u64, f64>]) -> Vec<Option<Delta>> {
+        let difference = |(group, own): (&Group<'_>, &BTreeMap<u64, f64>)| {
+            let coordinates = group.coordinates()?;
+            let baseline = at_baseline(self.plan, coordinates);
+            if baseline == *coordinates {
+                return Some(Delta::Baseline);
+            }
+            let row = groups.iter().position(|other| other.coordinates() == Some(&baseline))?;
+            PairedDifference::of(own, &values[row]).map(Delta::Difference)
+        };
+        let mut deltas: Vec<Option<Delta>> = groups.iter().zip(values).map(difference).collect();
+        adjust(&mut deltas);
+        deltas
+    }
+}
+
+/// Marks the best among complete cells, unless they are all alike.
+fn mark_best(cells: &mut [Cell], groups: &[Group<'_>], better: Better) {
+    let complete = |(cell, group): (&Cell, &Group<'_>)| match &cell.value {
+        CellValue::Measured(summary) if summary.n == group.runs.len() => Some(summary.mean),
+        _ => None,
+    };
+    let means: Vec<Option<f64>> = cells.iter().zip(groups).map(complete).collect();
+    let lowest = means.iter().flatten().copied().fold(f64::INFINITY, f64::min);
+    let highest = means.iter().flatten().copied().fold(f64::NEG_INFINITY, f64::max);
+    let best = match better {
+        Better::Higher => highest,
+        Better::Lower => lowest,
+        Better::Neither => return,
+    };
+    for (cell, mean) in cells.iter_mut().zip(means) {
+        cell.best = lowest < highest && mean.is_some_and(|mean| mean.total_cmp(&best).is_eq());
+    }
+}
+
+/// Adjusts the p values of one column for their number.
+fn adjust(deltas: &mut [Option<Delta>]) {
+    let mut differences: Vec<&mut PairedDifference> = deltas
+        .iter_mut()
+        .filter_map(|delta| match delta {
+            Some(Delta::Difference(difference)) if difference.p.is_some() => Some(difference),
+            _ => None,
+        })
+        .collect();
+    let p: Vec<f64> = differences.iter().filter_map(|difference| difference.p).collect();
+    for (difference, adjusted) in differences.iter_mut().zip(holm(&p)) {
+        difference.p_holm = Some(adjusted);
+    }
+}

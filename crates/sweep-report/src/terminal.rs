@@ -1,0 +1,142 @@
+//! A table for a terminal: aligned, and one block a row where the lines would be too long.
+//!
+//! Spells a computed table; knows a width and whether colour is wanted, not where they come from.
+
+use crate::sheet::{Sheet, Text};
+use crate::table::Table;
+
+/// Whether escape codes are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Color {
+    /// Best cells are green and bold, headings bold.
+    Ansi,
+    /// Best cells have a star.
+    Plain,
+}
+
+/// Stands for a blank that is not folded at.
+const GLUE: char = '\u{a0}';
+
+/// Columns of blanks between columns of text.
+const GAP: usize = 2;
+
+/// The table in lines of at most `width` characters where its cells allow.
+pub fn terminal(table: &Table, width: usize, color: Color) -> String {
+    let sheet = Sheet::of(table);
+    let mut out = format!("{}\n\n", strong(&table.title, color));
+    out += &aligned(&sheet, width, color).unwrap_or_else(|| stacked(&sheet, color));
+    let row_notes = sheet.row_notes.iter().map(|(letter, note)| format!("[{letter}] {note}"));
+    for (i, note) in row_notes.chain(table.notes.iter().cloned()).enumerate() {
+        out += if i == 0 { "\n" } else { "" };
+        out += &wrapped(&note, width).iter().map(|line| format!("{line}\n")).collect::<String>();
+    }
+    out
+}
+
+/// Headings folded over the cells below them; nothing when even so a line is longer than `width`.
+fn aligned(sheet: &Sheet, width: usize, color: Color) -> Option<String> {
+    let rows: Vec<Vec<Painted>> = sheet.rows.iter().map(|row| painted_row(sheet, row, color)).collect();
+    let narrowest = |text: &str| folded(text, 0).iter().map(|line| line.chars().count()).max().unwrap_or(0);
+    let widest_cell = |i: usize| rows.iter().map(|row| row[i].taken).max().unwrap_or(0);
+    let widths: Vec<usize> =
+        sheet.header.iter().enumerate().map(|(i, text)| widest_cell(i).max(narrowest(text))).collect();
+    let total = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
+    if total > width {
+        return None;
+    }
+    let headings: Vec<Vec<String>> =
+        sheet.header.iter().zip(&widths).map(|(text, &width)| folded(text, width)).collect();
+    let height = headings.iter().map(Vec::len).max().unwrap_or(0);
+    let mut out = String::new();
+    for line in 0..height {
+        let heading = |lines: &Vec<String>| {
+            let above = height - lines.len();
+            let text = line.checked_sub(above).map_or("", |i| lines[i].as_str());
+            Painted { taken: text.chars().count(), text: strong(text, color) }
+        };
+        out += &padded(&headings.iter().map(heading).collect::<Vec<_>>(), &widths, sheet.words);
+    }
+    out += &format!("{}\n", "─".repeat(total));
+    out += &rows.iter().map(|row| padded(row, &widths, sheet.words)).collect::<String>();
+    Some(out)
+}
+
+/// A block for each row, a line for each column.
+fn stacked(sheet: &Sheet, color: Color) -> String {
+    let width = sheet.header.iter().map(|text| text.chars().count()).max().unwrap_or(0);
+    let block = |row: &Vec<Text>| {
+        let lines = sheet.header.iter().zip(painted_row(sheet, row, color)).map(|(heading, cell)| {
+            let blanks = " ".repeat(width - heading.chars().count() + GAP);
+            format!("{}\n", format!("{heading}{blanks}{}", cell.text).trim_end())
+        });
+        lines.collect::<String>()
+    };
+    sheet.rows.iter().map(block).collect::<Vec<_>>().join("\n")
+}
+
+/// A text with its escape codes, and what it takes on screen without them.
+struct Painted {
+    taken: usize,
+    text: String,
+}
+
+fn painted_row(sheet: &Sheet, row: &[Text], color: Color) -> Vec<Painted> {
+    let paint = |(i, text): (usize, &Text)| {
+        let note = text.note.map(|letter| format!(" [{letter}]")).unwrap_or_default();
+        // A blank where others have a star keeps the digits of a column below each other.
+        let has_star = sheet.rows.iter().any(|row| row[i].best);
+        let star = match (color, text.best, has_star) {
+            (Color::Plain, true, _) => "*",
+            (Color::Plain, false, true) => " ",
+            _ => "",
+        };
+        let plain = format!("{}{note}{star}", text.text);
+        let taken = plain.chars().count();
+        let is_green = text.best && color == Color::Ansi;
+        Painted { taken, text: if is_green { format!("\x1b[1;32m{plain}\x1b[0m") } else { plain } }
+    };
+    row.iter().enumerate().map(paint).collect()
+}
+
+/// One line of texts; the first `words` start at the left of their column, the others end at its right.
+fn padded(texts: &[Painted], widths: &[usize], words: usize) -> String {
+    let mut line = String::new();
+    for (i, (cell, width)) in texts.iter().zip(widths).enumerate() {
+        let blanks = " ".repeat(width.saturating_sub(cell.taken));
+        let gap = " ".repeat(if i == 0 { 0 } else { GAP });
+        line += &if i < words { format!("{gap}{}{blanks}", cell.text) } else { format!("{gap}{blanks}{}", cell.text) };
+    }
+    format!("{}\n", line.trim_end())
+}
+
+fn strong(text: &str, color: Color) -> String {
+    if color == Color::Ansi && !text.is_empty() { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
+}
+
+/// A heading folded between its words, its unit kept whole.
+fn folded(heading: &str, width: usize) -> Vec<String> {
+    let mut depth = 0;
+    let glued: String = heading
+        .chars()
+        .map(|c| {
+            depth += i32::from(c == '(') - i32::from(c == ')');
+            if c == ' ' && depth > 0 { GLUE } else { c }
+        })
+        .collect();
+    wrapped(&glued, width).iter().map(|line| line.replace(GLUE, " ")).collect()
+}
+
+/// The words of a text in lines of at most `width` characters, unless a word is longer.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}

@@ -1,0 +1,67 @@
+//! Declarations that are refused, and the ones in this repository.
+
+use std::path::Path;
+
+use sweep_report::{Declaration, PaperNumbers, ReportError, report_schema, tables};
+
+use crate::fixture::{DECLARATION, crowded_rows, paper, rows};
+
+fn refusal(declared: &str) -> String {
+    let declaration: Declaration = toml::from_str(declared).unwrap();
+    tables(&rows(), &declaration, &paper()).unwrap_err().to_string()
+}
+
+#[test]
+fn every_fault_is_named_at_once_with_what_there_is() {
+    let faulty = DECLARATION
+        .replace("rows = [\"groups\"]", "rows = [\"gruops\"]")
+        .replace("axis = \"groups\"\ny = { metric = \"throughput\"", "axis = \"depth\"\ny = { metric = \"throughput\"")
+        .replace("id = \"speed\"", "id = \"groups\"")
+        .replace("id = \"learning_curves\"", "id = \"../curves\"")
+        .replace("\"M1.c\", \"32\"", "\"M1.z\", \"32\"")
+        .replace("series = [\"groups\"]", "series = []")
+        .replace("reference = \"top1\"", "reference = \"top5\"");
+    insta::assert_snapshot!(refusal(&faulty));
+}
+
+#[test]
+fn an_unknown_word_in_a_file_has_a_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report.toml");
+    for (faulty, word) in [("metric = \"params\"", "metric = \"parms\""), ("delta = true", "detla = true")] {
+        std::fs::write(&path, DECLARATION.replace(faulty, word)).unwrap();
+        let ReportError::Toml { source, .. } = Declaration::load(&path).unwrap_err() else { panic!("another fault") };
+        let said = source.to_string();
+        assert!(said.contains("line") && said.contains("column") && said.contains("expected one of"), "{said}");
+    }
+}
+
+#[test]
+fn runs_that_differ_in_an_unnamed_axis_are_not_averaged() {
+    let declaration: Declaration = toml::from_str(DECLARATION).unwrap();
+    let fault = tables(&crowded_rows(), &declaration, &paper()).unwrap_err().to_string();
+    assert!(fault.contains("differ in `perceptrons`"), "{fault}");
+}
+
+#[test]
+fn declarations_and_paper_tables_of_this_repository_are_understood() {
+    let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reports");
+    for entry in std::fs::read_dir(&reports).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|kind| kind == "toml") {
+            let declaration = Declaration::load(&path).unwrap();
+            PaperNumbers::load(&reports, &declaration).unwrap();
+        }
+    }
+    let linked = "title = \"t\"\n[[table]]\nid = \"t\"\nrows = []\ncolumn = []\n\
+                  paper = { file = \"paper/table1.toml\", rows = {} }\n";
+    let numbers = PaperNumbers::load(&reports, &toml::from_str(linked).unwrap()).unwrap();
+    let table = &numbers.tables["paper/table1.toml"];
+    assert!(table.rows.iter().all(|row| row.values.keys().all(|column| table.columns.contains(column))));
+}
+
+#[test]
+fn the_schema_knows_the_metrics() {
+    let schema = serde_json::to_string(&report_schema()).unwrap();
+    assert!(schema.contains("draft-07") && schema.contains("top1_agreement"), "{schema}");
+}

@@ -1,0 +1,10 @@
+//! The crate as its callers see it: rows in, files out.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail loudly too")]
+
+mod declarations;
+mod fixture;
+mod frames;
+mod publishing;
+mod spellings;
+mod tables;

@@ -1,0 +1,71 @@
+//! Rows as text in a folder, and the check of what was rendered from them.
+
+use std::path::Path;
+
+use sweep_report::published::{Difference, check, read, write};
+use sweep_report::{ReportError, render};
+
+use crate::fixture::{declaration, paper, rows};
+
+#[test]
+fn rows_are_read_as_they_were_written() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &rows()).unwrap();
+    assert_eq!(read(folder.path()).unwrap(), sorted(rows()));
+}
+
+fn sorted(mut rows: sweep_protocol::ExperimentRows) -> sweep_protocol::ExperimentRows {
+    let order: Vec<_> = rows.plan.runs.iter().map(|run| run.run).collect();
+    rows.measurements.sort_by_key(|row| {
+        let m = &row.measurement;
+        (order.iter().position(|run| *run == row.run), m.metric, m.split, m.form, m.epoch)
+    });
+    rows
+}
+
+#[test]
+fn text_is_in_plan_order_whatever_order_rows_come_in() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut shuffled = rows();
+    shuffled.runs.reverse();
+    shuffled.measurements.reverse();
+    write(one.path(), &rows()).unwrap();
+    write(other.path(), &shuffled).unwrap();
+    assert_eq!(read(one.path()).unwrap(), read(other.path()).unwrap());
+}
+
+#[test]
+fn a_damaged_line_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &rows()).unwrap();
+    let path = folder.path().join("measurements.csv");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let second = text.lines().nth(1).unwrap();
+    std::fs::write(&path, text.replace(second, &format!("{second}x"))).unwrap();
+    let fault = read(folder.path()).unwrap_err();
+    assert!(matches!(fault, ReportError::Line { line: 2, .. }), "{fault}");
+}
+
+#[test]
+fn check_names_what_is_missing_changed_or_left_over() {
+    let (published, rendered) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write(published.path(), &rows()).unwrap();
+    let differences = || check(published.path(), &declaration(), &paper(), rendered.path()).unwrap();
+    for rendering in render(&rows(), &declaration(), &paper()).unwrap() {
+        std::fs::write(rendered.path().join(rendering.path), rendering.bytes).unwrap();
+    }
+    assert_eq!(differences(), []);
+
+    std::fs::remove_file(rendered.path().join("speed.png")).unwrap();
+    std::fs::write(rendered.path().join("report.md"), "edited by hand").unwrap();
+    std::fs::write(rendered.path().join("old_plot.svg"), "").unwrap();
+    let path = |name: &str| Path::new(name).to_owned();
+    assert_eq!(
+        differences(),
+        [
+            Difference::Missing(path("speed.png")),
+            Difference::Differs(path("report.md")),
+            Difference::Unexpected(path("old_plot.svg")),
+        ]
+    );
+}

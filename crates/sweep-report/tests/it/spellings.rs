@@ -1,0 +1,176 @@
+//! What a person reads, byte for byte; the pictures to look at are left in `target/tmp`.
+
+use std::path::Path;
+
+use sweep_report::{Color, Declaration, Rendering, TableDeclaration, render, tables, terminal};
+
+use crate::fixture::{crowded_rows, declaration, paper, rows};
+
+fn renderings() -> Vec<Rendering> {
+    render(&rows(), &declaration(), &paper()).unwrap()
+}
+
+fn text(name: &str) -> String {
+    let rendering = renderings().into_iter().find(|rendering| rendering.path.as_os_str() == name).unwrap();
+    String::from_utf8(rendering.bytes).unwrap()
+}
+
+#[test]
+fn a_report_consists_of_these_files() {
+    let names: Vec<String> = renderings().iter().map(|rendering| rendering.path.display().to_string()).collect();
+    insta::assert_snapshot!(names.join("\n"));
+}
+
+#[test]
+fn markdown() {
+    insta::assert_snapshot!(text("report.md"));
+}
+
+#[test]
+fn latex() {
+    insta::assert_snapshot!(text("groups.tex"));
+}
+
+#[test]
+fn csv() {
+    insta::assert_snapshot!(text("groups.csv"));
+}
+
+#[test]
+fn json() {
+    insta::assert_snapshot!(text("report.json"));
+}
+
+#[test]
+fn a_wide_terminal() {
+    let table = tables(&rows(), &declaration(), &paper()).unwrap().remove(0);
+    insta::assert_snapshot!(terminal(&table, 120, Color::Plain));
+}
+
+#[test]
+fn a_narrow_terminal_has_a_block_for_each_row() {
+    let table = tables(&rows(), &declaration(), &paper()).unwrap().remove(0);
+    insta::assert_snapshot!(terminal(&table, 50, Color::Plain));
+}
+
+#[test]
+fn a_coloured_terminal() {
+    let table = tables(&rows(), &declaration(), &paper()).unwrap().remove(0);
+    insta::assert_snapshot!(terminal(&table, 120, Color::Ansi).replace('\x1b', "ESC"));
+}
+
+#[test]
+fn a_line_plot() {
+    insta::assert_snapshot!(text("accuracy_over_groups.svg"));
+}
+
+#[test]
+fn same_rows_same_bytes() {
+    assert_eq!(renderings(), renderings());
+}
+
+#[test]
+fn pictures_have_their_size() {
+    let png = |rendering: &&Rendering| rendering.path.extension().is_some_and(|kind| kind == "png");
+    for picture in renderings().iter().filter(png) {
+        assert_eq!(picture.bytes[16..24], [0, 0, 4, 0xb0, 0, 0, 3, 0x20], "1200 x 800");
+    }
+    assert!(text("speed.svg").starts_with("<svg width=\"600\" height=\"400\" viewBox=\"0 0 2400 1600\""));
+}
+
+#[test]
+fn an_undeclared_report_and_one_without_results_render() {
+    let crowded = crowded_rows();
+    let default = Declaration::default_for(&crowded.plan);
+    let all = render(&crowded, &default, &paper()).unwrap();
+    assert!(all.iter().any(|rendering| rendering.path.as_os_str() == "accuracy_against_flops.svg"));
+
+    let mut nothing = rows();
+    nothing.runs.clear();
+    nothing.measurements.clear();
+    let report = render(&nothing, &declaration(), &paper()).unwrap().remove(0);
+    let report = String::from_utf8(report.bytes).unwrap();
+    assert!(report.contains("not run yet") && report.contains("Nothing is measured yet"), "{report}");
+}
+
+#[test]
+fn series_and_many_seeds() {
+    let declared = r#"
+        title = "Two axes"
+        [[table]]
+        id = "all"
+        rows = ["groups", "perceptrons"]
+        [[table.column]]
+        metric = "accuracy"
+        split = "test"
+        form = "deployed"
+        delta = true
+        [[table.column]]
+        metric = "params"
+        form = "deployed"
+        delta = true
+        [[plot]]
+        id = "lines"
+        kind = "line"
+        axis = "groups"
+        series = ["perceptrons"]
+        y = { metric = "accuracy", split = "test", form = "deployed" }
+        [[plot]]
+        id = "bars"
+        kind = "bars"
+        axis = "groups"
+        series = ["perceptrons"]
+        y = { metric = "throughput", form = "deployed" }
+        [[plot]]
+        id = "dots"
+        kind = "scatter"
+        label = ["groups", "perceptrons"]
+        x = { metric = "flops", form = "deployed" }
+        y = { metric = "accuracy", split = "test", form = "deployed" }
+        [[plot]]
+        id = "curves"
+        kind = "curves"
+        series = ["perceptrons"]
+        where = { groups = "2" }
+        y = { metric = "accuracy", split = "validation", form = "training" }
+    "#;
+    let all = render(&crowded_rows(), &toml::from_str(declared).unwrap(), &paper()).unwrap();
+    insta::assert_snapshot!(String::from_utf8(all[0].bytes.clone()).unwrap());
+    for rendering in all.into_iter().chain(renderings()) {
+        std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join(rendering.path), rendering.bytes).unwrap();
+    }
+}
+
+#[test]
+fn one_seed_has_no_deviation_and_no_interval() {
+    let mut rows = rows();
+    rows.plan.runs.retain(|run| run.seed == 0);
+    let report = render(&rows, &declaration(), &paper()).unwrap().remove(0);
+    let report = String::from_utf8(report.bytes).unwrap();
+    let table: Vec<&str> = report.lines().filter(|line| line.starts_with('|')).collect();
+    assert_eq!(table[3], "| 2 | 1 | 90.09 | 12.5 | baseline | 10.00 | 674 |");
+    assert!(!table.concat().contains(['±', '[']) && !report.contains("sign-flip"), "{report}");
+}
+
+#[test]
+fn labels_that_would_overlap_are_turned() {
+    let mut rows = rows();
+    let long = |label: &str| format!("a rather long label for {label}");
+    for label in rows.plan.axes.iter_mut().flat_map(|axis| &mut axis.labels) {
+        *label = long(label);
+    }
+    for (_, label) in rows.plan.runs.iter_mut().flat_map(|run| &mut run.coordinates.0) {
+        *label = long(label);
+    }
+    rows.plan.baseline.0[0].1 = long("2");
+    let unlinked = TableDeclaration { paper: None, columns: Vec::new(), ..declaration().tables.remove(0) };
+    let declared = Declaration { tables: vec![unlinked], ..declaration() };
+    for rendering in render(&rows, &declared, &paper()).unwrap() {
+        if rendering.path.as_os_str() == "speed.svg" {
+            let turned = String::from_utf8_lossy(&rendering.bytes).matches("rotate(270").count();
+            assert_eq!(turned, 5, "four labels and the vertical axis");
+        }
+        let name = format!("turned_{}", rendering.path.display());
+        std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name), rendering.bytes).unwrap();
+    }
+}

@@ -1,0 +1,65 @@
+//! What is computed, apart from how it is spelled.
+
+use sweep_report::{CellValue, Delta, Table, tables};
+
+use crate::fixture::{crowded_rows, declaration, paper, rows};
+
+fn table() -> Table {
+    tables(&rows(), &declaration(), &paper()).unwrap().remove(0)
+}
+
+#[test]
+fn rows_are_in_the_order_of_the_axis_and_say_why_they_are_incomplete() {
+    let table = table();
+    let rows: Vec<(&str, usize, Option<&str>)> =
+        table.rows.iter().map(|row| (row.labels[0].as_str(), row.n, row.note.as_deref())).collect();
+    assert_eq!(
+        rows,
+        [
+            ("1", 2, Some("2 of 3 seeds: 1 not run yet")),
+            ("2", 3, None),
+            ("4", 2, Some("2 of 3 seeds: 1 failed: diverged")),
+            ("8", 0, None),
+            ("16", 0, Some("excluded: 16 does not divide 8 channels")),
+        ]
+    );
+    assert_eq!(table.rows[3].cells[0].value, CellValue::Missing("not run yet".to_owned()));
+    assert_eq!(table.rows[4].cells[0].value, CellValue::Missing("excluded".to_owned()));
+}
+
+#[test]
+fn a_lone_complete_row_is_not_the_best() {
+    assert!(table().rows.iter().all(|row| row.cells.iter().all(|cell| !cell.best)));
+}
+
+#[test]
+fn deltas_pair_the_seeds_that_both_rows_have() {
+    let table = table();
+    assert_eq!(table.rows[1].cells[0].delta, Some(Delta::Baseline));
+    let Some(Delta::Difference(difference)) = &table.rows[0].cells[0].delta else { panic!("no difference") };
+    assert_eq!((difference.summary.n, difference.p), (2, Some(0.5)));
+    assert_eq!(table.rows[3].cells[0].delta, None);
+}
+
+#[test]
+fn results_of_a_failed_run_do_not_count() {
+    let CellValue::Measured(params) = &table().rows[2].cells[1].value else { panic!("no params") };
+    assert_eq!((params.n, params.mean, params.sd), (2, 5e6, Some(0.0)));
+}
+
+#[test]
+fn the_best_complete_cell_of_a_column_is_marked_and_p_is_adjusted_within_it() {
+    let declared = "title = \"t\"\n[[table]]\nid = \"t\"\nrows = [\"groups\", \"perceptrons\"]\n[[table.column]]\n\
+                    metric = \"accuracy\"\nsplit = \"test\"\nform = \"deployed\"\ndelta = true\n";
+    let table = tables(&crowded_rows(), &toml::from_str(declared).unwrap(), &paper()).unwrap().remove(0);
+    let best: Vec<bool> = table.rows.iter().map(|row| row.cells[0].best).collect();
+    assert_eq!(best.iter().filter(|best| **best).count(), 1);
+    // Every row is compared with the full perceptron of its own groups.
+    let baselines = table.rows.iter().filter(|row| row.cells[0].delta == Some(Delta::Baseline));
+    assert!(baselines.map(|row| &row.labels[1]).eq(["full"; 4]));
+    for cell in table.rows.iter().map(|row| &row.cells[0]) {
+        if let Some(Delta::Difference(difference)) = &cell.delta {
+            assert_eq!((difference.p, difference.p_holm), (Some(0.03125), Some(0.25)));
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! One attempt from its folder to its closing line: launched, followed, stopped when asked or out of time.
+
+use std::future::pending;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sweep_protocol::{ResultsLayout, Status, SupervisorEvent};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use crate::folder::{self, Throughput};
+use crate::record::Record;
+use crate::verdict::{self, Cause, Evidence};
+use crate::worker::Worker;
+use crate::{Options, Request, RunnerError, Update, WorkItem, oom};
+
+/// How often a journal is looked at.
+const POLL: Duration = Duration::from_millis(100);
+
+/// An attempt that is about to begin.
+pub(crate) struct Attempt {
+    pub(crate) layout: ResultsLayout,
+    pub(crate) options: Arc<Options>,
+    pub(crate) item: WorkItem,
+    pub(crate) throughput: Throughput,
+    pub(crate) slot: usize,
+    pub(crate) request: watch::Receiver<Request>,
+    pub(crate) updates: mpsc::Sender<Update>,
+}
+
+/// When something has to be done about an attempt that takes too long.
+enum Limit {
+    None,
+    Stop(Instant),
+    Kill(Instant),
+}
+
+/// How a process ended.
+struct End {
+    exit: ExitStatus,
+    stopped: Option<Cause>,
+}
+
+impl Attempt {
+    /// Carries the attempt out and returns where the run stands then. After an error no process is left, and the
+    /// attempt stays open until the next scheduler closes it.
+    pub(crate) async fn carry_out(mut self) -> Result<Status, RunnerError> {
+        let slot = &self.options.slots[self.slot];
+        let new = folder::prepare(&self.layout, &self.item, &self.options, slot, self.throughput)?;
+        let mut record = Record::open(self.item.run, new.number, &new.folder, self.updates.clone())?;
+        let kills_before = oom::kills();
+        let mut worker = Worker::launch(&self.options, slot, &new.folder)?;
+        let end = match self.supervise(&mut worker, &mut record).await {
+            Ok(end) => end,
+            Err(fault) => {
+                worker.kill()?;
+                worker.exit().await?;
+                return Err(fault);
+            }
+        };
+        let closing = verdict::of_ended(&Evidence {
+            throughput: self.throughput,
+            outcome: record.outcome(),
+            exit: end.exit,
+            stopped: end.stopped,
+            kernel_killed_for_memory: oom::kills() > kills_before,
+            log_tail: folder::log_tail(&new.folder.log())?,
+        });
+        let status = closing.status;
+        record.say(closing.into_event()).await?;
+        folder::tidy(&self.layout.run(self.item.run), status)?;
+        Ok(status)
+    }
+
+    /// Stays with the process until it has ended and everything that it said is passed on.
+    async fn supervise(&mut self, worker: &mut Worker, record: &mut Record) -> Result<End, RunnerError> {
+        let slot = u32::try_from(self.slot).unwrap_or(u32::MAX);
+        record.say(SupervisorEvent::Launched { pid: worker.pid(), slot }).await?;
+        let mut poll = interval(POLL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut limit = self.options.timeout.map_or(Limit::None, |timeout| Limit::Stop(Instant::now() + timeout));
+        let mut request = Request::Run;
+        let mut stopped = None;
+        loop {
+            tokio::select! {
+                exit = worker.exit() => {
+                    let exit = exit?;
+                    record.follow().await?;
+                    return Ok(End { exit, stopped });
+                }
+                _ = poll.tick() => {
+                    record.follow().await?;
+                    if !record.is_followed() {
+                        worker.kill()?;
+                    }
+                }
+                raised = raised_above(&mut self.request, request) => {
+                    request = raised;
+                    stopped = stopped.or(Some(Cause::Request));
+                    if request == Request::Kill { worker.kill()? } else { worker.ask_to_stop().await? }
+                }
+                () = limit.reached() => {
+                    stopped = stopped.or(Some(Cause::Timeout));
+                    limit = match limit {
+                        Limit::Stop(_) => {
+                            worker.ask_to_stop().await?;
+                            Limit::Kill(Instant::now() + self.options.grace)
+                        }
+                        Limit::Kill(_) | Limit::None => {
+                            worker.kill()?;
+                            Limit::None
+                        }
+                    };
+                }
+            }
+        }
+    }
+}
+
+impl Limit {
+    async fn reached(&self) {
+        match self {
+            Self::None => pending().await,
+            Self::Stop(at) | Self::Kill(at) => sleep_until(*at).await,
+        }
+    }
+}
+
+/// Waits until more is requested than so far.
+async fn raised_above(requests: &mut watch::Receiver<Request>, so_far: Request) -> Request {
+    let raised = requests.wait_for(|&request| request > so_far).await.map(|request| *request);
+    match raised {
+        Ok(request) => request,
+        Err(_) => pending().await, // nobody is left to request anything
+    }
+}

@@ -1,0 +1,95 @@
+//! The two journals of an attempt: one is followed, one is kept, and all that is new is passed on.
+
+use std::error::Error;
+
+use sweep_protocol::{
+    AttemptLayout, Event, FailureKind, JournalError, JournalReader, JournalWriter, Outcome, RunId, SupervisorEvent,
+};
+use tokio::sync::mpsc;
+
+use crate::{RunnerError, Update, UpdateKind};
+
+/// What is on record of an attempt while it is under way.
+pub(crate) struct Record {
+    run: RunId,
+    attempt: u32,
+    journal: Result<JournalReader<Event>, JournalError>,
+    outcome: Option<Outcome>,
+    supervisor: JournalWriter<SupervisorEvent>,
+    supervisor_reader: JournalReader<SupervisorEvent>,
+    updates: mpsc::Sender<Update>,
+}
+
+impl Record {
+    pub(crate) fn open(
+        run: RunId,
+        attempt: u32,
+        folder: &AttemptLayout,
+        updates: mpsc::Sender<Update>,
+    ) -> Result<Self, RunnerError> {
+        Ok(Self {
+            run,
+            attempt,
+            journal: Ok(JournalReader::new(&folder.journal())),
+            outcome: None,
+            supervisor: JournalWriter::open(&folder.supervisor())?,
+            supervisor_reader: JournalReader::new(&folder.supervisor()),
+            updates,
+        })
+    }
+
+    /// Passes on what the attempt has said since the last call. A journal that cannot be understood is given up: see
+    /// [`Self::is_followed`].
+    pub(crate) async fn follow(&mut self) -> Result<(), RunnerError> {
+        let Ok(reader) = &mut self.journal else { return Ok(()) };
+        match reader.read_new() {
+            Ok(lines) if lines.is_empty() => Ok(()),
+            Ok(lines) => {
+                if let Some(Event::Ended { outcome }) = lines.last().map(|line| &line.event) {
+                    self.outcome = Some(outcome.clone());
+                }
+                self.pass_on(UpdateKind::Events(lines)).await
+            }
+            Err(fault) => {
+                self.journal = Err(fault);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the attempt's journal could be understood so far; there is no use in an attempt that nobody understands.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.journal.is_ok()
+    }
+
+    /// The attempt's last word; for one that could not be understood, that.
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
+        match &self.journal {
+            Ok(_) => self.outcome.clone(),
+            Err(fault) => Some(Outcome::Failed { failure: FailureKind::Io, message: chain(fault) }),
+        }
+    }
+
+    /// Puts down what the supervisor says, and passes it on.
+    pub(crate) async fn say(&mut self, event: SupervisorEvent) -> Result<(), RunnerError> {
+        self.supervisor.append(event)?;
+        let lines = self.supervisor_reader.read_new()?;
+        self.pass_on(UpdateKind::Supervisor(lines)).await
+    }
+
+    async fn pass_on(&self, kind: UpdateKind) -> Result<(), RunnerError> {
+        let update = Update { run: self.run, attempt: self.attempt, kind };
+        self.updates.send(update).await.map_err(|_| RunnerError::Unheard)
+    }
+}
+
+fn chain(fault: &dyn Error) -> String {
+    let mut text = fault.to_string();
+    let mut source = fault.source();
+    while let Some(fault) = source {
+        text.push_str(": ");
+        text.push_str(&fault.to_string());
+        source = fault.source();
+    }
+    text
+}

@@ -1,0 +1,94 @@
+//! Attempts of a scheduler that died are ended and closed, so that nothing stays running for ever.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
+
+use sweep_protocol::{AttemptLayout, Event, JournalReader, JournalWriter, Outcome, RunId, Status, SupervisorEvent};
+use tokio::time::{interval, timeout};
+
+use crate::{RunnerError, SchedulerLock, folder, verdict, worker};
+
+/// How often a killed process is looked for.
+const POLL: Duration = Duration::from_millis(20);
+/// How long a killed process may still be there.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// An attempt that was found open and is closed now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovered {
+    /// Whose.
+    pub run: RunId,
+    /// Which attempt of it.
+    pub attempt: u32,
+    /// How it was closed.
+    pub status: Status,
+}
+
+/// Closes every open attempt of these runs: as it said itself, or as cancelled. A process that still works on one is
+/// killed first.
+///
+/// # Errors
+/// When a supervisor's journal cannot be read or written, or a process does not end.
+pub async fn recover(lock: &SchedulerLock, runs: &[RunId]) -> Result<Vec<Recovered>, RunnerError> {
+    let mut recovered = Vec::new();
+    for &run in runs {
+        let layout = lock.layout().run(run);
+        for attempt in folder::attempt_numbers(&layout)? {
+            if let Some(status) = close_if_open(&layout.attempt(attempt)).await? {
+                folder::tidy(&layout, status)?;
+                recovered.push(Recovered { run, attempt, status });
+            }
+        }
+    }
+    Ok(recovered)
+}
+
+async fn close_if_open(folder: &AttemptLayout) -> Result<Option<Status>, RunnerError> {
+    let mut pid = None;
+    for line in JournalReader::<SupervisorEvent>::new(&folder.supervisor()).read_new()? {
+        match line.event {
+            SupervisorEvent::Launched { pid: launched, .. } => pid = Some(launched),
+            SupervisorEvent::Closed { .. } => return Ok(None),
+        }
+    }
+    if let Some(pid) = pid {
+        end_survivor(pid, folder).await?;
+    }
+    let closing = verdict::of_orphan(last_word(folder).as_ref());
+    let status = closing.status;
+    JournalWriter::open(&folder.supervisor())?.append(closing.into_event())?;
+    Ok(Some(status))
+}
+
+/// How the attempt ended in its own words. A journal that cannot be understood has none; `rebuild` reports it.
+fn last_word(folder: &AttemptLayout) -> Option<Outcome> {
+    let lines = JournalReader::<Event>::new(&folder.journal()).read_new().ok()?;
+    match lines.into_iter().next_back()?.event {
+        Event::Ended { outcome } => Some(outcome),
+        _ => None,
+    }
+}
+
+async fn end_survivor(pid: u32, folder: &AttemptLayout) -> Result<(), RunnerError> {
+    if !works_on(pid, folder.root()) {
+        return Ok(());
+    }
+    let survivor = || RunnerError::Survivor { pid, path: folder.root().to_owned() };
+    worker::kill_group(pid).map_err(|_| survivor())?;
+    let gone = async {
+        let mut poll = interval(POLL);
+        while works_on(pid, folder.root()) {
+            poll.tick().await;
+        }
+    };
+    timeout(PATIENCE, gone).await.map_err(|_| survivor())
+}
+
+/// Whether a process lives that was started for this folder: ids are used again, so its command line has to name the
+/// folder. Where there is no `/proc` the process is left to notice for itself that its scheduler died.
+fn works_on(pid: u32, folder: &Path) -> bool {
+    let command_line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    command_line.split(|&byte| byte == 0).any(|argument| argument == folder.as_os_str().as_bytes())
+}

@@ -1,0 +1,94 @@
+//! The loop: fills slots with attempts, takes back what ended, and stops when asked, when told to by a failure, or when
+//! it cannot go on.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use sweep_protocol::Status;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::attempt::Attempt;
+use crate::folder::Throughput;
+use crate::schedule::{Launch, Schedule};
+use crate::{OnFailure, Options, Request, RunnerError, SchedulerLock, Summary, Update, WorkItem};
+
+/// An attempt that has ended, with the slot that it leaves.
+struct Ended {
+    slot: usize,
+    launch: Launch,
+    status: Result<Status, RunnerError>,
+}
+
+/// Brings every item to its end, in the order given; with several slots, throughput is measured after all training.
+///
+/// `requests` may be raised at any time. Whoever holds the other end of `updates` must keep receiving until this
+/// returns, since the runner waits for it.
+///
+/// # Errors
+/// When a file cannot be written, the program cannot be started or nobody receives updates. Other attempts are then
+/// stopped first, as on [`Request::Finish`].
+pub async fn run(
+    lock: &SchedulerLock,
+    items: Vec<WorkItem>,
+    options: Options,
+    mut requests: watch::Receiver<Request>,
+    updates: mpsc::Sender<Update>,
+) -> Result<Summary, RunnerError> {
+    let throughput = if options.slots.len() == 1 { Throughput::Now } else { Throughput::Later };
+    let mut schedule = Schedule::new(items, throughput, options.crash_retries);
+    let mut free: BTreeSet<usize> = (0..options.slots.len()).collect();
+    let options = Arc::new(options);
+    // What attempts listen to: raised by the person, by a failure, or by a fault here.
+    let (relay, relayed) = watch::channel(Request::Run);
+    let mut running = JoinSet::new();
+    let mut fault = None;
+    loop {
+        raise(&relay, *requests.borrow_and_update());
+        while *relay.borrow() == Request::Run
+            && let Some(&slot) = free.first()
+            && let Some(launch) = schedule.next(running.len())
+        {
+            free.remove(&slot);
+            let attempt = Attempt {
+                layout: lock.layout().clone(),
+                options: Arc::clone(&options),
+                item: launch.item.clone(),
+                throughput: launch.throughput,
+                slot,
+                request: relayed.clone(),
+                updates: updates.clone(),
+            };
+            running.spawn(async move { Ended { slot, launch, status: attempt.carry_out().await } });
+        }
+        tokio::select! {
+            ended = running.join_next() => {
+                let Some(ended) = ended else { break };
+                let ended = ended.expect("an attempt's task neither panics nor is aborted");
+                free.insert(ended.slot);
+                match ended.status {
+                    Ok(status) => {
+                        if schedule.take_back(ended.launch, status) && options.on_failure == OnFailure::Stop {
+                            raise(&relay, Request::Finish);
+                        }
+                    }
+                    Err(first) => {
+                        fault.get_or_insert(first);
+                        raise(&relay, Request::Finish);
+                    }
+                }
+            }
+            Ok(()) = requests.changed() => {}
+        }
+    }
+    let interrupted = *requests.borrow() != Request::Run;
+    fault.map_or(Ok(Summary { counts: schedule.into_counts(), interrupted }), Err)
+}
+
+fn raise(relay: &watch::Sender<Request>, to: Request) {
+    relay.send_if_modified(|request| {
+        let raised = to > *request;
+        *request = to.max(*request);
+        raised
+    });
+}

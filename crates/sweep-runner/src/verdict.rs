@@ -1,0 +1,159 @@
+//! How an attempt that has ended is closed: pure, from what it said and how it died.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use sweep_protocol::{FailureKind, Outcome, Status, SupervisorEvent};
+
+use crate::folder::Throughput;
+use crate::oom;
+
+/// `EX_IOERR`: the attempt could not write its journal, so this is all it could say.
+const EXIT_IO: i32 = 74;
+
+/// Why the runner made an attempt end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// A person asked, or another run failed, or the runner cannot go on.
+    Request,
+    /// Its time was up.
+    Timeout,
+}
+
+/// What is known of an attempt that has ended.
+pub(crate) struct Evidence {
+    pub(crate) throughput: Throughput,
+    pub(crate) outcome: Option<Outcome>,
+    pub(crate) exit: ExitStatus,
+    pub(crate) stopped: Option<Cause>,
+    pub(crate) kernel_killed_for_memory: bool,
+    pub(crate) log_tail: String,
+}
+
+/// How an attempt is closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Closing {
+    pub(crate) status: Status,
+    pub(crate) message: Option<String>,
+}
+
+impl Closing {
+    fn new(status: Status, message: impl Into<String>) -> Self {
+        Self { status, message: Some(message.into()) }
+    }
+
+    pub(crate) fn into_event(self) -> SupervisorEvent {
+        SupervisorEvent::Closed { status: self.status, message: self.message }
+    }
+}
+
+/// Closes an attempt whose end this runner has seen.
+pub(crate) fn of_ended(evidence: &Evidence) -> Closing {
+    match &evidence.outcome {
+        Some(Outcome::AwaitsQuiet) if evidence.throughput == Throughput::Now => Closing::new(
+            Status::Failed(FailureKind::Crash),
+            "ended without measuring its throughput although nothing else was running",
+        ),
+        Some(Outcome::Stopped) if evidence.stopped == Some(Cause::Timeout) => timed_out(),
+        Some(outcome) => of_outcome(outcome),
+        None => of_silence(evidence),
+    }
+}
+
+/// Closes an attempt whose scheduler died: by its own last word, if it had one.
+pub(crate) fn of_orphan(outcome: Option<&Outcome>) -> Closing {
+    outcome.map_or_else(|| Closing::new(Status::Cancelled, "scheduler died"), of_outcome)
+}
+
+fn of_outcome(outcome: &Outcome) -> Closing {
+    match outcome {
+        Outcome::Succeeded => Closing { status: Status::Succeeded, message: None },
+        Outcome::AwaitsQuiet => Closing::new(Status::Queued, "awaits throughput"),
+        Outcome::Stopped => Closing::new(Status::Cancelled, "stopped on request"),
+        Outcome::Failed { failure, message } => Closing::new(Status::Failed(*failure), message),
+    }
+}
+
+fn of_silence(evidence: &Evidence) -> Closing {
+    match evidence.stopped {
+        Some(Cause::Timeout) => return timed_out(),
+        Some(Cause::Request) => return Closing::new(Status::Cancelled, "ended on request, without a last word"),
+        None => {}
+    }
+    let kind = if evidence.exit.code() == Some(EXIT_IO) {
+        FailureKind::Io
+    } else if was_out_of_memory(evidence) {
+        FailureKind::Oom
+    } else {
+        FailureKind::Crash
+    };
+    let mut message = format!("died without a word, {}", evidence.exit);
+    if !evidence.log_tail.is_empty() {
+        message.push_str("; its log ends with:\n");
+        message.push_str(&evidence.log_tail);
+    }
+    Closing::new(Status::Failed(kind), message)
+}
+
+fn was_out_of_memory(evidence: &Evidence) -> bool {
+    const SIGKILL: i32 = 9;
+    let by_kernel = evidence.exit.signal() == Some(SIGKILL) && evidence.kernel_killed_for_memory;
+    by_kernel || oom::is_told_by(&evidence.log_tail)
+}
+
+fn timed_out() -> Closing {
+    Closing::new(Status::TimedOut, "ran past its time limit")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn silent(exit: ExitStatus) -> Evidence {
+        Evidence {
+            throughput: Throughput::Now,
+            outcome: None,
+            exit,
+            stopped: None,
+            kernel_killed_for_memory: false,
+            log_tail: String::new(),
+        }
+    }
+
+    fn exited(code: i32) -> ExitStatus {
+        ExitStatus::from_raw(code << 8)
+    }
+
+    #[test]
+    fn a_death_without_a_word_is_named_by_its_signal_code_or_log() {
+        let killed = ExitStatus::from_raw(9);
+        let failed = |evidence: &Evidence| match of_ended(evidence).status {
+            Status::Failed(kind) => kind,
+            other => panic!("{other}"),
+        };
+        assert_eq!(failed(&silent(exited(0))), FailureKind::Crash);
+        assert_eq!(failed(&silent(exited(101))), FailureKind::Crash);
+        assert_eq!(failed(&silent(killed)), FailureKind::Crash);
+        assert_eq!(failed(&silent(exited(74))), FailureKind::Io);
+        assert_eq!(failed(&Evidence { kernel_killed_for_memory: true, ..silent(killed) }), FailureKind::Oom);
+        assert_eq!(failed(&Evidence { kernel_killed_for_memory: true, ..silent(exited(1)) }), FailureKind::Crash);
+        let log_tail = "memory allocation of 9 bytes failed".to_owned();
+        assert_eq!(failed(&Evidence { log_tail, ..silent(ExitStatus::from_raw(6)) }), FailureKind::Oom);
+    }
+
+    #[test]
+    fn the_last_word_decides_over_the_exit() {
+        let said = |outcome| Evidence { outcome: Some(outcome), ..silent(ExitStatus::from_raw(11)) };
+        assert_eq!(of_ended(&said(Outcome::Succeeded)), Closing { status: Status::Succeeded, message: None });
+        let stopped = Evidence { stopped: Some(Cause::Timeout), ..said(Outcome::Stopped) };
+        assert_eq!(of_ended(&stopped).status, Status::TimedOut);
+        assert_eq!(of_ended(&said(Outcome::Stopped)).status, Status::Cancelled);
+    }
+
+    #[test]
+    fn waiting_for_quiet_is_no_answer_when_it_is_quiet() {
+        let said = |throughput| Evidence { throughput, outcome: Some(Outcome::AwaitsQuiet), ..silent(exited(0)) };
+        assert_eq!(of_ended(&said(Throughput::Later)).status, Status::Queued);
+        assert_eq!(of_ended(&said(Throughput::Now)).status, Status::Failed(FailureKind::Crash));
+    }
+}

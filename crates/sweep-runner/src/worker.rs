@@ -1,0 +1,86 @@
+//! The process of an attempt: started in a group of its own, asked to stop, killed.
+//!
+//! Its standard input is a pipe that the runner holds: `stop` on it asks for a checkpoint and an end, and its end says
+//! that the runner has died.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use sweep_protocol::AttemptLayout;
+use tokio::io::AsyncWriteExt;
+use tokio::process::{Child, ChildStdin, Command};
+
+use crate::error::unwritable;
+use crate::{Options, RunnerError, Slot};
+
+/// Read by the thread pools of tensor libraries.
+const THREAD_VARIABLES: [&str; 4] = ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"];
+
+/// A process that works on an attempt.
+pub(crate) struct Worker {
+    program: PathBuf,
+    pid: u32,
+    child: Child,
+    stdin: ChildStdin,
+}
+
+impl Worker {
+    pub(crate) fn launch(options: &Options, slot: &Slot, folder: &AttemptLayout) -> Result<Self, RunnerError> {
+        let log = File::create(folder.log()).map_err(unwritable(&folder.log()))?;
+        let mut command = Command::new(&options.program);
+        command
+            .args(&options.arguments)
+            .arg(folder.root())
+            .envs(THREAD_VARIABLES.map(|name| (name, slot.threads.to_string())))
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone().map_err(unwritable(&folder.log()))?)
+            .stderr(log)
+            .process_group(0);
+        let fault = |source| RunnerError::Process { program: options.program.clone(), doing: "starting", source };
+        let mut child = command.spawn().map_err(fault)?;
+        let pid = child.id().ok_or_else(|| fault(io::Error::other("it has no process id")))?;
+        // Taken, since waiting for a child closes an input that it still has.
+        let stdin = child.stdin.take().ok_or_else(|| fault(io::Error::other("it has no standard input")))?;
+        Ok(Self { program: options.program.clone(), pid, child, stdin })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Waits for the end of the process; may be dropped and called again.
+    pub(crate) async fn exit(&mut self) -> Result<ExitStatus, RunnerError> {
+        self.child.wait().await.map_err(|source| self.fault("waiting", source))
+    }
+
+    /// Asks for a checkpoint and an end.
+    pub(crate) async fn ask_to_stop(&mut self) -> Result<(), RunnerError> {
+        match self.stdin.write_all(b"stop\n").await {
+            // It does not listen or is ending already; what happens next shows.
+            Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written.map_err(|source| self.fault("stopping", source)),
+        }
+    }
+
+    /// Kills the process and everything that it started; does nothing once [`Self::exit`] has returned, since its id may
+    /// be another's then.
+    pub(crate) fn kill(&self) -> Result<(), RunnerError> {
+        self.child.id().map_or(Ok(()), kill_group).map_err(|source| self.fault("killing", source))
+    }
+
+    fn fault(&self, doing: &'static str, source: io::Error) -> RunnerError {
+        RunnerError::Process { program: self.program.clone(), doing, source }
+    }
+}
+
+/// Kills a process group; one that is gone already is no fault.
+pub(crate) fn kill_group(pid: u32) -> io::Result<()> {
+    let Some(group) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
+    match kill_process_group(group, Signal::KILL) {
+        Err(rustix::io::Errno::SRCH) => Ok(()),
+        killed => Ok(killed?),
+    }
+}

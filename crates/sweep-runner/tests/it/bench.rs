@@ -1,0 +1,158 @@
+//! A results folder with a script as the program of every attempt, and a sweep to talk to while it runs.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sweep_protocol::{AttemptLayout, Event, JournalReader, ResultsLayout, RunId, RunLayout, Status, SupervisorEvent};
+use sweep_runner::{
+    OnFailure, Options, Request, RunnerError, SchedulerLock, Slot, Summary, Update, UpdateKind, WorkItem, run,
+};
+use tempfile::TempDir;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// Ends a test that hangs; nothing waits for it otherwise.
+const SAFETY_NET: Duration = Duration::from_secs(30);
+
+/// What every script can say. `ready` tells the test that the script has come to the point.
+const WORDS: &str = r#"
+seq=0
+say() { printf '{"seq":%d,"at_ms":1,"event":%s}\n' "$seq" "$1" >> "$folder/journal.jsonl"; seq=$((seq+1)); }
+ready() { say '{"kind":"noticed","text":"ready"}'; }
+succeeded() { say '{"kind":"ended","outcome":{"kind":"succeeded"}}'; }
+awaits_quiet() { say '{"kind":"ended","outcome":{"kind":"awaits_quiet"}}'; }
+stopped() { say '{"kind":"ended","outcome":{"kind":"stopped"}}'; }
+diverged() { say '{"kind":"ended","outcome":{"kind":"failed","failure":"diverged","message":"loss is not a number"}}'; }
+hang() { ready; tail -f /dev/null & wait; }
+"#;
+
+pub(crate) struct Bench {
+    folder: TempDir,
+    pub(crate) lock: Arc<SchedulerLock>,
+    pub(crate) options: Options,
+}
+
+impl Bench {
+    /// A bench with one slot, no time limit and no retries, whose attempts run the lines of `script`.
+    pub(crate) fn new(script: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("worker.sh");
+        fs::write(&path, format!("folder=$1\nresults=$folder/../../../..\n{WORDS}\n{script}\n")).unwrap();
+        let lock = Arc::new(SchedulerLock::acquire(&ResultsLayout::new(folder.path().join("results"))).unwrap());
+        let options = Options {
+            program: "/bin/sh".into(),
+            arguments: vec![path.into()],
+            slots: vec![Slot { device: "cpu".into(), threads: 3 }],
+            orders: serde_json::Map::new(),
+            timeout: None,
+            grace: Duration::from_secs(60),
+            crash_retries: 0,
+            on_failure: OnFailure::Continue,
+        };
+        Self { folder, lock, options }
+    }
+
+    pub(crate) fn with_slots(mut self, number: usize) -> Self {
+        self.options.slots = vec![Slot { device: "cpu".into(), threads: 1 }; number];
+        self
+    }
+
+    pub(crate) fn run_layout(&self, run: RunId) -> RunLayout {
+        self.lock.layout().run(run)
+    }
+
+    pub(crate) fn attempt(&self, run: RunId, number: u32) -> AttemptLayout {
+        self.run_layout(run).attempt(number)
+    }
+
+    /// The last line of an attempt's supervisor.
+    pub(crate) fn closing(&self, run: RunId, number: u32) -> SupervisorEvent {
+        let path = self.attempt(run, number).supervisor();
+        JournalReader::new(&path).read_new().unwrap().pop().unwrap().event
+    }
+
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn start(&self, items: &[WorkItem]) -> Sweep {
+        let (requests, requested) = watch::channel(Request::Run);
+        let (sender, updates) = mpsc::channel(4);
+        let (lock, items, options) = (Arc::clone(&self.lock), items.to_vec(), self.options.clone());
+        let task = tokio::spawn(async move { run(&lock, items, options, requested, sender).await });
+        Sweep { requests, updates, task, seen: Vec::new() }
+    }
+
+    /// Runs to the end.
+    pub(crate) async fn run(&self, items: &[WorkItem]) -> (Summary, Vec<Update>) {
+        let (summary, seen) = self.start(items).end().await;
+        (summary.unwrap(), seen)
+    }
+
+    /// Runs to the end, which must be an error.
+    pub(crate) async fn fault(&self, items: &[WorkItem]) -> RunnerError {
+        self.start(items).end().await.0.unwrap_err()
+    }
+}
+
+pub(crate) struct Sweep {
+    pub(crate) requests: watch::Sender<Request>,
+    pub(crate) updates: mpsc::Receiver<Update>,
+    pub(crate) task: JoinHandle<Result<Summary, RunnerError>>,
+    seen: Vec<Update>,
+}
+
+impl Sweep {
+    /// Waits until this many attempts have said that they are ready.
+    pub(crate) async fn ready(&mut self, attempts: usize) {
+        while self.seen.iter().filter(|update| is_ready(update)).count() < attempts {
+            let update = timeout(SAFETY_NET, self.updates.recv()).await.unwrap().expect("the sweep ended early");
+            self.seen.push(update);
+        }
+    }
+
+    pub(crate) async fn end(mut self) -> (Result<Summary, RunnerError>, Vec<Update>) {
+        let rest = async {
+            while let Some(update) = self.updates.recv().await {
+                self.seen.push(update);
+            }
+            self.task.await.unwrap()
+        };
+        (timeout(SAFETY_NET, rest).await.unwrap(), self.seen)
+    }
+}
+
+fn is_ready(update: &Update) -> bool {
+    let UpdateKind::Events(lines) = &update.kind else { return false };
+    lines.iter().any(|line| matches!(&line.event, Event::Noticed { text } if text == "ready"))
+}
+
+/// Work items that differ in their seed.
+pub(crate) fn items(number: u64) -> Vec<WorkItem> {
+    let item = |seed| WorkItem { run: RunId::of("{}", seed), config_json: "{}".into(), seed };
+    (0..number).map(item).collect()
+}
+
+/// What supervisors said, as `<index of the run>.<attempt> launched|<status>`.
+pub(crate) fn story(items: &[WorkItem], updates: &[Update]) -> Vec<String> {
+    let mut story = Vec::new();
+    for update in updates {
+        let UpdateKind::Supervisor(lines) = &update.kind else { continue };
+        let index = items.iter().position(|item| item.run == update.run).unwrap();
+        for line in lines {
+            let what = match &line.event {
+                SupervisorEvent::Launched { .. } => "launched".to_owned(),
+                SupervisorEvent::Closed { status, .. } => status.to_string(),
+            };
+            story.push(format!("{index}.{} {what}", update.attempt));
+        }
+    }
+    story
+}
+
+/// The counts of a summary, as `status=number`.
+pub(crate) fn counts(summary: &Summary) -> Vec<String> {
+    summary.counts.iter().map(|(status, number): (&Status, _)| format!("{status}={number}")).collect()
+}

@@ -1,0 +1,170 @@
+//! What is launched, in which order, with what.
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use sweep_protocol::{JournalReader, SupervisorEvent};
+use sweep_runner::{RunnerError, UpdateKind, WorkItem};
+
+use crate::bench::{Bench, counts, items, story};
+
+#[tokio::test]
+async fn runs_start_in_the_order_given_and_one_slot_takes_one() {
+    let bench = Bench::new("succeeded");
+    let items = items(3);
+    let (summary, updates) = bench.run(&items).await;
+    assert_eq!(counts(&summary), ["succeeded=3"]);
+    assert!(!summary.interrupted);
+    let expected = ["0.1 launched", "0.1 succeeded", "1.1 launched", "1.1 succeeded", "2.1 launched", "2.1 succeeded"];
+    assert_eq!(story(&items, &updates), expected);
+}
+
+#[tokio::test]
+async fn two_slots_take_two_at_a_time() {
+    // The first to come waits for the second: with one slot this would not end.
+    let bench = Bench::new(
+        r#"if mkdir "$results/first" 2>/dev/null; then cat "$results/meet"; else echo > "$results/meet"; fi; succeeded"#,
+    )
+    .with_slots(2);
+    let made = Command::new("mkfifo").arg(bench.lock.layout().root().join("meet")).status().unwrap();
+    assert!(made.success());
+    let items = items(2);
+    let (summary, updates) = bench.run(&items).await;
+    assert_eq!(counts(&summary), ["succeeded=2"]);
+    let slots: Vec<u32> = updates
+        .iter()
+        .filter_map(|update| match &update.kind {
+            UpdateKind::Supervisor(lines) => Some(lines),
+            UpdateKind::Events(_) => None,
+        })
+        .flatten()
+        .filter_map(|line| match line.event {
+            SupervisorEvent::Launched { slot, .. } => Some(slot),
+            SupervisorEvent::Closed { .. } => None,
+        })
+        .collect();
+    assert_eq!(slots, [0, 1]);
+}
+
+#[tokio::test]
+async fn an_attempt_finds_its_configuration_orders_and_threads() {
+    let mut bench = Bench::new(r#"env > "$folder/env.txt"; succeeded"#);
+    bench.options.orders.insert("data".into(), json!("/somewhere"));
+    bench.options.orders.insert("threads".into(), json!("the runner knows better"));
+    let items = vec![WorkItem { config_json: r#"{"b":1,"a":2}"#.into(), ..items(1).remove(0) }];
+    bench.run(&items).await;
+
+    let run = items[0].run;
+    assert_eq!(
+        fs::read_to_string(bench.run_layout(run).config()).unwrap(),
+        r#"{"config":{"b":1,"a":2},"seed":0}"#,
+        "byte for byte, since it is hashed"
+    );
+    let orders: Value = serde_json::from_slice(&fs::read(bench.attempt(run, 1).orders()).unwrap()).unwrap();
+    assert_eq!(
+        orders,
+        json!({ "data": "/somewhere", "device": "cpu", "threads": 3, "resume_from": [], "throughput": "now" })
+    );
+    let environment = fs::read_to_string(bench.attempt(run, 1).root().join("env.txt")).unwrap();
+    let threads: Vec<&str> = environment.lines().filter(|line| line.contains("NUM_THREADS")).collect();
+    for name in ["MKL", "OMP", "OPENBLAS", "RAYON"] {
+        assert!(threads.contains(&format!("{name}_NUM_THREADS=3").as_str()), "{threads:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_later_attempt_may_resume_from_all_earlier_ones_newest_first() {
+    let bench = Bench::new("diverged");
+    let items = items(1);
+    for _ in 0..3 {
+        bench.run(&items).await;
+    }
+    let run = items[0].run;
+    let orders: Value = serde_json::from_slice(&fs::read(bench.attempt(run, 3).orders()).unwrap()).unwrap();
+    let earlier = [2, 1].map(|number| bench.attempt(run, number).root().to_owned());
+    assert_eq!(orders["resume_from"], json!(earlier));
+}
+
+#[tokio::test]
+async fn throughput_waits_until_all_training_is_done_and_is_then_measured_alone() {
+    let bench = Bench::new(r#"if grep -q '"later"' "$folder/orders.json"; then awaits_quiet; else succeeded; fi"#)
+        .with_slots(2);
+    let items = items(3);
+    let (summary, updates) = bench.run(&items).await;
+    assert_eq!(counts(&summary), ["succeeded=3"]);
+    let story = story(&items, &updates);
+    let (training, quiet) = story.split_at(6);
+    assert!(training.iter().all(|line| line.contains(".1 ")), "{story:?}");
+    assert_eq!(training.iter().filter(|line| line.ends_with("queued")).count(), 3);
+    for pair in quiet.chunks(2) {
+        let run = &pair[0][..3];
+        assert_eq!(pair, [format!("{run} launched"), format!("{run} succeeded")], "{story:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_lines_arrives_whole_and_before_the_end() {
+    let bench = Bench::new(
+        r#"awk 'BEGIN { for (i = 0; i < 10000; i++)
+            printf "{\"seq\":%d,\"at_ms\":1,\"event\":{\"kind\":\"progressed\",\"epoch\":0,\"step\":%d,\"loss\":1}}\n", i, i
+        }' > "$folder/journal.jsonl"; seq=10000; succeeded"#,
+    );
+    let (_, updates) = bench.run(&items(1)).await;
+    let seqs = updates.iter().flat_map(|update| match &update.kind {
+        UpdateKind::Events(lines) => lines.iter().map(|line| line.seq).collect(),
+        UpdateKind::Supervisor(_) => Vec::new(),
+    });
+    assert!(seqs.eq(0..=10_000));
+    assert!(matches!(updates.last().unwrap().kind, UpdateKind::Supervisor(_)));
+}
+
+#[tokio::test]
+async fn checkpoints_go_after_success_and_the_newest_two_stay_otherwise() {
+    let bench = Bench::new(
+        r#"n=$(basename "$folder")
+        touch "$folder/checkpoint-8.safetensors" "$folder/checkpoint-10.safetensors" "$folder/weights.safetensors"
+        if [ "$n" = 3 ]; then succeeded; else diverged; fi"#,
+    );
+    let items = items(1);
+    let kept = || {
+        let names = (1..=3).flat_map(|number| {
+            let folder = fs::read_dir(bench.attempt(items[0].run, number).root());
+            folder.into_iter().flatten().map(move |entry| {
+                let name = entry.unwrap().file_name().into_string().unwrap();
+                format!("{number}/{name}")
+            })
+        });
+        let mut names: Vec<_> = names.filter(|name| name.contains("checkpoint")).collect();
+        names.sort();
+        names
+    };
+    bench.run(&items).await;
+    assert_eq!(kept(), ["1/checkpoint-10.safetensors", "1/checkpoint-8.safetensors"]);
+    bench.run(&items).await;
+    assert_eq!(kept(), ["2/checkpoint-10.safetensors", "2/checkpoint-8.safetensors"]);
+    bench.run(&items).await;
+    assert!(kept().is_empty());
+    assert!(bench.attempt(items[0].run, 3).root().join("weights.safetensors").exists());
+}
+
+#[tokio::test]
+async fn a_run_folder_of_another_configuration_is_not_used() {
+    let bench = Bench::new("succeeded");
+    let items = items(1);
+    bench.run(&items).await;
+    fs::write(bench.run_layout(items[0].run).config(), r#"{"config":{"x":1},"seed":0}"#).unwrap();
+    let fault = bench.fault(&items).await;
+    assert!(matches!(&fault, RunnerError::OtherRun { path } if path.ends_with("run.json")), "{fault:?}");
+}
+
+#[tokio::test]
+async fn every_launch_is_on_record_with_the_process_that_it_made() {
+    let bench = Bench::new(r#"echo $$ > "$folder/pid"; succeeded"#);
+    let items = items(1);
+    bench.run(&items).await;
+    let folder = bench.attempt(items[0].run, 1);
+    let lines = JournalReader::<SupervisorEvent>::new(&folder.supervisor()).read_new().unwrap();
+    let said: u32 = fs::read_to_string(folder.root().join("pid")).unwrap().trim().parse().unwrap();
+    assert_eq!(lines[0].event, SupervisorEvent::Launched { pid: said, slot: 0 });
+}

@@ -1,0 +1,36 @@
+//! One scheduler a results folder.
+
+use std::fs;
+
+use sweep_protocol::ResultsLayout;
+use sweep_runner::{RunnerError, SchedulerLock};
+
+#[test]
+fn a_second_scheduler_is_refused_with_the_process_of_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = ResultsLayout::new(folder.path().join("results"));
+    let lock = SchedulerLock::acquire(&layout).unwrap();
+    let refused = SchedulerLock::acquire(&layout).unwrap_err();
+    assert!(matches!(refused, RunnerError::InUse { pid: Some(pid), .. } if pid == std::process::id()), "{refused:?}");
+    assert!(refused.to_string().contains(&format!("process {}", std::process::id())), "{refused}");
+    drop(lock);
+    SchedulerLock::acquire(&layout).unwrap();
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_another_fault_than_one_in_use() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("file"), "").unwrap();
+    let refused = SchedulerLock::acquire(&ResultsLayout::new(folder.path().join("file/results"))).unwrap_err();
+    assert!(matches!(refused, RunnerError::Unwritable { .. }), "{refused:?}");
+    assert!(refused.to_string().contains("file/results"), "{refused}");
+}
+
+#[test]
+fn an_abandoned_lock_file_is_no_lock() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = ResultsLayout::new(folder.path());
+    fs::write(layout.lock(), "99999999 and more").unwrap();
+    let _held = SchedulerLock::acquire(&layout).unwrap();
+    assert_eq!(fs::read_to_string(layout.lock()).unwrap(), format!("{}\n", std::process::id()));
+}

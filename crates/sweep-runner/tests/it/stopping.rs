@@ -1,0 +1,75 @@
+//! Requests to finish and to kill, and time limits.
+
+use std::time::Duration;
+
+use sweep_runner::Request;
+
+use crate::bench::{Bench, counts, items, story};
+
+/// Waits for `stop` and obeys.
+const OBEDIENT: &str = r#"ready; read word; [ "$word" = stop ] && stopped"#;
+
+#[tokio::test]
+async fn finish_asks_every_attempt_to_stop_and_starts_nothing_more() {
+    let bench = Bench::new(OBEDIENT).with_slots(2);
+    let mut sweep = bench.start(&items(3));
+    sweep.ready(2).await;
+    sweep.requests.send(Request::Finish).unwrap();
+    let summary = sweep.end().await.0.unwrap();
+    assert_eq!(counts(&summary), ["queued=1", "cancelled=2"]);
+    assert!(summary.interrupted);
+}
+
+#[tokio::test]
+async fn finish_lets_an_attempt_succeed_that_is_about_to() {
+    let bench = Bench::new("ready; read word; succeeded");
+    let mut sweep = bench.start(&items(2));
+    sweep.ready(1).await;
+    sweep.requests.send(Request::Finish).unwrap();
+    assert_eq!(counts(&sweep.end().await.0.unwrap()), ["queued=1", "succeeded=1"]);
+}
+
+#[tokio::test]
+async fn kill_ends_what_does_not_listen() {
+    let bench = Bench::new("hang");
+    let items = items(2);
+    let mut sweep = bench.start(&items);
+    sweep.ready(1).await;
+    sweep.requests.send(Request::Finish).unwrap();
+    sweep.requests.send(Request::Kill).unwrap();
+    let (summary, updates) = sweep.end().await;
+    assert_eq!(counts(&summary.unwrap()), ["queued=1", "cancelled=1"]);
+    assert_eq!(story(&items, &updates), ["0.1 launched", "0.1 cancelled"]);
+}
+
+#[tokio::test]
+async fn a_request_that_was_made_before_anything_started_is_obeyed() {
+    let bench = Bench::new("succeeded");
+    let sweep = bench.start(&items(1));
+    sweep.requests.send(Request::Finish).unwrap(); // this test's runtime has not polled the sweep yet
+    assert_eq!(counts(&sweep.end().await.0.unwrap()), ["queued=1"]);
+}
+
+#[tokio::test]
+async fn the_time_limit_asks_first() {
+    let mut bench = Bench::new(OBEDIENT);
+    bench.options.timeout = Some(Duration::from_millis(1));
+    let (summary, _) = bench.run(&items(1)).await;
+    assert_eq!(counts(&summary), ["timed_out=1"]);
+}
+
+#[tokio::test]
+async fn the_time_limit_kills_what_does_not_listen() {
+    let mut bench = Bench::new("hang");
+    bench.options.timeout = Some(Duration::from_millis(1));
+    bench.options.grace = Duration::from_millis(1);
+    let (summary, _) = bench.run(&items(2)).await;
+    assert_eq!(counts(&summary), ["timed_out=2"], "the next one starts nevertheless");
+}
+
+#[tokio::test]
+async fn what_succeeds_while_it_is_asked_to_stop_has_succeeded() {
+    let mut bench = Bench::new("read word; succeeded");
+    bench.options.timeout = Some(Duration::from_millis(1));
+    assert_eq!(counts(&bench.run(&items(1)).await.0), ["succeeded=1"]);
+}

@@ -1,0 +1,117 @@
+//! Rows of the index in the words of the program.
+//!
+//! Defines those that only people ask for; what reports are made from is defined with the protocol. Knows the names of
+//! columns, not the statements that select them.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::str::FromStr;
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+use sweep_protocol::{Measurement, RunRow, Status};
+
+/// One execution of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptRow {
+    /// Counted from 1.
+    pub attempt: u32,
+    /// How it stands; running until its supervisor closed it.
+    pub status: Status,
+    /// Why, when it did not succeed.
+    pub message: Option<String>,
+    /// Process id as the supervisor saw it.
+    pub pid: Option<u32>,
+    /// Slot it was given, counted from 0.
+    pub slot: Option<u32>,
+    /// Name of the machine; this and the next five are absent until the attempt began.
+    pub host: Option<String>,
+    /// `cpu`, `cuda:0`, …
+    pub device: Option<String>,
+    /// Threads that tensor operations could use.
+    pub threads: Option<u32>,
+    /// Version and commit of the program.
+    pub code: Option<String>,
+    /// Trainer version of the program.
+    pub trainer_version: Option<u32>,
+    /// Digest of the data that it saw.
+    pub data_fingerprint: Option<String>,
+    /// When its process was started, in milliseconds since 1970, UTC.
+    pub started_at_ms: Option<u64>,
+    /// When it was closed, in milliseconds since 1970, UTC.
+    pub ended_at_ms: Option<u64>,
+    /// Steps that it took over from an earlier attempt's checkpoint.
+    pub resumed_at_step: Option<u64>,
+    /// Steps in its newest checkpoint.
+    pub checkpoint_step: Option<u64>,
+}
+
+/// An experiment and profile, and where its runs stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExperimentCounts {
+    /// Name of the experiment.
+    pub experiment: String,
+    /// Name of the profile.
+    pub profile: String,
+    /// Runs in each status that occurs.
+    pub counts: BTreeMap<Status, u32>,
+}
+
+pub(crate) fn run_row(row: &SqliteRow) -> sqlx::Result<RunRow> {
+    Ok(RunRow {
+        run: word(row, "run_id")?,
+        status: word(row, "status")?,
+        message: row.try_get("message")?,
+        attempts: row.try_get("attempts")?,
+        trainer_version: row.try_get("trainer_version")?,
+        data_fingerprint: row.try_get("data_fingerprint")?,
+        checkpoint_step: row.try_get("checkpoint_step")?,
+    })
+}
+
+pub(crate) fn measurement(row: &SqliteRow) -> sqlx::Result<Measurement> {
+    Ok(Measurement {
+        metric: word(row, "metric")?,
+        split: optional_word(row, "split")?,
+        form: optional_word(row, "form")?,
+        epoch: row.try_get("epoch")?,
+        value: row.try_get("value")?,
+    })
+}
+
+pub(crate) fn attempt_row(row: &SqliteRow) -> sqlx::Result<AttemptRow> {
+    Ok(AttemptRow {
+        attempt: row.try_get("attempt")?,
+        status: word(row, "status")?,
+        message: row.try_get("message")?,
+        pid: row.try_get("pid")?,
+        slot: row.try_get("slot")?,
+        host: row.try_get("host")?,
+        device: row.try_get("device")?,
+        threads: row.try_get("threads")?,
+        code: row.try_get("code")?,
+        trainer_version: row.try_get("trainer_version")?,
+        data_fingerprint: row.try_get("data_fingerprint")?,
+        started_at_ms: row.try_get("started_at_ms")?,
+        ended_at_ms: row.try_get("ended_at_ms")?,
+        resumed_at_step: row.try_get("resumed_at_step")?,
+        checkpoint_step: row.try_get("checkpoint_step")?,
+    })
+}
+
+/// A column that holds one word of the protocol.
+pub(crate) fn word<T: FromStr<Err: Error + Send + Sync + 'static>>(row: &SqliteRow, column: &str) -> sqlx::Result<T> {
+    row.try_get::<&str, _>(column)?.parse().map_err(decode)
+}
+
+/// As [`word`], where NULL is allowed.
+pub(crate) fn optional_word<T: FromStr<Err: Error + Send + Sync + 'static>>(
+    row: &SqliteRow,
+    column: &str,
+) -> sqlx::Result<Option<T>> {
+    row.try_get::<Option<&str>, _>(column)?.map(str::parse).transpose().map_err(decode)
+}
+
+pub(crate) fn decode(fault: impl Error + Send + Sync + 'static) -> sqlx::Error {
+    sqlx::Error::Decode(Box::new(fault))
+}

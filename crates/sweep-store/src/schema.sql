@@ -1,0 +1,142 @@
+-- The index of a results folder: made from plans and journals, and made again by `rebuild`. Ask it anything with
+-- `sqlite3 -readonly metrics.sqlite`; start with `SELECT * FROM run_summary;` and `SELECT * FROM learning_curve;`.
+-- Values are in base units: accuracy is a fraction, times are seconds unless a column's name ends in `_ms`.
+
+PRAGMA application_id = 0x53776570; -- "Swep": whose file this is
+PRAGMA user_version = 1;            -- version of this schema; another one is refused, and `rebuild` makes this one
+
+-- One row for each experiment and profile, as last started.
+CREATE TABLE experiment (
+    name     TEXT NOT NULL, -- stem of the experiment's file
+    profile  TEXT NOT NULL, -- `default` when none was asked for
+    question TEXT NOT NULL, -- what it asks
+    plan     TEXT NOT NULL, -- the whole plan as JSON: axes, baseline, runs, exclusions with reasons
+    PRIMARY KEY (name, profile)
+) STRICT;
+
+-- One row for each configuration with its seed. Experiments that ask the same thing share the run.
+CREATE TABLE run (
+    run_id   TEXT NOT NULL PRIMARY KEY,      -- 64 hexadecimal digits: the digest of configuration and seed
+    short_id TEXT NOT NULL,                  -- the first ten of them
+    config   TEXT,                           -- JSON; NULL after a rebuild when the run was planned and never started
+    seed     INTEGER NOT NULL,
+    status   TEXT NOT NULL DEFAULT 'queued', -- its latest attempt's
+    message  TEXT                            -- its latest attempt's
+) STRICT;
+
+-- Which runs an experiment consists of.
+CREATE TABLE experiment_run (
+    name        TEXT NOT NULL,
+    profile     TEXT NOT NULL,
+    run_id      TEXT NOT NULL REFERENCES run,
+    position    INTEGER NOT NULL, -- in the plan, from 0
+    coordinates TEXT NOT NULL,    -- `groups=2 partition=8`
+    PRIMARY KEY (name, profile, run_id),
+    FOREIGN KEY (name, profile) REFERENCES experiment ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+-- The same coordinates, one row for each axis, for joins and groups.
+CREATE TABLE coordinate (
+    name    TEXT NOT NULL,
+    profile TEXT NOT NULL,
+    run_id  TEXT NOT NULL,
+    axis    TEXT NOT NULL,
+    label   TEXT NOT NULL,
+    PRIMARY KEY (name, profile, run_id, axis),
+    FOREIGN KEY (name, profile, run_id) REFERENCES experiment_run ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+-- One row for each execution of a run. Times: `datetime(started_at_ms / 1000, 'unixepoch')`.
+CREATE TABLE attempt (
+    run_id           TEXT NOT NULL REFERENCES run,
+    attempt          INTEGER NOT NULL,               -- from 1; also the name of its folder
+    status           TEXT NOT NULL DEFAULT 'running', -- until its supervisor closes it
+    message          TEXT,                           -- why, when it did not succeed
+    pid              INTEGER,
+    slot             INTEGER,
+    host             TEXT,                           -- from here to data_fingerprint: NULL until it began
+    device           TEXT,
+    threads          INTEGER,
+    code             TEXT,
+    trainer_version  INTEGER,
+    data_fingerprint TEXT,
+    started_at_ms    INTEGER,
+    ended_at_ms      INTEGER,
+    resumed_at_step  INTEGER,
+    checkpoint_step  INTEGER,                        -- of its newest checkpoint
+    journal_seq      INTEGER NOT NULL DEFAULT -1,    -- last line applied of journal.jsonl
+    supervisor_seq   INTEGER NOT NULL DEFAULT -1,    -- last line applied of supervisor.jsonl
+    PRIMARY KEY (run_id, attempt)
+) STRICT, WITHOUT ROWID;
+
+-- One row for each measured value; of values that were measured again after a resume, the latest attempt's.
+CREATE TABLE measurement (
+    run_id  TEXT NOT NULL,
+    metric  TEXT NOT NULL, -- accuracy, loss, throughput, …
+    split   TEXT,          -- train, validation, test; NULL where images do not matter
+    form    TEXT,          -- training, deployed; NULL where both forms share the value
+    epoch   INTEGER,       -- epochs done; NULL for what training does not change
+    value   REAL NOT NULL,
+    attempt INTEGER NOT NULL, -- which measured it
+    FOREIGN KEY (run_id, attempt) REFERENCES attempt
+) STRICT;
+
+-- NULL is not equal to NULL, so absent keys take part in uniqueness through values that do not occur.
+CREATE UNIQUE INDEX measurement_key
+    ON measurement (run_id, metric, coalesce(split, ''), coalesce(form, ''), coalesce(epoch, -1));
+
+-- Where each run stands, with what is known from the latest attempt that got far enough to say it.
+CREATE VIEW run_state AS
+SELECT run_id, short_id, seed, status, message,
+    (SELECT count(*) FROM attempt WHERE attempt.run_id = run.run_id) AS attempts,
+    (SELECT trainer_version FROM attempt WHERE attempt.run_id = run.run_id AND trainer_version IS NOT NULL
+        ORDER BY attempt DESC LIMIT 1) AS trainer_version,
+    (SELECT data_fingerprint FROM attempt WHERE attempt.run_id = run.run_id AND data_fingerprint IS NOT NULL
+        ORDER BY attempt DESC LIMIT 1) AS data_fingerprint,
+    coalesce((SELECT checkpoint_step FROM attempt WHERE attempt.run_id = run.run_id AND checkpoint_step IS NOT NULL
+        ORDER BY attempt DESC LIMIT 1), 0) AS checkpoint_step
+FROM run;
+
+-- One row for each experiment, profile and run. Metrics are the deployed form's unless the column says otherwise, on
+-- test images, after the last epoch at which they were measured.
+CREATE VIEW run_summary AS
+SELECT name AS experiment, profile, short_id, status, message, coordinates, seed, attempts,
+    (SELECT value FROM measurement AS m WHERE m.run_id = run_state.run_id
+        AND metric = 'accuracy' AND split = 'test' AND form = 'deployed' ORDER BY epoch DESC LIMIT 1) AS accuracy,
+    (SELECT value FROM measurement AS m WHERE m.run_id = run_state.run_id
+        AND metric = 'accuracy' AND split = 'test' AND form = 'training' ORDER BY epoch DESC LIMIT 1) AS accuracy_training_form,
+    (SELECT value FROM measurement AS m WHERE m.run_id = run_state.run_id
+        AND metric = 'loss' AND split = 'test' AND form = 'deployed' ORDER BY epoch DESC LIMIT 1) AS loss,
+    (SELECT value FROM measurement AS m WHERE m.run_id = run_state.run_id
+        AND metric = 'params' AND form = 'deployed' ORDER BY epoch DESC LIMIT 1) AS params,
+    (SELECT value FROM measurement AS m WHERE m.run_id = run_state.run_id
+        AND metric = 'flops' AND form = 'deployed' ORDER BY epoch DESC LIMIT 1) AS flops,
+    (SELECT value FROM measurement AS m WHERE m.run_id = run_state.run_id
+        AND metric = 'flops_all' AND form = 'deployed' ORDER BY epoch DESC LIMIT 1) AS flops_all,
+    (SELECT value FROM measurement AS m WHERE m.run_id = run_state.run_id
+        AND metric = 'throughput' AND form = 'deployed' ORDER BY epoch DESC LIMIT 1) AS throughput,
+    (SELECT value FROM measurement AS m WHERE m.run_id = run_state.run_id
+        AND metric = 'throughput' AND form = 'training' ORDER BY epoch DESC LIMIT 1) AS throughput_training_form,
+    (SELECT value FROM measurement AS m WHERE m.run_id = run_state.run_id
+        AND metric = 'max_abs_diff' ORDER BY epoch DESC LIMIT 1) AS max_abs_diff,
+    (SELECT value FROM measurement AS m WHERE m.run_id = run_state.run_id
+        AND metric = 'top1_agreement' ORDER BY epoch DESC LIMIT 1) AS top1_agreement,
+    (SELECT max(epoch) FROM measurement AS m WHERE m.run_id = run_state.run_id) AS epochs,
+    (SELECT sum(value) FROM measurement AS m WHERE m.run_id = run_state.run_id
+        AND metric = 'train_time') AS train_time_s,
+    run_id
+FROM experiment_run JOIN run_state USING (run_id)
+ORDER BY name, profile, position;
+
+-- One row for each run and epoch, of the form that trains.
+CREATE VIEW learning_curve AS
+SELECT run_id, short_id, epoch,
+    max(value) FILTER (WHERE metric = 'loss' AND split = 'train') AS train_loss,
+    max(value) FILTER (WHERE metric = 'loss' AND split = 'validation') AS validation_loss,
+    max(value) FILTER (WHERE metric = 'loss' AND split = 'test') AS test_loss,
+    max(value) FILTER (WHERE metric = 'accuracy' AND split = 'train') AS train_accuracy,
+    max(value) FILTER (WHERE metric = 'accuracy' AND split = 'validation') AS validation_accuracy,
+    max(value) FILTER (WHERE metric = 'accuracy' AND split = 'test') AS test_accuracy
+FROM measurement JOIN run USING (run_id)
+WHERE epoch IS NOT NULL AND form IS NOT 'deployed'
+GROUP BY run_id, epoch;

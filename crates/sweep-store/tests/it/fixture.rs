@@ -1,0 +1,161 @@
+//! A plan of two runs, things that attempts say, and the content of an index as text.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
+use sqlx::{Column, ConnectOptions, Row, TypeInfo, ValueRef};
+use sweep_protocol::{
+    AxisRecord, Coordinates, Environment, Event, Form, JournalLine, Measurement, Metric, Outcome, PlanRecord,
+    PlannedRunRecord, ResultsLayout, RunId, Split, Status, SupervisorEvent,
+};
+use sweep_store::Store;
+
+pub(crate) const CONFIGS: [&str; 2] = [r#"{"groups":1}"#, r#"{"groups":2}"#];
+
+pub(crate) fn ids() -> [RunId; 2] {
+    CONFIGS.map(|config| RunId::of(config, 0))
+}
+
+pub(crate) fn configs() -> BTreeMap<RunId, String> {
+    CONFIGS.iter().map(|config| (RunId::of(config, 0), (*config).to_owned())).collect()
+}
+
+pub(crate) fn plan(experiment: &str) -> PlanRecord {
+    let at = |label: &str| Coordinates(vec![("groups".into(), label.into()), ("partition".into(), "8".into())]);
+    PlanRecord {
+        experiment: experiment.into(),
+        profile: "default".into(),
+        question: "what do groups cost?".into(),
+        axes: vec![AxisRecord { name: "groups".into(), labels: vec!["1".into(), "2".into()] }],
+        baseline: Coordinates::default(),
+        runs: std::iter::zip(ids(), ["1", "2"])
+            .map(|(run, label)| PlannedRunRecord { run, seed: 0, coordinates: at(label) })
+            .collect(),
+        exclusions: Vec::new(),
+    }
+}
+
+/// A results folder's index with the plan recorded.
+pub(crate) async fn planned(layout: &ResultsLayout) -> Store {
+    let mut store = Store::open(&layout.database()).await.unwrap();
+    store.record_plan(&plan("groups"), &configs()).await.unwrap();
+    store
+}
+
+pub(crate) fn started(trainer_version: u32, resumed_at_step: u64) -> Event {
+    Event::Started {
+        environment: Environment {
+            trainer_version,
+            code: "0.0.0 abc".into(),
+            device: "cpu".into(),
+            threads: 2,
+            host: "here".into(),
+            pid: 7,
+            data_fingerprint: "f00d".into(),
+        },
+        epochs: 2,
+        steps_per_epoch: 10,
+        resumed_at_step,
+    }
+}
+
+pub(crate) fn of_images(metric: Metric, split: Split, form: Form, epoch: u32, value: f64) -> Measurement {
+    Measurement { metric, split: Some(split), form: Some(form), epoch: Some(epoch), value }
+}
+
+pub(crate) fn of_form(metric: Metric, form: Form, value: f64) -> Measurement {
+    Measurement { metric, split: None, form: Some(form), epoch: None, value }
+}
+
+pub(crate) fn measured(measurements: Vec<Measurement>) -> Event {
+    Event::Measured { measurements }
+}
+
+/// Everything that a run of two epochs says.
+pub(crate) fn whole_run() -> Vec<Event> {
+    use Form::{Deployed, Training};
+    use Metric::{Accuracy, Flops, FlopsAll, Loss, MaxAbsDiff, Params, Throughput, Top1Agreement, TrainTime};
+    let epoch = |n: u32| {
+        let x = f64::from(n);
+        measured(vec![
+            of_images(Loss, Split::Train, Training, n, 2.0 / x),
+            of_images(Loss, Split::Validation, Training, n, 2.5 / x),
+            of_images(Loss, Split::Test, Training, n, 3.0 / x),
+            of_images(Accuracy, Split::Test, Training, n, 0.25 * x),
+            Measurement { metric: TrainTime, split: None, form: None, epoch: Some(n), value: 1.5 },
+        ])
+    };
+    vec![
+        started(3, 0),
+        Event::Progressed { epoch: 0, step: 1, loss: 2.5 },
+        epoch(1),
+        Event::Checkpointed { step: 10, file: "checkpoint-10.safetensors".into() },
+        epoch(2),
+        measured(vec![
+            of_images(Accuracy, Split::Test, Deployed, 2, 0.5),
+            of_images(Loss, Split::Test, Deployed, 2, 1.5),
+            of_form(Params, Training, 120.0),
+            of_form(Params, Deployed, 100.0),
+            of_form(Flops, Deployed, 1000.0),
+            of_form(FlopsAll, Deployed, 1001.0),
+            of_form(Throughput, Training, 40.0),
+            of_form(Throughput, Deployed, 80.0),
+            Measurement { metric: MaxAbsDiff, split: Some(Split::Test), form: None, epoch: None, value: 1e-6 },
+            Measurement { metric: Top1Agreement, split: Some(Split::Test), form: None, epoch: None, value: 1.0 },
+        ]),
+        Event::Ended { outcome: Outcome::Succeeded },
+    ]
+}
+
+pub(crate) fn launched() -> SupervisorEvent {
+    SupervisorEvent::Launched { pid: 7, slot: 1 }
+}
+
+pub(crate) fn closed(status: Status) -> SupervisorEvent {
+    let message = (status != Status::Succeeded).then(|| "why".to_owned());
+    SupervisorEvent::Closed { status, message }
+}
+
+pub(crate) fn lines<T>(events: Vec<T>) -> Vec<JournalLine<T>> {
+    (0..).zip(events).map(|(seq, event)| JournalLine { seq, at_ms: 1000 + seq, event }).collect()
+}
+
+/// Runs a query on a second connection and renders each row as `column=value` fields.
+pub(crate) async fn ask(path: &Path, sql: &'static str) -> Vec<String> {
+    let mut connection = SqliteConnectOptions::new().filename(path).read_only(true).connect().await.unwrap();
+    let rows = sqlx::query(sql).fetch_all(&mut connection).await.unwrap();
+    rows.iter().map(render).collect()
+}
+
+fn render(row: &SqliteRow) -> String {
+    let field = |column: &sqlx::sqlite::SqliteColumn| {
+        let at = column.ordinal();
+        let raw = row.try_get_raw(at).unwrap();
+        let value = match raw.type_info().name() {
+            _ if raw.is_null() => "-".to_owned(),
+            "INTEGER" => row.get::<i64, _>(at).to_string(),
+            "REAL" => row.get::<f64, _>(at).to_string(),
+            _ => row.get::<String, _>(at),
+        };
+        format!("{}={value}", column.name())
+    };
+    row.columns().iter().map(field).collect::<Vec<_>>().join(" ")
+}
+
+/// Every row of every table, in an order that does not depend on how it got there.
+pub(crate) async fn dump(path: &Path) -> Vec<String> {
+    let mut rows = Vec::new();
+    for table in [
+        "SELECT 'experiment', * FROM experiment",
+        "SELECT 'run', * FROM run",
+        "SELECT 'experiment_run', * FROM experiment_run",
+        "SELECT 'coordinate', * FROM coordinate",
+        "SELECT 'attempt', * FROM attempt",
+        "SELECT 'measurement', * FROM measurement",
+    ] {
+        rows.extend(ask(path, table).await);
+    }
+    rows.sort();
+    rows
+}

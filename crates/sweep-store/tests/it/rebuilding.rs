@@ -1,0 +1,172 @@
+//! The index made again from the folder is the index that grew with it.
+
+use std::fs;
+use std::io::Write;
+
+use proptest::prelude::{Just, Strategy, prop_assert_eq, prop_oneof, proptest};
+use proptest::test_runner::Config;
+use sweep_protocol::{
+    Event, Form, JournalReader, JournalWriter, Metric, ResultsLayout, RunId, Split, Status, SupervisorEvent,
+};
+use sweep_store::{Damage, Store};
+
+use crate::fixture::{CONFIGS, closed, dump, ids, launched, measured, of_images, plan, planned, started, whole_run};
+
+/// Writes the plan and the runs' configurations where a scheduler puts them.
+fn lay_out(layout: &ResultsLayout) {
+    let path = layout.plan("groups", "default");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, serde_json::to_vec(&plan("groups")).unwrap()).unwrap();
+    for (run, config) in std::iter::zip(ids(), CONFIGS) {
+        fs::create_dir_all(layout.run(run).root()).unwrap();
+        fs::write(layout.run(run).config(), format!(r#"{{"config":{config},"seed":0}}"#)).unwrap();
+    }
+}
+
+/// Writes an attempt's two journals; `tail` is what it left of a line that it could not finish.
+fn write_attempt(layout: &ResultsLayout, said: &Said) {
+    let folder = layout.run(said.run).attempt(said.attempt);
+    fs::create_dir_all(folder.root()).unwrap();
+    let mut supervisor = JournalWriter::open(&folder.supervisor()).unwrap();
+    supervisor.append(launched()).unwrap();
+    if let Some(status) = said.closed {
+        supervisor.append(closed(status)).unwrap();
+    }
+    let mut journal = JournalWriter::open(&folder.journal()).unwrap();
+    for event in &said.events {
+        journal.append(event.clone()).unwrap();
+    }
+    fs::OpenOptions::new().append(true).open(folder.journal()).unwrap().write_all(said.tail.as_bytes()).unwrap();
+}
+
+#[derive(Clone, Debug)]
+struct Said {
+    run: RunId,
+    attempt: u32,
+    events: Vec<Event>,
+    tail: &'static str,
+    closed: Option<Status>,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        (1..4_u32, 0..20_u64).prop_map(|(version, step)| started(version, step)),
+        (1..5_u32, 0.0..1.0_f64).prop_map(|(epoch, value)| {
+            measured(vec![of_images(Metric::Accuracy, Split::Test, Form::Training, epoch, value)])
+        }),
+        (0..50_u64).prop_map(|step| Event::Checkpointed { step, file: "f".into() }),
+        Just(Event::Noticed { text: "mind".into() }),
+    ]
+}
+
+fn attempts() -> impl Strategy<Value = Vec<Said>> {
+    let status = prop_oneof![
+        Just(None),
+        Just(Some(Status::Succeeded)),
+        Just(Some(Status::Queued)),
+        Just(Some(Status::Cancelled))
+    ];
+    let tail = prop_oneof![Just(""), Just(r#"{"seq":99,"at_m"#)];
+    let said = (0..2_usize, proptest::collection::vec(event(), 0..8), tail, status);
+    proptest::collection::vec(said, 0..6).prop_map(|all| {
+        let mut numbers = [0; 2];
+        let number = |(which, events, tail, closed): (usize, _, _, _)| {
+            numbers[which] += 1;
+            Said { run: ids()[which], attempt: numbers[which], events, tail, closed }
+        };
+        all.into_iter().map(number).collect()
+    })
+}
+
+/// Applies the journals' first lines, some of them twice, as a scheduler does that dies and leaves the rest unread.
+async fn follow(store: &mut Store, layout: &ResultsLayout, said: &Said, share: usize) {
+    let folder = layout.run(said.run).attempt(said.attempt);
+    let journal = JournalReader::<Event>::new(&folder.journal()).read_new().unwrap();
+    let supervisor = JournalReader::<SupervisorEvent>::new(&folder.supervisor()).read_new().unwrap();
+    let read = journal.len() * share / 4;
+    store.apply_supervisor(said.run, said.attempt, &supervisor[..1]).await.unwrap();
+    store.apply_journal(said.run, said.attempt, &journal[..read / 2]).await.unwrap();
+    store.apply_journal(said.run, said.attempt, &journal[..read]).await.unwrap();
+}
+
+proptest! {
+    #![proptest_config(Config::with_cases(24))]
+    #[test]
+    fn an_index_that_grew_equals_one_that_is_made_again(said in attempts(), share in 0..=4_usize) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let layout = ResultsLayout::new(folder.path());
+            lay_out(&layout);
+            let mut store = planned(&layout).await;
+            for said in &said {
+                write_attempt(&layout, said);
+                follow(&mut store, &layout, said, share).await;
+            }
+            let damage = store.catch_up(&layout, &ids()).await.unwrap();
+            prop_assert_eq!(damage.len(), 0);
+            store.close().await.unwrap();
+            let grown = dump(&layout.database()).await;
+
+            let damage = Store::rebuild(&layout).await.unwrap();
+            prop_assert_eq!(damage.len(), 0);
+            prop_assert_eq!(dump(&layout.database()).await, grown);
+            Ok(())
+        })?;
+    }
+}
+
+fn whole(run: RunId) -> Said {
+    Said { run, attempt: 1, events: whole_run(), tail: "", closed: Some(Status::Succeeded) }
+}
+
+#[tokio::test]
+async fn damage_is_listed_and_costs_only_what_it_hit() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = ResultsLayout::new(folder.path());
+    lay_out(&layout);
+    let [first, second] = ids();
+    write_attempt(&layout, &whole(first));
+    write_attempt(&layout, &whole(second));
+    let journal = layout.run(first).attempt(1).journal();
+    fs::write(&journal, fs::read_to_string(&journal).unwrap().replacen("\"progressed\"", "\"pr\0gressed\"", 1))
+        .unwrap();
+    fs::write(layout.run(second).config(), r#"{"config":{"groups":3},"seed":0}"#).unwrap();
+    let other = layout.plan("other", "default");
+    fs::create_dir_all(other.parent().unwrap()).unwrap();
+    fs::write(&other, "{").unwrap();
+
+    let damage = Store::rebuild(&layout).await.unwrap();
+    assert!(matches!(&damage[0], Damage::Plan { path, .. } if *path == other), "{damage:?}");
+    let listed: Vec<_> = damage.iter().map(ToString::to_string).collect();
+    assert!(listed.iter().any(|text| text.contains("journal.jsonl, line 2")), "{listed:?}");
+    assert!(listed.iter().any(|text| text.contains("run.json")), "{listed:?}");
+    assert_eq!(listed.len(), 3);
+    let mut store = Store::open_read_only(&layout.database()).await.unwrap();
+    let rows = store.run_rows(&[first, second]).await.unwrap();
+    assert!(rows.iter().all(|row| row.status == Status::Succeeded), "{rows:?}");
+}
+
+#[tokio::test]
+async fn a_rebuild_replaces_an_index_of_another_version_and_its_write_ahead_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = ResultsLayout::new(folder.path());
+    lay_out(&layout);
+    write_attempt(&layout, &whole(ids()[0]));
+    for name in ["metrics.sqlite", "metrics.sqlite-wal", "metrics.sqlite-shm", "metrics.sqlite-rebuild"] {
+        fs::write(layout.root().join(name), "of another age").unwrap();
+    }
+    assert!(Store::rebuild(&layout).await.unwrap().is_empty());
+    let mut store = Store::open_read_only(&layout.database()).await.unwrap();
+    assert_eq!(store.run_rows(&ids()).await.unwrap()[0].status, Status::Succeeded);
+    assert!(!layout.root().join("metrics.sqlite-rebuild").exists());
+}
+
+#[tokio::test]
+async fn a_folder_without_anything_makes_an_empty_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = ResultsLayout::new(folder.path());
+    assert!(Store::rebuild(&layout).await.unwrap().is_empty());
+    let mut store = Store::open_read_only(&layout.database()).await.unwrap();
+    assert!(store.experiments().await.unwrap().is_empty());
+}
