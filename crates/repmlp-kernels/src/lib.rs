@@ -8,6 +8,7 @@
 //! Layouts: `chwn` is channels, height, width, images, images fastest; `rm` is rows × columns.
 
 mod batch_norm;
+mod conv_to_fc;
 mod element;
 mod max_pool;
 mod relu;
@@ -15,6 +16,7 @@ mod sgd;
 mod unfold;
 
 pub use batch_norm::{Moments, batch_norm};
+pub use conv_to_fc::conv_to_fc;
 pub use max_pool::max_pool_2x2;
 pub use relu::relu;
 pub use sgd::{SgdStep, sgd_step};

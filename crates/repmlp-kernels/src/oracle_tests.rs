@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Result, Tensor, Var};
 use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
 
-use crate::{SgdStep, batch_norm, max_pool, max_pool_2x2, relu, sgd, sgd_step, unfold};
+use crate::{SgdStep, batch_norm, conv_to_fc, max_pool, max_pool_2x2, relu, sgd, sgd_step, unfold};
 
 /// Distinct numbers in (−1, 1) that depend on `seed`: no ties, so that every maximum has one owner.
 fn numbers(shape: &[usize], seed: u64, dtype: DType) -> Result<Tensor> {
@@ -66,6 +66,14 @@ proptest! {
         let x = numbers(&[c, h, w, n], 3, dtype).unwrap();
         let kernel = 2 * half + 1;
         let worst = agree(&[x], |t| unfold(&t[0], kernel), |t| unfold::composite(&t[0], kernel)).unwrap();
+        prop_assert!(worst < bound(dtype), "{worst}");
+    }
+
+    #[test]
+    fn conv_to_fc_equals_its_composite(o in 1..4usize, c in 1..4usize, h in 1..7usize, w in 1..7usize, half in 0..5usize, double in any::<bool>()) {
+        let dtype = if double { DType::F64 } else { DType::F32 };
+        let kernel = numbers(&[o, c, 2 * half + 1, 2 * half + 1], 4, dtype).unwrap();
+        let worst = agree(&[kernel], |t| conv_to_fc(&t[0], (h, w)), |t| conv_to_fc::composite(&t[0], (h, w))).unwrap();
         prop_assert!(worst < bound(dtype), "{worst}");
     }
 

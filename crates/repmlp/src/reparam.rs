@@ -2,7 +2,7 @@
 //!
 //! The one owner of both formulas. All of it is linear in the weights and differentiable.
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 
 use crate::layers::BatchNorm;
 
@@ -35,38 +35,12 @@ pub fn fuse_bn_before_fc(weight: &Tensor, bias: &Tensor, bn: &BatchNorm, copies:
 }
 
 /// A convolution on an h×w map as an FC kernel (Eq. 15): (O, C/g, K, K) → (O·h·w, C/g·h·w), for zero padding ⌊K/2⌋ and
-/// the paper's channel-major flattening (c, y, x) on both sides; `taps` is [`tap_matrix`] of the same h, w and K.
+/// the paper's channel-major flattening (c, y, x) on both sides.
 ///
 /// The paper's algorithm reshapes to (O·h·w/g, C·h·w), which is right for C = O only; here C and O are free.
 ///
 /// # Errors
 /// When the shapes do not fit.
-pub fn conv_to_fc(kernel: &Tensor, taps: &Tensor, pixels: usize) -> Result<Tensor> {
-    let (o, c_per_group, ky, kx) = kernel.dims4()?;
-    kernel
-        .reshape((o * c_per_group, ky * kx))?
-        .matmul(taps)?
-        .reshape((o, c_per_group, pixels, pixels))?
-        .transpose(1, 2)?
-        .reshape((o * pixels, c_per_group * pixels))
-}
-
-/// What a tap of a K×K kernel multiplies on an h×w map: (K·K, h·w · h·w), 1 where the tap leads from output pixel to input
-/// pixel, else 0. It is the image of the identity in Eq. 15.
-///
-/// # Errors
-/// Those of candle.
-pub fn tap_matrix(kernel: usize, (h, w): (usize, usize), dtype: DType, device: &Device) -> Result<Tensor> {
-    let (p, pixels) = (kernel / 2, h * w);
-    let mut taps = vec![0f32; kernel * kernel * pixels * pixels];
-    for tap in 0..kernel * kernel {
-        let (ky, kx) = (tap / kernel, tap % kernel);
-        for (y, x) in (0..h).flat_map(|y| (0..w).map(move |x| (y, x))) {
-            let inside = |at: usize, k: usize, size: usize| (at + k).checked_sub(p).filter(|&at| at < size);
-            if let (Some(input_y), Some(input_x)) = (inside(y, ky, h), inside(x, kx, w)) {
-                taps[(tap * pixels + y * w + x) * pixels + input_y * w + input_x] = 1.0;
-            }
-        }
-    }
-    Tensor::from_vec(taps, (kernel * kernel, pixels * pixels), device)?.to_dtype(dtype)
+pub fn conv_to_fc(kernel: &Tensor, map: (usize, usize)) -> Result<Tensor> {
+    repmlp_kernels::conv_to_fc(kernel, map)
 }

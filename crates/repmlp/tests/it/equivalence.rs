@@ -132,8 +132,7 @@ fn a_local_kernel_merges_where_the_closed_form_says() -> Result<()> {
     // W[(o,y,x),(c,y',x')] = F[o, c, y'-y+p, x'-x+p] inside the kernel, else 0.
     let (o, c, k, h, w) = (3usize, 2usize, 3usize, 4usize, 5usize);
     let kernel = numbers(1, "kernel", &[o, c, k, k])?;
-    let taps = repmlp::reparam::tap_matrix(k, (h, w), DType::F32, &Device::Cpu)?;
-    let fc: Vec<Vec<f32>> = repmlp::reparam::conv_to_fc(&kernel, &taps, h * w)?.to_vec2()?;
+    let fc: Vec<Vec<f32>> = repmlp::reparam::conv_to_fc(&kernel, (h, w))?.to_vec2()?;
     let kernel: Vec<f32> = kernel.flatten_all()?.to_vec1()?;
     for (row, values) in fc.iter().enumerate() {
         let (out, y, x) = (row / (h * w), row / w % h, row % w);

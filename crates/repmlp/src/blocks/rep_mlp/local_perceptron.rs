@@ -3,10 +3,10 @@
 use candle_core::{Result, Tensor};
 
 use crate::Mode;
-use crate::blocks::rep_mlp::RepMlpShape;
 use crate::blocks::rep_mlp::partition_perceptron::grouped_fc;
+use crate::blocks::rep_mlp::{Partitioning, RepMlpShape};
 use crate::layers::{ConvBn, ConvShape};
-use crate::reparam::{conv_to_fc, fuse_bn, tap_matrix};
+use crate::reparam::{conv_to_fc, fuse_bn};
 use crate::vars::Scope;
 
 /// One K×K convolution with FC3's groups and its batch norm. Names: `repconvK.conv`, `repconvK.bn`.
@@ -15,7 +15,7 @@ use crate::vars::Scope;
 /// CPU many times faster than a convolution on many small maps.
 pub(crate) struct LocalBranch {
     conv_bn: ConvBn,
-    taps: Tensor,
+    partitioning: Partitioning,
 }
 
 impl LocalBranch {
@@ -31,10 +31,7 @@ impl LocalBranch {
     pub(crate) fn new(shape: RepMlpShape, kernel: usize, scope: &Scope<'_>) -> Result<Self> {
         let conv = ConvShape { inputs: shape.inputs, outputs: shape.outputs, kernel, groups: shape.groups };
         let conv_bn = ConvBn::new(conv, &scope.enter(&Self::name(kernel)))?;
-        let weight = &conv_bn.conv.weight;
-        let partition = (shape.partitioning.h, shape.partitioning.w);
-        let taps = tap_matrix(kernel, partition, weight.dtype(), weight.device())?;
-        Ok(Self { conv_bn, taps })
+        Ok(Self { conv_bn, partitioning: shape.partitioning })
     }
 
     /// Partitions (C, h·w, M) → (O, h·w, M).
@@ -42,8 +39,7 @@ impl LocalBranch {
     /// # Errors
     /// Those of candle.
     pub(crate) fn forward(&self, partitions: &Tensor, mode: Mode) -> Result<Tensor> {
-        let (_, pixels, _) = partitions.dims3()?;
-        let fc = conv_to_fc(&self.conv_bn.conv.weight, &self.taps, pixels)?;
+        let fc = self.to_fc(&self.conv_bn.conv.weight)?;
         self.conv_bn.bn.forward(&grouped_fc(&fc, partitions, self.conv_bn.conv.groups)?, mode)
     }
 
@@ -51,10 +47,14 @@ impl LocalBranch {
     ///
     /// # Errors
     /// Those of candle.
-    pub(crate) fn reparameterize(&self, pixels: usize) -> Result<(Tensor, Tensor)> {
+    pub(crate) fn reparameterize(&self) -> Result<(Tensor, Tensor)> {
         let (kernel, bias) = fuse_bn(&self.conv_bn.conv.weight, &self.conv_bn.bn)?;
-        let outputs = bias.dim(0)?;
+        let (outputs, pixels) = (bias.dim(0)?, self.partitioning.pixels());
         let bias = bias.unsqueeze(1)?.expand((outputs, pixels))?.flatten_all()?;
-        Ok((conv_to_fc(&kernel, &self.taps, pixels)?, bias))
+        Ok((self.to_fc(&kernel)?, bias))
+    }
+
+    fn to_fc(&self, kernel: &Tensor) -> Result<Tensor> {
+        conv_to_fc(kernel, (self.partitioning.h, self.partitioning.w))
     }
 }

@@ -118,7 +118,7 @@ impl RepMlpBlock {
             PartitionPerceptron::Fc3(fc3) => {
                 let (mut weight, mut bias) = fc3.reparameterize()?;
                 for branch in &self.local {
-                    let (more_weight, more_bias) = branch.reparameterize(self.shape.partitioning.pixels())?;
+                    let (more_weight, more_bias) = branch.reparameterize()?;
                     weight = (weight + more_weight)?;
                     bias = (bias + more_bias)?;
                 }

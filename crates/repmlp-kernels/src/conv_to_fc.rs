@@ -1,0 +1,150 @@
+//! A convolution on an h×w map as an FC kernel (paper Eq. 15), and back for its gradient: one pass over the FC kernel each.
+
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
+use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
+
+use crate::element::{for_dtype, has_kernel, slice, with_slice};
+
+/// (O, C/g, K, K) → (O·h·w, C/g·h·w): W[(o,y,x),(c,y',x')] = F[o, c, y'−y+p, x'−x+p] where both offsets lie in the kernel,
+/// else 0; p = ⌊K/2⌋.
+///
+/// # Errors
+/// Those of candle.
+pub fn conv_to_fc(kernel: &Tensor, (h, w): (usize, usize)) -> Result<Tensor> {
+    if has_kernel(kernel) { kernel.contiguous()?.apply_op1(ConvToFc { h, w }) } else { composite(kernel, (h, w)) }
+}
+
+/// The same with candle's operations: the image of the identity, as the paper writes it.
+pub(crate) fn composite(kernel: &Tensor, (h, w): (usize, usize)) -> Result<Tensor> {
+    let (o, c, k, _) = kernel.dims4()?;
+    let pixels = h * w;
+    let mut taps = vec![0f32; k * k * pixels * pixels];
+    for tap in 0..k * k {
+        for pixel in 0..pixels {
+            if let Some(input) = seen_by(tap, pixel, k, (h, w)) {
+                taps[(tap * pixels + pixel) * pixels + input] = 1.0;
+            }
+        }
+    }
+    let taps = Tensor::from_vec(taps, (k * k, pixels * pixels), kernel.device())?.to_dtype(kernel.dtype())?;
+    kernel
+        .reshape((o * c, k * k))?
+        .matmul(&taps)?
+        .reshape((o, c, pixels, pixels))?
+        .transpose(1, 2)?
+        .reshape((o * pixels, c * pixels))
+}
+
+/// The input pixel that a tap leads to from an output pixel.
+fn seen_by(tap: usize, pixel: usize, k: usize, (h, w): (usize, usize)) -> Option<usize> {
+    let inside = |at: usize, offset: usize, size: usize| (at + offset).checked_sub(k / 2).filter(|&at| at < size);
+    let y = inside(pixel / w, tap / k, h)?;
+    Some(y * w + inside(pixel % w, tap % k, w)?)
+}
+
+struct ConvToFc {
+    h: usize,
+    w: usize,
+}
+
+/// The sizes that both passes walk.
+#[derive(Clone, Copy)]
+struct Sizes {
+    c: usize,
+    k: usize,
+    h: usize,
+    w: usize,
+}
+
+/// Neighbouring taps that lead from one output pixel to neighbouring input pixels.
+struct Segment {
+    /// First tap in its K×K kernel.
+    tap: usize,
+    /// First input pixel in its h×w map.
+    input: usize,
+    /// How many.
+    length: usize,
+}
+
+impl Sizes {
+    /// All segments of an output pixel, the same for every channel.
+    fn segments(self, pixel: usize) -> Vec<Segment> {
+        let Self { k, h, w, .. } = self;
+        let p = k / 2;
+        let (y, x) = (pixel / w, pixel % w);
+        let first_kx = p.saturating_sub(x);
+        let end_kx = k.min(w + p - x);
+        let rows = (0..k).filter_map(|ky| Some((ky, (y + ky).checked_sub(p).filter(|&y| y < h)?)));
+        rows.filter(|_| first_kx < end_kx)
+            .map(|(ky, input_y)| Segment {
+                tap: ky * k + first_kx,
+                input: input_y * w + x + first_kx - p,
+                length: end_kx - first_kx,
+            })
+            .collect()
+    }
+}
+
+impl CustomOp1 for ConvToFc {
+    fn name(&self) -> &'static str {
+        "conv_to_fc"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (o, c, k, _) = layout.shape().dims4()?;
+        let sizes = Sizes { c, k, h: self.h, w: self.w };
+        let fc = for_dtype!(storage.dtype(), T => {
+            T::to_cpu_storage_owned(forward(slice::<T>(storage, layout)?, sizes))
+        });
+        let pixels = self.h * self.w;
+        Ok((fc, Shape::from((o * pixels, c * pixels))))
+    }
+
+    fn bwd(&self, kernel: &Tensor, _fc: &Tensor, d_fc: &Tensor) -> Result<Option<Tensor>> {
+        let (_, c, k, _) = kernel.dims4()?;
+        let sizes = Sizes { c, k, h: self.h, w: self.w };
+        let d_kernel = for_dtype!(kernel.dtype(), T => {
+            let d_kernel = with_slice::<T, _>(d_fc, |d_fc| backward(d_fc, kernel.elem_count(), sizes))?;
+            Tensor::from_vec(d_kernel, kernel.shape(), kernel.device())?
+        });
+        Ok(Some(d_kernel))
+    }
+}
+
+fn forward<T: WithDType>(kernel: &[T], sizes: Sizes) -> Vec<T> {
+    let Sizes { c, k, h, w } = sizes;
+    let (taps, pixels) = (k * k, h * w);
+    let outputs = kernel.len() / (c * taps);
+    let segments: Vec<Vec<Segment>> = (0..pixels).map(|pixel| sizes.segments(pixel)).collect();
+    let mut fc = vec![T::zero(); outputs * pixels * c * pixels];
+    fc.par_chunks_mut(c * pixels).enumerate().for_each(|(row, fc)| {
+        let (o, pixel) = (row / pixels, row % pixels);
+        let kernels = kernel[o * c * taps..(o + 1) * c * taps].chunks_exact(taps);
+        for (map, kernel) in fc.chunks_exact_mut(pixels).zip(kernels) {
+            for &Segment { tap, input, length } in &segments[pixel] {
+                map[input..input + length].copy_from_slice(&kernel[tap..tap + length]);
+            }
+        }
+    });
+    fc
+}
+
+fn backward<T: WithDType>(d_fc: &[T], elements: usize, sizes: Sizes) -> Vec<T> {
+    let Sizes { c, k, h, w } = sizes;
+    let (taps, pixels) = (k * k, h * w);
+    let segments: Vec<Vec<Segment>> = (0..pixels).map(|pixel| sizes.segments(pixel)).collect();
+    let mut d_kernel = vec![T::zero(); elements];
+    let of_output = d_kernel.par_chunks_mut(c * taps).zip(d_fc.par_chunks(pixels * c * pixels));
+    of_output.for_each(|(d_kernels, d_fc)| {
+        for (d_row, segments) in d_fc.chunks_exact(c * pixels).zip(&segments) {
+            for (d_map, d_kernel) in d_row.chunks_exact(pixels).zip(d_kernels.chunks_exact_mut(taps)) {
+                for &Segment { tap, input, length } in segments {
+                    let seen = &d_map[input..input + length];
+                    d_kernel[tap..tap + length].iter_mut().zip(seen).for_each(|(d, &s)| *d += s);
+                }
+            }
+        }
+    });
+    d_kernel
+}
