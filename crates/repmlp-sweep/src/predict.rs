@@ -45,9 +45,9 @@ pub(crate) struct Speed {
 }
 
 impl Speed {
-    /// Until a run has been measured: what two cores of 2020 reached with this code (8e9), so that a first prediction
+    /// Until a run has been measured: what two cores of 2020 reached with this code (15e9), so that a first prediction
     /// has the right order of magnitude.
-    const ASSUMED: Self = Self { flops_per_s: 8e9, measured: false };
+    const ASSUMED: Self = Self { flops_per_s: 15e9, measured: false };
 
     /// From the finished runs among `costs` (run → multiply-adds of its training).
     pub(crate) async fn measured(

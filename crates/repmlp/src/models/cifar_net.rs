@@ -22,8 +22,11 @@ use crate::{ConfigFault, Mode};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CifarNetConfig {
-    /// Channels of the three stages; paper: 16, 32, 64 (pure MLP) and 32, 64, 128 (Wide ConvNet).
+    /// Channels of the three stages before `width_factor`; paper: 16, 32, 64.
     pub widths: [usize; 3],
+    /// Multiplies all widths; paper: 1 (pure MLP) and 2 (Wide ConvNet).
+    #[serde(default = "once", skip_serializing_if = "is_once")]
+    pub width_factor: usize,
     /// Outputs of the head's first FC; paper: 512.
     pub hidden: usize,
     /// What mixes pixels, in every stage.
@@ -31,6 +34,15 @@ pub struct CifarNetConfig {
     /// What mixes pixels in the first stage, where it is not `block`: attention over a 32x32 map is out of reach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_stage_block: Option<BlockConfig>,
+}
+
+fn once() -> usize {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+fn is_once(factor: &usize) -> bool {
+    *factor == 1
 }
 
 /// One stage's sizes.
@@ -42,6 +54,11 @@ struct StagePlan<'a> {
 }
 
 impl CifarNetConfig {
+    /// Channels of the stem and of each stage.
+    fn channels(&self) -> [usize; 3] {
+        self.widths.map(|width| width * self.width_factor)
+    }
+
     fn stages(&self, task: Task) -> Vec<StagePlan<'_>> {
         let plan = |s: usize| {
             let (block, path) = match &self.first_stage_block {
@@ -49,15 +66,16 @@ impl CifarNetConfig {
                 _ => (&self.block, "model.block"),
             };
             let map = (task.image.0 >> s, task.image.1 >> s);
-            let next_width = self.widths[(s + 1).min(2)];
-            StagePlan { block, path, site: Site { channels: self.widths[s], map }, next_width }
+            let channels = self.channels();
+            let next_width = channels[(s + 1).min(2)];
+            StagePlan { block, path, site: Site { channels: channels[s], map }, next_width }
         };
         (0..3).map(plan).collect()
     }
 
     pub(crate) fn faults(&self, task: Task) -> Vec<ConfigFault> {
         let mut faults = Vec::new();
-        if self.widths.contains(&0) {
+        if self.channels().contains(&0) {
             faults.push(ConfigFault::new("model.widths", "a stage needs at least one channel"));
         }
         if self.hidden == 0 {
@@ -82,7 +100,7 @@ impl CifarNetConfig {
     pub(crate) fn account(&self, task: Task, form: CountedForm) -> Account {
         let mut account = Account::new(form);
         let pixels = task.image.0 * task.image.1;
-        ConvBn::account(ConvShape::pointwise(task.channels, self.widths[0]), pixels, "stem", &mut account);
+        ConvBn::account(ConvShape::pointwise(task.channels, self.channels()[0]), pixels, "stem", &mut account);
         for (s, stage) in self.stages(task).iter().enumerate() {
             let (channels, map) = (stage.site.channels, stage.site.map);
             for (place, outputs) in [(0, channels), (2, stage.next_width)] {
@@ -91,7 +109,7 @@ impl CifarNetConfig {
                 ConvBn::account(shape, map.0 * map.1, &format!("stages.{s}.{}", place + 1), &mut account);
             }
         }
-        let fc1 = self.widths[2] * self.hidden;
+        let fc1 = self.channels()[2] * self.hidden;
         account.weights_with_bn("fc1", fc1, self.hidden, fc1);
         let fc2 = self.hidden * task.classes;
         account.layer("fc2", fc2 + task.classes, fc2);
@@ -132,7 +150,7 @@ fn global_average(x_chwn: &Tensor) -> Result<Tensor> {
 
 impl CifarNet {
     pub(crate) fn new(config: &CifarNetConfig, task: Task, scope: &Scope<'_>) -> Result<Self> {
-        let stem = ConvBn::new(ConvShape::pointwise(task.channels, config.widths[0]), &scope.enter("stem"))?;
+        let stem = ConvBn::new(ConvShape::pointwise(task.channels, config.channels()[0]), &scope.enter("stem"))?;
         let mut stages = Vec::new();
         for (s, plan) in config.stages(task).iter().enumerate() {
             let scope = scope.enter("stages").enter(&s.to_string());
@@ -147,7 +165,7 @@ impl CifarNet {
         Ok(Self {
             stem,
             stages,
-            fc1: Linear::without_bias(config.widths[2], config.hidden, &scope.enter("fc1"))?,
+            fc1: Linear::without_bias(config.channels()[2], config.hidden, &scope.enter("fc1"))?,
             bn: BatchNorm::new(config.hidden, &scope.enter("bn"))?,
             fc2: Linear::new(config.hidden, task.classes, &scope.enter("fc2"))?,
         })

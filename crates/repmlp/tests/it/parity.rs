@@ -200,7 +200,7 @@ fn twelve_steps_of_training_the_pure_mlp() -> Result<()> {
         global_perceptron: GlobalPerceptronConfig::default(),
         partition_perceptron: PartitionPerceptronConfig::Fc,
     });
-    let config = CifarNetConfig { widths: [8, 16, 16], hidden: 64, block, first_stage_block: None };
+    let config = CifarNetConfig { widths: [8, 16, 16], hidden: 64, block, width_factor: 1, first_stage_block: None };
     let vars = Vars::new(0, DType::F64, &Device::Cpu);
     let task = Task { channels: 3, image: (32, 32), classes: 10 };
     let model = Model::new(&ModelConfig::CifarNet(config), task, &vars.root())?;
