@@ -10,16 +10,19 @@ use crate::screen::ColorChoice;
 
 const EXAMPLES: &str = "\
 Examples:
-  repmlp-sweep experiments/gfc_groups.toml                    train what is missing, then report
-  repmlp-sweep plan experiments/gfc_groups.toml               see the runs, their cost and what is done already
-  repmlp-sweep run experiments/gfc_groups.toml --profile smoke
-  repmlp-sweep status                                         where every experiment stands
-  repmlp-sweep show 3f9c2a                                    one run: configuration, attempts, metrics
+  repmlp-sweep experiments/gfc_groups.toml         train what is missing, then report
+  repmlp-sweep experiments/gfc_groups.toml --profile smoke
+  repmlp-sweep plan experiments/gfc_groups.toml    the runs, their cost, what is done already
+  repmlp-sweep status                              where every experiment stands
+  repmlp-sweep show 3f9c2a                         one run: configuration, attempts, metrics
 
 Exit codes:
-  0 done   2 usage   3 invalid experiment or report file   4 data missing or damaged   5 work remains
-  10 some runs failed   12 both forms of a model disagree   20 results folder in use or of another version
-  21 results folder cannot be written   70 internal fault   74 an attempt could not write   130 interrupted twice";
+    0  done                                   12  both forms of a model disagree
+    2  usage                                  20  results folder in use, or of another version
+    3  invalid experiment or report file      21  results folder cannot be written
+    4  data missing or damaged                70  internal fault
+    5  work remains                           74  an attempt could not write its files
+   10  some runs failed                      130  interrupted twice";
 
 /// One TOML file in; trained runs, SQLite, tables and plots out.
 #[derive(Debug, Parser)]
@@ -128,10 +131,10 @@ pub(crate) struct RunArgs {
     /// Where tensors live: auto, cpu, or cuda:N; several, separated by commas, make a slot each.
     #[arg(long, default_value = "auto", value_delimiter = ',')]
     pub(crate) device: Vec<String>,
-    /// Runs at a time on each device.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
-    pub(crate) slots: u32,
-    /// Threads of each run [default: all of the machine, divided among the slots].
+    /// Runs at a time on each device [default: one on a GPU; on the CPU one for each core, as far as there is work].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) slots: Option<u32>,
+    /// Threads of each run [default: the machine's cores, divided among the slots].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) threads: Option<u32>,
     /// Only runs whose id starts with one of these.

@@ -126,7 +126,11 @@ impl Progress {
             Event::Started { environment, epochs, steps_per_epoch, resumed_at_step } => {
                 shown.steps_per_epoch = u64::from(*steps_per_epoch).max(1);
                 shown.steps = u64::from(*epochs) * shown.steps_per_epoch;
-                let from = if *resumed_at_step > 0 { format!(" from step {resumed_at_step}") } else { String::new() };
+                let begun = match *resumed_at_step {
+                    0 => "started".to_owned(),
+                    step if step == shown.steps => "is trained; what is left is measured".to_owned(),
+                    step => format!("continues at step {step}"),
+                };
                 match &voice.bars {
                     Some(bars) => {
                         let bar = bars
@@ -135,10 +139,11 @@ impl Progress {
                         bar.set_prefix(shown.label.clone());
                         shown.bar = Some(bar);
                     }
-                    None => voice.say(&format!(
-                        "{} started{from} on {} with {} threads",
-                        shown.label, environment.device, environment.threads
-                    )),
+                    None => {
+                        let (device, threads) = (&environment.device, environment.threads);
+                        let plural = if threads == 1 { "" } else { "s" };
+                        voice.say(&format!("{} {begun} on {device} with {threads} thread{plural}", shown.label));
+                    }
                 }
             }
             Event::Progressed { step, loss, .. } => {

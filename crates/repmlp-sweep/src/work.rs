@@ -33,6 +33,15 @@ pub(crate) enum Work {
     Running,
 }
 
+/// What becomes of runs that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FailedRuns {
+    /// They wait to be asked for.
+    Wait,
+    /// They are tried again.
+    Retry,
+}
+
 impl Work {
     /// What is left to do for a run of which `row` is known.
     pub(crate) fn of(row: Option<&RunRow>) -> Self {
@@ -50,10 +59,10 @@ impl Work {
     }
 
     /// Whether `run` starts an attempt for it.
-    pub(crate) fn is_open(&self, retry_failed: bool) -> bool {
+    pub(crate) fn is_open(&self, failed: FailedRuns) -> bool {
         match self {
             Self::Start | Self::Continue { .. } | Self::Again { .. } | Self::Running => true,
-            Self::Failed { .. } => retry_failed,
+            Self::Failed { .. } => failed == FailedRuns::Retry,
             Self::Reuse => false,
         }
     }
@@ -97,7 +106,7 @@ mod tests {
     fn done_work_is_reused_unless_the_trainer_changed() {
         assert_eq!(Work::of(None), Work::Start);
         assert_eq!(Work::of(Some(&row(Status::Succeeded, 1, TRAINER_VERSION))), Work::Reuse);
-        assert!(Work::of(Some(&row(Status::Succeeded, 1, 0))).is_open(false));
+        assert!(Work::of(Some(&row(Status::Succeeded, 1, 0))).is_open(FailedRuns::Wait));
         assert_eq!(Work::of(Some(&row(Status::Cancelled, 1, 1))), Work::Continue { step: 70 });
         assert_eq!(Work::of(Some(&row(Status::Queued, 0, 1))), Work::Start);
     }
@@ -105,6 +114,6 @@ mod tests {
     #[test]
     fn failures_wait_to_be_asked_for() {
         let failed = Work::of(Some(&row(Status::Failed(FailureKind::Diverged), 1, 1)));
-        assert!(!failed.is_open(false) && failed.is_open(true));
+        assert!(!failed.is_open(FailedRuns::Wait) && failed.is_open(FailedRuns::Retry));
     }
 }

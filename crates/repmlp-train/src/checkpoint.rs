@@ -167,7 +167,7 @@ mod tests {
             std::fs::write(&path, &bytes[..length]).unwrap();
             let (found, damaged) = newest(&folders);
             assert_eq!(found.unwrap().header, header(5), "cut at {length}");
-            assert_eq!(damaged, [path.clone()]);
+            assert_eq!(damaged, std::slice::from_ref(&path));
         }
         let mut flipped = bytes.clone();
         *flipped.last_mut().unwrap() ^= 1;

@@ -15,14 +15,17 @@ pub(crate) struct Throughput {
     pub(crate) spread: f64,
 }
 
+/// A forward pass: images (N, C, H, W) → logits.
+pub(crate) type Network<'a> = &'a dyn Fn(&Tensor) -> Result<Tensor>;
+
 /// Times a forward pass of each network on `images` in turns: A B A B …, after a warm-up of both.
 pub(crate) fn measure<const FORMS: usize>(
     config: &MeasureConfig,
     images: &Tensor,
-    networks: [&dyn Fn(&Tensor) -> Result<Tensor>; FORMS],
+    networks: [Network<'_>; FORMS],
 ) -> Result<[Throughput; FORMS]> {
     let count = images.dim(0)? as f64;
-    let once = |network: &dyn Fn(&Tensor) -> Result<Tensor>| -> Result<f64> {
+    let once = |network: Network<'_>| -> Result<f64> {
         let start = Instant::now();
         let logits = network(images)?;
         logits.device().synchronize()?;

@@ -329,7 +329,11 @@ impl Run<'_> {
             if !images.is_empty() {
                 let Evaluation { loss, accuracy } = self.split(images, pool).evaluate(|x| self.evaluated(x))?;
                 if !loss.is_finite() {
-                    return Err(TrainError::Diverged { loss, step: self.step, epoch: u64::from(epoch.unwrap_or(0)) });
+                    return Err(TrainError::Diverged {
+                        loss,
+                        step: self.step,
+                        epoch: self.step / self.steps_per_epoch,
+                    });
                 }
                 add(Metric::Loss, Some(split), loss);
                 add(Metric::Accuracy, Some(split), accuracy);

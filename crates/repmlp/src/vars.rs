@@ -91,10 +91,10 @@ impl Vars {
         Ok(())
     }
 
-    fn add(&self, name: String, role: Role, values: Vec<f32>, shape: &Shape) -> Result<Var> {
+    fn add(&self, name: &str, role: Role, values: Vec<f32>, shape: &Shape) -> Result<Var> {
         let tensor = Tensor::from_vec(values, shape, &self.device)?.to_dtype(self.dtype)?;
         let var = Var::from_tensor(&tensor)?;
-        if self.entries.borrow_mut().insert(name.clone(), (role, var.clone())).is_some() {
+        if self.entries.borrow_mut().insert(name.to_owned(), (role, var.clone())).is_some() {
             bail!("two variables are called `{name}`");
         }
         Ok(var)
@@ -136,7 +136,7 @@ impl Scope<'_> {
             let mut rng = stream(self.vars.seed, &format!("init {name}"), &[]);
             (0..shape.elem_count()).map(|_| bound as f32 * (2.0 * uniform(&mut rng) - 1.0)).collect()
         };
-        Ok(self.vars.add(name, Role::Parameter, values, &shape)?.as_tensor().clone())
+        Ok(self.vars.add(&name, Role::Parameter, values, &shape)?.as_tensor().clone())
     }
 
     /// A new running statistic.
@@ -145,7 +145,7 @@ impl Scope<'_> {
     /// When the name is taken.
     pub fn statistic(&self, name: &str, shape: impl Into<Shape>, value: f64) -> Result<Var> {
         let shape = shape.into();
-        self.vars.add(self.join(name), Role::Statistic, vec![value as f32; shape.elem_count()], &shape)
+        self.vars.add(&self.join(name), Role::Statistic, vec![value as f32; shape.elem_count()], &shape)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::folder::{self, Throughput};
 use crate::record::Record;
 use crate::verdict::{self, Cause, Evidence};
 use crate::worker::Worker;
-use crate::{Options, Request, RunnerError, Update, WorkItem, oom};
+use crate::{Options, Request, RunnerError, Slot, Update, WorkItem, oom};
 
 /// How often a journal is looked at.
 const POLL: Duration = Duration::from_millis(100);
@@ -46,11 +46,11 @@ impl Attempt {
     /// Carries the attempt out and returns where the run stands then. After an error no process is left, and the
     /// attempt stays open until the next scheduler closes it.
     pub(crate) async fn carry_out(mut self) -> Result<Status, RunnerError> {
-        let slot = &self.options.slots[self.slot];
-        let new = folder::prepare(&self.layout, &self.item, &self.options, slot, self.throughput)?;
+        let slot = self.slot();
+        let new = folder::prepare(&self.layout, &self.item, &self.options, &slot, self.throughput)?;
         let mut record = Record::open(self.item.run, new.number, &new.folder, self.updates.clone())?;
         let kills_before = oom::kills();
-        let mut worker = Worker::launch(&self.options, slot, &new.folder)?;
+        let mut worker = Worker::launch(&self.options, &slot, &new.folder)?;
         let end = match self.supervise(&mut worker, &mut record).await {
             Ok(end) => end,
             Err(fault) => {
@@ -71,6 +71,13 @@ impl Attempt {
         record.say(closing.into_event()).await?;
         folder::tidy(&self.layout.run(self.item.run), status)?;
         Ok(status)
+    }
+
+    /// What the attempt may use: its slot, or the whole machine where it runs alone to measure throughput.
+    fn slot(&self) -> Slot {
+        let slot = self.options.slots[self.slot].clone();
+        let alone = self.options.slots.len() > 1 && self.throughput == Throughput::Now;
+        if alone { Slot { threads: self.options.quiet_threads, ..slot } } else { slot }
     }
 
     /// Stays with the process until it has ended and everything that it said is passed on.

@@ -55,6 +55,8 @@ pub struct Options {
     pub arguments: Vec<OsString>,
     /// At least one. With several, throughput is measured after everything else, one run at a time.
     pub slots: Vec<Slot>,
+    /// Threads of an attempt that has the machine for itself to measure throughput, where there are several slots.
+    pub quiet_threads: usize,
     /// Added to the orders of every attempt (where the data lies, …); the runner's own keys win.
     pub orders: serde_json::Map<String, serde_json::Value>,
     /// How long one attempt may take.

@@ -14,7 +14,7 @@ use crate::costed_plan::CostedPlan;
 use crate::exit::Exit;
 use crate::predict::{Speed, count, duration};
 use crate::project::Project;
-use crate::work::Work;
+use crate::work::{FailedRuns, Work};
 
 pub(crate) async fn run(arguments: PlanArgs) -> Result<Exit> {
     let costed = CostedPlan::load(&arguments.spec)?;
@@ -28,9 +28,9 @@ pub(crate) async fn run(arguments: PlanArgs) -> Result<Exit> {
     let speed = Speed::measured(store.as_mut(), names, &costed.training_flops()).await?;
     let view = View { costed: &costed, known: &known, speed };
     if arguments.json {
-        print_json(&view.json())?
+        print_json(&view.json())?;
     } else {
-        print(&view.text())?
+        print(&view.text())?;
     }
     Ok(Exit::Done)
 }
@@ -76,7 +76,7 @@ impl View<'_> {
 
     fn foot(&self) -> String {
         let plan = &self.costed.plan;
-        let open: Vec<_> = plan.runs.iter().filter(|run| self.work(run.id).is_open(false)).collect();
+        let open: Vec<_> = plan.runs.iter().filter(|run| self.work(run.id).is_open(FailedRuns::Wait)).collect();
         let time: Option<f64> = open.iter().map(|run| self.seconds(run.configuration)).sum();
         let mut text =
             format!("{} runs of {} configurations; {} to do", plan.runs.len(), plan.configurations.len(), open.len());
@@ -108,7 +108,7 @@ impl View<'_> {
             json!({
                 "run": run.id, "seed": run.seed, "coordinates": coordinates,
                 "params": cost.params, "flops": cost.flops, "predicted_s": self.seconds(run.configuration),
-                "work": self.work(run.id).to_string(), "to_do": self.work(run.id).is_open(false),
+                "work": self.work(run.id).to_string(), "to_do": self.work(run.id).is_open(FailedRuns::Wait),
                 "config": serde_json::from_str::<serde_json::Value>(&plan.configurations[run.configuration]).unwrap_or_default(),
             })
         };

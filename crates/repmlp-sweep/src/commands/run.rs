@@ -19,7 +19,7 @@ use crate::exit::{Exit, UsageError};
 use crate::progress::Progress;
 use crate::project::Project;
 use crate::screen::Screen;
-use crate::work::Work;
+use crate::work::{FailedRuns, Work};
 
 /// Updates that may wait for the index before the runner waits too.
 const UPDATES: usize = 256;
@@ -28,7 +28,7 @@ const GRACE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
     let costed = CostedPlan::load(&arguments.spec)?;
-    let slots = slots(&arguments)?;
+    let devices = devices(&arguments)?;
     let fingerprints = check_data(&costed, arguments.data.data.as_deref())?;
     let project = Project::of(&arguments.spec.path);
     let lock = SchedulerLock::acquire(&project.results(&arguments.results))?;
@@ -37,12 +37,14 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
     refuse_other_data(&costed, &known, &fingerprints)?;
 
     let items = items(&costed, &known, &arguments)?;
+    let slots = slots(&devices, &arguments, items.len());
     let mut progress = Progress::new(&costed, &items, lock.layout(), screen);
     progress.begin(&known);
     let options = Options {
         program: std::env::current_exe().context("the program's own path is not known")?,
         arguments: vec!["train".into()],
         slots,
+        quiet_threads: arguments.threads.map_or_else(cores, |threads| threads as usize),
         orders: orders(arguments.data.data.as_deref())?,
         timeout: arguments.timeout,
         grace: GRACE,
@@ -59,17 +61,36 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
     Ok(exit(&costed, &rows.runs, request))
 }
 
-/// What attempts may use: each device as often as was asked for, threads divided among all.
-fn slots(arguments: &RunArgs) -> Result<Vec<Slot>> {
-    let mut devices = Vec::new();
-    for name in &arguments.device {
+/// The devices that were asked for, each opened once: one that is not to be had is refused before anything starts.
+fn devices(arguments: &RunArgs) -> Result<Vec<DeviceChoice>> {
+    let open = |name: &String| {
         let device: DeviceChoice = name.parse()?;
         device.open()?;
-        devices.extend((0..arguments.slots).map(|_| device.decide().to_string()));
-    }
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(device.decide())
+    };
+    arguments.device.iter().map(open).collect()
+}
+
+/// Most runs at a time on a CPU unless more are asked for: each has a network and its gradients in memory.
+const CPU_SLOTS: usize = 8;
+
+/// What attempts may use. Runs beside each other on a thread each finish sooner than one after another on all threads,
+/// since much of a training step is work for one thread.
+fn slots(devices: &[DeviceChoice], arguments: &RunArgs, work: usize) -> Vec<Slot> {
+    let cores = cores();
+    let on = |device: &DeviceChoice| match (arguments.slots, device) {
+        (Some(slots), _) => slots as usize,
+        (None, DeviceChoice::Cpu) => work.clamp(1, cores.min(CPU_SLOTS)),
+        (None, _) => 1,
+    };
+    let devices: Vec<String> =
+        devices.iter().flat_map(|device| std::iter::repeat_n(device.to_string(), on(device))).collect();
     let threads = arguments.threads.map_or((cores / devices.len()).max(1), |threads| threads as usize);
-    Ok(devices.into_iter().map(|device| Slot { device, threads }).collect())
+    devices.into_iter().map(|device| Slot { device, threads }).collect()
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Reads every data set once, before anything starts. Returns the fingerprint of each configuration's set.
@@ -135,7 +156,8 @@ fn items(costed: &CostedPlan, known: &BTreeMap<RunId, RunRow>, arguments: &RunAr
         }
     }
     let wanted = |id: RunId| arguments.only.is_empty() || arguments.only.iter().any(|prefix| id.starts_with(prefix));
-    let open = |id: RunId| Work::of(known.get(&id)).is_open(arguments.retry_failed);
+    let failed = if arguments.retry_failed { FailedRuns::Retry } else { FailedRuns::Wait };
+    let open = |id: RunId| Work::of(known.get(&id)).is_open(failed);
     let runs = plan.runs.iter().filter(|run| wanted(run.id) && open(run.id));
     let item = |run: &sweep_plan::PlannedRun| WorkItem {
         run: run.id,

@@ -21,9 +21,9 @@ pub(crate) async fn run(arguments: StatusArgs) -> Result<Exit> {
     let experiments = store.experiments().await?;
     let Some(asked) = asked else {
         if arguments.json {
-            print_json(&experiments.iter().map(counts_json).collect::<Vec<_>>())?
+            print_json(&experiments.iter().map(counts_json).collect::<Vec<_>>())?;
         } else {
-            print(&overview(&experiments))?
+            print(&overview(&experiments))?;
         }
         return Ok(Exit::Done);
     };
@@ -40,9 +40,9 @@ pub(crate) async fn run(arguments: StatusArgs) -> Result<Exit> {
         all.extend(store.experiment_rows(&e.experiment, &e.profile).await?);
     }
     if arguments.json {
-        print_json(&all)?
+        print_json(&all)?;
     } else {
-        print(&all.iter().map(runs).collect::<Vec<_>>().join("\n"))?
+        print(&all.iter().map(runs).collect::<Vec<_>>().join("\n"))?;
     }
     Ok(Exit::Done)
 }

@@ -27,8 +27,8 @@ impl<'a> Walk<'a> {
         let schema = self.followed(schema);
         if let Some(choices) = schema.get("anyOf").and_then(Value::as_array) {
             // An option: null or the thing itself.
-            let choices = choices.iter().filter(|choice| choice.get("type") != Some(&"null".into()));
-            return choices.last().and_then(|choice| self.check(choice, value, path));
+            let mut choices = choices.iter().filter(|choice| choice.get("type") != Some(&"null".into()));
+            return choices.next().and_then(|choice| self.check(choice, value, path));
         }
         if let Some(variants) = schema.get("oneOf").and_then(Value::as_array) {
             return self.check_variants(variants, value, path);

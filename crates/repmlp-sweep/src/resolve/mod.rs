@@ -86,17 +86,24 @@ mod tests {
 
     #[test]
     fn a_fault_inside_a_kind_is_found_at_its_key() {
-        let fault = |path: &str, value: Value| {
-            let fault = typed(&with(path, value)).unwrap_err();
-            format!("{}: {} ({})", fault.path, fault.message, fault.help.unwrap_or_default())
-        };
-        insta::assert_snapshot!(fault("model.block.groups", "two".into()), @"");
-        insta::assert_snapshot!(fault("model.block.groups", 3.into()), @"");
-        insta::assert_snapshot!(fault("model.block.kind", "rep-mpl".into()), @"");
-        insta::assert_snapshot!(fault("data.augment", serde_json::json!({"flipp": true})), @"");
-        insta::assert_snapshot!(fault("training.epochs", serde_json::json!(1.5)), @"");
-        insta::assert_snapshot!(fault("training.epochs", serde_json::json!(-1)), @"");
-        insta::assert_snapshot!(fault("model.block.partition", serde_json::json!([8])), @"");
-        insta::assert_snapshot!(fault("data", serde_json::json!({"image_size": 32})), @"");
+        let faults = [
+            ("model.block.groups", "two".into()),
+            ("model.block.groups", 3.into()),
+            ("model.block.kind", "rep-mpl".into()),
+            ("model.block.partition", serde_json::json!([8])),
+            ("data.augment", serde_json::json!({"flipp": true})),
+            ("data", serde_json::json!({"image_size": 32})),
+            ("training.epochs", serde_json::json!(1.5)),
+            ("training.epochs", serde_json::json!(-1)),
+            ("training.optimizer", serde_json::json!("sgd")),
+        ];
+        let text: String = faults
+            .into_iter()
+            .map(|(path, value): (&str, Value)| {
+                let fault = typed(&with(path, value)).unwrap_err();
+                format!("{}: {} ({})\n", fault.path, fault.message, fault.help.unwrap_or_default())
+            })
+            .collect();
+        insta::assert_snapshot!("faults", text);
     }
 }

@@ -79,7 +79,13 @@ fn the_account_holds_what_is_allocated() -> Result<()> {
     ];
     let attention = attention.map(|block| {
         let first_stage_block = Some(BlockConfig::Conv(ConvConfig { kernel: 3, groups: 1 }));
-        ModelConfig::CifarNet(CifarNetConfig { widths: [8, 16, 32], hidden: 64, block, width_factor: 1, first_stage_block })
+        ModelConfig::CifarNet(CifarNetConfig {
+            widths: [8, 16, 32],
+            hidden: 64,
+            block,
+            width_factor: 1,
+            first_stage_block,
+        })
     });
     for config in table1().into_iter().map(|(_, config, _)| config).chain(attention) {
         let vars = Vars::new(0, DType::F32, &Device::Cpu);

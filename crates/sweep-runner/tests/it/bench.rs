@@ -45,6 +45,7 @@ impl Bench {
             program: "/bin/sh".into(),
             arguments: vec![path.into()],
             slots: vec![Slot { device: "cpu".into(), threads: 3 }],
+            quiet_threads: 4,
             orders: serde_json::Map::new(),
             timeout: None,
             grace: Duration::from_secs(60),

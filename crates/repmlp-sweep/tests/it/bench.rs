@@ -1,0 +1,100 @@
+//! A folder of its own for each test, and the program in it.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// The repository.
+pub(crate) fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// A project with the tiny experiment.
+pub(crate) struct Bench {
+    folder: TempDir,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        let bench = Self { folder: tempfile::tempdir().unwrap() };
+        for file in ["tiny.toml", "base/tiny.toml"] {
+            let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/experiments").join(file);
+            let to = bench.path("experiments").join(file);
+            std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+            std::fs::copy(from, to).unwrap();
+        }
+        bench
+    }
+
+    /// A path below the project.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The program with these words, in the project, without the caller's settings.
+    pub(crate) fn command(&self, words: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_repmlp-sweep"));
+        command.args(words.split_whitespace()).current_dir(self.folder.path()).stdin(Stdio::null());
+        for variable in ["REPMLP_SWEEP_RESULTS", "REPMLP_SWEEP_REPORTS", "REPMLP_SWEEP_DATA", "COLUMNS"] {
+            command.env_remove(variable);
+        }
+        command
+    }
+
+    /// What the program does with these words.
+    pub(crate) fn run(&self, words: &str) -> Ran {
+        Ran(self.command(words).output().unwrap())
+    }
+
+    /// The same, which must end well.
+    pub(crate) fn done(&self, words: &str) -> Ran {
+        let ran = self.run(words);
+        assert_eq!(ran.code(), 0, "{words}\n{}{}", ran.stdout(), ran.stderr());
+        ran
+    }
+
+    /// Starts the program and waits until a line of its standard error contains `word`.
+    pub(crate) fn start_until(&self, words: &str, word: &str) -> Started {
+        let mut child = self.command(words).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains(word) {
+            line.clear();
+            assert!(stderr.read_line(&mut line).unwrap() > 0, "it ended before it said `{word}`");
+        }
+        Started { child, stderr }
+    }
+
+    /// Every measurement that is no timing, in a fixed order.
+    pub(crate) fn measurements(&self, profile: &str) -> Vec<String> {
+        let timing = |line: &&str| ["throughput", "train_time"].iter().any(|word| line.contains(word));
+        let csv = self.done(&format!("export experiments/tiny.toml --profile {profile}")).stdout();
+        csv.lines().filter(|line| !timing(line)).map(str::to_owned).collect()
+    }
+}
+
+/// A running program.
+pub(crate) struct Started {
+    pub(crate) child: Child,
+    /// Kept open, so that the program can go on talking.
+    pub(crate) stderr: BufReader<std::process::ChildStderr>,
+}
+
+/// What a program did.
+pub(crate) struct Ran(pub(crate) Output);
+
+impl Ran {
+    pub(crate) fn code(&self) -> i32 {
+        self.0.status.code().unwrap()
+    }
+
+    pub(crate) fn stdout(&self) -> String {
+        String::from_utf8(self.0.stdout.clone()).unwrap()
+    }
+
+    pub(crate) fn stderr(&self) -> String {
+        String::from_utf8(self.0.stderr.clone()).unwrap()
+    }
+}

@@ -1,0 +1,138 @@
+//! Bad input: one clear message, a fitting exit code, nothing lost.
+
+use sweep_protocol::ResultsLayout;
+use sweep_runner::SchedulerLock;
+
+use crate::bench::Bench;
+
+/// Runs what must fail with this code; returns what it said.
+fn refused(bench: &Bench, words: &str, code: i32) -> String {
+    let ran = bench.run(words);
+    assert_eq!(ran.code(), code, "{words}\n{}{}", ran.stdout(), ran.stderr());
+    ran.stderr()
+}
+
+fn edit(bench: &Bench, from: &str, to: &str) {
+    let path = bench.path("experiments/tiny.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from));
+    std::fs::write(path, text.replace(from, to)).unwrap();
+}
+
+#[test]
+fn a_value_that_cannot_be_built_is_shown_in_its_line() {
+    let bench = Bench::new();
+    edit(&bench, "values = [1, 2]", "values = [1, 3]");
+    insta::assert_snapshot!("groups_do_not_divide", refused(&bench, "experiments/tiny.toml", 3));
+    edit(&bench, "values = [1, 3]", "values = [1, \"two\"]");
+    insta::assert_snapshot!("value_of_wrong_type", refused(&bench, "experiments/tiny.toml", 3));
+    edit(&bench, "model.block.groups", "model.block.group");
+    insta::assert_snapshot!("unknown_key_in_path", refused(&bench, "plan experiments/tiny.toml", 3));
+    assert!(!bench.path("results").exists());
+}
+
+#[test]
+fn a_partition_that_does_not_divide_the_map_is_shown_in_its_line() {
+    let bench = Bench::new();
+    edit(
+        &bench,
+        "path   = \"model.block.groups\"\nvalues = [1, 2]",
+        "path = \"model.block.partition\"\nvalues = [[8, 8], [8, 5]]\nlabels = [\"1\", \"2\"]",
+    );
+    insta::assert_snapshot!("partition_does_not_divide", refused(&bench, "experiments/tiny.toml", 3));
+}
+
+#[test]
+fn missing_and_damaged_data_are_named() {
+    let bench = Bench::new();
+    let none = refused(&bench, "experiments/tiny.toml --profile cifar10", 4);
+    assert!(none.contains("--data DIR") && none.contains("cs.toronto.edu"), "{none}");
+    let folder = bench.path("data/cifar-10-batches-bin");
+    std::fs::create_dir_all(&folder).unwrap();
+    let missing = refused(&bench, "experiments/tiny.toml --profile cifar10 --data data", 4);
+    assert!(missing.contains("data_batch_1.bin"), "{missing}");
+    std::fs::write(folder.join("data_batch_1.bin"), vec![0; 3074]).unwrap();
+    let damaged = refused(&bench, "experiments/tiny.toml --profile cifar10 --data data", 4);
+    assert!(damaged.contains("a whole number of 3073-byte records expected, 3074 bytes found"), "{damaged}");
+    assert!(!bench.path("results").exists());
+}
+
+#[test]
+fn data_that_changed_under_a_name_is_refused() {
+    let bench = Bench::new();
+    let write = |value: u8| {
+        let record = |label: u8| [vec![label], vec![value; 3072]].concat();
+        let file: Vec<u8> = (0..40u8).flat_map(|i| record(i % 10)).collect();
+        for name in [
+            "data_batch_1.bin",
+            "data_batch_2.bin",
+            "data_batch_3.bin",
+            "data_batch_4.bin",
+            "data_batch_5.bin",
+            "test_batch.bin",
+        ] {
+            std::fs::create_dir_all(bench.path("data")).unwrap();
+            std::fs::write(bench.path("data").join(name), &file).unwrap();
+        }
+    };
+    write(7);
+    bench.done("experiments/tiny.toml --profile cifar10 --data data --threads 1 --limit 2");
+    write(8);
+    let changed = refused(&bench, "experiments/tiny.toml --profile cifar10 --data data --threads 1", 4);
+    assert!(changed.contains("was measured on CIFAR-10"), "{changed}");
+}
+
+#[test]
+fn a_results_folder_has_one_scheduler() {
+    let bench = Bench::new();
+    let _held = SchedulerLock::acquire(&ResultsLayout::new(bench.path("results"))).unwrap();
+    let second = refused(&bench, "experiments/tiny.toml", 20);
+    assert!(second.contains(&std::process::id().to_string()), "{second}");
+}
+
+#[test]
+fn a_results_folder_that_cannot_be_made_is_said() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("file"), "").unwrap();
+    let fault = refused(&bench, "experiments/tiny.toml --results file/results", 21);
+    assert!(fault.contains("file/results"), "{fault}");
+}
+
+#[test]
+fn an_index_of_a_newer_version_is_left_alone() {
+    let bench = Bench::new();
+    bench.done("experiments/tiny.toml --threads 1 --limit 2");
+    let path = bench.path("results/metrics.sqlite");
+    let mut bytes = std::fs::read(&path).unwrap();
+    // Bytes 60 to 63 of a SQLite file are its `user_version`, big-endian.
+    bytes[60..64].copy_from_slice(&99u32.to_be_bytes());
+    std::fs::write(&path, &bytes).unwrap();
+    let fault = refused(&bench, "experiments/tiny.toml", 20);
+    assert!(fault.contains("99"), "{fault}");
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
+}
+
+#[test]
+fn a_diverged_run_is_reported_and_waits_to_be_retried() {
+    let bench = Bench::new();
+    let ran = bench.run("experiments/tiny.toml --profile diverging --threads 1");
+    assert_eq!(ran.code(), 10, "{}", ran.stderr());
+    assert!(ran.stderr().contains("failed:diverged: the loss is"), "{}", ran.stderr());
+    assert!(ran.stdout().contains("diverged"), "{}", ran.stdout());
+    let again = bench.run("experiments/tiny.toml --profile diverging --threads 1");
+    assert_eq!(again.code(), 10);
+    assert!(again.stderr().contains("0 of 2 runs to do, 0 done and reused, 2 failed before"), "{}", again.stderr());
+    let retried = bench.run("experiments/tiny.toml --profile diverging --threads 1 --retry-failed");
+    assert!(retried.stderr().contains("2 of 2 runs to do"), "{}", retried.stderr());
+}
+
+#[test]
+fn a_command_line_that_means_nothing_is_a_usage_error() {
+    let bench = Bench::new();
+    refused(&bench, "experiments/tiny.toml --device gpu", 2);
+    refused(&bench, "experiments/tiny.toml --only zz", 2);
+    refused(&bench, "status nothing", 2);
+    refused(&bench, "frobnicate", 2);
+    let unbuilt = refused(&bench, "experiments/tiny.toml --device cuda:0", 2);
+    assert!(unbuilt.contains("--features cuda"), "{unbuilt}");
+}

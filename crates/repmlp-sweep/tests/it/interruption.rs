@@ -1,0 +1,88 @@
+//! Killed, interrupted, damaged: the same command finishes, and nobody can tell the difference.
+
+use std::io::Read;
+use std::path::PathBuf;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::bench::Bench;
+
+fn undisturbed() -> Vec<String> {
+    let bench = Bench::new();
+    bench.done("experiments/tiny.toml --slots 1");
+    bench.measurements("default")
+}
+
+fn signal(child: &std::process::Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+#[test]
+fn a_killed_scheduler_is_continued_bit_for_bit() {
+    let bench = Bench::new();
+    for word in ["groups=1 epoch 1/3", "groups=2 epoch 2/3"] {
+        let mut started = bench.start_until("experiments/tiny.toml --slots 1", word);
+        signal(&started.child, Signal::KILL);
+        started.child.wait().unwrap();
+    }
+    let last = bench.done("experiments/tiny.toml --slots 1");
+    assert!(last.stderr().contains("1 of 2 runs to do, 1 done and reused"), "{}", last.stderr());
+    assert_eq!(bench.measurements("default"), undisturbed());
+}
+
+#[test]
+fn a_killed_worker_costs_one_attempt() {
+    let bench = Bench::new();
+    let mut started = bench.start_until("experiments/tiny.toml --slots 1", "groups=1 epoch 1/3");
+    let pid: i32 = std::fs::read_dir(bench.path("results/runs"))
+        .unwrap()
+        .map(|run| run.unwrap().path())
+        .find_map(|run| {
+            let journal = std::fs::read_to_string(run.join("attempts/1/supervisor.jsonl")).ok()?;
+            let line: serde_json::Value = serde_json::from_str(journal.lines().next()?).ok()?;
+            Some(line["event"]["pid"].as_i64()? as i32)
+        })
+        .unwrap();
+    kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+    let mut rest = String::new();
+    started.stderr.read_to_string(&mut rest).unwrap();
+    assert_eq!(started.child.wait().unwrap().code(), Some(0), "{rest}");
+    assert_eq!(bench.measurements("default"), undisturbed());
+}
+
+#[test]
+fn an_interrupt_writes_a_checkpoint_and_the_same_command_goes_on() {
+    let bench = Bench::new();
+    let mut started = bench.start_until("experiments/tiny.toml --profile long --slots 1", "groups=1 epoch 2/400");
+    signal(&started.child, Signal::INT);
+    let mut rest = String::new();
+    started.stderr.read_to_string(&mut rest).unwrap();
+    assert_eq!(started.child.wait().unwrap().code(), Some(5), "{rest}");
+    let plan = bench.done("plan experiments/tiny.toml --profile long").stdout();
+    assert!(plan.contains("continues at step"), "{plan}");
+}
+
+/// The newest checkpoint below the results.
+fn newest_checkpoint(bench: &Bench) -> PathBuf {
+    let mut all = Vec::new();
+    for run in std::fs::read_dir(bench.path("results/runs")).unwrap() {
+        let folder = run.unwrap().path().join("attempts/1");
+        let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+        all.extend(files.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("checkpoint-")));
+    }
+    all.into_iter().max_by_key(|path| path.file_name().unwrap().to_owned()).unwrap()
+}
+
+#[test]
+fn a_truncated_checkpoint_falls_back_to_the_one_before_and_says_so() {
+    let bench = Bench::new();
+    let mut started = bench.start_until("experiments/tiny.toml --slots 1", "groups=1 epoch 3/3");
+    signal(&started.child, Signal::KILL);
+    started.child.wait().unwrap();
+    let path = newest_checkpoint(&bench);
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() / 3]).unwrap();
+    let ran = bench.done("experiments/tiny.toml --slots 1");
+    assert!(ran.stderr().contains("is damaged; falling back"), "{}", ran.stderr());
+    assert_eq!(bench.measurements("default"), undisturbed());
+}

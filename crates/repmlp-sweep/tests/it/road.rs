@@ -1,0 +1,100 @@
+//! The whole road: plan, run, run again, report, ask, rebuild.
+
+use crate::bench::Bench;
+
+#[test]
+fn a_file_becomes_trained_runs_an_index_tables_and_plots() {
+    let bench = Bench::new();
+    let plan = bench.done("plan experiments/tiny.toml").stdout();
+    assert!(plan.contains("2 runs of 2 configurations; 2 to do"), "{plan}");
+    assert!(!bench.path("results").exists(), "a plan writes nothing");
+
+    let first = bench.done("experiments/tiny.toml --threads 1");
+    assert!(first.stderr().contains("2 succeeded"), "{}", first.stderr());
+    assert!(first.stdout().contains("groups"), "{}", first.stdout());
+    let before = bench.measurements("default");
+    assert!(before.iter().any(|line| line.contains("max_abs_diff")));
+
+    let again = bench.done("experiments/tiny.toml --threads 1");
+    assert!(again.stderr().contains("0 of 2 runs to do, 2 done and reused"), "{}", again.stderr());
+    assert_eq!(first.stdout(), again.stdout());
+    assert_eq!(before, bench.measurements("default"));
+    let plan = bench.done("plan experiments/tiny.toml").stdout();
+    assert!(plan.contains("done, reused"), "{plan}");
+
+    let reports = bench.path("reports/tiny/default");
+    for file in
+        ["report.md", "report.json", "results.csv", "results.tex", "accuracy_against_flops.svg", "learning_curves.png"]
+    {
+        assert!(reports.join(file).exists(), "{file}");
+    }
+    bench.done("report --check");
+    std::fs::write(reports.join("report.md"), "edited").unwrap();
+    let check = bench.run("report --check");
+    assert_eq!(check.code(), 10);
+    assert!(check.stdout().contains("report.md"), "{}", check.stdout());
+}
+
+#[test]
+fn what_was_measured_can_be_asked_for() {
+    let bench = Bench::new();
+    bench.done("experiments/tiny.toml --slots 1 --limit 2");
+    let plan: serde_json::Value =
+        serde_json::from_str(&bench.done("plan experiments/tiny.toml --json").stdout()).unwrap();
+    let run = plan["runs"][0]["run"].as_str().unwrap();
+    let short = &run[..10];
+
+    let status = bench.done("status").stdout();
+    assert!(status.contains("tiny") && status.contains("2 succeeded"), "{status}");
+    let status = bench.done("status tiny").stdout();
+    assert!(status.contains(short) && status.contains("groups=2"), "{status}");
+    let show = bench.done(&format!("show {short}")).stdout();
+    for word in [
+        run,
+        "succeeded",
+        "Fashion-MNIST-5k",
+        "[model.block]",
+        "max_abs_diff",
+        "asked for by tiny (default): groups=1 seed 0",
+    ] {
+        assert!(show.contains(word), "{word} in\n{show}");
+    }
+    assert!(bench.done(&format!("logs {short}")).stdout().contains("attempts/1"));
+    for json in
+        ["status --json", "status tiny --json", &format!("show {short} --json"), "report experiments/tiny.toml --json"]
+    {
+        let text = bench.done(json).stdout();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap_or_else(|e| panic!("{json}: {e}\n{text}"));
+    }
+    bench.done("export experiments/tiny.toml --format parquet --out all.parquet");
+    assert!(std::fs::read(bench.path("all.parquet")).unwrap().starts_with(b"PAR1"));
+    assert_eq!(bench.run("show zz").code(), 2);
+
+    // The index is derived: made again from the journals it says the same.
+    let before = bench.measurements("default");
+    std::fs::remove_file(bench.path("results/metrics.sqlite")).unwrap();
+    bench.done("rebuild");
+    assert_eq!(before, bench.measurements("default"));
+}
+
+#[test]
+fn results_do_not_depend_on_threads_or_slots_and_throughput_is_measured_alone() {
+    let one = Bench::new();
+    one.done("experiments/tiny.toml --threads 1");
+    let two = Bench::new();
+    let ran = two.done("experiments/tiny.toml --threads 2 --slots 2");
+    assert!(ran.stderr().contains("its throughput is measured when nothing else runs"), "{}", ran.stderr());
+    assert_eq!(one.measurements("default"), two.measurements("default"));
+    let csv = two.done("export experiments/tiny.toml").stdout();
+    assert_eq!(csv.lines().filter(|line| line.contains(",throughput,")).count(), 4, "{csv}");
+}
+
+#[test]
+fn several_seeds_give_a_mean_and_a_deviation() {
+    let bench = Bench::new();
+    let ran = bench.done("run experiments/tiny.toml --profile seeds --threads 1");
+    assert!(ran.stderr().contains("4 succeeded"), "{}", ran.stderr());
+    // The first seed of each row is the default profile's run: it is shared, not trained again.
+    let shared = bench.done("experiments/tiny.toml --threads 1");
+    assert!(shared.stderr().contains("0 of 2 runs to do, 2 done and reused"), "{}", shared.stderr());
+}

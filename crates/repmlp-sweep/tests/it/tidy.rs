@@ -1,0 +1,138 @@
+//! The rules that the tree obeys: arrows between crates, headers of files, schemas, experiments, reports.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::bench::{Bench, repository};
+
+/// What each crate may depend on, of ours and of the libraries that mark a border.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("repmlp", &["repmlp-kernels", "candle-core", "candle-nn"]),
+    ("repmlp-kernels", &["candle-core"]),
+    (
+        "repmlp-sweep",
+        &[
+            "repmlp",
+            "repmlp-train",
+            "sweep-plan",
+            "sweep-protocol",
+            "sweep-report",
+            "sweep-runner",
+            "sweep-store",
+            "tokio",
+            "indicatif",
+            "clap",
+            "anyhow",
+        ],
+    ),
+    ("repmlp-train", &["repmlp", "repmlp-kernels", "sweep-protocol", "candle-core", "candle-nn"]),
+    ("sweep-plan", &["sweep-protocol"]),
+    ("sweep-protocol", &[]),
+    ("sweep-report", &["sweep-protocol", "polars", "plotters"]),
+    ("sweep-runner", &["sweep-protocol", "tokio"]),
+    ("sweep-store", &["sweep-protocol", "sqlx"]),
+];
+
+/// Libraries that mark a border.
+const BORDERS: &[&str] =
+    &["candle-core", "candle-nn", "polars", "plotters", "sqlx", "tokio", "indicatif", "clap", "anyhow"];
+
+#[test]
+fn no_arrow_goes_where_none_may_go() {
+    let ours: BTreeSet<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
+    for (name, allowed) in ARROWS {
+        let path = repository().join("crates").join(name).join("Cargo.toml");
+        let manifest: toml::Table = std::fs::read_to_string(path).unwrap().parse().unwrap();
+        for dependency in manifest["dependencies"].as_table().unwrap().keys() {
+            let marked = ours.contains(dependency.as_str()) || BORDERS.contains(&dependency.as_str());
+            assert!(
+                !marked || allowed.contains(&dependency.as_str()),
+                "{name} -> {dependency} is no arrow of ARCHITECTURE.md"
+            );
+        }
+    }
+    let crates = std::fs::read_dir(repository().join("crates")).unwrap().count();
+    assert_eq!(crates, ARROWS.len(), "every crate stands in the list");
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let nested = entries.map(|path| match path.is_dir() {
+        true => rust_files(&path),
+        false if path.extension().is_some_and(|e| e == "rs") => vec![path],
+        false => vec![],
+    });
+    nested.flatten().collect()
+}
+
+#[test]
+fn every_file_says_what_it_is_for_and_has_a_name_that_does() {
+    let vague = ["utils", "helpers", "common", "misc", "types", "core"];
+    for path in rust_files(&repository().join("crates")) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("//! "), "{} has no header", path.display());
+        assert!(text.lines().count() <= 600, "{} is too long", path.display());
+        let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
+        assert!(!vague.contains(&stem.as_str()), "{} says nothing", path.display());
+        assert!(!text.contains(concat!("#[", "ignore")), "{} ignores a test", path.display());
+    }
+}
+
+fn experiments() -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(repository().join("experiments")).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.extension().is_some_and(|e| e == "toml")).collect()
+}
+
+#[test]
+fn every_shipped_experiment_plans_under_every_profile() {
+    let bench = Bench::new();
+    assert_eq!(experiments().len(), 6);
+    for path in experiments() {
+        for profile in ["default", "smoke", "cifar10", "paper"] {
+            bench.done(&format!("plan {} --profile {profile} --results none", path.display()));
+        }
+    }
+}
+
+#[test]
+fn identities_of_shipped_experiments_are_frozen() {
+    let bench = Bench::new();
+    let mut ids = String::new();
+    for path in experiments().into_iter().collect::<BTreeSet<_>>() {
+        for profile in ["default", "paper"] {
+            let words = format!("plan {} --profile {profile} --results none --json", path.display());
+            let plan: serde_json::Value = serde_json::from_str(&bench.done(&words).stdout()).unwrap();
+            for run in plan["runs"].as_array().unwrap() {
+                let (name, id) = (plan["experiment"].as_str().unwrap(), run["run"].as_str().unwrap());
+                ids += &format!("{name} {profile} {} {} {}\n", run["coordinates"], run["seed"], &id[..16]);
+            }
+        }
+    }
+    // Whoever changes this list makes published results unreachable: CHANGELOG.md must say why.
+    insta::assert_snapshot!("identities", ids);
+}
+
+#[test]
+fn schemas_are_current() {
+    let bench = Bench::new();
+    for of in ["experiment", "base", "report"] {
+        let path = repository().join(format!("experiments/schema/{of}.schema.json"));
+        let current = bench.done(&format!("schema {of}")).stdout();
+        let stored = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(stored == current, "run: repmlp-sweep schema {of} > experiments/schema/{of}.schema.json");
+    }
+}
+
+#[test]
+fn committed_reports_are_what_their_measurements_render_to() {
+    let mut command = Bench::new().command("report --check");
+    let ran = command.current_dir(repository()).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stdout));
+}
+
+#[test]
+fn help_reads_well() {
+    let bench = Bench::new();
+    insta::assert_snapshot!("help", bench.done("--help").stdout());
+    insta::assert_snapshot!("help_run", bench.done("run --help").stdout());
+}
