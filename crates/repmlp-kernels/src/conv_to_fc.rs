@@ -6,8 +6,8 @@ use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, P
 
 use crate::element::{for_dtype, has_kernel, slice, with_slice};
 
-/// (O, C/g, K, K) → (O·h·w, C/g·h·w): W[(o,y,x),(c,y',x')] = F[o, c, y'−y+p, x'−x+p] where both offsets lie in the kernel,
-/// else 0; p = ⌊K/2⌋.
+/// (O, C/g, Kₕ, K_w) → (O·h·w, C/g·h·w): W[(o,y,x),(c,y',x')] = F[o, c, y'−y+⌊Kₕ/2⌋, x'−x+⌊K_w/2⌋] where both offsets lie in
+/// the kernel, else 0.
 ///
 /// # Errors
 /// Those of candle.
@@ -17,19 +17,19 @@ pub fn conv_to_fc(kernel: &Tensor, (h, w): (usize, usize)) -> Result<Tensor> {
 
 /// The same with candle's operations: the image of the identity, as the paper writes it.
 pub(crate) fn composite(kernel: &Tensor, (h, w): (usize, usize)) -> Result<Tensor> {
-    let (o, c, k, _) = kernel.dims4()?;
-    let pixels = h * w;
-    let mut taps = vec![0f32; k * k * pixels * pixels];
-    for tap in 0..k * k {
+    let (o, c, k_h, k_w) = kernel.dims4()?;
+    let (pixels, count) = (h * w, k_h * k_w);
+    let mut taps = vec![0f32; count * pixels * pixels];
+    for tap in 0..count {
         for pixel in 0..pixels {
-            if let Some(input) = seen_by(tap, pixel, k, (h, w)) {
+            if let Some(input) = seen_by(tap, pixel, (k_h, k_w), (h, w)) {
                 taps[(tap * pixels + pixel) * pixels + input] = 1.0;
             }
         }
     }
-    let taps = Tensor::from_vec(taps, (k * k, pixels * pixels), kernel.device())?.to_dtype(kernel.dtype())?;
+    let taps = Tensor::from_vec(taps, (count, pixels * pixels), kernel.device())?.to_dtype(kernel.dtype())?;
     kernel
-        .reshape((o * c, k * k))?
+        .reshape((o * c, count))?
         .matmul(&taps)?
         .reshape((o, c, pixels, pixels))?
         .transpose(1, 2)?
@@ -37,10 +37,10 @@ pub(crate) fn composite(kernel: &Tensor, (h, w): (usize, usize)) -> Result<Tenso
 }
 
 /// The input pixel that a tap leads to from an output pixel.
-fn seen_by(tap: usize, pixel: usize, k: usize, (h, w): (usize, usize)) -> Option<usize> {
-    let inside = |at: usize, offset: usize, size: usize| (at + offset).checked_sub(k / 2).filter(|&at| at < size);
-    let y = inside(pixel / w, tap / k, h)?;
-    Some(y * w + inside(pixel % w, tap % k, w)?)
+fn seen_by(tap: usize, pixel: usize, (k_h, k_w): (usize, usize), (h, w): (usize, usize)) -> Option<usize> {
+    let inside = |at: usize, size: usize| Some(at).filter(|&at| at < size);
+    let y = inside((pixel / w + tap / k_w).checked_sub(k_h / 2)?, h)?;
+    Some(y * w + inside((pixel % w + tap % k_w).checked_sub(k_w / 2)?, w)?)
 }
 
 struct ConvToFc {
@@ -52,14 +52,14 @@ struct ConvToFc {
 #[derive(Clone, Copy)]
 struct Sizes {
     c: usize,
-    k: usize,
+    k: (usize, usize),
     h: usize,
     w: usize,
 }
 
 /// Neighbouring taps that lead from one output pixel to neighbouring input pixels.
 struct Segment {
-    /// First tap in its K×K kernel.
+    /// First tap in its kernel.
     tap: usize,
     /// First input pixel in its h×w map.
     input: usize,
@@ -70,15 +70,15 @@ struct Segment {
 impl Sizes {
     /// All segments of an output pixel, the same for every channel.
     fn segments(self, pixel: usize) -> Vec<Segment> {
-        let Self { k, h, w, .. } = self;
-        let p = k / 2;
+        let Self { k: (k_h, k_w), h, w, .. } = self;
+        let p = k_w / 2;
         let (y, x) = (pixel / w, pixel % w);
         let first_kx = p.saturating_sub(x);
-        let end_kx = k.min(w + p - x);
-        let rows = (0..k).filter_map(|ky| Some((ky, (y + ky).checked_sub(p).filter(|&y| y < h)?)));
+        let end_kx = k_w.min(w + p - x);
+        let rows = (0..k_h).filter_map(|ky| Some((ky, (y + ky).checked_sub(k_h / 2).filter(|&y| y < h)?)));
         rows.filter(|_| first_kx < end_kx)
             .map(|(ky, input_y)| Segment {
-                tap: ky * k + first_kx,
+                tap: ky * k_w + first_kx,
                 input: input_y * w + x + first_kx - p,
                 length: end_kx - first_kx,
             })
@@ -92,8 +92,8 @@ impl CustomOp1 for ConvToFc {
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (o, c, k, _) = layout.shape().dims4()?;
-        let sizes = Sizes { c, k, h: self.h, w: self.w };
+        let (o, c, k_h, k_w) = layout.shape().dims4()?;
+        let sizes = Sizes { c, k: (k_h, k_w), h: self.h, w: self.w };
         let fc = for_dtype!(storage.dtype(), T => {
             T::to_cpu_storage_owned(forward(slice::<T>(storage, layout)?, sizes))
         });
@@ -102,8 +102,8 @@ impl CustomOp1 for ConvToFc {
     }
 
     fn bwd(&self, kernel: &Tensor, _fc: &Tensor, d_fc: &Tensor) -> Result<Option<Tensor>> {
-        let (_, c, k, _) = kernel.dims4()?;
-        let sizes = Sizes { c, k, h: self.h, w: self.w };
+        let (_, c, k_h, k_w) = kernel.dims4()?;
+        let sizes = Sizes { c, k: (k_h, k_w), h: self.h, w: self.w };
         let d_kernel = for_dtype!(kernel.dtype(), T => {
             let d_kernel = with_slice::<T, _>(d_fc, |d_fc| backward(d_fc, kernel.elem_count(), sizes))?;
             Tensor::from_vec(d_kernel, kernel.shape(), kernel.device())?
@@ -114,7 +114,7 @@ impl CustomOp1 for ConvToFc {
 
 fn forward<T: WithDType>(kernel: &[T], sizes: Sizes) -> Vec<T> {
     let Sizes { c, k, h, w } = sizes;
-    let (taps, pixels) = (k * k, h * w);
+    let (taps, pixels) = (k.0 * k.1, h * w);
     let outputs = kernel.len() / (c * taps);
     let segments: Vec<Vec<Segment>> = (0..pixels).map(|pixel| sizes.segments(pixel)).collect();
     let mut fc = vec![T::zero(); outputs * pixels * c * pixels];
@@ -132,7 +132,7 @@ fn forward<T: WithDType>(kernel: &[T], sizes: Sizes) -> Vec<T> {
 
 fn backward<T: WithDType>(d_fc: &[T], elements: usize, sizes: Sizes) -> Vec<T> {
     let Sizes { c, k, h, w } = sizes;
-    let (taps, pixels) = (k * k, h * w);
+    let (taps, pixels) = (k.0 * k.1, h * w);
     let segments: Vec<Vec<Segment>> = (0..pixels).map(|pixel| sizes.segments(pixel)).collect();
     let mut d_kernel = vec![T::zero(); elements];
     let of_output = d_kernel.par_chunks_mut(c * taps).zip(d_fc.par_chunks(pixels * c * pixels));

@@ -61,18 +61,18 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn unfold_equals_its_composite(c in 1..4usize, h in 1..9usize, w in 1..9usize, n in 1..4usize, half in 0..5usize, double in any::<bool>()) {
+    fn unfold_equals_its_composite(c in 1..4usize, h in 1..9usize, w in 1..9usize, n in 1..4usize, half_h in 0..5usize, half_w in 0..5usize, double in any::<bool>()) {
         let dtype = if double { DType::F64 } else { DType::F32 };
         let x = numbers(&[c, h, w, n], 3, dtype).unwrap();
-        let kernel = 2 * half + 1;
+        let kernel = (2 * half_h + 1, 2 * half_w + 1);
         let worst = agree(&[x], |t| unfold(&t[0], kernel), |t| unfold::composite(&t[0], kernel)).unwrap();
         prop_assert!(worst < bound(dtype), "{worst}");
     }
 
     #[test]
-    fn conv_to_fc_equals_its_composite(o in 1..4usize, c in 1..4usize, h in 1..7usize, w in 1..7usize, half in 0..5usize, double in any::<bool>()) {
+    fn conv_to_fc_equals_its_composite(o in 1..4usize, c in 1..4usize, h in 1..7usize, w in 1..7usize, half_h in 0..5usize, half_w in 0..5usize, double in any::<bool>()) {
         let dtype = if double { DType::F64 } else { DType::F32 };
-        let kernel = numbers(&[o, c, 2 * half + 1, 2 * half + 1], 4, dtype).unwrap();
+        let kernel = numbers(&[o, c, 2 * half_h + 1, 2 * half_w + 1], 4, dtype).unwrap();
         let worst = agree(&[kernel], |t| conv_to_fc(&t[0], (h, w)), |t| conv_to_fc::composite(&t[0], (h, w))).unwrap();
         prop_assert!(worst < bound(dtype), "{worst}");
     }

@@ -1,7 +1,7 @@
 //! The columns of a convolution (im2col): with them a convolution is a matrix product, forward and backward.
 //!
 //! Stride 1, odd kernel, zero padding ⌊K/2⌋: all that the paper's section 4.1 uses. Images are fastest in memory, so a
-//! row of taps is one copy of whole pixels.
+//! row of taps is one copy of whole pixels. Kernels are given as (height, width).
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
@@ -9,36 +9,37 @@ use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSliceMut
 
 use crate::element::{for_dtype, has_kernel, slice, with_slice};
 
-/// (C, H, W, N) → (C·K·K, H·W·N): row (c, ky, kx) holds, for every pixel, its neighbour at (ky − p, kx − p), or 0.
+/// (C, H, W, N) → (C·Kₕ·K_w, H·W·N): row (c, ky, kx) holds, for every pixel, its neighbour at (ky − ⌊Kₕ/2⌋, kx − ⌊K_w/2⌋),
+/// or 0.
 ///
 /// # Errors
 /// Those of candle.
-pub fn unfold(x_chwn: &Tensor, kernel: usize) -> Result<Tensor> {
+pub fn unfold(x_chwn: &Tensor, kernel: (usize, usize)) -> Result<Tensor> {
     if has_kernel(x_chwn) { x_chwn.contiguous()?.apply_op1(Unfold { kernel }) } else { composite(x_chwn, kernel) }
 }
 
 /// The same with candle's operations.
-pub(crate) fn composite(x_chwn: &Tensor, kernel: usize) -> Result<Tensor> {
+pub(crate) fn composite(x_chwn: &Tensor, (kernel_h, kernel_w): (usize, usize)) -> Result<Tensor> {
     let (c, h, w, n) = x_chwn.dims4()?;
-    let p = kernel / 2;
-    let padded = x_chwn.pad_with_zeros(1, p, p)?.pad_with_zeros(2, p, p)?;
-    let mut taps = Vec::with_capacity(kernel * kernel);
-    for ky in 0..kernel {
-        for kx in 0..kernel {
+    let (p_h, p_w) = (kernel_h / 2, kernel_w / 2);
+    let padded = x_chwn.pad_with_zeros(1, p_h, p_h)?.pad_with_zeros(2, p_w, p_w)?;
+    let mut taps = Vec::with_capacity(kernel_h * kernel_w);
+    for ky in 0..kernel_h {
+        for kx in 0..kernel_w {
             taps.push(padded.narrow(1, ky, h)?.narrow(2, kx, w)?);
         }
     }
-    Tensor::stack(&taps, 1)?.reshape((c * kernel * kernel, h * w * n))
+    Tensor::stack(&taps, 1)?.reshape((c * kernel_h * kernel_w, h * w * n))
 }
 
 struct Unfold {
-    kernel: usize,
+    kernel: (usize, usize),
 }
 
 /// The sizes that both passes walk.
 #[derive(Clone, Copy)]
 struct Sizes {
-    kernel: usize,
+    kernel: (usize, usize),
     h: usize,
     w: usize,
     n: usize,
@@ -57,7 +58,7 @@ struct Segment {
 impl Sizes {
     /// The part of a row that tap `kx` sees inside the map; `None` where the kernel is wider than the map.
     fn segment(self, kx: usize) -> Option<Segment> {
-        let p = self.kernel / 2;
+        let p = self.kernel.1 / 2;
         let output_x = p.saturating_sub(kx);
         let input_x = kx.saturating_sub(p);
         let length = self.w.checked_sub(output_x.max(input_x)).filter(|&length| length > 0)?;
@@ -66,7 +67,7 @@ impl Sizes {
 
     /// The input row that tap `ky` sees from output row `y`.
     fn input_y(self, y: usize, ky: usize) -> Option<usize> {
-        (y + ky).checked_sub(self.kernel / 2).filter(|&input_y| input_y < self.h)
+        (y + ky).checked_sub(self.kernel.0 / 2).filter(|&input_y| input_y < self.h)
     }
 }
 
@@ -81,7 +82,7 @@ impl CustomOp1 for Unfold {
         let columns = for_dtype!(storage.dtype(), T => {
             T::to_cpu_storage_owned(forward(slice::<T>(storage, layout)?, c, sizes))
         });
-        Ok((columns, Shape::from((c * self.kernel * self.kernel, h * w * n))))
+        Ok((columns, Shape::from((c * self.kernel.0 * self.kernel.1, h * w * n))))
     }
 
     fn bwd(&self, x: &Tensor, _columns: &Tensor, d_columns: &Tensor) -> Result<Option<Tensor>> {
@@ -96,11 +97,11 @@ impl CustomOp1 for Unfold {
 }
 
 fn forward<T: WithDType>(x: &[T], channels: usize, sizes: Sizes) -> Vec<T> {
-    let Sizes { kernel, h, w, n } = sizes;
-    let (map, row, taps) = (h * w * n, w * n, kernel * kernel);
+    let Sizes { kernel: (kernel_h, kernel_w), h, w, n } = sizes;
+    let (map, row, taps) = (h * w * n, w * n, kernel_h * kernel_w);
     let mut columns = vec![T::zero(); channels * taps * map];
     columns.par_chunks_mut(map).enumerate().for_each(|(i, columns)| {
-        let (c, ky, kx) = (i / taps, i % taps / kernel, i % kernel);
+        let (c, ky, kx) = (i / taps, i % taps / kernel_w, i % kernel_w);
         let Some(Segment { output_x, input_x, length }) = sizes.segment(kx) else { return };
         for y in 0..h {
             let Some(input_y) = sizes.input_y(y, ky) else { continue };
@@ -113,17 +114,17 @@ fn forward<T: WithDType>(x: &[T], channels: usize, sizes: Sizes) -> Vec<T> {
 }
 
 fn backward<T: WithDType>(d_columns: &[T], elements: usize, sizes: Sizes) -> Vec<T> {
-    let Sizes { kernel, h, w, n } = sizes;
-    let (map, row) = (h * w * n, w * n);
+    let Sizes { kernel: (kernel_h, kernel_w), h, w, n } = sizes;
+    let (map, row, taps) = (h * w * n, w * n, kernel_h * kernel_w);
     let mut dx = vec![T::zero(); elements];
     dx.par_chunks_mut(row).enumerate().for_each(|(i, dx)| {
         let (c, input_y) = (i / h, i % h);
-        for tap in 0..kernel * kernel {
-            let (ky, kx) = (tap / kernel, tap % kernel);
+        for tap in 0..taps {
+            let (ky, kx) = (tap / kernel_w, tap % kernel_w);
             // The output row that sees this input row through `ky` is where the mirrored tap looks.
-            let Some(y) = sizes.input_y(input_y, kernel - 1 - ky) else { continue };
+            let Some(y) = sizes.input_y(input_y, kernel_h - 1 - ky) else { continue };
             let Some(Segment { output_x, input_x, length }) = sizes.segment(kx) else { continue };
-            let from = (c * kernel * kernel + tap) * map + y * row + output_x * n;
+            let from = (c * taps + tap) * map + y * row + output_x * n;
             let to = input_x * n;
             for (dx, &d) in dx[to..to + length * n].iter_mut().zip(&d_columns[from..from + length * n]) {
                 *dx += d;

@@ -3,6 +3,7 @@
 use candle_core::{Result, Tensor};
 use repmlp_kernels::unfold;
 
+use crate::reparam::conv_to_fc;
 use crate::vars::{Init, Scope};
 
 /// Sizes of a convolution.
@@ -70,18 +71,37 @@ impl Conv2d {
     /// # Errors
     /// When the shapes do not fit.
     pub fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
+        let (_, _, w, _) = x_chwn.dims4()?;
+        let (o, _, k, _) = self.weight.dims4()?;
+        // Unfolding writes K² numbers for a pixel; an FC along rows multiplies W numbers where K would do. The first costs
+        // memory traffic, the second only work that a matrix product does at full speed.
+        let y = if k * k > w { self.forward_by_rows(x_chwn)? } else { self.forward_by_pixels(x_chwn)? };
+        match &self.bias {
+            Some(bias) => y.broadcast_add(&bias.reshape((o, 1, 1, 1))?),
+            None => Ok(y),
+        }
+    }
+
+    /// One product with the neighbourhood of every pixel.
+    fn forward_by_pixels(&self, x_chwn: &Tensor) -> Result<Tensor> {
         let (_, h, w, n) = x_chwn.dims4()?;
         let (o, c_per_group, k, _) = self.weight.dims4()?;
-        let columns = if k == 1 { x_chwn.flatten_from(1)? } else { unfold(x_chwn, k)? };
-        let g = self.groups;
-        let columns = columns.reshape((g, c_per_group * k * k, h * w * n))?;
-        let weight = self.weight.reshape((g, o / g, c_per_group * k * k))?;
-        let y = weight.matmul(&columns)?.reshape((o, h * w * n))?;
-        let y = match &self.bias {
-            Some(bias) => y.broadcast_add(&bias.unsqueeze(1)?)?,
-            None => y,
-        };
-        y.reshape((o, h, w, n))
+        let columns = if k == 1 { x_chwn.flatten_from(1)? } else { unfold(x_chwn, (k, k))? };
+        let columns = columns.reshape((self.groups, c_per_group * k * k, h * w * n))?;
+        let weight = self.weight.reshape((self.groups, o / self.groups, c_per_group * k * k))?;
+        weight.matmul(&columns)?.reshape((o, h, w, n))
+    }
+
+    /// One product with the neighbouring rows of every row: along a row the convolution is an FC layer (Eq. 15 on a map of
+    /// one row, where each row of the kernel counts as a channel).
+    fn forward_by_rows(&self, x_chwn: &Tensor) -> Result<Tensor> {
+        let (c, h, w, n) = x_chwn.dims4()?;
+        let (o, c_per_group, k, _) = self.weight.dims4()?;
+        let rows = unfold(x_chwn, (k, 1))?.reshape((c * k, h, w, n))?.permute((0, 2, 1, 3))?;
+        let rows = rows.reshape((self.groups, c_per_group * k * w, h * n))?;
+        let fc = conv_to_fc(&self.weight.reshape((o, c_per_group * k, 1, k))?, (1, w))?;
+        let fc = fc.reshape((self.groups, o / self.groups * w, c_per_group * k * w))?;
+        fc.matmul(&rows)?.reshape((o, w, h, n))?.permute((0, 2, 1, 3))?.contiguous()
     }
 
     /// Weight and bias, named below `prefix`.

@@ -7,6 +7,7 @@ use repmlp::blocks::{
     Block, BlockConfig, ConvConfig, GlobalPerceptronConfig, NonLocalConfig, PartitionPerceptronConfig, RepMlpBlock,
     RepMlpConfig, SelfAttentionConfig, Site,
 };
+use repmlp::layers::{Conv2d, ConvShape};
 use repmlp::stream::{stream, uniform};
 use repmlp::vars::Vars;
 
@@ -124,6 +125,34 @@ proptest! {
         let deployed = block.reparameterize().unwrap().forward(&x).unwrap();
         let worst = difference(&trained, &deployed).unwrap();
         prop_assert!(worst < bound(dtype), "{which}: {worst:e}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn a_convolution_is_the_sum_that_it_is_defined_as(groups in 1..3usize, c in 1..3usize, o in 1..3usize, half in 0..5usize, h in 1..7usize, w in 1..18usize) {
+        let (k, n) = (2 * half + 1, 2);
+        let shape = ConvShape { inputs: groups * c, outputs: groups * o, kernel: k, groups };
+        let vars = Vars::new(5, DType::F64, &Device::Cpu);
+        let conv = Conv2d::new(shape, &vars.root()).unwrap();
+        let x = numbers(6, "x", &[shape.inputs, h, w, n]).unwrap().to_dtype(DType::F64).unwrap();
+        let actual: Vec<f64> = conv.forward(&x).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+        let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+        let (x, weight, bias) = (flat(&x), flat(&conv.weight), flat(conv.bias.as_ref().unwrap()));
+        for (at, value) in actual.iter().enumerate() {
+            let (out, y, column, image) = (at / (h * w * n), at / (w * n) % h, at / n % w, at % n);
+            let mut sum = bias[out];
+            for (ci, ky, kx) in (0..c).flat_map(|ci| (0..k).flat_map(move |ky| (0..k).map(move |kx| (ci, ky, kx)))) {
+                let (from_y, from_x) = ((y + ky).wrapping_sub(half), (column + kx).wrapping_sub(half));
+                if from_y < h && from_x < w {
+                    let channel = out / o * c + ci;
+                    sum += weight[((out * c + ci) * k + ky) * k + kx] * x[((channel * h + from_y) * w + from_x) * n + image];
+                }
+            }
+            prop_assert!((value - sum).abs() < 1e-12, "{value} is not {sum}");
+        }
     }
 }
 
