@@ -46,19 +46,19 @@ pub enum Metric {
     TrainTime,
 }
 
-/// Every metric: variant, name in files and SQL, unit, direction.
-const METRICS: &[(Metric, &str, &str, Better)] = &[
-    (Metric::Loss, "loss", "nats", Better::Lower),
-    (Metric::Accuracy, "accuracy", "fraction", Better::Higher),
-    (Metric::LearningRate, "learning_rate", "", Better::Neither),
-    (Metric::Params, "params", "parameters", Better::Lower),
-    (Metric::Flops, "flops", "multiply-adds/image", Better::Lower),
-    (Metric::FlopsAll, "flops_all", "multiply-adds/image", Better::Lower),
-    (Metric::Throughput, "throughput", "images/s", Better::Higher),
-    (Metric::ThroughputSpread, "throughput_spread", "images/s", Better::Neither),
-    (Metric::MaxAbsDiff, "max_abs_diff", "logits", Better::Lower),
-    (Metric::Top1Agreement, "top1_agreement", "fraction", Better::Higher),
-    (Metric::TrainTime, "train_time", "s", Better::Lower),
+/// Every metric: variant, name in files and SQL, name in headings, unit, direction.
+const METRICS: &[(Metric, &str, &str, &str, Better)] = &[
+    (Metric::Loss, "loss", "loss", "nats", Better::Lower),
+    (Metric::Accuracy, "accuracy", "accuracy", "fraction", Better::Higher),
+    (Metric::LearningRate, "learning_rate", "learning rate", "", Better::Neither),
+    (Metric::Params, "params", "params", "parameters", Better::Lower),
+    (Metric::Flops, "flops", "FLOPs", "multiply-adds/image", Better::Lower),
+    (Metric::FlopsAll, "flops_all", "all FLOPs", "multiply-adds/image", Better::Lower),
+    (Metric::Throughput, "throughput", "throughput", "images/s", Better::Higher),
+    (Metric::ThroughputSpread, "throughput_spread", "spread of throughput", "images/s", Better::Neither),
+    (Metric::MaxAbsDiff, "max_abs_diff", "largest difference", "logits", Better::Lower),
+    (Metric::Top1Agreement, "top1_agreement", "top-1 agreement", "fraction", Better::Higher),
+    (Metric::TrainTime, "train_time", "training time", "s", Better::Lower),
 ];
 
 impl Metric {
@@ -67,7 +67,7 @@ impl Metric {
         METRICS.iter().map(|row| row.0)
     }
 
-    fn row(self) -> &'static (Self, &'static str, &'static str, Better) {
+    fn row(self) -> &'static (Self, &'static str, &'static str, &'static str, Better) {
         &METRICS[self as usize]
     }
 
@@ -76,14 +76,19 @@ impl Metric {
         self.row().1
     }
 
+    /// Its name in headings.
+    pub fn title(self) -> &'static str {
+        self.row().2
+    }
+
     /// The unit its values are kept in; empty when it has none.
     pub fn unit(self) -> &'static str {
-        self.row().2
+        self.row().3
     }
 
     /// Which way it is better.
     pub fn better(self) -> Better {
-        self.row().3
+        self.row().4
     }
 
     /// Whether it depends on the machine and its load, so that two equal runs may differ in it.

@@ -103,7 +103,7 @@ pub(crate) fn words(quantity: &Quantity) -> String {
 
 /// A quantity in words, where the form is said elsewhere: `accuracy, test`.
 pub(crate) fn words_without_form(quantity: &Quantity) -> String {
-    let name = quantity.metric.name().replace('_', " ");
+    let name = quantity.metric.title();
     let split = quantity.split.map(Split::name).map(|split| format!(", {split}"));
     let total = if quantity.epoch == EpochRule::Sum { "total " } else { "" };
     format!("{total}{name}{}", split.unwrap_or_default())
