@@ -6,7 +6,7 @@ use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, P
 
 use crate::element::{for_dtype, has_kernel, slice, with_slice};
 
-/// (O, C/g, Kₕ, K_w) → (O·h·w, C/g·h·w): W[(o,y,x),(c,y',x')] = F[o, c, y'−y+⌊Kₕ/2⌋, x'−x+⌊K_w/2⌋] where both offsets lie in
+/// (O, C/g, Kʰ, Kʷ) → (O·h·w, C/g·h·w): W[(o,y,x),(c,y',x')] = F[o, c, y'−y+⌊Kʰ/2⌋, x'−x+⌊Kʷ/2⌋] where both offsets lie in
 /// the kernel, else 0.
 ///
 /// # Errors

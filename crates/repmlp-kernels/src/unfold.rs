@@ -9,7 +9,7 @@ use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSliceMut
 
 use crate::element::{for_dtype, has_kernel, slice, with_slice};
 
-/// (C, H, W, N) → (C·Kₕ·K_w, H·W·N): row (c, ky, kx) holds, for every pixel, its neighbour at (ky − ⌊Kₕ/2⌋, kx − ⌊K_w/2⌋),
+/// (C, H, W, N) → (C·Kʰ·Kʷ, H·W·N): row (c, ky, kx) holds, for every pixel, its neighbour at (ky − ⌊Kʰ/2⌋, kx − ⌊Kʷ/2⌋),
 /// or 0.
 ///
 /// # Errors

@@ -45,7 +45,7 @@ pub(crate) struct Progress {
     screen: Screen,
     layout: ResultsLayout,
     runs: BTreeMap<RunId, Shown>,
-    order: usize,
+    finished: usize,
     total: ProgressBar,
     planned: Vec<(RunId, String)>,
     clock: std::time::Instant,
@@ -81,7 +81,7 @@ impl Progress {
             screen,
             layout: layout.clone(),
             runs,
-            order: 0,
+            finished: 0,
             total,
             planned,
             clock: std::time::Instant::now(),
@@ -215,8 +215,8 @@ impl Progress {
         };
         self.voice.say(&line);
         if status.is_finished() {
-            self.order += 1;
-            self.total.set_message(format!("{} of {} runs", self.order, self.runs.len()));
+            self.finished += 1;
+            self.total.set_message(format!("{} of {} runs", self.finished, self.runs.len()));
         }
     }
 

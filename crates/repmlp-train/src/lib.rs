@@ -8,6 +8,7 @@ pub mod data;
 
 mod batch;
 mod checkpoint;
+mod completion;
 mod device;
 mod equivalence;
 mod error;

@@ -7,31 +7,25 @@ use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
 use repmlp::Mode;
-use repmlp::cost::CountedForm;
-use repmlp::models::{DeployedModel, Model};
+use repmlp::models::Model;
 use repmlp::vars::Vars;
 use sweep_protocol::{Environment, Event, Form, Measurement, Metric, Outcome, Sink, Split};
 
-use crate::batch::{TrainEpoch, plain_batches};
+use crate::batch::TrainEpoch;
 use crate::checkpoint::{self, CheckpointError, CheckpointHeader};
 use crate::config::RunConfig;
 use crate::data::{DataError, Dataset, Pool};
 use crate::device::DeviceChoice;
-use crate::equivalence::Comparison;
 use crate::error::TrainError;
 use crate::evaluate::{Evaluation, EvaluationSplit};
 use crate::loss::{correct, cross_entropy};
 use crate::optimizer::Optimizer;
-use crate::throughput;
 
 /// Raised by hand when a change of the trainer changes measurements.
 pub const TRAINER_VERSION: u32 = 1;
 
 /// Steps between two looks at the loss: on a GPU every look waits for the device.
 const LOG_INTERVAL: u64 = 10;
-
-/// File that a finished run leaves its trained weights in.
-const WEIGHTS: &str = "weights.safetensors";
 
 /// When throughput may be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,14 +153,14 @@ struct Sums {
     seconds: f64,
 }
 
-struct Run<'a> {
-    config: &'a RunConfig,
+pub(crate) struct Run<'a> {
+    pub(crate) config: &'a RunConfig,
     seed: u64,
-    orders: &'a Orders,
-    device: Device,
-    data: Dataset,
-    vars: Vars,
-    model: Model,
+    pub(crate) orders: &'a Orders,
+    pub(crate) device: Device,
+    pub(crate) data: Dataset,
+    pub(crate) vars: Vars,
+    pub(crate) model: Model,
     optimizer: Optimizer,
     steps_per_epoch: u64,
     step: u64,
@@ -344,83 +338,11 @@ impl Run<'_> {
         self.save_checkpoint(sink)
     }
 
-    fn evaluated(&self, images_nchw: &Tensor) -> candle_core::Result<Tensor> {
+    pub(crate) fn evaluated(&self, images_nchw: &Tensor) -> candle_core::Result<Tensor> {
         Ok(self.model.forward(images_nchw, Mode::Evaluate)?.detach())
     }
 
-    fn split<'a>(&'a self, images: &'a [u32], pool: &'a Pool) -> EvaluationSplit<'a> {
+    pub(crate) fn split<'a>(&'a self, images: &'a [u32], pool: &'a Pool) -> EvaluationSplit<'a> {
         EvaluationSplit { images, pool, normalization: &self.data.normalization, device: &self.device }
-    }
-
-    /// Merges, compares, counts, times.
-    fn finish(&self, sink: &mut dyn Sink) -> Result<Outcome, TrainError> {
-        let deployed = self.model.reparameterize()?;
-        let test = self.split(&self.data.test.images, &self.data.test_pool);
-        let comparison = Comparison::on(test, |x| self.evaluated(x), |x| deployed.forward(x))?;
-        let mut measurements = self.counts();
-        let epoch = Some(self.config.training.epochs);
-        let split = Some(Split::Test);
-        let mut add = |metric, form, value| measurements.push(Measurement { metric, split, form, epoch, value });
-        if comparison.max_abs_diff.is_finite() {
-            add(Metric::MaxAbsDiff, None, comparison.max_abs_diff);
-        }
-        add(Metric::Top1Agreement, None, comparison.agreement());
-        let Evaluation { loss, accuracy } = test.evaluate(|x| deployed.forward(x))?;
-        add(Metric::Accuracy, Some(Form::Deployed), accuracy);
-        if loss.is_finite() {
-            add(Metric::Loss, Some(Form::Deployed), loss);
-        }
-        sink.emit(Event::Measured { measurements })?;
-        comparison.gate()?;
-        let weights: Vec<_> = self.vars.all().into_iter().map(|(name, var)| (name, var.as_tensor().clone())).collect();
-        checkpoint::save_weights(&self.orders.folder, WEIGHTS, &weights)?;
-        match self.orders.throughput {
-            ThroughputTiming::Later => Ok(Outcome::AwaitsQuiet),
-            ThroughputTiming::Now => {
-                let measurements = self.throughput(&deployed)?;
-                sink.emit(Event::Measured { measurements })?;
-                Ok(Outcome::Succeeded)
-            }
-        }
-    }
-
-    /// Parameters and multiply-adds of both forms.
-    fn counts(&self) -> Vec<Measurement> {
-        let forms = [(CountedForm::Training, Form::Training), (CountedForm::Deployed, Form::Deployed)];
-        let of_form = |(counted, form)| {
-            let account = self.config.model.account(self.config.task(), counted);
-            [
-                (Metric::Params, account.params()),
-                (Metric::Flops, account.flops()),
-                (Metric::FlopsAll, account.flops_all()),
-            ]
-            .map(|(metric, count)| Measurement {
-                metric,
-                split: None,
-                form: Some(form),
-                epoch: None,
-                value: count as f64,
-            })
-        };
-        forms.into_iter().flat_map(of_form).collect()
-    }
-
-    fn throughput(&self, deployed: &DeployedModel) -> Result<Vec<Measurement>, TrainError> {
-        let measure = &self.config.measure;
-        // Real images, repeated where the split has fewer than a batch.
-        let images: Vec<u32> = self.data.test.images.iter().copied().cycle().take(measure.batch).collect();
-        let mut batches =
-            plain_batches(&images, &self.data.test_pool, &self.data.normalization, (measure.batch, &self.device));
-        let Some(batch) = batches.next().transpose()? else { return Ok(Vec::new()) };
-        let [trained, merged] = throughput::measure(
-            measure,
-            &batch.images_nchw,
-            [&|x: &Tensor| self.evaluated(x), &|x: &Tensor| deployed.forward(x)],
-        )?;
-        let of_form = |(form, rate): (Form, throughput::Throughput)| {
-            [(Metric::Throughput, rate.median), (Metric::ThroughputSpread, rate.spread)]
-                .map(|(metric, value)| Measurement { metric, split: None, form: Some(form), epoch: None, value })
-        };
-        Ok([(Form::Training, trained), (Form::Deployed, merged)].into_iter().flat_map(of_form).collect())
     }
 }

@@ -34,7 +34,7 @@ pub fn fuse_bn_before_fc(weight: &Tensor, bias: &Tensor, bn: &BatchNorm, copies:
     Ok((weight.broadcast_mul(&scale.unsqueeze(0)?)?, bias))
 }
 
-/// A convolution on an h×w map as an FC kernel (Eq. 15): (O, C/g, Kₕ, K_w) → (O·h·w, C/g·h·w), for zero padding ⌊K/2⌋ and
+/// A convolution on an h×w map as an FC kernel (Eq. 15): (O, C/g, Kʰ, Kʷ) → (O·h·w, C/g·h·w), for zero padding ⌊K/2⌋ and
 /// the paper's channel-major flattening (c, y, x) on both sides.
 ///
 /// The paper's algorithm reshapes to (O·h·w/g, C·h·w), which is right for C = O only; here C and O are free.
