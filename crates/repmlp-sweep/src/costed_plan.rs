@@ -27,7 +27,7 @@ impl CostedPlan {
         let typed =
             |canonical: &String| serde_json::from_str(canonical).context("a canonical configuration is read back");
         let configs = plan.configurations.iter().map(typed).collect::<Result<Vec<RunConfig>>>()?;
-        let costs = configs.iter().map(Cost::of).collect();
+        let costs = Cost::of_all(&configs);
         Ok(Self { plan, configs, costs })
     }
 

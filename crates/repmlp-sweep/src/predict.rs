@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use repmlp::cost::CountedForm;
+use repmlp::models::{ModelConfig, Task};
 use repmlp_train::config::RunConfig;
 use sweep_protocol::{Metric, RunId};
 use sweep_store::Store;
@@ -19,18 +20,48 @@ pub(crate) struct Cost {
     pub(crate) training: Option<f64>,
 }
 
+/// What a network costs for one image.
+struct NetworkCost<'a> {
+    model: &'a ModelConfig,
+    task: Task,
+    params: usize,
+    flops: usize,
+    training_flops: usize,
+}
+
+impl<'a> NetworkCost<'a> {
+    fn of(config: &'a RunConfig) -> Self {
+        let (model, task) = (&config.model, config.task());
+        let deployed = model.account(task, CountedForm::Deployed);
+        let training_flops = model.account(task, CountedForm::Training).flops_all();
+        Self { model, task, params: deployed.params(), flops: deployed.flops(), training_flops }
+    }
+}
+
 impl Cost {
-    pub(crate) fn of(config: &RunConfig) -> Self {
-        let task = config.task();
-        let deployed = config.model.account(task, CountedForm::Deployed);
-        let trained = config.model.account(task, CountedForm::Training);
+    /// The cost of each configuration. Neighbours mostly share their network: it is counted once for all of them.
+    pub(crate) fn of_all<'a>(configs: &'a [RunConfig]) -> Vec<Self> {
+        let mut counted: Option<NetworkCost<'_>> = None;
+        let cost = |config: &'a RunConfig| {
+            let network = match counted.take() {
+                Some(known) if *known.model == config.model && known.task == config.task() => known,
+                _ => NetworkCost::of(config),
+            };
+            let cost = Self::of(config, &network);
+            counted = Some(network);
+            cost
+        };
+        configs.iter().map(cost).collect()
+    }
+
+    fn of(config: &RunConfig, network: &NetworkCost<'_>) -> Self {
         let images =
             config.data.expected_train_images().map(|images| images / config.training.batch * config.training.batch);
         let passes = f64::from(config.training.epochs) * 3.0;
         Self {
-            params: deployed.params(),
-            flops: deployed.flops(),
-            training: images.map(|images| images as f64 * passes * trained.flops_all() as f64),
+            params: network.params,
+            flops: network.flops,
+            training: images.map(|images| images as f64 * passes * network.training_flops as f64),
         }
     }
 }

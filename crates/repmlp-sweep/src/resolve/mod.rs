@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use repmlp_train::config::RunConfig;
 use schemars::generate::SchemaSettings;
+use serde::Deserialize;
 use serde_json::Value;
 use sweep_plan::{ConfigFault, Resolved};
 
@@ -19,7 +20,7 @@ pub(crate) fn config_schema() -> Value {
 /// # Errors
 /// With the first fault and its place.
 pub(crate) fn typed(table: &Value) -> Result<RunConfig, ConfigFault> {
-    let config: RunConfig = serde_path_to_error::deserialize(table).map_err(|fault| located(table, &fault))?;
+    let config = RunConfig::deserialize(table).map_err(|_| located(table))?;
     match config.faults().into_iter().next() {
         None => Ok(config),
         Some(fault) => Err(ConfigFault { path: fault.path, message: fault.message, help: None }),
@@ -41,14 +42,15 @@ pub(crate) fn resolve(table: &Value) -> Result<Resolved, ConfigFault> {
     })
 }
 
-/// Serde loses the place of a fault inside a table with a `kind`; the schema knows it.
-fn located(table: &Value, fault: &serde_path_to_error::Error<serde_json::Error>) -> ConfigFault {
+/// The place of a fault: serde loses it inside a table with a `kind`, the schema knows it. What the schema lets through is
+/// read once more, by a reader that keeps track of where it is.
+fn located(table: &Value) -> ConfigFault {
     static SCHEMA: LazyLock<Value> = LazyLock::new(config_schema);
-    misfit::first(&SCHEMA, table).unwrap_or_else(|| ConfigFault {
-        path: fault.path().to_string(),
-        message: fault.inner().to_string(),
-        help: None,
-    })
+    let read_again = || match serde_path_to_error::deserialize::<_, RunConfig>(table) {
+        Ok(_) => ConfigFault { path: String::new(), message: "cannot be read".to_owned(), help: None },
+        Err(fault) => ConfigFault { path: fault.path().to_string(), message: fault.inner().to_string(), help: None },
+    };
+    misfit::first(&SCHEMA, table).unwrap_or_else(read_again)
 }
 
 #[cfg(test)]
