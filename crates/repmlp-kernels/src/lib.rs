@@ -13,6 +13,7 @@ mod element;
 mod max_pool;
 mod relu;
 mod sgd;
+mod softmax;
 mod unfold;
 
 pub use batch_norm::{Moments, batch_norm};
@@ -20,6 +21,7 @@ pub use conv_to_fc::conv_to_fc;
 pub use max_pool::max_pool_2x2;
 pub use relu::relu;
 pub use sgd::{SgdStep, sgd_step};
+pub use softmax::softmax;
 pub use unfold::unfold;
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Result, Tensor, Var};
 use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
 
-use crate::{SgdStep, batch_norm, conv_to_fc, max_pool, max_pool_2x2, relu, sgd, sgd_step, unfold};
+use crate::{SgdStep, batch_norm, conv_to_fc, max_pool, max_pool_2x2, relu, sgd, sgd_step, softmax, unfold};
 
 /// Distinct numbers in (−1, 1) that depend on `seed`: no ties, so that every maximum has one owner.
 fn numbers(shape: &[usize], seed: u64, dtype: DType) -> Result<Tensor> {
@@ -110,6 +110,15 @@ proptest! {
         let x = numbers(&[count], 9, DType::F32).unwrap();
         let worst = agree(&[x], |t| relu(&t[0]), |t| relu::composite(&t[0])).unwrap();
         prop_assert!(worst < bound(DType::F32), "{worst}");
+    }
+
+    #[test]
+    fn softmax_equals_its_composite(rows in 1..40usize, columns in 1..300usize, double in any::<bool>()) {
+        let dtype = if double { DType::F64 } else { DType::F32 };
+        let x = (numbers(&[rows, columns], 11, dtype).unwrap() * 10.0).unwrap();
+        let worst = agree(&[x], |t| softmax(&t[0]), |t| softmax::composite(&t[0])).unwrap();
+        // A single column has the constant 1 for its output and a gradient of exactly 0.
+        prop_assert!(columns == 1 || worst < bound(dtype), "{worst}");
     }
 
     #[test]

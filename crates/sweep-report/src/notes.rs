@@ -47,7 +47,8 @@ fn about_deltas(table: &Table, plan: &PlanRecord) -> Vec<String> {
     let most = pairs.into_iter().max().unwrap_or(0);
     let baseline = format!("Δ is the difference to the row with {}, paired by seed", plan.baseline);
     if most < 2 {
-        return vec![format!("{baseline}.")];
+        let chance = "With one seed a difference may be chance: no interval and no p can be given.";
+        return vec![format!("{baseline}. {chance}")];
     }
     let mut notes = vec![format!(
         "{baseline}: mean, 95% t-interval, and p of an exact sign-flip test, Holm-adjusted within the column."

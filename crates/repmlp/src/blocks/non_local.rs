@@ -2,8 +2,8 @@
 //!
 //! y = x + BN(z(softmax(θᵀφ)·g)); θ, φ, g and z are 1×1 convolutions with biases. No scaling, as in the original.
 
-use candle_core::{D, Result, Tensor};
-use candle_nn::ops::softmax;
+use candle_core::{Result, Tensor};
+use repmlp_kernels::softmax;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -80,7 +80,7 @@ impl Attention {
         let (_, h, w, n) = x_chwn.dims4()?;
         let columns = |conv: &Conv2d| conv.forward(x_chwn)?.flatten(1, 2)?.permute((2, 0, 1))?.contiguous();
         let (theta, phi, g) = (columns(&self.theta)?, columns(&self.phi)?, columns(&self.g)?);
-        let weights = softmax(&theta.transpose(1, 2)?.matmul(&phi)?, D::Minus1)?;
+        let weights = softmax(&theta.transpose(1, 2)?.matmul(&phi)?)?;
         let gathered = g.matmul(&weights.transpose(1, 2)?)?;
         let inner = gathered.dim(1)?;
         gathered.permute((1, 2, 0))?.reshape((inner, h, w, n))

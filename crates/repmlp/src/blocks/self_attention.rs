@@ -4,8 +4,8 @@
 //! y = x + BN(MHSA(x)). The rows of the attention weights sum to one, so the norm's scale and shift pass through them
 //! into the values: merged, only the projection and one shift are left.
 
-use candle_core::{D, Result, Tensor};
-use candle_nn::ops::softmax;
+use candle_core::{Result, Tensor};
+use repmlp_kernels::softmax;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -80,24 +80,36 @@ impl Attention {
         let qkv = self.qkv.forward(x_chwn)?.reshape((3, heads, d, pixels, n))?.permute((0, 4, 1, 3, 2))?;
         let qkv = qkv.reshape((3, n * heads, pixels, d))?;
         let (q, k, v) = (qkv.get(0)?, qkv.get(1)?, qkv.get(2)?);
-        let scale = 1.0 / (d as f64).sqrt();
-        let content = (q.matmul(&k.transpose(1, 2)?)? * scale)?;
-        let logits = (content + self.positions(&q, (h, w))?)?;
-        let gathered = softmax(&logits, D::Minus1)?.matmul(&v)?;
+        let scaled = (&q * (1.0 / (d as f64).sqrt()))?;
+        let (seen_from_x, seen_from_y) = self.positions(&q, (h, w))?;
+        // One product gives all three parts: content, place along x, place along y.
+        let queries = Tensor::cat(&[&scaled, &seen_from_x, &seen_from_y], 2)?;
+        let places = places_of_pixels((h, w), &q)?.unsqueeze(0)?.expand((n * heads, w + h, pixels))?;
+        let keys = Tensor::cat(&[k.transpose(1, 2)?, places], 1)?;
+        let gathered = softmax(&queries.matmul(&keys)?)?.matmul(&v)?;
         gathered.reshape((n, heads, pixels, d))?.permute((1, 3, 2, 0))?.reshape((c, h, w, n))
     }
 
-    /// Logits that depend on where a pixel looks relative to itself: q (B, H·W, d) → (B, H·W, H·W).
-    fn positions(&self, q: &Tensor, (h, w): (usize, usize)) -> Result<Tensor> {
+    /// How much each pixel wants each column and each row of the map, relative to itself:
+    /// q (B, H·W, d) → (B, H·W, W) and (B, H·W, H).
+    fn positions(&self, q: &Tensor, (h, w): (usize, usize)) -> Result<(Tensor, Tensor)> {
         let (b, pixels, d) = q.dims3()?;
         let q = q.reshape((b, h, w, d))?;
-        // Along x: (W, B·H, d)·(W, d, W') -> (B, H, W, 1, W'); along y: (H, B·W, d)·(H, d, H') -> (B, H, W, H', 1).
         let along_x = q.permute((2, 0, 1, 3))?.reshape((w, b * h, d))?.matmul(&relative(&self.width_rel, w)?)?;
-        let along_x = along_x.reshape((w, b, h, w))?.permute((1, 2, 0, 3))?.unsqueeze(3)?;
         let along_y = q.permute((1, 0, 2, 3))?.reshape((h, b * w, d))?.matmul(&relative(&self.height_rel, h)?)?;
-        let along_y = along_y.reshape((h, b, w, h))?.permute((1, 0, 2, 3))?.unsqueeze(4)?;
-        along_x.broadcast_add(&along_y)?.reshape((b, pixels, pixels))
+        Ok((
+            along_x.reshape((w, b, h, w))?.permute((1, 2, 0, 3))?.reshape((b, pixels, w))?,
+            along_y.reshape((h, b, w, h))?.permute((1, 0, 2, 3))?.reshape((b, pixels, h))?,
+        ))
     }
+}
+
+/// Which column and which row each pixel of the map lies in: (W + H, H·W), ones and zeros, typed and placed like `like`.
+fn places_of_pixels((h, w): (usize, usize), like: &Tensor) -> Result<Tensor> {
+    let lies = |place: usize, pixel: usize| if place < w { pixel % w == place } else { pixel / w == place - w };
+    let values: Vec<u8> =
+        (0..w + h).flat_map(|place| (0..h * w).map(move |pixel| u8::from(lies(place, pixel)))).collect();
+    Tensor::from_vec(values, (w + h, h * w), like.device())?.to_dtype(like.dtype())
 }
 
 /// Embeddings of relative places (2·size − 1, d) → (size, d, size): for each place, those of all places seen from it.
