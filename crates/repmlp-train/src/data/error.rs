@@ -14,6 +14,14 @@ pub enum DataError {
         /// Where to get it.
         get: String,
     },
+    /// A part of a set has no files.
+    #[error("the set `{set}` names no files for data.source.{key}")]
+    NoFiles {
+        /// Which set.
+        set: String,
+        /// Which part.
+        key: &'static str,
+    },
     /// A file is not there.
     #[error("no {} in {}. {get}", .names.join(" or "), .folder.display())]
     Missing {

@@ -31,6 +31,9 @@ pub(crate) type NamedBytes<'a> = (&'a Path, &'a [u8]);
 pub(crate) fn pool(images: NamedBytes<'_>, labels: NamedBytes<'_>, classes: usize) -> Result<Pool, DataError> {
     let (sizes, pixels) = decode(images, IMAGES, 3)?;
     let (counts, label_bytes) = decode(labels, LABELS, 1)?;
+    if pixels.is_empty() {
+        return Err(damaged(images.0, "at least one image", "none".to_owned()));
+    }
     if sizes[1] != sizes[2] {
         return Err(damaged(images.0, "square images", format!("{}x{}", sizes[1], sizes[2])));
     }
@@ -115,6 +118,8 @@ mod tests {
         assert!(fault(&labels(&[0]), &labels(&[0])).contains("magic number"));
         assert!(fault(&[0, 0], &labels(&[0])).contains("IDX header"));
         assert!(fault(&[0x1f, 0x8b, 8, 0, 0], &labels(&[0])).contains("gzip"));
+        assert!(fault(&images(0, 2, 0), &labels(&[])).contains("at least one image"));
+        assert!(fault(&images(2, 0, 0), &labels(&[0, 1])).contains("at least one image"));
         assert!(fault(&images(u32::MAX, u32::MAX, 0), &labels(&[0])).contains("damaged"));
     }
 }

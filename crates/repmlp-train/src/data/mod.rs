@@ -154,6 +154,10 @@ impl DataConfig {
         check(self.augment.crop_padding <= self.image_size, "augment.crop_padding", "must not exceed the image".into());
         check(self.train_limit != Some(0), "train_limit", "must be at least 1".into());
         check(self.test_limit != Some(0), "test_limit", "must be at least 1".into());
+        if let SourceConfig::Records(RecordsConfig { label_bytes, side, .. }) = &self.source {
+            check((1..=16).contains(label_bytes), "source.label_bytes", "must be between 1 and 16".into());
+            check((1..=1024).contains(side), "source.side", "must be between 1 and 1024".into());
+        }
         let classes = self.source.shape().classes;
         check((2..=256).contains(&classes), "source.classes", format!("must be between 2 and 256, not {classes}"));
         faults

@@ -74,13 +74,18 @@ pub(crate) fn read(folder: &Folder, config: &RecordsConfig) -> Result<RawSet, Da
         }
         Ok(pool)
     };
+    for (files, key) in [(&config.train, "train"), (&config.test, "test")] {
+        if files.is_empty() {
+            return Err(DataError::NoFiles { set: config.name.clone(), key });
+        }
+    }
     Ok(RawSet { train: part(&config.train)?, test: part(&config.test)? })
 }
 
 fn append(pool: &mut Pool, path: &Path, bytes: &[u8], config: &RecordsConfig) -> Result<(), DataError> {
     let damaged = |expected: String, found: String| DataError::Damaged { path: path.to_owned(), expected, found };
     let record = config.label_bytes + CHANNELS * config.side * config.side;
-    if config.label_bytes == 0 || bytes.is_empty() || !bytes.len().is_multiple_of(record) {
+    if bytes.is_empty() || !bytes.len().is_multiple_of(record) {
         return Err(damaged(format!("a whole number of {record}-byte records"), format!("{} bytes", bytes.len())));
     }
     for (i, record) in bytes.chunks_exact(record).enumerate() {

@@ -36,6 +36,11 @@ pub struct CifarNetConfig {
     pub first_stage_block: Option<BlockConfig>,
 }
 
+/// Limits far above any real network: a slip of the finger is refused before memory is asked for, and no size overflows.
+const MOST_CHANNELS: usize = 4096;
+const MOST_WIDTH_FACTOR: usize = 64;
+const MOST_HIDDEN: usize = 1 << 20;
+
 fn once() -> usize {
     1
 }
@@ -75,12 +80,17 @@ impl CifarNetConfig {
 
     pub(crate) fn faults(&self, task: Task) -> Vec<ConfigFault> {
         let mut faults = Vec::new();
-        if self.channels().contains(&0) {
-            faults.push(ConfigFault::new("model.widths", "a stage needs at least one channel"));
-        }
-        if self.hidden == 0 {
-            faults.push(ConfigFault::new("model.hidden", "the head needs at least one hidden unit"));
-        }
+        let mut check = |ok: bool, key: &str, message: String| {
+            if !ok {
+                faults.push(ConfigFault::new(format!("model.{key}"), message));
+            }
+        };
+        let widths_fit = self.widths.iter().all(|width| (1..=MOST_CHANNELS).contains(width));
+        check(widths_fit, "widths", format!("a stage has between 1 and {MOST_CHANNELS} channels"));
+        let factor_fits = (1..=MOST_WIDTH_FACTOR).contains(&self.width_factor);
+        check(factor_fits, "width_factor", format!("must be between 1 and {MOST_WIDTH_FACTOR}"));
+        let hidden_fits = (1..=MOST_HIDDEN).contains(&self.hidden);
+        check(hidden_fits, "hidden", format!("must be between 1 and {MOST_HIDDEN}"));
         if !task.image.0.is_multiple_of(4) || !task.image.1.is_multiple_of(4) {
             let message = format!("{}x{} images cannot be halved twice", task.image.0, task.image.1);
             faults.push(ConfigFault::new("data.image_size", message));
