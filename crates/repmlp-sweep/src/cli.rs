@@ -43,8 +43,14 @@ pub(crate) fn with_run_implied(arguments: impl IntoIterator<Item = OsString>) ->
         let known = <Cli as clap::CommandFactory>::command().get_subcommands().any(|c| word == c.get_name());
         !known && (PathBuf::from(word).extension().is_some_and(|e| e == "toml") || PathBuf::from(word).is_file())
     };
-    if arguments.get(1).is_some_and(is_file) {
-        arguments.insert(1, "run".into());
+    // The one global option may stand before the file.
+    let at = match arguments.get(1).and_then(|word| word.to_str()) {
+        Some("--color") => 3,
+        Some(word) if word.starts_with("--color=") => 2,
+        _ => 1,
+    };
+    if arguments.get(at).is_some_and(is_file) {
+        arguments.insert(at, "run".into());
     }
     arguments
 }
@@ -289,6 +295,7 @@ mod tests {
             with_run_implied(line).into_iter().map(|w| w.into_string().unwrap()).collect()
         };
         assert_eq!(words("p a.toml --limit 1"), ["p", "run", "a.toml", "--limit", "1"]);
+        assert_eq!(words("p --color never a.toml"), ["p", "--color", "never", "run", "a.toml"]);
         assert_eq!(words("p plan a.toml"), ["p", "plan", "a.toml"]);
         assert_eq!(words("p --help"), ["p", "--help"]);
         assert_eq!(words("p"), ["p"]);

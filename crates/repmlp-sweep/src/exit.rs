@@ -12,7 +12,7 @@ use sweep_store::StoreError;
 
 use crate::screen::Screen;
 
-/// What the program's exit code says. Documented in the README and in `--help`.
+/// What the program's exit code says. Documented in `--help`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// Everything asked for is done.
@@ -23,9 +23,9 @@ pub(crate) enum Exit {
     Invalid = 3,
     /// Data is missing or damaged.
     Data = 4,
-    /// Work remains: stopped, limited, or failed runs wait for `--retry-failed`.
+    /// Work remains: stopped or limited.
     Remains = 5,
-    /// Some runs failed.
+    /// Some runs failed, or committed renderings are not what they claim.
     Failed = 10,
     /// Both forms of a model disagree.
     Equivalence = 12,

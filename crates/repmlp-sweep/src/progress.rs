@@ -1,6 +1,6 @@
 //! What a person sees while runs train: bars on a terminal, plain lines elsewhere. All of it on standard error.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::path::Path;
 
@@ -45,7 +45,7 @@ pub(crate) struct Progress {
     screen: Screen,
     layout: ResultsLayout,
     runs: BTreeMap<RunId, Shown>,
-    finished: usize,
+    finished: BTreeSet<RunId>,
     total: ProgressBar,
     planned: Vec<(RunId, String)>,
     clock: std::time::Instant,
@@ -81,7 +81,7 @@ impl Progress {
             screen,
             layout: layout.clone(),
             runs,
-            finished: 0,
+            finished: BTreeSet::new(),
             total,
             planned,
             clock: std::time::Instant::now(),
@@ -215,8 +215,8 @@ impl Progress {
         };
         self.voice.say(&line);
         if status.is_finished() {
-            self.finished += 1;
-            self.total.set_message(format!("{} of {} runs", self.finished, self.runs.len()));
+            self.finished.insert(update.run);
+            self.total.set_message(format!("{} of {} runs", self.finished.len(), self.runs.len()));
         }
     }
 
@@ -226,7 +226,7 @@ impl Progress {
     }
 
     /// What has become of it, and where it lies.
-    pub(crate) fn end(&self, rows: &[RunRow], folder: &Path) {
+    pub(crate) fn end(&self, rows: &[RunRow], folder: Option<&Path>) {
         let mut counts: BTreeMap<Status, usize> = BTreeMap::new();
         for (id, _) in &self.planned {
             let status = rows.iter().find(|row| row.run == *id).map_or(Status::Queued, |row| row.status);
@@ -234,7 +234,11 @@ impl Progress {
         }
         let counts: Vec<_> = counts.iter().map(|(status, n)| format!("{n} {status}")).collect();
         let time = duration(self.clock.elapsed().as_secs_f64());
-        self.voice.say(&format!("{} after {time}; report in {}\n", counts.join(", "), folder.display()));
+        let report = match folder {
+            Some(folder) => format!("report in {}", folder.display()),
+            None => "the report is written when all runs are finished, or by `report`".to_owned(),
+        };
+        self.voice.say(&format!("{} after {time}; {report}\n", counts.join(", ")));
     }
 }
 

@@ -11,10 +11,12 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use sweep_protocol::write_atomically;
 
+use crate::train::TRAINER_VERSION;
+
 /// What a checkpoint says besides tensors.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct CheckpointHeader {
+pub(crate) struct CheckpointHeader {
     /// Steps done since the run began.
     pub step: u64,
     /// Digest of the data that the run sees.
@@ -95,15 +97,22 @@ pub(crate) fn save_weights(folder: &Path, file: &str, tensors: &[(String, Tensor
     write_atomically(&path, &serialize(tensors, None)?).map_err(|source| CheckpointError::Write { path, source })
 }
 
-/// Step and digest that a checkpoint's file name carries.
-fn parse_name(name: &str) -> Option<(u64, &str)> {
-    let (step, digest) = name.strip_prefix("checkpoint-")?.strip_suffix(".safetensors")?.split_once('-')?;
-    Some((step.parse().ok()?, digest))
+/// Checkpoints that are kept while an attempt runs: the newest, and one before it in case that one is damaged.
+const KEPT: usize = 2;
+
+/// Deletes all but the newest checkpoints of a folder.
+pub(crate) fn prune(folder: &Path) -> Result<(), CheckpointError> {
+    let mut all = candidates(std::slice::from_ref(&folder.to_owned()));
+    all.truncate(all.len().saturating_sub(KEPT));
+    for (_, path) in all {
+        std::fs::remove_file(&path).map_err(|source| CheckpointError::Write { path, source })?;
+    }
+    Ok(())
 }
 
-/// The intact checkpoint with the most steps in these folders, and the damaged files that it was preferred to.
-pub(crate) fn newest(folders: &[PathBuf]) -> (Option<Checkpoint>, Vec<PathBuf>) {
-    let mut candidates: Vec<(u64, PathBuf)> = Vec::new();
+/// Step and path of every checkpoint in these folders, fewest steps first.
+fn candidates(folders: &[PathBuf]) -> Vec<(u64, PathBuf)> {
+    let mut candidates = Vec::new();
     for folder in folders {
         let Ok(entries) = std::fs::read_dir(folder) else { continue };
         for path in entries.flatten().map(|entry| entry.path()) {
@@ -112,19 +121,29 @@ pub(crate) fn newest(folders: &[PathBuf]) -> (Option<Checkpoint>, Vec<PathBuf>) 
         }
     }
     candidates.sort();
+    candidates
+}
+
+/// Step and digest that a checkpoint's file name carries.
+fn parse_name(name: &str) -> Option<(u64, &str)> {
+    let (step, digest) = name.strip_prefix("checkpoint-")?.strip_suffix(".safetensors")?.split_once('-')?;
+    Some((step.parse().ok()?, digest))
+}
+
+/// The intact checkpoint of this trainer with the most steps in these folders, and the damaged files that it was preferred
+/// to.
+pub(crate) fn newest(folders: &[PathBuf]) -> (Option<Checkpoint>, Vec<PathBuf>) {
+    let mut candidates = candidates(folders);
     let mut damaged = Vec::new();
     while let Some((_, path)) = candidates.pop() {
         match load(&path) {
+            // Another trainer's checkpoint would continue another training.
+            Some(checkpoint) if checkpoint.header.trainer_version != TRAINER_VERSION => {}
             Some(checkpoint) => return (Some(checkpoint), damaged),
             None => damaged.push(path),
         }
     }
     (None, damaged)
-}
-
-/// The steps of the newest intact checkpoint in these folders.
-pub fn newest_checkpoint(folders: &[PathBuf]) -> Option<CheckpointHeader> {
-    newest(folders).0.map(|checkpoint| checkpoint.header)
 }
 
 /// `None` when anything about the file is not as it was written.
@@ -147,7 +166,7 @@ mod tests {
     use super::*;
 
     fn header(step: u64) -> CheckpointHeader {
-        CheckpointHeader { step, data_fingerprint: "f".into(), trainer_version: 1, sums: [1, 2, 3, 4] }
+        CheckpointHeader { step, data_fingerprint: "f".into(), trainer_version: TRAINER_VERSION, sums: [1, 2, 3, 4] }
     }
 
     fn tensors(value: f32) -> Vec<(String, Tensor)> {
@@ -173,6 +192,21 @@ mod tests {
         *flipped.last_mut().unwrap() ^= 1;
         std::fs::write(&path, flipped).unwrap();
         assert_eq!(newest(&folders).0.unwrap().header.step, 5);
+    }
+
+    #[test]
+    fn the_newest_two_are_kept_and_another_trainers_are_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        for step in [5, 12, 100] {
+            save(folder.path(), &header(step), &tensors(1.0)).unwrap();
+        }
+        prune(folder.path()).unwrap();
+        let folders = [folder.path().to_owned()];
+        let steps: Vec<u64> = candidates(&folders).into_iter().map(|(step, _)| step).collect();
+        assert_eq!(steps, [12, 100]);
+        let foreign = CheckpointHeader { trainer_version: TRAINER_VERSION + 1, ..header(200) };
+        save(folder.path(), &foreign, &tensors(2.0)).unwrap();
+        assert_eq!(newest(&folders).0.unwrap().header.step, 100);
     }
 
     #[test]

@@ -37,16 +37,20 @@ impl Run<'_> {
         }
         sink.emit(Event::Measured { measurements })?;
         comparison.gate()?;
-        let weights: Vec<_> = self.vars.all().into_iter().map(|(name, var)| (name, var.as_tensor().clone())).collect();
-        checkpoint::save_weights(&self.orders.folder, WEIGHTS, &weights)?;
         match self.orders.throughput {
             ThroughputTiming::Later => Ok(Outcome::AwaitsQuiet),
             ThroughputTiming::Now => {
                 let measurements = self.throughput(&deployed)?;
                 sink.emit(Event::Measured { measurements })?;
+                self.save_weights()?;
                 Ok(Outcome::Succeeded)
             }
         }
+    }
+
+    fn save_weights(&self) -> Result<(), TrainError> {
+        let weights: Vec<_> = self.vars.all().into_iter().map(|(name, var)| (name, var.as_tensor().clone())).collect();
+        Ok(checkpoint::save_weights(&self.orders.folder, WEIGHTS, &weights)?)
     }
 
     /// Parameters and multiply-adds of both forms.

@@ -95,6 +95,9 @@ pub struct MeasureConfig {
     pub repeats: usize,
 }
 
+/// Images of a timed batch, and timed batches, at most: far above any real measurement.
+const MOST_MEASURED: usize = 1 << 16;
+
 impl RunConfig {
     /// What the network looks at and tells apart.
     pub fn task(&self) -> Task {
@@ -106,14 +109,21 @@ impl RunConfig {
     pub fn faults(&self) -> Vec<ConfigFault> {
         let mut faults = self.data.faults();
         faults.extend(self.training.faults());
-        let mut measured = |key: &str, value: usize| {
-            if value == 0 {
-                faults.push(ConfigFault::new(format!("measure.{key}"), "must be at least 1"));
+        let MeasureConfig { batch, warmup, repeats } = self.measure;
+        for (key, value, least) in [("batch", batch, 1), ("warmup", warmup, 0), ("repeats", repeats, 1)] {
+            if !(least..=MOST_MEASURED).contains(&value) {
+                let message = format!("must be between {least} and {MOST_MEASURED}");
+                faults.push(ConfigFault::new(format!("measure.{key}"), message));
             }
-        };
-        measured("batch", self.measure.batch);
-        measured("repeats", self.measure.repeats);
-        faults.extend(self.model.faults(self.task()));
+        }
+        if let Some(images) = self.data.expected_train_images().filter(|images| *images < self.training.batch) {
+            let message = format!("{images} training images do not fill one batch");
+            faults.push(ConfigFault::new("training.batch", message));
+        }
+        // The network is asked only about a map that can be.
+        if faults.is_empty() {
+            faults.extend(self.model.faults(self.task()));
+        }
         faults
     }
 }

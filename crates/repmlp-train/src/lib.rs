@@ -18,7 +18,7 @@ mod optimizer;
 mod throughput;
 mod train;
 
-pub use checkpoint::{CheckpointError, CheckpointHeader, newest_checkpoint};
+pub use checkpoint::CheckpointError;
 pub use device::{DeviceChoice, DeviceError};
 pub use error::TrainError;
 pub use train::{Orders, StopFlag, TRAINER_VERSION, ThroughputTiming, train};

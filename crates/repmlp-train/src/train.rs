@@ -199,13 +199,6 @@ impl Run<'_> {
             sink.emit(Event::Noticed { text })?;
         }
         let Some(found) = found else { return Ok(()) };
-        if found.header.trainer_version != TRAINER_VERSION {
-            let writer = found.header.trainer_version;
-            let text =
-                format!("trainer {writer} wrote the checkpoint, this is {TRAINER_VERSION}: the run begins again");
-            sink.emit(Event::Noticed { text })?;
-            return Ok(());
-        }
         let foreign = |reason: String| CheckpointError::Foreign { path: found.path.clone(), reason };
         if found.header.data_fingerprint != self.data.fingerprint {
             let reason = format!(
@@ -238,6 +231,7 @@ impl Run<'_> {
         tensors.extend(self.optimizer.state().map(|(name, var)| (name, var.as_tensor().clone())));
         let file = checkpoint::save(&self.orders.folder, &header, &tensors)?;
         sink.emit(Event::Checkpointed { step: self.step, file })?;
+        checkpoint::prune(&self.orders.folder)?;
         Ok(())
     }
 

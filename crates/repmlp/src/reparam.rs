@@ -15,7 +15,7 @@ pub fn fuse_bn(weight: &Tensor, bn: &BatchNorm) -> Result<(Tensor, Tensor)> {
     let outputs = weight.dim(0)?;
     let fused = weight.flatten_from(1)?.broadcast_mul(&scale.unsqueeze(1)?)?.reshape(weight.shape())?;
     debug_assert_eq!(scale.dims(), [outputs]);
-    Ok((fused, shift))
+    Ok((fused.detach(), shift))
 }
 
 /// Batch norm into the FC layer after it (appendix of the paper): each of the norm's channels feeds `copies` neighbouring
@@ -31,7 +31,7 @@ pub fn fuse_bn_before_fc(weight: &Tensor, bias: &Tensor, bn: &BatchNorm, copies:
     };
     let (scale, shift) = (replicate(scale)?, replicate(shift)?);
     let bias = (bias + weight.matmul(&shift.unsqueeze(1)?)?.squeeze(1)?)?;
-    Ok((weight.broadcast_mul(&scale.unsqueeze(0)?)?, bias))
+    Ok((weight.broadcast_mul(&scale.unsqueeze(0)?)?.detach(), bias.detach()))
 }
 
 /// A convolution on an h×w map as an FC kernel (Eq. 15): (O, C/g, Kʰ, Kʷ) → (O·h·w, C/g·h·w), for zero padding ⌊K/2⌋ and

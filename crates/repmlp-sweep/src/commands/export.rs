@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use sweep_store::Store;
 
 use crate::cli::{ExportArgs, ExportFormat};
+use crate::commands::print_bytes;
 use crate::commands::report::recorded;
 use crate::exit::Exit;
 use crate::project::Project;
@@ -26,7 +27,7 @@ pub(crate) async fn run(arguments: ExportArgs) -> Result<Exit> {
         Some(path) => File::create(path)
             .and_then(|mut file| file.write_all(&bytes))
             .with_context(|| format!("{} cannot be written", path.display()))?,
-        None => std::io::stdout().write_all(&bytes)?,
+        None => print_bytes(&bytes)?,
     }
     Ok(Exit::Done)
 }

@@ -35,7 +35,9 @@ pub(crate) fn dispatch(cli: Cli, screen: Screen) -> Result<Exit> {
         Command::Export(arguments) => asynchronous(export::run(arguments)),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "repmlp-sweep", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "repmlp-sweep", &mut script);
+            print_bytes(&script)?;
             Ok(Exit::Done)
         }
         Command::Train { folder } => train::run(&folder),
@@ -54,8 +56,13 @@ async fn existing_index(path: &Path) -> Result<Option<Store>> {
 
 /// Writes to standard output. A reader that has gone away (`| head`) is no fault.
 fn print(text: &str) -> Result<()> {
+    print_bytes(text.as_bytes())
+}
+
+/// The same for what need not be text.
+fn print_bytes(bytes: &[u8]) -> Result<()> {
     use std::io::Write;
-    match std::io::stdout().write_all(text.as_bytes()) {
+    match std::io::stdout().write_all(bytes) {
         Err(fault) if fault.kind() != std::io::ErrorKind::BrokenPipe => Err(fault.into()),
         _ => Ok(()),
     }

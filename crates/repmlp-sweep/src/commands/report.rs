@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use sweep_protocol::{ExperimentRows, ResultsLayout, write_atomically};
 use sweep_report::published::{self, Difference};
-use sweep_report::{render, tables, terminal};
+use sweep_report::{Rendering, render, tables, terminal};
 use sweep_store::Store;
 
 use super::print;
@@ -67,11 +67,25 @@ pub(super) fn write(
     published::write(&layout.published(&rows.plan.experiment, &rows.plan.profile), rows)?;
     let folder = project.renderings(arguments, &rows.plan);
     std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    remove_former(&folder, &renderings)?;
     for rendering in renderings {
         let path = folder.join(&rendering.path);
         write_atomically(&path, &rendering.bytes).with_context(|| format!("{} cannot be written", path.display()))?;
     }
     Ok(folder)
+}
+
+/// Removes renderings that the declaration no longer asks for; files of other sorts are left alone.
+fn remove_former(folder: &Path, renderings: &[Rendering]) -> Result<()> {
+    for entry in std::fs::read_dir(folder).with_context(|| format!("{} cannot be listed", folder.display()))? {
+        let path = entry?.path();
+        let rendered = ["md", "json", "csv", "tex", "svg", "png"];
+        let is_rendering = path.extension().is_some_and(|e| rendered.iter().any(|known| e == *known));
+        if is_rendering && !renderings.iter().any(|r| path.ends_with(&r.path)) {
+            std::fs::remove_file(&path).with_context(|| format!("{} cannot be removed", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Checks every report that is published.

@@ -9,7 +9,7 @@ use repmlp_train::DeviceChoice;
 use repmlp_train::data::DataError;
 use sweep_protocol::{FailureKind, RunId, RunRow, Status, write_atomically};
 use sweep_runner::{OnFailure, Options, Request, RunnerError, SchedulerLock, Slot, Update, UpdateKind, WorkItem};
-use sweep_store::Store;
+use sweep_store::{Damage, Store};
 use tokio::sync::{mpsc, watch};
 
 use super::{print, report};
@@ -32,13 +32,14 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
     let fingerprints = check_data(&costed, arguments.data.data.as_deref())?;
     let project = Project::of(&arguments.spec.path);
     let lock = SchedulerLock::acquire(&project.results(&arguments.results))?;
-    let mut store = prepare(&costed, &lock).await?;
+    let (mut store, damages) = prepare(&costed, &lock).await?;
     let known = costed.known(&mut store).await?;
     refuse_other_data(&costed, &known, &fingerprints)?;
 
     let items = items(&costed, &known, &arguments)?;
     let slots = slots(&devices, &arguments, items.len());
     let mut progress = Progress::new(&costed, &items, lock.layout(), screen);
+    damages.iter().for_each(|damage| progress.voice().say(&format!("passed over: {damage}")));
     progress.begin(&known);
     let options = Options {
         program: std::env::current_exe().context("the program's own path is not known")?,
@@ -55,8 +56,10 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
     let name = (costed.plan.experiment.as_str(), costed.plan.profile.as_str());
     let rows = store.experiment_rows(name.0, name.1).await?.context("a recorded plan is known")?;
     store.close().await?;
-    let folder = report::write(&project, lock.layout(), &arguments.reports, &rows)?;
-    progress.end(&rows.runs, &folder);
+    // Renderings of an unfinished sweep would take the place of finished ones; `report` makes them when asked to.
+    let finished = rows.plan.runs.len() == rows.runs.iter().filter(|row| row.status.is_finished()).count();
+    let folder = if finished { Some(report::write(&project, lock.layout(), &arguments.reports, &rows)?) } else { None };
+    progress.end(&rows.runs, folder.as_deref());
     print(&report::shown(&project, &rows, screen)?)?;
     Ok(exit(&costed, &rows.runs, request))
 }
@@ -93,25 +96,32 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// What is known of a set once it was read.
+#[derive(Clone)]
+struct ReadSet {
+    fingerprint: String,
+    train_images: usize,
+}
+
 /// Reads every data set once, before anything starts. Returns the fingerprint of each configuration's set.
 fn check_data(costed: &CostedPlan, folder: Option<&Path>) -> Result<Vec<String>> {
-    let mut read: Vec<(usize, String)> = Vec::new();
+    let mut read: Vec<(usize, ReadSet)> = Vec::new();
     let mut fingerprints = Vec::new();
     for (i, config) in costed.configs.iter().enumerate() {
         let same = read.iter().find(|(other, _)| costed.configs[*other].data == config.data);
-        let fingerprint = match same {
-            Some((_, fingerprint)) => fingerprint.clone(),
+        let set = match same {
+            Some((_, set)) => set.clone(),
             None => {
                 let data = config.data.load(folder, 0)?;
-                let (images, batch) = (data.train.images.len(), config.training.batch);
-                if images < batch {
-                    return Err(DataError::TooFew { images, batch }.into());
-                }
-                read.push((i, data.fingerprint.clone()));
-                data.fingerprint
+                let set = ReadSet { fingerprint: data.fingerprint, train_images: data.train.images.len() };
+                read.push((i, set.clone()));
+                set
             }
         };
-        fingerprints.push(fingerprint);
+        if set.train_images < config.training.batch {
+            return Err(DataError::TooFew { images: set.train_images, batch: config.training.batch }.into());
+        }
+        fingerprints.push(set.fingerprint);
     }
     Ok(fingerprints)
 }
@@ -130,7 +140,7 @@ fn refuse_other_data(costed: &CostedPlan, known: &BTreeMap<RunId, RunRow>, finge
 }
 
 /// Writes the plan down, ends what a dead scheduler left, and opens the index.
-async fn prepare(costed: &CostedPlan, lock: &SchedulerLock) -> Result<Store> {
+async fn prepare(costed: &CostedPlan, lock: &SchedulerLock) -> Result<(Store, Vec<Damage>)> {
     let plan = &costed.plan;
     let layout = lock.layout();
     let path = layout.plan(&plan.experiment, &plan.profile);
@@ -143,8 +153,8 @@ async fn prepare(costed: &CostedPlan, lock: &SchedulerLock) -> Result<Store> {
     sweep_runner::recover(lock, &ids).await?;
     let configs = plan.runs.iter().map(|run| (run.id, plan.configurations[run.configuration].clone())).collect();
     store.record_plan(&record, &configs).await?;
-    store.catch_up(layout, &ids).await?;
-    Ok(store)
+    let damages = store.catch_up(layout, &ids).await?;
+    Ok((store, damages))
 }
 
 /// The runs that an attempt is started for, in plan order.
@@ -238,11 +248,11 @@ fn exit(costed: &CostedPlan, rows: &[RunRow], request: Request) -> Exit {
     if request == Request::Kill {
         return Exit::Interrupted;
     }
-    if all.iter().any(|status| !status.is_finished()) {
-        return Exit::Remains;
-    }
     if all.contains(&Status::Failed(FailureKind::Equivalence)) {
         return Exit::Equivalence;
     }
-    if all.iter().all(|status| *status == Status::Succeeded) { Exit::Done } else { Exit::Failed }
+    if all.iter().any(|status| matches!(status, Status::Failed(_) | Status::TimedOut)) {
+        return Exit::Failed;
+    }
+    if all.iter().all(|status| *status == Status::Succeeded) { Exit::Done } else { Exit::Remains }
 }

@@ -93,6 +93,7 @@ mod tests {
             ("model.block.groups", 3.into()),
             ("model.block.kind", "rep-mpl".into()),
             ("model.block.partition", serde_json::json!([8])),
+            ("model.block.partition_perceptron", serde_json::json!({"kind": "fc", "kernel": 9})),
             ("data.augment", serde_json::json!({"flipp": true})),
             ("data", serde_json::json!({"image_size": 32})),
             ("training.epochs", serde_json::json!(1.5)),

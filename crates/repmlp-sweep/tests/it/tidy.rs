@@ -127,6 +127,7 @@ fn schemas_are_current() {
 fn committed_reports_are_what_their_measurements_render_to() {
     let mut command = Bench::new().command("report --check");
     let ran = command.current_dir(repository()).output().unwrap();
+    assert!(repository().join("results/published/gfc_groups/default").exists(), "the main job's report is published");
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stdout));
 }
 

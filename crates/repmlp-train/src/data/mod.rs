@@ -93,6 +93,8 @@ pub struct SourceShape {
     pub channels: usize,
     /// Classes.
     pub classes: usize,
+    /// Height and width of an image, where every copy of the set has the same.
+    pub side: Option<usize>,
     /// Training images, where every copy of the set has as many.
     pub train_images: Option<usize>,
 }
@@ -100,13 +102,14 @@ pub struct SourceShape {
 impl SourceConfig {
     /// What is known of the set without reading it.
     pub fn shape(&self) -> SourceShape {
-        let shape = |channels, classes, train_images| SourceShape { channels, classes, train_images };
+        let grey = |classes, side, train_images| SourceShape { channels: 1, classes, side, train_images };
+        let color = |classes, side, train_images| SourceShape { channels: 3, classes, side: Some(side), train_images };
         match self {
-            Self::FashionMnist5k {} => shape(1, 10, Some(5_000)),
-            Self::Idx { classes, .. } => shape(1, *classes, None),
-            Self::Cifar10 {} => shape(3, 10, Some(50_000)),
-            Self::Cifar100 {} => shape(3, 100, Some(50_000)),
-            Self::Records(config) => shape(3, config.classes, None),
+            Self::FashionMnist5k {} => grey(10, Some(28), Some(5_000)),
+            Self::Idx { classes, .. } => grey(*classes, None, None),
+            Self::Cifar10 {} => color(10, 32, Some(50_000)),
+            Self::Cifar100 {} => color(100, 32, Some(50_000)),
+            Self::Records(config) => color(config.classes, config.side, None),
         }
     }
 
@@ -158,7 +161,11 @@ impl DataConfig {
             check((1..=16).contains(label_bytes), "source.label_bytes", "must be between 1 and 16".into());
             check((1..=1024).contains(side), "source.side", "must be between 1 and 1024".into());
         }
-        let classes = self.source.shape().classes;
+        let SourceShape { classes, side, .. } = self.source.shape();
+        if let Some(side) = side {
+            let message = format!("images of {side}x{side} do not fit: raise it to at least {side}");
+            check(side <= self.image_size, "image_size", message);
+        }
         check((2..=256).contains(&classes), "source.classes", format!("must be between 2 and 256, not {classes}"));
         faults
     }

@@ -60,14 +60,17 @@ impl ConvConfig {
         ConvShape { inputs: channels, outputs: channels, kernel: self.kernel, groups: self.groups }
     }
 
-    fn faults(&self, channels: usize, path: &str) -> Vec<ConfigFault> {
+    fn faults(&self, site: Site, path: &str) -> Vec<ConfigFault> {
+        let Site { channels, map: (h, w) } = site;
         let mut faults = Vec::new();
         if self.groups == 0 || !channels.is_multiple_of(self.groups) {
             let message = format!("{} groups do not divide {channels} channels", self.groups);
             faults.push(ConfigFault::new(format!("{path}.groups"), message));
         }
-        if self.kernel.is_multiple_of(2) {
-            faults.push(ConfigFault::new(format!("{path}.kernel"), format!("kernel {} must be odd", self.kernel)));
+        // A wider kernel has taps that no pixel of the map ever sees.
+        if self.kernel.is_multiple_of(2) || self.kernel >= 2 * h.max(w) {
+            let message = format!("kernel {} must be odd and below twice the {h}x{w} map", self.kernel);
+            faults.push(ConfigFault::new(format!("{path}.kernel"), message));
         }
         faults
     }
@@ -78,7 +81,7 @@ impl BlockConfig {
     pub fn faults(&self, site: Site, path: &str) -> Vec<ConfigFault> {
         match self {
             Self::RepMlp(config) => config.faults(site.channels, site.map, path),
-            Self::Conv(config) => config.faults(site.channels, path),
+            Self::Conv(config) => config.faults(site, path),
             Self::NonLocal(config) => config.faults(site.channels, path),
             Self::SelfAttention(config) => config.faults(site.channels, path),
         }

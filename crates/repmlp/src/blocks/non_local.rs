@@ -54,7 +54,6 @@ impl NonLocalConfig {
 }
 
 /// θ, φ and g: what both forms share. Names: `t`, `p`, `g`.
-#[derive(Clone)]
 struct Attention {
     theta: Conv2d,
     phi: Conv2d,
@@ -118,10 +117,12 @@ impl NonLocal {
     pub fn reparameterize(&self) -> Result<DeployedNonLocal> {
         let (weight, mut bias) = fuse_bn(&self.z.weight, &self.norm)?;
         if let Some(own) = &self.z.bias {
-            bias = (bias + (own * self.norm.scale_and_shift()?.0)?)?;
+            bias = (bias + (own * self.norm.scale_and_shift()?.0)?)?.detach();
         }
         let z = Conv2d { weight, bias: Some(bias), groups: 1 };
-        Ok(DeployedNonLocal { attention: self.attention.clone(), z })
+        let Attention { theta, phi, g } = &self.attention;
+        let attention = Attention { theta: theta.detached(), phi: phi.detached(), g: g.detached() };
+        Ok(DeployedNonLocal { attention, z })
     }
 }
 

@@ -104,6 +104,12 @@ impl Conv2d {
         fc.matmul(&rows)?.reshape((o, w, h, n))?.permute((0, 2, 1, 3))?.contiguous()
     }
 
+    /// The same layer cut off from its variables: it records no graph, and later steps do not move it.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self { weight: self.weight.detach(), bias: self.bias.as_ref().map(Tensor::detach), groups: self.groups }
+    }
+
     /// Weight and bias, named below `prefix`.
     pub fn tensors(&self, prefix: &str) -> Vec<(String, Tensor)> {
         let bias = self.bias.iter().map(|bias| (format!("{prefix}.bias"), bias.clone()));

@@ -43,6 +43,12 @@ impl Linear {
         }
     }
 
+    /// The same layer cut off from its variables: it records no graph, and later steps do not move it.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self { weight: self.weight.detach(), bias: self.bias.as_ref().map(Tensor::detach) }
+    }
+
     /// Weight and bias, named below `prefix`.
     pub fn tensors(&self, prefix: &str) -> Vec<(String, Tensor)> {
         let bias = self.bias.iter().map(|bias| (format!("{prefix}.bias"), bias.clone()));

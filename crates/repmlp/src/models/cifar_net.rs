@@ -206,7 +206,7 @@ impl CifarNet {
             stem: self.stem.reparameterize()?,
             stages: self.stages.iter().map(stage).collect::<Result<Vec<_>>>()?,
             fc1: Linear { weight, bias: Some(bias) },
-            fc2: self.fc2.clone(),
+            fc2: self.fc2.detached(),
         })
     }
 }

@@ -19,7 +19,7 @@ fn pure_mlp() -> RepMlpConfig {
         groups: 2,
         local_kernels: vec![1, 3, 5, 7],
         global_perceptron: GlobalPerceptronConfig::default(),
-        partition_perceptron: PartitionPerceptronConfig::Fc,
+        partition_perceptron: PartitionPerceptronConfig::Fc {},
     }
 }
 
@@ -92,7 +92,9 @@ fn the_account_holds_what_is_allocated() -> Result<()> {
         let model = Model::new(&config, CIFAR, &vars.root())?;
         let allocated: usize = vars.all().iter().map(|(_, var)| var.elem_count()).sum();
         assert_eq!(config.account(CIFAR, CountedForm::Training).params(), allocated, "{config:?}");
-        let deployed: usize = model.reparameterize()?.tensors().iter().map(|(_, t)| t.elem_count()).sum();
+        let tensors = model.reparameterize()?.tensors();
+        assert!(tensors.iter().all(|(_, t)| !t.track_op()), "a deployed network records no graph");
+        let deployed: usize = tensors.iter().map(|(_, t)| t.elem_count()).sum();
         assert_eq!(config.account(CIFAR, CountedForm::Deployed).params(), deployed, "{config:?}");
     }
     Ok(())

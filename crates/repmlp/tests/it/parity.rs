@@ -126,7 +126,7 @@ fn rep_mlp(id: &str) -> Result<()> {
         groups: number("groups"),
         local_kernels: dims(&case["kernels"]),
         global_perceptron: GlobalPerceptronConfig::Fc { reduction: number("global_reduction") },
-        partition_perceptron: PartitionPerceptronConfig::Fc,
+        partition_perceptron: PartitionPerceptronConfig::Fc {},
     };
     let vars = Vars::new(0, DType::F64, &Device::Cpu);
     let shape = config.shape(number("C"), number("O"), (number("H"), number("W"))).unwrap();
@@ -198,7 +198,7 @@ fn twelve_steps_of_training_the_pure_mlp() -> Result<()> {
         groups: 2,
         local_kernels: vec![1, 3, 5],
         global_perceptron: GlobalPerceptronConfig::default(),
-        partition_perceptron: PartitionPerceptronConfig::Fc,
+        partition_perceptron: PartitionPerceptronConfig::Fc {},
     });
     let config = CifarNetConfig { widths: [8, 16, 16], hidden: 64, block, width_factor: 1, first_stage_block: None };
     let vars = Vars::new(0, DType::F64, &Device::Cpu);

@@ -47,17 +47,23 @@ impl Default for GlobalPerceptronConfig {
 }
 
 /// What mixes the pixels of a partition.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+// `Fc {}`, not `Fc`: serde would let any key stand beside a unit variant's `kind`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum PartitionPerceptronConfig {
     /// FC3, the paper's.
-    #[default]
-    Fc,
+    Fc {},
     /// A convolution on the partition map: Table 1 row D. It takes no `local_kernels`: they would merge into it.
     Conv {
         /// Its size K, odd.
         kernel: usize,
     },
+}
+
+impl Default for PartitionPerceptronConfig {
+    fn default() -> Self {
+        Self::Fc {}
+    }
 }
 
 impl RepMlpConfig {
@@ -96,17 +102,19 @@ impl RepMlpConfig {
             }
         }
         match self.partition_perceptron {
-            PartitionPerceptronConfig::Conv { kernel } if kernel % 2 == 0 => {
-                fault("partition_perceptron.kernel", format!("kernel {kernel} must be odd"));
+            PartitionPerceptronConfig::Conv { kernel } if kernel % 2 == 0 || kernel >= 2 * h.max(w) => {
+                let message = format!("kernel {kernel} must be odd and below twice the partition's {h}x{w}");
+                fault("partition_perceptron.kernel", message);
             }
             PartitionPerceptronConfig::Conv { .. } if !self.local_kernels.is_empty() => {
                 fault("local_kernels", "must be [] where a convolution replaces FC3: they would merge into it".into());
             }
-            PartitionPerceptronConfig::Conv { .. } | PartitionPerceptronConfig::Fc => {}
+            PartitionPerceptronConfig::Conv { .. } | PartitionPerceptronConfig::Fc {} => {}
         }
         if let GlobalPerceptronConfig::Fc { reduction } = self.global_perceptron {
             let partitions = Partitioning::of(map, self.partition).map_or(1, Partitioning::count);
-            if reduction == 0 || !(channels * partitions).is_multiple_of(reduction) {
+            let n = channels * partitions;
+            if reduction == 0 || (partitions > 1 && !n.is_multiple_of(reduction)) {
                 let message =
                     format!("reduction {reduction} does not divide {channels} channels x {partitions} partitions");
                 fault("global_perceptron.reduction", message);
@@ -123,7 +131,7 @@ impl RepMlpConfig {
         }
         let conv = |kernel| ConvShape { inputs: shape.inputs, outputs: shape.outputs, kernel, groups: shape.groups };
         match self.partition_perceptron {
-            PartitionPerceptronConfig::Fc => {
+            PartitionPerceptronConfig::Fc {} => {
                 let weights = shape.outputs * pixels * (shape.inputs / shape.groups * pixels);
                 account.weights_with_bn(&format!("{at}.fc3"), weights, shape.outputs * pixels, weights * count);
             }

@@ -60,7 +60,7 @@ impl GlobalPerceptron {
         let copies = fc1.weight.dim(1)? / channels;
         let zero = Tensor::zeros(fc1.weight.dim(0)?, fc1.weight.dtype(), fc1.weight.device())?;
         let (weight, bias) = fuse_bn_before_fc(&fc1.weight, fc1.bias.as_ref().unwrap_or(&zero), &self.bn, copies)?;
-        Ok(FcPair { fc1: Linear { weight, bias: Some(bias) }, fc2: fc2.clone() })
+        Ok(FcPair { fc1: Linear { weight, bias: Some(bias) }, fc2: fc2.detached() })
     }
 
     /// What it costs.

@@ -76,7 +76,7 @@ impl RepMlpBlock {
             .map(|reduction| GlobalPerceptron::new(shape.inputs, partitions, reduction, scope))
             .transpose()?;
         let partition = match config.partition_perceptron {
-            PartitionPerceptronConfig::Fc => PartitionPerceptron::Fc3(Fc3::new(shape, scope)?),
+            PartitionPerceptronConfig::Fc {} => PartitionPerceptron::Fc3(Fc3::new(shape, scope)?),
             PartitionPerceptronConfig::Conv { kernel } => {
                 PartitionPerceptron::Conv(ConvBn::new(replacing_conv(shape, kernel), &scope.enter("fc3_conv"))?)
             }
