@@ -78,7 +78,7 @@ proptest! {
     }
 
     #[test]
-    fn batch_norm_equals_its_composite(rows in 1..7usize, columns in 2..3000usize, offset in -3.0..3.0f64, double in any::<bool>()) {
+    fn batch_norm_equals_its_composite(rows in 1..7usize, columns in 8..3000usize, offset in -3.0..3.0f64, double in any::<bool>()) {
         let dtype = if double { DType::F64 } else { DType::F32 };
         let x = (numbers(&[rows, columns], 5, dtype).unwrap() + offset).unwrap();
         let gamma = (numbers(&[rows], 6, dtype).unwrap() + 1.5).unwrap();
@@ -89,9 +89,9 @@ proptest! {
             |t| Ok(batch_norm(&t[0], &t[1], &t[2], 1e-5)?.0),
             |t| Ok(batch_norm::composite(&t[0], &t[1], &t[2], 1e-5)?.0),
         ).unwrap();
-        // Two columns normalise to ±1 whatever they are: their gradient is a difference that cancels, down to eps/σ².
-        let cancelled = if columns < 8 { 1e3 } else { 10.0 };
-        prop_assert!(worst < bound(dtype) * cancelled, "{worst}");
+        // x − mean loses the digits of an offset of 3 over a deviation of 0.58, a factor of 5; dx is a difference of terms of
+        // its own size, a factor of 2. (Below 8 columns it cancels altogether: two columns normalise to ±1 whatever they are.)
+        prop_assert!(worst < 10.0 * bound(dtype), "{worst}");
         let (_, ours) = batch_norm(&inputs[0], &inputs[1], &inputs[2], 1e-5).unwrap();
         let (_, theirs) = batch_norm::composite(&inputs[0], &inputs[1], &inputs[2], 1e-5).unwrap();
         prop_assert!(difference(&ours.mean, &theirs.mean).unwrap() < 10.0 * bound(dtype));
