@@ -73,6 +73,8 @@ pub(crate) enum Command {
     Rebuild(ResultsArgs),
     /// Write every measurement of an experiment as one tidy table.
     Export(ExportArgs),
+    /// Count parameters and multiply-adds, of every network that the paper prints or of one.
+    Count(CountArgs),
     /// Print a JSON Schema for editors.
     Schema(SchemaArgs),
     /// Print a completion script for a shell.
@@ -169,6 +171,31 @@ pub(crate) struct PlanArgs {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CountArgs {
+    /// A network of the catalogue, or a .toml file with the tables `task` and `model` [default: every row of Tables 1 to 7].
+    pub(crate) model: Option<String>,
+    /// Show each layer.
+    #[arg(long, requires = "model")]
+    pub(crate) layers: bool,
+    /// Which form is counted.
+    #[arg(long, value_enum, default_value_t, requires = "model")]
+    pub(crate) form: FormChoice,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A form of a network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FormChoice {
+    /// With convolution branches and batch norm.
+    Training,
+    /// Merged.
+    #[default]
+    Deployed,
 }
 
 #[derive(Debug, Args)]

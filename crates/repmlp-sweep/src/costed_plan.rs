@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
+use rayon::prelude::{IntoParallelRefIterator, ParallelIterator, ParallelSlice};
 use repmlp_train::config::RunConfig;
 use sweep_plan::Plan;
 use sweep_protocol::{RunId, RunRow};
@@ -11,6 +12,9 @@ use sweep_store::Store;
 use crate::cli::SpecArgs;
 use crate::predict::Cost;
 use crate::resolve::resolve;
+
+/// Configurations that one thread costs at a stretch: those that share their network mostly stand beside each other.
+const NEIGHBOURS: usize = 1024;
 
 /// A plan with its typed configurations and their costs.
 pub(crate) struct CostedPlan {
@@ -26,8 +30,8 @@ impl CostedPlan {
         let plan = sweep_plan::plan(&experiment, &resolve)?;
         let typed =
             |canonical: &String| serde_json::from_str(canonical).context("a canonical configuration is read back");
-        let configs = plan.configurations.iter().map(typed).collect::<Result<Vec<RunConfig>>>()?;
-        let costs = Cost::of_all(&configs);
+        let configs = plan.configurations.par_iter().map(typed).collect::<Result<Vec<RunConfig>>>()?;
+        let costs: Vec<Cost> = configs.par_chunks(NEIGHBOURS).flat_map_iter(Cost::of_all).collect();
         Ok(Self { plan, configs, costs })
     }
 

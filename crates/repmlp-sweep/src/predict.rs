@@ -18,7 +18,14 @@ pub(crate) struct Cost {
     /// Multiply-adds of the whole training: forward once, backward twice as much. `None` while the number of training
     /// images is not known.
     pub(crate) training: Option<f64>,
+    /// Bytes that a training step needs at its peak.
+    pub(crate) memory: f64,
 }
+
+/// A training holds each parameter, its velocity and its gradient; f32.
+const BYTES_OF_PARAMETER: f64 = 3.0 * 4.0;
+/// What a layer keeps is f32; on the way back a few of them have their gradients beside them.
+const BYTES_OF_KEPT: f64 = 1.25 * 4.0;
 
 /// What a network costs for one image.
 struct NetworkCost<'a> {
@@ -27,14 +34,24 @@ struct NetworkCost<'a> {
     params: usize,
     flops: usize,
     training_flops: usize,
+    training_params: usize,
+    kept: usize,
 }
 
 impl<'a> NetworkCost<'a> {
     fn of(config: &'a RunConfig) -> Self {
         let (model, task) = (&config.model, config.task());
         let deployed = model.account(task, CountedForm::Deployed);
-        let training_flops = model.account(task, CountedForm::Training).flops_all();
-        Self { model, task, params: deployed.params(), flops: deployed.flops(), training_flops }
+        let training = model.account(task, CountedForm::Training);
+        Self {
+            model,
+            task,
+            params: deployed.params(),
+            flops: deployed.flops(),
+            training_flops: training.flops_all(),
+            training_params: training.params(),
+            kept: training.kept(),
+        }
     }
 }
 
@@ -61,6 +78,8 @@ impl Cost {
         Self {
             params: network.params,
             flops: network.flops,
+            memory: BYTES_OF_PARAMETER * network.training_params as f64
+                + BYTES_OF_KEPT * (network.kept * config.training.batch) as f64,
             training: images.map(|images| images as f64 * passes * network.training_flops as f64),
         }
     }

@@ -1,5 +1,6 @@
 //! One file a subcommand. Each asks the crates below for data and spells it; none decides what a run is.
 
+mod count;
 mod export;
 mod grid;
 mod logs;
@@ -33,6 +34,7 @@ pub(crate) fn dispatch(cli: Cli, screen: Screen) -> Result<Exit> {
         Command::Report(arguments) => asynchronous(report::run(arguments, screen)),
         Command::Rebuild(arguments) => asynchronous(rebuild::run(arguments)),
         Command::Export(arguments) => asynchronous(export::run(arguments)),
+        Command::Count(arguments) => count::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
