@@ -28,8 +28,8 @@ const BYTES_OF_PARAMETER: f64 = 3.0 * 4.0;
 const BYTES_OF_KEPT: f64 = 1.25 * 4.0;
 
 /// What a network costs for one image.
-struct NetworkCost<'a> {
-    model: &'a ModelConfig,
+struct NetworkCost {
+    model: ModelConfig,
     task: Task,
     params: usize,
     flops: usize,
@@ -38,40 +38,41 @@ struct NetworkCost<'a> {
     kept: usize,
 }
 
-impl<'a> NetworkCost<'a> {
-    fn of(config: &'a RunConfig) -> Self {
-        let (model, task) = (&config.model, config.task());
+impl NetworkCost {
+    fn of(config: &RunConfig) -> Self {
+        let (model, task) = (config.model.clone(), config.task());
         let deployed = model.account(task, CountedForm::Deployed);
         let training = model.account(task, CountedForm::Training);
         Self {
-            model,
-            task,
             params: deployed.params(),
             flops: deployed.flops(),
             training_flops: training.flops_all(),
             training_params: training.params(),
             kept: training.kept(),
+            model,
+            task,
         }
     }
 }
 
 impl Cost {
     /// The cost of each configuration. Neighbours mostly share their network: it is counted once for all of them.
-    pub(crate) fn of_all<'a>(configs: &'a [RunConfig]) -> Vec<Self> {
-        let mut counted: Option<NetworkCost<'_>> = None;
-        let cost = |config: &'a RunConfig| {
+    pub(crate) fn of_all(configs: impl Iterator<Item = anyhow::Result<RunConfig>>) -> anyhow::Result<Vec<Self>> {
+        let mut counted: Option<NetworkCost> = None;
+        let cost = |config: anyhow::Result<RunConfig>| {
+            let config = config?;
             let network = match counted.take() {
-                Some(known) if *known.model == config.model && known.task == config.task() => known,
-                _ => NetworkCost::of(config),
+                Some(known) if known.model == config.model && known.task == config.task() => known,
+                _ => NetworkCost::of(&config),
             };
-            let cost = Self::of(config, &network);
+            let cost = Self::of(&config, &network);
             counted = Some(network);
-            cost
+            Ok(cost)
         };
-        configs.iter().map(cost).collect()
+        configs.map(cost).collect()
     }
 
-    fn of(config: &RunConfig, network: &NetworkCost<'_>) -> Self {
+    fn of(config: &RunConfig, network: &NetworkCost) -> Self {
         let images =
             config.data.expected_train_images().map(|images| images / config.training.batch * config.training.batch);
         let passes = f64::from(config.training.epochs) * 3.0;
