@@ -9,6 +9,7 @@ use rayon::prelude::{
 };
 
 use crate::element::{TASK_ELEMENTS, for_dtype, has_kernel, slice, with_slice};
+use crate::sums::{pair_sum, sum};
 
 /// Mean and biased variance of each row, both (R), cut off from the gradient.
 pub struct Moments {
@@ -67,28 +68,6 @@ fn moments<T: WithDType>(x: &[T], rows: usize) -> Vec<(f64, f64)> {
 
 fn rows_a_task(columns: usize) -> usize {
     (TASK_ELEMENTS / columns).max(1)
-}
-
-/// Σ f(x): lanes of the number type over blocks short enough for its precision, blocks in `f64`.
-fn sum<T: WithDType>(row: &[T], f: impl Fn(T) -> T) -> f64 {
-    pair_sum(row, row, |x, _| f(x))
-}
-
-fn pair_sum<T: WithDType>(a: &[T], b: &[T], f: impl Fn(T, T) -> T) -> f64 {
-    const LANES: usize = 16;
-    const BLOCK: usize = 1024;
-    let block = |(a, b): (&[T], &[T])| {
-        let mut lanes = [T::zero(); LANES];
-        let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-        let rest: f64 = a.remainder().iter().zip(b.remainder()).map(|(&a, &b)| f(a, b).to_f64()).sum();
-        for (a, b) in a.zip(b) {
-            for ((lane, &a), &b) in lanes.iter_mut().zip(a).zip(b) {
-                *lane += f(a, b);
-            }
-        }
-        rest + lanes.iter().map(|lane| lane.to_f64()).sum::<f64>()
-    };
-    a.chunks(BLOCK).zip(b.chunks(BLOCK)).map(block).sum()
 }
 
 /// Carries mean and 1/σ of each row from the forward pass to the backward pass.

@@ -3,22 +3,27 @@
 //!
 //! Every kernel stands beside a composite of ordinary candle operations that computes the same: it is the path on
 //! other devices and the oracle of the tests. Each result element is computed by one thread in a fixed order, so
-//! nothing depends on the thread count. Nothing here knows a model, and nothing here is `unsafe`.
+//! nothing depends on the thread count. Nothing here knows a model.
 //!
 //! Layouts: `chwn` is channels, height, width, images, images fastest; `rm` is rows × columns.
 
+mod axis;
 mod batch_norm;
+mod conv;
 mod conv_to_fc;
 mod element;
 mod max_pool;
+mod product;
 mod relu;
 mod sgd;
 mod softmax;
+mod sums;
 mod unfold;
 
 pub use batch_norm::{Moments, batch_norm};
+pub use conv::{ConvGeometry, conv2d};
 pub use conv_to_fc::conv_to_fc;
-pub use max_pool::max_pool_2x2;
+pub use max_pool::{PoolGeometry, max_pool_2x2, max_pool2d};
 pub use relu::relu;
 pub use sgd::{SgdStep, sgd_step};
 pub use softmax::softmax;

@@ -1,10 +1,32 @@
-//! 2×2 max pooling with stride 2 in the layout that has images fastest.
+//! Max pooling in the layout that has images fastest.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType, bail};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
 
+use crate::axis::{Axis, Moves};
 use crate::element::{for_dtype, has_kernel, slice, with_slice};
+
+/// A pooling window and how it moves, as (height, width).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolGeometry {
+    /// Size of the window.
+    pub kernel: (usize, usize),
+    /// Input pixels between neighbouring windows.
+    pub stride: (usize, usize),
+    /// Pixels on both sides of the map that no window picks; at most half a window.
+    pub padding: (usize, usize),
+}
+
+/// (C, H, W, N) → (C, H', W', N), the largest of each window, H' = ⌊(H + 2·padding − kernel)/stride⌋ + 1, W' likewise; a
+/// window with a NaN gives NaN. The gradient goes to the first of equals, row by row.
+///
+/// # Errors
+/// When the window is larger than the padded map or smaller than twice the padding, or something is empty.
+pub fn max_pool2d(x_chwn: &Tensor, geometry: PoolGeometry) -> Result<Tensor> {
+    let pool = MaxPool2d::new(x_chwn.dims(), geometry)?;
+    if has_kernel(x_chwn) { x_chwn.contiguous()?.apply_op1(pool) } else { composite(x_chwn, &pool) }
+}
 
 /// (C, H, W, N) → (C, H/2, W/2, N), the largest of each 2×2 square; its gradient goes to the first of equals.
 ///
@@ -15,76 +37,147 @@ pub fn max_pool_2x2(x_chwn: &Tensor) -> Result<Tensor> {
     if h % 2 != 0 || w % 2 != 0 {
         bail!("2x2 pooling needs an even map, not {h}x{w}");
     }
-    if has_kernel(x_chwn) { x_chwn.contiguous()?.apply_op1(MaxPool2x2) } else { composite(x_chwn) }
+    max_pool2d(x_chwn, PoolGeometry { kernel: (2, 2), stride: (2, 2), padding: (0, 0) })
 }
 
 /// The same with candle's operations; its gradient is shared among equals.
-pub(crate) fn composite(x_chwn: &Tensor) -> Result<Tensor> {
-    let (c, h, w, n) = x_chwn.dims4()?;
-    x_chwn.reshape((c, h / 2, 2, w / 2, 2 * n))?.max(2)?.reshape((c, h / 2, w / 2, 2, n))?.max(3)
+pub(crate) fn composite(x_chwn: &Tensor, pool: &MaxPool2d) -> Result<Tensor> {
+    // A place outside the map stands for its nearest inside, which every window that reaches out of the map sees too.
+    let seen = |axis: &Axis, tap: usize| {
+        let place = |y: usize| (y * axis.stride + tap).saturating_sub(axis.padding).min(axis.input - 1) as u32;
+        Tensor::from_vec((0..axis.output).map(place).collect::<Vec<_>>(), axis.output, x_chwn.device())
+    };
+    let mut largest: Option<Tensor> = None;
+    for ky in 0..pool.rows.kernel {
+        for kx in 0..pool.columns.kernel {
+            let x = x_chwn.index_select(&seen(&pool.rows, ky)?, 1)?.index_select(&seen(&pool.columns, kx)?, 2)?;
+            largest = Some(match largest {
+                Some(largest) => largest.maximum(&x)?,
+                None => x,
+            });
+        }
+    }
+    match largest {
+        Some(largest) => Ok(largest),
+        None => bail!("a window has pixels"),
+    }
 }
 
-struct MaxPool2x2;
+/// A pooling whose sizes fit.
+#[derive(Clone, Copy)]
+pub(crate) struct MaxPool2d {
+    rows: Axis,
+    columns: Axis,
+    images: usize,
+}
 
-impl CustomOp1 for MaxPool2x2 {
+impl MaxPool2d {
+    /// An error where the window does not fit the map.
+    pub(crate) fn new(x_chwn: &[usize], geometry: PoolGeometry) -> Result<Self> {
+        let &[channels, h, w, images] = x_chwn else { bail!("max_pool2d takes (C, H, W, N), not {x_chwn:?}") };
+        let PoolGeometry { kernel, stride, padding } = geometry;
+        if channels == 0 || images == 0 {
+            bail!("max_pool2d of {x_chwn:?}: nothing may be empty");
+        }
+        // Else a window could lie outside the map altogether.
+        if padding.0 > kernel.0 / 2 || padding.1 > kernel.1 / 2 {
+            bail!("max_pool2d with a padding of {padding:?} around a window of {kernel:?}: at most half of it");
+        }
+        Ok(Self {
+            rows: Axis::new(h, kernel.0, Moves { stride: stride.0, padding: padding.0, dilation: 1 })?,
+            columns: Axis::new(w, kernel.1, Moves { stride: stride.1, padding: padding.1, dilation: 1 })?,
+            images,
+        })
+    }
+
+    fn input_map(&self) -> usize {
+        self.rows.input * self.columns.input * self.images
+    }
+
+    fn output_row(&self) -> usize {
+        self.columns.output * self.images
+    }
+
+    /// For each tap of output row `y` and each pixel it sees: its first number in the row, and that of the pixel in the map.
+    fn each_pixel(&self, y: usize, mut visit: impl FnMut(usize, usize)) {
+        let (rows, columns, n) = (&self.rows, &self.columns, self.images);
+        for ky in (0..rows.kernel).filter(|&ky| rows.inside(ky).contains(&y)) {
+            let input_row = rows.seen(y, ky) * columns.input;
+            for kx in 0..columns.kernel {
+                for x in columns.inside(kx) {
+                    visit(x * n, (input_row + columns.seen(x, kx)) * n);
+                }
+            }
+        }
+    }
+}
+
+impl CustomOp1 for MaxPool2d {
     fn name(&self) -> &'static str {
-        "max_pool_2x2"
+        "max_pool2d_chwn"
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (c, h, w, n) = layout.shape().dims4()?;
-        let y =
-            for_dtype!(storage.dtype(), T => T::to_cpu_storage_owned(forward(slice::<T>(storage, layout)?, (w, n))));
-        Ok((y, Shape::from((c, h / 2, w / 2, n))))
+        let y = for_dtype!(storage.dtype(), T => T::to_cpu_storage_owned(forward(slice::<T>(storage, layout)?, self)));
+        let channels = layout.shape().dim(0)?;
+        Ok((y, Shape::from((channels, self.rows.output, self.columns.output, self.images))))
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        let (_, _, w, n) = x.dims4()?;
         let dx = for_dtype!(x.dtype(), T => {
-            let dx = with_slice::<T, _>(x, |x| with_slice::<T, _>(dy, |dy| backward(x, dy, (w, n))))??;
+            let dx = with_slice::<T, _>(x, |x| with_slice::<T, _>(dy, |dy| backward(x, dy, self)))??;
             Tensor::from_vec(dx, x.shape(), x.device())?
         });
         Ok(Some(dx))
     }
 }
 
-/// The four places of a square, given that of its first and the lengths of a row and of a pixel.
-fn square(first: usize, row: usize, n: usize) -> [usize; 4] {
-    [first, first + n, first + row, first + row + n]
+/// Whether `x` takes the place of the largest so far: a first NaN does, and stays.
+fn beats<T: WithDType>(x: T, largest: T) -> bool {
+    x > largest || (is_nan(x) && !is_nan(largest))
 }
 
-fn forward<T: WithDType>(x: &[T], (w, n): (usize, usize)) -> Vec<T> {
-    let row = w * n;
-    let mut y = vec![T::zero(); x.len() / 4];
-    // A pair of rows of x makes a row of y, whatever the channel.
-    y.par_chunks_mut(row / 2).zip(x.par_chunks(2 * row)).for_each(|(y, x)| {
-        for (column, y) in y.chunks_mut(n).enumerate() {
-            for (i, y) in y.iter_mut().enumerate() {
-                let [a, b, c, d] = square(2 * column * n + i, row, n).map(|at| x[at]);
-                let (top, bottom) = (if b > a { b } else { a }, if d > c { d } else { c });
-                *y = if bottom > top { bottom } else { top };
+#[expect(clippy::eq_op, reason = "candle's number trait has no is_nan")]
+fn is_nan<T: WithDType>(x: T) -> bool {
+    x != x
+}
+
+fn forward<T: WithDType>(x: &[T], pool: &MaxPool2d) -> Vec<T> {
+    let (map, row, height, n) = (pool.input_map(), pool.output_row(), pool.rows.output, pool.images);
+    let mut y = vec![T::from_f64(f64::NEG_INFINITY); x.len() / map * height * row];
+    y.par_chunks_mut(row).enumerate().for_each(|(i, y)| {
+        let x = &x[i / height * map..][..map];
+        pool.each_pixel(i % height, |output, input| {
+            for (y, &x) in y[output..output + n].iter_mut().zip(&x[input..input + n]) {
+                *y = if beats(x, *y) { x } else { *y };
             }
-        }
+        });
     });
     y
 }
 
-fn backward<T: WithDType>(x: &[T], dy: &[T], (w, n): (usize, usize)) -> Vec<T> {
-    let row = w * n;
+/// A task has a channel: the windows of neighbouring rows overlap.
+fn backward<T: WithDType>(x: &[T], dy: &[T], pool: &MaxPool2d) -> Vec<T> {
+    let (map, row, n) = (pool.input_map(), pool.output_row(), pool.images);
     let mut dx = vec![T::zero(); x.len()];
-    dx.par_chunks_mut(2 * row).zip(x.par_chunks(2 * row)).zip(dy.par_chunks(row / 2)).for_each(|((dx, x), dy)| {
-        for (column, dy) in dy.chunks(n).enumerate() {
-            for (i, &dy) in dy.iter().enumerate() {
-                let places = square(2 * column * n + i, row, n);
-                let mut largest = places[0];
-                for place in &places[1..] {
-                    if x[*place] > x[largest] {
-                        largest = *place;
+    dx.par_chunks_mut(map).zip(x.par_chunks(map)).zip(dy.par_chunks(pool.rows.output * row)).for_each(
+        |((dx, x), dy)| {
+            let (mut largest, mut owners) = (vec![T::zero(); row], vec![usize::MAX; row]);
+            for (y, dy) in dy.chunks(row).enumerate() {
+                owners.fill(usize::MAX);
+                pool.each_pixel(y, |output, input| {
+                    let row = largest[output..output + n].iter_mut().zip(&mut owners[output..output + n]);
+                    for (i, ((largest, owner), &x)) in row.zip(&x[input..input + n]).enumerate() {
+                        if *owner == usize::MAX || beats(x, *largest) {
+                            (*largest, *owner) = (x, input + i);
+                        }
                     }
+                });
+                for (&owner, &dy) in owners.iter().zip(dy) {
+                    dx[owner] += dy;
                 }
-                dx[largest] = dy;
             }
-        }
-    });
+        },
+    );
     dx
 }

@@ -1,12 +1,15 @@
 //! Every kernel against its composite: forward and gradients, random shapes, both number types.
 
 use candle_core::{DType, Device, Result, Tensor, Var};
-use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
+use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assume, proptest};
 
-use crate::{SgdStep, batch_norm, conv_to_fc, max_pool, max_pool_2x2, relu, sgd, sgd_step, softmax, unfold};
+use crate::max_pool::MaxPool2d;
+use crate::{
+    PoolGeometry, SgdStep, batch_norm, conv_to_fc, max_pool, max_pool2d, relu, sgd, sgd_step, softmax, unfold,
+};
 
 /// Distinct numbers in (−1, 1) that depend on `seed`: no ties, so that every maximum has one owner.
-fn numbers(shape: &[usize], seed: u64, dtype: DType) -> Result<Tensor> {
+pub(crate) fn numbers(shape: &[usize], seed: u64, dtype: DType) -> Result<Tensor> {
     let count: usize = shape.iter().product();
     let mut state = seed | 1;
     let values: Vec<f64> = (0..count)
@@ -23,13 +26,13 @@ fn largest(t: &Tensor) -> Result<f64> {
 }
 
 /// Largest difference relative to the largest magnitude of the expected tensor.
-fn difference(actual: &Tensor, expected: &Tensor) -> Result<f64> {
+pub(crate) fn difference(actual: &Tensor, expected: &Tensor) -> Result<f64> {
     assert_eq!(actual.dims(), expected.dims());
     Ok(largest(&(actual - expected)?)? / largest(expected)?.max(1e-6))
 }
 
 /// Outputs and gradients of every input, for the loss Σ output · weights.
-fn with_gradients(inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) -> Result<Vec<Tensor>> {
+pub(crate) fn with_gradients(inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) -> Result<Vec<Tensor>> {
     let vars = inputs.iter().map(Var::from_tensor).collect::<Result<Vec<_>>>()?;
     let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
     let output = f(&tensors)?;
@@ -42,7 +45,7 @@ fn with_gradients(inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) ->
     Ok(all)
 }
 
-fn agree(
+pub(crate) fn agree(
     inputs: &[Tensor],
     kernel: impl Fn(&[Tensor]) -> Result<Tensor>,
     composite: impl Fn(&[Tensor]) -> Result<Tensor>,
@@ -53,7 +56,7 @@ fn agree(
 }
 
 /// f32 has 24 bits: 1e-5 is about 170 roundings, more than the longest sums here accumulate.
-fn bound(dtype: DType) -> f64 {
+pub(crate) fn bound(dtype: DType) -> f64 {
     if dtype == DType::F32 { 1e-5 } else { 1e-12 }
 }
 
@@ -99,10 +102,15 @@ proptest! {
     }
 
     #[test]
-    fn max_pool_equals_its_composite(c in 1..4usize, h in 1..5usize, w in 1..5usize, n in 1..5usize) {
-        let x = numbers(&[c, 2 * h, 2 * w, n], 8, DType::F32).unwrap();
-        let worst = agree(&[x], |t| max_pool_2x2(&t[0]), |t| max_pool::composite(&t[0])).unwrap();
-        prop_assert!(worst < bound(DType::F32), "{worst}");
+    fn max_pool_equals_its_composite(c in 1..4usize, map in (1..9usize, 1..9usize), n in 1..5usize, kernel in (1..5usize, 1..5usize), stride in (1..4usize, 1..4usize), pad in any::<bool>(), double in any::<bool>()) {
+        let dtype = if double { DType::F64 } else { DType::F32 };
+        let padding = if pad { (kernel.0 / 2, kernel.1 / 2) } else { (0, 0) };
+        prop_assume!(kernel.0 <= map.0 + 2 * padding.0 && kernel.1 <= map.1 + 2 * padding.1);
+        let geometry = PoolGeometry { kernel, stride, padding };
+        let x = numbers(&[c, map.0, map.1, n], 8, dtype).unwrap();
+        let pool = MaxPool2d::new(x.dims(), geometry).unwrap();
+        let worst = agree(&[x], |t| max_pool2d(&t[0], geometry), |t| max_pool::composite(&t[0], &pool)).unwrap();
+        prop_assert!(worst < bound(dtype), "{worst}");
     }
 
     #[test]
@@ -144,4 +152,40 @@ fn relu_keeps_a_nan_and_has_no_gradient_at_zero() {
     assert!(y[0].is_nan());
     let all = with_gradients(&[Tensor::new(&[0f32, 1.0], &Device::Cpu).unwrap()], |t| relu(&t[0])).unwrap();
     assert_eq!(all[1].to_vec1::<f32>().unwrap()[0].to_bits(), 0);
+}
+
+#[test]
+fn overlapping_windows_share_their_owner_and_the_first_of_equals_wins() {
+    // One row: windows of 3 with stride 1 and padding 1 over 1 5 5 0: largest 5 5 5 5.
+    let x = Tensor::new(&[1f32, 5.0, 5.0, 0.0], &Device::Cpu).unwrap().reshape((1, 1, 4, 1)).unwrap();
+    let x = Var::from_tensor(&x).unwrap();
+    let geometry = PoolGeometry { kernel: (1, 3), stride: (1, 1), padding: (0, 1) };
+    let y = max_pool2d(&x, geometry).unwrap();
+    assert_eq!(y.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [5.0; 4]);
+    let weights = Tensor::new(&[1f32, 10.0, 100.0, 1000.0], &Device::Cpu).unwrap().reshape((1, 1, 4, 1)).unwrap();
+    let gradients = (y * weights).unwrap().sum_all().unwrap().backward().unwrap();
+    let dx = gradients.get(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    assert_eq!(dx, [0.0, 111.0, 1000.0, 0.0]);
+}
+
+#[test]
+fn a_window_with_a_nan_gives_nan() {
+    let x =
+        Tensor::new(&[f32::NAN, 5.0, 1.0, f32::NAN, 2.0, 3.0], &Device::Cpu).unwrap().reshape((1, 1, 6, 1)).unwrap();
+    let y = max_pool2d(&x, PoolGeometry { kernel: (1, 2), stride: (1, 2), padding: (0, 0) }).unwrap();
+    let y = y.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    assert!(y[0].is_nan() && y[1].is_nan());
+    assert_eq!(y[2].to_bits(), 3f32.to_bits());
+}
+
+#[test]
+fn a_window_that_does_not_fit_is_an_error() {
+    let x = Tensor::zeros((1, 3, 3, 1), DType::F32, &Device::Cpu).unwrap();
+    let pool = |kernel, stride, padding| max_pool2d(&x, PoolGeometry { kernel, stride, padding });
+    assert!(pool((4, 1), (1, 1), (0, 0)).is_err());
+    assert!(pool((2, 2), (0, 1), (0, 0)).is_err());
+    assert!(pool((2, 2), (1, 1), (2, 0)).is_err());
+    assert!(
+        max_pool2d(&x.squeeze(0).unwrap(), PoolGeometry { kernel: (1, 1), stride: (1, 1), padding: (0, 0) }).is_err()
+    );
 }

@@ -4,4 +4,5 @@
 
 mod counts;
 mod equivalence;
+mod networks;
 mod parity;

@@ -1,0 +1,174 @@
+//! Convolution as products with columns, tile by tile; the tiles depend on shapes alone.
+#![expect(unsafe_code, reason = "tasks write disjoint blocks of one output")]
+
+use std::ops::Range;
+
+use candle_core::{Error, Result, WithDType};
+use rayon::prelude::{
+    IndexedParallelIterator, IntoParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut,
+};
+
+use crate::conv::ConvSizes;
+use crate::product::{Matrix, MatrixMut, Shared, Update, multiply};
+
+/// Numbers of a tile's columns: half a megabyte of `f32` stays in the second-level cache of most processors.
+const TILE_NUMBERS: usize = 1 << 17;
+/// Rows of columns that a task of the backward pass works on: enough for a product to run at full speed.
+const CHUNK_ROWS: usize = 96;
+/// Tasks that a gradient of the weight is split into at least, where its channels alone give fewer.
+const TASKS: usize = 16;
+
+/// The tiles of an output channel for columns of so many rows.
+#[derive(Clone, Copy)]
+struct Tiles {
+    map: usize,
+    width: usize,
+}
+
+impl Tiles {
+    fn new(map: usize, rows: usize) -> Self {
+        let width = (TILE_NUMBERS / rows).clamp(256, 4096);
+        // Of equal widths, so that no last tile is a sliver.
+        Self { map, width: map.div_ceil(map.div_ceil(width)) }
+    }
+
+    fn count(self) -> usize {
+        self.map.div_ceil(self.width)
+    }
+
+    fn get(self, index: usize) -> Range<usize> {
+        index * self.width..((index + 1) * self.width).min(self.map)
+    }
+}
+
+/// The columns of a tile: gathered into `scratch`, or the map itself where each pixel sees itself alone.
+fn columns<'a, T: WithDType>(
+    sizes: &ConvSizes,
+    channels: &'a [T],
+    tile: &Range<usize>,
+    scratch: &'a mut Vec<T>,
+) -> Result<Matrix<'a, T>> {
+    let count = channels.len() / sizes.input_map();
+    if sizes.is_pointwise() {
+        return Matrix::new(&channels[tile.start..], (count, tile.len()), sizes.input_map());
+    }
+    let rows = count * sizes.taps();
+    scratch.resize(rows * tile.len(), T::zero());
+    sizes.gather(channels, tile, scratch);
+    Matrix::new(scratch, (rows, tile.len()), tile.len())
+}
+
+/// y = W·columns for each group and tile.
+pub(crate) fn forward<T: WithDType>(x: &[T], weight: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
+    let (inputs, outputs, map) = (sizes.group_inputs(), sizes.group_outputs(), sizes.output_map());
+    let rows = inputs * sizes.taps();
+    let tiles = Tiles::new(map, rows);
+    let mut y = vec![T::zero(); sizes.outputs * map];
+    let shared = Shared::new(&mut y);
+    (0..sizes.groups * tiles.count()).into_par_iter().try_for_each_init(Vec::new, |scratch, task| {
+        let (group, tile) = (task / tiles.count(), tiles.get(task % tiles.count()));
+        let channels = &x[group * inputs * sizes.input_map()..][..inputs * sizes.input_map()];
+        let columns = columns(sizes, channels, &tile, scratch)?;
+        let weight = Matrix::new(&weight[group * outputs * rows..], (outputs, rows), rows)?;
+        // SAFETY: a task has a tile of a group's channels for itself.
+        let mut y = unsafe { shared.block(group * outputs * map + tile.start, (outputs, tile.len()), map)? };
+        multiply(&mut y, Update::Replace, weight, columns)
+    })?;
+    Ok(y)
+}
+
+/// The channels of a group that one task of a backward pass works on.
+fn chunk_channels(sizes: &ConvSizes) -> usize {
+    (CHUNK_ROWS / sizes.taps()).clamp(1, sizes.group_inputs())
+}
+
+/// dx = scatter(Wᵀ·dy).
+pub(crate) fn backward_x<T: WithDType>(dy: &[T], weight: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
+    if sizes.is_pointwise() { pointwise_backward_x(dy, weight, sizes) } else { scattered_backward_x(dy, weight, sizes) }
+}
+
+fn pointwise_backward_x<T: WithDType>(dy: &[T], weight: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
+    let (inputs, outputs, map) = (sizes.group_inputs(), sizes.group_outputs(), sizes.output_map());
+    let tiles = Tiles::new(map, outputs);
+    let mut dx = vec![T::zero(); sizes.inputs * map];
+    let shared = Shared::new(&mut dx);
+    (0..sizes.groups * tiles.count()).into_par_iter().try_for_each(|task| {
+        let (group, tile) = (task / tiles.count(), tiles.get(task % tiles.count()));
+        let weight = Matrix::new(&weight[group * outputs * inputs..], (outputs, inputs), inputs)?;
+        let dy = Matrix::new(&dy[group * outputs * map + tile.start..], (outputs, tile.len()), map)?;
+        // SAFETY: a task has a tile of a group's channels for itself.
+        let mut dx = unsafe { shared.block(group * inputs * map + tile.start, (inputs, tile.len()), map)? };
+        multiply(&mut dx, Update::Replace, weight.transposed(), dy)
+    })?;
+    Ok(dx)
+}
+
+/// A task has some channels of a group for itself and walks all tiles, whose runs overlap in x.
+fn scattered_backward_x<T: WithDType>(dy: &[T], weight: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
+    let (inputs, outputs, taps, map) = (sizes.group_inputs(), sizes.group_outputs(), sizes.taps(), sizes.output_map());
+    let most = chunk_channels(sizes);
+    let tiles = Tiles::new(map, most * taps);
+    let mut dx = vec![T::zero(); sizes.inputs * sizes.input_map()];
+    let chunks: Vec<(usize, &mut [T])> = dx
+        .chunks_mut(inputs * sizes.input_map())
+        .enumerate()
+        .flat_map(|(group, dx)| dx.chunks_mut(most * sizes.input_map()).map(move |dx| (group, dx)))
+        .collect();
+    let chunks_a_group = inputs.div_ceil(most);
+    chunks.into_par_iter().enumerate().try_for_each_init(Vec::new, |scratch, (task, (group, dx))| {
+        let first = task % chunks_a_group * most * taps;
+        let rows = dx.len() / sizes.input_map() * taps;
+        let weight = &weight[group * outputs * inputs * taps + first..];
+        let weight = Matrix::new(weight, (outputs, rows), inputs * taps)?.transposed();
+        for tile in (0..tiles.count()).map(|index| tiles.get(index)) {
+            let dy = Matrix::new(&dy[group * outputs * map + tile.start..], (outputs, tile.len()), map)?;
+            scratch.resize(rows * tile.len(), T::zero());
+            multiply(&mut MatrixMut::new(scratch, (rows, tile.len()))?, Update::Replace, weight, dy)?;
+            sizes.scatter(scratch, &tile, dx);
+        }
+        Ok::<(), Error>(())
+    })?;
+    Ok(dx)
+}
+
+/// dW = dy·columnsᵀ: a task has some channels of a group and, where those are few, a part of the tiles; the parts are
+/// added in their order.
+pub(crate) fn backward_weight<T: WithDType>(x: &[T], dy: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
+    let (inputs, outputs, taps, map) = (sizes.group_inputs(), sizes.group_outputs(), sizes.taps(), sizes.output_map());
+    let most = chunk_channels(sizes);
+    let chunks = inputs.div_ceil(most);
+    let tiles = Tiles::new(map, most * taps);
+    let parts = TASKS.div_ceil(sizes.groups * chunks).min(tiles.count());
+    let mut partial = vec![T::zero(); parts * sizes.outputs * inputs * taps];
+    let shared = Shared::new(&mut partial);
+    (0..sizes.groups * chunks * parts).into_par_iter().try_for_each_init(Vec::new, |scratch, task| {
+        let (group, chunk, part) = (task / parts / chunks, task / parts % chunks, task % parts);
+        let first = chunk * most;
+        let count = most.min(inputs - first);
+        let channels = &x[(group * inputs + first) * sizes.input_map()..][..count * sizes.input_map()];
+        let start = ((part * sizes.groups + group) * outputs * inputs + first) * taps;
+        // SAFETY: a task has some columns of a group's rows in its part's copy for itself.
+        let mut dw = unsafe { shared.block(start, (outputs, count * taps), inputs * taps)? };
+        for index in (part..tiles.count()).step_by(parts) {
+            let tile = tiles.get(index);
+            let columns = columns(sizes, channels, &tile, scratch)?;
+            let dy = Matrix::new(&dy[group * outputs * map + tile.start..], (outputs, tile.len()), map)?;
+            multiply(&mut dw, Update::Add, dy, columns.transposed())?;
+        }
+        Ok::<(), Error>(())
+    })?;
+    Ok(sum_parts(partial, parts))
+}
+
+fn sum_parts<T: WithDType>(mut parts: Vec<T>, count: usize) -> Vec<T> {
+    let length = parts.len() / count;
+    let (sum, rest) = parts.split_at_mut(length);
+    for part in rest.chunks(length) {
+        const BLOCK: usize = 1 << 12;
+        sum.par_chunks_mut(BLOCK).zip(part.par_chunks(BLOCK)).for_each(|(sum, part)| {
+            sum.iter_mut().zip(part).for_each(|(sum, &part)| *sum += part);
+        });
+    }
+    parts.truncate(length);
+    parts
+}

@@ -1,0 +1,111 @@
+//! Convolution in the layout that has images fastest: dense, grouped or depthwise, any stride, padding and dilation.
+//!
+//! Three ways, chosen by shape: a 1×1 convolution is a product with the map as it lies; a depthwise one adds shifted rows;
+//! any other is a product with columns that are gathered tile by tile and never kept, neither whole nor for the backward
+//! pass.
+
+mod by_columns;
+mod columns;
+mod composite;
+mod depthwise;
+mod sizes;
+#[cfg(test)]
+mod tests;
+
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, WithDType};
+
+use crate::element::{for_dtype, has_kernel, slice, with_slice};
+pub(crate) use sizes::ConvSizes;
+
+/// How a convolution moves over a map, as (height, width) where two numbers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvGeometry {
+    /// Input pixels between neighbouring output pixels.
+    pub stride: (usize, usize),
+    /// Pixels of zeros on both sides of the map.
+    pub padding: (usize, usize),
+    /// Input pixels between neighbouring taps.
+    pub dilation: (usize, usize),
+    /// Groups of channels; output channel o of O sees the C/groups channels of group ⌊o·groups/O⌋.
+    pub groups: usize,
+}
+
+/// The convolution (cross-correlation) of x (C, H, W, N) with weight (O, C/groups, Kʰ, Kʷ): (O, H', W', N) with
+/// H' = ⌊(H + 2·padding − dilation·(Kʰ − 1) − 1)/stride⌋ + 1, W' likewise.
+///
+/// # Errors
+/// When the groups do not divide both channel counts, the weight does not fit them, something is empty, or the kernel is
+/// larger than the padded map.
+pub fn conv2d(x_chwn: &Tensor, weight: &Tensor, geometry: ConvGeometry) -> Result<Tensor> {
+    let sizes = ConvSizes::new(x_chwn.dims(), weight.dims(), geometry)?;
+    if has_kernel(x_chwn) {
+        x_chwn.contiguous()?.apply_op2(&weight.contiguous()?, Conv2d { sizes })
+    } else {
+        composite::conv2d(x_chwn, weight, &sizes)
+    }
+}
+
+struct Conv2d {
+    sizes: ConvSizes,
+}
+
+impl CustomOp2 for Conv2d {
+    fn name(&self) -> &'static str {
+        "conv2d_chwn"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let y = for_dtype!(x.dtype(), T => {
+            let (x, weight) = (slice::<T>(x, x_layout)?, slice::<T>(weight, weight_layout)?);
+            T::to_cpu_storage_owned(forward(x, weight, &self.sizes)?)
+        });
+        Ok((y, Shape::from(self.sizes.output_dims())))
+    }
+
+    fn bwd(&self, x: &Tensor, weight: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (sizes, device) = (&self.sizes, x.device());
+        // The images and a frozen weight take no part in the graph: their gradients would be thrown away.
+        for_dtype!(x.dtype(), T => with_slice::<T, _>(dy, |dy| {
+            let dx = if x.track_op() {
+                let dx = with_slice::<T, _>(weight, |weight| backward_x(dy, weight, sizes))??;
+                Some(Tensor::from_vec(dx, x.shape(), device)?)
+            } else {
+                None
+            };
+            let dw = if weight.track_op() {
+                let dw = with_slice::<T, _>(x, |x| backward_weight(x, dy, sizes))??;
+                Some(Tensor::from_vec(dw, weight.shape(), device)?)
+            } else {
+                None
+            };
+            Ok((dx, dw))
+        })?)
+    }
+}
+
+fn forward<T: WithDType>(x: &[T], weight: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
+    if sizes.is_depthwise() { Ok(depthwise::forward(x, weight, sizes)) } else { by_columns::forward(x, weight, sizes) }
+}
+
+fn backward_x<T: WithDType>(dy: &[T], weight: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
+    if sizes.is_depthwise() {
+        Ok(depthwise::backward_x(dy, weight, sizes))
+    } else {
+        by_columns::backward_x(dy, weight, sizes)
+    }
+}
+
+fn backward_weight<T: WithDType>(x: &[T], dy: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
+    if sizes.is_depthwise() {
+        Ok(depthwise::backward_weight(x, dy, sizes))
+    } else {
+        by_columns::backward_weight(x, dy, sizes)
+    }
+}

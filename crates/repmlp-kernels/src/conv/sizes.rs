@@ -1,0 +1,95 @@
+//! All sizes of a convolution, checked once; the kernels rely on them.
+
+use candle_core::{Result, bail};
+
+use crate::axis::{Axis, Moves};
+use crate::conv::ConvGeometry;
+
+/// A convolution whose shapes fit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ConvSizes {
+    /// Input channels C.
+    pub(crate) inputs: usize,
+    /// Output channels O.
+    pub(crate) outputs: usize,
+    /// Groups, a divisor of both.
+    pub(crate) groups: usize,
+    /// Images N.
+    pub(crate) images: usize,
+    /// Along the height.
+    pub(crate) rows: Axis,
+    /// Along the width.
+    pub(crate) columns: Axis,
+}
+
+impl ConvSizes {
+    /// An error that names the first thing that does not fit.
+    pub(crate) fn new(x_chwn: &[usize], weight: &[usize], geometry: ConvGeometry) -> Result<Self> {
+        let (&[inputs, h, w, images], &[outputs, group_inputs, k_h, k_w]) = (x_chwn, weight) else {
+            bail!("conv2d takes x (C, H, W, N) and weight (O, C/groups, K, K), not {x_chwn:?} and {weight:?}");
+        };
+        let ConvGeometry { stride, padding, dilation, groups } = geometry;
+        if groups == 0 || !inputs.is_multiple_of(groups) || !outputs.is_multiple_of(groups) {
+            bail!("conv2d in {groups} groups: they must divide {inputs} input and {outputs} output channels");
+        }
+        if group_inputs != inputs / groups {
+            bail!("conv2d weight {weight:?} on {inputs} channels in {groups} groups: each sees {}", inputs / groups);
+        }
+        if inputs == 0 || outputs == 0 || images == 0 {
+            bail!("conv2d of {x_chwn:?} with weight {weight:?}: nothing may be empty");
+        }
+        let moves = |of: fn((usize, usize)) -> usize| Moves {
+            stride: of(stride),
+            padding: of(padding),
+            dilation: of(dilation),
+        };
+        let rows = Axis::new(h, k_h, moves(|pair| pair.0))?;
+        let columns = Axis::new(w, k_w, moves(|pair| pair.1))?;
+        Ok(Self { inputs, outputs, groups, images, rows, columns })
+    }
+
+    /// (O, H', W', N).
+    pub(crate) fn output_dims(&self) -> (usize, usize, usize, usize) {
+        (self.outputs, self.rows.output, self.columns.output, self.images)
+    }
+
+    /// Input channels of a group.
+    pub(crate) fn group_inputs(&self) -> usize {
+        self.inputs / self.groups
+    }
+
+    /// Output channels of a group.
+    pub(crate) fn group_outputs(&self) -> usize {
+        self.outputs / self.groups
+    }
+
+    /// Taps of a kernel.
+    pub(crate) fn taps(&self) -> usize {
+        self.rows.kernel * self.columns.kernel
+    }
+
+    /// Height and width of a tap in its kernel.
+    pub(crate) fn tap(&self, tap: usize) -> (usize, usize) {
+        (tap / self.columns.kernel, tap % self.columns.kernel)
+    }
+
+    /// Numbers of a channel of x.
+    pub(crate) fn input_map(&self) -> usize {
+        self.rows.input * self.columns.input * self.images
+    }
+
+    /// Numbers of a channel of the output.
+    pub(crate) fn output_map(&self) -> usize {
+        self.rows.output * self.columns.output * self.images
+    }
+
+    /// Each group has one input channel.
+    pub(crate) fn is_depthwise(&self) -> bool {
+        self.group_inputs() == 1 && self.groups > 1
+    }
+
+    /// Each output pixel sees its own input pixel alone.
+    pub(crate) fn is_pointwise(&self) -> bool {
+        self.rows.is_identity() && self.columns.is_identity()
+    }
+}

@@ -1,0 +1,131 @@
+//! Convolution against its composites, against numbers worked out by hand, and against itself on more threads.
+
+use candle_core::{DType, Device, Result, Tensor};
+use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_oneof, proptest};
+
+use crate::conv::composite::{by_candle, by_taps};
+use crate::conv::{ConvGeometry, ConvSizes, conv2d};
+use crate::oracle_tests::{agree, bound, numbers, with_gradients};
+
+const PLAIN: ConvGeometry = ConvGeometry { stride: (1, 1), padding: (0, 0), dilation: (1, 1), groups: 1 };
+
+#[derive(Clone, Debug)]
+struct Case {
+    x: [usize; 4],
+    weight: [usize; 4],
+    geometry: ConvGeometry,
+    dtype: DType,
+}
+
+impl Case {
+    fn inputs(&self) -> Result<[Tensor; 2]> {
+        Ok([numbers(&self.x, 1, self.dtype)?, numbers(&self.weight, 2, self.dtype)?])
+    }
+}
+
+/// Groups, channels of a group: few of each, many of one, depthwise.
+fn channels() -> impl Strategy<Value = (usize, usize, usize)> {
+    prop_oneof![
+        (1..4usize, 1..5usize, 1..6usize),
+        (1..3usize, 1..40usize, 1..20usize),
+        (2..20usize, Just(1), 1..3usize)
+    ]
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let pair = |range: std::ops::Range<usize>| (range.clone(), range);
+    (channels(), (1..10usize, 1..10usize), 1..20usize, pair(1..10), pair(1..4), pair(1..4), pair(0..6), any::<bool>())
+        .prop_filter_map("the kernel fits", |((g, c, o), map, n, k, stride, dilation, padding, double)| {
+            let geometry = ConvGeometry { stride, padding, dilation, groups: g };
+            let (x, weight) = ([g * c, map.0, map.1, n], [g * o, c, k.0, k.1]);
+            ConvSizes::new(&x, &weight, geometry).ok()?;
+            Some(Case { x, weight, geometry, dtype: if double { DType::F64 } else { DType::F32 } })
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn conv2d_equals_a_product_for_each_tap(case in cases()) {
+        let sizes = ConvSizes::new(&case.x, &case.weight, case.geometry).unwrap();
+        let inputs = case.inputs().unwrap();
+        let worst =
+            agree(&inputs, |t| conv2d(&t[0], &t[1], case.geometry), |t| by_taps(&t[0], &t[1], &sizes)).unwrap();
+        prop_assert!(worst < bound(case.dtype), "{worst}");
+    }
+
+    #[test]
+    fn conv2d_equals_candles(case in cases()) {
+        let square = |pair: (usize, usize)| (pair.0, pair.0);
+        let geometry =
+            ConvGeometry { stride: square(case.geometry.stride), dilation: square(case.geometry.dilation), ..case.geometry };
+        let Ok(sizes) = ConvSizes::new(&case.x, &case.weight, geometry) else { return Ok(()) };
+        let inputs = case.inputs().unwrap();
+        let worst = agree(&inputs, |t| conv2d(&t[0], &t[1], geometry), |t| by_candle(&t[0], &t[1], &sizes)).unwrap();
+        prop_assert!(worst < bound(case.dtype), "{worst}");
+    }
+}
+
+/// Large enough for several tiles, chunks of channels and parts of a sum.
+#[test]
+fn several_tiles_give_the_same_and_no_bit_depends_on_the_threads() {
+    for (x, weight, groups) in [
+        ([24, 17, 19, 20], [8, 24, 3, 3], 1),
+        ([48, 23, 9, 60], [20, 24, 1, 1], 2),
+        ([6, 25, 27, 33], [12, 1, 5, 3], 6),
+    ] {
+        let padding = (weight[2] / 2, weight[3] / 2);
+        let geometry = ConvGeometry { padding, groups, ..PLAIN };
+        let sizes = ConvSizes::new(&x, &weight, geometry).unwrap();
+        let inputs = [numbers(&x, 1, DType::F32).unwrap(), numbers(&weight, 2, DType::F32).unwrap()];
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| with_gradients(&inputs, |t| conv2d(&t[0], &t[1], geometry))).unwrap()
+        };
+        let bits = |all: &[Tensor]| -> Vec<Vec<u32>> {
+            let of = |t: &Tensor| t.flatten_all()?.to_vec1::<f32>();
+            all.iter().map(|t| of(t).unwrap().into_iter().map(f32::to_bits).collect()).collect()
+        };
+        assert!(bits(&run(1)) == bits(&run(3)), "{x:?} {weight:?}");
+        let worst = agree(&inputs, |t| conv2d(&t[0], &t[1], geometry), |t| by_taps(&t[0], &t[1], &sizes)).unwrap();
+        assert!(worst < bound(DType::F32), "{x:?} {weight:?}: {worst}");
+    }
+}
+
+#[test]
+fn a_convolution_worked_out_by_hand() {
+    // One channel of 2×3, one image, kernel 2×2, stride (1, 2), padding (0, 1), dilation (1, 1):
+    //   0 1 2 3 0      columns start at 0 and 2 of the padded map
+    //   0 4 5 6 0
+    // 0·10 + 1·20 + 0·30 + 4·40 = 180;  2·10 + 3·20 + 5·30 + 6·40 = 470.
+    let x = Tensor::new(&[1f32, 2.0, 3.0, 4.0, 5.0, 6.0], &Device::Cpu).unwrap().reshape((1, 2, 3, 1)).unwrap();
+    let weight = Tensor::new(&[10f32, 20.0, 30.0, 40.0], &Device::Cpu).unwrap().reshape((1, 1, 2, 2)).unwrap();
+    let y = conv2d(&x, &weight, ConvGeometry { stride: (1, 2), padding: (0, 1), ..PLAIN }).unwrap();
+    assert_eq!(y.dims(), [1, 1, 2, 1]);
+    assert_eq!(y.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [180.0, 470.0]);
+    // Dilation 2 across: taps at 0 and 2 of 1 2 3, so 1·10 + 3·20 + 4·30 + 6·40 = 430.
+    let y = conv2d(&x, &weight, ConvGeometry { dilation: (1, 2), ..PLAIN }).unwrap();
+    assert_eq!(y.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [430.0]);
+}
+
+#[test]
+fn shapes_that_do_not_fit_are_errors() {
+    let zeros = |dims: &[usize]| Tensor::zeros(dims, DType::F32, &Device::Cpu).unwrap();
+    let fails = |x: &[usize], weight: &[usize], geometry| {
+        conv2d(&zeros(x), &zeros(weight), geometry).err().unwrap().to_string()
+    };
+    let x = [4, 5, 6, 2];
+    assert!(fails(&x, &[4, 4, 7, 3], PLAIN).contains("more padding"));
+    assert!(fails(&x, &[4, 3, 3, 3], PLAIN).contains("each sees 4"));
+    assert!(fails(&x, &[4, 1, 3, 3], ConvGeometry { groups: 3, ..PLAIN }).contains("divide"));
+    assert!(fails(&x, &[3, 2, 3, 3], ConvGeometry { groups: 2, ..PLAIN }).contains("divide"));
+    assert!(fails(&x, &[4, 4, 3, 3], ConvGeometry { groups: 0, ..PLAIN }).contains("divide"));
+    assert!(fails(&x, &[4, 4, 3, 3], ConvGeometry { stride: (0, 1), ..PLAIN }).contains("none of them may be 0"));
+    assert!(fails(&x, &[4, 4, 3, 3], ConvGeometry { dilation: (1, 0), ..PLAIN }).contains("none of them may be 0"));
+    assert!(fails(&x, &[4, 4, 0, 3], PLAIN).contains("none of them may be 0"));
+    assert!(fails(&[4, 5, 6, 0], &[4, 4, 3, 3], PLAIN).contains("empty"));
+    assert!(fails(&[4, 5, 6], &[4, 4, 3, 3], PLAIN).contains("(C, H, W, N)"));
+    let double = zeros(&[4, 4, 3, 3]).to_dtype(DType::F64).unwrap();
+    assert!(conv2d(&zeros(&x), &double, PLAIN).is_err());
+}

@@ -1,0 +1,154 @@
+//! Matrix products by the `gemm` crate on checked views, one thread each: callers split the work themselves, by shape
+//! alone, so that no sum depends on the thread count.
+#![expect(unsafe_code, reason = "gemm takes raw pointers; tasks write disjoint strided blocks of one output")]
+
+use std::marker::PhantomData;
+
+use candle_core::{Result, WithDType, bail};
+
+/// A strided matrix to read.
+#[derive(Clone, Copy)]
+pub(crate) struct Matrix<'a, T> {
+    data: &'a [T],
+    rows: usize,
+    columns: usize,
+    row_step: usize,
+    column_step: usize,
+}
+
+impl<'a, T> Matrix<'a, T> {
+    /// Rows of neighbouring numbers, `row_step` apart, from the start of `data`; an error where they leave it.
+    pub(crate) fn new(data: &'a [T], (rows, columns): (usize, usize), row_step: usize) -> Result<Self> {
+        check_extent(data.len(), (rows, columns), row_step)?;
+        Ok(Self { data, rows, columns, row_step, column_step: 1 })
+    }
+
+    /// Rows for columns.
+    pub(crate) fn transposed(self) -> Self {
+        Self {
+            data: self.data,
+            rows: self.columns,
+            columns: self.rows,
+            row_step: self.column_step,
+            column_step: self.row_step,
+        }
+    }
+}
+
+fn check_extent(len: usize, (rows, columns): (usize, usize), row_step: usize) -> Result<()> {
+    let end = (rows.max(1) - 1).checked_mul(row_step).and_then(|start| start.checked_add(columns));
+    if end.is_none_or(|end| end > len) || (rows > 1 && row_step < columns) {
+        bail!("{rows} rows of {columns} numbers, {row_step} apart, do not fit {len} numbers");
+    }
+    Ok(())
+}
+
+/// A strided matrix to write, of neighbouring numbers in a row.
+pub(crate) struct MatrixMut<'a, T> {
+    data: *mut T,
+    rows: usize,
+    columns: usize,
+    row_step: usize,
+    life: PhantomData<&'a mut T>,
+}
+
+impl<'a, T> MatrixMut<'a, T> {
+    /// The whole of `data` as rows of `columns` numbers.
+    pub(crate) fn new(data: &'a mut [T], (rows, columns): (usize, usize)) -> Result<Self> {
+        check_extent(data.len(), (rows, columns), columns)?;
+        Ok(Self { data: data.as_mut_ptr(), rows, columns, row_step: columns, life: PhantomData })
+    }
+}
+
+/// An output that several tasks fill, each its own places.
+pub(crate) struct Shared<'a, T> {
+    data: *mut T,
+    len: usize,
+    life: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: a `Shared` gives access through `block` and `slice` alone, whose callers promise that no place is used twice at
+// once; a place may be written by another thread than the one that borrowed the slice where T may be sent.
+unsafe impl<T: Send> Sync for Shared<'_, T> {}
+
+impl<'a, T> Shared<'a, T> {
+    /// Borrows `data` until the last task is done.
+    pub(crate) fn new(data: &'a mut [T]) -> Self {
+        Self { data: data.as_mut_ptr(), len: data.len(), life: PhantomData }
+    }
+
+    /// Rows of neighbouring numbers, `row_step` apart, from place `start`; an error where they leave the output.
+    ///
+    /// # Safety
+    /// No number of the block is in another block or slice that is alive.
+    pub(crate) unsafe fn block(
+        &self,
+        start: usize,
+        (rows, columns): (usize, usize),
+        row_step: usize,
+    ) -> Result<MatrixMut<'a, T>> {
+        check_extent(self.len.saturating_sub(start), (rows, columns), row_step)?;
+        // SAFETY: `start` lies in the slice: `check_extent` found room for the block after it (or the block is empty, at
+        // the end at most).
+        let data = unsafe { self.data.add(start.min(self.len)) };
+        Ok(MatrixMut { data, rows, columns, row_step, life: PhantomData })
+    }
+}
+
+/// What becomes of a product.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Update {
+    /// It replaces the target.
+    Replace,
+    /// It is added to the target.
+    Add,
+}
+
+/// target ← left·right, or target + left·right; T is `f32` or `f64`. An error where the sizes differ.
+pub(crate) fn multiply<T: WithDType>(
+    target: &mut MatrixMut<'_, T>,
+    update: Update,
+    left: Matrix<'_, T>,
+    right: Matrix<'_, T>,
+) -> Result<()> {
+    if target.rows != left.rows || target.columns != right.columns || left.columns != right.rows {
+        bail!(
+            "product of {}x{} and {}x{} into {}x{}",
+            left.rows,
+            left.columns,
+            right.rows,
+            right.columns,
+            target.rows,
+            target.columns
+        );
+    }
+    if !matches!(T::DTYPE, candle_core::DType::F32 | candle_core::DType::F64) {
+        bail!("products take f32 and f64, not {:?}", T::DTYPE);
+    }
+    // SAFETY: the three views lie inside memory that is theirs (checked when they were made) and nobody else writes the
+    // target while it is borrowed; the sizes agree; `gemm` knows both number types and takes steps in elements.
+    unsafe {
+        gemm::gemm(
+            target.rows,
+            target.columns,
+            left.columns,
+            target.data,
+            1,
+            target.row_step.cast_signed(),
+            update == Update::Add,
+            left.data.as_ptr(),
+            left.column_step.cast_signed(),
+            left.row_step.cast_signed(),
+            right.data.as_ptr(),
+            right.column_step.cast_signed(),
+            right.row_step.cast_signed(),
+            T::one(),
+            T::one(),
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+    Ok(())
+}
