@@ -8,11 +8,13 @@ use crate::bench::{Bench, repository};
 /// What each crate may depend on, of ours and of the libraries that mark a border.
 const ARROWS: &[(&str, &[&str])] = &[
     ("repmlp", &["repmlp-kernels", "candle-core", "candle-nn"]),
+    ("repmlp-interop", &["repmlp", "repmlp-kernels", "candle-core", "candle-nn"]),
     ("repmlp-kernels", &["candle-core"]),
     (
         "repmlp-sweep",
         &[
             "repmlp",
+            "repmlp-interop",
             "repmlp-train",
             "sweep-plan",
             "sweep-protocol",
