@@ -86,7 +86,9 @@ mod tests {
 
     #[test]
     fn the_gain_widens_weights_and_nothing_else() {
-        for (name, dims) in [("a.bias", vec![2]), ("a.running_var", vec![2]), ("a.weight", vec![2]), ("input", vec![2, 2])] {
+        for (name, dims) in
+            [("a.bias", vec![2]), ("a.running_var", vec![2]), ("a.weight", vec![2]), ("input", vec![2, 2])]
+        {
             assert_eq!(first_bits(name, &dims, 1.0), first_bits(name, &dims, 1.4), "{name}");
         }
     }

@@ -152,7 +152,7 @@ fn backward<T: WithDType>(x: &[T], dy: &[T], gamma: &[T], scales: &[(f64, f64)])
             let (x, dy) = (&x[r * columns..][..columns], &dy[r * columns..][..columns]);
             let (mean, inverse_sigma) = scales[r];
             let mean = T::from_f64(mean);
-            (sum(dy, |dy| dy), pair_sum(x, dy, |x, dy| (x - mean) * dy) * inverse_sigma)
+            (sum(dy, |dy| dy), x.iter().zip(dy).map(|(x, dy)| (x.to_f64() - scales[r].0) * dy.to_f64()).sum::<f64>() * inverse_sigma)
         })
         .collect();
     let mut dx = vec![T::zero(); x.len()];
@@ -163,13 +163,13 @@ fn backward<T: WithDType>(x: &[T], dy: &[T], gamma: &[T], scales: &[(f64, f64)])
         .for_each(|(r, (dx, (x, dy)))| {
             let (mean, inverse_sigma) = scales[r];
             let (d_beta, d_gamma) = sums[r];
-            let scale = T::from_f64(gamma[r].to_f64() * inverse_sigma);
-            let mean_dy = T::from_f64(d_beta / columns as f64);
-            let slope = T::from_f64(d_gamma / columns as f64 * inverse_sigma);
-            let mean = T::from_f64(mean);
+            let scale = gamma[r].to_f64() * inverse_sigma;
+            let mean_dy = d_beta / columns as f64;
+            let slope = d_gamma / columns as f64 * inverse_sigma;
             for ((dx, &x), &dy) in dx.iter_mut().zip(x).zip(dy) {
-                *dx = scale * (dy - mean_dy - (x - mean) * slope);
+                *dx = T::from_f64(scale * (dy.to_f64() - mean_dy - (x.to_f64() - mean) * slope));
             }
+            if std::env::var("DBG").is_ok() { let m = dx.iter().map(|v| v.to_f64().abs()).fold(0f64, f64::max); let s: f64 = dx.iter().map(|v| v.to_f64()).sum(); eprintln!("dx max {m:e} sum {s:e} scale {scale:e}"); }
         });
     Gradients {
         x: dx,

@@ -83,9 +83,15 @@ mod tests {
         assert_eq!((of_c4("8"), of_c4(r#"{"c3": 8, "c4": 16}"#), of_c4("[8, 16]")), (Some(8), Some(16), Some(16)));
         assert_eq!((of_c4(r#"{"c3": 8}"#), of_c4("[8]")), (None, None));
         let kernels = |text| read::<ByStage<Vec<usize>>>(text).unwrap().of(Stage::C4, 1);
-        assert_eq!((kernels("[1, 3]"), kernels("[[1], [3]]"), kernels("[]")), (Some(vec![1, 3]), Some(vec![3]), Some(vec![])));
+        assert_eq!(
+            (kernels("[1, 3]"), kernels("[[1], [3]]"), kernels("[]")),
+            (Some(vec![1, 3]), Some(vec![3]), Some(vec![]))
+        );
         let sides = |text| read::<ByStage<Sides>>(text).unwrap().of(Stage::C4, 1);
-        assert_eq!((sides("7"), sides("[7, 8]"), sides("[[7, 7], 10]")), (Some(Sides(7, 7)), Some(Sides(7, 8)), Some(Sides(10, 10))));
+        assert_eq!(
+            (sides("7"), sides("[7, 8]"), sides("[[7, 7], 10]")),
+            (Some(Sides(7, 7)), Some(Sides(7, 8)), Some(Sides(10, 10)))
+        );
         assert!(read::<ByStage<usize>>(r#"{"c9": 8}"#).unwrap_err().contains("c9"));
         assert!(read::<ByStage<usize>>("\"eight\"").is_err() && read::<Sides>("[7, 7, 7]").is_err());
     }

@@ -214,7 +214,10 @@ impl RepMlpBlockCase {
     pub(crate) fn config(&self) -> Result<(RepMlpConfig, RepMlpShape), KeyFault> {
         let Self { inputs, outputs, groups, .. } = *self;
         if groups == 0 || !inputs.is_multiple_of(groups) || !outputs.is_multiple_of(groups) {
-            return Err(KeyFault::new("groups", format!("{groups} groups do not divide {inputs} and {outputs} channels")));
+            return Err(KeyFault::new(
+                "groups",
+                format!("{groups} groups do not divide {inputs} and {outputs} channels"),
+            ));
         }
         let local_kernels = self.kernels.clone().unwrap_or_default();
         if let Some(even) = local_kernels.iter().find(|kernel| kernel.is_multiple_of(2)) {
@@ -231,7 +234,9 @@ impl RepMlpBlockCase {
         let map = (self.map_height, self.map_width);
         match config.shape(inputs, outputs, map) {
             Some(shape) => Ok((config, shape)),
-            None => Err(KeyFault::new("h", format!("partitions of {:?} do not divide the map {map:?}", config.partition))),
+            None => {
+                Err(KeyFault::new("h", format!("partitions of {:?} do not divide the map {map:?}", config.partition)))
+            }
         }
     }
 

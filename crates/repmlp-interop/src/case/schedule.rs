@@ -154,7 +154,8 @@ impl Rest<'_> {
             return self.closed();
         }
         let text = self.0.trim_start();
-        let word = &text[..text.find(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '_').unwrap_or(text.len())];
+        let word =
+            &text[..text.find(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '_').unwrap_or(text.len())];
         let expression = match word {
             "lr" => Expression::Variable(Variable::LearningRate),
             "t" => Expression::Variable(Variable::Step),
@@ -205,7 +206,9 @@ mod tests {
 
     #[test]
     fn what_is_no_formula_is_refused_with_its_place() {
-        for (text, place) in [("warm-up, then linear", "warm-up, then linear"), ("lr*(1+t", ""), ("lr t", "t"), ("cos t", "t")] {
+        for (text, place) in
+            [("warm-up, then linear", "warm-up, then linear"), ("lr*(1+t", ""), ("lr t", "t"), ("cos t", "t")]
+        {
             let fault = Schedule::parse(text).unwrap_err();
             assert!(fault.contains(&format!("(at `{place}`)")), "{fault}");
         }

@@ -1,6 +1,8 @@
 //! The networks of cases: from the keys that say a structure to our configuration of it.
 
-use repmlp::blocks::{BlockConfig, ConvConfig, GlobalPerceptronConfig, PaddingConfig, PartitionPerceptronConfig, RepMlpConfig};
+use repmlp::blocks::{
+    BlockConfig, ConvConfig, GlobalPerceptronConfig, PaddingConfig, PartitionPerceptronConfig, RepMlpConfig,
+};
 use repmlp::layers::BatchNormSettings;
 use repmlp::models::{
     CifarNetConfig, EfficientNetConfig, EfficientNetVariant, ModelConfig, ResNetConfig, StageConfig, Task,

@@ -22,7 +22,7 @@ pub(super) struct Rows<'a> {
 
 /// The largest difference of several tensors.
 pub(super) struct Worst {
-    difference: f64,
+    pub(super) difference: f64,
     name: String,
 }
 
@@ -182,7 +182,9 @@ mod tests {
 
     #[test]
     fn what_is_no_number_or_has_another_shape_is_as_wrong_as_can_be() {
-        for (actual, expected) in [(&[f64::NAN, 1.0][..], &[1.0, 1.0][..]), (&[1.0], &[1.0, 1.0]), (&[f64::INFINITY], &[1.0])] {
+        for (actual, expected) in
+            [(&[f64::NAN, 1.0][..], &[1.0, 1.0][..]), (&[1.0], &[1.0, 1.0]), (&[f64::INFINITY], &[1.0])]
+        {
             assert!(difference(actual, expected, 1.0).is_infinite(), "{actual:?}");
         }
     }

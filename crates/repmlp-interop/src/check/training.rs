@@ -41,7 +41,8 @@ pub(super) fn check(case: &TrainingCase, rows: &mut Rows<'_>) -> std::result::Re
         Precision::F64 => keys.steps,
     };
     let batches = Batches::new(rows, images, task.classes)?;
-    let velocities = vars.parameters().iter().map(|(_, p)| Var::from_tensor(&p.zeros_like()?)).collect::<Result<Vec<_>>>()?;
+    let velocities =
+        vars.parameters().iter().map(|(_, p)| Var::from_tensor(&p.zeros_like()?)).collect::<Result<Vec<_>>>()?;
     let mut losses = Vec::with_capacity(steps);
     for t in 0..steps {
         let loss = batches.loss(rows, &model, t)?;
@@ -61,7 +62,12 @@ pub(super) fn check(case: &TrainingCase, rows: &mut Rows<'_>) -> std::result::Re
     let bound = rows.precision.training_bound();
     let mut worst = Worst::none();
     let reference = rows.expected("losses")?.narrow(0, 0, steps)?;
-    worst.see(&format!("{steps} of {} steps", keys.steps), &Tensor::from_vec(losses, steps, &Device::Cpu)?, &reference, 0.0)?;
+    worst.see(
+        &format!("{steps} of {} steps", keys.steps),
+        &Tensor::from_vec(losses, steps, &Device::Cpu)?,
+        &reference,
+        0.0,
+    )?;
     rows.push(What::Losses, worst, bound);
     match rows.precision {
         Precision::F32 => Ok(()),

@@ -136,5 +136,8 @@ fn no_export_goes_where_there_is_no_way() {
     let apart = export(&import, (&config, IMAGENET), (Naming::Official, StoredForm::Training));
     assert!(matches!(apart, Err(InteropError::Merged)));
     let unnamed = export(&import, (&config, IMAGENET), (Naming::Torchvision, StoredForm::Deployed)).unwrap_err();
-    assert!(unnamed.to_string().starts_with("torchvision has no names for `stage2.1.btnk_conv1.conv.bias`"), "{unnamed}");
+    assert!(
+        unnamed.to_string().starts_with("torchvision has no names for `stage2.1.btnk_conv1.conv.bias`"),
+        "{unnamed}"
+    );
 }

@@ -5,4 +5,3 @@
 mod counts;
 mod equivalence;
 mod networks;
-mod parity;
