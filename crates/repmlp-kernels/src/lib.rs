@@ -15,13 +15,15 @@ mod element;
 mod max_pool;
 mod product;
 mod relu;
+mod scratch;
 mod sgd;
+mod simd;
 mod softmax;
 mod sums;
 mod unfold;
 
 pub use batch_norm::{Moments, batch_norm};
-pub use conv::{ConvGeometry, conv2d};
+pub use conv::{ConvGeometry, conv2d, local_conv};
 pub use conv_to_fc::conv_to_fc;
 pub use max_pool::{PoolGeometry, max_pool_2x2, max_pool2d};
 pub use relu::relu;

@@ -60,6 +60,22 @@ impl<'a, T> MatrixMut<'a, T> {
     }
 }
 
+impl<T: Copy> MatrixMut<'_, T> {
+    /// The first number of the first row.
+    pub(crate) fn as_mut_ptr(&mut self) -> *mut T {
+        self.data
+    }
+
+    /// Fills all rows from rows that are `row_step` apart; rows that are not there stay as they were.
+    pub(crate) fn copy_rows(&mut self, from: &[T], row_step: usize) {
+        for (r, from) in from.chunks(row_step).take(self.rows).enumerate() {
+            // SAFETY: the row lies in the view, which is borrowed mutably, and it is checked to have so many numbers.
+            let row = unsafe { std::slice::from_raw_parts_mut(self.data.add(r * self.row_step), self.columns) };
+            row.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
+        }
+    }
+}
+
 /// An output that several tasks fill, each its own places.
 pub(crate) struct Shared<'a, T> {
     data: *mut T,

@@ -4,19 +4,16 @@
 use std::ops::Range;
 
 use candle_core::{Error, Result, WithDType};
-use rayon::prelude::{
-    IndexedParallelIterator, IntoParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut,
-};
+use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 
 use crate::conv::ConvSizes;
+use crate::conv::parts::{parts_for, sum_parts};
 use crate::product::{Matrix, MatrixMut, Shared, Update, multiply};
 
 /// Numbers of a tile's columns: half a megabyte of `f32` stays in the second-level cache of most processors.
 const TILE_NUMBERS: usize = 1 << 17;
 /// Rows of columns that a task of the backward pass works on: enough for a product to run at full speed.
 const CHUNK_ROWS: usize = 96;
-/// Tasks that a gradient of the weight is split into at least, where its channels alone give fewer.
-const TASKS: usize = 16;
 
 /// The tiles of an output channel for columns of so many rows.
 #[derive(Clone, Copy)]
@@ -138,7 +135,7 @@ pub(crate) fn backward_weight<T: WithDType>(x: &[T], dy: &[T], sizes: &ConvSizes
     let most = chunk_channels(sizes);
     let chunks = inputs.div_ceil(most);
     let tiles = Tiles::new(map, most * taps);
-    let parts = TASKS.div_ceil(sizes.groups * chunks).min(tiles.count());
+    let parts = parts_for(sizes.groups * chunks).min(tiles.count());
     let mut partial = vec![T::zero(); parts * sizes.outputs * inputs * taps];
     let shared = Shared::new(&mut partial);
     (0..sizes.groups * chunks * parts).into_par_iter().try_for_each_init(Vec::new, |scratch, task| {
@@ -158,17 +155,4 @@ pub(crate) fn backward_weight<T: WithDType>(x: &[T], dy: &[T], sizes: &ConvSizes
         Ok::<(), Error>(())
     })?;
     Ok(sum_parts(partial, parts))
-}
-
-fn sum_parts<T: WithDType>(mut parts: Vec<T>, count: usize) -> Vec<T> {
-    let length = parts.len() / count;
-    let (sum, rest) = parts.split_at_mut(length);
-    for part in rest.chunks(length) {
-        const BLOCK: usize = 1 << 12;
-        sum.par_chunks_mut(BLOCK).zip(part.par_chunks(BLOCK)).for_each(|(sum, part)| {
-            sum.iter_mut().zip(part).for_each(|(sum, &part)| *sum += part);
-        });
-    }
-    parts.truncate(length);
-    parts
 }

@@ -1,22 +1,29 @@
 //! Convolution in the layout that has images fastest: dense, grouped or depthwise, any stride, padding and dilation.
 //!
-//! Three ways, chosen by shape: a 1×1 convolution is a product with the map as it lies; a depthwise one adds shifted rows;
-//! any other is a product with columns that are gathered tile by tile and never kept, neither whole nor for the backward
+//! Ways, chosen by shape: a 1×1 convolution is a product with the map as it lies; a depthwise one of few images adds shifted
+//! rows; with images enough to fill vectors it is summed tap by tap, without columns and without the taps that lie outside the
+//! map; any other is a product with columns that are gathered tile by tile and never kept, neither whole nor for the backward
 //! pass.
 
 mod by_columns;
 mod columns;
 mod composite;
 mod depthwise;
+mod direct;
+mod direct_weight;
+mod parts;
+mod plan;
 mod sizes;
 #[cfg(test)]
 mod tests;
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, WithDType};
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, WithDType, bail};
 
 use crate::element::{for_dtype, has_kernel, slice, with_slice};
-pub(crate) use sizes::ConvSizes;
+use crate::simd::{InstructionSet, Number};
+use plan::Direction;
+pub(crate) use sizes::{ConvSizes, Way};
 
 /// How a convolution moves over a map, as (height, width) where two numbers are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +51,20 @@ pub fn conv2d(x_chwn: &Tensor, weight: &Tensor, geometry: ConvGeometry) -> Resul
     } else {
         composite::conv2d(x_chwn, weight, &sizes)
     }
+}
+
+/// The Local Perceptron's convolution: partitions (C, h, w, M) with weight (O, C/groups, Kʰ, Kʷ), stride 1 and a padding of
+/// ⌊K/2⌋ of zeros around each partition, to (O, h, w, M). Taps on the padding cost nothing.
+///
+/// # Errors
+/// When the kernel is even, or as `conv2d`.
+pub fn local_conv(partitions_chwm: &Tensor, weight: &Tensor, groups: usize) -> Result<Tensor> {
+    let (_, _, k_h, k_w) = weight.dims4()?;
+    if k_h.is_multiple_of(2) || k_w.is_multiple_of(2) {
+        bail!("a local convolution keeps the map's size, which a kernel of {k_h}x{k_w} cannot: choose odd sizes");
+    }
+    let geometry = ConvGeometry { stride: (1, 1), padding: (k_h / 2, k_w / 2), dilation: (1, 1), groups };
+    conv2d(partitions_chwm, weight, geometry)
 }
 
 struct Conv2d {
@@ -90,22 +111,26 @@ impl CustomOp2 for Conv2d {
     }
 }
 
-fn forward<T: WithDType>(x: &[T], weight: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
-    if sizes.is_depthwise() { Ok(depthwise::forward(x, weight, sizes)) } else { by_columns::forward(x, weight, sizes) }
-}
-
-fn backward_x<T: WithDType>(dy: &[T], weight: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
-    if sizes.is_depthwise() {
-        Ok(depthwise::backward_x(dy, weight, sizes))
-    } else {
-        by_columns::backward_x(dy, weight, sizes)
+fn forward<T: Number>(x: &[T], weight: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
+    match sizes.way() {
+        Way::Columns => by_columns::forward(x, weight, sizes),
+        Way::Depthwise => Ok(depthwise::forward(x, weight, sizes)),
+        Way::Direct => direct::convolve(InstructionSet::get(), Direction::Forward, x, weight, sizes),
     }
 }
 
-fn backward_weight<T: WithDType>(x: &[T], dy: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
-    if sizes.is_depthwise() {
-        Ok(depthwise::backward_weight(x, dy, sizes))
-    } else {
-        by_columns::backward_weight(x, dy, sizes)
+fn backward_x<T: Number>(dy: &[T], weight: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
+    match sizes.way() {
+        Way::Columns => by_columns::backward_x(dy, weight, sizes),
+        Way::Depthwise => Ok(depthwise::backward_x(dy, weight, sizes)),
+        Way::Direct => direct::convolve(InstructionSet::get(), Direction::Backward, dy, weight, sizes),
+    }
+}
+
+fn backward_weight<T: Number>(x: &[T], dy: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
+    match sizes.way() {
+        Way::Columns => by_columns::backward_weight(x, dy, sizes),
+        Way::Depthwise => Ok(depthwise::backward_weight(x, dy, sizes)),
+        Way::Direct => Ok(direct_weight::backward_weight(InstructionSet::get(), x, dy, sizes)),
     }
 }

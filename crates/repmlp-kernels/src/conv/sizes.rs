@@ -5,6 +5,20 @@ use candle_core::{Result, bail};
 use crate::axis::{Axis, Moves};
 use crate::conv::ConvGeometry;
 
+/// How a convolution is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Products with columns, or with the map as it lies.
+    Columns,
+    /// Shifted and scaled rows.
+    Depthwise,
+    /// Sums over taps, vectorised over images.
+    Direct,
+}
+
+/// Images from which on vectors are full enough.
+const DIRECT_IMAGES: usize = 8;
+
 /// A convolution whose shapes fit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConvSizes {
@@ -83,8 +97,18 @@ impl ConvSizes {
         self.rows.output * self.columns.output * self.images
     }
 
+    /// The way for these sizes; never by processor or threads.
+    pub(crate) fn way(&self) -> Way {
+        match () {
+            () if self.is_pointwise() && !self.is_depthwise() => Way::Columns,
+            () if self.images >= DIRECT_IMAGES => Way::Direct,
+            () if self.is_depthwise() => Way::Depthwise,
+            () => Way::Columns,
+        }
+    }
+
     /// Each group has one input channel.
-    pub(crate) fn is_depthwise(&self) -> bool {
+    fn is_depthwise(&self) -> bool {
         self.group_inputs() == 1 && self.groups > 1
     }
 

@@ -1,11 +1,14 @@
 //! Convolution against its composites, against numbers worked out by hand, and against itself on more threads.
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor, WithDType};
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_oneof, proptest};
 
 use crate::conv::composite::{by_candle, by_taps};
-use crate::conv::{ConvGeometry, ConvSizes, conv2d};
+use crate::conv::plan::Direction;
+use crate::conv::{ConvGeometry, ConvSizes, by_columns, conv2d, direct, direct_weight, local_conv};
+use crate::conv_to_fc;
 use crate::oracle_tests::{agree, bound, numbers, with_gradients};
+use crate::simd::{InstructionSet, Number};
 
 const PLAIN: ConvGeometry = ConvGeometry { stride: (1, 1), padding: (0, 0), dilation: (1, 1), groups: 1 };
 
@@ -67,6 +70,77 @@ proptest! {
     }
 }
 
+/// Forward, gradient of x, gradient of the weight.
+type Passes = [Vec<f64>; 3];
+
+fn passes<T: Number>(case: &Case, of: impl Fn(&ConvSizes, &[T], &[T], &[T]) -> [Vec<T>; 3]) -> Passes {
+    let sizes = ConvSizes::new(&case.x, &case.weight, case.geometry).unwrap();
+    let numbers = |shape: &[usize], seed| -> Vec<T> {
+        numbers(shape, seed, T::DTYPE).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+    };
+    let (o, h, w, n) = sizes.output_dims();
+    of(&sizes, &numbers(&case.x, 1), &numbers(&case.weight, 2), &numbers(&[o, h, w, n], 3))
+        .map(|numbers| numbers.into_iter().map(WithDType::to_f64).collect())
+}
+
+fn by_columns<T: Number>(case: &Case) -> Passes {
+    passes::<T>(case, |sizes, x, weight, dy| {
+        [
+            by_columns::forward(x, weight, sizes).unwrap(),
+            by_columns::backward_x(dy, weight, sizes).unwrap(),
+            by_columns::backward_weight(x, dy, sizes).unwrap(),
+        ]
+    })
+}
+
+fn directly<T: Number>(case: &Case, set: InstructionSet) -> Passes {
+    passes::<T>(case, |sizes, x, weight, dy| {
+        [
+            direct::convolve(set, Direction::Forward, x, weight, sizes).unwrap(),
+            direct::convolve(set, Direction::Backward, dy, weight, sizes).unwrap(),
+            direct_weight::backward_weight(set, x, dy, sizes),
+        ]
+    })
+}
+
+fn worst(actual: &Passes, expected: &Passes) -> f64 {
+    let of = |(a, e): (&Vec<f64>, &Vec<f64>)| {
+        assert_eq!(a.len(), e.len());
+        let largest = e.iter().fold(1e-6, |most: f64, e| most.max(e.abs()));
+        a.iter().zip(e).fold(0.0, |most: f64, (a, e)| most.max((a - e).abs() / largest))
+    };
+    actual.iter().zip(expected).map(of).fold(0.0, f64::max)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// Any number of images, also where another way would be chosen.
+    #[test]
+    fn every_instruction_set_gives_what_columns_give(case in cases()) {
+        for set in [InstructionSet::Plain, InstructionSet::best()] {
+            let single = worst(&directly::<f32>(&case, set), &by_columns::<f32>(&case));
+            prop_assert!(single < bound(DType::F32), "{set:?}: {single}");
+            let double = worst(&directly::<f64>(&case, set), &by_columns::<f64>(&case));
+            prop_assert!(double < bound(DType::F64), "{set:?}: {double}");
+        }
+    }
+}
+
+#[test]
+fn a_local_convolution_is_the_fc_kernel_it_becomes() {
+    let (c, o, g, h, w, m) = (6, 10, 2, 5, 4, 12);
+    let x = numbers(&[c, h, w, m], 1, DType::F64).unwrap();
+    let weight = numbers(&[o, c / g, 5, 3], 2, DType::F64).unwrap();
+    let fc = |t: &[Tensor]| {
+        let fc = conv_to_fc(&t[1], (h, w))?.reshape((g, o / g * h * w, c / g * h * w))?;
+        fc.matmul(&t[0].reshape((g, c / g * h * w, m))?)?.reshape((o, h, w, m))
+    };
+    let worst = agree(&[x.clone(), weight], |t| local_conv(&t[0], &t[1], g), fc).unwrap();
+    assert!(worst < bound(DType::F64), "{worst}");
+    assert!(local_conv(&x, &numbers(&[o, c / g, 2, 3], 2, DType::F64).unwrap(), g).is_err());
+}
+
 /// Large enough for several tiles, chunks of channels and parts of a sum.
 #[test]
 fn several_tiles_give_the_same_and_no_bit_depends_on_the_threads() {
@@ -74,6 +148,9 @@ fn several_tiles_give_the_same_and_no_bit_depends_on_the_threads() {
         ([24, 17, 19, 20], [8, 24, 3, 3], 1),
         ([48, 23, 9, 60], [20, 24, 1, 1], 2),
         ([6, 25, 27, 33], [12, 1, 5, 3], 6),
+        ([30, 7, 8, 300], [26, 15, 5, 7], 2),
+        ([24, 17, 19, 5], [8, 24, 3, 3], 1),
+        ([6, 25, 27, 7], [12, 1, 5, 3], 6),
     ] {
         let padding = (weight[2] / 2, weight[3] / 2);
         let geometry = ConvGeometry { padding, groups, ..PLAIN };

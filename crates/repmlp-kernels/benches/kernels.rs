@@ -1,0 +1,134 @@
+//! Times of the kernels beside the composites they replace, interleaved, as JSON lines.
+//!
+//! `cargo bench -p repmlp-kernels -- [WORD]` runs the cases whose name holds the word; `RAYON_NUM_THREADS` sets the threads.
+//! Times are wall times: compare within a run, and look at the smallest where the machine is shared.
+#![expect(clippy::print_stdout, reason = "lines on standard output are what a benchmark is for")]
+
+use std::time::Instant;
+
+use candle_core::{Device, Result, Tensor, Var};
+use repmlp_kernels::{ConvGeometry, conv_to_fc, conv2d};
+
+/// One thing to do, in several ways.
+struct Case {
+    name: String,
+    ways: Vec<(&'static str, Work)>,
+}
+
+type Work = Box<dyn Fn() -> Result<()>>;
+
+/// Numbers in (−1, 1), the same every time.
+fn numbers(shape: &[usize]) -> Result<Tensor> {
+    let mut state = 1u64;
+    let next = |_| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    };
+    Tensor::from_vec((0..shape.iter().product()).map(next).collect::<Vec<f32>>(), shape, &Device::Cpu)
+}
+
+/// Forward, or forward and backward with a gradient of ones.
+#[derive(Clone, Copy)]
+enum Passes {
+    Forward,
+    Both,
+}
+
+impl Passes {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Both => "both",
+        }
+    }
+
+    fn work(self, inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor> + 'static) -> Result<Work> {
+        let inputs = inputs.to_vec();
+        Ok(match self {
+            Self::Forward => Box::new(move || f(&inputs).map(drop)),
+            Self::Both => {
+                let vars = inputs.iter().map(Var::from_tensor).collect::<Result<Vec<_>>>()?;
+                let tensors: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
+                Box::new(move || f(&tensors)?.backward().map(drop))
+            }
+        })
+    }
+}
+
+fn same(kernel: usize, stride: usize, groups: usize) -> ConvGeometry {
+    let padding = (kernel / 2, kernel / 2);
+    ConvGeometry { stride: (stride, stride), padding, dilation: (1, 1), groups }
+}
+
+/// The Local Perceptron of C = O = 128 channels in 8 groups on 7×7 partitions, against the FC kernel it will become.
+fn local(kernel: usize, m: usize, passes: Passes) -> Result<Case> {
+    let (c, o, g, h, w) = (128, 128, 8, 7, 7);
+    let inputs = [numbers(&[c, h, w, m])?, numbers(&[o, c / g, kernel, kernel])?];
+    let ours = passes.work(&inputs, move |t| conv2d(&t[0], &t[1], same(kernel, 1, g)))?;
+    let fc = passes.work(&inputs, move |t| {
+        let fc = conv_to_fc(&t[1], (h, w))?.reshape((g, o / g * h * w, c / g * h * w))?;
+        fc.matmul(&t[0].reshape((g, c / g * h * w, m))?)
+    })?;
+    let name = format!("local K={kernel} M={m} {}", passes.name());
+    Ok(Case { name, ways: vec![("kernel", ours), ("fc", fc)] })
+}
+
+/// A convolution on a map, against candle's own.
+fn conv(x: [usize; 4], o: usize, (kernel, stride, groups): (usize, usize, usize), passes: Passes) -> Result<Case> {
+    let [c, h, w, n] = x;
+    let inputs = [numbers(&x)?, numbers(&[o, c / groups, kernel, kernel])?];
+    let ours = passes.work(&inputs, move |t| conv2d(&t[0], &t[1], same(kernel, stride, groups)))?;
+    let name = format!("conv {c}x{h}x{w}x{n} {o} K={kernel} s={stride} g={groups} {}", passes.name());
+    let inputs = [inputs[0].permute((3, 0, 1, 2))?.contiguous()?, inputs[1].clone()];
+    let candle = passes.work(&inputs, move |t| t[0].conv2d(&t[1], kernel / 2, stride, 1, groups))?;
+    Ok(Case { name, ways: vec![("kernel", ours), ("candle", candle)] })
+}
+
+fn cases() -> Result<Vec<Case>> {
+    let mut all = Vec::new();
+    for passes in [Passes::Forward, Passes::Both] {
+        for (kernel, m) in [(1, 128), (3, 128), (5, 128), (7, 128), (3, 2048)] {
+            all.push(local(kernel, m, passes)?);
+        }
+        all.push(conv([64, 56, 56, 16], 64, (3, 1, 1), passes)?);
+        all.push(conv([64, 56, 56, 16], 256, (1, 1, 1), passes)?);
+        all.push(conv([128, 56, 56, 16], 128, (3, 2, 1), passes)?);
+        all.push(conv([256, 14, 14, 16], 256, (3, 1, 1), passes)?);
+        all.push(conv([64, 14, 14, 32], 64, (3, 1, 64), passes)?);
+        all.push(conv([64, 14, 14, 32], 64, (7, 1, 64), passes)?);
+        all.push(conv([3, 224, 224, 8], 64, (7, 2, 1), passes)?);
+        all.push(conv([64, 56, 56, 1], 64, (3, 1, 1), passes)?);
+    }
+    Ok(all)
+}
+
+fn measure(case: &Case) -> Result<()> {
+    const ROUNDS: usize = 5;
+    let mut times = vec![Vec::new(); case.ways.len()];
+    for round in 0..=ROUNDS {
+        for ((_, work), times) in case.ways.iter().zip(&mut times) {
+            let start = Instant::now();
+            work()?;
+            // The first round warms up.
+            if round > 0 {
+                times.push(start.elapsed().as_secs_f64());
+            }
+        }
+    }
+    for ((way, _), times) in case.ways.iter().zip(&mut times) {
+        times.sort_by(f64::total_cmp);
+        println!(
+            r#"{{"case":"{}","way":"{way}","threads":{},"median_s":{:.6},"min_s":{:.6}}}"#,
+            case.name,
+            candle_core::utils::get_num_threads(),
+            times[times.len() / 2],
+            times[0]
+        );
+    }
+    Ok(())
+}
+
+fn main() -> Result<()> {
+    let word = std::env::args().skip(1).find(|arg| !arg.starts_with("--")).unwrap_or_default();
+    cases()?.iter().filter(|case| case.name.contains(&word)).try_for_each(measure)
+}

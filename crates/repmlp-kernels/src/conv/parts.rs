@@ -1,0 +1,26 @@
+//! Sums that are split among tasks: into parts that depend on shapes alone, added in their order.
+
+use candle_core::WithDType;
+use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
+
+/// Tasks that a long sum is split into at least, where its targets alone give fewer.
+const TASKS: usize = 16;
+
+/// Parts of a sum of which there are `targets` independent ones.
+pub(crate) fn parts_for(targets: usize) -> usize {
+    TASKS.div_ceil(targets)
+}
+
+/// The first part plus all others, in their order.
+pub(crate) fn sum_parts<T: WithDType>(mut parts: Vec<T>, count: usize) -> Vec<T> {
+    const BLOCK: usize = 1 << 12;
+    let length = parts.len() / count;
+    let (sum, rest) = parts.split_at_mut(length);
+    for part in rest.chunks(length) {
+        sum.par_chunks_mut(BLOCK).zip(part.par_chunks(BLOCK)).for_each(|(sum, part)| {
+            sum.iter_mut().zip(part).for_each(|(sum, &part)| *sum += part);
+        });
+    }
+    parts.truncate(length);
+    parts
+}

@@ -1,0 +1,34 @@
+//! Memory that a thread keeps between calls, so that small buffers cost no page faults.
+
+use std::cell::RefCell;
+
+use candle_core::WithDType;
+
+thread_local! {
+    static KEPT: RefCell<Vec<f64>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Alignment of what `with_scratch` lends, in bytes: a cache line.
+const ALIGNMENT: usize = 64;
+
+/// Calls `work` with `count` numbers of unknown values, aligned to a cache line. Calls may be nested; an inner one gets
+/// memory of its own.
+pub(crate) fn with_scratch<T: WithDType, R>(count: usize, work: impl FnOnce(&mut [T]) -> R) -> R {
+    // Taken, not borrowed: a nested call finds nothing and allocates.
+    let mut kept = KEPT.take();
+    let needed = (count * size_of::<T>() + ALIGNMENT).div_ceil(size_of::<f64>());
+    if kept.len() < needed {
+        kept = vec![0.0; needed];
+    }
+    let result = work(aligned(&mut kept, count));
+    KEPT.set(kept);
+    result
+}
+
+#[expect(unsafe_code, reason = "the same memory serves both number types")]
+fn aligned<T: WithDType>(kept: &mut [f64], count: usize) -> &mut [T] {
+    // SAFETY: any bits are valid numbers of `f32` and `f64`, the number types that kernels take.
+    let (_, numbers, _) = unsafe { kept.align_to_mut::<T>() };
+    let skipped = numbers.as_ptr().align_offset(ALIGNMENT);
+    &mut numbers[skipped..skipped + count]
+}

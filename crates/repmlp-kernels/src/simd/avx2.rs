@@ -1,0 +1,170 @@
+//! AVX2 and FMA.
+
+use std::arch::x86_64::{
+    __m256, __m256d, __m256i, _mm_add_pd, _mm_add_ps, _mm_add_sd, _mm_add_ss, _mm_cvtsd_f64, _mm_cvtss_f32,
+    _mm_movehl_ps, _mm_shuffle_ps, _mm_unpackhi_pd, _mm256_broadcast_sd, _mm256_broadcast_ss, _mm256_castpd256_pd128,
+    _mm256_castps256_ps128, _mm256_extractf128_pd, _mm256_extractf128_ps, _mm256_fmadd_pd, _mm256_fmadd_ps,
+    _mm256_loadu_pd, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_maskload_pd, _mm256_maskload_ps, _mm256_setzero_pd,
+    _mm256_setzero_ps, _mm256_storeu_pd, _mm256_storeu_ps,
+};
+
+use crate::simd::{DOT_INPUTS, DOT_OUTPUTS, DotTile, TapTile, Vector, dot_tile, tap_tile};
+
+/// Eight `f32`.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct Avx2F32(__m256);
+
+/// Four `f64`.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct Avx2F64(__m256d);
+
+/// A window of eight words from place 8 − n has n set ones first.
+static MASK: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+
+/// Eight words, the first `words` ≤ 8 of them set.
+///
+/// # Safety
+/// AVX2.
+#[inline(always)]
+unsafe fn mask(words: usize) -> __m256i {
+    let window = &MASK[8 - words.min(8)..][..8];
+    // SAFETY: the window has eight words.
+    unsafe { _mm256_loadu_si256(window.as_ptr().cast()) }
+}
+
+macro_rules! tiles {
+    ($T:ty) => {
+        unsafe fn tap_tile<const ROWS: usize, const VECTORS: usize>(tile: &TapTile<'_, $T>) {
+            #[target_feature(enable = "avx2,fma")]
+            unsafe fn compiled<const ROWS: usize, const VECTORS: usize>(tile: &TapTile<'_, $T>) {
+                // SAFETY: the caller's promise.
+                unsafe { tap_tile::tap_tile::<<$T as crate::simd::Number>::Avx2, ROWS, VECTORS>(tile) }
+            }
+            // SAFETY: the processor has the features, the trait says; the rest is the caller's promise.
+            unsafe { compiled::<ROWS, VECTORS>(tile) }
+        }
+
+        unsafe fn dot_tile<const OUTPUTS: usize, const INPUTS: usize>(
+            tile: &DotTile<'_, $T>,
+        ) -> [[$T; DOT_INPUTS]; DOT_OUTPUTS] {
+            #[target_feature(enable = "avx2,fma")]
+            unsafe fn compiled<const OUTPUTS: usize, const INPUTS: usize>(
+                tile: &DotTile<'_, $T>,
+            ) -> [[$T; DOT_INPUTS]; DOT_OUTPUTS] {
+                // SAFETY: the caller's promise.
+                unsafe { dot_tile::dot_tile::<<$T as crate::simd::Number>::Avx2, OUTPUTS, INPUTS>(tile) }
+            }
+            // SAFETY: the processor has the features, the trait says; the rest is the caller's promise.
+            unsafe { compiled::<OUTPUTS, INPUTS>(tile) }
+        }
+    };
+}
+
+// SAFETY of all blocks below: the trait's callers promise a processor with AVX2 and FMA, and addresses of as many numbers as
+// are read or written.
+impl Vector for Avx2F32 {
+    type Number = f32;
+    const LANES: usize = 8;
+
+    #[inline(always)]
+    unsafe fn zero() -> Self {
+        // SAFETY: see above.
+        Self(unsafe { _mm256_setzero_ps() })
+    }
+
+    #[inline(always)]
+    unsafe fn splat(from: *const f32) -> Self {
+        // SAFETY: see above.
+        Self(unsafe { _mm256_broadcast_ss(&*from) })
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: see above.
+        Self(unsafe { _mm256_loadu_ps(from) })
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(from: *const f32, count: usize) -> Self {
+        // SAFETY: see above; a masked load touches no number that is masked out.
+        Self(unsafe { _mm256_maskload_ps(from, mask(count)) })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: see above.
+        unsafe { _mm256_storeu_ps(to, self.0) };
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(self, b: Self, c: Self) -> Self {
+        // SAFETY: see above.
+        Self(unsafe { _mm256_fmadd_ps(self.0, b.0, c.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn sum(self) -> f32 {
+        // SAFETY: see above.
+        unsafe {
+            let four = _mm_add_ps(_mm256_castps256_ps128(self.0), _mm256_extractf128_ps(self.0, 1));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)))
+        }
+    }
+
+    tiles!(f32);
+}
+
+impl Vector for Avx2F64 {
+    type Number = f64;
+    const LANES: usize = 4;
+
+    #[inline(always)]
+    unsafe fn zero() -> Self {
+        // SAFETY: see above.
+        Self(unsafe { _mm256_setzero_pd() })
+    }
+
+    #[inline(always)]
+    unsafe fn splat(from: *const f64) -> Self {
+        // SAFETY: see above.
+        Self(unsafe { _mm256_broadcast_sd(&*from) })
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f64) -> Self {
+        // SAFETY: see above.
+        Self(unsafe { _mm256_loadu_pd(from) })
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(from: *const f64, count: usize) -> Self {
+        // SAFETY: see above; a masked load touches no number that is masked out. A number is two words of the mask.
+        Self(unsafe { _mm256_maskload_pd(from, mask(2 * count)) })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f64) {
+        // SAFETY: see above.
+        unsafe { _mm256_storeu_pd(to, self.0) };
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(self, b: Self, c: Self) -> Self {
+        // SAFETY: see above.
+        Self(unsafe { _mm256_fmadd_pd(self.0, b.0, c.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn sum(self) -> f64 {
+        // SAFETY: see above.
+        unsafe {
+            let two = _mm_add_pd(_mm256_castpd256_pd128(self.0), _mm256_extractf128_pd(self.0, 1));
+            _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)))
+        }
+    }
+
+    tiles!(f64);
+}

@@ -1,0 +1,124 @@
+//! Vectors of a processor, chosen at run time, and the two loops over them that everything heavy comes down to.
+//!
+//! The loops are written once over [`Vector`]; each instruction set compiles them with its own features. It knows numbers
+//! and addresses, no convolution.
+#![expect(unsafe_code, reason = "vector instructions, and loops over addresses that tensors were checked to have")]
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod dot_tile;
+mod plain;
+mod tap_tile;
+
+use std::sync::OnceLock;
+
+use candle_core::WithDType;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx2::{Avx2F32, Avx2F64};
+pub(crate) use dot_tile::{DOT_INPUTS, DOT_OUTPUTS, DotRun, DotTile};
+pub(crate) use plain::Plain;
+pub(crate) use tap_tile::{Segment, TAP_ROWS, TapTile};
+
+/// What the kernels are compiled for and the processor has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InstructionSet {
+    /// Rust without any particular instruction.
+    Plain,
+    /// AVX2 and FMA.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+}
+
+impl InstructionSet {
+    /// The best that this processor has, or plain where the environment says `REPMLP_KERNELS=plain`; read once.
+    pub(crate) fn get() -> Self {
+        static CHOSEN: OnceLock<InstructionSet> = OnceLock::new();
+        *CHOSEN.get_or_init(|| match std::env::var("REPMLP_KERNELS").as_deref() {
+            Ok("plain") => Self::Plain,
+            _ => Self::best(),
+        })
+    }
+
+    /// The best that this processor has.
+    pub(crate) fn best() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
+            return Self::Avx2;
+        }
+        Self::Plain
+    }
+}
+
+/// A number type with a vector type for each instruction set.
+pub(crate) trait Number: WithDType {
+    /// Its vector without particular instructions.
+    type Plain: Vector<Number = Self>;
+    /// Its AVX2 vector.
+    #[cfg(target_arch = "x86_64")]
+    type Avx2: Vector<Number = Self>;
+}
+
+impl Number for f32 {
+    type Plain = Plain<f32, 8>;
+    #[cfg(target_arch = "x86_64")]
+    type Avx2 = Avx2F32;
+}
+
+impl Number for f64 {
+    type Plain = Plain<f64, 4>;
+    #[cfg(target_arch = "x86_64")]
+    type Avx2 = Avx2F64;
+}
+
+/// Runs a body that is generic in the vector type, for the instruction set.
+macro_rules! for_instruction_set {
+    ($set:expr, $T:ty, $V:ident => $body:expr) => {
+        match $set {
+            $crate::simd::InstructionSet::Plain => {
+                type $V<T> = <T as $crate::simd::Number>::Plain;
+                $body
+            }
+            #[cfg(target_arch = "x86_64")]
+            $crate::simd::InstructionSet::Avx2 => {
+                type $V<T> = <T as $crate::simd::Number>::Avx2;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use for_instruction_set;
+
+/// A register full of numbers.
+///
+/// # Safety
+/// Every method needs a processor with the instruction set of the implementation; where it takes an address, that of as many
+/// numbers as it says, aligned as numbers are.
+pub(crate) trait Vector: Copy {
+    /// What it holds.
+    type Number: Number;
+    /// How many.
+    const LANES: usize;
+
+    /// Zeros.
+    unsafe fn zero() -> Self;
+    /// The number at an address in every lane.
+    unsafe fn splat(from: *const Self::Number) -> Self;
+    /// `LANES` numbers.
+    unsafe fn load(from: *const Self::Number) -> Self;
+    /// `count` < `LANES` numbers, then zeros; reads no further.
+    unsafe fn load_first(from: *const Self::Number, count: usize) -> Self;
+    /// Writes `LANES` numbers.
+    unsafe fn store(self, to: *mut Self::Number);
+    /// self·b + c.
+    unsafe fn multiply_add(self, b: Self, c: Self) -> Self;
+    /// The sum of all lanes.
+    unsafe fn sum(self) -> Self::Number;
+
+    /// [`tap_tile::tap_tile`] compiled for the instruction set.
+    unsafe fn tap_tile<const ROWS: usize, const VECTORS: usize>(tile: &TapTile<'_, Self::Number>);
+    /// [`dot_tile::dot_tile`] compiled for the instruction set.
+    unsafe fn dot_tile<const OUTPUTS: usize, const INPUTS: usize>(
+        tile: &DotTile<'_, Self::Number>,
+    ) -> [[Self::Number; DOT_INPUTS]; DOT_OUTPUTS];
+}
