@@ -59,9 +59,8 @@ fn moments<T: WithDType>(x: &[T], rows: usize) -> Vec<(f64, f64)> {
     let columns = x.len() / rows;
     let of_row = |row: &[T]| {
         let mean = sum(row, |x| x) / columns as f64;
-        let about = T::from_f64(mean);
-        // About the mean, not the mean of squares: f32 would cancel.
-        (mean, sum(row, |x| (x - about) * (x - about)) / columns as f64)
+        // About the mean, not the mean of squares: that would cancel.
+        (mean, sum(row, |x| (x - mean) * (x - mean)) / columns as f64)
     };
     x.par_chunks(columns).with_min_len(rows_a_task(columns)).map(of_row).collect()
 }
@@ -151,8 +150,7 @@ fn backward<T: WithDType>(x: &[T], dy: &[T], gamma: &[T], scales: &[(f64, f64)])
         .map(|r| {
             let (x, dy) = (&x[r * columns..][..columns], &dy[r * columns..][..columns]);
             let (mean, inverse_sigma) = scales[r];
-            let mean = T::from_f64(mean);
-            (sum(dy, |dy| dy), x.iter().zip(dy).map(|(x, dy)| (x.to_f64() - scales[r].0) * dy.to_f64()).sum::<f64>() * inverse_sigma)
+            (sum(dy, |dy| dy), pair_sum(x, dy, |x, dy| (x - mean) * dy) * inverse_sigma)
         })
         .collect();
     let mut dx = vec![T::zero(); x.len()];
@@ -166,10 +164,11 @@ fn backward<T: WithDType>(x: &[T], dy: &[T], gamma: &[T], scales: &[(f64, f64)])
             let scale = gamma[r].to_f64() * inverse_sigma;
             let mean_dy = d_beta / columns as f64;
             let slope = d_gamma / columns as f64 * inverse_sigma;
+            // In f64: a row of dx sums to zero, and what is before the norm relies on it (the gradient of a bias is that sum). A
+            // mean rounded to f32 would be missing from every column alike.
             for ((dx, &x), &dy) in dx.iter_mut().zip(x).zip(dy) {
                 *dx = T::from_f64(scale * (dy.to_f64() - mean_dy - (x.to_f64() - mean) * slope));
             }
-            if std::env::var("DBG").is_ok() { let m = dx.iter().map(|v| v.to_f64().abs()).fold(0f64, f64::max); let s: f64 = dx.iter().map(|v| v.to_f64()).sum(); eprintln!("dx max {m:e} sum {s:e} scale {scale:e}"); }
         });
     Gradients {
         x: dx,

@@ -7,6 +7,7 @@
 //!
 //! Layouts: `chwn` is channels, height, width, images, images fastest; `rm` is rows × columns.
 
+mod add_bias;
 mod axis;
 mod batch_norm;
 mod conv;
@@ -22,6 +23,7 @@ mod softmax;
 mod sums;
 mod unfold;
 
+pub use add_bias::add_bias;
 pub use batch_norm::{Moments, batch_norm};
 pub use conv::{ConvGeometry, conv2d, local_conv};
 pub use conv_to_fc::conv_to_fc;

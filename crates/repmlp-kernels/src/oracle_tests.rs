@@ -5,7 +5,7 @@ use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assume, proptest}
 
 use crate::max_pool::MaxPool2d;
 use crate::{
-    PoolGeometry, SgdStep, batch_norm, conv_to_fc, max_pool, max_pool2d, relu, sgd, sgd_step, softmax, unfold,
+    PoolGeometry, SgdStep, add_bias, batch_norm, conv_to_fc, max_pool, max_pool2d, relu, sgd, sgd_step, softmax, unfold,
 };
 
 /// Distinct numbers in (−1, 1) that depend on `seed`: no ties, so that every maximum has one owner.
@@ -58,6 +58,18 @@ pub(crate) fn agree(
 /// f32 has 24 bits: 1e-5 is about 170 roundings, more than the longest sums here accumulate.
 pub(crate) fn bound(dtype: DType) -> f64 {
     if dtype == DType::F32 { 1e-5 } else { 1e-12 }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn add_bias_is_its_composite(c in 1..6usize, h in 1..4usize, n in 1..40usize, seed in any::<u64>(), double in any::<bool>()) {
+        let dtype = if double { DType::F64 } else { DType::F32 };
+        let inputs = [numbers(&[c, h, n], seed, dtype).unwrap(), numbers(&[c], seed ^ 1, dtype).unwrap()];
+        let worst = agree(&inputs, |x| add_bias::add_bias(&x[0], &x[1]), |x| add_bias::composite(&x[0], &x[1])).unwrap();
+        prop_assert!(worst < bound(dtype), "{worst:e}");
+    }
 }
 
 proptest! {

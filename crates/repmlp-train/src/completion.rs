@@ -14,7 +14,7 @@ use crate::throughput;
 use crate::train::{Run, ThroughputTiming};
 
 /// File that a finished run leaves its trained weights in.
-const WEIGHTS: &str = "weights.safetensors";
+pub const WEIGHTS: &str = "weights.safetensors";
 
 impl Run<'_> {
     /// Merges, compares, counts, times.

@@ -19,6 +19,7 @@ mod throughput;
 mod train;
 
 pub use checkpoint::CheckpointError;
+pub use completion::WEIGHTS;
 pub use device::{DeviceChoice, DeviceError};
 pub use error::TrainError;
 pub use train::{Orders, StopFlag, TRAINER_VERSION, ThroughputTiming, train};

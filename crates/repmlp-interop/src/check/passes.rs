@@ -78,7 +78,12 @@ pub(super) fn compare_all(
 ) -> std::result::Result<(), InteropError> {
     let mut worst = Worst::none();
     for (name, tensor) in &tensors {
-        if std::env::var("DBG").is_ok() { let mut w = Worst::none(); w.see(name, tensor, case.expected(name)?, floor)?; let e = case.expected(name)?; eprintln!("{name} diff {:e} scale own {:e} floor {floor:e}", w.difference, largest(e)?); }
+        if std::env::var("DBG").is_ok() {
+            let mut w = Worst::none();
+            w.see(name, tensor, case.expected(name)?, floor)?;
+            let e = case.expected(name)?;
+            eprintln!("{name} diff {:e} scale own {:e} floor {floor:e}", w.difference, largest(e)?);
+        }
         worst.see(name, tensor, case.expected(name)?, floor)?;
     }
     if !tensors.is_empty() {

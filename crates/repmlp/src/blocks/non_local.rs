@@ -3,7 +3,7 @@
 //! y = x + BN(z(softmax(s·θᵀφ)·g)); θ, φ, g and z are 1×1 convolutions with biases. No scaling (s = 1) in the original.
 
 use candle_core::{Result, Tensor};
-use repmlp_kernels::softmax;
+use repmlp_kernels::{add_bias, softmax};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -120,15 +120,28 @@ pub struct DeployedNonLocal {
 }
 
 impl Attention {
-    /// (C, H, W, N) → what every pixel gathers from the map, (C', H, W, N).
+    /// (C, H, W, N) → what every pixel gathers from the map, (C', H, W, N), without g's bias.
     fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
         let (_, h, w, n) = x_chwn.dims4()?;
         let columns = |conv: &Conv2d| conv.forward(x_chwn)?.flatten(1, 2)?.permute((2, 0, 1))?.contiguous();
-        let (theta, phi, g) = (columns(&self.theta)?, columns(&self.phi)?, columns(&self.g)?);
+        let g = columns(&self.g.with(self.g.weight.clone(), None))?;
+        let (theta, phi) = (columns(&self.theta)?, columns(&self.phi)?);
         let weights = softmax(&((theta.transpose(1, 2)? * self.scale)?.matmul(&phi)?))?;
         let gathered = g.matmul(&weights.transpose(1, 2)?)?;
         let inner = gathered.dim(1)?;
         gathered.permute((1, 2, 0))?.reshape((inner, h, w, n))
+    }
+
+    /// z of what every pixel gathers. The weights that a pixel gives to the map sum to one, so g's bias passes through them and
+    /// through z: it is a part of z's bias, where its gradient (zero before batch norm) is not drowned in rounding.
+    fn forward_through(&self, z: &Conv2d, x_chwn: &Tensor) -> Result<Tensor> {
+        let y = z.with(z.weight.clone(), None).forward(&self.forward(x_chwn)?)?;
+        let mut bias = z.bias.clone();
+        if let Some(of_g) = &self.g.bias {
+            let passed = z.weight.flatten_from(1)?.matmul(&of_g.unsqueeze(1)?)?.squeeze(1)?;
+            bias = Some(bias.map_or(Ok(passed.clone()), |own| own + passed)?);
+        }
+        bias.map_or(Ok(y.clone()), |bias| add_bias(&y, &bias))
     }
 }
 
@@ -152,7 +165,7 @@ impl NonLocal {
     /// # Errors
     /// Those of candle.
     pub fn forward(&self, x_chwn: &Tensor, mode: Mode) -> Result<Tensor> {
-        let gathered = self.z.forward(&self.attention.forward(x_chwn)?)?;
+        let gathered = self.attention.forward_through(&self.z, x_chwn)?;
         x_chwn + self.norm.forward(&gathered, mode)?
     }
 
@@ -177,7 +190,7 @@ impl DeployedNonLocal {
     /// # Errors
     /// Those of candle.
     pub fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
-        x_chwn + self.z.forward(&self.attention.forward(x_chwn)?)?
+        x_chwn + self.attention.forward_through(&self.z, x_chwn)?
     }
 
     /// Shows its tensors to `visit`, named below `at`.

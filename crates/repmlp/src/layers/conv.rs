@@ -1,7 +1,7 @@
 //! Convolution with any stride, zero padding, dilation and groups, images last.
 
 use candle_core::{Result, Tensor};
-use repmlp_kernels::{ConvGeometry, conv2d, unfold};
+use repmlp_kernels::{ConvGeometry, add_bias, conv2d, unfold};
 
 use crate::reparam::conv_to_fc;
 use crate::vars::{Init, Scope, joined};
@@ -121,7 +121,7 @@ impl Conv2d {
             conv2d(x_chwn, &self.weight, ConvGeometry { stride, padding, dilation, groups })?
         };
         match &self.bias {
-            Some(bias) => y.broadcast_add(&bias.reshape((outputs, 1, 1, 1))?),
+            Some(bias) => add_bias(&y, bias),
             None => Ok(y),
         }
     }

@@ -1,6 +1,7 @@
 //! A fully connected layer on columns: y = W·x + b.
 
 use candle_core::{Result, Tensor};
+use repmlp_kernels::add_bias;
 
 use crate::layers::Visitor;
 use crate::vars::{Init, Scope, joined};
@@ -39,7 +40,7 @@ impl Linear {
     pub fn forward(&self, x_pn: &Tensor) -> Result<Tensor> {
         let y_qn = self.weight.matmul(x_pn)?;
         match &self.bias {
-            Some(bias) => y_qn.broadcast_add(&bias.unsqueeze(1)?),
+            Some(bias) => add_bias(&y_qn, bias),
             None => Ok(y_qn),
         }
     }
