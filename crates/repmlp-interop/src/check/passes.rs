@@ -49,7 +49,7 @@ pub(super) fn check(
     })?;
     let references = case.expected.iter().filter(|(name, _)| name.starts_with("grad."));
     let scale = references.map(|(_, t)| largest(t)).try_fold(0f64, |most, one| one.map(|one| most.max(one)))?;
-    compare_all(case, rows, What::Gradients, gradients, 1e-3 * scale)
+    compare_all(case, rows, What::Gradients, gradients, rows.precision.gradient_floor() * scale)
 }
 
 /// Ours for every expected tensor whose name begins with `prefix`.
