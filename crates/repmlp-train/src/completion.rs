@@ -5,7 +5,6 @@ use repmlp::cost::CountedForm;
 use repmlp::models::DeployedModel;
 use sweep_protocol::{Event, Form, Measurement, Metric, Outcome, Sink, Split};
 
-use crate::batch::plain_batches;
 use crate::checkpoint;
 use crate::equivalence::Comparison;
 use crate::error::TrainError;
@@ -20,7 +19,7 @@ impl Run<'_> {
     /// Merges, compares, counts, times.
     pub(crate) fn finish(&self, sink: &mut dyn Sink) -> Result<Outcome, TrainError> {
         let deployed = self.model.reparameterize()?;
-        let test = self.split(&self.data.test.images, &self.data.test_pool);
+        let test = self.split(&self.data.test);
         let comparison = Comparison::on(test, |x| self.evaluated(x), |x| deployed.forward(x))?;
         let mut measurements = self.counts();
         let epoch = Some(self.config.training.epochs);
@@ -76,11 +75,8 @@ impl Run<'_> {
 
     fn throughput(&self, deployed: &DeployedModel) -> Result<Vec<Measurement>, TrainError> {
         let measure = &self.config.measure;
-        // Real images, repeated where the split has fewer than a batch.
-        let images: Vec<u32> = self.data.test.images.iter().copied().cycle().take(measure.batch).collect();
-        let mut batches =
-            plain_batches(&images, &self.data.test_pool, &self.data.normalization, (measure.batch, &self.device));
-        let Some(batch) = batches.next().transpose()? else { return Ok(Vec::new()) };
+        // Real images: what networks do with noise can be faster.
+        let Some(batch) = self.split(&self.data.test).sample(measure.batch)? else { return Ok(Vec::new()) };
         let [trained, merged] = throughput::measure(
             measure,
             &batch.images_nchw,

@@ -27,9 +27,10 @@ impl Comparison {
         split: EvaluationSplit<'_>,
         trained: impl Fn(&Tensor) -> candle_core::Result<Tensor>,
         deployed: impl Fn(&Tensor) -> candle_core::Result<Tensor>,
-    ) -> candle_core::Result<Self> {
+    ) -> Result<Self, TrainError> {
         let mut comparison = Self::default();
-        split.each_batch(|images, _| {
+        split.each_batch(|batch| {
+            let images = &batch.images_nchw;
             let (trained, deployed) = (trained(images)?.to_vec2::<f32>()?, deployed(images)?.to_vec2::<f32>()?);
             for (trained, deployed) in trained.iter().zip(&deployed) {
                 comparison.add(trained, deployed);
