@@ -16,6 +16,7 @@ mod evaluate;
 mod loader;
 mod loss;
 mod mixup;
+mod objective;
 mod optimizer;
 mod prepare;
 mod throughput;

@@ -17,9 +17,9 @@ use crate::config::RunConfig;
 use crate::data::{DataError, Dataset, Subset};
 use crate::device::DeviceChoice;
 use crate::error::TrainError;
-use crate::evaluate::{Evaluation, EvaluationSplit};
+use crate::evaluate::EvaluationSplit;
 use crate::loader::Loader;
-use crate::loss::{correct, training_loss};
+use crate::objective::{Judge, Judgement};
 use crate::optimizer::Optimizer;
 
 /// Raised by hand when a change of the trainer changes measurements.
@@ -114,6 +114,7 @@ fn attempt(
     }
     let vars = Vars::new(seed, DType::F32, &device);
     let model = Model::new(&config.model, config.task(), &vars.root())?;
+    let judge = Judge::new(config, &vars)?;
     let optimizer = Optimizer::new(&config.training.optimizer, &vars)?;
     let mut run = Run {
         config,
@@ -123,6 +124,7 @@ fn attempt(
         data,
         vars,
         model,
+        judge,
         optimizer,
         steps_per_epoch,
         step: 0,
@@ -170,6 +172,7 @@ pub(crate) struct Run<'a> {
     pub(crate) data: Dataset,
     pub(crate) vars: Vars,
     pub(crate) model: Model,
+    pub(crate) judge: Judge,
     optimizer: Optimizer,
     steps_per_epoch: u64,
     step: u64,
@@ -258,10 +261,8 @@ impl Run<'_> {
             }
             let Some(batch) = batches.next().transpose()? else { break };
             let batch = batch.onto(&self.device)?;
-            let logits = self.model.forward(&batch.images_nchw, Mode::Train)?;
-            let loss = training_loss(&logits, &batch, self.config.training.label_smoothing)?;
+            let Judgement { loss, hits } = self.judge.train(&self.model, &batch)?;
             self.optimizer.step(&loss.backward()?, self.learning_rate_share())?;
-            let hits = correct(&logits.detach(), &batch.labels)?;
             unread.push(Unread { loss_and_hits: Tensor::stack(&[loss.detach(), hits], 0)?, judged: batch.judged });
             self.step += 1;
             if self.step.is_multiple_of(LOG_INTERVAL) {
@@ -330,16 +331,13 @@ impl Run<'_> {
         add(Metric::LearningRate, None, self.config.training.optimizer.learning_rate() * share);
         for (split, subset) in [(Split::Validation, &self.data.validation), (Split::Test, &self.data.test)] {
             if !subset.images.is_empty() {
-                let Evaluation { loss, accuracy } = self.split(subset).evaluate(|x| self.evaluated(x))?;
-                if !loss.is_finite() {
-                    return Err(TrainError::Diverged {
-                        loss,
-                        step: self.step,
-                        epoch: self.step / self.steps_per_epoch,
-                    });
+                for (metric, value) in self.judge.evaluate(self.split(subset), |x| self.evaluated(x))? {
+                    if !value.is_finite() {
+                        let epoch = self.step / self.steps_per_epoch;
+                        return Err(TrainError::Diverged { loss: value, step: self.step, epoch });
+                    }
+                    add(metric, Some(split), value);
                 }
-                add(Metric::Loss, Some(split), loss);
-                add(Metric::Accuracy, Some(split), accuracy);
             }
         }
         sink.emit(Event::Measured { measurements })?;

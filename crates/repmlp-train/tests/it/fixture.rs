@@ -24,7 +24,7 @@ impl Sink for StopAt<'_> {
 }
 
 /// Where an attempt works and what it may use.
-pub struct Bench<'a> {
+pub(crate) struct Bench<'a> {
     /// Attempts get a folder each below it.
     pub root: &'a Path,
     /// Folder of data sets.
@@ -35,7 +35,7 @@ pub struct Bench<'a> {
 
 impl<'a> Bench<'a> {
     /// With the carried set and one thread.
-    pub fn new(root: &'a Path) -> Self {
+    pub(crate) fn new(root: &'a Path) -> Self {
         Self { root, data: None, threads: 1 }
     }
 
@@ -44,7 +44,7 @@ impl<'a> Bench<'a> {
     }
 
     /// One attempt, stopped after `stop_at` steps; what it said and how it ended.
-    pub fn attempt(&self, config: &str, number: u32, stop_at: u64) -> (Vec<Event>, Result<Outcome, TrainError>) {
+    pub(crate) fn attempt(&self, config: &str, number: u32, stop_at: u64) -> (Vec<Event>, Result<Outcome, TrainError>) {
         let config: RunConfig = toml::from_str(config).unwrap();
         std::fs::create_dir_all(self.folder(number)).unwrap();
         let orders = Orders {
@@ -64,20 +64,20 @@ impl<'a> Bench<'a> {
     }
 
     /// A whole run in one attempt, which must succeed: everything that it measured but timings.
-    pub fn run(&self, config: &str) -> Vec<Measurement> {
+    pub(crate) fn run(&self, config: &str) -> Vec<Measurement> {
         let (events, outcome) = self.attempt(config, 1, u64::MAX);
         assert_eq!(outcome.unwrap(), Outcome::Succeeded);
         measured(&events)
     }
 
     /// The weights that an attempt left.
-    pub fn weights(&self, number: u32) -> Vec<u8> {
+    pub(crate) fn weights(&self, number: u32) -> Vec<u8> {
         std::fs::read(self.folder(number).join("weights.safetensors")).unwrap()
     }
 }
 
 /// Everything measured that is no timing.
-pub fn measured(events: &[Event]) -> Vec<Measurement> {
+pub(crate) fn measured(events: &[Event]) -> Vec<Measurement> {
     let all = events.iter().filter_map(|event| match event {
         Event::Measured { measurements } => Some(measurements),
         _ => None,
@@ -86,7 +86,7 @@ pub fn measured(events: &[Event]) -> Vec<Measurement> {
 }
 
 /// Writes a PNG of `side` x `side` with 1 or 3 channels, the value of each byte given by its place.
-pub fn write_png(path: &Path, side: u32, channels: u32, value: impl Fn(u32, u32, u32) -> u8) {
+pub(crate) fn write_png(path: &Path, side: u32, channels: u32, value: impl Fn(u32, u32, u32) -> u8) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let mut encoder = png::Encoder::new(std::fs::File::create(path).unwrap(), side, side);
     encoder.set_color(if channels == 1 { png::ColorType::Grayscale } else { png::ColorType::Rgb });
