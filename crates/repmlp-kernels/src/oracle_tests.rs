@@ -67,7 +67,7 @@ proptest! {
     fn add_bias_is_its_composite(c in 1..6usize, h in 1..4usize, n in 1..40usize, seed in any::<u64>(), double in any::<bool>()) {
         let dtype = if double { DType::F64 } else { DType::F32 };
         let inputs = [numbers(&[c, h, n], seed, dtype).unwrap(), numbers(&[c], seed ^ 1, dtype).unwrap()];
-        let worst = agree(&inputs, |x| add_bias::add_bias(&x[0], &x[1]), |x| add_bias::composite(&x[0], &x[1])).unwrap();
+        let worst = agree(&inputs, |x| crate::add_bias(&x[0], &x[1]), |x| add_bias::composite(&x[0], &x[1])).unwrap();
         prop_assert!(worst < bound(dtype), "{worst:e}");
     }
 }

@@ -1,6 +1,7 @@
 //! The gate that every run passes: the merged model is the trained one, on real test images.
 
 use candle_core::Tensor;
+use repmlp::models::Answer;
 
 use crate::TrainError;
 use crate::evaluate::EvaluationSplit;
@@ -25,12 +26,14 @@ impl Comparison {
     /// Compares both forms on a split.
     pub(crate) fn on(
         split: EvaluationSplit<'_>,
+        answer: Answer,
         trained: impl Fn(&Tensor) -> candle_core::Result<Tensor>,
         deployed: impl Fn(&Tensor) -> candle_core::Result<Tensor>,
-    ) -> candle_core::Result<Self> {
+    ) -> Result<Self, TrainError> {
         let mut comparison = Self::default();
-        split.each_batch(|images, _| {
-            let (trained, deployed) = (trained(images)?.to_vec2::<f32>()?, deployed(images)?.to_vec2::<f32>()?);
+        split.each_batch(|batch| {
+            let images = &batch.images_nchw;
+            let (trained, deployed) = (rows(answer, &trained(images)?)?, rows(answer, &deployed(images)?)?);
             for (trained, deployed) in trained.iter().zip(&deployed) {
                 comparison.add(trained, deployed);
             }
@@ -74,11 +77,24 @@ impl Comparison {
     }
 }
 
+/// An answer as rows that each name a class by their largest number: of an image, or of a pixel. An embedding names none; its
+/// numbers stand alone and only their difference counts.
+fn rows(answer: Answer, tensor: &Tensor) -> candle_core::Result<Vec<Vec<f32>>> {
+    match answer {
+        Answer::Logits => tensor.to_vec2(),
+        Answer::Embedding => tensor.flatten_all()?.unsqueeze(1)?.to_vec2(),
+        Answer::Map => {
+            let (n, classes, h, w) = tensor.dims4()?;
+            tensor.permute((0, 2, 3, 1))?.reshape((n * h * w, classes))?.to_vec2()
+        }
+    }
+}
+
 /// Places of the largest and the second largest logit.
 fn two_best(logits: &[f32]) -> (usize, usize) {
     let mut order: Vec<usize> = (0..logits.len()).collect();
     order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
-    (order[0], order[1])
+    (order[0], *order.get(1).unwrap_or(&order[0]))
 }
 
 #[cfg(test)]

@@ -13,10 +13,15 @@ mod device;
 mod equivalence;
 mod error;
 mod evaluate;
+mod loader;
 mod loss;
+mod mixup;
+mod objective;
 mod optimizer;
+mod prepare;
 mod throughput;
 mod train;
+mod transform;
 
 pub use checkpoint::CheckpointError;
 pub use completion::WEIGHTS;

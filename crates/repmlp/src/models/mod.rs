@@ -114,6 +114,11 @@ impl ModelConfig {
         }
     }
 
+    /// Channels of the answer: classes, or numbers of an embedding. The configuration must have no faults.
+    pub fn outputs(&self, task: Task) -> usize {
+        self.network(task).output(task.site()).map_or(0, |site| site.channels)
+    }
+
     /// What the network costs, layer by layer, without building it.
     pub fn account(&self, task: Task, form: CountedForm) -> Account {
         self.network(task).account(task.site(), form)

@@ -62,6 +62,13 @@ impl Network<LayerSpec> {
         account
     }
 
+    /// Where the answer for an image stands, if it can be told.
+    pub fn output(&self, image: Site) -> Option<Site> {
+        let mut faults = Vec::new();
+        let features = self.trunk.faults(image, &mut faults)?;
+        self.head.faults(features, &mut faults)
+    }
+
     /// What cannot be built for an image of that size.
     pub fn faults(&self, image: Site) -> Vec<ConfigFault> {
         let mut faults = Vec::new();
