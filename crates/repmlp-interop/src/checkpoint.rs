@@ -34,7 +34,7 @@ pub fn read_checkpoint(path: &Path) -> Result<BTreeMap<String, Tensor>, InteropE
         read_state_dict(path)?
     };
     if tensors.is_empty() {
-        return Err(fault(path, "there is none under any key that training scripts use"));
+        return Err(fault(path, &"there is none under any key that training scripts use"));
     }
     let bare = |name: String| name.strip_prefix(PARALLEL_PREFIX).map_or(name.clone(), str::to_owned);
     Ok(tensors.into_iter().map(|(name, tensor)| (bare(name), tensor)).collect())
@@ -44,23 +44,23 @@ pub fn read_checkpoint(path: &Path) -> Result<BTreeMap<String, Tensor>, InteropE
 pub(crate) fn read_safetensors(path: &Path) -> Result<BTreeMap<String, Tensor>, InteropError> {
     let io_fault = |source| InteropError::Io { path: path.to_owned(), doing: "read", source };
     let bytes = std::fs::read(path).map_err(io_fault)?;
-    let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|e| fault(path, e))?;
+    let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|e| fault(path, &e))?;
     Ok(tensors.into_iter().collect())
 }
 
 fn read_state_dict(path: &Path) -> Result<BTreeMap<String, Tensor>, InteropError> {
     if first_bytes(path)? != ZIP {
         let reason = "it is neither safetensors nor an archive of torch.save; save it again with PyTorch 1.6 or later";
-        return Err(fault(path, reason));
+        return Err(fault(path, &reason));
     }
-    let whole = PthTensors::new(path, None).map_err(|e| fault(path, e))?;
+    let whole = PthTensors::new(path, None).map_err(|e| fault(path, &e))?;
     let nested = NESTINGS.iter().filter_map(|key| PthTensors::new(path, Some(key)).ok());
     let nested = nested.filter(|tensors| !tensors.tensor_infos().is_empty());
     // A script may keep single tensors, such as its best accuracy, beside the state dict: what is nested comes first.
     let state_dict = nested.into_iter().next().unwrap_or(whole);
     let mut tensors = BTreeMap::new();
     for name in state_dict.tensor_infos().keys() {
-        if let Some(tensor) = state_dict.get(name).map_err(|e| fault(path, format!("`{name}`: {e}")))? {
+        if let Some(tensor) = state_dict.get(name).map_err(|e| fault(path, &format!("`{name}`: {e}")))? {
             tensors.insert(name.clone(), tensor);
         }
     }
@@ -76,6 +76,6 @@ fn first_bytes(path: &Path) -> Result<[u8; 2], InteropError> {
     read.map(|()| first).map_err(|source| InteropError::Io { path: path.to_owned(), doing: "read", source })
 }
 
-fn fault(path: &Path, reason: impl ToString) -> InteropError {
+fn fault(path: &Path, reason: &impl ToString) -> InteropError {
     InteropError::Tensors { path: path.to_owned(), reason: reason.to_string() }
 }

@@ -51,7 +51,7 @@ fn fnv1a(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// The `i`-th number after `start`, uniform in [0, 1) with 24 bits: SplitMix64's output function of its counter.
+/// The `i`-th number after `start`, uniform in [0, 1) with 24 bits: `SplitMix64`'s output function of its counter.
 fn uniform(start: u64, i: u64) -> f64 {
     let mut z = start.wrapping_add(i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

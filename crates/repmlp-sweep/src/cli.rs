@@ -307,7 +307,7 @@ pub(crate) enum NamingChoice {
     /// The RepMLP release's.
     #[default]
     Official,
-    /// torchvision's ResNets and EfficientNets.
+    /// Those of torchvision, for networks that it has.
     Torchvision,
 }
 

@@ -14,7 +14,7 @@ use crate::names::Naming;
 
 /// A block while training.
 enum Block {
-    NonLocal(NonLocal),
+    NonLocal(Box<NonLocal>),
     GlobalContext(GlobalContext),
     SelfAttention(Attention),
 }
@@ -28,7 +28,7 @@ enum DeployedBlock {
 impl Block {
     fn new(kind: AttentionKind, scope: &Scope<'_>) -> Result<Self> {
         Ok(match kind {
-            AttentionKind::NonLocal(shape) => Self::NonLocal(NonLocal::new(shape, scope)?),
+            AttentionKind::NonLocal(shape) => Self::NonLocal(Box::new(NonLocal::new(shape, scope)?)),
             AttentionKind::GlobalContext(shape) => Self::GlobalContext(GlobalContext::new(shape, scope)?),
             AttentionKind::SelfAttention(shape) => Self::SelfAttention(Attention::new(shape, scope)?),
         })

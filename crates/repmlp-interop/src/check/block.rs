@@ -34,7 +34,7 @@ pub(super) fn check(case: &ParityCase, keys: &RepMlpBlockCase, rows: &mut Rows<'
         Ok(())
     })?;
     let merged = tensors_after("deploy.", case, |name| merged_layer(&merged, name).cloned().map(Ok))?;
-    compare_all(case, rows, What::MergedLayers, merged, 0.0)?;
+    compare_all(case, rows, What::MergedLayers, &merged, 0.0)?;
     passes::check(case, rows, &vars, keys.input, |x, mode| block.forward(x, mode))
 }
 

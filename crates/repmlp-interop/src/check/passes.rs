@@ -39,7 +39,7 @@ pub(super) fn check(
         let var = variables.iter().find(|(known, _)| known == name)?;
         Some(Ok(var.1.as_tensor().clone()))
     });
-    compare_all(case, rows, What::RunningStatistics, statistics?, 0.0)?;
+    compare_all(case, rows, What::RunningStatistics, &statistics?, 0.0)?;
     let cotangent = rows.filled("cotangent", output.dims())?;
     let gradients = (output * cotangent)?.sum_all()?.backward()?;
     let gradient = |var: &Var| gradients.get(var).cloned().map_or_else(|| var.zeros_like(), Ok);
@@ -49,7 +49,7 @@ pub(super) fn check(
     })?;
     let references = case.expected.iter().filter(|(name, _)| name.starts_with("grad."));
     let scale = references.map(|(_, t)| largest(t)).try_fold(0f64, |most, one| one.map(|one| most.max(one)))?;
-    compare_all(case, rows, What::Gradients, gradients, rows.precision.gradient_floor() * scale)
+    compare_all(case, rows, What::Gradients, &gradients, rows.precision.gradient_floor() * scale)
 }
 
 /// Ours for every expected tensor whose name begins with `prefix`.
@@ -72,11 +72,11 @@ pub(super) fn compare_all(
     case: &ParityCase,
     rows: &mut Rows<'_>,
     what: What,
-    tensors: Vec<(String, Tensor)>,
+    tensors: &[(String, Tensor)],
     floor: f64,
 ) -> std::result::Result<(), InteropError> {
     let mut worst = Worst::none();
-    for (name, tensor) in &tensors {
+    for (name, tensor) in tensors {
         worst.see(name, tensor, case.expected(name)?, floor)?;
     }
     if !tensors.is_empty() {
