@@ -52,7 +52,7 @@ pub enum InteropError {
         message: String,
     },
     /// Faults of several cases.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    #[error("{}", .0.iter().map(with_source).collect::<Vec<_>>().join("\n"))]
     Several(Vec<InteropError>),
     /// A file of tensors that cannot be understood.
     #[error("{} holds no tensors that can be read: {reason}", .path.display())]
@@ -79,6 +79,12 @@ pub enum InteropError {
     /// A computation failed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
+}
+
+/// A fault of several, on a line of its own, with its cause: a list has no place for causes.
+fn with_source(fault: &InteropError) -> String {
+    use std::error::Error;
+    fault.source().map_or_else(|| fault.to_string(), |source| format!("{fault}: {source}"))
 }
 
 /// The first names of a list, and how many more there are.

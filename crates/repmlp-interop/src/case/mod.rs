@@ -282,8 +282,15 @@ impl KeyFault {
 
 /// Reads a value into the type that a key needs.
 pub(crate) fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, KeyFault> {
-    serde_path_to_error::deserialize(value)
-        .map_err(|fault| KeyFault::new(fault.path().to_string(), fault.into_inner().to_string()))
+    serde_path_to_error::deserialize(value).map_err(|fault| {
+        let (at, message) = (fault.path().to_string(), fault.into_inner().to_string());
+        match message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
+            // The path of what is missing ends at what it is missing from.
+            Some(field) if at == "." => KeyFault::new(field, "is missing"),
+            Some(field) => KeyFault::new(format!("{at}.{field}"), "is missing"),
+            None => KeyFault::new(at, message),
+        }
+    })
 }
 
 fn id_of(value: &Value) -> String {

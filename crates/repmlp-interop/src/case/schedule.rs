@@ -154,8 +154,12 @@ impl Rest<'_> {
             return self.closed();
         }
         let text = self.0.trim_start();
-        let word =
-            &text[..text.find(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '_').unwrap_or(text.len())];
+        let ends = |(i, c): &(usize, char)| {
+            let exponent =
+                matches!(c, '-' | '+') && text[..*i].ends_with('e') && text.starts_with(|c: char| c.is_ascii_digit());
+            !exponent && !c.is_ascii_alphanumeric() && *c != '.' && *c != '_'
+        };
+        let word = &text[..text.char_indices().find(ends).map_or(text.len(), |(i, _)| i)];
         let expression = match word {
             "lr" => Expression::Variable(Variable::LearningRate),
             "t" => Expression::Variable(Variable::Step),
@@ -202,6 +206,7 @@ mod tests {
         assert_close(at("lr * 0.1 ** (t // 3)", 5), 0.02);
         assert_close(at("lr*(1 - t/steps)^0.5", 6), 0.1);
         assert_close(at("lr - 0.1 - 0.05", 0), 0.05);
+        assert_close(at("1e-3 + lr*t/steps", 4), 0.101);
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub(super) fn check(
     })?;
     let references = case.expected.iter().filter(|(name, _)| name.starts_with("grad."));
     let scale = references.map(|(_, t)| largest(t)).try_fold(0f64, |most, one| one.map(|one| most.max(one)))?;
-    compare_all(case, rows, What::Gradients, gradients, 1e-3 * scale)
+    compare_all(case, rows, What::Gradients, gradients, rows.precision.gradient_floor() * scale)
 }
 
 /// Ours for every expected tensor whose name begins with `prefix`.
@@ -67,7 +67,6 @@ pub(super) fn tensors_after(
     Ok(found)
 }
 
-#[allow(clippy::all)]
 /// Compares tensors with the expected ones of their names; there is no comparison where the case has none.
 pub(super) fn compare_all(
     case: &ParityCase,
@@ -78,12 +77,6 @@ pub(super) fn compare_all(
 ) -> std::result::Result<(), InteropError> {
     let mut worst = Worst::none();
     for (name, tensor) in &tensors {
-        if std::env::var("DBG").is_ok() {
-            let mut w = Worst::none();
-            w.see(name, tensor, case.expected(name)?, floor)?;
-            let e = case.expected(name)?;
-            eprintln!("{name} diff {:e} scale own {:e} floor {floor:e}", w.difference, largest(e)?);
-        }
         worst.see(name, tensor, case.expected(name)?, floor)?;
     }
     if !tensors.is_empty() {
