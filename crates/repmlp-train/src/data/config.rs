@@ -131,9 +131,10 @@ impl DataConfig {
         }
     }
 
-    /// Training images of an epoch, where that is known without reading the set.
+    /// Training images of an epoch, where that is known without reading the set; of a set that has no fixed size the limit, which
+    /// is then taken for what will be there.
     pub fn expected_train_images(&self) -> Option<usize> {
-        let all = self.source.shape().train_images?;
+        let Some(all) = self.source.shape().train_images else { return self.train_limit };
         let left = all - self.validation_count(all);
         Some(self.train_limit.map_or(left, |limit| left.min(limit)))
     }
