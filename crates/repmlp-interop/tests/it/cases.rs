@@ -109,6 +109,14 @@ fn what_disagrees_is_found() {
     assert_eq!(statistics, ["running statistics"]);
     let scale = failing("non_local_unscaled", &[("/block/scale", json!(0.5))]);
     assert_eq!(scale, ["deployed", "out_eval", "out_train", "gradients"]);
-    let nesterov = failing("pure_mlp_train", &[("/nesterov", json!(true))]);
-    assert_eq!(nesterov, ["losses", "logits_after"]);
+    // Two of the twelve steps: what comes out of them is not what came out of twelve, but their losses are the same.
+    let two_steps = |nesterov: bool| {
+        let losses = json!([2.486_953_531_298_439_7, 2.367_149_711_491_576_7]);
+        let schedule = json!("lr*0.5*(1+cos(pi*t/12))");
+        let changes =
+            [("/steps", json!(2)), ("/losses", losses), ("/schedule", schedule), ("/nesterov", json!(nesterov))];
+        failing("pure_mlp_train", &changes)
+    };
+    assert_eq!(two_steps(false), ["logits_after"]);
+    assert_eq!(two_steps(true), ["losses", "logits_after"]);
 }

@@ -1,4 +1,5 @@
-//! Agreement with PyTorch: outputs, gradients, running statistics, merged layers and a whole SGD training.
+//! Agreement with PyTorch: outputs, gradients, running statistics, merged layers, logits of networks and a
+//! whole SGD training.
 //!
 //! tests/parity/README.md says where the values come from.
 
@@ -68,6 +69,31 @@ fn global_context_block() {
 #[test]
 fn self_attention() {
     assert_agrees("mhsa_rel_pos", &[What::Names, What::OutEval, What::OutTrain, What::Gradients]);
+}
+
+/// In f32 alone: a mistake in a network of fifty layers is no matter of the seventh digit.
+fn assert_logits(id: &str) {
+    let checks = checks(id, Precision::F32);
+    for check in &checks {
+        assert!(check.passed(), "{id} {}: {:e} at {}", check.what, check.difference, check.worst);
+    }
+    let whats: Vec<What> = checks.iter().map(|check| check.what).collect();
+    assert_eq!(whats, [What::Names, What::Logits, What::DeployedLogits]);
+}
+
+#[test]
+fn logits_of_rep_mlp_res50() {
+    assert_logits("repmlp_res50_bottleneck_224");
+}
+
+#[test]
+fn logits_of_torchvision_s_resnet50() {
+    assert_logits("resnet50_tv_224");
+}
+
+#[test]
+fn logits_of_torchvision_s_efficient_net_b1() {
+    assert_logits("efficientnet_b1_240");
 }
 
 #[test]
