@@ -3,6 +3,7 @@
 use candle_core::{DType, Device, Result, Tensor, Var};
 use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assume, proptest};
 
+use crate::add_bias::composite as composite_bias;
 use crate::max_pool::MaxPool2d;
 use crate::{
     PoolGeometry, SgdStep, add_bias, batch_norm, conv_to_fc, max_pool, max_pool2d, relu, sgd, sgd_step, softmax, unfold,
@@ -67,7 +68,7 @@ proptest! {
     fn add_bias_is_its_composite(c in 1..6usize, h in 1..4usize, n in 1..40usize, seed in any::<u64>(), double in any::<bool>()) {
         let dtype = if double { DType::F64 } else { DType::F32 };
         let inputs = [numbers(&[c, h, n], seed, dtype).unwrap(), numbers(&[c], seed ^ 1, dtype).unwrap()];
-        let worst = agree(&inputs, |x| crate::add_bias(&x[0], &x[1]), |x| add_bias::composite(&x[0], &x[1])).unwrap();
+        let worst = agree(&inputs, |x| add_bias(&x[0], &x[1]), |x| composite_bias(&x[0], &x[1])).unwrap();
         prop_assert!(worst < bound(dtype), "{worst:e}");
     }
 }
