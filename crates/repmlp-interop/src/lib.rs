@@ -15,7 +15,7 @@ mod import;
 mod names;
 mod shape;
 
-pub use case::{ParityCase, read_cases};
+pub use case::{ParityCase, read_cases, read_whole_cases};
 pub use check::{Check, Precision, What, check};
 pub use checkpoint::read_checkpoint;
 pub use error::InteropError;

@@ -69,9 +69,6 @@ struct SelfAttentionKeys {
     head_dim_v: Option<usize>,
 }
 
-/// What our global context block has.
-const LAYER_NORM_EPS: f64 = 1e-6;
-
 impl AttentionCase {
     pub(crate) fn read(value: &Value) -> Result<Self, KeyFault> {
         let keys: AttentionKeys = typed(value)?;
@@ -100,13 +97,8 @@ impl AttentionKeys {
 
 fn global_context(value: &Value) -> Result<GlobalContextShape, KeyFault> {
     let Of { block: GlobalContextKeys { channels, inner, layer_norm_eps } } = typed(value)?;
-    match layer_norm_eps {
-        Some(eps) if eps.to_bits() != LAYER_NORM_EPS.to_bits() => {
-            let message = format!("is {eps:e}; ours is {LAYER_NORM_EPS:e}, as in the original's code");
-            Err(KeyFault::new("block.layer_norm_eps", message))
-        }
-        _ => Ok(GlobalContextShape { channels, inner }),
-    }
+    let layer_norm_eps = layer_norm_eps.unwrap_or(GlobalContextShape::LAYER_NORM_EPS);
+    Ok(GlobalContextShape { channels, inner, layer_norm_eps })
 }
 
 fn self_attention(value: &Value) -> Result<SelfAttentionShape, KeyFault> {

@@ -314,6 +314,18 @@ fn load(path: &Path) -> Result<BTreeMap<String, Tensor>, InteropError> {
 /// # Errors
 /// When the folder or a file cannot be read, when there is no (such) case, and all faults of all cases at once.
 pub fn read_cases(folder: &Path, only: Option<&str>) -> Result<Vec<ParityCase>, InteropError> {
+    let (cases, fault) = read_whole_cases(folder, only)?;
+    fault.map_or(Ok(cases), Err)
+}
+
+/// The same, where faults of some cases leave the others alone: these and, if there are any, all faults at once.
+///
+/// # Errors
+/// When the folder cannot be read or there is no (such) case.
+pub fn read_whole_cases(
+    folder: &Path,
+    only: Option<&str>,
+) -> Result<(Vec<ParityCase>, Option<InteropError>), InteropError> {
     let fault = |source| InteropError::Io { path: folder.to_owned(), doing: "read", source };
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(fault)? {
@@ -343,8 +355,8 @@ pub fn read_cases(folder: &Path, only: Option<&str>) -> Result<Vec<ParityCase>, 
         (0, Some(id)) if cases.is_empty() => {
             Err(InteropError::UnknownCase { path: folder, id: id.to_owned(), known: ids.join(", ") })
         }
-        (0, _) => Ok(cases),
-        (1, _) => Err(faults.remove(0)),
-        _ => Err(InteropError::Several(faults)),
+        (0, _) => Ok((cases, None)),
+        (1, _) => Ok((cases, Some(faults.remove(0)))),
+        _ => Ok((cases, Some(InteropError::Several(faults)))),
     }
 }

@@ -52,7 +52,6 @@ fn each_fault_names_its_place() {
         fault_of("block_square", "/kind", json!("convolution")),
         fault_of("mhsa_rel_pos", "/block/family", json!("performer")),
         fault_of("non_local_unscaled", "/block/inner", json!(-8)),
-        fault_of("global_context_add", "/block/layer_norm_eps", json!(1e-5)),
         fault_of("pure_mlp_train", "/schedule", json!("warm-up")),
         fault_of("pure_mlp_train", "/decay_on", json!("weights only")),
         fault_of("pure_mlp_train", "/steps", json!(13)),

@@ -1,7 +1,7 @@
 //! `verify parity`: repeats the computations of a folder of reference values and compares.
 
 use anyhow::Result;
-use repmlp_interop::{Check, ParityCase, Precision, check, read_cases};
+use repmlp_interop::{Check, ParityCase, Precision, check, read_whole_cases};
 use serde_json::json;
 
 use super::grid::grid;
@@ -10,7 +10,8 @@ use crate::cli::{PrecisionChoice, VerifyParityArgs};
 use crate::exit::Exit;
 
 pub(crate) fn parity(arguments: &VerifyParityArgs) -> Result<Exit> {
-    let cases = read_cases(&arguments.folder, arguments.case.as_deref())?;
+    // Cases that cannot be read are told in the end, after those that can.
+    let (cases, unread) = read_whole_cases(&arguments.folder, arguments.case.as_deref())?;
     let precisions: &[Precision] = match arguments.dtype {
         PrecisionChoice::F32 => &[Precision::F32],
         PrecisionChoice::F64 => &[Precision::F64],
@@ -27,10 +28,13 @@ pub(crate) fn parity(arguments: &VerifyParityArgs) -> Result<Exit> {
     if arguments.json {
         let rows: Vec<_> = all.iter().map(Line::json).collect();
         print_json(&json!({ "checks": rows, "passed": passed, "all": all.len() }))?;
-    } else {
+    } else if !all.is_empty() {
         let rows: Vec<Vec<String>> = all.iter().map(Line::cells).collect();
         let heading = ["case", "dtype", "what", "difference", "bound", "", "worst at"];
         print(&format!("{}\n{passed} of {} checks pass\n", grid(&heading, &rows), all.len()))?;
+    }
+    if let Some(fault) = unread {
+        return Err(fault.into());
     }
     Ok(if passed == all.len() { Exit::Done } else { Exit::Equivalence })
 }

@@ -117,6 +117,24 @@ fn identities_of_shipped_experiments_are_frozen() {
 }
 
 #[test]
+fn every_training_of_the_paper_is_planned_once() {
+    let bench = Bench::new();
+    let mut trainings = BTreeSet::new();
+    for table in ["perceptrons", "table2_", "table3_", "table4_", "table5_", "table6_", "table7_"] {
+        let path =
+            experiments().into_iter().find(|path| path.file_stem().unwrap().to_str().unwrap().starts_with(table));
+        let words = format!("plan {} --profile paper --results none --json", path.unwrap().display());
+        let plan: serde_json::Value = serde_json::from_str(&bench.done(&words).stdout()).unwrap();
+        for run in plan["runs"].as_array().unwrap() {
+            assert!(run["predicted_s"].is_f64() && run["predicted_bytes"].is_f64(), "{table}: {}", run["coordinates"]);
+            trainings.insert(run["config"].to_string());
+        }
+    }
+    // 6 of Table 1, 22 on ImageNet (tables 2, 3, 4 and 7 share some), 3 of faces, 2 of Cityscapes.
+    assert_eq!(trainings.len(), 33);
+}
+
+#[test]
 fn schemas_are_current() {
     let bench = Bench::new();
     for of in ["experiment", "base", "report"] {

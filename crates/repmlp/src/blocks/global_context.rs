@@ -28,17 +28,25 @@ fn sixteen() -> usize {
 }
 
 /// All sizes of a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GlobalContextShape {
     /// C.
     pub channels: usize,
     /// Outputs of FC1.
     pub inner: usize,
+    /// Keeps layer norm's variance away from zero.
+    pub layer_norm_eps: f64,
+}
+
+impl GlobalContextShape {
+    /// The value of the original's code.
+    pub const LAYER_NORM_EPS: f64 = 1e-6;
 }
 
 impl GlobalContextConfig {
     pub(crate) fn shape(&self, channels: usize) -> GlobalContextShape {
-        GlobalContextShape { channels, inner: channels / self.reduction }
+        let layer_norm_eps = GlobalContextShape::LAYER_NORM_EPS;
+        GlobalContextShape { channels, inner: channels / self.reduction, layer_norm_eps }
     }
 
     pub(crate) fn faults(&self, channels: usize, key: &str) -> Vec<ConfigFault> {
@@ -51,7 +59,7 @@ impl GlobalContextConfig {
 
     pub(crate) fn account(&self, site: Site, at: &str, account: &mut Account) {
         let (h, w) = site.map;
-        let GlobalContextShape { channels, inner } = self.shape(site.channels);
+        let GlobalContextShape { channels, inner, .. } = self.shape(site.channels);
         account.add(LayerCost {
             name: joined(at, "conv_attn"),
             shape: vec![1, channels, 1, 1],
@@ -90,10 +98,8 @@ pub struct GlobalContext {
     norm_weight: Tensor,
     norm_bias: Tensor,
     fc2: Linear,
+    layer_norm_eps: f64,
 }
-
-/// Keeps layer norm's variance away from zero; the value of the original's code.
-const LAYER_NORM_EPS: f64 = 1e-6;
 
 impl GlobalContext {
     /// The block with its variables below `scope`.
@@ -101,7 +107,7 @@ impl GlobalContext {
     /// # Errors
     /// When a name is taken.
     pub fn new(shape: GlobalContextShape, scope: &Scope<'_>) -> Result<Self> {
-        let GlobalContextShape { channels, inner } = shape;
+        let GlobalContextShape { channels, inner, layer_norm_eps } = shape;
         let mlp = scope.enter("mlp_add");
         let norm = mlp.enter("norm");
         Ok(Self {
@@ -110,6 +116,7 @@ impl GlobalContext {
             norm_weight: norm.parameter("weight", inner, Init::Constant(1.0))?,
             norm_bias: norm.parameter("bias", inner, Init::Constant(0.0))?,
             fc2: Linear::new(inner, channels, &mlp.enter("fc2"))?,
+            layer_norm_eps,
         })
     }
 
@@ -128,7 +135,7 @@ impl GlobalContext {
     /// (inner, N) → (inner, N), each image on its own.
     fn layer_norm(&self, x_pn: &Tensor) -> Result<Tensor> {
         let centred = x_pn.broadcast_sub(&x_pn.mean_keepdim(0)?)?;
-        let sigma = (centred.sqr()?.mean_keepdim(0)? + LAYER_NORM_EPS)?.sqrt()?;
+        let sigma = (centred.sqr()?.mean_keepdim(0)? + self.layer_norm_eps)?.sqrt()?;
         let normed = centred.broadcast_div(&sigma)?;
         normed.broadcast_mul(&self.norm_weight.unsqueeze(1)?)?.broadcast_add(&self.norm_bias.unsqueeze(1)?)
     }
@@ -142,6 +149,7 @@ impl GlobalContext {
             norm_weight: self.norm_weight.detach(),
             norm_bias: self.norm_bias.detach(),
             fc2: self.fc2.detached(),
+            layer_norm_eps: self.layer_norm_eps,
         }
     }
 
