@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use repmlp::cost::CountedForm;
-use repmlp::models::{Answer, DeployedModel};
+use repmlp::models::DeployedModel;
 use sweep_protocol::{Event, Form, Measurement, Metric, Outcome, Sink, Split};
 
 use crate::checkpoint;
@@ -20,7 +20,7 @@ impl Run<'_> {
         let deployed = self.model.reparameterize()?;
         let test = self.split(&self.data.test);
         let answer = self.config.model.answer();
-        let comparison = Comparison::on(test, answer, |x| self.evaluated(x), |x| deployed.forward(x))?;
+        let comparison = Comparison::on(test, answer, [&|x| self.evaluated(x), &|x| deployed.forward(x)])?;
         let mut measurements = self.counts();
         let epoch = Some(self.config.training.epochs);
         let split = Some(Split::Test);
@@ -28,9 +28,7 @@ impl Run<'_> {
         if comparison.max_abs_diff.is_finite() {
             add(Metric::MaxAbsDiff, None, comparison.max_abs_diff);
         }
-        if answer != Answer::Embedding {
-            add(Metric::Top1Agreement, None, comparison.agreement());
-        }
+        add(Metric::Top1Agreement, None, comparison.agreement());
         let judged = self.judge.evaluate(test, |x| deployed.forward(x))?;
         for (metric, value) in judged.into_iter().filter(|(_, value)| value.is_finite()) {
             add(metric, Some(Form::Deployed), value);

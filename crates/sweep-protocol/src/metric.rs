@@ -46,9 +46,10 @@ pub enum Metric {
     Throughput,
     /// Median absolute deviation of the throughput's repeats, images per second.
     ThroughputSpread,
-    /// Largest absolute difference between both forms' logits on test images.
+    /// Largest absolute difference between both forms' answers on test images.
     MaxAbsDiff,
-    /// Share of test images on which both forms name the same class.
+    /// Share of test images (or of their pixels) for which both forms name the same class; of people, of the probes that both
+    /// take for the same person.
     Top1Agreement,
     /// Wall time spent in training steps of the epoch, seconds.
     TrainTime,

@@ -3,6 +3,7 @@
 //! Knows answers and labels; not where images come from, nor how long is trained.
 
 mod classification;
+mod embeddings;
 mod segmentation;
 mod verification;
 
@@ -18,7 +19,9 @@ use crate::config::{LossConfig, RunConfig};
 use crate::data::Objective;
 use crate::evaluate::EvaluationSplit;
 use segmentation::Confusion;
-use verification::{AmSoftmax, Embeddings};
+use verification::AmSoftmax;
+
+pub(crate) use embeddings::Embeddings;
 
 /// What a training step is steered by, and what it got right.
 pub(crate) struct Judgement {
@@ -117,6 +120,9 @@ pub(crate) fn faults(config: &RunConfig) -> Vec<ConfigFault> {
     if with_margin != (objective == Objective::Verification) {
         let kind = if with_margin { "cross-entropy" } else { "am-softmax" };
         faults.push(ConfigFault::new("training.loss.kind", format!("must be `{kind}` for a set of {things}")));
+    }
+    if objective != Objective::Classification && config.training.label_smoothing > 0.0 {
+        faults.push(ConfigFault::new("training.label_smoothing", format!("must be 0 for a set of {things}")));
     }
     faults
 }

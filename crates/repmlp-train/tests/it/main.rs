@@ -4,4 +4,5 @@
 
 mod fixture;
 mod loading;
+mod objectives;
 mod resuming;
