@@ -25,7 +25,7 @@ pub(crate) struct Cost {
 /// A training holds each parameter, its velocity and its gradient; f32.
 const BYTES_OF_PARAMETER: f64 = 3.0 * 4.0;
 /// What a layer keeps is f32; on the way back it has gradients and work space beside it. Measured: 2.3 GB for MobileFaceNet at
-/// 96x96 and batch 30, 0.24 GB for the small ResNets of Table 2 at batch 64.
+/// 96x96 and batch 30, 0.24 GB for a small ResNet of Table 2 at batch 64.
 const BYTES_OF_KEPT: f64 = 1.6 * 4.0;
 /// The program with its threads and a small set of images.
 const BYTES_OF_PROGRAM: f64 = 80e6;
