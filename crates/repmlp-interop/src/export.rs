@@ -26,7 +26,7 @@ pub fn export(
         (StoredForm::Training, StoredForm::Deployed) => {
             let (model, vars) = build(config, task)?;
             vars.load(&import.values)?;
-            model.reparameterize()?.tensors().into_iter().collect()
+            model.reparameterize()?.tensors()?.into_iter().collect()
         }
         _ => import.values.clone(),
     };

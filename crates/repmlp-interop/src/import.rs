@@ -124,7 +124,7 @@ fn shapes(config: &ModelConfig, task: Task, form: StoredForm) -> Result<BTreeMap
     Ok(match form {
         StoredForm::Training => training(),
         StoredForm::Deployed => {
-            let tensors = model.reparameterize()?.tensors();
+            let tensors = model.reparameterize()?.tensors()?;
             tensors.into_iter().map(|(name, tensor)| (name, tensor.dims().to_vec())).collect()
         }
     })

@@ -5,6 +5,9 @@
 //! other devices and the oracle of the tests. Each result element is computed by one thread in a fixed order, so
 //! nothing depends on the thread count. Nothing here knows a model.
 //!
+//! `unsafe` stands in `simd` (vector instructions), `product` and `scratch` (memory that tasks share) and in the modules of
+//! `conv` that call them; each place says why it is sound.
+//!
 //! Layouts: `chwn` is channels, height, width, images, images fastest; `rm` is rows × columns.
 
 mod add_bias;
@@ -21,17 +24,15 @@ mod sgd;
 mod simd;
 mod softmax;
 mod sums;
-mod unfold;
 
 pub use add_bias::add_bias;
 pub use batch_norm::{Moments, batch_norm};
-pub use conv::{ConvGeometry, conv2d, local_conv};
+pub use conv::{ConvGeometry, conv2d};
 pub use conv_to_fc::conv_to_fc;
-pub use max_pool::{PoolGeometry, max_pool_2x2, max_pool2d};
+pub use max_pool::{PoolGeometry, max_pool2d};
 pub use relu::relu;
 pub use sgd::{SgdStep, sgd_step};
 pub use softmax::softmax;
-pub use unfold::unfold;
 
 #[cfg(test)]
 mod oracle_tests;

@@ -28,18 +28,6 @@ pub fn max_pool2d(x_chwn: &Tensor, geometry: PoolGeometry) -> Result<Tensor> {
     if has_kernel(x_chwn) { x_chwn.contiguous()?.apply_op1(pool) } else { composite(x_chwn, &pool) }
 }
 
-/// (C, H, W, N) → (C, H/2, W/2, N), the largest of each 2×2 square; its gradient goes to the first of equals.
-///
-/// # Errors
-/// When H or W is odd.
-pub fn max_pool_2x2(x_chwn: &Tensor) -> Result<Tensor> {
-    let (_, h, w, _) = x_chwn.dims4()?;
-    if h % 2 != 0 || w % 2 != 0 {
-        bail!("2x2 pooling needs an even map, not {h}x{w}");
-    }
-    max_pool2d(x_chwn, PoolGeometry { kernel: (2, 2), stride: (2, 2), padding: (0, 0) })
-}
-
 /// The same with candle's operations; its gradient is shared among equals.
 pub(crate) fn composite(x_chwn: &Tensor, pool: &MaxPool2d) -> Result<Tensor> {
     // A place outside the map stands for its nearest inside, which every window that reaches out of the map sees too.

@@ -6,7 +6,7 @@ use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assume, proptest}
 use crate::add_bias::composite as composite_bias;
 use crate::max_pool::MaxPool2d;
 use crate::{
-    PoolGeometry, SgdStep, add_bias, batch_norm, conv_to_fc, max_pool, max_pool2d, relu, sgd, sgd_step, softmax, unfold,
+    PoolGeometry, SgdStep, add_bias, batch_norm, conv_to_fc, max_pool, max_pool2d, relu, sgd, sgd_step, softmax,
 };
 
 /// Distinct numbers in (−1, 1) that depend on `seed`: no ties, so that every maximum has one owner.
@@ -75,15 +75,6 @@ proptest! {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
-
-    #[test]
-    fn unfold_equals_its_composite(c in 1..4usize, h in 1..9usize, w in 1..9usize, n in 1..4usize, half_h in 0..5usize, half_w in 0..5usize, double in any::<bool>()) {
-        let dtype = if double { DType::F64 } else { DType::F32 };
-        let x = numbers(&[c, h, w, n], 3, dtype).unwrap();
-        let kernel = (2 * half_h + 1, 2 * half_w + 1);
-        let worst = agree(&[x], |t| unfold(&t[0], kernel), |t| unfold::composite(&t[0], kernel)).unwrap();
-        prop_assert!(worst < bound(dtype), "{worst}");
-    }
 
     #[test]
     fn conv_to_fc_equals_its_composite(o in 1..4usize, c in 1..4usize, h in 1..7usize, w in 1..7usize, half_h in 0..5usize, half_w in 0..5usize, double in any::<bool>()) {

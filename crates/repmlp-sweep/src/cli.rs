@@ -293,12 +293,12 @@ pub(crate) struct ExportArgs {
     /// Of weights in a file: their network, by its name in the catalogue or its .toml file.
     #[arg(long)]
     pub(crate) model: Option<String>,
-    /// Of weights: whose names they get.
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) naming: NamingChoice,
-    /// Of weights: which form is written.
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) form: FormChoice,
+    /// Of weights: whose names they get [default: official].
+    #[arg(long, value_enum)]
+    pub(crate) naming: Option<NamingChoice>,
+    /// Of weights: which form is written [default: deployed].
+    #[arg(long, value_enum)]
+    pub(crate) form: Option<FormChoice>,
 }
 
 /// Whose names weights have.

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use repmlp::catalogue::CatalogueError;
 use repmlp_interop::InteropError;
 use repmlp_train::TrainError;
 use repmlp_train::data::DataError;
@@ -20,7 +21,7 @@ pub(crate) enum Exit {
     Done = 0,
     /// The command line is wrong (clap exits with it too).
     Usage = 2,
-    /// An experiment file or a report declaration is invalid.
+    /// An experiment file, a report declaration or the description of a network is invalid.
     Invalid = 3,
     /// Data is missing or damaged.
     Data = 4,
@@ -83,7 +84,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if cause.is::<UsageError>() || cause.is::<repmlp_train::DeviceError>() {
         return Some(Exit::Usage);
     }
-    if cause.is::<PlanError>() {
+    if cause.is::<PlanError>() || cause.is::<CatalogueError>() {
         return Some(Exit::Invalid);
     }
     if cause.is::<DataError>() {

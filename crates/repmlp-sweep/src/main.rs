@@ -6,6 +6,7 @@ mod cli;
 mod commands;
 mod costed_plan;
 mod exit;
+mod named_model;
 mod predict;
 mod progress;
 mod project;

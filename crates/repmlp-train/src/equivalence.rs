@@ -8,8 +8,9 @@ use crate::evaluate::EvaluationSplit;
 use crate::objective::Embeddings;
 use crate::throughput::Network;
 
-/// Largest difference that a merge may make, as a share of the largest logit: f32 has 24 bits (6e-8), and the longest sums
-/// of a network here, some 10^3 terms in a dozen layers, keep a rounding walk below 1e-5.
+/// Largest difference that a merge may make, as a share of the largest logit: f32 has 24 bits (6e-8): a sum of some
+/// 10^3 terms strays by about √10^3 · 6e-8 / 2 = 1e-6 of itself, and a hundred such layers by ten times that; ten times as
+/// much again is allowed.
 const ALLOWED_SHARE: f64 = 1e-4;
 
 /// How both forms compare.

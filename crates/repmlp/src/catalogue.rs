@@ -77,17 +77,33 @@ impl NamedModel {
         Entry { task: TaskTable { channels, image: [h, w], classes }, model }: Entry,
     ) -> Result<Self, CatalogueError> {
         let task = Task { channels, image: (h, w), classes };
-        match model.faults(task).into_iter().next() {
+        match task_fault(task).or_else(|| model.faults(task).into_iter().next()) {
             None => Ok(Self { name: name.to_owned(), task, model }),
             Some(fault) => Err(CatalogueError::Unbuildable { name: name.to_owned(), fault }),
         }
     }
 }
 
-/// All networks of the catalogue, in its order.
+/// Limits far above any real task, so that no size overflows.
+const MOST_CHANNELS: usize = 1024;
+const MOST_PIXELS: usize = 8192;
+const MOST_CLASSES: usize = 1 << 20;
+
+fn task_fault(Task { channels, image: (h, w), classes }: Task) -> Option<ConfigFault> {
+    let checks = [
+        ("channels", channels, MOST_CHANNELS),
+        ("image", h.min(w), MOST_PIXELS),
+        ("image", h.max(w), MOST_PIXELS),
+        ("classes", classes, MOST_CLASSES),
+    ];
+    let wrong = checks.into_iter().find(|(_, value, most)| !(1..=*most).contains(value));
+    wrong.map(|(key, _, most)| ConfigFault::new(format!("task.{key}"), format!("must be between 1 and {most}")))
+}
+
+/// All networks of the catalogue, in the order of their names.
 ///
 /// # Errors
-/// None that a test of the catalogue does not see.
+/// When the catalogue that the program carries is damaged.
 pub fn all() -> Result<Vec<NamedModel>, CatalogueError> {
     let unreadable = |source| CatalogueError::Unreadable { name: "the catalogue".to_owned(), source };
     let table: toml::Table = CATALOGUE.parse().map_err(unreadable)?;

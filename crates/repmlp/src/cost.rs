@@ -32,6 +32,22 @@ pub struct LayerCost {
     pub kept: usize,
 }
 
+impl LayerCost {
+    /// A 1×1 convolution with a bias on a map of that size; on a 1×1 map, an FC layer.
+    pub fn pointwise(name: String, (inputs, outputs): (usize, usize), (h, w): (usize, usize)) -> Self {
+        Self {
+            name,
+            shape: vec![outputs, inputs, 1, 1],
+            params: inputs * outputs + outputs,
+            flops: inputs * outputs * h * w,
+            activation_flops: 0,
+            output: [outputs, h, w],
+            // The product, and the same with the bias.
+            kept: 2 * outputs * h * w,
+        }
+    }
+}
+
 /// The costs of a network, layer by layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {

@@ -6,8 +6,7 @@ use repmlp::blocks::{Attention, DeployedNonLocal, GlobalContext, NonLocal};
 use repmlp::vars::Scope;
 
 use crate::case::{AttentionCase, AttentionKind, ParityCase};
-use crate::check::What;
-use crate::check::passes::{self, to_chwn, to_nchw};
+use crate::check::passes;
 use crate::check::rows::{Filling, Rows};
 use crate::error::InteropError;
 use crate::names::Naming;
@@ -78,8 +77,7 @@ pub(super) fn check(
         return Ok(());
     }
     if let Some(deployed) = block.reparameterize()? {
-        let input = to_chwn(&rows.filled("input", &keys.input)?)?;
-        rows.compare(What::Deployed, &to_nchw(&deployed.forward(&input)?)?, "out_eval", rows.precision.bound())?;
+        passes::check_deployed(rows, keys.input, |x| deployed.forward(x))?;
     }
     passes::check(case, rows, &vars, keys.input, |x, mode| block.forward(x, mode))
 }

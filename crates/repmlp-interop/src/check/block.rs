@@ -7,7 +7,7 @@ use repmlp::blocks::RepMlpBlock;
 
 use crate::case::{ParityCase, RepMlpBlockCase, batch_norm};
 use crate::check::What;
-use crate::check::passes::{self, compare_all, tensors_after, to_chwn, to_nchw};
+use crate::check::passes::{self, compare_all, tensors_after};
 use crate::check::rows::{Filling, Rows};
 use crate::error::InteropError;
 use crate::names::Naming;
@@ -26,8 +26,7 @@ pub(super) fn check(case: &ParityCase, keys: &RepMlpBlockCase, rows: &mut Rows<'
         return Ok(());
     }
     let mut deployed = block.reparameterize()?;
-    let input = to_chwn(&rows.filled("input", &keys.input)?)?;
-    rows.compare(What::Deployed, &to_nchw(&deployed.forward(&input)?)?, "out_eval", rows.precision.bound())?;
+    passes::check_deployed(rows, keys.input, |x| deployed.forward(x))?;
     let mut merged = BTreeMap::new();
     deployed.visit("", &mut |name, tensor| {
         merged.insert(name.to_owned(), tensor.clone());

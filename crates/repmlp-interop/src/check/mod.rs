@@ -2,7 +2,7 @@
 //!
 //! Differences are relative to the largest magnitude of the expected tensor; for gradients at least to a share of
 //! the largest gradient of the case, since a few gradients are zero in exact arithmetic. The bounds are those that the
-//! reference values come with.
+//! reference values come with, but for that share in f32 (see [`Precision`]).
 
 mod attention;
 mod block;

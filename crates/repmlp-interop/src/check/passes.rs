@@ -19,6 +19,16 @@ pub(super) fn to_chwn(x_nchw: &Tensor) -> Result<Tensor> {
     x_nchw.permute((1, 2, 3, 0))?.contiguous()
 }
 
+/// Compares what a deployed block makes of the case's input of shape `input` with the trained one's output in eval mode.
+pub(super) fn check_deployed(
+    rows: &mut Rows<'_>,
+    input: [usize; 4],
+    forward: impl Fn(&Tensor) -> Result<Tensor>,
+) -> std::result::Result<(), InteropError> {
+    let output = to_nchw(&forward(&to_chwn(&rows.filled("input", &input)?)?)?)?;
+    rows.compare(What::Deployed, &output, "out_eval", rows.precision.bound())
+}
+
 /// Runs the passes of a block on the case's input of shape `input` and compares everything that comes out.
 ///
 /// The running statistics move: what needs them as they were filled comes before.

@@ -18,7 +18,7 @@ mod sizes;
 mod tests;
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, WithDType, bail};
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, WithDType};
 
 use crate::element::{for_dtype, has_kernel, slice, with_slice};
 use crate::simd::{InstructionSet, Number};
@@ -51,20 +51,6 @@ pub fn conv2d(x_chwn: &Tensor, weight: &Tensor, geometry: ConvGeometry) -> Resul
     } else {
         composite::conv2d(x_chwn, weight, &sizes)
     }
-}
-
-/// The Local Perceptron's convolution: partitions (C, h, w, M) with weight (O, C/groups, Kʰ, Kʷ), stride 1 and a padding of
-/// ⌊K/2⌋ of zeros around each partition, to (O, h, w, M). Taps on the padding cost nothing.
-///
-/// # Errors
-/// When the kernel is even, or as `conv2d`.
-pub fn local_conv(partitions_chwm: &Tensor, weight: &Tensor, groups: usize) -> Result<Tensor> {
-    let (_, _, k_h, k_w) = weight.dims4()?;
-    if k_h.is_multiple_of(2) || k_w.is_multiple_of(2) {
-        bail!("a local convolution keeps the map's size, which a kernel of {k_h}x{k_w} cannot: choose odd sizes");
-    }
-    let geometry = ConvGeometry { stride: (1, 1), padding: (k_h / 2, k_w / 2), dilation: (1, 1), groups };
-    conv2d(partitions_chwm, weight, geometry)
 }
 
 struct Conv2d {

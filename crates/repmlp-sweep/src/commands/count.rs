@@ -1,7 +1,5 @@
 //! `count`: what networks cost, beside every cell that the paper prints; or one network, layer by layer. Builds no tensor.
 
-use std::path::Path;
-
 use anyhow::{Context, Result};
 use repmlp::catalogue::{self, NamedModel};
 use repmlp::cost::{Account, CountedForm, LayerCost};
@@ -11,8 +9,8 @@ use serde_json::json;
 use super::grid::grid;
 use super::{print, print_json};
 use crate::cli::{CountArgs, FormChoice};
-use crate::exit::{Exit, UsageError};
-use crate::predict;
+use crate::exit::Exit;
+use crate::{named_model, predict};
 
 /// The printed numbers; they stand in these files only.
 const TABLES: [&str; 7] = [
@@ -41,24 +39,9 @@ struct PaperRow {
 
 pub(crate) fn run(arguments: &CountArgs) -> Result<Exit> {
     match &arguments.model {
-        Some(name) => one(&find(name)?, arguments),
+        Some(name) => one(&named_model::find(name)?, arguments),
         None => all(arguments),
     }
-}
-
-/// A network of the catalogue, or of a file.
-pub(crate) fn find(name: &str) -> Result<NamedModel> {
-    let path = Path::new(name);
-    if path.extension().is_some_and(|extension| extension == "toml") {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the network {name}"))?;
-        return NamedModel::parse(name, &text).map_err(|e| unusable(&e.into()).into());
-    }
-    catalogue::find(name)
-        .map_err(|e| UsageError(format!("{e}; a .toml file with `task` and `model` will do too")).into())
-}
-
-fn unusable(error: &anyhow::Error) -> UsageError {
-    UsageError(format!("{error:#}"))
 }
 
 /// One printed cell beside the count.

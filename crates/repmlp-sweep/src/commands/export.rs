@@ -9,12 +9,16 @@ use sweep_store::Store;
 use crate::cli::{ExportArgs, ExportFormat};
 use crate::commands::print_bytes;
 use crate::commands::report::recorded;
-use crate::exit::Exit;
+use crate::exit::{Exit, UsageError};
 use crate::project::Project;
 
 pub(crate) async fn run(arguments: ExportArgs) -> Result<Exit> {
     if arguments.format == ExportFormat::Safetensors {
         return super::weights::export_weights(arguments).await;
+    }
+    if arguments.model.is_some() || arguments.naming.is_some() || arguments.form.is_some() {
+        let message = "--model, --naming and --form are for weights: add --format safetensors".to_owned();
+        return Err(UsageError(message).into());
     }
     let project = Project::of(&arguments.source);
     let mut store = Store::open_read_only(&project.results(&arguments.results).database()).await?;

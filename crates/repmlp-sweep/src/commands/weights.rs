@@ -8,15 +8,15 @@ use repmlp_interop::{Import, Naming, StoredForm, export, read_checkpoint, write_
 use repmlp_train::config::RunConfig;
 use sweep_store::Store;
 
-use super::count::find;
 use super::print;
 use super::show::find_run;
 use crate::cli::{ExportArgs, FormChoice, ImportArgs, NamingChoice};
 use crate::exit::{Exit, UsageError};
+use crate::named_model;
 use crate::project::Project;
 
 pub(crate) fn import(arguments: &ImportArgs) -> Result<Exit> {
-    let model = find(&arguments.model)?;
+    let model = named_model::find(&arguments.model)?;
     let import = read(&arguments.file, &model)?;
     print(&described(&import, &arguments.file, &model))?;
     if !import.is_complete() {
@@ -31,6 +31,9 @@ pub(crate) fn import(arguments: &ImportArgs) -> Result<Exit> {
 
 /// Writes the weights of a run, or of a file of weights, as PyTorch reads them.
 pub(crate) async fn export_weights(arguments: ExportArgs) -> Result<Exit> {
+    if arguments.profile.is_some() {
+        return Err(UsageError("weights are those of one run: --profile is for measurements".to_owned()).into());
+    }
     let Some(out) = &arguments.out else {
         return Err(UsageError("weights are written to a file: name it with --out".to_owned()).into());
     };
@@ -40,11 +43,11 @@ pub(crate) async fn export_weights(arguments: ExportArgs) -> Result<Exit> {
         print(&described(&import, &file, &model))?;
         return Ok(Exit::Data);
     }
-    let naming = match arguments.naming {
+    let naming = match arguments.naming.unwrap_or_default() {
         NamingChoice::Official => Naming::Official,
         NamingChoice::Torchvision => Naming::Torchvision,
     };
-    let form = match arguments.form {
+    let form = match arguments.form.unwrap_or_default() {
         FormChoice::Training => StoredForm::Training,
         FormChoice::Deployed => StoredForm::Deployed,
     };
@@ -61,7 +64,7 @@ async fn source(arguments: &ExportArgs) -> Result<(PathBuf, NamedModel)> {
         let Some(model) = &arguments.model else {
             return Err(UsageError("say of which network these weights are: --model".to_owned()).into());
         };
-        return Ok((asked.clone(), find(model)?));
+        return Ok((asked.clone(), named_model::find(model)?));
     }
     let layout = Project::here().results(&arguments.results);
     let mut store = Store::open_read_only(&layout.database()).await?;

@@ -72,4 +72,24 @@ fn weights_of_a_run_go_out_in_both_forms_and_come_back() {
     assert_eq!(foreign.code(), 4);
     assert!(foreign.stdout().contains("missing: 267") && !bench.path("never.safetensors").exists());
     assert_eq!(bench.run("import gone.pth --model resnet50").code(), 4);
+
+    let mixed = bench.run("export experiments/tiny.toml --naming torchvision");
+    assert_eq!(mixed.code(), 2);
+    assert!(mixed.stderr().contains("add --format safetensors"), "{}", mixed.stderr());
+}
+
+#[test]
+fn a_network_is_named_or_described() {
+    let bench = Bench::new();
+    let counted = bench.done("count").stdout();
+    assert!(counted.ends_with("\n68 of 68 printed cells agree\n"), "{counted}");
+    let layers = bench.done("count efficientnet-b1 --layers").stdout();
+    assert!(layers.contains("features.1.0.block.1.fc1") && layers.contains("8x32x1x1"), "{layers}");
+    let unknown = bench.run("count resnet5");
+    assert_eq!(unknown.code(), 2);
+    assert!(unknown.stderr().contains("`resnet5`") && unknown.stderr().contains("resnet50"), "{}", unknown.stderr());
+    std::fs::write(bench.path("bad.toml"), MODEL.replace("groups = 1", "groups = 4")).unwrap();
+    let bad = bench.run("count bad.toml");
+    assert_eq!(bad.code(), 3);
+    assert!(bad.stderr().contains("4 groups do not divide 2 channels"), "{}", bad.stderr());
 }

@@ -61,24 +61,13 @@ impl GlobalContextConfig {
         let (h, w) = site.map;
         let GlobalContextShape { channels, inner, .. } = self.shape(site.channels);
         account.add(LayerCost {
-            name: joined(at, "conv_attn"),
-            shape: vec![1, channels, 1, 1],
-            params: channels + 1,
-            flops: channels * h * w,
+            // Weighting every pixel, and their sum.
             activation_flops: channels * h * w,
-            output: [channels, 1, 1],
             kept: (channels + 3) * h * w,
+            ..LayerCost::pointwise(joined(at, "conv_attn"), (channels, 1), (h, w))
         });
-        for (name, inputs, outputs) in [("mlp_add.fc1", channels, inner), ("mlp_add.fc2", inner, channels)] {
-            account.add(LayerCost {
-                name: joined(at, name),
-                shape: vec![outputs, inputs, 1, 1],
-                params: inputs * outputs + outputs,
-                flops: inputs * outputs,
-                output: [outputs, 1, 1],
-                kept: 2 * outputs,
-                ..LayerCost::default()
-            });
+        for (name, sizes) in [("mlp_add.fc1", (channels, inner)), ("mlp_add.fc2", (inner, channels))] {
+            account.add(LayerCost::pointwise(joined(at, name), sizes, (1, 1)));
         }
         account.add(LayerCost {
             name: joined(at, "mlp_add.norm"),

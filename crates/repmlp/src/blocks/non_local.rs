@@ -66,24 +66,16 @@ impl NonLocalConfig {
     pub(crate) fn account(&self, site: Site, at: &str, account: &mut Account) {
         let (h, w) = site.map;
         let NonLocalShape { channels, inner, .. } = self.shape(site.channels);
-        let conv = |name: &str, inputs: usize, outputs: usize| LayerCost {
-            name: joined(at, name),
-            shape: vec![outputs, inputs, 1, 1],
-            params: inputs * outputs + outputs,
-            flops: inputs * outputs * h * w,
-            output: [outputs, h, w],
-            // Its output, with the bias added, and put in order for the products.
-            kept: 3 * outputs * h * w,
-            ..LayerCost::default()
-        };
+        let conv = |name: &str, sizes| LayerCost::pointwise(joined(at, name), sizes, (h, w));
         for name in ["t", "p", "g"] {
-            account.add(conv(name, channels, inner));
+            account.add(conv(name, (channels, inner)));
         }
         account.add(LayerCost {
             name: joined(at, "attention"),
             activation_flops: 2 * inner * (h * w).pow(2),
             output: [inner, h, w],
-            kept: 2 * (h * w).pow(2) + 2 * inner * h * w,
+            // Twice the weights, what was gathered, and all of θ, φ and g put in order for the products.
+            kept: 2 * (h * w).pow(2) + 5 * inner * h * w,
             ..LayerCost::default()
         });
         // The norm's shift joins z's own bias when merged.
@@ -91,7 +83,7 @@ impl NonLocalConfig {
             CountedForm::Training => 4 * channels,
             CountedForm::Deployed => 0,
         };
-        let z = conv("z", inner, channels);
+        let z = conv("z", (inner, channels));
         account.add(LayerCost { params: z.params + norm, kept: 2 * z.kept, ..z });
     }
 }

@@ -55,16 +55,8 @@ impl ShareSetMlpShape {
     pub(crate) fn account(&self, site: Site, at: &str, account: &mut Account) {
         let Site { channels, map: (h, w) } = site;
         let (pixels, sets, hidden) = (h * w, self.share_sets, channels / self.gate_reduction);
-        for (name, inputs, outputs) in [("gp.fc1", channels, hidden), ("gp.fc2", hidden, channels)] {
-            account.add(LayerCost {
-                name: joined(at, name),
-                shape: vec![outputs, inputs, 1, 1],
-                params: inputs * outputs + outputs,
-                flops: inputs * outputs,
-                output: [outputs, 1, 1],
-                kept: 3 * outputs,
-                ..LayerCost::default()
-            });
+        for (name, sizes) in [("gp.fc1", (channels, hidden)), ("gp.fc2", (hidden, channels))] {
+            account.add(LayerCost::pointwise(joined(at, name), sizes, (1, 1)));
         }
         let norm = match account.form() {
             CountedForm::Training => 4 * sets,

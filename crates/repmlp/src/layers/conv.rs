@@ -1,9 +1,8 @@
 //! Convolution with any stride, zero padding, dilation and groups, images last.
 
 use candle_core::{Result, Tensor};
-use repmlp_kernels::{ConvGeometry, add_bias, conv2d, unfold};
+use repmlp_kernels::{ConvGeometry, add_bias, conv2d};
 
-use crate::reparam::conv_to_fc;
 use crate::vars::{Init, Scope, joined};
 
 /// Sizes of a convolution with a square kernel.
@@ -109,34 +108,13 @@ impl Conv2d {
     /// # Errors
     /// When the shapes do not fit.
     pub fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
-        let (_, _, w, _) = x_chwn.dims4()?;
-        let ConvShape { outputs, kernel, stride, padding, dilation, groups, .. } = self.shape;
-        // Unfolding a wide kernel writes K² numbers for a pixel; an FC along rows multiplies W numbers where K would do. The
-        // first costs memory traffic, the second only work that a matrix product does at full speed.
-        let wide = kernel * kernel > w && self.shape == ConvShape::same(self.shape.inputs, outputs, kernel, groups);
-        let y = if wide && kernel > 3 {
-            self.forward_by_rows(x_chwn)?
-        } else {
-            let (stride, padding, dilation) = ((stride, stride), (padding, padding), (dilation, dilation));
-            conv2d(x_chwn, &self.weight, ConvGeometry { stride, padding, dilation, groups })?
-        };
+        let ConvShape { stride, padding, dilation, groups, .. } = self.shape;
+        let [stride, padding, dilation] = [stride, padding, dilation].map(|size| (size, size));
+        let y = conv2d(x_chwn, &self.weight, ConvGeometry { stride, padding, dilation, groups })?;
         match &self.bias {
             Some(bias) => add_bias(&y, bias),
             None => Ok(y),
         }
-    }
-
-    /// One product with the neighbouring rows of every row: along a row the convolution is an FC layer (Eq. 15 on a map of
-    /// one row, where each row of the kernel counts as a channel).
-    fn forward_by_rows(&self, x_chwn: &Tensor) -> Result<Tensor> {
-        let (c, h, w, n) = x_chwn.dims4()?;
-        let (o, c_per_group, k, _) = self.weight.dims4()?;
-        let groups = self.shape.groups;
-        let rows = unfold(x_chwn, (k, 1))?.reshape((c * k, h, w, n))?.permute((0, 2, 1, 3))?;
-        let rows = rows.reshape((groups, c_per_group * k * w, h * n))?;
-        let fc = conv_to_fc(&self.weight.reshape((o, c_per_group * k, 1, k))?, (1, w))?;
-        let fc = fc.reshape((groups, o / groups * w, c_per_group * k * w))?;
-        fc.matmul(&rows)?.reshape((o, w, h, n))?.permute((0, 2, 1, 3))?.contiguous()
     }
 
     /// The same layer cut off from its variables: it records no graph, and later steps do not move it.

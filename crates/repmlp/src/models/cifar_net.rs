@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::ConfigFault;
 use crate::blocks::BlockConfig;
 use crate::models::Task;
-use crate::models::residual::{part, relu};
-use crate::network::{LayerSpec, Network, Site, chain};
+use crate::models::part::{part, relu};
+use crate::network::{Fixed, LayerSpec, Network, Site, chain};
 
 /// The network of section 4.1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -107,7 +107,7 @@ impl CifarNetConfig {
         let mut trunk = vec![part("stem", LayerSpec::conv_bn(self.channels()[0], 1)), relu()];
         for (s, stage) in self.stages(task).into_iter().enumerate() {
             if s > 0 {
-                trunk.push(part("", LayerSpec::MaxPool { kernel: 2, stride: 2, padding: 0 }));
+                trunk.push(part("", Fixed::MaxPool { kernel: 2, stride: 2, padding: 0 }));
             }
             let mut parts = Vec::new();
             for (place, outputs) in [(0, stage.site.channels), (2, stage.next_width)] {
@@ -121,7 +121,7 @@ impl CifarNetConfig {
             trunk.push(part(&format!("stages.{s}"), chain(parts)));
         }
         let head = [
-            part("", LayerSpec::GlobalAverage),
+            part("", Fixed::GlobalAverage),
             part("", LayerSpec::LinearBn { outputs: self.hidden, fc: "fc1", bn: "bn" }),
             relu(),
             part("fc2", LayerSpec::Linear { outputs: task.classes }),

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::models::Task;
-use crate::models::residual::{Part, part};
-use crate::network::{Activation, LayerSpec, Network, Node, chain, identity, product, sum};
+use crate::models::part::{Part, part};
+use crate::network::{Activation, Fixed, LayerSpec, Network, Node, chain, identity, product, sum};
 
 /// An EfficientNet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -82,8 +82,7 @@ impl EfficientNetConfig {
             features.push(part(&(i + 1).to_string(), stage.blocks(variant)));
         }
         features.extend([part("8", LayerSpec::conv_bn(4 * variant.channels(320), 1)), silu()]);
-        let head =
-            [part("", LayerSpec::GlobalAverage), part("classifier", LayerSpec::Linear { outputs: task.classes })];
+        let head = [part("", Fixed::GlobalAverage), part("classifier", LayerSpec::Linear { outputs: task.classes })];
         Network::plain(chain([part("features", chain(features))]), chain(head))
     }
 }
@@ -115,17 +114,17 @@ impl Stage {
 }
 
 fn silu() -> Part {
-    part("", LayerSpec::Activation(Activation::Silu))
+    part("", Fixed::Activation(Activation::Silu))
 }
 
 /// x·σ(fc2(silu(fc1(mean of the map)))).
 fn squeeze_and_excitation(channels: usize, squeezed: usize) -> Node<LayerSpec> {
     let gate = chain([
-        part("", LayerSpec::GlobalAverage),
+        part("", Fixed::GlobalAverage),
         part("fc1", LayerSpec::Pointwise { outputs: squeezed }),
         silu(),
         part("fc2", LayerSpec::Pointwise { outputs: channels }),
-        part("", LayerSpec::Activation(Activation::Sigmoid)),
+        part("", Fixed::Activation(Activation::Sigmoid)),
     ]);
     product([part("", identity()), part("", gate)])
 }

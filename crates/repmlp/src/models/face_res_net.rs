@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::ConfigFault;
 use crate::blocks::RepMlpConfig;
-use crate::models::residual::{Residual, part, relu};
-use crate::network::{LayerSpec, Network, Node, chain};
+use crate::models::part::{part, relu};
+use crate::models::residual::Residual;
+use crate::network::{Fixed, LayerSpec, Network, Node, chain};
 
 /// FaceResNet, or RepMLP-FaceRes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -91,7 +92,7 @@ impl FaceResNetConfig {
         let mut trunk = vec![part("stage0", chain(stem))];
         trunk.extend((0..4).map(|s| part(&format!("stage{}", s + 1), self.stage(s))));
         let fc = LayerSpec::LinearBn { outputs: self.embedding, fc: "embedding", bn: "embedding_bn" };
-        Network::plain(chain(trunk), chain([part("", LayerSpec::Flatten), part("", fc)]))
+        Network::plain(chain(trunk), chain([part("", Fixed::Flatten), part("", fc)]))
     }
 
     fn stage(&self, s: usize) -> Node<LayerSpec> {

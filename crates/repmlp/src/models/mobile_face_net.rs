@@ -4,50 +4,64 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::models::Task;
-use crate::models::residual::{Part, part};
-use crate::network::{LayerSpec, Network, Node, chain, identity, sum};
+use crate::models::part::{Part, part};
+use crate::network::{ConvBnSpec, Fixed, LayerSpec, Network, Node, chain, identity, sum};
 
 /// MobileFaceNet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MobileFaceNetConfig {}
 
+/// Channels of the stem and of the last convolution.
+const STEM: usize = 64;
+const LAST: usize = 512;
 /// Numbers of an embedding.
 const EMBEDDING: usize = 128;
 
-/// Expansion, channels, blocks and stride of the rows of Table 1 of the MobileFaceNet paper.
-const ROWS: [(usize, usize, usize, usize); 5] =
-    [(2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1)];
+/// A row of bottlenecks.
+struct Row {
+    expansion: usize,
+    outputs: usize,
+    blocks: usize,
+    stride: usize,
+}
+
+/// Table 1 of the MobileFaceNet paper.
+const ROWS: [Row; 5] = [
+    Row { expansion: 2, outputs: 64, blocks: 5, stride: 2 },
+    Row { expansion: 4, outputs: 128, blocks: 1, stride: 2 },
+    Row { expansion: 2, outputs: 128, blocks: 6, stride: 1 },
+    Row { expansion: 4, outputs: 128, blocks: 1, stride: 2 },
+    Row { expansion: 2, outputs: 128, blocks: 2, stride: 1 },
+];
 
 impl MobileFaceNetConfig {
     pub(super) fn network(&self, task: Task) -> Network<LayerSpec> {
-        let mut trunk = vec![];
-        trunk.extend(conv("stem", LayerSpec::conv_bn(64, 3).stride(2)));
-        trunk.extend(conv("stem_depthwise", LayerSpec::conv_bn(64, 3).groups(64)));
-        let mut inputs = 64;
-        for (i, (expansion, outputs, blocks, stride)) in ROWS.into_iter().enumerate() {
+        let mut trunk = conv("stem", LayerSpec::conv_bn(STEM, 3).stride(2));
+        trunk.extend(conv("stem_depthwise", LayerSpec::conv_bn(STEM, 3).groups(STEM)));
+        let mut inputs = STEM;
+        for (i, Row { expansion, outputs, blocks, stride }) in ROWS.iter().enumerate() {
             let mut row = Vec::new();
-            for b in 0..blocks {
-                let stride = if b == 0 { stride } else { 1 };
-                row.push(part(&b.to_string(), inverted_residual(inputs, expansion, outputs, stride)));
-                inputs = outputs;
+            for b in 0..*blocks {
+                let stride = if b == 0 { *stride } else { 1 };
+                row.push(part(&b.to_string(), inverted_residual(inputs, *expansion, *outputs, stride)));
+                inputs = *outputs;
             }
             trunk.push(part(&format!("stages.{i}"), chain(row)));
         }
-        // Four strides of 2, each rounding up.
-        let side = |size: usize| (0..4).fold(size, |size, _| size.div_ceil(2));
-        let map = (side(task.image.0), side(task.image.1));
-        let mut head = conv("expand", LayerSpec::conv_bn(512, 1));
-        // The global depthwise convolution: one weight for each pixel of the last map.
-        head.push(part("global", LayerSpec::conv_bn(512, map.0.min(map.1)).unpadded().groups(512)));
+        let trunk = chain(trunk);
+        let side = trunk.output(task.site()).map_or(1, |site| site.map.0.min(site.map.1));
+        let mut head = conv("expand", LayerSpec::conv_bn(LAST, 1));
+        // The global depthwise convolution: one weight for each pixel of the last map, where that is a square.
+        head.push(part("global", LayerSpec::conv_bn(LAST, side).unpadded().groups(LAST)));
         head.push(part("embedding", LayerSpec::conv_bn(EMBEDDING, 1)));
-        head.push(part("", LayerSpec::GlobalAverage));
-        Network::plain(chain(trunk), chain(head))
+        head.push(part("", Fixed::GlobalAverage));
+        Network::plain(trunk, chain(head))
     }
 }
 
 /// conv-BN and its learnt slopes.
-fn conv(name: &str, spec: crate::network::ConvBnSpec) -> Vec<Part> {
+fn conv(name: &str, spec: ConvBnSpec) -> Vec<Part> {
     vec![part(name, spec), part(&format!("{name}.prelu"), LayerSpec::PRelu)]
 }
 

@@ -5,6 +5,7 @@ mod cifar_net;
 mod efficient_net;
 mod face_res_net;
 mod mobile_face_net;
+mod part;
 mod psp_net;
 mod rep_mlp_net;
 mod res_net;
@@ -41,6 +42,7 @@ pub struct Task {
 }
 
 impl Task {
+    /// Where the first layer stands.
     fn site(self) -> Site {
         Site { channels: self.channels, map: self.image }
     }
@@ -231,16 +233,15 @@ impl DeployedModel {
     /// All its tensors by name, in the order in which data passes.
     ///
     /// # Errors
-    /// None: the walk that lists cannot fail.
-    pub fn tensors(&self) -> Vec<(String, Tensor)> {
+    /// None of its own: the walk hands on those of a visitor, and this one has none.
+    pub fn tensors(&self) -> Result<Vec<(String, Tensor)>> {
         let mut all = Vec::new();
         let mut network =
             Network { trunk: self.network.trunk.clone(), head: self.network.head.clone(), auxiliary: None };
-        let listed = network.visit(&mut |name, tensor| {
+        network.visit(&mut |name, tensor| {
             all.push((name.to_owned(), tensor.clone()));
             Ok(())
-        });
-        debug_assert!(listed.is_ok());
-        all
+        })?;
+        Ok(all)
     }
 }

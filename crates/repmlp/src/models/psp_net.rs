@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::ConfigFault;
 use crate::models::Task;
+use crate::models::part::{Part, part, relu};
 use crate::models::res_net::{ResNetConfig, StageGeometry};
-use crate::models::residual::{Part, part, relu};
-use crate::network::{LayerSpec, Network, Node, chain, concat, identity};
+use crate::network::{Fixed, LayerSpec, Network, Node, chain, concat, identity};
 
 /// PSPNet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -56,22 +56,17 @@ impl PspNetConfig {
         let key = "model.backbone";
         let [c4, c5] = self.dilations.map(|dilation| StageGeometry { stride: 1, dilation });
         let plain = |stride| StageGeometry { stride, dilation: 1 };
-        let trunk = [
+        let trunk = chain([
             self.backbone.stem(),
             self.backbone.stage(0, plain(1), key),
             self.backbone.stage(1, plain(2), key),
             self.backbone.stage(2, c4, key),
-        ];
-        // Three strides of 2, each rounding up.
-        let side = |size: usize| (0..3).fold(size, |size, _| size.div_ceil(2));
-        let features = (side(task.image.0), side(task.image.1));
+        ]);
+        // c5 keeps the map of c4.
+        let features = trunk.output(task.site()).map_or((1, 1), |site| site.map);
         let mut head = vec![self.backbone.stage(3, c5, key), part("ppm", self.pyramid(features))];
         head.extend(classifier("classifier", self.width, task));
-        Network {
-            trunk: chain(trunk),
-            head: chain(head),
-            auxiliary: Some(chain(classifier("auxiliary", self.width / 2, task))),
-        }
+        Network { trunk, head: chain(head), auxiliary: Some(chain(classifier("auxiliary", self.width / 2, task))) }
     }
 
     /// The features and their means over four grids, each reduced and resized to the features' map.
@@ -79,10 +74,10 @@ impl PspNetConfig {
         let mut branches = vec![part("", identity())];
         branches.extend(BINS.into_iter().enumerate().map(|(i, bins)| {
             let pooled = [
-                part("", LayerSpec::AdaptiveAverage { bins }),
+                part("", Fixed::AdaptiveAverage { bins }),
                 part("", LayerSpec::conv_bn(self.width, 1)),
                 relu(),
-                part("", LayerSpec::Resize { map }),
+                part("", Fixed::Resize { map }),
             ];
             part(&i.to_string(), chain(pooled))
         }));
@@ -96,6 +91,6 @@ fn classifier(name: &str, width: usize, task: Task) -> [Part; 4] {
         part(&format!("{name}.0"), LayerSpec::conv_bn(width, 3)),
         relu(),
         part(&format!("{name}.1"), LayerSpec::Pointwise { outputs: task.classes }),
-        part("", LayerSpec::Resize { map: task.image }),
+        part("", Fixed::Resize { map: task.image }),
     ]
 }

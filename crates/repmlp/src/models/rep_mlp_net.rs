@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::ConfigFault;
 use crate::blocks::ShareSetMlpShape;
 use crate::models::Task;
-use crate::models::residual::{part, relu};
-use crate::network::{Activation, LayerSpec, Network, Node, chain, identity, sum};
+use crate::models::part::{part, relu};
+use crate::network::{Activation, Fixed, LayerSpec, Network, Node, chain, identity, sum};
 
 /// A RepMLPNet. Each stage's FC3 is as large as the stage's map, so its weights belong to one image size.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -57,7 +57,7 @@ impl RepMlpNetConfig {
         }
         let head = [
             part("head_norm", LayerSpec::Norm),
-            part("", LayerSpec::GlobalAverage),
+            part("", Fixed::GlobalAverage),
             part("head", LayerSpec::Linear { outputs: task.classes }),
         ];
         Network::plain(chain(trunk), chain(head))
@@ -71,10 +71,11 @@ impl RepMlpNetConfig {
         };
         let channels = self.channels[s];
         let block = LayerSpec::ShareSetMlp { shape, key: "model".to_owned() };
+        let expand =
+            LayerSpec::NormConvBn { norm: "prebn2", conv_bn: "ffn_block.ffn_fc1", outputs: FFN_EXPANSION * channels };
         let ffn = [
-            part("prebn2", LayerSpec::Norm),
-            part("ffn_block.ffn_fc1", LayerSpec::conv_bn(FFN_EXPANSION * channels, 1)),
-            part("", LayerSpec::Activation(Activation::Gelu)),
+            part("", expand),
+            part("", Fixed::Activation(Activation::Gelu)),
             part("ffn_block.ffn_fc2", LayerSpec::conv_bn(channels, 1)),
         ];
         let mix = chain([part("prebn1", LayerSpec::Norm), part("repmlp_block", block)]);

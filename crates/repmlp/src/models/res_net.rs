@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::ConfigFault;
 use crate::blocks::{GlobalContextConfig, NonLocalConfig, RepMlpConfig, SelfAttentionConfig};
 use crate::models::Task;
-use crate::models::residual::{Part, Residual, part, relu};
-use crate::network::{LayerSpec, Network, Node, chain};
+use crate::models::part::{Part, part, relu};
+use crate::models::residual::Residual;
+use crate::network::{Fixed, LayerSpec, Network, Node, chain};
 
 /// A ResNet of bottlenecks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -142,7 +143,7 @@ impl ResNetConfig {
         let strided = |s: usize| StageGeometry { stride: if s == 0 { 1 } else { 2 }, dilation: 1 };
         let mut trunk = vec![self.stem()];
         trunk.extend((0..4).map(|s| self.stage(s, strided(s), "model")));
-        let head = [part("", LayerSpec::GlobalAverage), part("linear", LayerSpec::Linear { outputs: task.classes })];
+        let head = [part("", Fixed::GlobalAverage), part("linear", LayerSpec::Linear { outputs: task.classes })];
         Network::plain(chain(trunk), chain(head))
     }
 
@@ -153,7 +154,7 @@ impl ResNetConfig {
             chain([
                 part("0", LayerSpec::conv_bn(self.width, 7).stride(2)),
                 relu(),
-                part("", LayerSpec::MaxPool { kernel: 3, stride: 2, padding: 1 }),
+                part("", Fixed::MaxPool { kernel: 3, stride: 2, padding: 1 }),
             ]),
         )
     }

@@ -2,20 +2,8 @@
 //! and the RepMLP Light Block. Every convolution is conv-BN; `ReLU` after the addition.
 
 use crate::blocks::{GlobalContextConfig, NonLocalConfig, RepMlpConfig, SelfAttentionConfig};
-use crate::network::{Activation, ConvBnSpec, LayerSpec, Node, chain, identity, sum};
-
-/// A part with its name.
-pub(super) type Part = (String, Node<LayerSpec>);
-
-/// A part.
-pub(super) fn part(name: &str, node: impl Into<Node<LayerSpec>>) -> Part {
-    (name.to_owned(), node.into())
-}
-
-/// `ReLU`.
-pub(super) fn relu() -> Part {
-    part("", LayerSpec::Activation(Activation::Relu))
-}
+use crate::models::part::{Part, part, relu};
+use crate::network::{ConvBnSpec, Fixed, LayerSpec, Node, chain, identity, sum};
 
 /// A residual block: what it is between, and what it does to the map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +39,7 @@ impl Residual {
         let attention = LayerSpec::SelfAttention { config: config.clone(), key: key.to_owned() };
         let mut spatial = vec![part("attention", attention), relu()];
         if self.stride > 1 {
-            spatial.push(part("", LayerSpec::AveragePool { kernel: self.stride }));
+            spatial.push(part("", Fixed::AveragePool { kernel: self.stride }));
         }
         self.around_spatial(spatial, [])
     }

@@ -4,16 +4,15 @@ use candle_core::{Result, Tensor};
 
 use crate::blocks::{DeployedNonLocal, DeployedRepMlpBlock, DeployedSelfAttention, DeployedShareSetMlp, GlobalContext};
 use crate::layers::{Conv2d, Linear, Visitor};
-use crate::network::layer::{Fixed, on_columns, p_relu};
+use crate::network::Fixed;
+use crate::network::layer::{on_columns, p_relu};
 use crate::vars::joined;
 
 /// A layer for inference.
 #[derive(Clone)]
 pub enum DeployedLayer {
-    /// A convolution with a bias, once a convolution and batch norm. Name: `conv`.
-    ConvBn(Conv2d),
-    /// A 1×1 convolution with a bias.
-    Pointwise(Conv2d),
+    /// A convolution with a bias, and its name.
+    Conv(Conv2d, String),
     /// An FC layer with a bias, and its name.
     Linear(Linear, &'static str),
     /// A scale and a shift for each channel, once a batch norm with no layer beside it to take it in.
@@ -43,7 +42,7 @@ impl DeployedLayer {
     /// (C, H, W, N) → (C', H', W', N).
     pub(crate) fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
         match self {
-            Self::ConvBn(layer) | Self::Pointwise(layer) => layer.forward(x_chwn),
+            Self::Conv(layer, _) => layer.forward(x_chwn),
             Self::Linear(layer, _) => on_columns(x_chwn, |x| layer.forward(x)),
             Self::Affine { scale, shift } => {
                 let along_channels = |t: &Tensor| t.reshape(((), 1, 1, 1));
@@ -62,8 +61,7 @@ impl DeployedLayer {
     /// Shows its tensors to `visit`, named below `at`.
     pub(crate) fn visit(&mut self, at: &str, visit: &mut Visitor<'_>) -> Result<()> {
         match self {
-            Self::ConvBn(layer) => layer.visit(&joined(at, "conv"), visit),
-            Self::Pointwise(layer) => layer.visit(at, visit),
+            Self::Conv(layer, name) => layer.visit(&joined(at, name), visit),
             Self::Linear(layer, name) => layer.visit(&joined(at, name), visit),
             Self::Affine { scale, shift } => {
                 visit(&joined(at, "scale"), scale)?;

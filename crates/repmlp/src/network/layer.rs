@@ -1,14 +1,14 @@
-//! A layer of the training form.
+//! A layer of the training form: it has variables, learns in a forward pass, and becomes a deployed layer.
 
 use candle_core::{Result, Tensor, bail};
-use repmlp_kernels::{PoolGeometry, max_pool2d, relu};
+use repmlp_kernels::relu;
 
 use crate::Mode;
 use crate::blocks::{GlobalContext, NonLocal, RepMlpBlock, SelfAttention, SelfAttentionShape, ShareSetMlp};
 use crate::layers::{BatchNorm, Conv2d, ConvBn, ConvShape, Linear};
-use crate::network::{Activation, DeployedLayer, LayerSpec, Site, resample};
+use crate::network::{DeployedLayer, Fixed, LayerSpec, Site};
 use crate::reparam::fuse_bn;
-use crate::vars::{Init, Scope};
+use crate::vars::{Init, Scope, joined};
 
 /// A layer while training. What has no variables is the same in both forms.
 pub enum Layer {
@@ -20,6 +20,8 @@ pub enum Layer {
     Linear(Linear),
     /// An FC layer, batch norm, and both their names.
     LinearBn(Linear, BatchNorm, &'static str),
+    /// Batch norm, a 1×1 convolution and batch norm, and the name of the latter two.
+    NormConvBn(BatchNorm, ConvBn, &'static str),
     /// Batch norm alone.
     Norm(BatchNorm),
     /// `ReLU` with a slope (C) for negative numbers.
@@ -38,25 +40,6 @@ pub enum Layer {
     Fixed(Fixed),
 }
 
-/// A layer without variables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fixed {
-    /// A function of each number.
-    Activation(Activation),
-    /// The largest of each window.
-    MaxPool(PoolGeometry),
-    /// The mean of each window of K×K.
-    AveragePool(usize),
-    /// The mean of the map.
-    GlobalAverage,
-    /// Means of b×b bins.
-    AdaptiveAverage(usize),
-    /// Bilinear.
-    Resize((usize, usize)),
-    /// The map's pixels as channels.
-    Flatten,
-}
-
 impl Layer {
     /// The layer at `site` with its variables below `scope`.
     ///
@@ -67,50 +50,38 @@ impl Layer {
         if let Some(fault) = spec.faults(site).first() {
             bail!("{fault}");
         }
-        let fixed = match spec {
-            LayerSpec::ConvBn(conv) => return Ok(Self::ConvBn(ConvBn::new(conv.shape(channels), scope)?)),
+        Ok(match spec {
+            LayerSpec::ConvBn(conv) => Self::ConvBn(ConvBn::new(conv.shape(channels), scope)?),
             LayerSpec::Pointwise { outputs } => {
-                return Ok(Self::Pointwise(Conv2d::new(ConvShape::pointwise(channels, *outputs), scope)?));
+                Self::Pointwise(Conv2d::new(ConvShape::pointwise(channels, *outputs), scope)?)
             }
-            LayerSpec::Linear { outputs } => return Ok(Self::Linear(Linear::new(channels, *outputs, scope)?)),
+            LayerSpec::Linear { outputs } => Self::Linear(Linear::new(channels, *outputs, scope)?),
             LayerSpec::LinearBn { outputs, fc, bn } => {
                 let linear = Linear::without_bias(channels, *outputs, &scope.enter(fc))?;
-                return Ok(Self::LinearBn(linear, BatchNorm::new(*outputs, &scope.enter(bn))?, fc));
+                Self::LinearBn(linear, BatchNorm::new(*outputs, &scope.enter(bn))?, fc)
             }
-            LayerSpec::Norm => return Ok(Self::Norm(BatchNorm::new(channels, scope)?)),
-            LayerSpec::PRelu => return Ok(Self::PRelu(scope.parameter("weight", channels, Init::Constant(0.25))?)),
+            LayerSpec::NormConvBn { norm, conv_bn, outputs } => {
+                let conv = ConvBn::new(ConvShape::pointwise(channels, *outputs), &scope.enter(conv_bn))?;
+                Self::NormConvBn(BatchNorm::new(channels, &scope.enter(norm))?, conv, conv_bn)
+            }
+            LayerSpec::Norm => Self::Norm(BatchNorm::new(channels, scope)?),
+            LayerSpec::PRelu => Self::PRelu(scope.parameter("weight", channels, Init::Constant(0.25))?),
+            LayerSpec::Fixed(layer) => Self::Fixed(*layer),
             LayerSpec::RepMlp { config, outputs, .. } => {
                 let Some(shape) = config.shape(channels, *outputs, map) else {
                     bail!("partitions {:?} do not divide the map {map:?}", config.partition);
                 };
-                return Ok(Self::RepMlp(RepMlpBlock::new(config, shape, scope)?));
+                Self::RepMlp(RepMlpBlock::new(config, shape, scope)?)
             }
-            LayerSpec::ShareSetMlp { shape, .. } => {
-                return Ok(Self::ShareSetMlp(ShareSetMlp::new(shape, site, scope)?));
-            }
-            LayerSpec::NonLocal { config, .. } => {
-                return Ok(Self::NonLocal(NonLocal::new(config.shape(channels), scope)?));
-            }
+            LayerSpec::ShareSetMlp { shape, .. } => Self::ShareSetMlp(ShareSetMlp::new(shape, site, scope)?),
+            LayerSpec::NonLocal { config, .. } => Self::NonLocal(NonLocal::new(config.shape(channels), scope)?),
             LayerSpec::GlobalContext { config, .. } => {
-                return Ok(Self::GlobalContext(GlobalContext::new(config.shape(channels), scope)?));
+                Self::GlobalContext(GlobalContext::new(config.shape(channels), scope)?)
             }
             LayerSpec::SelfAttention { config, .. } => {
-                let shape = SelfAttentionShape::even(site, config.heads);
-                return Ok(Self::SelfAttention(SelfAttention::new(shape, scope)?));
+                Self::SelfAttention(SelfAttention::new(SelfAttentionShape::even(site, config.heads), scope)?)
             }
-            LayerSpec::Activation(activation) => Fixed::Activation(*activation),
-            LayerSpec::MaxPool { kernel, stride, padding } => Fixed::MaxPool(PoolGeometry {
-                kernel: (*kernel, *kernel),
-                stride: (*stride, *stride),
-                padding: (*padding, *padding),
-            }),
-            LayerSpec::AveragePool { kernel } => Fixed::AveragePool(*kernel),
-            LayerSpec::GlobalAverage => Fixed::GlobalAverage,
-            LayerSpec::AdaptiveAverage { bins } => Fixed::AdaptiveAverage(*bins),
-            LayerSpec::Resize { map } => Fixed::Resize(*map),
-            LayerSpec::Flatten => Fixed::Flatten,
-        };
-        Ok(Self::Fixed(fixed))
+        })
     }
 
     /// (C, H, W, N) → (C', H', W', N).
@@ -120,6 +91,7 @@ impl Layer {
             Self::Pointwise(layer) => layer.forward(x_chwn),
             Self::Linear(layer) => on_columns(x_chwn, |x| layer.forward(x)),
             Self::LinearBn(linear, bn, _) => on_columns(x_chwn, |x| bn.forward(&linear.forward(x)?, mode)),
+            Self::NormConvBn(norm, conv, _) => conv.forward(&norm.forward(x_chwn, mode)?, mode),
             Self::Norm(bn) => bn.forward(x_chwn, mode),
             Self::PRelu(slope) => p_relu(x_chwn, slope),
             Self::RepMlp(block) => block.forward(x_chwn, mode),
@@ -134,12 +106,15 @@ impl Layer {
     /// The deployed form of the same function.
     pub(crate) fn reparameterize(&self) -> Result<DeployedLayer> {
         Ok(match self {
-            Self::ConvBn(layer) => DeployedLayer::ConvBn(layer.reparameterize()?),
-            Self::Pointwise(layer) => DeployedLayer::Pointwise(layer.detached()),
+            Self::ConvBn(layer) => DeployedLayer::Conv(layer.reparameterize()?, "conv".to_owned()),
+            Self::Pointwise(layer) => DeployedLayer::Conv(layer.detached(), String::new()),
             Self::Linear(layer) => DeployedLayer::Linear(layer.detached(), ""),
             Self::LinearBn(linear, bn, fc) => {
                 let (weight, bias) = fuse_bn(&linear.weight, bn)?;
                 DeployedLayer::Linear(Linear { weight, bias: Some(bias) }, fc)
+            }
+            Self::NormConvBn(norm, conv, name) => {
+                DeployedLayer::Conv(conv.reparameterize_behind(norm)?, joined(name, "conv"))
             }
             Self::Norm(bn) => {
                 let (scale, shift) = bn.scale_and_shift()?;
@@ -153,27 +128,6 @@ impl Layer {
             Self::SelfAttention(block) => DeployedLayer::SelfAttention(block.reparameterize()?),
             Self::Fixed(layer) => DeployedLayer::Fixed(*layer),
         })
-    }
-}
-
-impl Fixed {
-    /// (C, H, W, N) → (C', H', W', N).
-    pub(crate) fn forward(self, x_chwn: &Tensor) -> Result<Tensor> {
-        let (c, h, w, n) = x_chwn.dims4()?;
-        match self {
-            Self::Activation(Activation::Relu) => relu(x_chwn),
-            Self::Activation(Activation::Silu) => x_chwn.silu(),
-            Self::Activation(Activation::Gelu) => x_chwn.gelu_erf(),
-            Self::Activation(Activation::Sigmoid) => candle_nn::ops::sigmoid(x_chwn),
-            Self::MaxPool(geometry) => max_pool2d(x_chwn, geometry),
-            Self::AveragePool(k) => resample::resample(x_chwn, &resample::windows(h, k), &resample::windows(w, k)),
-            Self::GlobalAverage => x_chwn.reshape((c, h * w, n))?.mean(1)?.reshape((c, 1, 1, n)),
-            Self::AdaptiveAverage(b) => resample::resample(x_chwn, &resample::bins(h, b), &resample::bins(w, b)),
-            Self::Resize((to_h, to_w)) => {
-                resample::resample(x_chwn, &resample::bilinear(h, to_h), &resample::bilinear(w, to_w))
-            }
-            Self::Flatten => x_chwn.reshape((c * h * w, 1, 1, n)),
-        }
     }
 }
 

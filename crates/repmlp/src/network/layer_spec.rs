@@ -6,7 +6,7 @@ use crate::ConfigFault;
 use crate::blocks::{GlobalContextConfig, NonLocalConfig, RepMlpConfig, SelfAttentionConfig, ShareSetMlpShape};
 use crate::cost::{Account, CountedForm, LayerCost};
 use crate::layers::{ConvBn, ConvShape};
-use crate::network::Node;
+use crate::network::{Fixed, Node};
 use crate::vars::joined;
 
 /// Where a layer stands: what it is given for one image.
@@ -42,40 +42,21 @@ pub enum LayerSpec {
         /// Name of the norm.
         bn: &'static str,
     },
-    /// Batch norm alone. Deployed, it is in the 1×1 convolution behind it, or a scale and a shift.
+    /// Batch norm, a 1×1 convolution and batch norm again: deployed, one convolution. Its two names are siblings.
+    NormConvBn {
+        /// Name of the norm before.
+        norm: &'static str,
+        /// Name of the convolution with the norm behind it.
+        conv_bn: &'static str,
+        /// O.
+        outputs: usize,
+    },
+    /// Batch norm with no layer beside it to take it in: deployed, a scale and a shift.
     Norm,
-    /// A function of each number.
-    Activation(Activation),
     /// `ReLU` with a learnt slope for negative numbers of each channel.
     PRelu,
-    /// The largest of each K×K window.
-    MaxPool {
-        /// K.
-        kernel: usize,
-        /// Pixels from one window to the next.
-        stride: usize,
-        /// Border around the map, never the largest.
-        padding: usize,
-    },
-    /// The mean of each K×K window, windows side by side.
-    AveragePool {
-        /// K.
-        kernel: usize,
-    },
-    /// The mean of the whole map: 1×1.
-    GlobalAverage,
-    /// Means of b×b bins that cover the map as evenly as whole pixels allow (PSPNet's pyramid pooling).
-    AdaptiveAverage {
-        /// b.
-        bins: usize,
-    },
-    /// Bilinear, corners upon corners.
-    Resize {
-        /// Height and width of the result.
-        map: (usize, usize),
-    },
-    /// (C, H, W) as C·H·W channels of a 1×1 map.
-    Flatten,
+    /// A layer without variables.
+    Fixed(Fixed),
     /// The paper's block.
     RepMlp {
         /// How it is asked for.
@@ -113,19 +94,6 @@ pub enum LayerSpec {
         /// The configuration's key, which faults name.
         key: String,
     },
-}
-
-/// A function of each number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// max(x, 0).
-    Relu,
-    /// x·σ(x).
-    Silu,
-    /// x·Φ(x), exact.
-    Gelu,
-    /// σ(x).
-    Sigmoid,
 }
 
 /// A convolution with batch norm, given O and K; the rest as in most layers: stride 1, the map kept, one group.
@@ -169,15 +137,17 @@ impl ConvBnSpec {
         let Self { outputs, kernel, stride, padding, dilation, groups } = self;
         ConvShape { inputs, outputs, kernel, groups, stride, padding, dilation }
     }
-
-    pub(crate) fn is_pointwise(self) -> bool {
-        self.shape(self.outputs).is_pointwise()
-    }
 }
 
 impl From<ConvBnSpec> for Node<LayerSpec> {
     fn from(spec: ConvBnSpec) -> Self {
         Self::Layer(LayerSpec::ConvBn(spec))
+    }
+}
+
+impl From<Fixed> for Node<LayerSpec> {
+    fn from(layer: Fixed) -> Self {
+        Self::Layer(LayerSpec::Fixed(layer))
     }
 }
 
@@ -196,23 +166,14 @@ impl LayerSpec {
     /// Where the output stands; `None` where a window does not fit into the map even once.
     pub fn output(&self, site: Site) -> Option<Site> {
         let Site { channels, map } = site;
-        let windows = |kernel: usize, stride: usize, padding: usize| {
-            let side = |size: usize| Some((size + 2 * padding).checked_sub(kernel)? / stride + 1);
-            Some((side(map.0)?, side(map.1)?))
-        };
         Some(match self {
             Self::ConvBn(conv) => Site { channels: conv.outputs, map: conv.shape(channels).output_map(map)? },
-            Self::Pointwise { outputs } => Site { channels: *outputs, map },
+            Self::Pointwise { outputs } | Self::NormConvBn { outputs, .. } | Self::RepMlp { outputs, .. } => {
+                Site { channels: *outputs, map }
+            }
             Self::Linear { outputs } | Self::LinearBn { outputs, .. } => Site { channels: *outputs, map: (1, 1) },
-            Self::MaxPool { kernel, stride, padding } => Site { channels, map: windows(*kernel, *stride, *padding)? },
-            Self::AveragePool { kernel } => Site { channels, map: windows(*kernel, *kernel, 0)? },
-            Self::GlobalAverage => Site { channels, map: (1, 1) },
-            Self::AdaptiveAverage { bins } => Site { channels, map: (*bins, *bins) },
-            Self::Resize { map } => Site { channels, map: *map },
-            Self::Flatten => Site { channels: channels * map.0 * map.1, map: (1, 1) },
-            Self::RepMlp { outputs, .. } => Site { channels: *outputs, map },
+            Self::Fixed(layer) => layer.output(site)?,
             Self::Norm
-            | Self::Activation(_)
             | Self::PRelu
             | Self::ShareSetMlp { .. }
             | Self::NonLocal { .. }
@@ -250,10 +211,6 @@ impl LayerSpec {
                 let message = format!("too small: a window of the network does not fit its {h}x{w} map");
                 vec![ConfigFault::new("data.image_size", message)]
             }
-            Self::AdaptiveAverage { bins } if h.min(w) < *bins => {
-                let message = format!("too small: {bins}x{bins} bins of the pyramid do not fit its {h}x{w} map");
-                vec![ConfigFault::new("data.image_size", message)]
-            }
             _ => Vec::new(),
         }
     }
@@ -274,9 +231,8 @@ impl LayerSpec {
         };
         match self {
             Self::ConvBn(conv) => ConvBn::account(conv.shape(channels), output.map, at, account),
-            Self::Pointwise { outputs: o } => {
-                let weights = o * channels;
-                account.add(plain(vec![*o, channels, 1, 1], weights + o, weights * h * w, 2 * numbers));
+            Self::Pointwise { outputs } => {
+                account.add(LayerCost::pointwise(at.to_owned(), (channels, *outputs), site.map));
             }
             Self::Linear { outputs: o } => {
                 account.add(plain(vec![*o, channels], o * channels + o, o * channels, 2 * numbers));
@@ -285,6 +241,15 @@ impl LayerSpec {
                 let params = o * channels + account.norm_params(*o);
                 let cost = plain(vec![*o, channels], params, o * channels, 2 * numbers);
                 account.add(LayerCost { name: joined(at, fc), ..cost });
+            }
+            Self::NormConvBn { norm, conv_bn, outputs } => {
+                // Deployed, the norm before is in the convolution.
+                if account.form() == CountedForm::Training {
+                    let (params, kept) = (4 * channels, channels * h * w);
+                    let output = [channels, h, w];
+                    account.add(LayerCost { name: joined(at, norm), params, output, kept, ..LayerCost::default() });
+                }
+                ConvBn::account(ConvShape::pointwise(channels, *outputs), site.map, &joined(at, conv_bn), account);
             }
             Self::Norm => {
                 let numbers_of_norm = if account.form() == CountedForm::Training { 4 } else { 2 };
@@ -301,15 +266,7 @@ impl LayerSpec {
             Self::NonLocal { config, .. } => config.account(site, at, account),
             Self::GlobalContext { config, .. } => config.account(site, at, account),
             Self::SelfAttention { config, .. } => config.account(site, at, account),
-            // An exact function of each number takes some temporaries with it; the others keep their output.
-            Self::Activation(Activation::Silu | Activation::Gelu) => account.add(plain(Vec::new(), 0, 0, 3 * numbers)),
-            Self::Activation(Activation::Relu | Activation::Sigmoid)
-            | Self::MaxPool { .. }
-            | Self::AveragePool { .. }
-            | Self::GlobalAverage
-            | Self::AdaptiveAverage { .. }
-            | Self::Resize { .. } => account.add(plain(Vec::new(), 0, 0, numbers)),
-            Self::Flatten => {}
+            Self::Fixed(layer) => account.add(plain(Vec::new(), 0, 0, layer.kept(numbers))),
         }
     }
 }

@@ -5,10 +5,11 @@
 //! Node<LayerSpec>  --build-->  Node<Layer>  --reparameterize-->  Node<DeployedLayer>
 //!        |-- account, faults        |-- forward(mode)                  |-- forward, tensors
 //! ```
-//! A tree has five ways of joining its branches, and the layers are an enum: a new network is a function that writes down
+//! A tree has four ways of joining its branches, and the layers are an enum: a new network is a function that writes down
 //! such a tree, and nothing else.
 
 mod deployed_layer;
+mod fixed;
 mod layer;
 mod layer_spec;
 mod node;
@@ -17,8 +18,9 @@ mod resample;
 use candle_core::{Result, Tensor};
 
 pub use deployed_layer::DeployedLayer;
+pub use fixed::{Activation, Fixed};
 pub use layer::Layer;
-pub use layer_spec::{Activation, ConvBnSpec, LayerSpec, Site};
+pub use layer_spec::{ConvBnSpec, LayerSpec, Site};
 pub use node::{Branch, Join, Node, chain, concat, identity, product, sum};
 
 use crate::cost::{Account, CountedForm};
@@ -57,24 +59,24 @@ impl Network<LayerSpec> {
     /// paper's Table 6, never counted.
     pub fn account(&self, image: Site, form: CountedForm) -> Account {
         let mut account = Account::new(form);
-        let features = self.trunk.account(image, "", &mut account);
-        self.head.account(features, "", &mut account);
+        self.trunk.account(image, &mut account);
+        if let Some(features) = self.trunk.output(image) {
+            self.head.account(features, &mut account);
+        }
         account
     }
 
     /// Where the answer for an image stands, if it can be told.
     pub fn output(&self, image: Site) -> Option<Site> {
-        let mut faults = Vec::new();
-        let features = self.trunk.faults(image, &mut faults)?;
-        self.head.faults(features, &mut faults)
+        self.head.output(self.trunk.output(image)?)
     }
 
     /// What cannot be built for an image of that size.
     pub fn faults(&self, image: Site) -> Vec<ConfigFault> {
         let mut faults = Vec::new();
-        let features = self.trunk.faults(image, &mut faults);
-        for head in std::iter::once(&self.head).chain(&self.auxiliary) {
-            if let Some(features) = features {
+        self.trunk.faults(image, &mut faults);
+        if let Some(features) = self.trunk.output(image) {
+            for head in std::iter::once(&self.head).chain(&self.auxiliary) {
                 head.faults(features, &mut faults);
             }
         }

@@ -1,10 +1,10 @@
-//! The tree that a network is: layers, and five ways of joining branches.
+//! The tree that a network is: layers, and four ways of joining branches.
 //!
 //! Knows nothing of what a layer computes: the walks below hand each layer to the file of its form.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, bail};
 
-use crate::cost::{Account, CountedForm};
+use crate::cost::Account;
 use crate::layers::Visitor;
 use crate::network::{DeployedLayer, Layer, LayerSpec, Site};
 use crate::vars::{Scope, joined};
@@ -72,36 +72,69 @@ pub fn identity<L>() -> Node<L> {
 }
 
 impl<L> Node<L> {
-    /// The walk that both forms share, given what a layer does to a tensor.
-    fn walk(&self, x: &Tensor, layer: &mut dyn FnMut(&L, &Tensor) -> Result<Tensor>) -> Result<Tensor> {
+    /// The pass that both forms share, given what a layer does to a tensor.
+    fn pass(&self, x: &Tensor, layer: &mut dyn FnMut(&L, &Tensor) -> Result<Tensor>) -> Result<Tensor> {
         let (join, branches) = match self {
             Self::Layer(l) => return layer(l, x),
+            Self::Joined(Join::Chain, branches) => {
+                return branches.iter().try_fold(x.clone(), |x, branch| branch.node.pass(&x, layer));
+            }
             Self::Joined(join, branches) => (join, branches),
         };
-        if *join == Join::Chain {
-            return branches.iter().try_fold(x.clone(), |x, branch| branch.node.walk(&x, layer));
-        }
-        let outputs = branches.iter().map(|branch| branch.node.walk(x, layer)).collect::<Result<Vec<_>>>()?;
-        let mut all = outputs.iter();
-        match join {
-            Join::Concat => Tensor::cat(&outputs, 0),
-            Join::Product => all
-                .try_fold(None, |product: Option<Tensor>, y| match product {
-                    None => Ok(Some(y.clone())),
-                    Some(product) => product.broadcast_mul(y).map(Some),
-                })
-                .map(|product| product.unwrap_or_else(|| x.clone())),
-            Join::Sum | Join::Chain => all
-                .try_fold(None, |sum: Option<Tensor>, y| match sum {
-                    None => Ok(Some(y.clone())),
-                    Some(sum) => (sum + y).map(Some),
-                })
-                .map(|sum| sum.unwrap_or_else(|| x.clone())),
-        }
+        let outputs = branches.iter().map(|branch| branch.node.pass(x, layer)).collect::<Result<Vec<_>>>()?;
+        join.combine(&outputs)
     }
 }
 
 impl Node<LayerSpec> {
+    /// Calls `layer` with each layer, where it stands and its name; it says where the layer's output stands, or `None`, which
+    /// ends the walk. Gives where the output of the whole stands.
+    fn walk(
+        &self,
+        site: Site,
+        at: &str,
+        layer: &mut dyn FnMut(&LayerSpec, Site, &str) -> Option<Site>,
+    ) -> Option<Site> {
+        let (join, branches) = match self {
+            Self::Layer(spec) => return layer(spec, site, at),
+            Self::Joined(join, branches) => (*join, branches),
+        };
+        let mut outputs = Vec::with_capacity(branches.len());
+        let mut reads = site;
+        for branch in branches {
+            let output = branch.node.walk(reads, &joined(at, &branch.name), layer)?;
+            outputs.push(output);
+            reads = join.next(site, output);
+        }
+        Some(join.output(site, &outputs))
+    }
+
+    /// Where the output of this part at `site` stands, if it can be told.
+    pub(crate) fn output(&self, site: Site) -> Option<Site> {
+        self.walk(site, "", &mut |spec, site, _| spec.output(site))
+    }
+
+    /// Adds what this part costs at `site`, as far as it can be built there.
+    pub(crate) fn account(&self, site: Site, account: &mut Account) {
+        self.walk(site, "", &mut |spec, site, at| {
+            spec.account(site, at, account);
+            spec.output(site)
+        });
+    }
+
+    /// Adds what cannot be built at `site`.
+    pub(crate) fn faults(&self, site: Site, faults: &mut Vec<ConfigFault>) {
+        self.walk(site, "", &mut |spec, site, _| {
+            // Repeated blocks share their configuration: what breaks in two of them is said once.
+            for fault in spec.faults(site) {
+                if !faults.iter().any(|known| known.path == fault.path) {
+                    faults.push(fault);
+                }
+            }
+            spec.output(site)
+        });
+    }
+
     /// The training form of this part at `site`, and where its output stands.
     ///
     /// # Errors
@@ -118,74 +151,31 @@ impl Node<LayerSpec> {
         let mut outputs = Vec::with_capacity(branches.len());
         let mut reads = site;
         for Branch { name, node } in branches {
-            let scope = if name.is_empty() { scope.clone() } else { scope.enter(name) };
-            let (node, output) = node.build(reads, &scope)?;
+            let (node, output) = node.build(reads, &scope.enter(name))?;
             built.push(Branch { name: name.clone(), node });
             outputs.push(output);
-            reads = if join == Join::Chain { output } else { site };
+            reads = join.next(site, output);
         }
         Ok((Node::Joined(join, built), join.output(site, &outputs)))
-    }
-
-    /// Adds what this part costs at `site`; gives where its output stands.
-    pub(crate) fn account(&self, site: Site, at: &str, account: &mut Account) -> Site {
-        let (join, branches) = match self {
-            Self::Layer(spec) => {
-                spec.account(site, at, account);
-                return spec.output(site).unwrap_or(site);
-            }
-            Self::Joined(join, branches) => (*join, branches),
-        };
-        let mut outputs = Vec::with_capacity(branches.len());
-        let mut reads = site;
-        for (i, Branch { name, node }) in branches.iter().enumerate() {
-            let merges = join == Join::Chain && branches.get(i + 1).is_some_and(|next| node.merges_into(&next.node));
-            // A norm that the next layer takes in leaves nothing behind in the deployed form.
-            let output = if merges && account.form() == CountedForm::Deployed {
-                reads
-            } else {
-                node.account(reads, &joined(at, name), account)
-            };
-            outputs.push(output);
-            reads = if join == Join::Chain { output } else { site };
-        }
-        join.output(site, &outputs)
-    }
-
-    /// Whether this is a batch norm that a merged network has inside the layer behind it.
-    fn merges_into(&self, next: &Self) -> bool {
-        match (self, next) {
-            (Self::Layer(LayerSpec::Norm), Self::Layer(LayerSpec::ConvBn(conv))) => conv.is_pointwise(),
-            _ => false,
-        }
-    }
-
-    /// Adds what cannot be built at `site`; gives where the output would stand, if it can be told.
-    pub(crate) fn faults(&self, site: Site, faults: &mut Vec<ConfigFault>) -> Option<Site> {
-        let (join, branches) = match self {
-            Self::Layer(spec) => {
-                // Repeated blocks share their configuration: what breaks in two of them is said once.
-                for fault in spec.faults(site) {
-                    if !faults.iter().any(|known| known.path == fault.path) {
-                        faults.push(fault);
-                    }
-                }
-                return spec.output(site);
-            }
-            Self::Joined(join, branches) => (*join, branches),
-        };
-        let mut outputs = Vec::with_capacity(branches.len());
-        let mut reads = site;
-        for branch in branches {
-            let output = branch.node.faults(reads, faults)?;
-            outputs.push(output);
-            reads = if join == Join::Chain { output } else { site };
-        }
-        Some(join.output(site, &outputs))
     }
 }
 
 impl Join {
+    /// What the branch behind one with this output reads.
+    fn next(self, input: Site, output: Site) -> Site {
+        if self == Self::Chain { output } else { input }
+    }
+
+    /// The outputs of branches that read the same input, as one.
+    fn combine(self, outputs: &[Tensor]) -> Result<Tensor> {
+        let Some((first, others)) = outputs.split_first() else { bail!("{self:?} of no branches") };
+        match self {
+            Self::Concat => Tensor::cat(outputs, 0),
+            Self::Product => others.iter().try_fold(first.clone(), |product, y| product.broadcast_mul(y)),
+            Self::Sum | Self::Chain => others.iter().try_fold(first.clone(), |sum, y| sum + y),
+        }
+    }
+
     /// Where the joined output stands.
     fn output(self, input: Site, outputs: &[Site]) -> Site {
         let Some((first, last)) = outputs.first().zip(outputs.last()) else { return input };
@@ -203,7 +193,7 @@ impl Node<Layer> {
     /// # Errors
     /// When the input stands elsewhere than the part was built for.
     pub fn forward(&self, x_chwn: &Tensor, mode: Mode) -> Result<Tensor> {
-        self.walk(x_chwn, &mut |layer, x| layer.forward(x, mode))
+        self.pass(x_chwn, &mut |layer, x| layer.forward(x, mode))
     }
 
     /// The deployed form of the same function.
@@ -211,29 +201,15 @@ impl Node<Layer> {
     /// # Errors
     /// Those of candle.
     pub fn reparameterize(&self) -> Result<Node<DeployedLayer>> {
-        let (join, branches) = match self {
-            Self::Layer(layer) => return Ok(Node::Layer(layer.reparameterize()?)),
-            Self::Joined(join, branches) => (*join, branches),
-        };
-        let mut deployed = Vec::with_capacity(branches.len());
-        let mut norm_before = None;
-        for (i, Branch { name, node }) in branches.iter().enumerate() {
-            let next = branches.get(i + 1).filter(|_| join == Join::Chain).map(|next| &next.node);
-            if let (Node::Layer(Layer::Norm(norm)), Some(Node::Layer(Layer::ConvBn(conv)))) = (node, next)
-                && conv.conv.shape().is_pointwise()
-            {
-                norm_before = Some(norm);
-                continue;
+        Ok(match self {
+            Self::Layer(layer) => Node::Layer(layer.reparameterize()?),
+            Self::Joined(join, branches) => {
+                let deployed = branches
+                    .iter()
+                    .map(|Branch { name, node }| Ok(Branch { name: name.clone(), node: node.reparameterize()? }));
+                Node::Joined(*join, deployed.collect::<Result<_>>()?)
             }
-            let node = match (norm_before.take(), node) {
-                (Some(norm), Node::Layer(Layer::ConvBn(conv))) => {
-                    Node::Layer(DeployedLayer::ConvBn(conv.reparameterize_behind(norm)?))
-                }
-                (_, node) => node.reparameterize()?,
-            };
-            deployed.push(Branch { name: name.clone(), node });
-        }
-        Ok(Node::Joined(join, deployed))
+        })
     }
 }
 
@@ -243,7 +219,7 @@ impl Node<DeployedLayer> {
     /// # Errors
     /// When the input stands elsewhere than the part was built for.
     pub fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
-        self.walk(x_chwn, &mut DeployedLayer::forward)
+        self.pass(x_chwn, &mut DeployedLayer::forward)
     }
 
     /// Shows all tensors to `visit`, named below `at`.

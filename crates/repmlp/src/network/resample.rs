@@ -4,7 +4,7 @@
 use candle_core::{DType, Device, Result, Tensor};
 
 /// Rows of weights over the pixels of a side, one row for each pixel of the result.
-type Weights = Vec<Vec<f64>>;
+pub(crate) type Weights = Vec<Vec<f64>>;
 
 /// Means of `bins` bins: bin i covers the pixels from ⌊i·size/bins⌋ to ⌈(i+1)·size/bins⌉, PyTorch's `adaptive_avg_pool`.
 pub(crate) fn bins(size: usize, bins: usize) -> Weights {

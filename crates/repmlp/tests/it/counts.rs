@@ -58,15 +58,18 @@ fn every_network_of_the_paper_counts_to_the_last_digit_of_the_recounts() {
 }
 
 #[test]
-fn the_successors_networks_have_the_published_sizes() {
-    // The official README prints 38.3 M and 68.2 M parameters, 2.8 G and 6.7 G multiply-adds of the training form, which has
-    // running statistics as no parameters: 0.1 % and 1 %.
-    for (name, params_m, flops_m) in [("repmlpnet-t224", 38.3, 2808.0), ("repmlpnet-b224", 68.2, 6675.7)] {
+fn the_successors_networks_have_the_published_sizes() -> Result<()> {
+    // What the optimiser moves, and multiply-adds of the training form; counted from the official code by others.
+    for (name, params_m, flops_m) in [("repmlpnet-t224", 38.2936, 2807.988), ("repmlpnet-b224", 68.2427, 6675.722)] {
         let NamedModel { task, model, .. } = catalogue::find(name).unwrap();
-        let account = model.account(task, CountedForm::Training);
-        assert!((account.params() as f64 / 1e6 / params_m - 1.0).abs() < 2.5e-3, "{name}: {}", account.params());
-        assert!((account.flops() as f64 / 1e6 / flops_m - 1.0).abs() < 1e-2, "{name}: {}", account.flops());
+        let vars = Vars::new(0, DType::F32, &Device::Cpu);
+        Model::new(&model, task, &vars.root())?;
+        let params: usize = vars.parameters().iter().map(|(_, var)| var.elem_count()).sum();
+        let flops = model.account(task, CountedForm::Training).flops();
+        assert!((params as f64 / 1e6 - params_m).abs() < 1e-4, "{name}: {params} parameters");
+        assert!((flops as f64 / 1e6 - flops_m).abs() < 1e-3, "{name}: {flops} multiply-adds");
     }
+    Ok(())
 }
 
 /// The same kind of network, small enough to allocate quickly.
@@ -121,7 +124,7 @@ fn allocated_as_counted(name: &str, model: &ModelConfig, task: Task) -> Result<(
     let counted = vars.all().into_iter().filter(|(name, _)| !name.starts_with("auxiliary"));
     let allocated: usize = counted.map(|(_, var)| var.elem_count()).sum();
     assert_eq!(config.account(task, CountedForm::Training).params(), allocated, "{name}, training");
-    let deployed: usize = model.reparameterize()?.tensors().iter().map(|(_, tensor)| tensor.elem_count()).sum();
+    let deployed: usize = model.reparameterize()?.tensors()?.iter().map(|(_, tensor)| tensor.elem_count()).sum();
     assert_eq!(config.account(task, CountedForm::Deployed).params(), deployed, "{name}, deployed");
     Ok(())
 }

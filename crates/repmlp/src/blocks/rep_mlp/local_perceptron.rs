@@ -3,16 +3,13 @@
 use candle_core::{Result, Tensor};
 
 use crate::Mode;
-use crate::blocks::rep_mlp::partition_perceptron::grouped_fc;
+use crate::blocks::rep_mlp::partition_perceptron::on_partition_map;
 use crate::blocks::rep_mlp::{Partitioning, RepMlpShape};
 use crate::layers::ConvBn;
 use crate::reparam::{conv_to_fc, fuse_bn};
 use crate::vars::Scope;
 
 /// One K×K convolution with FC3's groups and its batch norm. Names: `repconvK.conv`, `repconvK.bn`.
-///
-/// It is computed as the FC kernel that it will become (Eq. 15), one product for each group: the same numbers, and on a
-/// CPU many times faster than a convolution on many small maps.
 pub(crate) struct LocalBranch {
     conv_bn: ConvBn,
     partitioning: Partitioning,
@@ -38,8 +35,7 @@ impl LocalBranch {
     /// # Errors
     /// Those of candle.
     pub(crate) fn forward(&self, partitions: &Tensor, mode: Mode) -> Result<Tensor> {
-        let fc = self.to_fc(&self.conv_bn.conv.weight)?;
-        self.conv_bn.bn.forward(&grouped_fc(&fc, partitions, self.conv_bn.conv.shape().groups)?, mode)
+        on_partition_map(partitions, self.partitioning, |x| self.conv_bn.forward(x, mode))
     }
 
     /// What the branch adds to FC3: weight (O·h·w, C/g·h·w) and bias (O·h·w).
@@ -50,10 +46,6 @@ impl LocalBranch {
         let (kernel, bias) = fuse_bn(&self.conv_bn.conv.weight, &self.conv_bn.bn)?;
         let (outputs, pixels) = (bias.dim(0)?, self.partitioning.pixels());
         let bias = bias.unsqueeze(1)?.expand((outputs, pixels))?.flatten_all()?;
-        Ok((self.to_fc(&kernel)?, bias))
-    }
-
-    fn to_fc(&self, kernel: &Tensor) -> Result<Tensor> {
-        conv_to_fc(kernel, (self.partitioning.h, self.partitioning.w))
+        Ok((conv_to_fc(&kernel, (self.partitioning.h, self.partitioning.w))?, bias))
     }
 }

@@ -1,0 +1,23 @@
+//! The network that a name on the command line means: one of the catalogue, or that of a file.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use repmlp::catalogue::{self, CatalogueError, NamedModel};
+
+use crate::exit::UsageError;
+
+/// The network of that name, or of that `.toml` file with the tables `task` and `model`.
+pub(crate) fn find(name: &str) -> Result<NamedModel> {
+    let path = Path::new(name);
+    if path.extension().is_some_and(|extension| extension == "toml") {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the network {name}"))?;
+        return Ok(NamedModel::parse(name, &text)?);
+    }
+    catalogue::find(name).map_err(|fault| match fault {
+        CatalogueError::Unknown { .. } => {
+            UsageError(format!("{fault}; or give a .toml file with the tables `task` and `model`")).into()
+        }
+        fault => fault.into(),
+    })
+}

@@ -1,0 +1,109 @@
+//! Layers without variables: what they are asked to be is what they are, in both forms.
+
+use candle_core::{Result, Tensor};
+use repmlp_kernels::{PoolGeometry, max_pool2d, relu};
+
+use crate::network::{Site, resample};
+
+/// A layer without variables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fixed {
+    /// A function of each number.
+    Activation(Activation),
+    /// The largest of each K×K window.
+    MaxPool {
+        /// K.
+        kernel: usize,
+        /// Pixels from one window to the next.
+        stride: usize,
+        /// Border around the map, never the largest.
+        padding: usize,
+    },
+    /// The mean of each K×K window, windows side by side.
+    AveragePool {
+        /// K.
+        kernel: usize,
+    },
+    /// The mean of the whole map: 1×1.
+    GlobalAverage,
+    /// Means of b×b bins that cover the map as evenly as whole pixels allow (PSPNet's pyramid pooling).
+    AdaptiveAverage {
+        /// b.
+        bins: usize,
+    },
+    /// Bilinear, corners upon corners.
+    Resize {
+        /// Height and width of the result.
+        map: (usize, usize),
+    },
+    /// (C, H, W) as C·H·W channels of a 1×1 map.
+    Flatten,
+}
+
+/// A function of each number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// max(x, 0).
+    Relu,
+    /// x·σ(x).
+    Silu,
+    /// x·Φ(x), exact.
+    Gelu,
+    /// σ(x).
+    Sigmoid,
+}
+
+impl Fixed {
+    /// Where the output stands; `None` where a window does not fit into the map even once.
+    pub(crate) fn output(self, Site { channels, map }: Site) -> Option<Site> {
+        let windows = |kernel: usize, stride: usize, padding: usize| {
+            let side = |size: usize| Some((size + 2 * padding).checked_sub(kernel)? / stride + 1);
+            Some((side(map.0)?, side(map.1)?))
+        };
+        Some(match self {
+            Self::Activation(_) => Site { channels, map },
+            Self::MaxPool { kernel, stride, padding } => Site { channels, map: windows(kernel, stride, padding)? },
+            Self::AveragePool { kernel } => Site { channels, map: windows(kernel, kernel, 0)? },
+            Self::GlobalAverage => Site { channels, map: (1, 1) },
+            Self::AdaptiveAverage { bins } => {
+                Site { channels, map: (map.0.min(map.1) >= bins).then_some((bins, bins))? }
+            }
+            Self::Resize { map } => Site { channels, map },
+            Self::Flatten => Site { channels: channels * map.0 * map.1, map: (1, 1) },
+        })
+    }
+
+    /// Numbers that a training step keeps for the way back, given how many the output has.
+    pub(crate) fn kept(self, numbers: usize) -> usize {
+        match self {
+            Self::Flatten => 0,
+            // Candle computes these from several operations, each of which keeps its result.
+            Self::Activation(Activation::Silu | Activation::Gelu) => 3 * numbers,
+            _ => numbers,
+        }
+    }
+
+    /// (C, H, W, N) → (C', H', W', N).
+    pub(crate) fn forward(self, x_chwn: &Tensor) -> Result<Tensor> {
+        let (c, h, w, n) = x_chwn.dims4()?;
+        let resampled =
+            |weights: &dyn Fn(usize) -> resample::Weights| resample::resample(x_chwn, &weights(h), &weights(w));
+        match self {
+            Self::Activation(Activation::Relu) => relu(x_chwn),
+            Self::Activation(Activation::Silu) => x_chwn.silu(),
+            Self::Activation(Activation::Gelu) => x_chwn.gelu_erf(),
+            Self::Activation(Activation::Sigmoid) => candle_nn::ops::sigmoid(x_chwn),
+            Self::MaxPool { kernel, stride, padding } => {
+                let [kernel, stride, padding] = [kernel, stride, padding].map(|size| (size, size));
+                max_pool2d(x_chwn, PoolGeometry { kernel, stride, padding })
+            }
+            Self::AveragePool { kernel } => resampled(&|size| resample::windows(size, kernel)),
+            Self::GlobalAverage => x_chwn.reshape((c, h * w, n))?.mean(1)?.reshape((c, 1, 1, n)),
+            Self::AdaptiveAverage { bins } => resampled(&|size| resample::bins(size, bins)),
+            Self::Resize { map: (to_h, to_w) } => {
+                resample::resample(x_chwn, &resample::bilinear(h, to_h), &resample::bilinear(w, to_w))
+            }
+            Self::Flatten => x_chwn.reshape((c * h * w, 1, 1, n)),
+        }
+    }
+}
