@@ -15,9 +15,10 @@ Examples:
   repmlp-sweep plan experiments/gfc_groups.toml    the runs, their cost, what is done already
   repmlp-sweep status                              where every experiment stands
   repmlp-sweep show 3f9c2a                         one run: configuration, attempts, metrics
+  repmlp-sweep count repmlp-res50 --layers         what a network costs, layer by layer
 
 Exit codes:
-    0  done                                   12  a comparison failed           
+    0  done                                   12  a comparison failed
     2  usage                                  20  results folder in use, or of another version
     3  invalid experiment or report file      21  results folder cannot be written
     4  data missing or damaged                70  internal fault
@@ -316,7 +317,7 @@ pub(crate) struct ImportArgs {
     /// Weights: .safetensors, or .pth and .pt of PyTorch 1.6 or later.
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
-    /// The network: its name in the catalogue (`count` lists them), or a .toml file with `task` and `model`.
+    /// The network: its name in the catalogue (a wrong name lists them), or a .toml file with `task` and `model`.
     #[arg(long)]
     pub(crate) model: String,
     /// Write what fits under this program's names, as safetensors.

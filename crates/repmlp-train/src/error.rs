@@ -30,21 +30,12 @@ pub enum TrainError {
         epoch: u64,
     },
     /// Both forms of the trained model disagree.
-    #[error(
-        "the merged model is not the trained one: answers differ by {max_abs_diff:e} where {allowed:e} is allowed, \
-         and {disagreements} of {compared} {things} get another answer"
-    )]
+    #[error("the merged model is not the trained one: answers differ by {max_abs_diff:e} where {allowed:e} is allowed")]
     Equivalence {
         /// Largest difference of a number of an answer.
         max_abs_diff: f64,
         /// 1e-4 of the largest number.
         allowed: f64,
-        /// How many are answered differently although it is no tie.
-        disagreements: usize,
-        /// How many were compared.
-        compared: usize,
-        /// What was compared: images, pixels or probes.
-        things: &'static str,
     },
     /// A checkpoint cannot be written.
     #[error(transparent)]

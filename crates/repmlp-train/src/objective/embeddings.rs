@@ -87,33 +87,20 @@ impl Embeddings {
         let mut seen = std::collections::BTreeSet::new();
         let (known, probes): (Vec<usize>, Vec<usize>) =
             (0..self.people.len()).partition(|&place| seen.insert(self.people[place]));
-        let identified = |probe: usize| {
-            let mut best = Identification { probe, known: probe, lead: f32::INFINITY };
-            let mut nearest = f32::NEG_INFINITY;
-            for &place in &known {
-                let cosine = self.cosine(probe, place);
-                // Of equals the last one.
-                if cosine >= nearest {
-                    best = Identification { known: place, lead: cosine - nearest, ..best };
-                    nearest = cosine;
-                } else {
-                    best.lead = best.lead.min(nearest - cosine);
-                }
-            }
-            best
+        let nearest = |probe: usize| {
+            let alike = |place: &usize| self.cosine(probe, *place);
+            known.iter().copied().max_by(|a, b| alike(a).total_cmp(&alike(b)))
         };
-        probes.into_iter().map(identified).collect()
+        probes.into_iter().filter_map(|probe| Some(Identification { probe, known: nearest(probe)? })).collect()
     }
 }
 
 /// Whose picture a probe was taken for.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identification {
     probe: usize,
     /// The known picture that it is most like.
-    pub(crate) known: usize,
-    /// How much more it is like that one than like any other.
-    pub(crate) lead: f32,
+    known: usize,
 }
 
 /// All pairs of pictures of two people, by the first, then by the second; too many to be written down.
@@ -250,10 +237,9 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_leads_by_its_distance_to_the_next_person() {
+    fn a_probe_is_taken_for_the_known_picture_that_it_is_most_like() {
         let rows = vec![vec![1.0, 0.0], vec![0.0, 1.0], vec![0.8, 0.6], vec![0.6, 0.8]];
         let found = Embeddings { rows, people: vec![4, 5, 4, 4] }.identifications();
-        assert_eq!(found.iter().map(|f| (f.probe, f.known)).collect::<Vec<_>>(), [(2, 0), (3, 1)]);
-        assert!(found.iter().all(|f| (f.lead - 0.2).abs() < 1e-6), "{found:?}");
+        assert_eq!(found, [Identification { probe: 2, known: 0 }, Identification { probe: 3, known: 1 }]);
     }
 }
