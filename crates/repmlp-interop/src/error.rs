@@ -88,7 +88,7 @@ fn with_source(fault: &InteropError) -> String {
 }
 
 /// The first names of a list, and how many more there are.
-pub(crate) fn listed(names: &[String]) -> String {
+pub fn listed(names: &[String]) -> String {
     const SHOWN: usize = 4;
     let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
     match names.len().saturating_sub(SHOWN) {

@@ -18,7 +18,7 @@ mod shape;
 pub use case::{ParityCase, read_cases, read_whole_cases};
 pub use check::{Check, Precision, What, check};
 pub use checkpoint::read_checkpoint;
-pub use error::InteropError;
+pub use error::{InteropError, listed};
 pub use export::{export, write_safetensors};
 pub use import::{Import, Misshapen, StoredForm};
 pub use names::{Naming, UnknownNaming};

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use repmlp::catalogue::CatalogueError;
 use repmlp_interop::InteropError;
-use repmlp_train::TrainError;
+use repmlp_train::{StartError, TrainError};
 use repmlp_train::data::DataError;
 use sweep_plan::PlanError;
 use sweep_protocol::JournalError;
@@ -87,7 +87,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if cause.is::<PlanError>() || cause.is::<CatalogueError>() {
         return Some(Exit::Invalid);
     }
-    if cause.is::<DataError>() {
+    if cause.is::<DataError>() || cause.is::<StartError>() {
         return Some(Exit::Data);
     }
     if let Some(fault) = cause.downcast_ref::<InteropError>() {

@@ -1,14 +1,16 @@
 //! What follows the last epoch: the network is merged, compared with itself, counted and timed.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
+use repmlp::Mode;
 use repmlp::cost::CountedForm;
-use repmlp::models::DeployedModel;
+use repmlp::models::{DeployedModel, Model};
+use repmlp::vars::Vars;
 use sweep_protocol::{Event, Form, Measurement, Metric, Outcome, Sink, Split};
 
 use crate::checkpoint;
 use crate::equivalence::Comparison;
 use crate::error::TrainError;
-use crate::throughput;
+use crate::throughput::{self, Network};
 use crate::train::{Run, ThroughputTiming};
 
 /// File that a finished run leaves its trained weights in.
@@ -34,7 +36,18 @@ impl Run<'_> {
             add(metric, Some(Form::Deployed), value);
         }
         sink.emit(Event::Measured { measurements })?;
-        comparison.gate()?;
+        if comparison.gate().is_err() && comparison.max_abs_diff.is_finite() {
+            let exact = self.compare_in_f64()?;
+            exact.gate()?;
+            let text = format!(
+                "both forms differ by {:.1e}, and by {:.1e} when computed in f64: the merge is right, but the network \
+                 enlarges rounding errors",
+                comparison.max_abs_diff, exact.max_abs_diff
+            );
+            sink.emit(Event::Noticed { text })?;
+        } else {
+            comparison.gate()?;
+        }
         match self.orders.throughput {
             ThroughputTiming::Later => Ok(Outcome::AwaitsQuiet),
             ThroughputTiming::Now => {
@@ -46,9 +59,25 @@ impl Run<'_> {
         }
     }
 
+    /// Both forms compared where rounding hardly counts: what is left of a difference is the merge's.
+    fn compare_in_f64(&self) -> Result<Comparison, TrainError> {
+        let vars = Vars::new(self.seed, DType::F64, &self.device);
+        let model = Model::new(&self.config.model, self.config.task(), &vars.root())?;
+        vars.load(&self.weights().into_iter().collect())?;
+        let deployed = model.reparameterize()?;
+        // Answers as f32: as precise as the bound asks for.
+        let in_f64 = |images: &Tensor, network: Network<'_>| network(&images.to_dtype(DType::F64)?)?.to_dtype(DType::F32);
+        let trained = |x: &Tensor| in_f64(x, &|x| Ok(model.forward(x, Mode::Evaluate)?.detach()));
+        let merged = |x: &Tensor| in_f64(x, &|x| deployed.forward(x));
+        Comparison::on(self.split(&self.data.test), self.config.model.answer(), [&trained, &merged])
+    }
+
+    pub(crate) fn weights(&self) -> Vec<(String, Tensor)> {
+        self.vars.all().into_iter().map(|(name, var)| (name, var.as_tensor().clone())).collect()
+    }
+
     fn save_weights(&self) -> Result<(), TrainError> {
-        let weights: Vec<_> = self.vars.all().into_iter().map(|(name, var)| (name, var.as_tensor().clone())).collect();
-        Ok(checkpoint::save_weights(&self.orders.folder, WEIGHTS, &weights)?)
+        Ok(checkpoint::save_weights(&self.orders.folder, WEIGHTS, &self.weights())?)
     }
 
     /// Parameters and multiply-adds of both forms.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{DataConfig, SourceShape};
 use crate::objective;
+use crate::start::StartConfig;
 
 /// A complete run configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -19,6 +20,9 @@ pub struct RunConfig {
     pub data: DataConfig,
     /// Which network.
     pub model: ModelConfig,
+    /// Weights of another training that the network starts from; from its seed without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<StartConfig>,
     /// How it is trained.
     pub training: TrainingConfig,
     /// How throughput is measured.
@@ -166,6 +170,7 @@ impl RunConfig {
     pub fn faults(&self) -> Vec<ConfigFault> {
         let mut faults = self.data.faults();
         faults.extend(self.training.faults());
+        faults.extend(self.start.iter().flat_map(StartConfig::faults));
         let MeasureConfig { batch, warmup, repeats } = self.measure;
         for (key, value, least) in [("batch", batch, 1), ("warmup", warmup, 0), ("repeats", repeats, 1)] {
             if !(least..=MOST_MEASURED).contains(&value) {

@@ -12,6 +12,9 @@ use crate::throughput::Network;
 /// some 10^3 terms strays by about √10^3 · 6e-8 / 2 = 1e-6 of itself, and a hundred such layers by ten times that; ten
 /// times as much again is allowed.
 ///
+/// A network can enlarge these errors by more (non-local attention that is not scaled does): what strays further is judged
+/// again in f64, by the same bound.
+///
 /// Within it another class can come out only in a tie: to be overtaken, the best must lead by at most twice the difference.
 const ALLOWED_SHARE: f64 = 1e-4;
 

@@ -6,6 +6,7 @@ use sweep_protocol::{FailureKind, SinkError};
 use crate::checkpoint::CheckpointError;
 use crate::data::DataError;
 use crate::device::DeviceError;
+use crate::start::StartError;
 
 /// An attempt cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +17,9 @@ pub enum TrainError {
     /// The data cannot be used.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// The weights to start from cannot be used.
+    #[error(transparent)]
+    Start(#[from] StartError),
     /// The device cannot be used.
     #[error(transparent)]
     Device(#[from] DeviceError),
@@ -53,7 +57,7 @@ impl TrainError {
     pub fn kind(&self) -> FailureKind {
         match self {
             Self::Config(_) | Self::Device(_) => FailureKind::Config,
-            Self::Data(_) => FailureKind::Data,
+            Self::Data(_) | Self::Start(_) => FailureKind::Data,
             Self::Diverged { .. } => FailureKind::Diverged,
             Self::Equivalence { .. } => FailureKind::Equivalence,
             Self::Checkpoint(_) | Self::Sink(_) => FailureKind::Io,

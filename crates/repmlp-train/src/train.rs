@@ -114,6 +114,7 @@ fn attempt(
     }
     let vars = Vars::new(seed, DType::F32, &device);
     let model = Model::new(&config.model, config.task(), &vars.root())?;
+    let fingerprint = config.begin(&data.fingerprint, &vars, orders.data.as_deref())?;
     let judge = Judge::new(config, &vars)?;
     let optimizer = Optimizer::new(&config.training.optimizer, &vars)?;
     let mut run = Run {
@@ -122,6 +123,7 @@ fn attempt(
         orders,
         device,
         data,
+        fingerprint,
         vars,
         model,
         judge,
@@ -166,10 +168,12 @@ struct Unread {
 
 pub(crate) struct Run<'a> {
     pub(crate) config: &'a RunConfig,
-    seed: u64,
+    pub(crate) seed: u64,
     pub(crate) orders: &'a Orders,
     pub(crate) device: Device,
     pub(crate) data: Dataset,
+    /// Of the data, and of the weights that the network starts from.
+    fingerprint: String,
     pub(crate) vars: Vars,
     pub(crate) model: Model,
     pub(crate) judge: Judge,
@@ -192,7 +196,7 @@ impl Run<'_> {
             threads: self.orders.threads,
             host: self.orders.host.clone(),
             pid: std::process::id(),
-            data_fingerprint: self.data.fingerprint.clone(),
+            data_fingerprint: self.fingerprint.clone(),
         };
         sink.emit(Event::Started {
             environment,
@@ -212,10 +216,10 @@ impl Run<'_> {
         }
         let Some(found) = found else { return Ok(()) };
         let foreign = |reason: String| CheckpointError::Foreign { path: found.path.clone(), reason };
-        if found.header.data_fingerprint != self.data.fingerprint {
+        if found.header.data_fingerprint != self.fingerprint {
             let reason = format!(
-                "it was trained on data with the fingerprint {}, this data has {}",
-                found.header.data_fingerprint, self.data.fingerprint
+                "it was made from {}, this run is made from {}",
+                found.header.data_fingerprint, self.fingerprint
             );
             return Err(foreign(reason).into());
         }
@@ -234,12 +238,11 @@ impl Run<'_> {
         let Sums { loss, correct, judged, seconds } = self.sums;
         let header = CheckpointHeader {
             step: self.step,
-            data_fingerprint: self.data.fingerprint.clone(),
+            data_fingerprint: self.fingerprint.clone(),
             trainer_version: TRAINER_VERSION,
             sums: [loss, correct, judged, seconds].map(f64::to_bits),
         };
-        let mut tensors: Vec<(String, Tensor)> =
-            self.vars.all().into_iter().map(|(name, var)| (name, var.as_tensor().clone())).collect();
+        let mut tensors = self.weights();
         tensors.extend(self.optimizer.state().map(|(name, var)| (name, var.as_tensor().clone())));
         let file = checkpoint::save(&self.orders.folder, &header, &tensors)?;
         sink.emit(Event::Checkpointed { step: self.step, file })?;

@@ -81,13 +81,18 @@ impl Axis {
         leaves_of(&self.points)
     }
 
-    /// The same axis with the points that a profile asks for; labels that it does not have are passed over.
-    pub(crate) fn with_points(&self, wanted: &[Node], faults: &Faults) -> Self {
+    /// The same axis with the points that a profile asks for: values or labels in a list, or points of its own. Labels that
+    /// the axis does not have are passed over.
+    pub(crate) fn with_points(&self, wanted: &Node, faults: &Faults) -> Self {
         let point = |node: &Node| match &self.form {
             Form::Short { path } => self.replacement(path, node, faults),
             Form::Fixed => self.points.iter().find(|point| point.label == spell(&node.value())).cloned(),
         };
-        Self { points: wanted.iter().filter_map(point).collect(), ..self.clone() }
+        let points = match wanted.entries() {
+            [] => wanted.items().iter().filter_map(point).collect(),
+            own => long(own, faults),
+        };
+        Self { points, ..self.clone() }
     }
 
     /// A point for another value; a declared value keeps its label.

@@ -165,8 +165,9 @@ const PROFILE: Block = Block {
         optional("seeds", SEEDS, "Replaces the seeds of the file."),
         optional(
             "points",
-            Kind::Map(&Kind::List(&Kind::Any)),
-            "Axis with the values (short form) or labels (other forms) that replace its points.",
+            Kind::Map(&Kind::OneOf(&[Kind::List(&Kind::Any), Kind::Map(&Kind::Overlay)])),
+            "Axis with the values (short form) or labels (other forms) that replace its points, or with tables as \
+             `[axis.points.LABEL]` has them.",
         ),
         optional("baseline", COORDINATES, "Replaces the baseline of the file."),
     ],

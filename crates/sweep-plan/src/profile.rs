@@ -48,7 +48,7 @@ pub(crate) fn choose<'p, 'a>(profiles: &'p [Profile<'a>], name: &str, faults: &m
     })
 }
 
-/// The grids with the points that a profile names instead of the declared ones.
+/// The grids with the points that a profile names or declares instead of the declared ones.
 fn with_points(declared: &[Grid], profile: &Entry, faults: &mut Faults) -> Vec<Grid> {
     let mut grids = declared.to_vec();
     let known = Labels::of(declared);
@@ -61,7 +61,7 @@ fn with_points(declared: &[Grid], profile: &Entry, faults: &mut Faults) -> Vec<G
         if !axes.iter().any(|axis| axis.is_short()) {
             wanted.node.items().iter().for_each(|label| known.check_label(&wanted.key, label, faults));
         }
-        axes.iter_mut().for_each(|axis| **axis = axis.with_points(wanted.node.items(), faults));
+        axes.iter_mut().for_each(|axis| **axis = axis.with_points(&wanted.node, faults));
         let left_empty = axes.iter().filter(|axis| axis.points.is_empty()).count();
         if left_empty > 0 && left_empty < axes.len() {
             let message = format!("profile `{}` leaves a grid no point of axis `{}`", profile.key, wanted.key);

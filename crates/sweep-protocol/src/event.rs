@@ -23,7 +23,7 @@ pub struct Environment {
     pub host: String,
     /// Process id of the attempt.
     pub pid: u32,
-    /// Digest of the decoded images and labels.
+    /// Names and digests of the set that the run sees, and of the weights that it starts from if it does.
     pub data_fingerprint: String,
 }
 

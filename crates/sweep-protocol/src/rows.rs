@@ -21,7 +21,7 @@ pub struct RunRow {
     pub attempts: u32,
     /// Trainer version of the latest attempt that began.
     pub trainer_version: Option<u32>,
-    /// Digest of the data that the latest attempt saw.
+    /// Names and digests of the data that the latest attempt saw, and of the weights that it started from.
     pub data_fingerprint: Option<String>,
     /// Steps in the latest checkpoint; 0 when there is none.
     pub checkpoint_step: u64,

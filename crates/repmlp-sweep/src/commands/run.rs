@@ -103,7 +103,8 @@ struct ReadSet {
     train_images: usize,
 }
 
-/// Reads every data set once, before anything starts. Returns the fingerprint of each configuration's set.
+/// Reads every data set once, and weights to start from, before anything starts. Returns what each configuration's runs
+/// are made from.
 fn check_data(costed: &CostedPlan, folder: Option<&Path>) -> Result<Vec<String>> {
     let mut read: Vec<(DataConfig, ReadSet)> = Vec::new();
     let mut fingerprints = Vec::new();
@@ -122,7 +123,7 @@ fn check_data(costed: &CostedPlan, folder: Option<&Path>) -> Result<Vec<String>>
         if set.train_images < config.training.batch {
             return Err(DataError::TooFew { images: set.train_images, batch: config.training.batch }.into());
         }
-        fingerprints.push(set.fingerprint);
+        fingerprints.push(config.fingerprint(&set.fingerprint, folder)?);
     }
     Ok(fingerprints)
 }

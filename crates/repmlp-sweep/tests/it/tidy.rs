@@ -27,7 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "anyhow",
         ],
     ),
-    ("repmlp-train", &["repmlp", "repmlp-kernels", "sweep-protocol", "candle-core", "candle-nn"]),
+    ("repmlp-train", &["repmlp", "repmlp-interop", "repmlp-kernels", "sweep-protocol", "candle-core", "candle-nn"]),
     ("sweep-plan", &["sweep-protocol"]),
     ("sweep-protocol", &[]),
     ("sweep-report", &["sweep-protocol", "polars", "plotters"]),

@@ -110,17 +110,17 @@ pub enum DataError {
         /// What the decoded images have.
         found: String,
     },
-    /// A run was measured on other images under the same name.
+    /// A run was measured on other images, or from other weights, under the same name.
     #[error(
-        "run {run} was measured on {seen}, the data folder holds {now}: use another results folder, or tell both sets \
-         apart with data.fingerprint in the experiment"
+        "run {run} was measured on {seen}, the data folder holds {now}: use another results folder, or tell both \
+         apart with data.fingerprint or start.fingerprint in the experiment"
     )]
     Changed {
         /// Which run.
         run: String,
-        /// Fingerprint of the images it saw.
+        /// Fingerprint of what it saw.
         seen: String,
-        /// Fingerprint of the images that are there.
+        /// Fingerprint of what is there.
         now: String,
     },
     /// The set has fewer images than one batch.

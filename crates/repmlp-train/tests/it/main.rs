@@ -6,3 +6,4 @@ mod fixture;
 mod loading;
 mod objectives;
 mod resuming;
+mod starting;

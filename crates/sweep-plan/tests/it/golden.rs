@@ -140,6 +140,24 @@ fn a_profile_changes_what_it_names() {
 }
 
 #[test]
+fn a_profile_has_points_of_its_own() {
+    let text = r#"
+        question = "Does a start help?"
+        base = "base.toml"
+        [[axis]]
+        name = "network"
+        [axis.points.narrow]
+        model.width = 8
+        [axis.points.wide]
+        model.width = 128
+        [profile.long.points.network.wide]
+        model.width = 128
+        training.epochs = 90
+    "#;
+    assert_snapshot!(written(&Bench::new().plan(text, Some("long")).unwrap()), @"");
+}
+
+#[test]
 fn the_default_profile_is_none() {
     let bench = bench();
     assert_eq!(bench.plan(EVERYTHING, None).unwrap(), bench.plan(EVERYTHING, Some("default")).unwrap());

@@ -1,0 +1,215 @@
+//! Where a network starts from when not from its seed alone: the weights of another training. The paper's networks for street
+//! scenes start so from ImageNet's (section 4.4).
+//!
+//! Knows a file and a network; which run or program wrote the file it does not know.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::{Component, Path, PathBuf};
+
+use candle_core::{DType, Device};
+use repmlp::ConfigFault;
+use repmlp::models::Model;
+use repmlp::vars::Vars;
+use repmlp_interop::{Import, InteropError, StoredForm, listed, read_checkpoint};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::RunConfig;
+
+/// Weights that a network starts from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StartConfig {
+    /// File below the data folder, in the form that is trained: `.safetensors`, or `.pth` and `.pt` of PyTorch 1.6 or later,
+    /// with our names, the official ones or torchvision's. What the network has no place for is left aside.
+    pub weights: String,
+    /// Parts that start from the seed all the same, by words of their tensors' names: `ppm`, `fc1_fc2`, `stage4.0`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fresh: Vec<String>,
+    /// Digest that the file must have: the 12 digits that `repmlp-sweep show RUN` prints behind its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+}
+
+/// Weights that a network cannot start from.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There is no folder to look in.
+    #[error("start.weights = `{weights}` needs a data folder: give --data DIR or set REPMLP_SWEEP_DATA")]
+    NoFolder {
+        /// The file's name.
+        weights: String,
+    },
+    /// The file cannot be read.
+    #[error("{} (start.weights) cannot be read", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file holds no tensors.
+    #[error(transparent)]
+    Tensors(#[from] InteropError),
+    /// The file is another than the configuration names.
+    #[error("{} has the fingerprint {found}, the configuration says {expected}: these are other weights", .path.display())]
+    Fingerprint {
+        /// The file.
+        path: PathBuf,
+        /// What the configuration says.
+        expected: String,
+        /// What the file has.
+        found: String,
+    },
+    /// Merged weights have lost what is trained.
+    #[error("{} holds a merged network, which cannot be trained: export its training form", .path.display())]
+    Merged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The network has tensors that the file lacks.
+    #[error(
+        "{} has no weights that fit {}: correct the file, or name the parts that start from the seed in start.fresh",
+        .path.display(), listed(.names)
+    )]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// Names of the network's tensors.
+        names: Vec<String>,
+    },
+    /// The file has nothing that the network could start from.
+    #[error("{} has nothing that the network starts from: every part of it is in start.fresh", .path.display())]
+    AllFresh {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Words that no tensor has in its name.
+    #[error("no tensor of the network has {} in its name (start.fresh)", listed(.words))]
+    Unused {
+        /// The words.
+        words: Vec<String>,
+    },
+    /// A tensor operation failed.
+    #[error("tensor operation")]
+    Tensor(#[from] candle_core::Error),
+}
+
+impl StartConfig {
+    pub(crate) fn faults(&self) -> Vec<ConfigFault> {
+        let mut faults = Vec::new();
+        let inside = Path::new(&self.weights).components().all(|part| matches!(part, Component::Normal(_)));
+        if self.weights.is_empty() || !inside {
+            faults.push(ConfigFault::new("start.weights", "must be a file below the data folder"));
+        }
+        if self.fresh.iter().any(|word| word.split('.').any(str::is_empty)) {
+            faults.push(ConfigFault::new("start.fresh", "must be parts of names, with single dots between them"));
+        }
+        faults
+    }
+
+    /// Overwrites the variables of a network with the file's, but for fresh parts; name and digest of the file.
+    pub(crate) fn load(
+        &self,
+        config: &RunConfig,
+        vars: &Vars,
+        folder: Option<&Path>,
+    ) -> Result<String, StartError> {
+        let Some(folder) = folder else { return Err(StartError::NoFolder { weights: self.weights.clone() }) };
+        let path = folder.join(&self.weights);
+        let found = digest(&path).map_err(|source| StartError::Read { path: path.clone(), source })?;
+        if let Some(expected) = self.fingerprint.clone().filter(|expected| *expected != found) {
+            return Err(StartError::Fingerprint { path, expected, found });
+        }
+        let import = Import::of(&read_checkpoint(&path)?, &config.model, config.task())?;
+        if import.form == StoredForm::Deployed {
+            return Err(StartError::Merged { path });
+        }
+        let mut unused: BTreeSet<&String> = self.fresh.iter().collect();
+        let (mut started, mut missing) = (0, Vec::new());
+        for (name, var) in vars.all() {
+            let words: Vec<&String> = self.fresh.iter().filter(|word| has_part(&name, word)).collect();
+            words.iter().for_each(|word| _ = unused.remove(word));
+            match import.values.get(&name) {
+                _ if !words.is_empty() => {}
+                Some(value) => {
+                    var.set(&value.to_device(vars.device())?.to_dtype(vars.dtype())?)?;
+                    started += 1;
+                }
+                None => missing.push(name),
+            }
+        }
+        if !missing.is_empty() {
+            return Err(StartError::Missing { path, names: missing });
+        }
+        if !unused.is_empty() {
+            return Err(StartError::Unused { words: unused.into_iter().cloned().collect() });
+        }
+        if started == 0 {
+            return Err(StartError::AllFresh { path });
+        }
+        Ok(format!("{} {found}", self.weights))
+    }
+}
+
+impl RunConfig {
+    /// What a run is made from besides its configuration: its set (`data`, as [`Dataset`] has it), and the weights that it
+    /// starts from.
+    ///
+    /// # Errors
+    /// When the weights are missing, damaged or do not fit the network.
+    ///
+    /// [`Dataset`]: crate::data::Dataset
+    pub fn fingerprint(&self, data: &str, folder: Option<&Path>) -> Result<String, StartError> {
+        let vars = Vars::new(0, DType::F32, &Device::Cpu);
+        if self.start.is_some() {
+            Model::new(&self.model, self.task(), &vars.root())?;
+        }
+        self.begin(data, &vars, folder)
+    }
+
+    /// Gives the variables of the network their starting values, and returns what the run is made from.
+    pub(crate) fn begin(&self, data: &str, vars: &Vars, folder: Option<&Path>) -> Result<String, StartError> {
+        Ok(match &self.start {
+            None => data.to_owned(),
+            Some(start) => format!("{data}, {}", start.load(self, vars, folder)?),
+        })
+    }
+}
+
+/// Whether a dotted name has a word, itself dotted or not, as whole parts.
+fn has_part(name: &str, word: &str) -> bool {
+    format!(".{name}.").contains(&format!(".{word}."))
+}
+
+fn digest(path: &Path) -> std::io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(File::open(path)?)?;
+    Ok(hasher.finalize().to_hex()[..12].to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_whole_words_of_a_name() {
+        for word in ["stage2", "stage2.0", "repmlp.fc1_fc2", "weight"] {
+            assert!(has_part("stage2.0.repmlp.fc1_fc2.fc1.weight", word), "{word}");
+        }
+        for word in ["stage", "fc1_fc", "stage2.repmlp", "0.rep"] {
+            assert!(!has_part("stage2.0.repmlp.fc1_fc2.fc1.weight", word), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_file_elsewhere_and_an_empty_word_are_faults() {
+        let faults = |weights: &str, fresh: &[&str]| {
+            let fresh = fresh.iter().map(|word| (*word).to_owned()).collect();
+            StartConfig { weights: weights.to_owned(), fresh, fingerprint: None }.faults().len()
+        };
+        assert_eq!(faults("imagenet/resnet50.pth", &["ppm", "stage4.0"]), 0);
+        assert_eq!([faults("", &[]), faults("/a.pth", &[]), faults("../a.pth", &[""])], [1, 1, 2]);
+    }
+}

@@ -1,0 +1,131 @@
+//! A network that starts from another training's weights, and the weights that it cannot start from.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use sweep_protocol::Event;
+
+use crate::fixture::Bench;
+
+/// 32 images make 8 steps of 4; so small a rate moves no parameter visibly.
+const CONFIG: &str = r#"
+[data]
+source      = { kind = "fashion-mnist-5k" }
+image_size  = 32
+train_limit = 32
+test_limit  = 8
+
+[model]
+kind   = "cifar-net"
+widths = [2, 2, 2]
+hidden = 8
+block  = { kind = "rep-mlp", partition = [8, 8], groups = 1, local_kernels = [1, 3] }
+
+[training]
+epochs    = 1
+batch     = 4
+optimizer = { kind = "sgd", learning_rate = RATE, momentum = 0.0, nesterov = false, weight_decay = 0.0 }
+schedule  = { kind = "constant", warmup_epochs = 0.0 }
+
+[measure]
+batch   = 4
+warmup  = 0
+repeats = 1
+"#;
+
+fn config(rate: &str, start: &str) -> String {
+    format!("{}\n[start]\n{start}\n", CONFIG.replace("RATE", rate))
+}
+
+fn tensors(file: &Path) -> BTreeMap<String, Tensor> {
+    candle_core::safetensors::load(file, &Device::Cpu).unwrap().into_iter().collect()
+}
+
+fn largest_difference(a: &Tensor, b: &Tensor) -> f32 {
+    (a - b).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar().unwrap()
+}
+
+/// The weights of a training, which are left in the folder as `trained.safetensors`.
+fn trained(folder: &Path) -> BTreeMap<String, Tensor> {
+    let bench = Bench::new(folder);
+    bench.run(&CONFIG.replace("RATE", "0.05"));
+    let file = folder.join("trained.safetensors");
+    std::fs::write(&file, bench.weights(1)).unwrap();
+    tensors(&file)
+}
+
+#[test]
+fn every_part_starts_from_the_file_but_fresh_ones_from_the_seed() {
+    let (data, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let trained = trained(data.path());
+    let bench = Bench { data: Some(data.path()), ..Bench::new(root.path()) };
+    let config = config("1e-12", "weights = \"trained.safetensors\"\nfresh = [\"fc1_fc2\", \"stages.2\"]");
+    let (events, outcome) = bench.attempt(&config, 1, u64::MAX);
+    outcome.unwrap();
+    let Event::Started { environment, .. } = &events[0] else { panic!("no start") };
+    let from = environment.data_fingerprint.split(", ").nth(1).unwrap();
+    assert!(from.starts_with("trained.safetensors ") && from.len() == "trained.safetensors ".len() + 12, "{from}");
+
+    let parameters = tensors(&root.path().join("1/weights.safetensors"));
+    let moved = |name: &String| largest_difference(&parameters[name], &trained[name]) > 1e-6;
+    // The weights of the file have left their seed behind, which is the same.
+    for name in trained.keys().filter(|name| name.ends_with("weight")) {
+        assert_eq!(moved(name), name.contains("fc1_fc2.") || name.starts_with("stages.2."), "{name}");
+    }
+}
+
+#[test]
+fn weights_that_do_not_fit_are_refused_with_their_place() {
+    let (data, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    trained(data.path());
+    std::fs::write(data.path().join("text.safetensors"), "no tensors").unwrap();
+    let bench = Bench { data: Some(data.path()), ..Bench::new(root.path()) };
+    let fault = |config: &str| {
+        let (events, outcome) = bench.attempt(config, 1, u64::MAX);
+        let Some(Event::Ended { outcome: sweep_protocol::Outcome::Failed { failure, .. } }) = events.last() else {
+            panic!("no failure")
+        };
+        assert_eq!(failure.name(), "data");
+        outcome.unwrap_err().to_string().replace(&data.path().display().to_string(), "DIR")
+    };
+    let start = |start: &str| fault(&config("0.1", start));
+    assert!(start("weights = \"gone.pth\"").starts_with("DIR/gone.pth (start.weights) cannot be read"));
+    assert!(start("weights = \"text.safetensors\"").starts_with("DIR/text.safetensors holds no tensors"));
+    let other = start("weights = \"trained.safetensors\"\nfingerprint = \"0123456789ab\"");
+    assert!(other.contains("the configuration says 0123456789ab"), "{other}");
+    let typed = start("weights = \"trained.safetensors\"\nfresh = [\"fc1_fc\"]");
+    assert_eq!(typed, "no tensor of the network has `fc1_fc` in its name (start.fresh)");
+
+    let wider = config("0.1", "weights = \"trained.safetensors\"").replace("hidden = 8", "hidden = 9");
+    let missing = fault(&wider);
+    assert!(missing.starts_with("DIR/trained.safetensors has no weights that fit `"), "{missing}");
+    assert!(missing.ends_with("or name the parts that start from the seed in start.fresh"), "{missing}");
+}
+
+#[test]
+fn a_network_that_enlarges_rounding_is_judged_in_f64() {
+    let non_local = r#"block  = { kind = "non-local" }"#;
+    let with_block = |config: &str| {
+        let lines = config.lines().map(|line| if line.starts_with("block ") { non_local } else { line });
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    let (data, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    Bench::new(data.path()).run(&with_block(&CONFIG.replace("RATE", "0.05")));
+    let mut sharp = tensors(&data.path().join("1/weights.safetensors"));
+    for (_, weight) in sharp.iter_mut().filter(|(name, _)| name.contains(".t.") || name.contains(".p.")) {
+        *weight = (&*weight * 1e3).unwrap();
+    }
+    let sharp: std::collections::HashMap<String, Tensor> = sharp.into_iter().collect();
+    candle_core::safetensors::save(&sharp, data.path().join("sharp.safetensors")).unwrap();
+
+    let bench = Bench { data: Some(data.path()), ..Bench::new(root.path()) };
+    let config = with_block(&config("1e-12", "weights = \"sharp.safetensors\""));
+    let (events, outcome) = bench.attempt(&config, 1, u64::MAX);
+    outcome.unwrap();
+    let noticed = events.iter().find_map(|event| match event {
+        Event::Noticed { text } => Some(text),
+        _ => None,
+    });
+    assert!(noticed.unwrap().contains("the merge is right"), "{noticed:?}");
+}
