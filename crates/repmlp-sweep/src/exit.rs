@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use repmlp::catalogue::CatalogueError;
 use repmlp_interop::InteropError;
-use repmlp_train::{StartError, TrainError};
 use repmlp_train::data::DataError;
+use repmlp_train::{StartError, TrainError};
 use sweep_plan::PlanError;
 use sweep_protocol::JournalError;
 use sweep_report::ReportError;

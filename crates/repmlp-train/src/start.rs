@@ -110,12 +110,7 @@ impl StartConfig {
     }
 
     /// Overwrites the variables of a network with the file's, but for fresh parts; name and digest of the file.
-    pub(crate) fn load(
-        &self,
-        config: &RunConfig,
-        vars: &Vars,
-        folder: Option<&Path>,
-    ) -> Result<String, StartError> {
+    pub(crate) fn load(&self, config: &RunConfig, vars: &Vars, folder: Option<&Path>) -> Result<String, StartError> {
         let Some(folder) = folder else { return Err(StartError::NoFolder { weights: self.weights.clone() }) };
         let path = folder.join(&self.weights);
         let found = digest(&path).map_err(|source| StartError::Read { path: path.clone(), source })?;

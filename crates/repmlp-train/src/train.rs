@@ -168,7 +168,7 @@ struct Unread {
 
 pub(crate) struct Run<'a> {
     pub(crate) config: &'a RunConfig,
-    pub(crate) seed: u64,
+    seed: u64,
     pub(crate) orders: &'a Orders,
     pub(crate) device: Device,
     pub(crate) data: Dataset,

@@ -102,30 +102,3 @@ fn weights_that_do_not_fit_are_refused_with_their_place() {
     assert!(missing.starts_with("DIR/trained.safetensors has no weights that fit `"), "{missing}");
     assert!(missing.ends_with("or name the parts that start from the seed in start.fresh"), "{missing}");
 }
-
-#[test]
-fn a_network_that_enlarges_rounding_is_judged_in_f64() {
-    let non_local = r#"block  = { kind = "non-local" }"#;
-    let with_block = |config: &str| {
-        let lines = config.lines().map(|line| if line.starts_with("block ") { non_local } else { line });
-        lines.collect::<Vec<_>>().join("\n")
-    };
-    let (data, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    Bench::new(data.path()).run(&with_block(&CONFIG.replace("RATE", "0.05")));
-    let mut sharp = tensors(&data.path().join("1/weights.safetensors"));
-    for (_, weight) in sharp.iter_mut().filter(|(name, _)| name.contains(".t.") || name.contains(".p.")) {
-        *weight = (&*weight * 1e3).unwrap();
-    }
-    let sharp: std::collections::HashMap<String, Tensor> = sharp.into_iter().collect();
-    candle_core::safetensors::save(&sharp, data.path().join("sharp.safetensors")).unwrap();
-
-    let bench = Bench { data: Some(data.path()), ..Bench::new(root.path()) };
-    let config = with_block(&config("1e-12", "weights = \"sharp.safetensors\""));
-    let (events, outcome) = bench.attempt(&config, 1, u64::MAX);
-    outcome.unwrap();
-    let noticed = events.iter().find_map(|event| match event {
-        Event::Noticed { text } => Some(text),
-        _ => None,
-    });
-    assert!(noticed.unwrap().contains("the merge is right"), "{noticed:?}");
-}

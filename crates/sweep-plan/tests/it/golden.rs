@@ -154,7 +154,13 @@ fn a_profile_has_points_of_its_own() {
         model.width = 128
         training.epochs = 90
     "#;
-    assert_snapshot!(written(&Bench::new().plan(text, Some("long")).unwrap()), @"");
+    assert_snapshot!(written(&Bench::new().plan(text, Some("long")).unwrap()), @r#"
+    x long: Does a start help?
+    baseline ; seeds [0]
+    axis network: wide
+    5818a888b8 0/0 network=wide
+    0 {"model":{"groups":2,"kernels":[1,3],"kind":"mlp","width":128},"training":{"epochs":90,"optimizer":{"kind":"sgd","momentum":0.9,"rate":0.1}}}
+    "#);
 }
 
 #[test]
