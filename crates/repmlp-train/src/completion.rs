@@ -130,7 +130,7 @@ mod tests {
 
     const CONFIG: &str = r#"
         data = { source = { kind = "fashion-mnist-5k" }, image_size = 32, test_limit = 8 }
-        model = { kind = "cifar-net", widths = [2, 2, 2], hidden = 8, block = { kind = "non-local" } }
+        model = { kind = "cifar-net", widths = [2, 2, 2], hidden = 8, block = { kind = "rep-mlp", partition = [8, 8], groups = 1, local_kernels = [1, 3] } }
         measure = { batch = 4, warmup = 0, repeats = 1 }
         [training]
         epochs = 1
@@ -145,17 +145,19 @@ mod tests {
         let data = config.data.load(None, 0)?;
         let vars = Vars::new(3, DType::F32, &Device::Cpu);
         let _model = Model::new(&config.model, config.task(), &vars.root())?;
-        // Logits of some millions: f32 could not tell them apart to less than 0.1.
-        let steep = |(name, var): (String, candle_core::Var)| {
-            let factor = if name.starts_with("fc2") { 1e7 } else { 1.0 };
-            Ok((name, (var.as_tensor() * factor)?))
+        // Statistics as a training leaves them, so that there is something to merge.
+        let trained = |(name, var): (String, candle_core::Var)| {
+            let value =
+                if name.contains("running_") { (var.as_tensor() * 0.3)? - 0.02 } else { Ok(var.as_tensor().clone()) };
+            Ok((name, value?))
         };
-        let weights = vars.all().into_iter().map(steep).collect::<candle_core::Result<Vec<_>>>()?;
+        let weights = vars.all().into_iter().map(trained).collect::<candle_core::Result<Vec<_>>>()?;
         let split =
             EvaluationSplit { subset: &data.test, preparation: &data.preparation, device: &Device::Cpu, threads: 1 };
         let comparison = compare_in_f64(&config, &weights, split)?;
         assert!((comparison.agreement() - 1.0).abs() < 1e-12);
-        assert!(comparison.max_abs_diff <= 1.0, "{comparison:?}");
+        // Half a unit in the last place of an answer; in f32 they differ by several.
+        assert!(comparison.max_abs_diff <= f64::from(f32::EPSILON / 2.0), "{comparison:?}");
         Ok(())
     }
 }
