@@ -3,6 +3,7 @@
 //!
 //! It speaks only to a [`sweep_protocol::Sink`]. It knows neither its run id nor a database, a terminal or another run.
 
+pub mod bench;
 pub mod config;
 pub mod data;
 
