@@ -5,8 +5,8 @@
 //! other devices and the oracle of the tests. Each result element is computed by one thread in a fixed order, so
 //! nothing depends on the thread count. Nothing here knows a model.
 //!
-//! `unsafe` stands in `simd` (vector instructions), `product` and `scratch` (memory that tasks share) and in the modules of
-//! `conv` that call them; each place says why it is sound.
+//! `unsafe` stands in `simd` and `multiply_adds` (vector instructions), `product` and `scratch` (memory that tasks share) and
+//! in the modules of `conv` that call them; each place says why it is sound.
 //!
 //! Layouts: `chwn` is channels, height, width, images, images fastest; `rm` is rows × columns.
 
@@ -17,6 +17,7 @@ mod conv;
 mod conv_to_fc;
 mod element;
 mod max_pool;
+mod multiply_adds;
 mod product;
 mod relu;
 mod scratch;
@@ -30,6 +31,7 @@ pub use batch_norm::{Moments, batch_norm};
 pub use conv::{ConvGeometry, conv2d};
 pub use conv_to_fc::conv_to_fc;
 pub use max_pool::{PoolGeometry, max_pool2d};
+pub use multiply_adds::multiply_adds;
 pub use relu::relu;
 pub use sgd::{SgdStep, sgd_step};
 pub use softmax::softmax;

@@ -84,6 +84,8 @@ pub(crate) enum Command {
     },
     /// Count parameters and multiply-adds, of every network that the paper prints or of one.
     Count(CountArgs),
+    /// Time training steps, forward passes and kernels of this program on this machine.
+    Bench(BenchArgs),
     /// Print a JSON Schema for editors.
     Schema(SchemaArgs),
     /// Print a completion script for a shell.
@@ -195,6 +197,36 @@ pub(crate) struct CountArgs {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// What is timed.
+    #[arg(value_enum)]
+    pub(crate) suite: SuiteChoice,
+    /// The case of this name, or all whose name contains it (a wrong word lists them). Where it selects one case, the result has
+    /// that case's peak memory, preparation included (on Linux).
+    pub(crate) word: Option<String>,
+    /// Threads [default: the machine's cores].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) threads: Option<u32>,
+    /// Timed rounds of each case; two more come before and do not count.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) repeats: u32,
+    /// Print a line of JSON for each result as soon as it is there.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What is timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SuiteChoice {
+    /// Whole training steps of networks: forward, loss, backward, SGD; of blocks alone forward and backward.
+    Train,
+    /// Forward passes of deployed forms.
+    Infer,
+    /// The processor's peak, and kernels beside what they replace.
+    Kernels,
 }
 
 /// A form of a network.

@@ -21,7 +21,7 @@ pub const WEIGHTS: &str = "weights.safetensors";
 impl Run<'_> {
     /// Merges, compares, counts, times.
     pub(crate) fn finish(&self, sink: &mut dyn Sink) -> Result<Outcome, TrainError> {
-        let deployed = self.model.reparameterize()?;
+        let deployed = self.learner.model.reparameterize()?;
         let test = self.split(&self.data.test);
         let answer = self.config.model.answer();
         let comparison = Comparison::on(test, answer, [&|x| self.evaluated(x), &|x| deployed.forward(x)])?;
@@ -33,7 +33,7 @@ impl Run<'_> {
             add(Metric::MaxAbsDiff, None, comparison.max_abs_diff);
         }
         add(Metric::Top1Agreement, None, comparison.agreement());
-        let judged = self.judge.evaluate(test, |x| deployed.forward(x))?;
+        let judged = self.learner.judge.evaluate(test, |x| deployed.forward(x))?;
         for (metric, value) in judged.into_iter().filter(|(_, value)| value.is_finite()) {
             add(metric, Some(Form::Deployed), value);
         }

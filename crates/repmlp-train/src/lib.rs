@@ -3,6 +3,7 @@
 //!
 //! It speaks only to a [`sweep_protocol::Sink`]. It knows neither its run id nor a database, a terminal or another run.
 
+pub mod bench;
 pub mod config;
 pub mod data;
 
@@ -13,6 +14,7 @@ mod device;
 mod equivalence;
 mod error;
 mod evaluate;
+mod learner;
 mod loader;
 mod loss;
 mod mixup;
@@ -20,6 +22,7 @@ mod objective;
 mod optimizer;
 mod prepare;
 mod start;
+mod stopwatch;
 mod throughput;
 mod train;
 mod transform;

@@ -18,8 +18,9 @@ use crate::data::{DataError, Dataset, Subset};
 use crate::device::DeviceChoice;
 use crate::error::TrainError;
 use crate::evaluate::EvaluationSplit;
+use crate::learner::Learner;
 use crate::loader::Loader;
-use crate::objective::{Judge, Judgement};
+use crate::objective::Judge;
 use crate::optimizer::Optimizer;
 
 /// Raised by hand when a change of the trainer changes measurements.
@@ -125,9 +126,7 @@ fn attempt(
         data,
         fingerprint,
         vars,
-        model,
-        judge,
-        optimizer,
+        learner: Learner { model, judge, optimizer },
         steps_per_epoch,
         step: 0,
         sums: Sums::default(),
@@ -175,9 +174,7 @@ pub(crate) struct Run<'a> {
     /// Of the data, and of the weights that the network starts from.
     fingerprint: String,
     pub(crate) vars: Vars,
-    pub(crate) model: Model,
-    pub(crate) judge: Judge,
-    optimizer: Optimizer,
+    pub(crate) learner: Learner,
     steps_per_epoch: u64,
     step: u64,
     sums: Sums,
@@ -224,7 +221,7 @@ impl Run<'_> {
             return Err(foreign(reason).into());
         }
         self.vars.load(&found.tensors)?;
-        for (name, velocity) in self.optimizer.state() {
+        for (name, velocity) in self.learner.optimizer.state() {
             let tensor = found.tensors.get(&name).ok_or_else(|| foreign(format!("it lacks `{name}`")))?;
             velocity.set(&tensor.to_device(&self.device)?)?;
         }
@@ -243,7 +240,7 @@ impl Run<'_> {
             sums: [loss, correct, judged, seconds].map(f64::to_bits),
         };
         let mut tensors = self.weights();
-        tensors.extend(self.optimizer.state().map(|(name, var)| (name, var.as_tensor().clone())));
+        tensors.extend(self.learner.optimizer.state().map(|(name, var)| (name, var.as_tensor().clone())));
         let file = checkpoint::save(&self.orders.folder, &header, &tensors)?;
         sink.emit(Event::Checkpointed { step: self.step, file })?;
         checkpoint::prune(&self.orders.folder)?;
@@ -264,9 +261,8 @@ impl Run<'_> {
             }
             let Some(batch) = batches.next().transpose()? else { break };
             let batch = batch.onto(&self.device)?;
-            let Judgement { loss, hits } = self.judge.train(&self.model, &batch)?;
-            self.optimizer.step(&loss.backward()?, self.learning_rate_share())?;
-            unread.push(Unread { loss_and_hits: Tensor::stack(&[loss.detach(), hits], 0)?, judged: batch.judged });
+            let loss_and_hits = self.learner.step(&batch, self.learning_rate_share())?;
+            unread.push(Unread { loss_and_hits, judged: batch.judged });
             self.step += 1;
             if self.step.is_multiple_of(LOG_INTERVAL) {
                 self.read_losses(&mut unread, &mut clock, sink)?;
@@ -334,7 +330,7 @@ impl Run<'_> {
         add(Metric::LearningRate, None, self.config.training.optimizer.learning_rate() * share);
         for (split, subset) in [(Split::Validation, &self.data.validation), (Split::Test, &self.data.test)] {
             if !subset.images.is_empty() {
-                for (metric, value) in self.judge.evaluate(self.split(subset), |x| self.evaluated(x))? {
+                for (metric, value) in self.learner.judge.evaluate(self.split(subset), |x| self.evaluated(x))? {
                     if !value.is_finite() {
                         let epoch = self.step / self.steps_per_epoch;
                         return Err(TrainError::Diverged { loss: value, step: self.step, epoch });
@@ -349,7 +345,7 @@ impl Run<'_> {
     }
 
     pub(crate) fn evaluated(&self, images_nchw: &Tensor) -> candle_core::Result<Tensor> {
-        Ok(self.model.forward(images_nchw, Mode::Evaluate)?.detach())
+        Ok(self.learner.model.forward(images_nchw, Mode::Evaluate)?.detach())
     }
 
     pub(crate) fn split<'a>(&'a self, subset: &'a Subset) -> EvaluationSplit<'a> {

@@ -24,6 +24,8 @@ pub struct LayerCost {
     pub params: usize,
     /// Multiply-adds of weights.
     pub flops: usize,
+    /// Those of them whose tap lies on padding: multiplied with zero, they need not be done.
+    pub padding_flops: usize,
     /// Multiply-adds between activations.
     pub activation_flops: usize,
     /// Channels, height and width of its output.
@@ -40,11 +42,17 @@ impl LayerCost {
             shape: vec![outputs, inputs, 1, 1],
             params: inputs * outputs + outputs,
             flops: inputs * outputs * h * w,
+            padding_flops: 0,
             activation_flops: 0,
             output: [outputs, h, w],
             // The product, and the same with the bias.
             kept: 2 * outputs * h * w,
         }
+    }
+
+    /// Multiply-adds that have to be done: all but those with padding.
+    pub fn flops_needed(&self) -> usize {
+        self.flops - self.padding_flops + self.activation_flops
     }
 }
 
@@ -98,6 +106,11 @@ impl Account {
     /// Multiply-adds for one image, products between activations included.
     pub fn flops_all(&self) -> usize {
         self.flops() + self.layers.iter().map(|layer| layer.activation_flops).sum::<usize>()
+    }
+
+    /// Multiply-adds for one image that have to be done: all but those with padding.
+    pub fn flops_needed(&self) -> usize {
+        self.layers.iter().map(LayerCost::flops_needed).sum()
     }
 
     /// Numbers that a training step keeps of one image until the way back.

@@ -16,8 +16,11 @@ use tokio::process::{Child, ChildStdin, Command};
 use crate::error::unwritable;
 use crate::{Options, RunnerError, Slot};
 
-/// Read by the thread pools of tensor libraries.
-const THREAD_VARIABLES: [&str; 4] = ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"];
+/// What the thread pools of tensor libraries read when a process starts, for so many threads.
+pub fn thread_variables(threads: usize) -> [(&'static str, String); 4] {
+    ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"]
+        .map(|name| (name, threads.to_string()))
+}
 
 /// A process that works on an attempt.
 pub(crate) struct Worker {
@@ -34,7 +37,7 @@ impl Worker {
         command
             .args(&options.arguments)
             .arg(folder.root())
-            .envs(THREAD_VARIABLES.map(|name| (name, slot.threads.to_string())))
+            .envs(thread_variables(slot.threads))
             .stdin(Stdio::piped())
             .stdout(log.try_clone().map_err(unwritable(&folder.log()))?)
             .stderr(log)

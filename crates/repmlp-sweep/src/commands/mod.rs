@@ -1,5 +1,6 @@
 //! One file a subcommand. Each asks the crates below for data and spells it; none decides what a run is.
 
+mod bench;
 mod count;
 mod export;
 mod grid;
@@ -38,6 +39,7 @@ pub(crate) fn dispatch(cli: Cli, screen: Screen) -> Result<Exit> {
         Command::Export(arguments) => asynchronous(export::run(arguments)),
         Command::Import(arguments) => weights::import(&arguments),
         Command::Verify { what: VerifyCommand::Parity(arguments) } => verify::parity(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Count(arguments) => count::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Completions { shell } => {

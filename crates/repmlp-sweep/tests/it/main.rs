@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod bench;
+mod benchmark;
 mod exchange;
 mod faults;
 mod interruption;

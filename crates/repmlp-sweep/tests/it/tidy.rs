@@ -157,5 +157,6 @@ fn committed_reports_are_what_their_measurements_render_to() {
 fn help_reads_well() {
     let bench = Bench::new();
     insta::assert_snapshot!("help", bench.done("--help").stdout());
+    insta::assert_snapshot!("help_bench", bench.done("bench --help").stdout());
     insta::assert_snapshot!("help_run", bench.done("run --help").stdout());
 }

@@ -76,10 +76,15 @@ impl ShareSetMlpShape {
             for &k in &self.local_kernels {
                 let mut branch = Account::new(CountedForm::Training);
                 let name = joined(at, &LocalBranch::name(k));
-                ConvBn::account(self.of_sets(site.map).conv(k), site.map, &name, &mut branch);
+                ConvBn::account(self.of_sets(site.map).conv(k), site.map, (1, 1), &name, &mut branch);
                 let times = channels / sets;
                 for cost in branch.layers() {
-                    account.add(LayerCost { flops: cost.flops * times, kept: cost.kept * times, ..cost.clone() });
+                    account.add(LayerCost {
+                        flops: cost.flops * times,
+                        padding_flops: cost.padding_flops * times,
+                        kept: cost.kept * times,
+                        ..cost.clone()
+                    });
                 }
             }
         }

@@ -57,6 +57,16 @@ impl ConvShape {
         Some((side(map.0)?, side(map.1)?))
     }
 
+    /// Multiply-adds on an H×W map without those whose tap lies on padding; 0 where the kernel does not fit even once.
+    pub fn flops_inside(self, map: (usize, usize)) -> usize {
+        let Some((h, w)) = self.output_map(map) else { return 0 };
+        let inside = |size: usize, outputs: usize| -> usize {
+            let taps = (0..outputs).flat_map(|o| (0..self.kernel).map(move |k| o * self.stride + k * self.dilation));
+            taps.filter(|place| (self.padding..self.padding + size).contains(place)).count()
+        };
+        self.outputs * (self.inputs / self.groups) * inside(map.0, h) * inside(map.1, w)
+    }
+
     /// Whether the layer is the same FC on every pixel, so that it commutes with whatever treats pixels alike.
     pub fn is_pointwise(self) -> bool {
         self.kernel == 1 && self.stride == 1 && self.padding == 0 && self.groups == 1
@@ -135,3 +145,20 @@ impl Conv2d {
 
 /// What walks over the named tensors of a deployed network, to list or to replace them.
 pub type Visitor<'a> = dyn FnMut(&str, &mut Tensor) -> Result<()> + 'a;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn taps_on_padding_are_not_counted() {
+        let same = ConvShape::same(6, 4, 3, 2);
+        // Along 5 places of a same convolution with K = 3, the first and the last lack a tap; on one place, only the middle tap is left.
+        assert_eq!(same.flops_inside((5, 1)), 4 * 3 * 13);
+        // A kernel of the map's size twice over sees each pixel of 7×7 from each: 49·49.
+        assert_eq!(ConvShape::same(1, 1, 13, 1).flops_inside((7, 7)), 49 * 49);
+        // Stride 2 on 5 places: outputs at −1, 1 and 3 see 2, 3 and 2.
+        assert_eq!(ConvShape { stride: 2, ..ConvShape::same(1, 1, 3, 1) }.flops_inside((5, 5)), 49);
+        assert_eq!(ConvShape { padding: 0, ..same }.flops_inside((2, 5)), 0);
+    }
+}

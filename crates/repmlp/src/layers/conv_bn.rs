@@ -60,14 +60,18 @@ impl ConvBn {
         Ok(self.conv.with(weight.reshape(merged.weight.shape())?, Some(bias)))
     }
 
-    /// What the pair costs where its output is a map of that size.
-    pub fn account(shape: ConvShape, (h, w): (usize, usize), at: &str, account: &mut Account) {
+    /// What the pair costs on `maps` maps, below and beside each other, of the size `map`; nothing where it does not fit.
+    pub fn account(shape: ConvShape, map: (usize, usize), maps: (usize, usize), at: &str, account: &mut Account) {
         let (o, i, k, _) = shape.weight_dims();
+        let Some((h, w)) = shape.output_map(map) else { return };
+        let (h, w) = (h * maps.0, w * maps.1);
+        let flops = shape.weights() * h * w;
         account.add(LayerCost {
             name: at.to_owned(),
             shape: vec![o, i, k, k],
             params: shape.weights() + account.norm_params(o),
-            flops: shape.weights() * h * w,
+            flops,
+            padding_flops: flops - shape.flops_inside(map) * maps.0 * maps.1,
             activation_flops: 0,
             output: [o, h, w],
             // Its own output and the norm's.

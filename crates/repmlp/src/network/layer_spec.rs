@@ -225,12 +225,13 @@ impl LayerSpec {
             shape,
             params,
             flops,
+            padding_flops: 0,
             activation_flops: 0,
             output: [output.channels, output.map.0, output.map.1],
             kept,
         };
         match self {
-            Self::ConvBn(conv) => ConvBn::account(conv.shape(channels), output.map, at, account),
+            Self::ConvBn(conv) => ConvBn::account(conv.shape(channels), site.map, (1, 1), at, account),
             Self::Pointwise { outputs } => {
                 account.add(LayerCost::pointwise(at.to_owned(), (channels, *outputs), site.map));
             }
@@ -249,7 +250,8 @@ impl LayerSpec {
                     let output = [channels, h, w];
                     account.add(LayerCost { name: joined(at, norm), params, output, kept, ..LayerCost::default() });
                 }
-                ConvBn::account(ConvShape::pointwise(channels, *outputs), site.map, &joined(at, conv_bn), account);
+                let conv = ConvShape::pointwise(channels, *outputs);
+                ConvBn::account(conv, site.map, (1, 1), &joined(at, conv_bn), account);
             }
             Self::Norm => {
                 let numbers_of_norm = if account.form() == CountedForm::Training { 4 } else { 2 };

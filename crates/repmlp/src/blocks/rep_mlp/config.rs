@@ -179,12 +179,13 @@ impl RepMlpConfig {
                 });
             }
             PartitionPerceptronConfig::Conv { kernel } => {
-                ConvBn::account(shape.conv(kernel), map, &format!("{at}.fc3_conv"), account);
+                ConvBn::account(shape.conv(kernel), (h, w), (h_p, w_p), &format!("{at}.fc3_conv"), account);
             }
         }
         if account.form() == CountedForm::Training {
             for &kernel in &self.local_kernels {
-                ConvBn::account(shape.conv(kernel), map, &format!("{at}.{}", LocalBranch::name(kernel)), account);
+                let name = format!("{at}.{}", LocalBranch::name(kernel));
+                ConvBn::account(shape.conv(kernel), (h, w), (h_p, w_p), &name, account);
             }
         }
     }

@@ -1,24 +1,18 @@
-//! Times of the kernels beside the composites they replace, interleaved, as JSON lines.
-//!
-//! `cargo bench -p repmlp-kernels -- [WORD]` runs the cases whose name holds the word; `RAYON_NUM_THREADS` sets the threads.
-//! Times are wall times: compare within a run, and look at the smallest where the machine is shared.
-#![expect(clippy::print_stdout, reason = "lines on standard output are what a benchmark is for")]
-
-use std::time::Instant;
+//! What the kernels are timed on, each beside the composite that it replaces, and the most that the processor can do.
 
 use candle_core::{Device, Result, Tensor, Var};
-use repmlp_kernels::{ConvGeometry, conv_to_fc, conv2d};
+use repmlp_kernels::{ConvGeometry, conv_to_fc, conv2d, multiply_adds};
 
 /// One thing to do, in several ways.
-struct Case {
-    name: String,
-    ways: Vec<(&'static str, Work)>,
+pub(super) struct Case {
+    pub(super) name: String,
+    pub(super) ways: Vec<(&'static str, Work)>,
 }
 
-type Work = Box<dyn Fn() -> Result<()>>;
+pub(super) type Work = Box<dyn Fn() -> Result<()>>;
 
 /// Numbers in (−1, 1), the same every time.
-fn numbers(shape: &[usize]) -> Result<Tensor> {
+pub(super) fn numbers(shape: &[usize]) -> Result<Tensor> {
     let mut state = 1u64;
     let next = |_| {
         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
@@ -84,7 +78,20 @@ fn conv(x: [usize; 4], o: usize, (kernel, stride, groups): (usize, usize, usize)
     Ok(Case { name, ways: vec![("kernel", ours), ("candle", candle)] })
 }
 
-fn cases() -> Result<Vec<Case>> {
+/// Rounds of the peak's loop: some 50 ms on a processor of 3 GHz.
+const PEAK_ROUNDS: usize = 25_000_000;
+
+/// Multiply-adds in registers on every thread, with no memory to wait for; and how many they are.
+pub(super) fn peak() -> (Case, usize) {
+    let work: Work = Box::new(|| {
+        multiply_adds(PEAK_ROUNDS);
+        Ok(())
+    });
+    (Case { name: "peak".to_owned(), ways: vec![("registers", work)] }, multiply_adds(1) * PEAK_ROUNDS)
+}
+
+/// All but the peak.
+pub(super) fn cases() -> Result<Vec<Case>> {
     let mut all = Vec::new();
     for passes in [Passes::Forward, Passes::Both] {
         for (kernel, m) in [(1, 128), (3, 128), (5, 128), (7, 128), (3, 2048)] {
@@ -100,35 +107,4 @@ fn cases() -> Result<Vec<Case>> {
         all.push(conv([64, 56, 56, 1], 64, (3, 1, 1), passes)?);
     }
     Ok(all)
-}
-
-fn measure(case: &Case) -> Result<()> {
-    const ROUNDS: usize = 5;
-    let mut times = vec![Vec::new(); case.ways.len()];
-    for round in 0..=ROUNDS {
-        for ((_, work), times) in case.ways.iter().zip(&mut times) {
-            let start = Instant::now();
-            work()?;
-            // The first round warms up.
-            if round > 0 {
-                times.push(start.elapsed().as_secs_f64());
-            }
-        }
-    }
-    for ((way, _), times) in case.ways.iter().zip(&mut times) {
-        times.sort_by(f64::total_cmp);
-        println!(
-            r#"{{"case":"{}","way":"{way}","threads":{},"median_s":{:.6},"min_s":{:.6}}}"#,
-            case.name,
-            candle_core::utils::get_num_threads(),
-            times[times.len() / 2],
-            times[0]
-        );
-    }
-    Ok(())
-}
-
-fn main() -> Result<()> {
-    let word = std::env::args().skip(1).find(|arg| !arg.starts_with("--")).unwrap_or_default();
-    cases()?.iter().filter(|case| case.name.contains(&word)).try_for_each(measure)
 }

@@ -1,0 +1,69 @@
+//! Multiply-adds in registers, with no memory to wait for: the most that a kernel could do on this machine.
+#![expect(unsafe_code, reason = "vector instructions")]
+
+use std::hint::black_box;
+
+#[cfg(target_arch = "x86_64")]
+use crate::simd::Avx2F32;
+use crate::simd::{InstructionSet, Number, Vector};
+
+/// Sums that do not wait for each other: two multiply-adds begin in a cycle, and each takes four or five.
+const SUMS: usize = 12;
+
+/// Does `rounds` rounds of twelve vectors of `f32` on each thread of the pool, with the instructions that the kernels use;
+/// returns how many multiply-adds that is.
+pub fn multiply_adds(rounds: usize) -> usize {
+    let set = InstructionSet::get();
+    let in_a_round = rayon::broadcast(|_| match set {
+        // SAFETY: it needs no particular instruction.
+        InstructionSet::Plain => unsafe { chains::<<f32 as Number>::Plain>(rounds) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the processor has AVX2 and FMA.
+        InstructionSet::Avx2 => unsafe { with_avx2(rounds) },
+    });
+    rounds * in_a_round.iter().sum::<usize>()
+}
+
+/// # Safety
+/// AVX2 and FMA.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn with_avx2(rounds: usize) -> usize {
+    // SAFETY: the caller's promise.
+    unsafe { chains::<Avx2F32>(rounds) }
+}
+
+/// Returns the multiply-adds of a round.
+///
+/// # Safety
+/// The instruction set of the vector.
+#[inline(always)]
+unsafe fn chains<V: Vector<Number = f32>>(rounds: usize) -> usize {
+    // SAFETY: the caller's promise; the addresses are those of numbers.
+    unsafe {
+        let (a, b) = (V::splat(black_box(&0.5)), V::splat(black_box(&1e-6)));
+        let mut sums = [V::zero(); SUMS];
+        for _ in 0..rounds {
+            for sum in &mut sums {
+                *sum = a.multiply_add(b, *sum);
+            }
+        }
+        for sum in sums {
+            black_box(sum.sum());
+        }
+    }
+    SUMS * V::LANES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_thread_does_every_round() {
+        let lanes = multiply_adds(1) / rayon::current_num_threads() / SUMS;
+        assert!([4, 8, 16].contains(&lanes), "{lanes}");
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        assert_eq!(pool.install(|| multiply_adds(1000)), 3 * 1000 * SUMS * lanes);
+    }
+}

@@ -1,0 +1,158 @@
+//! `bench`: how long this program's own training steps, forward passes and kernels take on this machine.
+//!
+//! Times are wall times. It reads no experiment and writes no file.
+
+use std::num::NonZeroUsize;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use repmlp_train::bench::{self, Effort, Suite, Timing};
+use serde::Serialize;
+use sweep_runner::thread_variables;
+
+use super::grid::grid;
+use super::print;
+use crate::cli::{BenchArgs, SuiteChoice};
+use crate::exit::{Exit, UsageError};
+
+/// The first round asks the system for memory, the second finds caches as they stay.
+const WARMUP: usize = 2;
+
+pub(crate) fn run(arguments: &BenchArgs) -> Result<Exit> {
+    let threads = match arguments.threads {
+        Some(threads) => threads as usize,
+        None => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+    };
+    start_with(threads)?;
+    let suite = match arguments.suite {
+        SuiteChoice::Train => Suite::Train,
+        SuiteChoice::Infer => Suite::Infer,
+        SuiteChoice::Kernels => Suite::Kernels,
+    };
+    let selected = select(bench::names(suite)?, arguments.word.as_deref())?;
+    let effort = Effort { warmup: WARMUP, repeats: arguments.repeats as usize };
+    let mut rows = Vec::new();
+    bench::time(suite, &selected, effort, |timing| {
+        // The peak is the process's: with a second case it would be the larger one's.
+        let peak_rss_mb = if selected.len() == 1 { peak_rss_mb() } else { None };
+        let line = Line::of(&timing, threads, peak_rss_mb);
+        if arguments.json {
+            return print(&format!("{}\n", serde_json::to_string(&line)?));
+        }
+        progress(&timing);
+        rows.push(line.cells());
+        anyhow::Ok(())
+    })?;
+    if !arguments.json {
+        let heading = ["case", "way", "batch", "median", "min", "GFLOP/s", "peak memory"];
+        let note = "GFLOP/s: multiply-adds that are needed (none with padding), counted twice, in the median time; a training step\n\
+                    needs three times those of a forward pass, less the gradient of its images.";
+        print(&format!("{}\n{threads} threads. {note}\n", grid(&heading, &rows)))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Thread pools read their size when a process starts, so that of an attempt is started with it; this one starts again in its
+/// own place.
+fn start_with(threads: usize) -> Result<()> {
+    let variables = thread_variables(threads);
+    if variables.iter().all(|(name, value)| std::env::var(name).is_ok_and(|set| set == *value)) {
+        return Ok(());
+    }
+    let program = std::env::current_exe().context("this program's own file")?;
+    let fault = Command::new(program).args(std::env::args_os().skip(1)).envs(variables).exec();
+    Err(fault).context("this program cannot start itself with its threads")
+}
+
+/// The case of that name, or those whose name contains the word.
+fn select(names: Vec<String>, word: Option<&str>) -> Result<Vec<String>> {
+    let Some(word) = word else { return Ok(names) };
+    let selected: Vec<String> = match names.iter().find(|name| *name == word) {
+        Some(name) => vec![name.clone()],
+        None => names.iter().filter(|name| name.contains(word)).cloned().collect(),
+    };
+    if selected.is_empty() {
+        let all = names.join("\n  ");
+        return Err(UsageError(format!("no case is called `{word}` or contains it; there are:\n  {all}")).into());
+    }
+    Ok(selected)
+}
+
+/// The largest memory that this process has held, in 10⁶ bytes; Linux alone says it.
+fn peak_rss_mb() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024.0 / 1e6)
+}
+
+/// One result, as a program reads it; `benches/pytorch.py` writes the same.
+#[derive(Serialize)]
+struct Line<'a> {
+    case: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    way: Option<&'static str>,
+    threads: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<usize>,
+    repeats: usize,
+    median_s: f64,
+    min_s: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    multiply_adds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gflop_per_s: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak_rss_mb: Option<f64>,
+}
+
+impl<'a> Line<'a> {
+    fn of(timing: &'a Timing, threads: usize, peak_rss_mb: Option<f64>) -> Self {
+        Self {
+            case: &timing.case,
+            way: timing.way,
+            threads,
+            batch: timing.batch,
+            repeats: timing.seconds.len(),
+            median_s: timing.median_s(),
+            min_s: timing.min_s(),
+            multiply_adds: timing.multiply_adds,
+            gflop_per_s: timing.gflop_per_s(),
+            peak_rss_mb,
+        }
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        vec![
+            self.case.to_owned(),
+            self.way.unwrap_or("-").to_owned(),
+            or_dash(self.batch.map(|batch| batch.to_string())),
+            format!("{:.2} ms", 1e3 * self.median_s),
+            format!("{:.2} ms", 1e3 * self.min_s),
+            or_dash(self.gflop_per_s.map(|rate| format!("{rate:.1}"))),
+            or_dash(self.peak_rss_mb.map(|peak| format!("{peak:.0} MB"))),
+        ]
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "progress is for the person, on standard error")]
+fn progress(timing: &Timing) {
+    eprintln!("timed {}{}", timing.case, timing.way.map(|way| format!(", {way}")).unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_name_wins_over_what_contains_it() {
+        let names = || ["net_infer", "wide_net_infer", "block_infer"].map(str::to_owned).to_vec();
+        assert_eq!(select(names(), None).unwrap(), names());
+        assert_eq!(select(names(), Some("net_infer")).unwrap(), ["net_infer"]);
+        assert_eq!(select(names(), Some("net")).unwrap(), ["net_infer", "wide_net_infer"]);
+        let fault = select(names(), Some("step")).unwrap_err().to_string();
+        assert!(fault.contains("`step`") && fault.ends_with("block_infer"), "{fault}");
+    }
+}

@@ -1,0 +1,253 @@
+"""The cases of `repmlp-sweep bench` in PyTorch, by the same names and with the same lines of JSON.
+
+    python pytorch.py plain|tuned train|infer [WORD] [--threads N] [--repeats N]
+
+`plain` is what the paper's text says, written down: FC3 as a grouped 1x1 convolution on a 1x1 map; for inference the blocks are
+merged and everything else is as it was trained. `tuned` is what somebody does who looks for speed and keeps the networks: FC3 as
+one batched matrix product, SGD as a fused loop, convolutional networks in `channels_last`; for inference a trace, frozen (which
+folds batch norms into convolutions) and through `optimize_for_inference`. Neither compiles (torch.compile).
+
+Written from the paper (arXiv 2105.01883) alone. Weights of merged blocks are drawn, not merged: only their shapes matter here.
+"""
+
+import argparse
+import json
+import statistics
+import time
+import warnings
+
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import nn
+
+WARMUP = 2
+
+
+def conv_bn(inputs, outputs, kernel=1, groups=1):
+    """A convolution that keeps the map, and batch norm."""
+    conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs))
+
+
+class GroupedFc(nn.Module):
+    """A fully connected layer in groups, P numbers to Q, as a convolution on a 1x1 map: rows (M, P) to (M, Q)."""
+
+    def __init__(self, inputs, outputs, groups, bias):
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 1, groups=groups, bias=bias)
+
+    def forward(self, rows):
+        return self.conv(rows[:, :, None, None])[:, :, 0, 0]
+
+
+class BatchedFc(nn.Module):
+    """The same as one product of g pairs of matrices."""
+
+    def __init__(self, inputs, outputs, groups, bias):
+        super().__init__()
+        bound = (groups / inputs) ** 0.5
+        self.weight = nn.Parameter(torch.empty(groups, inputs // groups, outputs // groups).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(groups, 1, outputs // groups).uniform_(-bound, bound)) if bias else None
+
+    def forward(self, rows):
+        by_group = rows.view(rows.shape[0], self.weight.shape[0], -1).transpose(0, 1)
+        if self.bias is None:
+            outputs = torch.bmm(by_group, self.weight)
+        else:
+            outputs = torch.baddbmm(self.bias, by_group, self.weight)
+        return outputs.transpose(0, 1).reshape(rows.shape[0], -1)
+
+
+class RepMlp(nn.Module):
+    """The paper's block between C channels of a square map (sections 3.1 and 3.2), in either form.
+
+    Training: (global perceptron) -> FC3 and batch norm + a convolution and batch norm for each K. Deployed: FC1, FC2 and FC3 with
+    biases, nothing else.
+    """
+
+    def __init__(self, channels, side, partition, groups, kernels, reduction, fc, deployed):
+        super().__init__()
+        self.channels, self.partition, self.count = channels, partition, side // partition
+        numbers = channels * self.count**2
+        if self.count > 1:
+            self.global_norm = nn.Identity() if deployed else nn.BatchNorm2d(channels)
+            self.fc1 = nn.Linear(numbers, numbers // reduction)
+            self.fc2 = nn.Linear(numbers // reduction, numbers)
+        width = channels * partition**2
+        self.fc3 = fc(width, width, groups, bias=deployed)
+        self.fc3_norm = nn.Identity() if deployed else nn.BatchNorm1d(width)
+        branches = () if deployed else kernels
+        self.local = nn.ModuleList(conv_bn(channels, channels, kernel, groups) for kernel in branches)
+
+    def forward(self, x):
+        c, p, n = self.channels, self.partition, self.count
+        if n > 1:
+            pooled = self.global_norm(F.avg_pool2d(x, p))
+            shared = self.fc2(F.relu(self.fc1(pooled.flatten(1))))
+            x = x.view(-1, c, n, p, n, p) + shared.view(-1, c, n, 1, n, 1)
+        pieces = x.reshape(-1, c, n, p, n, p).permute(0, 2, 4, 1, 3, 5).reshape(-1, c, p, p)
+        y = self.fc3_norm(self.fc3(pieces.flatten(1))).view(-1, c, p, p)
+        for branch in self.local:
+            y = y + branch(pieces)
+        return y.view(-1, n, n, c, p, p).permute(0, 3, 1, 4, 2, 5).reshape(-1, c, n * p, n * p)
+
+
+def cifar_net(widths, block):
+    """The network of section 4.1; `block(channels, side)` is what mixes pixels."""
+    layers = [conv_bn(3, widths[0]), nn.ReLU(inplace=True)]
+    for stage, width in enumerate(widths):
+        side = 32 >> stage
+        if stage > 0:
+            layers.append(nn.MaxPool2d(2))
+        for outputs in (width, widths[min(stage + 1, 2)]):
+            layers += [block(width, side), nn.ReLU(inplace=True), conv_bn(width, outputs), nn.ReLU(inplace=True)]
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[2], 512, bias=False), nn.BatchNorm1d(512)]
+    return nn.Sequential(*layers, nn.ReLU(inplace=True), nn.Linear(512, 10))
+
+
+class RepMlpBottleneck(nn.Module):
+    """The paper's bottleneck (Fig. 3): 1x1, 3x3 to m/r channels, RepMLP, 3x3, 1x1, around them a shortcut."""
+
+    def __init__(self, width, reduction, rep_mlp):
+        super().__init__()
+        middle = width // 4
+        inner = middle // reduction
+        parts = [conv_bn(width, middle), conv_bn(middle, inner, 3), rep_mlp(inner), conv_bn(inner, middle, 3)]
+        layers = [layer for part in parts for layer in (part, nn.ReLU(inplace=True))]
+        self.body = nn.Sequential(*layers, conv_bn(middle, width))
+
+    def forward(self, x):
+        return F.relu(self.body(x) + x)
+
+
+def repmlp_res50(fc, deployed):
+    """RepMLP-Res50 of section 4.2: in c3 and c4, all blocks but the first of each are the paper's."""
+    network = torchvision.models.resnet50(weights=None)
+    for stage, width, side, reduction in ((network.layer2, 512, 28, 2), (network.layer3, 1024, 14, 4)):
+        def rep_mlp(channels, side=side):
+            return RepMlp(channels, side, 7, 8, (1, 3, 5), 1, fc, deployed)
+
+        for place in range(1, len(stage)):
+            stage[place] = RepMlpBottleneck(width, reduction, rep_mlp)
+    return network
+
+
+# Name -> (batch, input of one image, classes or None for a block alone, network of (fc, deployed)).
+SUBJECTS = {
+    "pure_mlp": (128, (3, 32, 32), 10, lambda fc, deployed: cifar_net(
+        (16, 32, 64), lambda channels, side: RepMlp(channels, side, 8, 2, (1, 3, 5, 7), 1, fc, deployed))),
+    "block_c128": (32, (128, 14, 14), None, lambda fc, deployed: RepMlp(128, 14, 7, 8, (1, 3, 5, 7), 4, fc, deployed)),
+    "block_c64": (32, (64, 28, 28), None, lambda fc, deployed: RepMlp(64, 28, 7, 8, (1, 3, 5, 7), 4, fc, deployed)),
+    "wide_convnet": (128, (3, 32, 32), 10, lambda fc, deployed: cifar_net(
+        (32, 64, 128), lambda channels, side: conv_bn(channels, channels, 3))),
+    "resnet50": (8, (3, 224, 224), 1000, lambda fc, deployed: torchvision.models.resnet50(weights=None)),
+    "repmlp_res50": (8, (3, 224, 224), 1000, repmlp_res50),
+}
+CONVOLUTIONAL = {"wide_convnet", "resnet50"}
+
+
+def case_name(subject, suite):
+    if suite == "infer":
+        return f"{subject}_infer"
+    return f"{subject}_forward_backward" if SUBJECTS[subject][2] is None else f"{subject}_train_step"
+
+
+def prepared(subject, suite, way):
+    """The case's work, ready to be done again and again."""
+    batch, size, classes, build = SUBJECTS[subject]
+    tuned = way == "tuned"
+    torch.manual_seed(1)
+    network = build(BatchedFc if tuned else GroupedFc, suite == "infer")
+    x = torch.rand(batch, *size) * 2 - 1
+    if tuned and subject in CONVOLUTIONAL:
+        network, x = network.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
+    if suite == "infer":
+        return inference(network.eval(), x, tuned)
+    network.train()
+    return forward_backward(network, x) if classes is None else training_step(network, x, classes, tuned)
+
+
+def inference(network, x, tuned):
+    if tuned:
+        with torch.no_grad():
+            network = torch.jit.optimize_for_inference(torch.jit.freeze(torch.jit.trace(network, x)))
+
+    def work():
+        with torch.inference_mode():
+            network(x)
+
+    return work
+
+
+def forward_backward(network, x):
+    x.requires_grad_()
+    ones = torch.ones_like(x)
+
+    def work():
+        network.zero_grad(set_to_none=True)
+        x.grad = None
+        network(x).backward(ones)
+
+    return work
+
+
+def training_step(network, x, classes, tuned):
+    labels = torch.arange(x.shape[0]) % classes
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-4, fused=tuned or None)
+
+    def work():
+        optimizer.zero_grad(set_to_none=True)
+        logits = network(x)
+        F.cross_entropy(logits, labels).backward()
+        optimizer.step()
+        # The trainer counts hits at every step.
+        (logits.detach().argmax(1) == labels).sum()
+
+    return work
+
+
+def peak_rss_mb():
+    """The largest memory that this process has held, in 10^6 bytes; Linux alone says it."""
+    try:
+        with open("/proc/self/status", encoding="ascii") as status:
+            return next(int(line.split()[1]) * 1024 / 1e6 for line in status if line.startswith("VmHWM:"))
+    except OSError:
+        return None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("way", choices=["plain", "tuned"])
+    parser.add_argument("suite", choices=["train", "infer"])
+    parser.add_argument("word", nargs="?", help="the case of this name, or all whose name contains it")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    # TorchScript still does what it did, and says at each call that it will not for ever.
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    names = {case_name(subject, arguments.suite): subject for subject in SUBJECTS}
+    word = arguments.word or ""
+    selected = [word] if word in names else [name for name in names if word in name]
+    if not selected:
+        parser.error(f"no case is called `{word}` or contains it; there are: {', '.join(names)}")
+    for name in selected:
+        work = prepared(names[name], arguments.suite, arguments.way)
+        seconds = []
+        for round_ in range(WARMUP + arguments.repeats):
+            start = time.perf_counter()
+            work()
+            if round_ >= WARMUP:
+                seconds.append(time.perf_counter() - start)
+        line = {
+            "case": name, "way": arguments.way, "threads": arguments.threads, "batch": SUBJECTS[names[name]][0],
+            "repeats": arguments.repeats, "median_s": statistics.median(seconds), "min_s": min(seconds),
+        }
+        if len(selected) == 1:
+            line["peak_rss_mb"] = peak_rss_mb()
+        print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+//! The benchmark: named cases, each timed with the code that runs use. `benches/pytorch.py` has the same cases by the same
+//! names, and `benches/compare.py` lays both beside each other.
+//!
+//! It knows no run and no data set (images are seeded noise), prints nothing, and takes the threads that the process has.
+
+mod kernels;
+mod subject;
+
+use candle_core::Result;
+
+pub use crate::stopwatch::Effort;
+use crate::stopwatch::{in_turns, median};
+use subject::{SUBJECTS, Subject};
+
+/// A family of cases: what is timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suite {
+    /// A whole training step of a network; of a block alone, forward and backward.
+    Train,
+    /// A forward pass of the deployed form.
+    Infer,
+    /// A kernel beside the composite that it replaces.
+    Kernels,
+}
+
+/// How long it took.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Timing {
+    /// The case's name.
+    pub case: String,
+    /// Which of the ways to do it; a case of [`Suite::Kernels`] has several.
+    pub way: Option<&'static str>,
+    /// Images.
+    pub batch: Option<usize>,
+    /// Seconds of each timed round, at least one.
+    pub seconds: Vec<f64>,
+    /// Multiply-adds that the work needs, where that is counted: those of `repmlp::cost` without padding, three times for a
+    /// training step (forward, gradient of the input, gradient of the weight), but for the images' gradient, which nobody needs.
+    pub multiply_adds: Option<f64>,
+}
+
+impl Timing {
+    /// The middle of the rounds, in seconds.
+    pub fn median_s(&self) -> f64 {
+        median(self.seconds.clone())
+    }
+
+    /// The shortest round, in seconds.
+    pub fn min_s(&self) -> f64 {
+        self.seconds.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+
+    /// 10⁹ operations of a second, a multiply-add being two, in the middle round.
+    pub fn gflop_per_s(&self) -> Option<f64> {
+        self.multiply_adds.map(|count| 2e-9 * count / self.median_s())
+    }
+}
+
+/// The names of all cases.
+///
+/// # Errors
+/// Those of candle.
+pub fn names(suite: Suite) -> Result<Vec<String>> {
+    match suite {
+        Suite::Train | Suite::Infer => Ok(SUBJECTS.iter().map(|subject| subject.case(suite)).collect()),
+        Suite::Kernels => Ok(kernel_cases()?.into_iter().map(|(case, _)| case.name).collect()),
+    }
+}
+
+/// Times the cases of these names one after the other, and hands each result to `tell` as soon as it is there.
+///
+/// # Errors
+/// Those of candle and of `tell`.
+pub fn time<E: From<candle_core::Error>>(
+    suite: Suite,
+    names: &[String],
+    effort: Effort,
+    mut tell: impl FnMut(Timing) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    match suite {
+        Suite::Train | Suite::Infer => {
+            for subject in SUBJECTS.iter().filter(|subject| names.contains(&subject.case(suite))) {
+                tell(time_subject(subject, suite, effort)?)?;
+            }
+        }
+        Suite::Kernels => {
+            for (case, multiply_adds) in kernel_cases()?.into_iter().filter(|(case, _)| names.contains(&case.name)) {
+                let works: Vec<&dyn Fn() -> Result<()>> = case.ways.iter().map(|(_, work)| &**work).collect();
+                for ((way, _), seconds) in case.ways.iter().zip(in_turns(effort, &works)?) {
+                    tell(Timing { case: case.name.clone(), way: Some(way), batch: None, seconds, multiply_adds })?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn time_subject(subject: &Subject, suite: Suite, effort: Effort) -> Result<Timing> {
+    let work = subject.prepare(suite)?;
+    Ok(Timing {
+        case: subject.case(suite),
+        way: None,
+        batch: Some(subject.batch),
+        seconds: in_turns(effort, &[&*work])?.concat(),
+        multiply_adds: Some(subject.multiply_adds(suite)?),
+    })
+}
+
+/// Cases of kernels, with their multiply-adds where those are counted.
+fn kernel_cases() -> Result<Vec<(kernels::Case, Option<f64>)>> {
+    let (peak, multiply_adds) = kernels::peak();
+    let others = kernels::cases()?.into_iter().map(|case| (case, None));
+    Ok(std::iter::once((peak, Some(multiply_adds as f64))).chain(others).collect())
+}

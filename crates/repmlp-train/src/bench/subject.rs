@@ -1,0 +1,170 @@
+//! What is trained and asked in the benchmark: networks of the catalogue, and the paper's block alone.
+
+use candle_core::{DType, Device, Error, Result, Tensor, Var};
+use repmlp::Mode;
+use repmlp::blocks::{GlobalPerceptronConfig, PaddingConfig, PartitionPerceptronConfig};
+use repmlp::blocks::{RepMlpBlock, RepMlpConfig, RepMlpShape};
+use repmlp::catalogue::{self, NamedModel};
+use repmlp::cost::{Account, CountedForm, LayerCost};
+use repmlp::models::{Model, Task};
+use repmlp::vars::Vars;
+
+use super::Suite;
+use super::kernels::{Work, numbers};
+use crate::batch::Batch;
+use crate::config::OptimizerConfig;
+use crate::learner::Learner;
+use crate::objective::Judge;
+use crate::optimizer::Optimizer;
+
+/// Initial values.
+const SEED: u64 = 1;
+
+/// Settings of the pure MLP's base experiment; no time depends on them.
+const OPTIMIZER: OptimizerConfig =
+    OptimizerConfig::Sgd { learning_rate: 0.05, momentum: 0.9, nesterov: false, weight_decay: 1e-4 };
+
+/// What stands in a case.
+pub(super) struct Subject {
+    name: &'static str,
+    /// Images.
+    pub(super) batch: usize,
+    what: What,
+}
+
+enum What {
+    /// A network of the catalogue.
+    Network(&'static str),
+    /// The paper's block with 7×7 partitions, 8 groups, K = 1, 3, 5, 7 and ρ = 4, between so many channels of a square map.
+    Block { channels: usize, side: usize },
+}
+
+pub(super) const SUBJECTS: [Subject; 6] = [
+    Subject { name: "pure_mlp", batch: 128, what: What::Network("cifar-pure-mlp") },
+    Subject { name: "block_c128", batch: 32, what: What::Block { channels: 128, side: 14 } },
+    Subject { name: "block_c64", batch: 32, what: What::Block { channels: 64, side: 28 } },
+    Subject { name: "wide_convnet", batch: 128, what: What::Network("cifar-wide-convnet") },
+    Subject { name: "resnet50", batch: 8, what: What::Network("resnet50") },
+    Subject { name: "repmlp_res50", batch: 8, what: What::Network("repmlp-res50") },
+];
+
+impl Subject {
+    /// The name of its case.
+    pub(super) fn case(&self, suite: Suite) -> String {
+        let work = match (suite, &self.what) {
+            (Suite::Train, What::Network(_)) => "train_step",
+            (Suite::Train, What::Block { .. }) => "forward_backward",
+            (Suite::Infer | Suite::Kernels, _) => "infer",
+        };
+        format!("{}_{work}", self.name)
+    }
+
+    /// The work, with all that it needs.
+    pub(super) fn prepare(&self, suite: Suite) -> Result<Work> {
+        match self.what {
+            What::Network(name) => network(&catalogued(name)?, self.batch, suite),
+            What::Block { channels, side } => block(channels, side, self.batch, suite),
+        }
+    }
+
+    /// Multiply-adds that the work needs.
+    pub(super) fn multiply_adds(&self, suite: Suite) -> Result<f64> {
+        let form = if suite == Suite::Train { CountedForm::Training } else { CountedForm::Deployed };
+        let (account, unneeded) = match self.what {
+            What::Network(name) => {
+                let NamedModel { task, model, .. } = catalogued(name)?;
+                let account = model.account(task, form);
+                let of_images = account.layers().first().map_or(0, LayerCost::flops_needed);
+                (account, of_images)
+            }
+            What::Block { channels, side } => {
+                let mut account = Account::new(form);
+                block_config().account(block_shape(channels, side)?, "block", &mut account);
+                (account, 0)
+            }
+        };
+        let of_an_image = match suite {
+            Suite::Train => 3 * account.flops_needed() - unneeded,
+            Suite::Infer | Suite::Kernels => account.flops_needed(),
+        };
+        Ok((self.batch * of_an_image) as f64)
+    }
+}
+
+fn catalogued(name: &str) -> Result<NamedModel> {
+    catalogue::find(name).map_err(Error::wrap)
+}
+
+fn network(named: &NamedModel, batch: usize, suite: Suite) -> Result<Work> {
+    let Task { channels, image: (h, w), classes } = named.task;
+    let images_nchw = numbers(&[batch, channels, h, w])?;
+    let vars = Vars::new(SEED, DType::F32, &Device::Cpu);
+    let model = Model::new(&named.model, named.task, &vars.root())?;
+    if suite == Suite::Infer {
+        let deployed = model.reparameterize()?;
+        return Ok(Box::new(move || deployed.forward(&images_nchw).map(drop)));
+    }
+    let labels = Tensor::from_vec((0..batch).map(|i| (i % classes) as u32).collect::<Vec<_>>(), batch, &Device::Cpu)?;
+    let judge = Judge::Classification { smoothing: 0.0, classes };
+    let learner = Learner { model, judge, optimizer: Optimizer::new(&OPTIMIZER, &vars)? };
+    let batch = Batch { images_nchw, labels, blend: None, judged: batch };
+    Ok(Box::new(move || learner.step(&batch, 1.0).map(drop)))
+}
+
+fn block_config() -> RepMlpConfig {
+    RepMlpConfig {
+        partition: [7, 7],
+        padding: PaddingConfig::None,
+        groups: 8,
+        local_kernels: vec![1, 3, 5, 7],
+        global_perceptron: GlobalPerceptronConfig::Fc { reduction: 4 },
+        partition_perceptron: PartitionPerceptronConfig::Fc {},
+    }
+}
+
+fn block_shape(channels: usize, side: usize) -> Result<RepMlpShape> {
+    let shape = block_config().shape(channels, channels, (side, side));
+    shape.ok_or_else(|| Error::Msg(format!("partitions do not divide a map of {side}x{side}")))
+}
+
+fn block(channels: usize, side: usize, batch: usize, suite: Suite) -> Result<Work> {
+    let x_chwn = numbers(&[channels, side, side, batch])?;
+    let vars = Vars::new(SEED, DType::F32, &Device::Cpu);
+    let block = RepMlpBlock::new(&block_config(), block_shape(channels, side)?, &vars.root())?;
+    if suite == Suite::Infer {
+        let deployed = block.reparameterize()?;
+        return Ok(Box::new(move || deployed.forward(&x_chwn).map(drop)));
+    }
+    // Inside a network, the gradient of the input is needed too.
+    let x_chwn = Var::from_tensor(&x_chwn)?;
+    Ok(Box::new(move || block.forward(x_chwn.as_tensor(), Mode::Train)?.backward().map(drop)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn needed_multiply_adds_are_those_of_the_account_without_padding() {
+        let [pure_mlp, block, ..] = &SUBJECTS;
+        // Deployed, the pure MLP has no kernel above 1×1, so nothing is padding.
+        let NamedModel { task, model, .. } = catalogued("cifar-pure-mlp").unwrap();
+        let deployed = model.account(task, CountedForm::Deployed);
+        assert!((pure_mlp.multiply_adds(Suite::Infer).unwrap() - (128 * deployed.flops()) as f64).abs() < 0.5);
+        // FC1 and FC2, FC3, and of each K along 7 places 7, 19, 29, 37 taps that meet a pixel; four partitions.
+        let taps = [7, 19, 29, 37].map(|along: usize| along * along).iter().sum::<usize>();
+        let of_an_image = 2 * 512 * 128 + 4 * (49 * 49 + taps) * 128 * 16;
+        assert!((block.multiply_adds(Suite::Train).unwrap() - (3 * 32 * of_an_image) as f64).abs() < 0.5);
+    }
+
+    #[test]
+    fn names_of_cases_are_unique() {
+        for suite in [Suite::Train, Suite::Infer, Suite::Kernels] {
+            let mut names = super::super::names(suite).unwrap();
+            let count = names.len();
+            names.sort();
+            names.dedup();
+            assert_eq!(names.len(), count);
+        }
+    }
+}

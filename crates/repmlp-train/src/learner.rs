@@ -1,0 +1,29 @@
+//! What learns, and its step: forward in training mode, loss, backward, and a move of the optimiser.
+//!
+//! It knows neither where batches come from nor how many steps there are; a run and the benchmark take the same one.
+
+use candle_core::{Result, Tensor};
+use repmlp::models::Model;
+
+use crate::batch::Batch;
+use crate::objective::{Judge, Judgement};
+use crate::optimizer::Optimizer;
+
+/// A network with what judges and what moves it.
+pub(crate) struct Learner {
+    pub(crate) model: Model,
+    pub(crate) judge: Judge,
+    pub(crate) optimizer: Optimizer,
+}
+
+impl Learner {
+    /// A step on a batch at `share` of the top learning rate: loss and hits (2), which stay on the device.
+    ///
+    /// # Errors
+    /// When the batch does not fit the network.
+    pub(crate) fn step(&self, batch: &Batch, share: f64) -> Result<Tensor> {
+        let Judgement { loss, hits } = self.judge.train(&self.model, batch)?;
+        self.optimizer.step(&loss.backward()?, share)?;
+        Tensor::stack(&[loss.detach(), hits], 0)
+    }
+}

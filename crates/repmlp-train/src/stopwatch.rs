@@ -1,0 +1,65 @@
+//! Wall times of work that is done again and again, several works in turns: A B A B …, so that a drifting machine slows all
+//! alike. It does not know what the work is.
+
+use std::time::Instant;
+
+/// How often work is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effort {
+    /// Rounds before the clock counts.
+    pub warmup: usize,
+    /// Timed rounds.
+    pub repeats: usize,
+}
+
+/// Seconds of each timed round of each work.
+///
+/// # Errors
+/// Those of the works.
+pub(crate) fn in_turns<E>(effort: Effort, works: &[&dyn Fn() -> Result<(), E>]) -> Result<Vec<Vec<f64>>, E> {
+    let mut times = vec![Vec::new(); works.len()];
+    for round in 0..effort.warmup + effort.repeats {
+        for (times, work) in times.iter_mut().zip(works) {
+            let start = Instant::now();
+            work()?;
+            if round >= effort.warmup {
+                times.push(start.elapsed().as_secs_f64());
+            }
+        }
+    }
+    Ok(times)
+}
+
+/// The middle value, or the mean of the two in the middle.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn works_take_turns_and_the_warm_up_is_not_counted() {
+        let done = RefCell::new(String::new());
+        let work = |letter: char| -> Result<(), &'static str> {
+            done.borrow_mut().push(letter);
+            Ok(())
+        };
+        let works: [&dyn Fn() -> Result<(), &'static str>; 2] = [&|| work('a'), &|| work('b')];
+        let times = in_turns(Effort { warmup: 1, repeats: 2 }, &works).unwrap();
+        assert_eq!(times.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2]);
+        assert_eq!(in_turns(Effort { warmup: 0, repeats: 1 }, &[&|| Err("no")]), Err("no"));
+        assert_eq!(*done.borrow(), "ababab");
+    }
+
+    #[test]
+    fn the_median_of_an_even_count_lies_between() {
+        assert!((median(vec![3.0, 1.0, 2.0]) - 2.0).abs() < 1e-12);
+        assert!((median(vec![4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < 1e-12);
+    }
+}
