@@ -23,8 +23,8 @@ pub(crate) struct CheckpointHeader {
     pub data_fingerprint: String,
     /// Version of the trainer that wrote it.
     pub trainer_version: u32,
-    /// Bits of the epoch's running sums (`f64`): loss, correct labels, labels judged, seconds.
-    pub sums: [u64; 4],
+    /// Bits of the epoch's running sums (`f64`): loss, correct labels, labels judged, seconds, seconds waited.
+    pub sums: [u64; 5],
 }
 
 /// A checkpoint cannot be written or used.
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     fn header(step: u64) -> CheckpointHeader {
-        CheckpointHeader { step, data_fingerprint: "f".into(), trainer_version: TRAINER_VERSION, sums: [1, 2, 3, 4] }
+        CheckpointHeader { step, data_fingerprint: "f".into(), trainer_version: TRAINER_VERSION, sums: [1, 2, 3, 4, 5] }
     }
 
     fn tensors(value: f32) -> Vec<(String, Tensor)> {

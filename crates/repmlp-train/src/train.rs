@@ -156,6 +156,8 @@ struct Sums {
     /// Images, or pixels that count.
     judged: f64,
     seconds: f64,
+    /// Part of them in which no batch was ready.
+    waited: f64,
 }
 
 /// What a step left on the device.
@@ -225,19 +227,19 @@ impl Run<'_> {
             let tensor = found.tensors.get(&name).ok_or_else(|| foreign(format!("it lacks `{name}`")))?;
             velocity.set(&tensor.to_device(&self.device)?)?;
         }
-        let [loss, correct, judged, seconds] = found.header.sums.map(f64::from_bits);
-        self.sums = Sums { loss, correct, judged, seconds };
+        let [loss, correct, judged, seconds, waited] = found.header.sums.map(f64::from_bits);
+        self.sums = Sums { loss, correct, judged, seconds, waited };
         self.step = found.header.step;
         Ok(())
     }
 
     fn save_checkpoint(&self, sink: &mut dyn Sink) -> Result<(), TrainError> {
-        let Sums { loss, correct, judged, seconds } = self.sums;
+        let Sums { loss, correct, judged, seconds, waited } = self.sums;
         let header = CheckpointHeader {
             step: self.step,
             data_fingerprint: self.fingerprint.clone(),
             trainer_version: TRAINER_VERSION,
-            sums: [loss, correct, judged, seconds].map(f64::to_bits),
+            sums: [loss, correct, judged, seconds, waited].map(f64::to_bits),
         };
         let mut tensors = self.weights();
         tensors.extend(self.learner.optimizer.state().map(|(name, var)| (name, var.as_tensor().clone())));
@@ -259,7 +261,9 @@ impl Run<'_> {
                 self.save_checkpoint(sink)?;
                 return Ok(Pace::Stopped);
             }
+            let asked = Instant::now();
             let Some(batch) = batches.next().transpose()? else { break };
+            self.sums.waited += asked.elapsed().as_secs_f64();
             let batch = batch.onto(&self.device)?;
             let loss_and_hits = self.learner.step(&batch, self.learning_rate_share())?;
             unread.push(Unread { loss_and_hits, judged: batch.judged });
@@ -321,10 +325,11 @@ impl Run<'_> {
         let form = Some(Form::Training);
         let mut measurements = Vec::new();
         let mut add = |metric, split, value| measurements.push(Measurement { metric, split, form, epoch, value });
-        let Sums { loss, correct, judged, seconds } = self.sums;
+        let Sums { loss, correct, judged, seconds, waited } = self.sums;
         add(Metric::Loss, Some(Split::Train), loss / self.steps_per_epoch as f64);
         add(Metric::Accuracy, Some(Split::Train), correct / judged);
         add(Metric::TrainTime, None, seconds);
+        add(Metric::DataWait, None, waited);
         let schedule = &self.config.training.schedule;
         let share = schedule.share(self.step - 1, self.steps(), self.steps_per_epoch);
         add(Metric::LearningRate, None, self.config.training.optimizer.learning_rate() * share);

@@ -53,6 +53,9 @@ pub enum Metric {
     Top1Agreement,
     /// Wall time spent in training steps of the epoch, seconds.
     TrainTime,
+    /// How much of it steps waited for their batches, seconds: what decoding and augmentation cost beyond what is done beside
+    /// the training.
+    DataWait,
 }
 
 /// Every metric: variant, name in files and SQL, name in headings, unit, direction.
@@ -72,6 +75,7 @@ const METRICS: &[(Metric, &str, &str, &str, Better)] = &[
     (Metric::MaxAbsDiff, "max_abs_diff", "largest difference", "logits", Better::Lower),
     (Metric::Top1Agreement, "top1_agreement", "top-1 agreement", "fraction", Better::Higher),
     (Metric::TrainTime, "train_time", "training time", "s", Better::Lower),
+    (Metric::DataWait, "data_wait", "wait for data", "s", Better::Lower),
 ];
 
 impl Metric {
@@ -106,7 +110,7 @@ impl Metric {
 
     /// Whether it depends on the machine and its load, so that two equal runs may differ in it.
     pub fn is_timing(self) -> bool {
-        matches!(self, Self::Throughput | Self::ThroughputSpread | Self::TrainTime)
+        matches!(self, Self::Throughput | Self::ThroughputSpread | Self::TrainTime | Self::DataWait)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::rows::{self, AttemptRow, ExperimentCounts};
 /// `PRAGMA application_id` of this program's files.
 pub(crate) const APPLICATION_ID: i32 = 0x5377_6570;
 /// `PRAGMA user_version` that this program writes and reads.
-pub(crate) const SCHEMA_VERSION: i32 = 1;
+pub(crate) const SCHEMA_VERSION: i32 = 2;
 
 /// What a database file says of itself; zeros for one that nobody has written to.
 #[derive(Clone, Copy, PartialEq, Eq)]

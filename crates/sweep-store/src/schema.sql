@@ -3,7 +3,7 @@
 -- Values are in base units: accuracy is a fraction, times are seconds unless a column's name ends in `_ms`.
 
 PRAGMA application_id = 0x53776570; -- "Swep": whose file this is
-PRAGMA user_version = 1;            -- version of this schema; another one is refused, and `rebuild` makes this one
+PRAGMA user_version = 2;            -- version of this schema; another one is refused, and `rebuild` makes this one
 
 -- One row for each experiment and profile, as last started.
 CREATE TABLE experiment (
@@ -108,6 +108,14 @@ SELECT name AS experiment, profile, short_id, status, message, coordinates, seed
     (SELECT value FROM measurement AS m WHERE m.run_id = run_state.run_id
         AND metric = 'loss' AND split = 'test' AND form = 'deployed' ORDER BY epoch DESC LIMIT 1) AS loss,
     (SELECT value FROM measurement AS m WHERE m.run_id = run_state.run_id
+        AND metric = 'top5_accuracy' AND split = 'test' AND form = 'deployed' ORDER BY epoch DESC LIMIT 1) AS top5_accuracy,
+    (SELECT value FROM measurement AS m WHERE m.run_id = run_state.run_id
+        AND metric = 'verification_accuracy' AND split = 'test' AND form = 'deployed' ORDER BY epoch DESC LIMIT 1) AS verification_accuracy,
+    (SELECT value FROM measurement AS m WHERE m.run_id = run_state.run_id
+        AND metric = 'identification_accuracy' AND split = 'test' AND form = 'deployed' ORDER BY epoch DESC LIMIT 1) AS identification_accuracy,
+    (SELECT value FROM measurement AS m WHERE m.run_id = run_state.run_id
+        AND metric = 'mean_iou' AND split = 'test' AND form = 'deployed' ORDER BY epoch DESC LIMIT 1) AS mean_iou,
+    (SELECT value FROM measurement AS m WHERE m.run_id = run_state.run_id
         AND metric = 'params' AND form = 'deployed' ORDER BY epoch DESC LIMIT 1) AS params,
     (SELECT value FROM measurement AS m WHERE m.run_id = run_state.run_id
         AND metric = 'flops' AND form = 'deployed' ORDER BY epoch DESC LIMIT 1) AS flops,
@@ -124,6 +132,8 @@ SELECT name AS experiment, profile, short_id, status, message, coordinates, seed
     (SELECT max(epoch) FROM measurement AS m WHERE m.run_id = run_state.run_id) AS epochs,
     (SELECT sum(value) FROM measurement AS m WHERE m.run_id = run_state.run_id
         AND metric = 'train_time') AS train_time_s,
+    (SELECT sum(value) FROM measurement AS m WHERE m.run_id = run_state.run_id
+        AND metric = 'data_wait') AS data_wait_s,
     run_id
 FROM experiment_run JOIN run_state USING (run_id)
 ORDER BY name, profile, position;

@@ -69,7 +69,7 @@ impl Bench {
 
     /// Every measurement that is no timing, in a fixed order.
     pub(crate) fn measurements(&self, profile: &str) -> Vec<String> {
-        let timing = |line: &&str| ["throughput", "train_time"].iter().any(|word| line.contains(word));
+        let timing = |line: &&str| ["throughput", "train_time", "data_wait"].iter().any(|word| line.contains(word));
         let csv = self.done(&format!("export experiments/tiny.toml --profile {profile}")).stdout();
         csv.lines().filter(|line| !timing(line)).map(str::to_owned).collect()
     }

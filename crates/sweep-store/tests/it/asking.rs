@@ -30,9 +30,10 @@ async fn the_summary_has_a_row_for_each_run_with_its_final_metrics() {
         rows[0],
         format!(
             "experiment=groups profile=default short_id={} status=succeeded message=- coordinates=groups=1 partition=8 \
-             seed=0 attempts=1 accuracy=0.5 accuracy_training_form=0.5 loss=1.5 params=100 flops=1000 flops_all=1001 \
+             seed=0 attempts=1 accuracy=0.5 accuracy_training_form=0.5 loss=1.5 top5_accuracy=- \
+             verification_accuracy=- identification_accuracy=- mean_iou=- params=100 flops=1000 flops_all=1001 \
              throughput=80 throughput_training_form=40 max_abs_diff=0.000001 top1_agreement=1 epochs=2 train_time_s=3 \
-             run_id={first}",
+             data_wait_s=- run_id={first}",
             first.short()
         )
     );

@@ -66,7 +66,7 @@ async fn an_index_of_a_newer_version_is_refused_and_not_touched() {
     let before = std::fs::read(&path).unwrap();
     for opened in [Store::open(&path).await, Store::open_read_only(&path).await] {
         let fault = opened.unwrap_err();
-        assert!(matches!(fault, StoreError::Version { found: 99, expected: 1, .. }), "{fault:?}");
+        assert!(matches!(fault, StoreError::Version { found: 99, expected: 2, .. }), "{fault:?}");
         let text = fault.to_string();
         assert!(text.contains("metrics.sqlite") && text.contains("99") && text.contains("rebuild"), "{text}");
     }
