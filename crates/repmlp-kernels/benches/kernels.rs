@@ -7,7 +7,10 @@
 use std::time::Instant;
 
 use candle_core::{Device, Result, Tensor, Var};
-use repmlp_kernels::{ConvGeometry, conv_to_fc, conv2d};
+use repmlp_kernels::{BlockCache, ConvGeometry, conv_to_fc, conv2d};
+
+#[global_allocator]
+static ALLOCATOR: BlockCache = BlockCache::new(if option_env!("NO_CACHE").is_some() { 0 } else { 4 << 30 });
 
 /// One thing to do, in several ways.
 struct Case {
@@ -84,12 +87,25 @@ fn conv(x: [usize; 4], o: usize, (kernel, stride, groups): (usize, usize, usize)
     Ok(Case { name, ways: vec![("kernel", ours), ("candle", candle)] })
 }
 
+/// FC3 as a product of matrices in groups, against candle's.
+fn product(g: usize, (rows, terms, m): (usize, usize, usize), passes: Passes) -> Result<Case> {
+    let inputs = [numbers(&[g * rows, terms, 1, 1])?, numbers(&[g * terms, 1, m / 16, 16])?];
+    let ours = passes.work(&inputs, move |t| conv2d(&t[1], &t[0], same(1, 1, g)))?;
+    let inputs = [numbers(&[g, rows, terms])?, numbers(&[g, terms, m])?];
+    let candle = passes.work(&inputs, move |t| t[0].matmul(&t[1]))?;
+    let name = format!("product {g}x{rows}x{terms}x{m} {}", passes.name());
+    Ok(Case { name, ways: vec![("kernel", ours), ("candle", candle)] })
+}
+
 fn cases() -> Result<Vec<Case>> {
     let mut all = Vec::new();
     for passes in [Passes::Forward, Passes::Both] {
         for (kernel, m) in [(1, 128), (3, 128), (5, 128), (7, 128), (3, 2048)] {
             all.push(local(kernel, m, passes)?);
         }
+        all.push(product(8, (784, 784, 128), passes)?);
+        all.push(product(4, (256, 256, 2048), passes)?);
+        all.push(product(16, (256, 256, 128), passes)?);
         all.push(conv([64, 56, 56, 16], 64, (3, 1, 1), passes)?);
         all.push(conv([64, 56, 56, 16], 256, (1, 1, 1), passes)?);
         all.push(conv([128, 56, 56, 16], 128, (3, 2, 1), passes)?);

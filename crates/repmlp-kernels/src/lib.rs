@@ -9,6 +9,7 @@
 
 mod axis;
 mod batch_norm;
+mod block_cache;
 mod conv;
 mod conv_to_fc;
 mod element;
@@ -23,6 +24,7 @@ mod sums;
 mod unfold;
 
 pub use batch_norm::{Moments, batch_norm};
+pub use block_cache::BlockCache;
 pub use conv::{ConvGeometry, conv2d, local_conv};
 pub use conv_to_fc::conv_to_fc;
 pub use max_pool::{PoolGeometry, max_pool_2x2, max_pool2d};
