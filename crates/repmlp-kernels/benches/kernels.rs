@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use candle_core::{Device, Result, Tensor, Var};
-use repmlp_kernels::{BlockCache, ConvGeometry, conv_to_fc, conv2d};
+use repmlp_kernels::{BlockCache, ConvGeometry, Then, batch_norm, batch_norm_then, conv_to_fc, conv2d, relu};
 
 #[global_allocator]
 static ALLOCATOR: BlockCache = BlockCache::new(if option_env!("NO_CACHE").is_some() { 0 } else { 4 << 30 });
@@ -97,12 +97,23 @@ fn product(g: usize, (rows, terms, m): (usize, usize, usize), passes: Passes) ->
     Ok(Case { name, ways: vec![("kernel", ours), ("candle", candle)] })
 }
 
+/// Batch norm and ReLU in one operation, against one after the other.
+fn norm(rows: usize, columns: usize, passes: Passes) -> Result<Case> {
+    let inputs = [numbers(&[rows, columns])?, numbers(&[rows])?, numbers(&[rows])?];
+    let fused = passes.work(&inputs, |t| batch_norm_then(&t[0], &t[1], &t[2], 1e-5, Then::Relu).map(|(y, _)| y))?;
+    let two = passes.work(&inputs, |t| relu(&batch_norm(&t[0], &t[1], &t[2], 1e-5)?.0))?;
+    let name = format!("norm {rows}x{columns} {}", passes.name());
+    Ok(Case { name, ways: vec![("kernel", fused), ("two", two)] })
+}
+
 fn cases() -> Result<Vec<Case>> {
     let mut all = Vec::new();
     for passes in [Passes::Forward, Passes::Both] {
         for (kernel, m) in [(1, 128), (3, 128), (5, 128), (7, 128), (3, 2048)] {
             all.push(local(kernel, m, passes)?);
         }
+        all.push(norm(64, 56 * 56 * 16, passes)?);
+        all.push(norm(128, 49 * 128, passes)?);
         all.push(product(8, (784, 784, 128), passes)?);
         all.push(product(4, (256, 256, 2048), passes)?);
         all.push(product(16, (256, 256, 128), passes)?);

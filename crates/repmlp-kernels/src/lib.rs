@@ -13,6 +13,7 @@ mod block_cache;
 mod conv;
 mod conv_to_fc;
 mod element;
+mod fresh;
 mod max_pool;
 mod product;
 mod relu;
@@ -23,7 +24,7 @@ mod softmax;
 mod sums;
 mod unfold;
 
-pub use batch_norm::{Moments, batch_norm};
+pub use batch_norm::{Moments, Then, affine_then, batch_norm, batch_norm_then};
 pub use block_cache::BlockCache;
 pub use conv::{ConvGeometry, conv2d, local_conv};
 pub use conv_to_fc::conv_to_fc;

@@ -5,7 +5,8 @@ use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assume, proptest}
 
 use crate::max_pool::MaxPool2d;
 use crate::{
-    PoolGeometry, SgdStep, batch_norm, conv_to_fc, max_pool, max_pool2d, relu, sgd, sgd_step, softmax, unfold,
+    Moments, PoolGeometry, SgdStep, Then, affine_then, batch_norm, batch_norm_then, conv_to_fc, max_pool, max_pool2d,
+    relu, sgd, sgd_step, softmax, unfold,
 };
 
 /// Distinct numbers in (−1, 1) that depend on `seed`: no ties, so that every maximum has one owner.
@@ -60,6 +61,16 @@ pub(crate) fn bound(dtype: DType) -> f64 {
     if dtype == DType::F32 { 1e-5 } else { 1e-12 }
 }
 
+/// What follows a batch norm, by number.
+fn kind(what: usize, addend: Option<&Tensor>) -> Then<'_> {
+    match (what, addend) {
+        (2, Some(addend)) => Then::Add(addend),
+        (3, Some(addend)) => Then::AddRelu(addend),
+        (1, _) => Then::Relu,
+        _ => Then::Nothing,
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
@@ -81,24 +92,49 @@ proptest! {
     }
 
     #[test]
-    fn batch_norm_equals_its_composite(rows in 1..7usize, columns in 8..3000usize, offset in -3.0..3.0f64, double in any::<bool>()) {
+    fn batch_norm_equals_its_composite(rows in 1..7usize, columns in 8..3000usize, offset in -3.0..3.0f64, what in 0..4usize, double in any::<bool>()) {
         let dtype = if double { DType::F64 } else { DType::F32 };
         let x = (numbers(&[rows, columns], 5, dtype).unwrap() + offset).unwrap();
         let gamma = (numbers(&[rows], 6, dtype).unwrap() + 1.5).unwrap();
         let beta = numbers(&[rows], 7, dtype).unwrap();
-        let inputs = [x, gamma, beta];
+        let addend = numbers(&[rows, columns], 8, dtype).unwrap();
+        let mut inputs = vec![x, gamma, beta];
+        if what >= 2 {
+            inputs.push(addend);
+        }
+        let then = |t: &[Tensor]| -> Result<(Tensor, Moments)> {
+            batch_norm_then(&t[0], &t[1], &t[2], 1e-5, kind(what, t.last()))
+        };
         let worst = agree(
             &inputs,
-            |t| Ok(batch_norm(&t[0], &t[1], &t[2], 1e-5)?.0),
-            |t| Ok(batch_norm::composite(&t[0], &t[1], &t[2], 1e-5)?.0),
+            |t| Ok(then(t)?.0),
+            |t| Ok(batch_norm::composite(&t[0], &t[1], &t[2], 1e-5, kind(what, t.last()))?.0),
         ).unwrap();
         // x − mean loses the digits of an offset of 3 over a deviation of 0.58, a factor of 5; dx is a difference of terms of
         // its own size, a factor of 2. (Below 8 columns it cancels altogether: two columns normalise to ±1 whatever they are.)
         prop_assert!(worst < 10.0 * bound(dtype), "{worst}");
-        let (_, ours) = batch_norm(&inputs[0], &inputs[1], &inputs[2], 1e-5).unwrap();
-        let (_, theirs) = batch_norm::composite(&inputs[0], &inputs[1], &inputs[2], 1e-5).unwrap();
+        let (_, ours) = then(&inputs).unwrap();
+        let (_, theirs) = batch_norm::composite(&inputs[0], &inputs[1], &inputs[2], 1e-5, Then::Nothing).unwrap();
         prop_assert!(difference(&ours.mean, &theirs.mean).unwrap() < 10.0 * bound(dtype));
         prop_assert!(difference(&ours.variance, &theirs.variance).unwrap() < 10.0 * bound(dtype));
+    }
+
+    #[test]
+    fn an_affine_map_equals_its_composite(rows in 1..7usize, columns in 1..3000usize, what in 0..4usize, double in any::<bool>()) {
+        let dtype = if double { DType::F64 } else { DType::F32 };
+        let x = numbers(&[rows, columns], 5, dtype).unwrap();
+        let (scale, shift) = (numbers(&[rows], 6, dtype).unwrap(), numbers(&[rows], 7, dtype).unwrap());
+        let addend = numbers(&[rows, columns], 8, dtype).unwrap();
+        let actual = affine_then(&x, &scale, &shift, kind(what, Some(&addend))).unwrap();
+        let mut expected = x.broadcast_mul(&scale.unsqueeze(1).unwrap()).unwrap();
+        expected = expected.broadcast_add(&shift.unsqueeze(1).unwrap()).unwrap();
+        if what >= 2 {
+            expected = (expected + addend).unwrap();
+        }
+        if what % 2 == 1 {
+            expected = expected.relu().unwrap();
+        }
+        prop_assert!(difference(&actual, &expected).unwrap() < bound(dtype));
     }
 
     #[test]

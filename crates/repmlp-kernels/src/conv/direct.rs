@@ -10,6 +10,7 @@ use rayon::prelude::{IntoParallelIterator, ParallelIterator};
 
 use crate::conv::ConvSizes;
 use crate::conv::plan::{Direction, Plan};
+use crate::fresh::{unwritten, written};
 use crate::product::Shared;
 use crate::scratch::with_scratch;
 use crate::simd::{InstructionSet, Number, Segment, TAP_ROWS, TapTile, Vector, for_instruction_set};
@@ -71,14 +72,11 @@ fn convolve_by<V: Vector>(
     let plan = Plan::new(sizes, direction);
     let pass = Pass { plan, channels, maps, images: sizes.images, taps: sizes.taps(), sizes };
     let weights = pack_weight(weight, direction, &pass);
-    let mut target = vec![zero::<V>(); sizes.groups * channels.1 * maps.1];
-    let shared = Shared::new(&mut target);
+    let mut target = unwritten(sizes.groups * channels.1 * maps.1);
+    let shared = Shared::unwritten(&mut target);
     tasks::<V>(&pass).into_par_iter().try_for_each(|task| run::<V>(&pass, &task, source, &weights, &shared))?;
-    Ok(target)
-}
-
-fn zero<V: Vector>() -> V::Number {
-    <V::Number as candle_core::WithDType>::from_f64(0.0)
+    // SAFETY: the tasks are all rows and images of all groups, and each writes every pixel of them, also one without terms.
+    Ok(unsafe { written(target) })
 }
 
 /// Vectors of a column for tiles of so many rows: enough independent sums, few enough registers.

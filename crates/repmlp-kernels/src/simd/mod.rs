@@ -40,6 +40,17 @@ impl InstructionSet {
         })
     }
 
+    /// Calls `work`; what the compiler inlines of it is compiled for the set.
+    #[inline(always)]
+    pub(crate) fn run<R>(self, work: impl FnOnce() -> R) -> R {
+        match self {
+            Self::Plain => work(),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: this variant is made where the processor has the features.
+            Self::Avx2 => unsafe { avx2::run(work) },
+        }
+    }
+
     /// The best that this processor has.
     pub(crate) fn best() -> Self {
         #[cfg(target_arch = "x86_64")]

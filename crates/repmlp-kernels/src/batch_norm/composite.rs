@@ -1,0 +1,33 @@
+//! The same with candle's operations.
+
+use candle_core::{Result, Tensor};
+
+use crate::batch_norm::{Moments, Then};
+use crate::relu;
+
+/// See `batch_norm_then`.
+pub(crate) fn composite(
+    x_rm: &Tensor,
+    gamma: &Tensor,
+    beta: &Tensor,
+    eps: f64,
+    what: Then<'_>,
+) -> Result<(Tensor, Moments)> {
+    let mean = x_rm.mean_keepdim(1)?;
+    let centred = x_rm.broadcast_sub(&mean)?;
+    let variance = centred.sqr()?.mean_keepdim(1)?;
+    let normal = centred.broadcast_div(&(&variance + eps)?.sqrt()?)?;
+    let y = normal.broadcast_mul(&gamma.unsqueeze(1)?)?.broadcast_add(&beta.unsqueeze(1)?)?;
+    let moments = Moments { mean: mean.squeeze(1)?.detach(), variance: variance.squeeze(1)?.detach() };
+    Ok((then(y, what)?, moments))
+}
+
+/// What follows.
+pub(super) fn then(y: Tensor, what: Then<'_>) -> Result<Tensor> {
+    match what {
+        Then::Nothing => Ok(y),
+        Then::Relu => relu::composite(&y),
+        Then::Add(addend) => y + addend,
+        Then::AddRelu(addend) => relu::composite(&(y + addend)?),
+    }
+}
