@@ -97,7 +97,7 @@ fn product(g: usize, (rows, terms, m): (usize, usize, usize), passes: Passes) ->
     Ok(Case { name, ways: vec![("kernel", ours), ("candle", candle)] })
 }
 
-/// Batch norm and ReLU in one operation, against one after the other.
+/// Batch norm and max(·, 0) in one operation, against one after the other.
 fn norm(rows: usize, columns: usize, passes: Passes) -> Result<Case> {
     let inputs = [numbers(&[rows, columns])?, numbers(&[rows])?, numbers(&[rows])?];
     let fused = passes.work(&inputs, |t| batch_norm_then(&t[0], &t[1], &t[2], 1e-5, Then::Relu).map(|(y, _)| y))?;

@@ -7,11 +7,13 @@
 //!
 //! Layouts: `chwn` is channels, height, width, images, images fastest; `rm` is rows × columns.
 
+mod adamw;
 mod axis;
 mod batch_norm;
 mod block_cache;
 mod conv;
 mod conv_to_fc;
+mod cross_entropy;
 mod element;
 mod fresh;
 mod max_pool;
@@ -23,11 +25,14 @@ mod simd;
 mod softmax;
 mod sums;
 mod unfold;
+mod update;
 
+pub use adamw::{AdamWStep, adamw_step};
 pub use batch_norm::{Moments, Then, affine_then, batch_norm, batch_norm_then};
 pub use block_cache::BlockCache;
 pub use conv::{ConvGeometry, conv2d, local_conv};
 pub use conv_to_fc::conv_to_fc;
+pub use cross_entropy::cross_entropy;
 pub use max_pool::{PoolGeometry, max_pool_2x2, max_pool2d};
 pub use relu::relu;
 pub use sgd::{SgdStep, sgd_step};

@@ -5,8 +5,8 @@ use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assume, proptest}
 
 use crate::max_pool::MaxPool2d;
 use crate::{
-    Moments, PoolGeometry, SgdStep, Then, affine_then, batch_norm, batch_norm_then, conv_to_fc, max_pool, max_pool2d,
-    relu, sgd, sgd_step, softmax, unfold,
+    AdamWStep, Moments, PoolGeometry, SgdStep, Then, adamw, adamw_step, affine_then, batch_norm, batch_norm_then,
+    conv_to_fc, cross_entropy, max_pool, max_pool2d, relu, sgd, sgd_step, softmax, unfold,
 };
 
 /// Distinct numbers in (−1, 1) that depend on `seed`: no ties, so that every maximum has one owner.
@@ -166,6 +166,41 @@ proptest! {
     }
 
     #[test]
+    fn cross_entropy_equals_its_composite(rows in 1..50usize, classes in 2..300usize, smoothing in 0.0..0.9f64, double in any::<bool>()) {
+        let dtype = if double { DType::F64 } else { DType::F32 };
+        let logits = (numbers(&[rows, classes], 12, dtype).unwrap() * 10.0).unwrap();
+        let labels: Vec<u32> = (0..rows).map(|row| (row * row % classes) as u32).collect();
+        let labels = Tensor::from_vec(labels, rows, &Device::Cpu).unwrap();
+        let worst = agree(
+            &[logits],
+            |t| cross_entropy(&t[0], &labels, smoothing),
+            |t| cross_entropy::composite(&t[0], &labels, smoothing),
+        ).unwrap();
+        // x − log Σ is up to 25 and its rounding becomes one of the power: 16 times that of a number in (1, 2).
+        prop_assert!(worst < 16.0 * bound(dtype), "{worst}");
+    }
+
+    #[test]
+    fn adamw_equals_its_composite(count in 1..40_000usize, weight_decay in 0.0..0.1f64, double in any::<bool>()) {
+        let dtype = if double { DType::F64 } else { DType::F32 };
+        let start = numbers(&[count], 10, dtype).unwrap();
+        let state = || {
+            let zeros = || Var::zeros(count, dtype, &Device::Cpu).unwrap();
+            (Var::from_tensor(&start).unwrap(), zeros(), zeros())
+        };
+        let (ours, theirs) = (state(), state());
+        for step in 1..4 {
+            let gradient = numbers(&[count], 20 + u64::from(step), dtype).unwrap();
+            let step = AdamWStep { learning_rate: 0.1, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay, step };
+            adamw_step(&ours.0, &ours.1, &ours.2, &gradient, step).unwrap();
+            adamw::composite(&theirs.0, &theirs.1, &theirs.2, &gradient, step).unwrap();
+        }
+        for (ours, theirs) in [(&ours.0, &theirs.0), (&ours.1, &theirs.1), (&ours.2, &theirs.2)] {
+            prop_assert!(difference(ours, theirs).unwrap() < bound(dtype));
+        }
+    }
+
+    #[test]
     fn sgd_equals_its_composite(count in 1..40_000usize, nesterov in any::<bool>()) {
         let start = numbers(&[count], 10, DType::F32).unwrap();
         let step = SgdStep { learning_rate: 0.1, momentum: 0.9, weight_decay: 1e-2, nesterov };
@@ -224,4 +259,27 @@ fn a_window_that_does_not_fit_is_an_error() {
     assert!(
         max_pool2d(&x.squeeze(0).unwrap(), PoolGeometry { kernel: (1, 1), stride: (1, 1), padding: (0, 0) }).is_err()
     );
+}
+
+#[test]
+fn the_first_step_of_adamw_is_the_learning_rate_along_the_sign() {
+    // m̂ = g and √v̂ = |g| at step 1; the decay takes 0.1·0.5 of the parameter.
+    let parameter = Var::new(&[2f64, -2.0], &Device::Cpu).unwrap();
+    let zeros = || Var::zeros(2, DType::F64, &Device::Cpu).unwrap();
+    let gradient = Tensor::new(&[3f64, -0.25], &Device::Cpu).unwrap();
+    let step = AdamWStep { learning_rate: 0.1, beta1: 0.9, beta2: 0.999, eps: 0.0, weight_decay: 0.5, step: 1 };
+    adamw_step(&parameter, &zeros(), &zeros(), &gradient, step).unwrap();
+    let expected = Tensor::new(&[2.0 * 0.95 - 0.1, -2.0 * 0.95 + 0.1], &Device::Cpu).unwrap();
+    assert!(difference(&parameter, &expected).unwrap() < 1e-12);
+}
+
+#[test]
+fn a_label_that_is_no_class_is_an_error() {
+    let logits = Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
+    let labels = |labels: &[u32]| Tensor::new(labels, &Device::Cpu).unwrap();
+    // log 3 whatever the label.
+    let loss = cross_entropy(&logits, &labels(&[0, 2]), 0.1).unwrap().to_scalar::<f32>().unwrap();
+    assert!((loss - 3f32.ln()).abs() < 1e-6);
+    assert!(cross_entropy(&logits, &labels(&[0, 3]), 0.1).is_err());
+    assert!(cross_entropy(&logits, &labels(&[0]), 0.1).is_err());
 }
