@@ -125,6 +125,24 @@ fn cases() -> Result<Vec<Case>> {
         all.push(conv([64, 14, 14, 32], 64, (7, 1, 64), passes)?);
         all.push(conv([3, 224, 224, 8], 64, (7, 2, 1), passes)?);
         all.push(conv([64, 56, 56, 1], 64, (3, 1, 1), passes)?);
+        // ResNet-50's, eight images.
+        for (c, size, o, kernel) in [
+            (64, 56, (64, 3)),
+            (256, 56, (64, 1)),
+            (64, 56, (256, 1)),
+            (128, 28, (128, 3)),
+            (512, 28, (128, 1)),
+            (256, 14, (256, 3)),
+            (1024, 14, (256, 1)),
+            (512, 7, (512, 3)),
+            (2048, 7, (512, 1)),
+            (512, 7, (2048, 1)),
+        ]
+        .map(|(c, size, (o, kernel))| (c, size, o, kernel))
+        {
+            all.push(conv([c, size, size, 8], o, (kernel, 1, 1), passes)?);
+        }
+        all.push(conv([256, 56, 56, 8], 512, (1, 2, 1), passes)?);
     }
     Ok(all)
 }

@@ -100,7 +100,7 @@ impl ConvSizes {
     /// The way for these sizes; never by processor or threads.
     pub(crate) fn way(&self) -> Way {
         match () {
-            () if self.is_pointwise() && !self.is_depthwise() => Way::Columns,
+            () if self.taps() == 1 && !self.is_depthwise() => Way::Columns,
             () if self.images >= DIRECT_IMAGES => Way::Direct,
             () if self.is_depthwise() => Way::Depthwise,
             () => Way::Columns,

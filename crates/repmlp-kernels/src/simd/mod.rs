@@ -18,7 +18,7 @@ use candle_core::WithDType;
 pub(crate) use avx2::{Avx2F32, Avx2F64};
 pub(crate) use dot_tile::{DOT_INPUTS, DOT_OUTPUTS, DotRun, DotTile};
 pub(crate) use plain::Plain;
-pub(crate) use tap_tile::{Segment, TAP_ROWS, TapTile};
+pub(crate) use tap_tile::{Segment, Steps, TAP_ROWS, TapTile};
 
 /// What the kernels are compiled for and the processor has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
