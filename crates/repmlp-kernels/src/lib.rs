@@ -24,19 +24,21 @@ mod sgd;
 mod simd;
 mod softmax;
 mod sums;
+mod then;
 mod unfold;
 mod update;
 
 pub use adamw::{AdamWStep, adamw_step};
-pub use batch_norm::{Moments, Then, affine_then, batch_norm, batch_norm_then};
+pub use batch_norm::{Moments, affine_then, batch_norm, batch_norm_then};
 pub use block_cache::BlockCache;
-pub use conv::{ConvGeometry, conv2d, local_conv};
+pub use conv::{ConvGeometry, conv2d, conv2d_then, local_conv};
 pub use conv_to_fc::conv_to_fc;
 pub use cross_entropy::cross_entropy;
 pub use max_pool::{PoolGeometry, max_pool_2x2, max_pool2d};
 pub use relu::relu;
 pub use sgd::{SgdStep, sgd_step};
 pub use softmax::softmax;
+pub use then::Then;
 pub use unfold::unfold;
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ pub(crate) fn bound(dtype: DType) -> f64 {
 }
 
 /// What follows a batch norm, by number.
-fn kind(what: usize, addend: Option<&Tensor>) -> Then<'_> {
+pub(crate) fn kind(what: usize, addend: Option<&Tensor>) -> Then<'_> {
     match (what, addend) {
         (2, Some(addend)) => Then::Add(addend),
         (3, Some(addend)) => Then::AddRelu(addend),

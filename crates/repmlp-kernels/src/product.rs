@@ -67,6 +67,18 @@ impl<T: Copy> MatrixMut<'_, T> {
         self.data
     }
 
+    /// The rows, one after another.
+    ///
+    /// # Safety
+    /// All numbers are written.
+    pub(crate) unsafe fn each_row(&mut self, mut visit: impl FnMut(usize, &mut [T])) {
+        for r in 0..self.rows {
+            // SAFETY: the row lies in the view, which is borrowed mutably and checked to have so many numbers; they are
+            // written, the caller says.
+            visit(r, unsafe { std::slice::from_raw_parts_mut(self.data.add(r * self.row_step), self.columns) });
+        }
+    }
+
     /// Fills all rows from rows that are `row_step` apart; rows that are not there stay as they were.
     pub(crate) fn copy_rows(&mut self, from: &[T], row_step: usize) {
         for (r, from) in from.chunks(row_step).take(self.rows).enumerate() {

@@ -2,8 +2,8 @@
 
 use candle_core::{Result, Tensor};
 
-use crate::batch_norm::{Moments, Then};
-use crate::relu;
+use crate::batch_norm::Moments;
+use crate::then::{self, Then};
 
 /// See `batch_norm_then`.
 pub(crate) fn composite(
@@ -19,15 +19,5 @@ pub(crate) fn composite(
     let normal = centred.broadcast_div(&(&variance + eps)?.sqrt()?)?;
     let y = normal.broadcast_mul(&gamma.unsqueeze(1)?)?.broadcast_add(&beta.unsqueeze(1)?)?;
     let moments = Moments { mean: mean.squeeze(1)?.detach(), variance: variance.squeeze(1)?.detach() };
-    Ok((then(y, what)?, moments))
-}
-
-/// What follows.
-pub(super) fn then(y: Tensor, what: Then<'_>) -> Result<Tensor> {
-    match what {
-        Then::Nothing => Ok(y),
-        Then::Relu => relu::composite(&y),
-        Then::Add(addend) => y + addend,
-        Then::AddRelu(addend) => relu::composite(&(y + addend)?),
-    }
+    Ok((then::composite(y, what)?, moments))
 }

@@ -12,6 +12,7 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, WithDType, bail};
 
 use crate::element::{for_dtype, has_kernel, slice, with_slice};
+use crate::then::{self, End, Then};
 pub(crate) use composite::composite;
 use rows::{RowMoments, Rows};
 
@@ -21,42 +22,6 @@ pub struct Moments {
     pub mean: Tensor,
     /// Variances with divisor M.
     pub variance: Tensor,
-}
-
-/// What is done to normalised numbers before they are written.
-#[derive(Clone, Copy, Debug)]
-pub enum Then<'a> {
-    /// Nothing.
-    Nothing,
-    /// max(·, 0).
-    Relu,
-    /// A matrix of the same shape is added.
-    Add(&'a Tensor),
-    /// A matrix of the same shape is added, then max(·, 0).
-    AddRelu(&'a Tensor),
-}
-
-impl<'a> Then<'a> {
-    fn addend(self) -> Option<&'a Tensor> {
-        match self {
-            Self::Nothing | Self::Relu => None,
-            Self::Add(addend) | Self::AddRelu(addend) => Some(addend),
-        }
-    }
-
-    fn end(self) -> End {
-        match self {
-            Self::Nothing | Self::Add(_) => End::AsIs,
-            Self::Relu | Self::AddRelu(_) => End::Relu,
-        }
-    }
-}
-
-/// The last thing done to a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    AsIs,
-    Relu,
 }
 
 /// γ·(x − mean)/√(variance + eps) + β for each row of x (R, M), statistics over the M columns; γ and β are (R).
@@ -109,7 +74,7 @@ pub fn affine_then(x_rm: &Tensor, scale: &Tensor, shift: &Tensor, then: Then<'_>
     check(x_rm, [scale, shift], then)?;
     if !has_kernel(x_rm) {
         let y = x_rm.broadcast_mul(&scale.unsqueeze(1)?)?.broadcast_add(&shift.unsqueeze(1)?)?;
-        return Ok(composite::then(y, then)?.detach());
+        return Ok(then::composite(y, then)?.detach());
     }
     let affine = Tensor::stack(&[scale, shift], 0)?;
     let (x_rm, op) = (x_rm.contiguous()?, Affine { end: then.end() });

@@ -6,11 +6,11 @@ use std::mem::MaybeUninit;
 use candle_core::WithDType;
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSliceMut};
 
-use crate::batch_norm::End;
 use crate::element::TASK_ELEMENTS;
 use crate::fresh::{unwritten, write_all, written};
 use crate::simd::InstructionSet;
 use crate::sums::{mean_and_variance, sum_and_product};
+use crate::then::End;
 
 /// Statistics of a row.
 #[derive(Clone, Copy, Debug)]
@@ -103,8 +103,7 @@ impl<T: WithDType> Rows<'_, T> {
     #[inline(always)]
     fn write_row(&self, r: usize, line: Line<T>, y: &mut [MaybeUninit<T>]) {
         let Line { about, scale, shift } = line;
-        // Nothing is below −∞: one loop serves both ends, and a NaN stays one.
-        let least = if self.end == End::Relu { T::zero() } else { T::from_f64(f64::NEG_INFINITY) };
+        let least = self.end.least();
         let end = |y: T| if y < least { least } else { y };
         let x = self.row(self.x, r);
         match self.addend {

@@ -7,6 +7,7 @@ use candle_core::{Error, Result, WithDType};
 use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 
 use crate::conv::ConvSizes;
+use crate::conv::finish::Finish;
 use crate::conv::parts::{parts_for, sum_parts};
 use crate::fresh::{unwritten, written};
 use crate::product::{Matrix, MatrixMut, Shared, Update, multiply};
@@ -57,7 +58,12 @@ fn columns<'a, T: WithDType>(
 }
 
 /// y = W·columns for each group and tile.
-pub(crate) fn forward<T: WithDType>(x: &[T], weight: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
+pub(crate) fn forward<T: WithDType>(
+    x: &[T],
+    weight: &[T],
+    sizes: &ConvSizes,
+    finish: Option<&Finish<'_, T>>,
+) -> Result<Vec<T>> {
     let (inputs, outputs, map) = (sizes.group_inputs(), sizes.group_outputs(), sizes.output_map());
     let rows = inputs * sizes.taps();
     let tiles = Tiles::new(map, rows);
@@ -68,9 +74,15 @@ pub(crate) fn forward<T: WithDType>(x: &[T], weight: &[T], sizes: &ConvSizes) ->
         let channels = &x[group * inputs * sizes.input_map()..][..inputs * sizes.input_map()];
         let columns = columns(sizes, channels, &tile, scratch)?;
         let weight = Matrix::new(&weight[group * outputs * rows..], (outputs, rows), rows)?;
+        let start = group * outputs * map + tile.start;
         // SAFETY: a task has a tile of a group's channels for itself.
-        let mut y = unsafe { shared.block(group * outputs * map + tile.start, (outputs, tile.len()), map)? };
-        multiply(&mut y, Update::Replace, weight, columns)
+        let mut y = unsafe { shared.block(start, (outputs, tile.len()), map)? };
+        multiply(&mut y, Update::Replace, weight, columns)?;
+        if let Some(finish) = finish {
+            // SAFETY: the product has just replaced it.
+            unsafe { finish.block(&mut y, start) };
+        }
+        Ok::<(), Error>(())
     })?;
     // SAFETY: the tasks are all tiles of all groups, and a product replaces all of its target.
     Ok(unsafe { written(y) })

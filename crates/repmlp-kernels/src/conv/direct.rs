@@ -9,9 +9,10 @@ use candle_core::{Error, Result};
 use rayon::prelude::{IntoParallelIterator, ParallelIterator};
 
 use crate::conv::ConvSizes;
+use crate::conv::finish::Finish;
 use crate::conv::plan::{Direction, Plan};
 use crate::fresh::{unwritten, written};
-use crate::product::Shared;
+use crate::product::{MatrixMut, Shared};
 use crate::scratch::with_scratch;
 use crate::simd::{InstructionSet, Number, Segment, Steps, TAP_ROWS, TapTile, Vector, for_instruction_set};
 
@@ -22,19 +23,27 @@ const TASKS: usize = 16;
 /// Most vectors of a column.
 const MOST_VECTORS: usize = 8;
 
-/// The output (O, H', W', N), or from dy and the weight the gradient (C, H, W, N).
-pub(crate) fn convolve<T: Number>(
+/// The output (O, H', W', N).
+pub(crate) fn forward<T: Number>(
     set: InstructionSet,
-    direction: Direction,
-    source: &[T],
+    x: &[T],
     weight: &[T],
     sizes: &ConvSizes,
+    finish: Option<&Finish<'_, T>>,
 ) -> Result<Vec<T>> {
-    for_instruction_set!(set, T, V => convolve_by::<V<T>>(direction, source, weight, sizes))
+    let pass = Pass::new(sizes, Direction::Forward, finish);
+    for_instruction_set!(set, T, V => convolve::<V<T>>(&pass, x, weight))
 }
 
-/// Sizes of one pass.
-struct Pass<'a> {
+/// The gradient (C, H, W, N).
+pub(crate) fn backward_x<T: Number>(set: InstructionSet, dy: &[T], weight: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
+    let pass = Pass::new(sizes, Direction::Backward, None);
+    for_instruction_set!(set, T, V => convolve::<V<T>>(&pass, dy, weight))
+}
+
+/// One pass.
+struct Pass<'a, T> {
+    direction: Direction,
     plan: Plan,
     /// Channels of a group in the source and in the target.
     channels: (usize, usize),
@@ -43,6 +52,20 @@ struct Pass<'a> {
     images: usize,
     taps: usize,
     sizes: &'a ConvSizes,
+    finish: Option<&'a Finish<'a, T>>,
+}
+
+impl<'a, T> Pass<'a, T> {
+    fn new(sizes: &'a ConvSizes, direction: Direction, finish: Option<&'a Finish<'a, T>>) -> Self {
+        let (inputs, outputs) = (sizes.group_inputs(), sizes.group_outputs());
+        let (input_map, output_map) = (sizes.input_map(), sizes.output_map());
+        let (channels, maps) = match direction {
+            Direction::Forward => ((inputs, outputs), (input_map, output_map)),
+            Direction::Backward => ((outputs, inputs), (output_map, input_map)),
+        };
+        let plan = Plan::new(sizes, direction);
+        Self { direction, plan, channels, maps, images: sizes.images, taps: sizes.taps(), sizes, finish }
+    }
 }
 
 /// What a task computes: some target rows and some images of a group, the images in columns of one kind.
@@ -65,24 +88,15 @@ struct Kind {
     pixels: usize,
 }
 
-fn convolve_by<V: Vector>(
-    direction: Direction,
+fn convolve<V: Vector>(
+    pass: &Pass<'_, V::Number>,
     source: &[V::Number],
     weight: &[V::Number],
-    sizes: &ConvSizes,
 ) -> Result<Vec<V::Number>> {
-    let (inputs, outputs) = (sizes.group_inputs(), sizes.group_outputs());
-    let (input_map, output_map) = (sizes.input_map(), sizes.output_map());
-    let (channels, maps) = match direction {
-        Direction::Forward => ((inputs, outputs), (input_map, output_map)),
-        Direction::Backward => ((outputs, inputs), (output_map, input_map)),
-    };
-    let plan = Plan::new(sizes, direction);
-    let pass = Pass { plan, channels, maps, images: sizes.images, taps: sizes.taps(), sizes };
-    let weights = pack_weight(weight, direction, &pass);
-    let mut target = unwritten(sizes.groups * channels.1 * maps.1);
+    let weights = pack_weight(weight, pass);
+    let mut target = unwritten(pass.sizes.groups * pass.channels.1 * pass.maps.1);
     let shared = Shared::unwritten(&mut target);
-    tasks::<V>(&pass).into_par_iter().try_for_each(|task| run::<V>(&pass, &task, source, &weights, &shared))?;
+    tasks::<V>(pass).into_par_iter().try_for_each(|task| run::<V>(pass, &task, source, &weights, &shared))?;
     // SAFETY: the tasks are all rows and images of all groups, and each writes every pixel of them, also one without terms.
     Ok(unsafe { written(target) })
 }
@@ -110,7 +124,7 @@ fn columns<V: Vector>(images: usize, most: usize) -> Vec<(Kind, Vec<Lanes>)> {
         let end = (start + kind.vectors * V::LANES).min(images);
         match all.last_mut() {
             Some((last, lanes)) if *last == kind => lanes.push(start..end),
-            _ => all.push((kind, vec![start..end])),
+            _ => all.push((kind, Vec::from([start..end]))),
         }
         start = end;
     }
@@ -119,7 +133,7 @@ fn columns<V: Vector>(images: usize, most: usize) -> Vec<(Kind, Vec<Lanes>)> {
 
 /// Bands of rows whose packed source fits the cache, and where whole maps do, several columns of images: their numbers are
 /// neighbours in memory.
-fn tasks<V: Vector>(pass: &Pass<'_>) -> Vec<Task> {
+fn tasks<V: Vector>(pass: &Pass<'_, V::Number>) -> Vec<Task> {
     let (height, _) = pass.plan.target();
     let mut all = Vec::new();
     for (kind, lanes) in columns::<V>(pass.images, vectors_for(pass.channels.1.min(TAP_ROWS))) {
@@ -150,7 +164,8 @@ fn tiles(channels: usize) -> impl Iterator<Item = Range<usize>> {
 }
 
 /// (group, tile, tap, source channel, target channel of the tile).
-fn pack_weight<T: Number>(weight: &[T], direction: Direction, pass: &Pass<'_>) -> Vec<T> {
+fn pack_weight<T: Number>(weight: &[T], pass: &Pass<'_, T>) -> Vec<T> {
+    let direction = pass.direction;
     let (from, to) = pass.channels;
     let taps = pass.taps;
     let mut packed = vec![T::zero(); weight.len()];
@@ -182,7 +197,7 @@ fn pack_weight<T: Number>(weight: &[T], direction: Direction, pass: &Pass<'_>) -
 }
 
 /// Source pixels of some rows as (column of images, pixel, channel, lane); lanes beyond the images are 0.
-fn pack_source<T: Number>(source: &[T], pass: &Pass<'_>, rows: &Range<usize>, all: &[Lanes], packed: &mut [T]) {
+fn pack_source<T: Number>(source: &[T], pass: &Pass<'_, T>, rows: &Range<usize>, all: &[Lanes], packed: &mut [T]) {
     let columns = pass.plan.source_columns();
     let (channels, pixels) = (pass.channels.0, rows.len() * columns);
     let column = packed.len() / all.len();
@@ -207,7 +222,7 @@ struct Pixels {
 }
 
 /// All pixels of a task, and the terms of all their sums.
-fn pixels(pass: &Pass<'_>, task: &Task, first_source_row: usize) -> (Vec<Pixels>, Vec<Segment>) {
+fn pixels<T>(pass: &Pass<'_, T>, task: &Task, first_source_row: usize) -> (Vec<Pixels>, Vec<Segment>) {
     let (mut all, mut segments) = (Vec::new(), Vec::new());
     let alike = pass.plan.alike(task.kind.pixels);
     for row in task.rows.clone() {
@@ -222,7 +237,7 @@ fn pixels(pass: &Pass<'_>, task: &Task, first_source_row: usize) -> (Vec<Pixels>
 }
 
 fn run<V: Vector>(
-    pass: &Pass<'_>,
+    pass: &Pass<'_, V::Number>,
     task: &Task,
     source: &[V::Number],
     weights: &[V::Number],
@@ -250,36 +265,55 @@ fn run<V: Vector>(
 }
 
 /// Some pixels of a tile of channels.
-struct Sum<'a> {
-    pass: &'a Pass<'a>,
+struct Sum<'a, T> {
+    pass: &'a Pass<'a, T>,
     task: &'a Task,
     tile: Range<usize>,
     pixels: &'a Pixels,
     lanes: &'a Lanes,
 }
 
-impl Sum<'_> {
-    fn store<V: Vector>(
+impl<T: Number> Sum<'_, T> {
+    /// The number of a pixel that the first channel has in the target.
+    fn start(&self, pixel: usize) -> usize {
+        let pass = self.pass;
+        let channel = self.task.group * pass.channels.1 + self.tile.start;
+        let pixel = self.pixels.first + pixel * pass.plan.target_step;
+        channel * pass.maps.1 + pixel * pass.images + self.lanes.start
+    }
+
+    /// The channels and images of a pixel.
+    fn block<'b>(&self, pixel: usize, shared: &Shared<'b, T>) -> Result<MatrixMut<'b, T>> {
+        // SAFETY: a task has its rows and images of a group for itself, and this sum some pixels and channels of them.
+        unsafe { shared.block(self.start(pixel), (self.tile.len(), self.lanes.len()), self.pass.maps.1) }
+    }
+
+    fn store<V: Vector<Number = T>>(&self, terms: (&[Segment], &[T], &[T]), shared: &Shared<'_, T>) -> Result<()> {
+        self.write::<V>(terms, shared)?;
+        if let Some(finish) = self.pass.finish {
+            for pixel in 0..self.pixels.count {
+                // SAFETY: it has just been written.
+                unsafe { finish.block(&mut self.block(pixel, shared)?, self.start(pixel)) };
+            }
+        }
+        Ok(())
+    }
+
+    fn write<V: Vector<Number = T>>(
         &self,
-        (segments, source, weight): (&[Segment], &[V::Number], &[V::Number]),
-        shared: &Shared<'_, V::Number>,
+        (segments, source, weight): (&[Segment], &[T], &[T]),
+        shared: &Shared<'_, T>,
     ) -> Result<()> {
         let (pass, kind, lanes, rows) = (self.pass, self.task.kind, self.lanes, self.tile.len());
         let (map, pixel_step) = (pass.maps.1, pass.plan.target_step * pass.images);
-        let first = (self.task.group * pass.channels.1 + self.tile.start) * map + self.pixels.first * pass.images;
-        let block = |pixel: usize| {
-            let start = first + pixel * pixel_step + lanes.start;
-            // SAFETY: a task has its rows and images of a group for itself, and this call some pixels and channels of them.
-            unsafe { shared.block(start, (rows, lanes.len()), map) }
-        };
         let width = kind.vectors * V::LANES;
         let many = kind.vectors == 1;
         let source_vector = if many { pass.plan.source_step * pass.channels.0 * width } else { V::LANES };
         let vectors = kind.vectors * self.pixels.count;
         let (source, weight) = (source.as_ptr(), weight.as_ptr());
         if lanes.len() == width {
-            let mut target = block(0)?;
-            block(self.pixels.count - 1)?;
+            let mut target = self.block(0, shared)?;
+            self.block(self.pixels.count - 1, shared)?;
             let target_vector = if many { pixel_step } else { V::LANES };
             let steps = Steps { column: width, source_vector, target_row: map, target_vector };
             let tile = TapTile { segments, source, weight, target: target.as_mut_ptr(), steps };
@@ -289,21 +323,17 @@ impl Sum<'_> {
             unsafe { compute::<V>(rows, vectors, &tile) };
             return Ok(());
         }
-        let mut whole = [zero::<V>(); TAP_ROWS * MOST_VECTORS * 8];
+        let mut whole = [T::zero(); TAP_ROWS * MOST_VECTORS * 8];
         let target_row = vectors * V::LANES;
         let steps = Steps { column: width, source_vector, target_row, target_vector: V::LANES };
         let tile = TapTile { segments, source, weight, target: whole.as_mut_ptr(), steps };
         // SAFETY: as above; the array has room for all rows and vectors.
         unsafe { compute::<V>(rows, vectors, &tile) };
         for pixel in 0..self.pixels.count {
-            block(pixel)?.copy_rows(&whole[pixel * width..], target_row);
+            self.block(pixel, shared)?.copy_rows(&whole[pixel * width..], target_row);
         }
         Ok(())
     }
-}
-
-fn zero<V: Vector>() -> V::Number {
-    <V::Number as candle_core::WithDType>::from_f64(0.0)
 }
 
 /// # Safety

@@ -11,6 +11,7 @@ mod composite;
 mod depthwise;
 mod direct;
 mod direct_weight;
+mod finish;
 mod parts;
 mod plan;
 mod sizes;
@@ -22,7 +23,8 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, WithDTyp
 
 use crate::element::{for_dtype, has_kernel, slice, with_slice};
 use crate::simd::{InstructionSet, Number};
-use plan::Direction;
+use crate::then::{self, End, Then};
+use finish::Finish;
 pub(crate) use sizes::{ConvSizes, Way};
 
 /// How a convolution moves over a map, as (height, width) where two numbers are.
@@ -51,6 +53,34 @@ pub fn conv2d(x_chwn: &Tensor, weight: &Tensor, geometry: ConvGeometry) -> Resul
     } else {
         composite::conv2d(x_chwn, weight, &sizes)
     }
+}
+
+/// `conv2d` plus a bias (O) and what follows, in one pass: a convolution with its batch norm merged. Forward only: the result is
+/// cut off from the gradient.
+///
+/// # Errors
+/// As `conv2d`, and when the bias or what is added does not fit the output.
+pub fn conv2d_then(
+    x_chwn: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    geometry: ConvGeometry,
+    then: Then<'_>,
+) -> Result<Tensor> {
+    let sizes = ConvSizes::new(x_chwn.dims(), weight.dims(), geometry)?;
+    if bias.dims() != [sizes.outputs] {
+        bail!("conv2d to {} channels with a bias of {:?}", sizes.outputs, bias.dims());
+    }
+    let (o, h, w, n) = sizes.output_dims();
+    if let Some(addend) = then.addend().filter(|addend| addend.dims() != [o, h, w, n]) {
+        bail!("conv2d to {:?} plus {:?}: the shapes must be equal", [o, h, w, n], addend.dims());
+    }
+    if !has_kernel(x_chwn) {
+        let y = composite::conv2d(x_chwn, weight, &sizes)?.broadcast_add(&bias.reshape((o, 1, 1, 1))?)?;
+        return Ok(then::composite(y, then)?.detach());
+    }
+    let op = Deployed { sizes, bias: bias.clone(), addend: then.addend().cloned(), end: then.end() };
+    x_chwn.contiguous()?.apply_op2_no_bwd(&weight.contiguous()?, &op)
 }
 
 /// The Local Perceptron's convolution: partitions (C, h, w, M) with weight (O, C/groups, Kʰ, Kʷ), stride 1 and a padding of
@@ -85,7 +115,7 @@ impl CustomOp2 for Conv2d {
     ) -> Result<(CpuStorage, Shape)> {
         let y = for_dtype!(x.dtype(), T => {
             let (x, weight) = (slice::<T>(x, x_layout)?, slice::<T>(weight, weight_layout)?);
-            T::to_cpu_storage_owned(forward(x, weight, &self.sizes)?)
+            T::to_cpu_storage_owned(forward(x, weight, &self.sizes, None)?)
         });
         Ok((y, Shape::from(self.sizes.output_dims())))
     }
@@ -111,11 +141,11 @@ impl CustomOp2 for Conv2d {
     }
 }
 
-fn forward<T: Number>(x: &[T], weight: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
+fn forward<T: Number>(x: &[T], weight: &[T], sizes: &ConvSizes, finish: Option<&Finish<'_, T>>) -> Result<Vec<T>> {
     match sizes.way() {
-        Way::Columns => by_columns::forward(x, weight, sizes),
-        Way::Depthwise => Ok(depthwise::forward(x, weight, sizes)),
-        Way::Direct => direct::convolve(InstructionSet::get(), Direction::Forward, x, weight, sizes),
+        Way::Columns => by_columns::forward(x, weight, sizes, finish),
+        Way::Depthwise => Ok(depthwise::forward(x, weight, sizes, finish)),
+        Way::Direct => direct::forward(InstructionSet::get(), x, weight, sizes, finish),
     }
 }
 
@@ -123,14 +153,51 @@ fn backward_x<T: Number>(dy: &[T], weight: &[T], sizes: &ConvSizes) -> Result<Ve
     match sizes.way() {
         Way::Columns => by_columns::backward_x(dy, weight, sizes),
         Way::Depthwise => Ok(depthwise::backward_x(dy, weight, sizes)),
-        Way::Direct => direct::convolve(InstructionSet::get(), Direction::Backward, dy, weight, sizes),
+        Way::Direct => direct::backward_x(InstructionSet::get(), dy, weight, sizes),
     }
 }
 
 fn backward_weight<T: Number>(x: &[T], dy: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
-    match sizes.way() {
+    match sizes.weight_way() {
         Way::Columns => by_columns::backward_weight(x, dy, sizes),
         Way::Depthwise => Ok(depthwise::backward_weight(x, dy, sizes)),
         Way::Direct => Ok(direct_weight::backward_weight(InstructionSet::get(), x, dy, sizes)),
+    }
+}
+
+/// A convolution without a gradient and what follows it.
+struct Deployed {
+    sizes: ConvSizes,
+    bias: Tensor,
+    addend: Option<Tensor>,
+    end: End,
+}
+
+impl CustomOp2 for Deployed {
+    fn name(&self) -> &'static str {
+        "conv2d_then_chwn"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let y = for_dtype!(x.dtype(), T => {
+            let (x, weight) = (slice::<T>(x, x_layout)?, slice::<T>(weight, weight_layout)?);
+            let finished = |addend: Option<&[T]>| {
+                with_slice::<T, _>(&self.bias, |bias| {
+                    let finish = Finish { bias, addend, end: self.end, map: self.sizes.output_map() };
+                    forward(x, weight, &self.sizes, Some(&finish))
+                })?
+            };
+            T::to_cpu_storage_owned(match &self.addend {
+                None => finished(None)?,
+                Some(addend) => with_slice::<T, _>(addend, |addend| finished(Some(addend)))??,
+            })
+        });
+        Ok((y, Shape::from(self.sizes.output_dims())))
     }
 }

@@ -4,11 +4,11 @@ use candle_core::{DType, Device, Result, Tensor, WithDType};
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_oneof, proptest};
 
 use crate::conv::composite::{by_candle, by_taps};
-use crate::conv::plan::Direction;
-use crate::conv::{ConvGeometry, ConvSizes, by_columns, conv2d, direct, direct_weight, local_conv};
+use crate::conv::{ConvGeometry, ConvSizes, by_columns, conv2d, conv2d_then, direct, direct_weight, local_conv};
 use crate::conv_to_fc;
-use crate::oracle_tests::{agree, bound, numbers, with_gradients};
+use crate::oracle_tests::{agree, bound, difference, kind, numbers, with_gradients};
 use crate::simd::{InstructionSet, Number};
+use crate::then;
 
 const PLAIN: ConvGeometry = ConvGeometry { stride: (1, 1), padding: (0, 0), dilation: (1, 1), groups: 1 };
 
@@ -59,6 +59,18 @@ proptest! {
     }
 
     #[test]
+    fn what_follows_a_convolution_is_what_would_follow_it_apart(case in cases(), what in 0..4usize) {
+        let [x, weight] = case.inputs().unwrap();
+        let bias = numbers(&case.weight[..1], 3, case.dtype).unwrap();
+        let y = conv2d(&x, &weight, case.geometry).unwrap();
+        let addend = numbers(y.dims(), 4, case.dtype).unwrap();
+        let then = kind(what, Some(&addend));
+        let actual = conv2d_then(&x, &weight, &bias, case.geometry, then).unwrap();
+        let y = y.broadcast_add(&bias.reshape((case.weight[0], 1, 1, 1)).unwrap()).unwrap();
+        prop_assert!(difference(&actual, &then::composite(y, then).unwrap()).unwrap() < bound(case.dtype));
+    }
+
+    #[test]
     fn conv2d_equals_candles(case in cases()) {
         let square = |pair: (usize, usize)| (pair.0, pair.0);
         let geometry =
@@ -86,7 +98,7 @@ fn passes<T: Number>(case: &Case, of: impl Fn(&ConvSizes, &[T], &[T], &[T]) -> [
 fn by_columns<T: Number>(case: &Case) -> Passes {
     passes::<T>(case, |sizes, x, weight, dy| {
         [
-            by_columns::forward(x, weight, sizes).unwrap(),
+            by_columns::forward(x, weight, sizes, None).unwrap(),
             by_columns::backward_x(dy, weight, sizes).unwrap(),
             by_columns::backward_weight(x, dy, sizes).unwrap(),
         ]
@@ -96,8 +108,8 @@ fn by_columns<T: Number>(case: &Case) -> Passes {
 fn directly<T: Number>(case: &Case, set: InstructionSet) -> Passes {
     passes::<T>(case, |sizes, x, weight, dy| {
         [
-            direct::convolve(set, Direction::Forward, x, weight, sizes).unwrap(),
-            direct::convolve(set, Direction::Backward, dy, weight, sizes).unwrap(),
+            direct::forward(set, x, weight, sizes, None).unwrap(),
+            direct::backward_x(set, dy, weight, sizes).unwrap(),
             direct_weight::backward_weight(set, x, dy, sizes),
         ]
     })
