@@ -8,6 +8,7 @@
 //! Layouts: `chwn` is channels, height, width, images, images fastest; `rm` is rows × columns.
 
 mod adamw;
+mod add_bias;
 mod axis;
 mod batch_norm;
 mod block_cache;
@@ -29,6 +30,7 @@ mod unfold;
 mod update;
 
 pub use adamw::{AdamWStep, adamw_step};
+pub use add_bias::add_bias;
 pub use batch_norm::{Moments, affine_then, batch_norm, batch_norm_then};
 pub use block_cache::BlockCache;
 pub use conv::{ConvGeometry, conv2d, conv2d_then, local_conv};

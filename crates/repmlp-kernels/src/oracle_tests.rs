@@ -3,10 +3,11 @@
 use candle_core::{DType, Device, Result, Tensor, Var};
 use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assume, proptest};
 
+use crate::add_bias::composite as composite_bias;
 use crate::max_pool::MaxPool2d;
 use crate::{
-    AdamWStep, Moments, PoolGeometry, SgdStep, Then, adamw, adamw_step, affine_then, batch_norm, batch_norm_then,
-    conv_to_fc, cross_entropy, max_pool, max_pool2d, relu, sgd, sgd_step, softmax, unfold,
+    AdamWStep, Moments, PoolGeometry, SgdStep, Then, adamw, adamw_step, add_bias, affine_then, batch_norm,
+    batch_norm_then, conv_to_fc, cross_entropy, max_pool, max_pool2d, relu, sgd, sgd_step, softmax, unfold,
 };
 
 /// Distinct numbers in (−1, 1) that depend on `seed`: no ties, so that every maximum has one owner.
@@ -68,6 +69,18 @@ pub(crate) fn kind(what: usize, addend: Option<&Tensor>) -> Then<'_> {
         (3, Some(addend)) => Then::AddRelu(addend),
         (1, _) => Then::Relu,
         _ => Then::Nothing,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn add_bias_is_its_composite(c in 1..6usize, h in 1..4usize, n in 1..40usize, seed in any::<u64>(), double in any::<bool>()) {
+        let dtype = if double { DType::F64 } else { DType::F32 };
+        let inputs = [numbers(&[c, h, n], seed, dtype).unwrap(), numbers(&[c], seed ^ 1, dtype).unwrap()];
+        let worst = agree(&inputs, |x| add_bias(&x[0], &x[1]), |x| composite_bias(&x[0], &x[1])).unwrap();
+        prop_assert!(worst < bound(dtype), "{worst:e}");
     }
 }
 

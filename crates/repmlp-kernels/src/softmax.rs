@@ -5,6 +5,7 @@ use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor, WithD
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
 
 use crate::element::{TASK_ELEMENTS, for_dtype, has_kernel, slice, with_slice};
+use crate::sums::{pair_sum, sum};
 
 /// exp(x − max) / Σ exp(x − max) along the last dimension, any shape before it.
 ///
@@ -65,14 +66,15 @@ fn forward<T: WithDType>(x: &[T], columns: usize, exp: impl Fn(T) -> T + Sync) -
     y
 }
 
-/// dx = y·(dy − Σ dy·y).
+/// dx = y·(dy − Σ dy·y), where Σ y is one but for rounding. In f64 and divided by that sum: a row of dx sums to zero, as it
+/// must, since a number added to the whole row changes nothing.
 fn backward<T: WithDType>(y: &[T], dy: &[T], columns: usize) -> Vec<T> {
     let mut dx = vec![T::zero(); y.len()];
     let rows = dx.par_chunks_mut(columns).zip(y.par_chunks(columns).zip(dy.par_chunks(columns)));
     rows.with_min_len(rows_a_task(columns)).for_each(|(dx, (y, dy))| {
-        let sum = y.iter().zip(dy).fold(T::zero(), |sum, (&y, &dy)| sum + y * dy);
+        let mean = pair_sum(y, dy, |y, dy| y * dy) / sum(y, |y| y);
         for (dx, (&y, &dy)) in dx.iter_mut().zip(y.iter().zip(dy)) {
-            *dx = y * (dy - sum);
+            *dx = T::from_f64(y.to_f64() * (dy.to_f64() - mean));
         }
     });
     dx

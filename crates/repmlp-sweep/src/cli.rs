@@ -17,7 +17,7 @@ Examples:
   repmlp-sweep show 3f9c2a                         one run: configuration, attempts, metrics
 
 Exit codes:
-    0  done                                   12  both forms of a model disagree
+    0  done                                   12  a comparison failed           
     2  usage                                  20  results folder in use, or of another version
     3  invalid experiment or report file      21  results folder cannot be written
     4  data missing or damaged                70  internal fault
@@ -71,8 +71,18 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Make the SQLite index again from plans and journals.
     Rebuild(ResultsArgs),
-    /// Write every measurement of an experiment as one tidy table.
+    /// Write every measurement of an experiment as one tidy table, or the weights of a run.
     Export(ExportArgs),
+    /// Read weights of PyTorch's and say what fits a network, what is missing and what is left over.
+    Import(ImportArgs),
+    /// Compare what this program computes with reference values.
+    Verify {
+        /// With which.
+        #[command(subcommand)]
+        what: VerifyCommand,
+    },
+    /// Count parameters and multiply-adds, of every network that the paper prints or of one.
+    Count(CountArgs),
     /// Print a JSON Schema for editors.
     Schema(SchemaArgs),
     /// Print a completion script for a shell.
@@ -172,6 +182,31 @@ pub(crate) struct PlanArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct CountArgs {
+    /// A network of the catalogue, or a .toml file with the tables `task` and `model` [default: every row of Tables 1 to 7].
+    pub(crate) model: Option<String>,
+    /// Show each layer.
+    #[arg(long, requires = "model")]
+    pub(crate) layers: bool,
+    /// Which form is counted.
+    #[arg(long, value_enum, default_value_t, requires = "model")]
+    pub(crate) form: FormChoice,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A form of a network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FormChoice {
+    /// With convolution branches and batch norm.
+    Training,
+    /// Merged.
+    #[default]
+    Deployed,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
     /// An experiment by name or file; without it, all of them.
     pub(crate) experiment: Option<String>,
@@ -235,20 +270,93 @@ pub(crate) enum ExportFormat {
     Csv,
     /// Apache Parquet.
     Parquet,
+    /// Weights, as PyTorch reads them.
+    Safetensors,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
-    #[command(flatten)]
-    pub(crate) spec: SpecArgs,
+    /// The experiment file; for weights, a run's id or its beginning, or a file of weights.
+    #[arg(value_name = "SPEC|RUN|FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) source: PathBuf,
+    /// A profile of the experiment file.
+    #[arg(long, short)]
+    pub(crate) profile: Option<String>,
     #[command(flatten)]
     pub(crate) results: ResultsArgs,
-    /// The format.
+    /// The format; safetensors is for weights.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: ExportFormat,
     /// The file to write [default: standard output].
     #[arg(long, short, value_hint = ValueHint::FilePath)]
     pub(crate) out: Option<PathBuf>,
+    /// Of weights in a file: their network, by its name in the catalogue or its .toml file.
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// Of weights: whose names they get.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) naming: NamingChoice,
+    /// Of weights: which form is written.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) form: FormChoice,
+}
+
+/// Whose names weights have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NamingChoice {
+    /// The RepMLP release's.
+    #[default]
+    Official,
+    /// Those of torchvision, for networks that it has.
+    Torchvision,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// Weights: .safetensors, or .pth and .pt of PyTorch 1.6 or later.
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// The network: its name in the catalogue (`count` lists them), or a .toml file with `task` and `model`.
+    #[arg(long)]
+    pub(crate) model: String,
+    /// Write what fits under this program's names, as safetensors.
+    #[arg(long, short, value_hint = ValueHint::FilePath)]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// What is verified.
+#[derive(Debug, Subcommand)]
+pub(crate) enum VerifyCommand {
+    /// Repeat the computations of a folder of reference values from PyTorch; exits with 12 if one does not agree.
+    Parity(VerifyParityArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyParityArgs {
+    /// Folder with *.json files of cases and their .safetensors files.
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) folder: PathBuf,
+    /// Compute in this number type.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) dtype: PrecisionChoice,
+    /// Only the case of this id.
+    #[arg(long, value_name = "ID")]
+    pub(crate) case: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A number type to compute in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PrecisionChoice {
+    /// 32 bits.
+    F32,
+    /// 64 bits.
+    F64,
+    /// Both.
+    #[default]
+    All,
 }
 
 /// Which files a schema is for.

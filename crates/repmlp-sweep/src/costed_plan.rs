@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
+use rayon::prelude::{ParallelIterator, ParallelSlice};
 use repmlp_train::config::RunConfig;
 use sweep_plan::Plan;
 use sweep_protocol::{RunId, RunRow};
@@ -12,10 +13,12 @@ use crate::cli::SpecArgs;
 use crate::predict::Cost;
 use crate::resolve::resolve;
 
-/// A plan with its typed configurations and their costs.
+/// Configurations that one thread costs at a stretch: those that share their network mostly stand beside each other.
+const NEIGHBOURS: usize = 1024;
+
+/// A plan with the costs of its configurations.
 pub(crate) struct CostedPlan {
     pub(crate) plan: Plan,
-    pub(crate) configs: Vec<RunConfig>,
     pub(crate) costs: Vec<Cost>,
 }
 
@@ -24,11 +27,15 @@ impl CostedPlan {
     pub(crate) fn load(spec: &SpecArgs) -> Result<Self> {
         let experiment = sweep_plan::load(&spec.path, spec.profile.as_deref())?;
         let plan = sweep_plan::plan(&experiment, &resolve)?;
-        let typed =
-            |canonical: &String| serde_json::from_str(canonical).context("a canonical configuration is read back");
-        let configs = plan.configurations.iter().map(typed).collect::<Result<Vec<RunConfig>>>()?;
-        let costs = Cost::of_all(&configs);
-        Ok(Self { plan, configs, costs })
+        // A typed configuration is many times its text: each lives only while it is costed.
+        let cost = |texts: &[String]| Cost::of_all(texts.iter().map(|text| typed(text)));
+        let costs = plan.configurations.par_chunks(NEIGHBOURS).map(cost).collect::<Result<Vec<_>>>()?;
+        Ok(Self { plan, costs: costs.into_iter().flatten().collect() })
+    }
+
+    /// A configuration of the plan, typed.
+    pub(crate) fn config(&self, configuration: usize) -> Result<RunConfig> {
+        typed(&self.plan.configurations[configuration])
     }
 
     /// What is known of the plan's runs.
@@ -41,4 +48,8 @@ impl CostedPlan {
     pub(crate) fn training_flops(&self) -> BTreeMap<RunId, f64> {
         self.plan.runs.iter().filter_map(|run| Some((run.id, self.costs[run.configuration].training?))).collect()
     }
+}
+
+fn typed(canonical: &str) -> Result<RunConfig> {
+    serde_json::from_str(canonical).context("a canonical configuration is read back")
 }

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use repmlp_interop::InteropError;
 use repmlp_train::TrainError;
 use repmlp_train::data::DataError;
 use sweep_plan::PlanError;
@@ -27,7 +28,7 @@ pub(crate) enum Exit {
     Remains = 5,
     /// Some runs failed, or committed renderings are not what they claim.
     Failed = 10,
-    /// Both forms of a model disagree.
+    /// Both forms of a model disagree, or a count or a computation is not what it is compared with.
     Equivalence = 12,
     /// The results folder is in use, or its index is of another version.
     InUse = 20,
@@ -87,6 +88,13 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     }
     if cause.is::<DataError>() {
         return Some(Exit::Data);
+    }
+    if let Some(fault) = cause.downcast_ref::<InteropError>() {
+        return Some(match fault {
+            InteropError::Unnamed { .. } | InteropError::Merged | InteropError::UnknownCase { .. } => Exit::Usage,
+            InteropError::Io { doing, .. } if *doing == "written" => Exit::Unwritable,
+            _ => Exit::Data,
+        });
     }
     if let Some(fault) = cause.downcast_ref::<RunnerError>() {
         return Some(match fault {

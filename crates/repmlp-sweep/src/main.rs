@@ -17,6 +17,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// Training asks for the same large buffers at every step; the system's allocator hands their pages back each time, and the
+/// kernel clears them again.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = cli::Cli::parse_from(cli::with_run_implied(std::env::args_os()));
     let screen = screen::Screen::of(cli.color);

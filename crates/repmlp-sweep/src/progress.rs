@@ -156,14 +156,16 @@ impl Progress {
             }
             Event::Measured { measurements } => {
                 let wanted = |m: &&sweep_protocol::Measurement| {
-                    m.metric == Metric::Accuracy && m.split == Some(Split::Test) && m.form == Some(Form::Training)
+                    let told = [Metric::Accuracy, Metric::VerificationAccuracy].contains(&m.metric);
+                    told && m.split == Some(Split::Test) && m.form == Some(Form::Training)
                 };
                 if let Some(m) = measurements.iter().find(wanted) {
                     let epoch = m.epoch.unwrap_or(0);
                     let line = format!(
-                        "{} epoch {epoch}/{}: test accuracy {:.2} %",
+                        "{} epoch {epoch}/{}: test {} {:.2} %",
                         shown.label,
                         shown.steps / shown.steps_per_epoch,
+                        m.metric.title(),
                         100.0 * m.value
                     );
                     match &shown.bar {

@@ -1,134 +1,191 @@
-//! Batches of a data set: order and augmentation of each epoch, and pixels as normalised tensors.
+//! Batches of a data set: order of each epoch, images as normalised numbers, and their way onto the device.
 
-use candle_core::{Device, Result, Tensor};
-use rand_chacha::rand_core::RngCore;
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
 use repmlp::stream::stream;
 
-use crate::data::{AugmentConfig, Dataset, Normalization, Pool, shuffle};
+use crate::data::{DataError, Dataset, Preparation, Subset, shuffle};
+use crate::mixup::{self, Mixed};
+use crate::prepare::Draw;
 
-/// Images (N, C, H, W) and labels (N).
+/// Images (N, C, H, W) and labels: (N), or (N, H, W) where every pixel has one.
 pub(crate) struct Batch {
     pub(crate) images_nchw: Tensor,
     pub(crate) labels: Tensor,
+    /// What the images were blended with.
+    pub(crate) blend: Option<Blend>,
+    /// Labels that count: images, or pixels that are not ignored.
+    pub(crate) judged: usize,
+}
+
+/// The second targets of blended images.
+pub(crate) struct Blend {
+    /// Labels (N) of what each image was blended with.
+    pub(crate) labels: Tensor,
+    /// Share of the first target, at least a half.
+    pub(crate) share: f64,
+}
+
+/// A batch in memory, made by a loader's thread.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct HostBatch {
+    channels: usize,
+    side: usize,
+    pub(crate) images: usize,
+    pub(crate) numbers: Vec<f32>,
+    pub(crate) labels: Vec<u32>,
+    pub(crate) judged: usize,
+    mixed: Option<Mixed>,
+}
+
+impl HostBatch {
+    /// Without images, with room for so many.
+    pub(crate) fn new((channels, side): (usize, usize), images: usize) -> Self {
+        let numbers = Vec::with_capacity(images * channels * side * side);
+        Self { channels, side, images: 0, numbers, labels: Vec::new(), judged: 0, mixed: None }
+    }
+
+    /// On the device.
+    pub(crate) fn onto(self, device: &Device) -> candle_core::Result<Batch> {
+        let Self { channels, side, images, numbers, labels, judged, mixed } = self;
+        let labels = match labels.len() == images {
+            true => Tensor::from_vec(labels, images, device)?,
+            false => Tensor::from_vec(labels, (images, side, side), device)?,
+        };
+        let images_nchw = Tensor::from_vec(numbers, (images, channels, side, side), device)?;
+        let blend = match mixed {
+            None => None,
+            Some(Mixed { labels, share }) => Some(Blend { labels: Tensor::from_vec(labels, images, device)?, share }),
+        };
+        Ok(Batch { images_nchw, labels, blend, judged })
+    }
 }
 
 /// The training images of one epoch in its order, the incomplete last batch left out.
 pub(crate) struct TrainEpoch {
-    augment: AugmentConfig,
+    subset: Subset,
+    preparation: Arc<Preparation>,
+    batch: usize,
     seed: u64,
     epoch: u64,
-    order: Vec<u32>,
-    batch: usize,
 }
 
 impl TrainEpoch {
     /// Epoch `epoch`, counted from 0.
-    pub(crate) fn new(data: &Dataset, augment: &AugmentConfig, batch: usize, (seed, epoch): (u64, u64)) -> Self {
-        let mut order = data.train.images.clone();
-        shuffle(&mut order, &mut stream(seed, "order", &[epoch]));
-        Self { augment: augment.clone(), seed, epoch, order, batch }
+    pub(crate) fn new(data: &Dataset, batch: usize, (seed, epoch): (u64, u64)) -> Self {
+        let mut subset = data.train.clone();
+        shuffle(&mut subset.images, &mut stream(seed, "order", &[epoch]));
+        Self { subset, preparation: Arc::clone(&data.preparation), batch, seed, epoch }
     }
 
-    /// Batch `index` of the epoch, from the set that the epoch was made for.
-    pub(crate) fn batch(&self, data: &Dataset, index: usize, device: &Device) -> Result<Batch> {
-        let images = &self.order[index * self.batch..(index + 1) * self.batch];
-        let pool = &data.train_pool;
-        let mut numbers = Vec::with_capacity(images.len() * pool.image(0).len());
+    /// Batch `index` of the epoch.
+    pub(crate) fn batch(&self, index: usize) -> Result<HostBatch, DataError> {
+        let Self { subset, preparation, seed, epoch, .. } = self;
+        let mut batch = preparation.batch(self.batch);
+        for &image in &subset.images[index * self.batch..(index + 1) * self.batch] {
+            let draw = Draw { seed: *seed, epoch: *epoch, image };
+            preparation.append_augmented(subset.pool.item(image)?, draw, &mut batch);
+        }
+        if preparation.augment.mixup_alpha > 0.0 {
+            let mut rng = stream(*seed, "mixup", &[*epoch, index as u64]);
+            let mixed = mixup::mix(&mut batch.numbers, &batch.labels, preparation.augment.mixup_alpha, &mut rng);
+            batch.mixed = Some(mixed);
+        }
+        Ok(batch)
+    }
+}
+
+/// Images as an evaluation sees them, in batches.
+pub(crate) struct PlainBatches {
+    pub(crate) subset: Subset,
+    pub(crate) preparation: Arc<Preparation>,
+    /// Images of a batch; the last one may have fewer.
+    pub(crate) size: usize,
+}
+
+impl PlainBatches {
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.subset.images.len().div_ceil(self.size)
+    }
+
+    /// Batch `index`.
+    pub(crate) fn batch(&self, index: usize) -> Result<HostBatch, DataError> {
+        let images = &self.subset.images[index * self.size..];
+        let images = &images[..images.len().min(self.size)];
+        let mut batch = self.preparation.batch(images.len());
         for &image in images {
-            let change = Change::drawn(&self.augment, self.seed, self.epoch, image);
-            append_image(&mut numbers, pool, image, &data.normalization, change);
+            self.preparation.append(self.subset.pool.item(image)?, &mut batch);
         }
-        to_batch(numbers, images, pool, device)
-    }
-}
-
-/// Images of a pool as they are, in batches of at most `size`.
-pub(crate) fn plain_batches<'a>(
-    images: &'a [u32],
-    pool: &'a Pool,
-    normalization: &'a Normalization,
-    (size, device): (usize, &'a Device),
-) -> impl Iterator<Item = Result<Batch>> + 'a {
-    images.chunks(size).map(move |images| {
-        let mut numbers = Vec::with_capacity(images.len() * pool.image(0).len());
-        for &image in images {
-            append_image(&mut numbers, pool, image, normalization, Change::NONE);
-        }
-        to_batch(numbers, images, pool, device)
-    })
-}
-
-fn to_batch(numbers: Vec<f32>, images: &[u32], pool: &Pool, device: &Device) -> Result<Batch> {
-    let labels: Vec<u32> = images.iter().map(|&i| u32::from(pool.labels[i as usize])).collect();
-    Ok(Batch {
-        images_nchw: Tensor::from_vec(numbers, (images.len(), pool.channels, pool.side, pool.side), device)?,
-        labels: Tensor::from_vec(labels, images.len(), device)?,
-    })
-}
-
-/// What augmentation does to one image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Change {
-    down: isize,
-    right: isize,
-    flip: bool,
-}
-
-impl Change {
-    const NONE: Self = Self { down: 0, right: 0, flip: false };
-
-    fn drawn(config: &AugmentConfig, seed: u64, epoch: u64, image: u32) -> Self {
-        let mut rng = stream(seed, "augment", &[epoch, u64::from(image)]);
-        let padding = config.crop_padding as isize;
-        let places = 2 * config.crop_padding as u64 + 1;
-        let mut offset = || (rng.next_u64() % places) as isize - padding;
-        let (down, right) = (offset(), offset());
-        Self { down, right, flip: config.flip && rng.next_u32() & 1 == 1 }
-    }
-}
-
-/// Appends one image, moved and mirrored; what comes from outside is black.
-fn append_image(numbers: &mut Vec<f32>, pool: &Pool, image: u32, normalization: &Normalization, change: Change) {
-    let side = pool.side;
-    let inside = |at: usize, offset: isize| at.checked_add_signed(offset).filter(|&at| at < side);
-    for (channel, map) in pool.image(image).chunks_exact(side * side).enumerate() {
-        let (mean, deviation) = (normalization.mean[channel], normalization.deviation[channel]);
-        for y in 0..side {
-            let row = inside(y, change.down).map(|y| &map[y * side..(y + 1) * side]);
-            for x in 0..side {
-                let x = if change.flip { side - 1 - x } else { x };
-                let pixel = row.and_then(|row| inside(x, change.right).map(|x| row[x])).unwrap_or(0);
-                numbers.push((f32::from(pixel) - mean) / deviation);
-            }
-        }
+        Ok(batch)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::DataConfig;
+    use crate::data::fixture::{png_of, write};
+    use crate::loader::Loader;
 
-    fn changed(change: Change) -> Vec<u8> {
-        let pool = Pool { side: 3, channels: 1, pixels: (1..=9).collect(), labels: vec![0] };
-        let identity = Normalization { mean: vec![0.0], deviation: vec![1.0] };
-        let mut numbers = Vec::new();
-        append_image(&mut numbers, &pool, 0, &identity, change);
-        numbers.into_iter().map(|n| n as u8).collect()
+    /// Ten images of two classes with sides from 6 to 9, and two to test.
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for i in 0..12usize {
+            let (height, width) = (6 + i % 4, 6 + i % 3);
+            let pixels: Vec<u8> = (0..3 * height * width).map(|p| (p * p * (i + 1) % 251) as u8).collect();
+            let part = if i < 10 { "train" } else { "val" };
+            write(folder.path(), &format!("{part}/{}/{i}.png", i % 2), &png_of((height, width), 3, &pixels));
+        }
+        folder
+    }
+
+    const CONFIG: &str = "image_size = 8\nsource = { kind = 'image-folder', name = 'own', classes = 2 }\n\
+         augment = { flip = true, random_resized_crop = {}, auto_augment = { kind = 'imagenet' }, mixup_alpha = 0.2 }";
+
+    fn load(folder: &std::path::Path) -> Dataset {
+        toml::from_str::<DataConfig>(CONFIG).unwrap().load(Some(folder), 5).unwrap()
+    }
+
+    fn epoch(data: &Dataset, seed: u64, epoch: u64, threads: usize) -> Vec<HostBatch> {
+        let images = TrainEpoch::new(data, 3, (seed, epoch));
+        Loader::new(0..3, threads, move |index| images.batch(index)).unwrap().map(Result::unwrap).collect()
     }
 
     #[test]
-    fn a_crop_moves_and_a_flip_mirrors() {
-        assert_eq!(changed(Change::NONE), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
-        assert_eq!(changed(Change { flip: true, ..Change::NONE }), [3, 2, 1, 6, 5, 4, 9, 8, 7]);
-        assert_eq!(changed(Change { down: 1, right: -1, flip: false }), [0, 4, 5, 0, 7, 8, 0, 0, 0]);
+    fn an_epoch_does_not_depend_on_threads_and_the_next_one_is_another() {
+        let folder = folder();
+        let data = load(folder.path());
+        let first = epoch(&data, 5, 0, 1);
+        for threads in [2, 3, 4] {
+            assert_eq!(epoch(&data, 5, 0, threads), first);
+        }
+        assert_ne!(epoch(&data, 5, 1, 1), first);
+        assert_ne!(epoch(&data, 6, 0, 1), first);
+        assert_eq!(first.iter().map(|batch| (batch.images, batch.judged)).collect::<Vec<_>>(), [(3, 3); 3]);
+        assert!(first.iter().flat_map(|batch| &batch.numbers).all(|number| number.abs() < 3.0));
     }
 
     #[test]
-    fn changes_depend_on_seed_epoch_and_image_and_reach_every_place() {
-        let config = AugmentConfig { crop_padding: 2, flip: true };
-        assert_eq!(Change::drawn(&config, 0, 0, 0), Change::drawn(&config, 0, 0, 0));
-        let all: std::collections::BTreeSet<_> =
-            (0..2000u32).map(|i| Change::drawn(&config, 0, 1, i)).map(|c| (c.down, c.right, c.flip)).collect();
-        assert_eq!(all.len(), 5 * 5 * 2);
+    fn an_evaluation_leaves_no_image_out() {
+        let folder = folder();
+        let data = load(folder.path());
+        let batches = PlainBatches { subset: data.train.clone(), preparation: data.preparation, size: 4 };
+        let sizes: Vec<usize> = (0..batches.count()).map(|index| batches.batch(index).unwrap().images).collect();
+        assert_eq!(sizes, [4, 4, 2]);
+        let batch = batches.batch(2).unwrap().onto(&Device::Cpu).unwrap();
+        assert_eq!(batch.images_nchw.dims(), [2, 3, 8, 8]);
+        assert_eq!((batch.labels.dims(), batch.blend.is_none()), (&[2][..], true));
+    }
+
+    #[test]
+    fn a_file_that_went_away_ends_the_batches() {
+        let folder = folder();
+        let data = load(folder.path());
+        std::fs::remove_dir_all(folder.path().join("train/1")).unwrap();
+        let images = TrainEpoch::new(&data, 3, (0, 0));
+        let fault = Loader::new(0..3, 2, move |index| images.batch(index)).unwrap().find_map(Result::err);
+        assert!(fault.unwrap().to_string().ends_with(".png cannot be read"));
     }
 }

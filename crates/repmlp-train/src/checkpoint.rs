@@ -23,7 +23,7 @@ pub(crate) struct CheckpointHeader {
     pub data_fingerprint: String,
     /// Version of the trainer that wrote it.
     pub trainer_version: u32,
-    /// Bits of the epoch's running sums (`f64`): loss, correct images, images, seconds.
+    /// Bits of the epoch's running sums (`f64`): loss, correct labels, labels judged, seconds.
     pub sums: [u64; 4],
 }
 

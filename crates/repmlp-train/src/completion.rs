@@ -5,23 +5,22 @@ use repmlp::cost::CountedForm;
 use repmlp::models::DeployedModel;
 use sweep_protocol::{Event, Form, Measurement, Metric, Outcome, Sink, Split};
 
-use crate::batch::plain_batches;
 use crate::checkpoint;
 use crate::equivalence::Comparison;
 use crate::error::TrainError;
-use crate::evaluate::Evaluation;
 use crate::throughput;
 use crate::train::{Run, ThroughputTiming};
 
 /// File that a finished run leaves its trained weights in.
-const WEIGHTS: &str = "weights.safetensors";
+pub const WEIGHTS: &str = "weights.safetensors";
 
 impl Run<'_> {
     /// Merges, compares, counts, times.
     pub(crate) fn finish(&self, sink: &mut dyn Sink) -> Result<Outcome, TrainError> {
         let deployed = self.model.reparameterize()?;
-        let test = self.split(&self.data.test.images, &self.data.test_pool);
-        let comparison = Comparison::on(test, |x| self.evaluated(x), |x| deployed.forward(x))?;
+        let test = self.split(&self.data.test);
+        let answer = self.config.model.answer();
+        let comparison = Comparison::on(test, answer, [&|x| self.evaluated(x), &|x| deployed.forward(x)])?;
         let mut measurements = self.counts();
         let epoch = Some(self.config.training.epochs);
         let split = Some(Split::Test);
@@ -30,10 +29,9 @@ impl Run<'_> {
             add(Metric::MaxAbsDiff, None, comparison.max_abs_diff);
         }
         add(Metric::Top1Agreement, None, comparison.agreement());
-        let Evaluation { loss, accuracy } = test.evaluate(|x| deployed.forward(x))?;
-        add(Metric::Accuracy, Some(Form::Deployed), accuracy);
-        if loss.is_finite() {
-            add(Metric::Loss, Some(Form::Deployed), loss);
+        let judged = self.judge.evaluate(test, |x| deployed.forward(x))?;
+        for (metric, value) in judged.into_iter().filter(|(_, value)| value.is_finite()) {
+            add(metric, Some(Form::Deployed), value);
         }
         sink.emit(Event::Measured { measurements })?;
         comparison.gate()?;
@@ -76,11 +74,8 @@ impl Run<'_> {
 
     fn throughput(&self, deployed: &DeployedModel) -> Result<Vec<Measurement>, TrainError> {
         let measure = &self.config.measure;
-        // Real images, repeated where the split has fewer than a batch.
-        let images: Vec<u32> = self.data.test.images.iter().copied().cycle().take(measure.batch).collect();
-        let mut batches =
-            plain_batches(&images, &self.data.test_pool, &self.data.normalization, (measure.batch, &self.device));
-        let Some(batch) = batches.next().transpose()? else { return Ok(Vec::new()) };
+        // Real images: what networks do with noise can be faster.
+        let Some(batch) = self.split(&self.data.test).sample(measure.batch)? else { return Ok(Vec::new()) };
         let [trained, merged] = throughput::measure(
             measure,
             &batch.images_nchw,

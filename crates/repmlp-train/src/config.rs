@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{DataConfig, SourceShape};
+use crate::objective;
 
 /// A complete run configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -35,6 +36,9 @@ pub struct TrainingConfig {
     /// Share of the target that is spread over all classes.
     #[serde(default)]
     pub label_smoothing: f64,
+    /// What a step lessens; a set of people needs `am-softmax`.
+    #[serde(default, skip_serializing_if = "LossConfig::is_cross_entropy")]
+    pub loss: LossConfig,
     /// How a step moves the parameters.
     pub optimizer: OptimizerConfig,
     /// How the learning rate goes.
@@ -67,12 +71,65 @@ impl OptimizerConfig {
     }
 }
 
+/// What a step lessens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum LossConfig {
+    /// Cross-entropy: of images, or of the pixels that count.
+    CrossEntropy {},
+    /// AM-Softmax on embeddings: cross-entropy of scaled cosines, the own person's less a margin.
+    AmSoftmax {
+        /// Multiplies cosines; 30 in the original.
+        #[serde(default = "thirty")]
+        scale: f64,
+        /// Taken from the own person's cosine; 0.35 in the original.
+        #[serde(default = "margin")]
+        margin: f64,
+    },
+}
+
+fn thirty() -> f64 {
+    30.0
+}
+
+fn margin() -> f64 {
+    0.35
+}
+
+impl Default for LossConfig {
+    fn default() -> Self {
+        Self::CrossEntropy {}
+    }
+}
+
+impl LossConfig {
+    fn is_cross_entropy(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// How the learning rate goes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ScheduleConfig {
     /// A straight rise over the warm-up, then half a cosine to 0.
     Cosine {
+        /// Epochs of the rise; may be a fraction.
+        warmup_epochs: f64,
+    },
+    /// A straight rise over the warm-up, then (1 − share done)^power to 0 (PSPNet).
+    Poly {
+        /// The power; 0.9 in PSPNet.
+        power: f64,
+        /// Epochs of the rise; may be a fraction.
+        warmup_epochs: f64,
+    },
+    /// A straight rise over the warm-up, then flat but for a drop at each milestone.
+    Steps {
+        /// Epochs, rising; may be fractions.
+        milestones: Vec<f64>,
+        /// The rate is multiplied by this at each of them.
+        factor: f64,
         /// Epochs of the rise; may be a fraction.
         warmup_epochs: f64,
     },
@@ -122,6 +179,7 @@ impl RunConfig {
         }
         // The network is asked only about a map that can be.
         if faults.is_empty() {
+            faults.extend(objective::faults(self));
             faults.extend(self.model.faults(self.task()));
         }
         faults
@@ -145,6 +203,21 @@ impl TrainingConfig {
         check(!nesterov || *momentum > 0.0, "optimizer.nesterov", "needs a momentum above 0");
         check(*weight_decay >= 0.0, "optimizer.weight_decay", "must not be negative");
         let warmup = self.schedule.warmup_epochs();
+        match &self.schedule {
+            ScheduleConfig::Poly { power, .. } => {
+                check(*power > 0.0 && power.is_finite(), "schedule.power", "must be above 0");
+            }
+            ScheduleConfig::Steps { milestones, factor, .. } => {
+                let rise = milestones.is_sorted() && milestones.iter().all(|m| *m > 0.0 && m.is_finite());
+                check(rise, "schedule.milestones", "must be rising epochs above 0");
+                check(*factor > 0.0 && *factor <= 1.0, "schedule.factor", "must be in (0, 1]");
+            }
+            ScheduleConfig::Cosine { .. } | ScheduleConfig::Constant { .. } => {}
+        }
+        if let LossConfig::AmSoftmax { scale, margin } = &self.loss {
+            check(*scale > 0.0 && scale.is_finite(), "loss.scale", "must be above 0");
+            check((0.0..1.0).contains(margin), "loss.margin", "must be in [0, 1)");
+        }
         let fits = (0.0..f64::from(self.epochs)).contains(&warmup);
         check(fits, "schedule.warmup_epochs", "must be at least 0 and below the number of epochs");
         faults
@@ -154,7 +227,10 @@ impl TrainingConfig {
 impl ScheduleConfig {
     fn warmup_epochs(&self) -> f64 {
         match self {
-            Self::Cosine { warmup_epochs } | Self::Constant { warmup_epochs } => *warmup_epochs,
+            Self::Cosine { warmup_epochs }
+            | Self::Constant { warmup_epochs }
+            | Self::Poly { warmup_epochs, .. }
+            | Self::Steps { warmup_epochs, .. } => *warmup_epochs,
         }
     }
 
@@ -165,11 +241,14 @@ impl ScheduleConfig {
         if step < warmup {
             return (step + 1.0) / warmup;
         }
+        let done = (step - warmup) / (steps as f64 - warmup).max(1.0);
         match self {
             Self::Constant { .. } => 1.0,
-            Self::Cosine { .. } => {
-                let done = (step - warmup) / (steps as f64 - warmup).max(1.0);
-                0.5 * (1.0 + (std::f64::consts::PI * done).cos())
+            Self::Cosine { .. } => 0.5 * (1.0 + (std::f64::consts::PI * done).cos()),
+            Self::Poly { power, .. } => (1.0 - done).powf(*power),
+            Self::Steps { milestones, factor, .. } => {
+                let passed = |milestone: &&f64| step >= (**milestone * steps_per_epoch as f64).round();
+                milestones.iter().filter(passed).fold(1.0, |share, _| share * factor)
             }
         }
     }
@@ -188,6 +267,15 @@ mod tests {
         assert!((share(10) - 1.0).abs() < 1e-12);
         assert!((share(25) - 0.5).abs() < 1e-12);
         assert!(share(39) > 0.0 && share(39) < 0.01);
+    }
+
+    #[test]
+    fn poly_and_steps_are_the_papers() {
+        let poly = ScheduleConfig::Poly { power: 0.9, warmup_epochs: 0.0 };
+        assert!((poly.share(25, 100, 10) - 0.75f64.powf(0.9)).abs() < 1e-15);
+        let steps = ScheduleConfig::Steps { milestones: vec![2.0, 3.5], factor: 0.1, warmup_epochs: 0.0 };
+        let shares = [19, 20, 34, 35].map(|step| steps.share(step, 40, 10));
+        assert!(shares.iter().zip([1.0, 0.1, 0.1, 0.01]).all(|(a, b)| (a - b).abs() < 1e-12));
     }
 
     #[test]

@@ -31,18 +31,20 @@ pub enum TrainError {
     },
     /// Both forms of the trained model disagree.
     #[error(
-        "the merged model is not the trained one: logits differ by {max_abs_diff:e} where {allowed:e} is allowed, \
-         and {disagreements} of {images} images get another class"
+        "the merged model is not the trained one: answers differ by {max_abs_diff:e} where {allowed:e} is allowed, \
+         and {disagreements} of {compared} {things} get another answer"
     )]
     Equivalence {
-        /// Largest difference of a logit.
+        /// Largest difference of a number of an answer.
         max_abs_diff: f64,
-        /// 1e-4 of the largest logit.
+        /// 1e-4 of the largest number.
         allowed: f64,
-        /// Images whose class differs although it is no tie.
+        /// How many are answered differently although it is no tie.
         disagreements: usize,
-        /// Images compared.
-        images: usize,
+        /// How many were compared.
+        compared: usize,
+        /// What was compared: images, pixels or probes.
+        things: &'static str,
     },
     /// A checkpoint cannot be written.
     #[error(transparent)]

@@ -1,51 +1,52 @@
-//! Loss and accuracy of a network on a split.
+//! A split as an evaluation walks it.
 
-use candle_core::{Device, Result, Tensor};
+use std::sync::Arc;
 
-use crate::batch::plain_batches;
-use crate::data::{Normalization, Pool};
-use crate::loss::{correct, cross_entropy};
+use candle_core::Device;
 
-/// Images of an evaluation batch: fixed, so that no setting of a run moves a sum.
-const BATCH: usize = 256;
+use crate::TrainError;
+use crate::batch::{Batch, HostBatch, PlainBatches};
+use crate::data::{Preparation, Subset};
+use crate::loader::Loader;
+
+/// Pixels of an evaluation batch: those of 256 images of 32×32. Images of one size always come in the same batches, so that
+/// no setting of a run moves a sum.
+const PIXELS: usize = 256 * 32 * 32;
+const FEWEST_IMAGES: usize = 8;
+const MOST_IMAGES: usize = 256;
 
 /// A split as an evaluation walks it.
 #[derive(Clone, Copy)]
 pub(crate) struct EvaluationSplit<'a> {
-    pub(crate) images: &'a [u32],
-    pub(crate) pool: &'a Pool,
-    pub(crate) normalization: &'a Normalization,
+    pub(crate) subset: &'a Subset,
+    pub(crate) preparation: &'a Arc<Preparation>,
     pub(crate) device: &'a Device,
-}
-
-/// Means over a split.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Evaluation {
-    pub(crate) loss: f64,
-    pub(crate) accuracy: f64,
+    /// Threads that make batches.
+    pub(crate) threads: usize,
 }
 
 impl EvaluationSplit<'_> {
-    /// Loss (without smoothing) and accuracy of a network given as images (N, C, H, W) → logits.
-    pub(crate) fn evaluate(self, network: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Evaluation> {
-        let (mut loss, mut hits) = (0.0, 0.0);
-        self.each_batch(|images, labels| {
-            let logits = network(images)?;
-            let count = labels.elem_count() as f64;
-            loss += f64::from(cross_entropy(&logits, labels, 0.0)?.to_scalar::<f32>()?) * count;
-            hits += f64::from(correct(&logits, labels)?.to_scalar::<f32>()?);
-            Ok(())
-        })?;
-        let count = self.images.len() as f64;
-        Ok(Evaluation { loss: loss / count, accuracy: hits / count })
-    }
-
-    /// Calls `f` with images and labels of each batch.
-    pub(crate) fn each_batch(self, mut f: impl FnMut(&Tensor, &Tensor) -> Result<()>) -> Result<()> {
-        for batch in plain_batches(self.images, self.pool, self.normalization, (BATCH, self.device)) {
-            let batch = batch?;
-            f(&batch.images_nchw, &batch.labels)?;
+    /// Calls `f` with each batch.
+    pub(crate) fn each_batch(self, mut f: impl FnMut(&Batch) -> candle_core::Result<()>) -> Result<(), TrainError> {
+        for batch in self.batches(self.subset.clone(), self.batch_size())? {
+            f(&batch?.onto(self.device)?)?;
         }
         Ok(())
+    }
+
+    fn batch_size(self) -> usize {
+        (PIXELS / self.preparation.side.pow(2)).clamp(FEWEST_IMAGES, MOST_IMAGES)
+    }
+
+    /// A batch of so many images, repeated where the split has fewer.
+    pub(crate) fn sample(self, size: usize) -> Result<Option<Batch>, TrainError> {
+        let images = self.subset.images.iter().copied().cycle().take(size).collect();
+        let sample = self.batches(Subset { images, ..self.subset.clone() }, size)?.next().transpose()?;
+        Ok(sample.map(|batch| batch.onto(self.device)).transpose()?)
+    }
+
+    fn batches(self, subset: Subset, size: usize) -> Result<Loader<HostBatch>, TrainError> {
+        let batches = PlainBatches { subset, preparation: Arc::clone(self.preparation), size };
+        Ok(Loader::new(0..batches.count(), self.threads, move |index| batches.batch(index))?)
     }
 }

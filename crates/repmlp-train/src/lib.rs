@@ -13,12 +13,18 @@ mod device;
 mod equivalence;
 mod error;
 mod evaluate;
+mod loader;
 mod loss;
+mod mixup;
+mod objective;
 mod optimizer;
+mod prepare;
 mod throughput;
 mod train;
+mod transform;
 
 pub use checkpoint::CheckpointError;
+pub use completion::WEIGHTS;
 pub use device::{DeviceChoice, DeviceError};
 pub use error::TrainError;
 pub use train::{Orders, StopFlag, TRAINER_VERSION, ThroughputTiming, train};

@@ -3,6 +3,8 @@
 use candle_core::{D, Result, Tensor};
 use candle_nn::ops::log_softmax;
 
+use crate::batch::{Batch, Blend};
+
 /// Mean over the batch of −Σ target·log softmax(logits), where the target gives 1 − ε to the label and spreads ε evenly over
 /// all classes. logits (N, classes), labels (N) → scalar.
 pub(crate) fn cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Result<Tensor> {
@@ -12,6 +14,17 @@ pub(crate) fn cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64) ->
         (of_label * (1.0 - smoothing))? + (log_p.mean_all()?.neg()? * smoothing)?
     } else {
         Ok(of_label)
+    }
+}
+
+/// The loss of a training batch: where images were blended, that of both targets by their shares.
+pub(crate) fn training_loss(logits: &Tensor, batch: &Batch, smoothing: f64) -> Result<Tensor> {
+    let first = cross_entropy(logits, &batch.labels, smoothing)?;
+    match &batch.blend {
+        None => Ok(first),
+        Some(Blend { labels, share }) => {
+            (first * *share)? + (cross_entropy(logits, labels, smoothing)? * (1.0 - share))?
+        }
     }
 }
 

@@ -15,7 +15,7 @@ pub(crate) struct Throughput {
     pub(crate) spread: f64,
 }
 
-/// A forward pass: images (N, C, H, W) → logits.
+/// A forward pass: images (N, C, H, W) → answer.
 pub(crate) type Network<'a> = &'a dyn Fn(&Tensor) -> Result<Tensor>;
 
 /// Times a forward pass of each network on `images` in turns: A B A B …, after a warm-up of both.

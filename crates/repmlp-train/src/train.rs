@@ -11,18 +11,19 @@ use repmlp::models::Model;
 use repmlp::vars::Vars;
 use sweep_protocol::{Environment, Event, Form, Measurement, Metric, Outcome, Sink, Split};
 
-use crate::batch::TrainEpoch;
+use crate::batch::{HostBatch, TrainEpoch};
 use crate::checkpoint::{self, CheckpointError, CheckpointHeader};
 use crate::config::RunConfig;
-use crate::data::{DataError, Dataset, Pool};
+use crate::data::{DataError, Dataset, Subset};
 use crate::device::DeviceChoice;
 use crate::error::TrainError;
-use crate::evaluate::{Evaluation, EvaluationSplit};
-use crate::loss::{correct, cross_entropy};
+use crate::evaluate::EvaluationSplit;
+use crate::loader::Loader;
+use crate::objective::{Judge, Judgement};
 use crate::optimizer::Optimizer;
 
 /// Raised by hand when a change of the trainer changes measurements.
-pub const TRAINER_VERSION: u32 = 1;
+pub const TRAINER_VERSION: u32 = 2;
 
 /// Steps between two looks at the loss: on a GPU every look waits for the device.
 const LOG_INTERVAL: u64 = 10;
@@ -113,6 +114,7 @@ fn attempt(
     }
     let vars = Vars::new(seed, DType::F32, &device);
     let model = Model::new(&config.model, config.task(), &vars.root())?;
+    let judge = Judge::new(config, &vars)?;
     let optimizer = Optimizer::new(&config.training.optimizer, &vars)?;
     let mut run = Run {
         config,
@@ -122,6 +124,7 @@ fn attempt(
         data,
         vars,
         model,
+        judge,
         optimizer,
         steps_per_epoch,
         step: 0,
@@ -149,8 +152,16 @@ enum Pace {
 struct Sums {
     loss: f64,
     correct: f64,
-    images: f64,
+    /// Images, or pixels that count.
+    judged: f64,
     seconds: f64,
+}
+
+/// What a step left on the device.
+struct Unread {
+    loss_and_hits: Tensor,
+    /// Images, or pixels that count.
+    judged: usize,
 }
 
 pub(crate) struct Run<'a> {
@@ -161,6 +172,7 @@ pub(crate) struct Run<'a> {
     pub(crate) data: Dataset,
     pub(crate) vars: Vars,
     pub(crate) model: Model,
+    pub(crate) judge: Judge,
     optimizer: Optimizer,
     steps_per_epoch: u64,
     step: u64,
@@ -212,19 +224,19 @@ impl Run<'_> {
             let tensor = found.tensors.get(&name).ok_or_else(|| foreign(format!("it lacks `{name}`")))?;
             velocity.set(&tensor.to_device(&self.device)?)?;
         }
-        let [loss, correct, images, seconds] = found.header.sums.map(f64::from_bits);
-        self.sums = Sums { loss, correct, images, seconds };
+        let [loss, correct, judged, seconds] = found.header.sums.map(f64::from_bits);
+        self.sums = Sums { loss, correct, judged, seconds };
         self.step = found.header.step;
         Ok(())
     }
 
     fn save_checkpoint(&self, sink: &mut dyn Sink) -> Result<(), TrainError> {
-        let Sums { loss, correct, images, seconds } = self.sums;
+        let Sums { loss, correct, judged, seconds } = self.sums;
         let header = CheckpointHeader {
             step: self.step,
             data_fingerprint: self.data.fingerprint.clone(),
             trainer_version: TRAINER_VERSION,
-            sums: [loss, correct, images, seconds].map(f64::to_bits),
+            sums: [loss, correct, judged, seconds].map(f64::to_bits),
         };
         let mut tensors: Vec<(String, Tensor)> =
             self.vars.all().into_iter().map(|(name, var)| (name, var.as_tensor().clone())).collect();
@@ -238,8 +250,7 @@ impl Run<'_> {
     /// The rest of the current epoch, its evaluation and its checkpoint.
     fn train_epoch(&mut self, stop: &StopFlag, sink: &mut dyn Sink) -> Result<Pace, TrainError> {
         let epoch = self.step / self.steps_per_epoch;
-        let images =
-            TrainEpoch::new(&self.data, &self.config.data.augment, self.config.training.batch, (self.seed, epoch));
+        let mut batches = self.batches(epoch)?;
         let mut unread = Vec::new();
         let mut clock = Instant::now();
         while self.step < (epoch + 1) * self.steps_per_epoch {
@@ -248,11 +259,11 @@ impl Run<'_> {
                 self.save_checkpoint(sink)?;
                 return Ok(Pace::Stopped);
             }
-            let batch = images.batch(&self.data, (self.step % self.steps_per_epoch) as usize, &self.device)?;
-            let logits = self.model.forward(&batch.images_nchw, Mode::Train)?;
-            let loss = cross_entropy(&logits, &batch.labels, self.config.training.label_smoothing)?;
+            let Some(batch) = batches.next().transpose()? else { break };
+            let batch = batch.onto(&self.device)?;
+            let Judgement { loss, hits } = self.judge.train(&self.model, &batch)?;
             self.optimizer.step(&loss.backward()?, self.learning_rate_share())?;
-            unread.push(Tensor::stack(&[loss.detach(), correct(&logits.detach(), &batch.labels)?], 0)?);
+            unread.push(Unread { loss_and_hits: Tensor::stack(&[loss.detach(), hits], 0)?, judged: batch.judged });
             self.step += 1;
             if self.step.is_multiple_of(LOG_INTERVAL) {
                 self.read_losses(&mut unread, &mut clock, sink)?;
@@ -263,6 +274,13 @@ impl Run<'_> {
         Ok(Pace::Whole)
     }
 
+    /// The batches that are left of an epoch, made beside the training.
+    fn batches(&self, epoch: u64) -> Result<Loader<HostBatch>, DataError> {
+        let images = TrainEpoch::new(&self.data, self.config.training.batch, (self.seed, epoch));
+        let left = (self.step % self.steps_per_epoch) as usize..self.steps_per_epoch as usize;
+        Loader::new(left, self.orders.threads, move |index| images.batch(index))
+    }
+
     fn learning_rate_share(&self) -> f64 {
         self.config.training.schedule.share(self.step, self.steps(), self.steps_per_epoch)
     }
@@ -270,14 +288,15 @@ impl Run<'_> {
     /// Fetches losses that were left on the device, and looks whether they still are numbers.
     fn read_losses(
         &mut self,
-        unread: &mut Vec<Tensor>,
+        unread: &mut Vec<Unread>,
         clock: &mut Instant,
         sink: &mut dyn Sink,
     ) -> Result<(), TrainError> {
         if unread.is_empty() {
             return Ok(());
         }
-        let rows = Tensor::stack(unread, 0)?.to_vec2::<f32>()?;
+        let tensors: Vec<&Tensor> = unread.iter().map(|step| &step.loss_and_hits).collect();
+        let rows = Tensor::stack(&tensors, 0)?.to_vec2::<f32>()?;
         let first = self.step - rows.len() as u64;
         let mut latest = 0.0;
         for (i, row) in rows.iter().enumerate() {
@@ -288,7 +307,7 @@ impl Run<'_> {
             }
             self.sums.loss += latest;
             self.sums.correct += f64::from(row[1]);
-            self.sums.images += self.config.training.batch as f64;
+            self.sums.judged += unread[i].judged as f64;
         }
         self.sums.seconds += clock.elapsed().as_secs_f64();
         *clock = Instant::now();
@@ -303,28 +322,22 @@ impl Run<'_> {
         let form = Some(Form::Training);
         let mut measurements = Vec::new();
         let mut add = |metric, split, value| measurements.push(Measurement { metric, split, form, epoch, value });
-        let Sums { loss, correct, images, seconds } = self.sums;
-        add(Metric::Loss, Some(Split::Train), loss / (images / self.config.training.batch as f64));
-        add(Metric::Accuracy, Some(Split::Train), correct / images);
+        let Sums { loss, correct, judged, seconds } = self.sums;
+        add(Metric::Loss, Some(Split::Train), loss / self.steps_per_epoch as f64);
+        add(Metric::Accuracy, Some(Split::Train), correct / judged);
         add(Metric::TrainTime, None, seconds);
         let schedule = &self.config.training.schedule;
         let share = schedule.share(self.step - 1, self.steps(), self.steps_per_epoch);
         add(Metric::LearningRate, None, self.config.training.optimizer.learning_rate() * share);
-        for (split, images, pool) in [
-            (Split::Validation, &self.data.validation.images, &self.data.train_pool),
-            (Split::Test, &self.data.test.images, &self.data.test_pool),
-        ] {
-            if !images.is_empty() {
-                let Evaluation { loss, accuracy } = self.split(images, pool).evaluate(|x| self.evaluated(x))?;
-                if !loss.is_finite() {
-                    return Err(TrainError::Diverged {
-                        loss,
-                        step: self.step,
-                        epoch: self.step / self.steps_per_epoch,
-                    });
+        for (split, subset) in [(Split::Validation, &self.data.validation), (Split::Test, &self.data.test)] {
+            if !subset.images.is_empty() {
+                for (metric, value) in self.judge.evaluate(self.split(subset), |x| self.evaluated(x))? {
+                    if !value.is_finite() {
+                        let epoch = self.step / self.steps_per_epoch;
+                        return Err(TrainError::Diverged { loss: value, step: self.step, epoch });
+                    }
+                    add(metric, Some(split), value);
                 }
-                add(Metric::Loss, Some(split), loss);
-                add(Metric::Accuracy, Some(split), accuracy);
             }
         }
         sink.emit(Event::Measured { measurements })?;
@@ -336,7 +349,8 @@ impl Run<'_> {
         Ok(self.model.forward(images_nchw, Mode::Evaluate)?.detach())
     }
 
-    pub(crate) fn split<'a>(&'a self, images: &'a [u32], pool: &'a Pool) -> EvaluationSplit<'a> {
-        EvaluationSplit { images, pool, normalization: &self.data.normalization, device: &self.device }
+    pub(crate) fn split<'a>(&'a self, subset: &'a Subset) -> EvaluationSplit<'a> {
+        let threads = self.orders.threads;
+        EvaluationSplit { subset, preparation: &self.data.preparation, device: &self.device, threads }
     }
 }

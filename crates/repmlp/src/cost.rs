@@ -13,21 +13,24 @@ pub enum CountedForm {
     Deployed,
 }
 
-/// One layer of an account.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One layer of an account. All sizes are those of one image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LayerCost {
     /// Dotted name.
     pub name: String,
+    /// Dimensions of its weight; empty without one.
+    pub shape: Vec<usize>,
     /// Weights, biases and (training form) running statistics.
     pub params: usize,
-    /// Multiply-adds of weights for one image.
+    /// Multiply-adds of weights.
     pub flops: usize,
-    /// Multiply-adds between activations for one image.
+    /// Multiply-adds between activations.
     pub activation_flops: usize,
+    /// Channels, height and width of its output.
+    pub output: [usize; 3],
+    /// Numbers that a training step keeps for the way back.
+    pub kept: usize,
 }
-
-/// Where in a network a cost arises: joined with dots like variables.
-pub type Position<'a> = &'a str;
 
 /// The costs of a network, layer by layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +48,20 @@ impl Account {
     /// The form that is counted.
     pub fn form(&self) -> CountedForm {
         self.form
+    }
+
+    /// Numbers that batch norm over `channels` leaves in this form, given that a layer before it takes its scale: scale, shift,
+    /// mean and variance while training, one bias when merged.
+    pub fn norm_params(&self, channels: usize) -> usize {
+        match self.form {
+            CountedForm::Training => 4 * channels,
+            CountedForm::Deployed => channels,
+        }
+    }
+
+    /// One more layer.
+    pub fn add(&mut self, layer: LayerCost) {
+        self.layers.push(layer);
     }
 
     /// All layers, in the order in which data passes.
@@ -67,22 +84,8 @@ impl Account {
         self.flops() + self.layers.iter().map(|layer| layer.activation_flops).sum::<usize>()
     }
 
-    /// A layer with `params` weights and biases.
-    pub fn layer(&mut self, at: Position<'_>, params: usize, flops: usize) {
-        self.layers.push(LayerCost { name: at.to_owned(), params, flops, activation_flops: 0 });
-    }
-
-    /// A layer with `weights` weights and batch norm over `channels` behind it: deployed, the norm is one bias.
-    pub fn weights_with_bn(&mut self, at: Position<'_>, weights: usize, channels: usize, flops: usize) {
-        let norm = match self.form {
-            CountedForm::Training => 4 * channels,
-            CountedForm::Deployed => channels,
-        };
-        self.layer(at, weights + norm, flops);
-    }
-
-    /// Products between activations.
-    pub fn activations(&mut self, at: Position<'_>, activation_flops: usize) {
-        self.layers.push(LayerCost { name: at.to_owned(), params: 0, flops: 0, activation_flops });
+    /// Numbers that a training step keeps of one image until the way back.
+    pub fn kept(&self) -> usize {
+        self.layers.iter().map(|layer| layer.kept).sum()
     }
 }

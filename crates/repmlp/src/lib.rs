@@ -6,13 +6,15 @@
 //! convolution is then one matrix product, a partition one copy, and batch norm a walk along rows. Networks take and
 //! give the usual `(N, C, H, W)` and `(N, classes)`.
 //!
-//! A block has two types, one for each form: [`blocks::RepMlpBlock`] trains, `reparameterize` makes a
-//! [`blocks::DeployedRepMlpBlock`] of it. Nothing here knows data sets, optimisers or experiments.
+//! Each form has its own types: [`blocks::RepMlpBlock`] trains, `reparameterize` makes a [`blocks::DeployedRepMlpBlock`] of
+//! it, and likewise whole networks, which are written as data ([`network`]). Nothing here knows data sets, optimisers or experiments.
 
 pub mod blocks;
+pub mod catalogue;
 pub mod cost;
 pub mod layers;
 pub mod models;
+pub mod network;
 pub mod reparam;
 pub mod stream;
 pub mod vars;

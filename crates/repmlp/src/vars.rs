@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Result, Shape, Tensor, Var, bail};
 
+use crate::layers::BatchNormSettings;
 use crate::stream::{stream, uniform};
 
 /// How a parameter starts.
@@ -33,13 +34,26 @@ pub struct Vars {
     seed: u64,
     dtype: DType,
     device: Device,
+    batch_norm: BatchNormSettings,
     entries: RefCell<BTreeMap<String, (Role, Var)>>,
 }
 
 impl Vars {
     /// No variables yet; initial values will be drawn from streams of `seed`.
     pub fn new(seed: u64, dtype: DType, device: &Device) -> Self {
-        Self { seed, dtype, device: device.clone(), entries: RefCell::default() }
+        Self {
+            seed,
+            dtype,
+            device: device.clone(),
+            batch_norm: BatchNormSettings::default(),
+            entries: RefCell::default(),
+        }
+    }
+
+    /// The same with other settings for the batch norms that will be built.
+    #[must_use]
+    pub fn with_batch_norm(self, batch_norm: BatchNormSettings) -> Self {
+        Self { batch_norm, ..self }
     }
 
     /// The top of the name space.
@@ -116,7 +130,12 @@ impl Scope<'_> {
     }
 
     fn join(&self, name: &str) -> String {
-        if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
+        joined(&self.prefix, name)
+    }
+
+    /// Settings of the batch norms of this network.
+    pub fn batch_norm(&self) -> BatchNormSettings {
+        self.vars.batch_norm
     }
 
     /// A new parameter: the returned tensor is tracked, so its gradient can be asked for.
@@ -146,6 +165,15 @@ impl Scope<'_> {
     pub fn statistic(&self, name: &str, shape: impl Into<Shape>, value: f64) -> Result<Var> {
         let shape = shape.into();
         self.vars.add(&self.join(name), Role::Statistic, vec![value as f32; shape.elem_count()], &shape)
+    }
+}
+
+/// `a.b`; either may be empty and then leaves no dot.
+pub(crate) fn joined(prefix: &str, name: &str) -> String {
+    match (prefix, name) {
+        ("", name) => name.to_owned(),
+        (prefix, "") => prefix.to_owned(),
+        (prefix, name) => format!("{prefix}.{name}"),
     }
 }
 

@@ -26,6 +26,14 @@ pub enum Metric {
     Loss,
     /// Top-1 accuracy, a fraction.
     Accuracy,
+    /// Top-5 accuracy, a fraction; measured where there are more than ten classes.
+    Top5Accuracy,
+    /// Share of pairs of pictures that are rightly told to be of one person or of two.
+    VerificationAccuracy,
+    /// Share of pictures whose person is found among all people.
+    IdentificationAccuracy,
+    /// Mean intersection over union of the classes, a fraction.
+    MeanIou,
     /// Learning rate of the epoch's last step.
     LearningRate,
     /// Weights and biases; for the training form batch-norm statistics too (the paper's row A).
@@ -38,9 +46,10 @@ pub enum Metric {
     Throughput,
     /// Median absolute deviation of the throughput's repeats, images per second.
     ThroughputSpread,
-    /// Largest absolute difference between both forms' logits on test images.
+    /// Largest absolute difference between both forms' answers on test images.
     MaxAbsDiff,
-    /// Share of test images on which both forms name the same class.
+    /// Share of test images (or of their pixels) for which both forms name the same class; of people, of the probes that both
+    /// take for the same person.
     Top1Agreement,
     /// Wall time spent in training steps of the epoch, seconds.
     TrainTime,
@@ -50,6 +59,10 @@ pub enum Metric {
 const METRICS: &[(Metric, &str, &str, &str, Better)] = &[
     (Metric::Loss, "loss", "loss", "nats", Better::Lower),
     (Metric::Accuracy, "accuracy", "accuracy", "fraction", Better::Higher),
+    (Metric::Top5Accuracy, "top5_accuracy", "top-5 accuracy", "fraction", Better::Higher),
+    (Metric::VerificationAccuracy, "verification_accuracy", "verification", "fraction", Better::Higher),
+    (Metric::IdentificationAccuracy, "identification_accuracy", "identification", "fraction", Better::Higher),
+    (Metric::MeanIou, "mean_iou", "mIoU", "fraction", Better::Higher),
     (Metric::LearningRate, "learning_rate", "learning rate", "", Better::Neither),
     (Metric::Params, "params", "params", "parameters", Better::Lower),
     (Metric::Flops, "flops", "FLOPs", "multiply-adds/image", Better::Lower),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
+use sweep_protocol::Form;
 
 use crate::{Declaration, ReportError};
 
@@ -46,6 +47,12 @@ pub struct PaperRow {
     pub id: String,
     /// As the paper calls it.
     pub name: String,
+    /// Catalogue name of the network that the row is about; nothing here knows what it stands for.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// The form that the row counts, where it is not the deployed one.
+    #[serde(default)]
+    pub form: Option<Form>,
     /// Column to number, in the printed unit.
     pub values: BTreeMap<String, f64>,
 }

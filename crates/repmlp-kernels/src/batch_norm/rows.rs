@@ -151,12 +151,14 @@ impl<T: WithDType> Rows<'_, T> {
         let x = self.row(self.x, r);
         let columns = x.len() as f64;
         let inverse_sigma = 1.0 / (m.variance + eps).sqrt();
-        let mean = T::from_f64(m.mean);
-        let (d_beta, product) = sum_and_product(x, g, mean);
+        let (d_beta, product) = sum_and_product(x, g, m.mean);
         let d_gamma = product * inverse_sigma;
-        let scale = T::from_f64(self.affine[r].to_f64() * inverse_sigma);
-        let (mean_g, slope) = (T::from_f64(d_beta / columns), T::from_f64(d_gamma / columns * inverse_sigma));
-        write_all(dx, x.iter().zip(g).map(|(&x, &g)| scale * (g - mean_g - (x - mean) * slope)));
+        let scale = self.affine[r].to_f64() * inverse_sigma;
+        let (mean_g, slope) = (d_beta / columns, d_gamma / columns * inverse_sigma);
+        // In f64: a row of dx sums to zero, and what is before the norm relies on it (the gradient of a bias is that sum). A
+        // mean rounded to f32 would be missing from every column alike.
+        let dx_of = |x: T, g: T| T::from_f64(scale * (g.to_f64() - mean_g - (x.to_f64() - m.mean) * slope));
+        write_all(dx, x.iter().zip(g).map(|(&x, &g)| dx_of(x, g)));
         (d_beta, d_gamma)
     }
 }

@@ -124,7 +124,7 @@ fn columns<V: Vector>(images: usize, most: usize) -> Vec<(Kind, Vec<Lanes>)> {
         let end = (start + kind.vectors * V::LANES).min(images);
         match all.last_mut() {
             Some((last, lanes)) if *last == kind => lanes.push(start..end),
-            _ => all.push((kind, Vec::from([start..end]))),
+            _ => all.push((kind, std::iter::once(start..end).collect())),
         }
         start = end;
     }

@@ -29,7 +29,7 @@ pub(crate) struct Steps {
     pub(crate) target_vector: usize,
 }
 
-/// target[r][v] = Σ over all terms of weight[term][r]·source[term][v].
+/// `target[r][v]` = Σ over all terms of `weight[term][r]·source[term][v]`.
 pub(crate) struct TapTile<'a, T> {
     /// The terms.
     pub(crate) segments: &'a [Segment],

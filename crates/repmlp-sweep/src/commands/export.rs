@@ -1,4 +1,4 @@
-//! `export`: every measurement of an experiment as one tidy table, for other programs.
+//! `export`: every measurement of an experiment as one tidy table, for other programs. Weights are in `weights.rs`.
 
 use std::fs::File;
 use std::io::Write;
@@ -13,15 +13,19 @@ use crate::exit::Exit;
 use crate::project::Project;
 
 pub(crate) async fn run(arguments: ExportArgs) -> Result<Exit> {
-    let project = Project::of(&arguments.spec.path);
+    if arguments.format == ExportFormat::Safetensors {
+        return super::weights::export_weights(arguments).await;
+    }
+    let project = Project::of(&arguments.source);
     let mut store = Store::open_read_only(&project.results(&arguments.results).database()).await?;
-    let rows = recorded(&mut store, &arguments.spec.path, arguments.spec.profile.as_deref()).await?;
+    let rows = recorded(&mut store, &arguments.source, arguments.profile.as_deref()).await?;
     let (declaration, paper) = project.declaration(&rows.plan)?;
     let mut frame = sweep_report::frame(&rows, &declaration, &paper)?;
     let mut bytes = Vec::new();
-    match arguments.format {
-        ExportFormat::Csv => sweep_report::write_csv(&mut frame, &mut bytes)?,
-        ExportFormat::Parquet => sweep_report::write_parquet(&mut frame, &mut bytes)?,
+    if arguments.format == ExportFormat::Parquet {
+        sweep_report::write_parquet(&mut frame, &mut bytes)?;
+    } else {
+        sweep_report::write_csv(&mut frame, &mut bytes)?;
     }
     match &arguments.out {
         Some(path) => File::create(path)

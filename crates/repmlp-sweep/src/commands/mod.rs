@@ -1,5 +1,6 @@
 //! One file a subcommand. Each asks the crates below for data and spells it; none decides what a run is.
 
+mod count;
 mod export;
 mod grid;
 mod logs;
@@ -11,6 +12,8 @@ mod schema;
 mod show;
 mod status;
 mod train;
+mod verify;
+mod weights;
 
 use std::path::Path;
 
@@ -18,7 +21,7 @@ use anyhow::Result;
 use clap::CommandFactory;
 use sweep_store::Store;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, VerifyCommand};
 use crate::exit::Exit;
 use crate::screen::Screen;
 
@@ -33,6 +36,9 @@ pub(crate) fn dispatch(cli: Cli, screen: Screen) -> Result<Exit> {
         Command::Report(arguments) => asynchronous(report::run(arguments, screen)),
         Command::Rebuild(arguments) => asynchronous(rebuild::run(arguments)),
         Command::Export(arguments) => asynchronous(export::run(arguments)),
+        Command::Import(arguments) => weights::import(&arguments),
+        Command::Verify { what: VerifyCommand::Parity(arguments) } => verify::parity(&arguments),
+        Command::Count(arguments) => count::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();

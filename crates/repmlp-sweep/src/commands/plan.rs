@@ -61,11 +61,12 @@ impl View<'_> {
                 run.seed.to_string(),
                 count(cost.params as f64),
                 count(cost.flops as f64),
+                format!("{}B", count(cost.memory)),
                 self.seconds(run.configuration).map_or("?".to_owned(), duration),
                 self.work(run.id).to_string(),
             ]);
         }
-        let heading = ["run", "coordinates", "seed", "params", "flops", "time", "what happens"];
+        let heading = ["run", "coordinates", "seed", "params", "flops", "memory", "time", "what happens"];
         format!("{}\n{}\n{}", self.head(), grid(&heading, &rows), self.foot())
     }
 
@@ -89,7 +90,7 @@ impl View<'_> {
             (true, _) => ". Times follow from finished runs of this plan.\n",
             (false, _) => ". Times assume a small CPU until a run of this plan is finished.\n",
         };
-        text += "params and flops are the deployed form's, for one image; time is the training's.\n";
+        text += "params and flops are the deployed form's, for one image; time and memory are the training's.\n";
         for exclusion in &plan.exclusions {
             text += &format!("left out: {}: {}\n", exclusion.coordinates, exclusion.reason);
         }
@@ -107,7 +108,7 @@ impl View<'_> {
                 run.coordinates.0.iter().map(|(axis, label)| (axis.clone(), json!(label))).collect();
             json!({
                 "run": run.id, "seed": run.seed, "coordinates": coordinates,
-                "params": cost.params, "flops": cost.flops, "predicted_s": self.seconds(run.configuration),
+                "params": cost.params, "flops": cost.flops, "predicted_bytes": cost.memory, "predicted_s": self.seconds(run.configuration),
                 "work": self.work(run.id).to_string(), "to_do": self.work(run.id).is_open(FailedRuns::Wait),
                 "config": serde_json::from_str::<serde_json::Value>(&plan.configurations[run.configuration]).unwrap_or_default(),
             })

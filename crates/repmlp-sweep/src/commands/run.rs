@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use repmlp_train::DeviceChoice;
-use repmlp_train::data::DataError;
+use repmlp_train::data::{DataConfig, DataError};
 use sweep_protocol::{FailureKind, RunId, RunRow, Status, write_atomically};
 use sweep_runner::{OnFailure, Options, Request, RunnerError, SchedulerLock, Slot, Update, UpdateKind, WorkItem};
 use sweep_store::{Damage, Store};
@@ -105,16 +105,17 @@ struct ReadSet {
 
 /// Reads every data set once, before anything starts. Returns the fingerprint of each configuration's set.
 fn check_data(costed: &CostedPlan, folder: Option<&Path>) -> Result<Vec<String>> {
-    let mut read: Vec<(usize, ReadSet)> = Vec::new();
+    let mut read: Vec<(DataConfig, ReadSet)> = Vec::new();
     let mut fingerprints = Vec::new();
-    for (i, config) in costed.configs.iter().enumerate() {
-        let same = read.iter().find(|(other, _)| costed.configs[*other].data == config.data);
+    for i in 0..costed.costs.len() {
+        let config = costed.config(i)?;
+        let same = read.iter().find(|(data, _)| *data == config.data);
         let set = match same {
             Some((_, set)) => set.clone(),
             None => {
                 let data = config.data.load(folder, 0)?;
                 let set = ReadSet { fingerprint: data.fingerprint, train_images: data.train.images.len() };
-                read.push((i, set.clone()));
+                read.push((config.data.clone(), set.clone()));
                 set
             }
         };

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod bench;
+mod exchange;
 mod faults;
 mod interruption;
 mod road;

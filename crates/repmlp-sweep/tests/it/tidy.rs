@@ -8,11 +8,13 @@ use crate::bench::{Bench, repository};
 /// What each crate may depend on, of ours and of the libraries that mark a border.
 const ARROWS: &[(&str, &[&str])] = &[
     ("repmlp", &["repmlp-kernels", "candle-core", "candle-nn"]),
+    ("repmlp-interop", &["repmlp", "repmlp-kernels", "candle-core", "candle-nn"]),
     ("repmlp-kernels", &["candle-core"]),
     (
         "repmlp-sweep",
         &[
             "repmlp",
+            "repmlp-interop",
             "repmlp-train",
             "sweep-plan",
             "sweep-protocol",
@@ -86,9 +88,11 @@ fn experiments() -> Vec<PathBuf> {
 #[test]
 fn every_shipped_experiment_plans_under_every_profile() {
     let bench = Bench::new();
-    assert_eq!(experiments().len(), 6);
+    assert_eq!(experiments().len(), 12);
     for path in experiments() {
-        for profile in ["default", "smoke", "cifar10", "paper"] {
+        let table: toml::Table = std::fs::read_to_string(&path).unwrap().parse().unwrap();
+        let named = table["profile"].as_table().unwrap().keys().map(String::as_str);
+        for profile in named.chain(["default"]) {
             bench.done(&format!("plan {} --profile {profile} --results none", path.display()));
         }
     }
@@ -110,6 +114,24 @@ fn identities_of_shipped_experiments_are_frozen() {
     }
     // Whoever changes this list makes published results unreachable: CHANGELOG.md must say why.
     insta::assert_snapshot!("identities", ids);
+}
+
+#[test]
+fn every_training_of_the_paper_is_planned_once() {
+    let bench = Bench::new();
+    let mut trainings = BTreeSet::new();
+    for table in ["perceptrons", "table2_", "table3_", "table4_", "table5_", "table6_", "table7_"] {
+        let path =
+            experiments().into_iter().find(|path| path.file_stem().unwrap().to_str().unwrap().starts_with(table));
+        let words = format!("plan {} --profile paper --results none --json", path.unwrap().display());
+        let plan: serde_json::Value = serde_json::from_str(&bench.done(&words).stdout()).unwrap();
+        for run in plan["runs"].as_array().unwrap() {
+            assert!(run["predicted_s"].is_f64() && run["predicted_bytes"].is_f64(), "{table}: {}", run["coordinates"]);
+            trainings.insert(run["config"].to_string());
+        }
+    }
+    // 6 of Table 1, 22 on ImageNet (tables 2, 3, 4 and 7 share some), 3 of faces, 2 of Cityscapes.
+    assert_eq!(trainings.len(), 33);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crate::data::{DataError, RawSet, idx};
+use crate::data::pool::RawSet;
+use crate::data::{DataError, idx};
 
 macro_rules! carried {
     ($file:literal) => {
@@ -16,5 +17,5 @@ macro_rules! carried {
 pub(crate) fn read() -> Result<RawSet, DataError> {
     let train = idx::pool(carried!("train-images-idx3-ubyte.gz"), carried!("train-labels-idx1-ubyte.gz"), 10)?;
     let test = idx::pool(carried!("test-images-idx3-ubyte.gz"), carried!("test-labels-idx1-ubyte.gz"), 10)?;
-    Ok(RawSet { train, test })
+    Ok(RawSet::decoded(train, test))
 }

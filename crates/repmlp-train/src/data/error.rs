@@ -1,5 +1,6 @@
 //! What can be wrong with image files: each message says which file, what was expected, and where to get it.
 
+use std::any::Any;
 use std::io;
 use std::path::PathBuf;
 
@@ -50,6 +51,49 @@ pub enum DataError {
         /// What was found.
         found: String,
     },
+    /// The files have another number of classes or people than the configuration says.
+    #[error("{} holds {found} {things}, the configuration says data.source.{key} = {expected}: correct one of them", .path.display())]
+    Count {
+        /// Where they were counted.
+        path: PathBuf,
+        /// What was counted.
+        things: &'static str,
+        /// The key that says how many there are.
+        key: &'static str,
+        /// What the configuration says.
+        expected: usize,
+        /// What there is.
+        found: usize,
+    },
+    /// Two parts of a set have folders of other names.
+    #[error(
+        "{} and {} must hold the same class folders, but only one of them has {}", .paths[0].display(), .paths[1].display(),
+        .names.join(", ")
+    )]
+    OtherClasses {
+        /// Both parts.
+        paths: [PathBuf; 2],
+        /// Names that only one has.
+        names: Vec<String>,
+    },
+    /// A held-out person cannot be compared with anybody.
+    #[error(
+        "{} has {images} image of held-out identity {identity}: verification needs at least 2 of each", .path.display()
+    )]
+    Alone {
+        /// The set.
+        path: PathBuf,
+        /// Which person.
+        identity: String,
+        /// How many images there are.
+        images: usize,
+    },
+    /// A thread that made batches broke down.
+    #[error("a loader thread broke down: {message}")]
+    Loader {
+        /// What it said.
+        message: String,
+    },
     /// Images are larger than the network's.
     #[error("images of {side}x{side} do not fit into data.image_size = {image_size}: raise it")]
     TooLarge {
@@ -89,4 +133,13 @@ pub enum DataError {
         /// Images of a batch.
         batch: usize,
     },
+}
+
+impl DataError {
+    /// What a thread that made batches said when it broke down.
+    pub(crate) fn loader(panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let message = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        Self::Loader { message: message.unwrap_or_else(|| "it left no message".to_owned()) }
+    }
 }

@@ -3,7 +3,8 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::data::{DataError, Folder, Pool, RawSet};
+use crate::data::pool::{Decoded, Pool, RawSet};
+use crate::data::{DataError, Folder};
 
 pub(crate) const WHERE: &str = "Fashion-MNIST is Debian's package dataset-fashion-mnist, or \
      github.com/zalandoresearch/fashion-mnist";
@@ -21,29 +22,44 @@ pub(crate) fn read(folder: &Folder, classes: usize) -> Result<RawSet, DataError>
         let (labels_path, labels) = folder.read(&names("labels-idx1-ubyte"))?;
         pool((&images_path, &images), (&labels_path, &labels), classes)
     };
-    Ok(RawSet { train: part(&["train"])?, test: part(&["t10k", "test"])? })
+    Ok(RawSet::decoded(part(&["train"])?, part(&["t10k", "test"])?))
 }
 
 /// A named file's bytes.
 pub(crate) type NamedBytes<'a> = (&'a Path, &'a [u8]);
 
-/// Images and labels of one part.
-pub(crate) fn pool(images: NamedBytes<'_>, labels: NamedBytes<'_>, classes: usize) -> Result<Pool, DataError> {
+/// Images and labels of a pair of files, as bytes.
+pub(crate) struct Pair {
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+    pub(crate) pixels: Vec<u8>,
+    pub(crate) labels: Vec<u8>,
+}
+
+/// A pair of files, of as many labels as images.
+pub(crate) fn read_pair(images: NamedBytes<'_>, labels: NamedBytes<'_>) -> Result<Pair, DataError> {
     let (sizes, pixels) = decode(images, IMAGES, 3)?;
     let (counts, label_bytes) = decode(labels, LABELS, 1)?;
     if pixels.is_empty() {
         return Err(damaged(images.0, "at least one image", "none".to_owned()));
     }
-    if sizes[1] != sizes[2] {
-        return Err(damaged(images.0, "square images", format!("{}x{}", sizes[1], sizes[2])));
-    }
     if counts[0] != sizes[0] {
         return Err(damaged(labels.0, &format!("{} labels, one for each image", sizes[0]), counts[0].to_string()));
+    }
+    Ok(Pair { height: sizes[1], width: sizes[2], pixels, labels: label_bytes })
+}
+
+/// Square images and their classes, of one part.
+pub(crate) fn pool(images: NamedBytes<'_>, labels: NamedBytes<'_>, classes: usize) -> Result<Pool, DataError> {
+    let Pair { height, width, pixels, labels: label_bytes } = read_pair(images, labels)?;
+    if height != width {
+        return Err(damaged(images.0, "square images", format!("{height}x{width}")));
     }
     if let Some(at) = label_bytes.iter().position(|&label| usize::from(label) >= classes) {
         return Err(damaged(labels.0, &format!("labels below {classes}"), format!("{} at {at}", label_bytes[at])));
     }
-    Ok(Pool { side: sizes[1], channels: 1, pixels, labels: label_bytes })
+    let decoded = Decoded { channels: 1, height, width, pixels };
+    Ok(Pool::decoded(decoded, label_bytes.into_iter().map(u32::from).collect()))
 }
 
 fn damaged(path: &Path, expected: &str, found: String) -> DataError {
@@ -106,7 +122,7 @@ mod tests {
     #[test]
     fn a_whole_pair_is_read() {
         let pool = pool((Path::new("i"), &images(2, 2, 8)), (Path::new("l"), &labels(&[0, 9])), 10).unwrap();
-        assert_eq!((pool.len(), pool.side, pool.labels[1]), (2, 2, 9));
+        assert_eq!((pool.len(), pool.item(1).unwrap().0.height, pool.labels[1]), (2, 2, 9));
     }
 
     #[test]

@@ -1,97 +1,183 @@
-//! Images as bytes: how they lie, how they are padded, how they become numbers, and the digest that tells sets apart.
+//! Where the images of a set lie, in memory or in files, and what each of them shows.
 
-/// Images as they were read: square, channel by channel, row by row.
+use std::sync::Arc;
+
+use crate::data::DataError;
+use crate::data::files::Files;
+use crate::data::image::{Image, Target};
+
+/// Images and what they show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pool {
-    pub(crate) side: usize,
+    pub(crate) images: Images,
+    /// Class or identity of each image; nothing where masks say what it shows.
+    pub(crate) labels: Vec<u32>,
+}
+
+/// Where images lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Images {
+    /// In memory, all of one size.
+    Decoded(Decoded),
+    /// In files of their own.
+    Files(Files),
+}
+
+/// Images in memory, one after the other: channel by channel, row by row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Decoded {
     pub(crate) channels: usize,
+    pub(crate) height: usize,
+    pub(crate) width: usize,
     pub(crate) pixels: Vec<u8>,
-    pub(crate) labels: Vec<u8>,
+}
+
+impl Decoded {
+    fn size(&self) -> usize {
+        self.channels * self.height * self.width
+    }
+
+    pub(crate) fn image(&self, index: u32) -> &[u8] {
+        &self.pixels[index as usize * self.size()..][..self.size()]
+    }
+
+    /// The same images in the middle of black squares of `side`.
+    fn padded_to(&self, side: usize) -> Self {
+        let (above, before) = ((side - self.height) / 2, (side - self.width) / 2);
+        let maps = self.pixels.len() / (self.height * self.width);
+        let mut pixels = vec![0; maps * side * side];
+        for (row, from) in self.pixels.chunks_exact(self.width).enumerate() {
+            let (map, y) = (row / self.height, row % self.height);
+            let start = (map * side + above + y) * side + before;
+            pixels[start..start + self.width].copy_from_slice(from);
+        }
+        Self { channels: self.channels, height: side, width: side, pixels }
+    }
 }
 
 impl Pool {
+    /// Images in memory with their labels.
+    pub(crate) fn decoded(decoded: Decoded, labels: Vec<u32>) -> Self {
+        Self { images: Images::Decoded(decoded), labels }
+    }
+
     /// Number of images.
     pub fn len(&self) -> usize {
-        self.labels.len()
+        match &self.images {
+            Images::Decoded(images) => images.pixels.len() / images.size(),
+            Images::Files(files) => files.len(),
+        }
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
+        self.len() == 0
     }
 
-    pub(crate) fn image(&self, index: u32) -> &[u8] {
-        let size = self.channels * self.side * self.side;
-        &self.pixels[index as usize * size..][..size]
+    /// An image and what it shows.
+    ///
+    /// # Errors
+    /// When its file cannot be read or decoded.
+    pub(crate) fn item(&self, index: u32) -> Result<(Image, Target), DataError> {
+        let class = || Target::Class(self.labels[index as usize]);
+        match &self.images {
+            Images::Decoded(images) => {
+                let Decoded { channels, height, width, .. } = *images;
+                Ok((Image { channels, height, width, pixels: images.image(index).to_vec() }, class()))
+            }
+            Images::Files(files) => {
+                let mask = files.mask(index)?;
+                Ok((files.image(index)?, mask.map_or_else(class, Target::Mask)))
+            }
+        }
+    }
+}
+
+/// Some images of a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subset {
+    /// Where they lie.
+    pub pool: Arc<Pool>,
+    /// Their places there.
+    pub images: Vec<u32>,
+}
+
+impl Subset {
+    /// All images of a pool.
+    pub(crate) fn all(pool: Pool) -> Self {
+        let images = (0..pool.len() as u32).collect();
+        Self { pool: Arc::new(pool), images }
     }
 
-    /// The same images in the middle of black squares of `side`.
+    /// The same images in the middle of black squares, where they lie in memory; at most `side` high and wide.
     pub(crate) fn padded_to(self, side: usize) -> Self {
-        if self.side == side {
-            return self;
+        match &self.pool.images {
+            Images::Decoded(images) if (images.height, images.width) != (side, side) => {
+                let pool = Pool { images: Images::Decoded(images.padded_to(side)), labels: self.pool.labels.clone() };
+                Self { pool: Arc::new(pool), images: self.images }
+            }
+            _ => self,
         }
-        let before = (side - self.side) / 2;
-        let mut pixels = vec![0; self.len() * self.channels * side * side];
-        for (row, from) in self.pixels.chunks_exact(self.side).enumerate() {
-            let (map, y) = (row / self.side, row % self.side);
-            let start = (map * side + before + y) * side + before;
-            pixels[start..start + self.side].copy_from_slice(from);
+    }
+
+    /// Labels of its images, in their order.
+    pub(crate) fn labels(&self) -> impl Iterator<Item = u32> {
+        self.images.iter().map(|&image| self.pool.labels[image as usize])
+    }
+
+    /// Its images in turns: the first of each label, then the second of each, so that a limit cuts every label alike.
+    pub(crate) fn in_turns(self) -> Self {
+        let mut seen = std::collections::BTreeMap::new();
+        let mut turns: Vec<(u32, u32, u32)> = Vec::with_capacity(self.images.len());
+        for (label, &image) in self.labels().zip(&self.images) {
+            let turn = seen.entry(label).or_insert(0);
+            turns.push((*turn, label, image));
+            *turn += 1;
         }
-        Self { side, pixels, ..self }
+        turns.sort_unstable();
+        Self { images: turns.into_iter().map(|(_, _, image)| image).collect(), ..self }
     }
 }
 
 /// A set as it was read.
 pub(crate) struct RawSet {
-    pub(crate) train: Pool,
-    pub(crate) test: Pool,
+    pub(crate) train: Subset,
+    /// Where files of their own say it.
+    pub(crate) validation: Option<Subset>,
+    pub(crate) test: Subset,
+    /// Tells sets apart that were swapped by mistake.
+    pub(crate) digest: String,
 }
 
 impl RawSet {
-    /// Digest of sizes, images and labels, whatever files they came in: 12 hexadecimal digits, enough to tell apart sets
-    /// that were swapped by mistake.
-    pub(crate) fn digest(&self) -> String {
-        let mut hasher = blake3::Hasher::new();
-        for pool in [&self.train, &self.test] {
-            for size in [pool.len(), pool.channels, pool.side] {
-                hasher.update(&(size as u64).to_le_bytes());
-            }
-            hasher.update(&pool.pixels);
-            hasher.update(&pool.labels);
-        }
-        hasher.finalize().to_hex()[..12].to_owned()
+    /// A set of two pools in memory.
+    pub(crate) fn decoded(train: Pool, test: Pool) -> Self {
+        let digest = digest(&[&train, &test]);
+        Self { train: Subset::all(train), validation: None, test: Subset::all(test), digest }
     }
 }
 
-/// How pixels become numbers: (pixel − mean) / deviation for each channel, of all training images as padded.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Normalization {
-    /// Means, in pixel values.
-    pub mean: Vec<f32>,
-    /// Standard deviations, in pixel values.
-    pub deviation: Vec<f32>,
-}
-
-impl Normalization {
-    pub(crate) fn of(pool: &Pool, channels: usize) -> Self {
-        let map = pool.side * pool.side;
-        let mut sums = vec![(0u64, 0u64); channels];
-        for (i, values) in pool.pixels.chunks_exact(map).enumerate() {
-            let (sum, squares) = &mut sums[i % channels];
-            for &value in values {
-                *sum += u64::from(value);
-                *squares += u64::from(value) * u64::from(value);
+/// Digest of sizes, images and labels in memory, whatever files they came in.
+pub(crate) fn digest(pools: &[&Pool]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for pool in pools {
+        if let Images::Decoded(images) = &pool.images {
+            let Decoded { channels, height, width, pixels } = images;
+            let sides: &[usize] = if height == width { &[*height] } else { &[*height, *width] };
+            for size in [pool.len(), *channels].iter().chain(sides) {
+                hasher.update(&(*size as u64).to_le_bytes());
             }
-        }
-        let count = (pool.len() * map) as f64;
-        let mean = |&(sum, _): &(u64, u64)| sum as f64 / count;
-        // Whole numbers are summed exactly, so the mean of squares cancels nothing that f64 could not hold.
-        let deviation = |s: &(u64, u64)| (s.1 as f64 / count - mean(s).powi(2)).max(1.0).sqrt();
-        Self {
-            mean: sums.iter().map(|s| mean(s) as f32).collect(),
-            deviation: sums.iter().map(|s| deviation(s) as f32).collect(),
+            hasher.update(pixels);
+            // Labels in memory come from files that keep each in a byte.
+            hasher.update(&pool.labels.iter().map(|&label| label as u8).collect::<Vec<_>>());
         }
     }
+    shortened(&hasher)
+}
+
+/// The digits of a digest that are shown and compared: enough to tell apart sets that were swapped by mistake.
+pub(crate) fn shortened(hasher: &blake3::Hasher) -> String {
+    hasher.finalize().to_hex()[..12].to_owned()
 }
 
 #[cfg(test)]
@@ -100,8 +186,17 @@ mod tests {
 
     #[test]
     fn padding_keeps_the_image_in_the_middle() {
-        let pool = Pool { side: 2, channels: 1, pixels: vec![1, 2, 3, 4], labels: vec![0] };
-        let padded = pool.padded_to(4);
-        assert_eq!(padded.pixels, [0, 0, 0, 0, 0, 1, 2, 0, 0, 3, 4, 0, 0, 0, 0, 0]);
+        let square = Decoded { channels: 1, height: 2, width: 2, pixels: vec![1, 2, 3, 4] };
+        assert_eq!(square.padded_to(4).pixels, [0, 0, 0, 0, 0, 1, 2, 0, 0, 3, 4, 0, 0, 0, 0, 0]);
+        let flat = Decoded { channels: 2, height: 1, width: 2, pixels: vec![1, 2, 3, 4] };
+        assert_eq!(flat.padded_to(2).pixels, [1, 2, 0, 0, 3, 4, 0, 0]);
+    }
+
+    #[test]
+    fn turns_take_one_of_each_label() {
+        let decoded = Decoded { channels: 1, height: 1, width: 1, pixels: vec![0; 5] };
+        let set = Subset::all(Pool::decoded(decoded, vec![0, 0, 0, 2, 2])).in_turns();
+        assert_eq!(set.images, [0, 3, 1, 4, 2]);
+        assert_eq!(set.labels().collect::<Vec<_>>(), [0, 2, 0, 2, 0]);
     }
 }

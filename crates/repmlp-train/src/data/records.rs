@@ -5,7 +5,8 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::data::{DataError, Folder, Pool, RawSet};
+use crate::data::pool::{Decoded, Pool, RawSet};
+use crate::data::{DataError, Folder};
 
 pub(crate) const WHERE_CIFAR: &str = "The binary version is at www.cs.toronto.edu/~kriz/cifar.html";
 pub(crate) const WHERE_OWN: &str = "The configuration names this set in data.source";
@@ -67,35 +68,41 @@ impl RecordsConfig {
 
 pub(crate) fn read(folder: &Folder, config: &RecordsConfig) -> Result<RawSet, DataError> {
     let part = |files: &[String]| {
-        let mut pool = Pool { side: config.side, channels: CHANNELS, pixels: Vec::new(), labels: Vec::new() };
+        let (mut pixels, mut labels) = (Vec::new(), Vec::new());
         for file in files {
             let (path, bytes) = folder.read(std::slice::from_ref(file))?;
-            append(&mut pool, &path, &bytes, config)?;
+            append((&mut pixels, &mut labels), &path, &bytes, config)?;
         }
-        Ok(pool)
+        let decoded = Decoded { channels: CHANNELS, height: config.side, width: config.side, pixels };
+        Ok(Pool::decoded(decoded, labels))
     };
     for (files, key) in [(&config.train, "train"), (&config.test, "test")] {
         if files.is_empty() {
             return Err(DataError::NoFiles { set: config.name.clone(), key });
         }
     }
-    Ok(RawSet { train: part(&config.train)?, test: part(&config.test)? })
+    Ok(RawSet::decoded(part(&config.train)?, part(&config.test)?))
 }
 
-fn append(pool: &mut Pool, path: &Path, bytes: &[u8], config: &RecordsConfig) -> Result<(), DataError> {
+fn append(
+    (pixels, labels): (&mut Vec<u8>, &mut Vec<u32>),
+    path: &Path,
+    bytes: &[u8],
+    config: &RecordsConfig,
+) -> Result<(), DataError> {
     let damaged = |expected: String, found: String| DataError::Damaged { path: path.to_owned(), expected, found };
     let record = config.label_bytes + CHANNELS * config.side * config.side;
     if bytes.is_empty() || !bytes.len().is_multiple_of(record) {
         return Err(damaged(format!("a whole number of {record}-byte records"), format!("{} bytes", bytes.len())));
     }
     for (i, record) in bytes.chunks_exact(record).enumerate() {
-        let (labels, pixels) = record.split_at(config.label_bytes);
-        let label = labels[config.label_bytes - 1];
+        let (label_bytes, image) = record.split_at(config.label_bytes);
+        let label = label_bytes[config.label_bytes - 1];
         if usize::from(label) >= config.classes {
             return Err(damaged(format!("labels below {}", config.classes), format!("{label} in record {i}")));
         }
-        pool.labels.push(label);
-        pool.pixels.extend_from_slice(pixels);
+        labels.push(u32::from(label));
+        pixels.extend_from_slice(image);
     }
     Ok(())
 }
@@ -136,8 +143,8 @@ mod tests {
         let folder =
             folder_with(&[("a.bin", [record(2), record(2)].concat()), ("b.bin", record(0)), ("c.bin", record(1))]);
         let set = read_from(folder.path()).unwrap();
-        assert_eq!(set.train.labels, [2, 2, 0]);
-        assert_eq!(set.test.image(0), (1..=12).collect::<Vec<u8>>());
+        assert_eq!(set.train.pool.labels, [2, 2, 0]);
+        assert_eq!(set.test.pool.item(0).unwrap().0.pixels, (1..=12).collect::<Vec<u8>>());
     }
 
     #[test]

@@ -2,4 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod fixture;
+mod loading;
+mod objectives;
 mod resuming;

@@ -1,17 +1,17 @@
 //! The non-local block (Wang et al. 2018, embedded Gaussian): one of the paper's baselines.
 //!
-//! y = x + BN(z(softmax(θᵀφ)·g)); θ, φ, g and z are 1×1 convolutions with biases. No scaling, as in the original.
+//! y = x + BN(z(softmax(s·θᵀφ)·g)); θ, φ, g and z are 1×1 convolutions with biases. No scaling (s = 1) in the original.
 
 use candle_core::{Result, Tensor};
-use repmlp_kernels::softmax;
+use repmlp_kernels::{add_bias, softmax};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::blocks::Site;
-use crate::cost::{Account, Position};
-use crate::layers::{BatchNorm, Conv2d, ConvShape};
+use crate::cost::{Account, CountedForm, LayerCost};
+use crate::layers::{BatchNorm, Conv2d, ConvShape, Visitor};
+use crate::network::Site;
 use crate::reparam::fuse_bn;
-use crate::vars::Scope;
+use crate::vars::{Scope, joined};
 use crate::{ConfigFault, Mode};
 
 /// A non-local block.
@@ -21,43 +21,88 @@ pub struct NonLocalConfig {
     /// Channels of θ, φ and g are the block's channels divided by this; 2 in the original.
     #[serde(default = "half")]
     pub inner_reduction: usize,
+    /// Divide the products of θ and φ by the root of their channels, as attention does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub scaled: bool,
+}
+
+/// All sizes of a block.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NonLocalShape {
+    /// C.
+    pub channels: usize,
+    /// Channels of θ, φ and g.
+    pub inner: usize,
+    /// s.
+    pub scale: f64,
 }
 
 fn half() -> usize {
     2
 }
 
+impl Default for NonLocalConfig {
+    /// The original's.
+    fn default() -> Self {
+        Self { inner_reduction: half(), scaled: false }
+    }
+}
+
 impl NonLocalConfig {
-    pub(crate) fn faults(&self, channels: usize, path: &str) -> Vec<ConfigFault> {
+    pub(crate) fn shape(&self, channels: usize) -> NonLocalShape {
+        let inner = channels / self.inner_reduction;
+        let scale = if self.scaled { 1.0 / (inner as f64).sqrt() } else { 1.0 };
+        NonLocalShape { channels, inner, scale }
+    }
+
+    pub(crate) fn faults(&self, channels: usize, key: &str) -> Vec<ConfigFault> {
         if self.inner_reduction > 0 && channels.is_multiple_of(self.inner_reduction) {
             return Vec::new();
         }
         let message = format!("reduction {} does not divide {channels} channels", self.inner_reduction);
-        vec![ConfigFault::new(format!("{path}.inner_reduction"), message)]
+        vec![ConfigFault::new(format!("{key}.inner_reduction"), message)]
     }
 
-    pub(crate) fn account(&self, site: Site, at: Position<'_>, account: &mut Account) {
-        let pixels = site.map.0 * site.map.1;
-        let inner = site.channels / self.inner_reduction;
-        let weights = site.channels * inner;
-        for name in ["t", "p", "g"] {
-            account.layer(&format!("{at}.{name}"), weights + inner, weights * pixels);
-        }
-        account.activations(&format!("{at}.attention"), 2 * inner * pixels * pixels);
-        // z has a bias of its own, which the norm's shift joins when merged.
-        let own_bias = match account.form() {
-            crate::cost::CountedForm::Training => site.channels,
-            crate::cost::CountedForm::Deployed => 0,
+    pub(crate) fn account(&self, site: Site, at: &str, account: &mut Account) {
+        let (h, w) = site.map;
+        let NonLocalShape { channels, inner, .. } = self.shape(site.channels);
+        let conv = |name: &str, inputs: usize, outputs: usize| LayerCost {
+            name: joined(at, name),
+            shape: vec![outputs, inputs, 1, 1],
+            params: inputs * outputs + outputs,
+            flops: inputs * outputs * h * w,
+            output: [outputs, h, w],
+            // Its output, with the bias added, and put in order for the products.
+            kept: 3 * outputs * h * w,
+            ..LayerCost::default()
         };
-        account.weights_with_bn(&format!("{at}.z"), weights + own_bias, site.channels, weights * pixels);
+        for name in ["t", "p", "g"] {
+            account.add(conv(name, channels, inner));
+        }
+        account.add(LayerCost {
+            name: joined(at, "attention"),
+            activation_flops: 2 * inner * (h * w).pow(2),
+            output: [inner, h, w],
+            kept: 2 * (h * w).pow(2) + 2 * inner * h * w,
+            ..LayerCost::default()
+        });
+        // The norm's shift joins z's own bias when merged.
+        let norm = match account.form() {
+            CountedForm::Training => 4 * channels,
+            CountedForm::Deployed => 0,
+        };
+        let z = conv("z", inner, channels);
+        account.add(LayerCost { params: z.params + norm, kept: 2 * z.kept, ..z });
     }
 }
 
 /// θ, φ and g: what both forms share. Names: `t`, `p`, `g`.
+#[derive(Clone)]
 struct Attention {
     theta: Conv2d,
     phi: Conv2d,
     g: Conv2d,
+    scale: f64,
 }
 
 /// The training form. `z` and `norm` beside θ, φ and g.
@@ -68,36 +113,50 @@ pub struct NonLocal {
 }
 
 /// The inference form: the norm is in z.
+#[derive(Clone)]
 pub struct DeployedNonLocal {
     attention: Attention,
     z: Conv2d,
 }
 
 impl Attention {
-    /// (C, H, W, N) → what every pixel gathers from the map, (C', H, W, N).
+    /// (C, H, W, N) → what every pixel gathers from the map, (C', H, W, N), without g's bias.
     fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
         let (_, h, w, n) = x_chwn.dims4()?;
         let columns = |conv: &Conv2d| conv.forward(x_chwn)?.flatten(1, 2)?.permute((2, 0, 1))?.contiguous();
-        let (theta, phi, g) = (columns(&self.theta)?, columns(&self.phi)?, columns(&self.g)?);
-        let weights = softmax(&theta.transpose(1, 2)?.matmul(&phi)?)?;
+        let g = columns(&self.g.with(self.g.weight.clone(), None))?;
+        let (theta, phi) = (columns(&self.theta)?, columns(&self.phi)?);
+        let weights = softmax(&((theta.transpose(1, 2)? * self.scale)?.matmul(&phi)?))?;
         let gathered = g.matmul(&weights.transpose(1, 2)?)?;
         let inner = gathered.dim(1)?;
         gathered.permute((1, 2, 0))?.reshape((inner, h, w, n))
     }
+
+    /// z of what every pixel gathers. The weights that a pixel gives to the map sum to one, so g's bias passes through them and
+    /// through z: it is a part of z's bias, where its gradient (zero before batch norm) is not drowned in rounding.
+    fn forward_through(&self, z: &Conv2d, x_chwn: &Tensor) -> Result<Tensor> {
+        let y = z.with(z.weight.clone(), None).forward(&self.forward(x_chwn)?)?;
+        let mut bias = z.bias.clone();
+        if let Some(of_g) = &self.g.bias {
+            let passed = z.weight.flatten_from(1)?.matmul(&of_g.unsqueeze(1)?)?.squeeze(1)?;
+            bias = Some(bias.map_or(Ok(passed.clone()), |own| own + passed)?);
+        }
+        bias.map_or(Ok(y.clone()), |bias| add_bias(&y, &bias))
+    }
 }
 
 impl NonLocal {
-    /// The block at `site`.
+    /// The block with its variables below `scope`.
     ///
     /// # Errors
     /// When a name is taken.
-    pub fn new(config: &NonLocalConfig, site: Site, scope: &Scope<'_>) -> Result<Self> {
-        let inner = site.channels / config.inner_reduction;
-        let into = |name| Conv2d::new(ConvShape::pointwise(site.channels, inner), &scope.enter(name));
+    pub fn new(shape: NonLocalShape, scope: &Scope<'_>) -> Result<Self> {
+        let NonLocalShape { channels, inner, scale } = shape;
+        let into = |name| Conv2d::new(ConvShape::pointwise(channels, inner), &scope.enter(name));
         Ok(Self {
-            attention: Attention { theta: into("t")?, phi: into("p")?, g: into("g")? },
-            z: Conv2d::new(ConvShape::pointwise(inner, site.channels), &scope.enter("z"))?,
-            norm: BatchNorm::new(site.channels, &scope.enter("norm"))?,
+            attention: Attention { theta: into("t")?, phi: into("p")?, g: into("g")?, scale },
+            z: Conv2d::new(ConvShape::pointwise(inner, channels), &scope.enter("z"))?,
+            norm: BatchNorm::new(channels, &scope.enter("norm"))?,
         })
     }
 
@@ -106,7 +165,7 @@ impl NonLocal {
     /// # Errors
     /// Those of candle.
     pub fn forward(&self, x_chwn: &Tensor, mode: Mode) -> Result<Tensor> {
-        let gathered = self.z.forward(&self.attention.forward(x_chwn)?)?;
+        let gathered = self.attention.forward_through(&self.z, x_chwn)?;
         x_chwn + self.norm.forward(&gathered, mode)?
     }
 
@@ -119,10 +178,9 @@ impl NonLocal {
         if let Some(own) = &self.z.bias {
             bias = (bias + (own * self.norm.scale_and_shift()?.0)?)?.detach();
         }
-        let z = Conv2d { weight, bias: Some(bias), groups: 1 };
-        let Attention { theta, phi, g } = &self.attention;
-        let attention = Attention { theta: theta.detached(), phi: phi.detached(), g: g.detached() };
-        Ok(DeployedNonLocal { attention, z })
+        let Attention { theta, phi, g, scale } = &self.attention;
+        let attention = Attention { theta: theta.detached(), phi: phi.detached(), g: g.detached(), scale: *scale };
+        Ok(DeployedNonLocal { attention, z: self.z.with(weight, Some(bias)) })
     }
 }
 
@@ -132,13 +190,18 @@ impl DeployedNonLocal {
     /// # Errors
     /// Those of candle.
     pub fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
-        x_chwn + self.z.forward(&self.attention.forward(x_chwn)?)?
+        x_chwn + self.attention.forward_through(&self.z, x_chwn)?
     }
 
-    /// Its tensors, named below `prefix`.
-    pub fn tensors(&self, prefix: &str) -> Vec<(String, Tensor)> {
-        let Attention { theta, phi, g } = &self.attention;
-        let parts = [("t", theta), ("p", phi), ("g", g), ("z", &self.z)];
-        parts.iter().flat_map(|(name, conv)| conv.tensors(&format!("{prefix}.{name}"))).collect()
+    /// Shows its tensors to `visit`, named below `at`.
+    ///
+    /// # Errors
+    /// Those of `visit`.
+    pub fn visit(&mut self, at: &str, visit: &mut Visitor<'_>) -> Result<()> {
+        let Attention { theta, phi, g, .. } = &mut self.attention;
+        for (name, conv) in [("t", theta), ("p", phi), ("g", g), ("z", &mut self.z)] {
+            conv.visit(&joined(at, name), visit)?;
+        }
+        Ok(())
     }
 }

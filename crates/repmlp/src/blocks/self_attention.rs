@@ -1,18 +1,17 @@
-//! Multi-head self-attention with relative positions (BoTNet, Srinivas et al. 2021), with a shortcut around it: one of
-//! the paper's baselines.
+//! Multi-head self-attention with relative positions (BoTNet, Srinivas et al. 2021): one of the paper's baselines.
 //!
-//! y = x + BN(MHSA(x)). The rows of the attention weights sum to one, so the norm's scale and shift pass through them
-//! into the values: merged, only the projection and one shift are left.
+//! y = BN(MHSA(x)). The rows of the attention weights sum to one, so the norm's scale and shift pass through them into
+//! the values: merged, only the projection and one shift are left.
 
 use candle_core::{Result, Tensor};
 use repmlp_kernels::softmax;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::blocks::Site;
-use crate::cost::{Account, CountedForm, Position};
-use crate::layers::{BatchNorm, Conv2d, ConvShape};
-use crate::vars::{Init, Scope};
+use crate::cost::{Account, LayerCost};
+use crate::layers::{BatchNorm, Conv2d, ConvShape, Visitor};
+use crate::network::Site;
+use crate::vars::{Init, Scope, joined};
 use crate::{ConfigFault, Mode};
 
 /// Multi-head self-attention.
@@ -24,39 +23,81 @@ pub struct SelfAttentionConfig {
     pub heads: usize,
 }
 
+/// All sizes of the attention: C → heads·`head_dim_v` channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SelfAttentionShape {
+    /// C.
+    pub channels: usize,
+    /// Heads.
+    pub heads: usize,
+    /// Height and width of the map.
+    pub map: (usize, usize),
+    /// Channels of a query and of a key.
+    pub head_dim_qk: usize,
+    /// Channels of a value.
+    pub head_dim_v: usize,
+}
+
 fn four() -> usize {
     4
 }
 
+impl SelfAttentionShape {
+    /// Heads that share the channels evenly.
+    pub fn even(site: Site, heads: usize) -> Self {
+        let d = site.channels / heads;
+        Self { channels: site.channels, heads, map: site.map, head_dim_qk: d, head_dim_v: d }
+    }
+
+    fn projection(self) -> ConvShape {
+        ConvShape::pointwise(self.channels, self.heads * (2 * self.head_dim_qk + self.head_dim_v))
+    }
+
+    fn outputs(self) -> usize {
+        self.heads * self.head_dim_v
+    }
+}
+
 impl SelfAttentionConfig {
-    pub(crate) fn faults(&self, channels: usize, path: &str) -> Vec<ConfigFault> {
+    pub(crate) fn faults(&self, channels: usize, key: &str) -> Vec<ConfigFault> {
         if self.heads > 0 && channels.is_multiple_of(self.heads) {
             return Vec::new();
         }
         let message = format!("{} heads do not divide {channels} channels", self.heads);
-        vec![ConfigFault::new(format!("{path}.heads"), message)]
+        vec![ConfigFault::new(format!("{key}.heads"), message)]
     }
 
-    pub(crate) fn account(&self, site: Site, at: Position<'_>, account: &mut Account) {
+    pub(crate) fn account(&self, site: Site, at: &str, account: &mut Account) {
         let (channels, (h, w)) = (site.channels, site.map);
-        let pixels = h * w;
-        let norm = match account.form() {
-            CountedForm::Training => 4 * channels,
-            CountedForm::Deployed => channels,
-        };
-        account.layer(&format!("{at}.qkv"), 3 * channels * channels + norm, 3 * channels * channels * pixels);
-        account.layer(&format!("{at}.pos_embed"), (2 * h - 1 + 2 * w - 1) * (channels / self.heads), 0);
-        let positions = channels * pixels * (h + w);
-        account.activations(&format!("{at}.attention"), 2 * channels * pixels * pixels + positions);
+        let (pixels, head_dim) = (h * w, channels / self.heads);
+        account.add(LayerCost {
+            name: joined(at, "qkv"),
+            shape: vec![3 * channels, channels, 1, 1],
+            params: 3 * channels * channels + account.norm_params(channels),
+            flops: 3 * channels * channels * pixels,
+            output: [3 * channels, h, w],
+            kept: 6 * channels * pixels,
+            ..LayerCost::default()
+        });
+        account.add(LayerCost {
+            name: joined(at, "pos_embed"),
+            shape: vec![2 * h - 1 + 2 * w - 1, head_dim],
+            params: (2 * h - 1 + 2 * w - 1) * head_dim,
+            activation_flops: 2 * channels * pixels * pixels + channels * pixels * (h + w),
+            output: [channels, h, w],
+            kept: 2 * self.heads * pixels * pixels + 6 * channels * pixels,
+            ..LayerCost::default()
+        });
     }
 }
 
-/// Projection and positions: what both forms share. Names: `qkv`, `pos_embed.height_rel`, `pos_embed.width_rel`.
-struct Attention {
+/// The attention alone. Names: `qkv`, `pos_embed.height_rel`, `pos_embed.width_rel`.
+#[derive(Clone)]
+pub struct Attention {
+    shape: SelfAttentionShape,
     qkv: Conv2d,
     height_rel: Tensor,
     width_rel: Tensor,
-    heads: usize,
 }
 
 /// The training form; `norm` beside the attention.
@@ -66,28 +107,54 @@ pub struct SelfAttention {
 }
 
 /// The inference form: the norm's scale is in the values' part of the projection, its shift behind the attention.
+#[derive(Clone)]
 pub struct DeployedSelfAttention {
     attention: Attention,
     shift: Tensor,
 }
 
 impl Attention {
-    /// (C, H, W, N) → (C, H, W, N).
-    fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
-        let (c, h, w, n) = x_chwn.dims4()?;
-        let (heads, d, pixels) = (self.heads, c / self.heads, h * w);
-        // (3, heads, d, H·W, N) -> (3, N·heads, H·W, d)
-        let qkv = self.qkv.forward(x_chwn)?.reshape((3, heads, d, pixels, n))?.permute((0, 4, 1, 3, 2))?;
-        let qkv = qkv.reshape((3, n * heads, pixels, d))?;
-        let (q, k, v) = (qkv.get(0)?, qkv.get(1)?, qkv.get(2)?);
-        let scaled = (&q * (1.0 / (d as f64).sqrt()))?;
+    /// The attention with its variables below `scope`.
+    ///
+    /// # Errors
+    /// When a name is taken.
+    pub fn new(shape: SelfAttentionShape, scope: &Scope<'_>) -> Result<Self> {
+        let (d, (h, w)) = (shape.head_dim_qk, shape.map);
+        let positions = scope.enter("pos_embed");
+        let init = Init::Deviation(1.0 / (d as f64).sqrt());
+        Ok(Self {
+            shape,
+            qkv: Conv2d::without_bias(shape.projection(), &scope.enter("qkv"))?,
+            height_rel: positions.parameter("height_rel", (2 * h - 1, d), init)?,
+            width_rel: positions.parameter("width_rel", (2 * w - 1, d), init)?,
+        })
+    }
+
+    /// (C, H, W, N) → (heads·`head_dim_v`, H, W, N).
+    ///
+    /// # Errors
+    /// When the map has another size.
+    pub fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
+        let (_, h, w, n) = x_chwn.dims4()?;
+        let SelfAttentionShape { heads, head_dim_qk, head_dim_v, .. } = self.shape;
+        let pixels = h * w;
+        let projected = self.qkv.forward(x_chwn)?;
+        // (heads·d, H, W, N) -> (N·heads, H·W, d)
+        let part = |first: usize, d: usize| {
+            let part = projected.narrow(0, first, heads * d)?.reshape((heads, d, pixels, n))?;
+            part.permute((3, 0, 2, 1))?.reshape((n * heads, pixels, d))
+        };
+        let (q, k) = (part(0, head_dim_qk)?, part(heads * head_dim_qk, head_dim_qk)?);
+        let v = part(2 * heads * head_dim_qk, head_dim_v)?;
+        let scaled = (&q * (1.0 / (head_dim_qk as f64).sqrt()))?;
         let (seen_from_x, seen_from_y) = self.positions(&q, (h, w))?;
         // One product gives all three parts: content, place along x, place along y.
         let queries = Tensor::cat(&[&scaled, &seen_from_x, &seen_from_y], 2)?;
         let places = places_of_pixels((h, w), &q)?.unsqueeze(0)?.expand((n * heads, w + h, pixels))?;
         let keys = Tensor::cat(&[k.transpose(1, 2)?, places], 1)?;
         let gathered = softmax(&queries.matmul(&keys)?)?.matmul(&v)?;
-        gathered.reshape((n, heads, pixels, d))?.permute((1, 3, 2, 0))?.reshape((c, h, w, n))
+        let gathered = gathered.reshape((n, heads, pixels, head_dim_v))?.permute((1, 3, 2, 0))?;
+        gathered.reshape((self.shape.outputs(), h, w, n))
     }
 
     /// How much each pixel wants each column and each row of the map, relative to itself:
@@ -121,32 +188,21 @@ fn relative(table: &Tensor, size: usize) -> Result<Tensor> {
 }
 
 impl SelfAttention {
-    /// The block at `site`.
+    /// Attention and norm with their variables below `scope`.
     ///
     /// # Errors
     /// When a name is taken.
-    pub fn new(config: &SelfAttentionConfig, site: Site, scope: &Scope<'_>) -> Result<Self> {
-        let Site { channels, map: (h, w) } = site;
-        let d = channels / config.heads;
-        let positions = scope.enter("pos_embed");
-        let init = Init::Deviation(1.0 / (d as f64).sqrt());
-        Ok(Self {
-            attention: Attention {
-                qkv: Conv2d::without_bias(ConvShape::pointwise(channels, 3 * channels), &scope.enter("qkv"))?,
-                height_rel: positions.parameter("height_rel", (2 * h - 1, d), init)?,
-                width_rel: positions.parameter("width_rel", (2 * w - 1, d), init)?,
-                heads: config.heads,
-            },
-            norm: BatchNorm::new(channels, &scope.enter("norm"))?,
-        })
+    pub fn new(shape: SelfAttentionShape, scope: &Scope<'_>) -> Result<Self> {
+        let norm = BatchNorm::new(shape.outputs(), &scope.enter("norm"))?;
+        Ok(Self { attention: Attention::new(shape, scope)?, norm })
     }
 
     /// (C, H, W, N) → (C, H, W, N).
     ///
     /// # Errors
-    /// Those of candle.
+    /// When the map has another size.
     pub fn forward(&self, x_chwn: &Tensor, mode: Mode) -> Result<Tensor> {
-        x_chwn + self.norm.forward(&self.attention.forward(x_chwn)?, mode)?
+        self.norm.forward(&self.attention.forward(x_chwn)?, mode)
     }
 
     /// The inference form.
@@ -155,21 +211,17 @@ impl SelfAttention {
     /// Those of candle.
     pub fn reparameterize(&self) -> Result<DeployedSelfAttention> {
         let (scale, shift) = self.norm.scale_and_shift()?;
-        let Attention { qkv, height_rel, width_rel, heads } = &self.attention;
-        let channels = scale.dim(0)?;
-        let ones = Tensor::ones(2 * channels, scale.dtype(), scale.device())?;
-        let row_scale = Tensor::cat(&[&ones, &scale], 0)?;
-        let weight =
-            qkv.weight.flatten_from(1)?.broadcast_mul(&row_scale.unsqueeze(1)?)?.reshape(qkv.weight.shape())?;
-        Ok(DeployedSelfAttention {
-            attention: Attention {
-                qkv: Conv2d { weight: weight.detach(), bias: None, groups: 1 },
-                height_rel: height_rel.detach(),
-                width_rel: width_rel.detach(),
-                heads: *heads,
-            },
-            shift,
-        })
+        let Attention { shape, qkv, height_rel, width_rel } = &self.attention;
+        let ones = Tensor::ones(2 * shape.heads * shape.head_dim_qk, scale.dtype(), scale.device())?;
+        let row_scale = Tensor::cat(&[&ones, &scale], 0)?.unsqueeze(1)?;
+        let weight = qkv.weight.flatten_from(1)?.broadcast_mul(&row_scale)?.reshape(qkv.weight.shape())?;
+        let attention = Attention {
+            shape: *shape,
+            qkv: qkv.with(weight.detach(), None),
+            height_rel: height_rel.detach(),
+            width_rel: width_rel.detach(),
+        };
+        Ok(DeployedSelfAttention { attention, shift })
     }
 }
 
@@ -177,19 +229,21 @@ impl DeployedSelfAttention {
     /// (C, H, W, N) → (C, H, W, N).
     ///
     /// # Errors
-    /// Those of candle.
+    /// When the map has another size.
     pub fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
-        let (c, _, _, _) = x_chwn.dims4()?;
-        (x_chwn + self.attention.forward(x_chwn)?)?.broadcast_add(&self.shift.reshape((c, 1, 1, 1))?)
+        let y = self.attention.forward(x_chwn)?;
+        y.broadcast_add(&self.shift.reshape(((), 1, 1, 1))?)
     }
 
-    /// Its tensors, named below `prefix`.
-    pub fn tensors(&self, prefix: &str) -> Vec<(String, Tensor)> {
-        let Attention { qkv, height_rel, width_rel, .. } = &self.attention;
-        let mut all = qkv.tensors(&format!("{prefix}.qkv"));
-        all.push((format!("{prefix}.pos_embed.height_rel"), height_rel.clone()));
-        all.push((format!("{prefix}.pos_embed.width_rel"), width_rel.clone()));
-        all.push((format!("{prefix}.shift"), self.shift.clone()));
-        all
+    /// Shows its tensors to `visit`, named below `at`.
+    ///
+    /// # Errors
+    /// Those of `visit`.
+    pub fn visit(&mut self, at: &str, visit: &mut Visitor<'_>) -> Result<()> {
+        let Attention { qkv, height_rel, width_rel, .. } = &mut self.attention;
+        qkv.visit(&joined(at, "qkv"), visit)?;
+        visit(&joined(at, "pos_embed.height_rel"), height_rel)?;
+        visit(&joined(at, "pos_embed.width_rel"), width_rel)?;
+        visit(&joined(at, "shift"), &mut self.shift)
     }
 }

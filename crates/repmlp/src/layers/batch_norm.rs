@@ -6,8 +6,25 @@ use repmlp_kernels::batch_norm;
 use crate::Mode;
 use crate::vars::{Init, Scope};
 
-/// Batch normalisation with eps 1e-5 and momentum 0.1, the framework defaults that the paper trains with.
+/// What every batch norm of a network shares.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BatchNormSettings {
+    /// Keeps the variance away from zero.
+    pub eps: f64,
+    /// Share of a batch's statistics in the running ones.
+    pub momentum: f64,
+}
+
+impl Default for BatchNormSettings {
+    /// The framework defaults that the paper trains with.
+    fn default() -> Self {
+        Self { eps: 1e-5, momentum: 0.1 }
+    }
+}
+
+/// Batch normalisation.
 pub struct BatchNorm {
+    settings: BatchNormSettings,
     weight: Tensor,
     bias: Tensor,
     running_mean: Var,
@@ -15,17 +32,13 @@ pub struct BatchNorm {
 }
 
 impl BatchNorm {
-    /// Keeps the variance away from zero.
-    pub const EPS: f64 = 1e-5;
-    /// Share of a batch's statistics in the running ones.
-    pub const MOMENTUM: f64 = 0.1;
-
     /// For `channels` rows; starts as the identity on standardised input.
     ///
     /// # Errors
     /// When a name is taken.
     pub fn new(channels: usize, scope: &Scope<'_>) -> Result<Self> {
         Ok(Self {
+            settings: scope.batch_norm(),
             weight: scope.parameter("weight", channels, Init::Constant(1.0))?,
             bias: scope.parameter("bias", channels, Init::Constant(0.0))?,
             running_mean: scope.statistic("running_mean", channels, 0.0)?,
@@ -50,12 +63,13 @@ impl BatchNorm {
     }
 
     fn forward_train(&self, x_rm: &Tensor) -> Result<Tensor> {
-        let (y_rm, moments) = batch_norm(x_rm, &self.weight, &self.bias, Self::EPS)?;
+        let (y_rm, moments) = batch_norm(x_rm, &self.weight, &self.bias, self.settings.eps)?;
         let columns = x_rm.dim(1)? as f64;
         // The running variance is unbiased, the normalising one is not: PyTorch's convention.
         let unbiased = (moments.variance * (columns / (columns - 1.0).max(1.0)))?;
         for (running, batch) in [(&self.running_mean, &moments.mean), (&self.running_var, &unbiased)] {
-            running.set(&((running.as_tensor() * (1.0 - Self::MOMENTUM))? + (batch * Self::MOMENTUM)?)?)?;
+            let momentum = self.settings.momentum;
+            running.set(&((running.as_tensor() * (1.0 - momentum))? + (batch * momentum)?)?)?;
         }
         Ok(y_rm)
     }
@@ -65,7 +79,7 @@ impl BatchNorm {
     /// # Errors
     /// Those of candle.
     pub fn scale_and_shift(&self) -> Result<(Tensor, Tensor)> {
-        let sigma = (self.running_var.as_tensor() + Self::EPS)?.sqrt()?;
+        let sigma = (self.running_var.as_tensor() + self.settings.eps)?.sqrt()?;
         let scale = (&self.weight / sigma)?.detach();
         let shift = (&self.bias - (self.running_mean.as_tensor() * &scale)?)?.detach();
         Ok((scale, shift))

@@ -1,28 +1,39 @@
-//! Convolution with stride 1, odd square kernel, zero padding ⌊K/2⌋ and groups, images last.
+//! Convolution with any stride, zero padding, dilation and groups, images last.
 
 use candle_core::{Result, Tensor};
-use repmlp_kernels::unfold;
+use repmlp_kernels::{ConvGeometry, add_bias, conv2d, unfold};
 
 use crate::reparam::conv_to_fc;
-use crate::vars::{Init, Scope};
+use crate::vars::{Init, Scope, joined};
 
-/// Sizes of a convolution.
+/// Sizes of a convolution with a square kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvShape {
     /// C.
     pub inputs: usize,
     /// O.
     pub outputs: usize,
-    /// K, odd.
+    /// K.
     pub kernel: usize,
     /// g, a divisor of C and O.
     pub groups: usize,
+    /// Pixels from one output to the next.
+    pub stride: usize,
+    /// Zeros around the map.
+    pub padding: usize,
+    /// Pixels from one tap to the next.
+    pub dilation: usize,
 }
 
 impl ConvShape {
+    /// Stride 1 and padding ⌊K/2⌋: an odd kernel keeps the map, as everywhere inside RepMLP (paper section 3.1).
+    pub fn same(inputs: usize, outputs: usize, kernel: usize, groups: usize) -> Self {
+        Self { inputs, outputs, kernel, groups, stride: 1, padding: kernel / 2, dilation: 1 }
+    }
+
     /// A dense 1×1 convolution: the paper's FC(O, C) applied to every pixel.
     pub fn pointwise(inputs: usize, outputs: usize) -> Self {
-        Self { inputs, outputs, kernel: 1, groups: 1 }
+        Self::same(inputs, outputs, 1, 1)
     }
 
     /// (O, C/g, K, K).
@@ -34,6 +45,23 @@ impl ConvShape {
     pub fn fan_in(self) -> usize {
         self.inputs / self.groups * self.kernel * self.kernel
     }
+
+    /// Weights.
+    pub fn weights(self) -> usize {
+        self.outputs * self.fan_in()
+    }
+
+    /// The map that an H×W map becomes; `None` where the kernel does not fit even once.
+    pub fn output_map(self, map: (usize, usize)) -> Option<(usize, usize)> {
+        let reach = self.dilation * (self.kernel.checked_sub(1)?) + 1;
+        let side = |size: usize| Some((size + 2 * self.padding).checked_sub(reach)? / self.stride + 1);
+        Some((side(map.0)?, side(map.1)?))
+    }
+
+    /// Whether the layer is the same FC on every pixel, so that it commutes with whatever treats pixels alike.
+    pub fn is_pointwise(self) -> bool {
+        self.kernel == 1 && self.stride == 1 && self.padding == 0 && self.groups == 1
+    }
 }
 
 /// Weight (O, C/g, K, K) and, perhaps, bias (O).
@@ -43,8 +71,7 @@ pub struct Conv2d {
     pub weight: Tensor,
     /// (O).
     pub bias: Option<Tensor>,
-    /// g.
-    pub groups: usize,
+    shape: ConvShape,
 }
 
 impl Conv2d {
@@ -54,7 +81,7 @@ impl Conv2d {
     /// When a name is taken.
     pub fn without_bias(shape: ConvShape, scope: &Scope<'_>) -> Result<Self> {
         let weight = scope.parameter("weight", shape.weight_dims(), Init::FanIn(shape.fan_in()))?;
-        Ok(Self { weight, bias: None, groups: shape.groups })
+        Ok(Self { weight, bias: None, shape })
     }
 
     /// With a bias.
@@ -66,30 +93,37 @@ impl Conv2d {
         Ok(Self { bias, ..Self::without_bias(shape, scope)? })
     }
 
-    /// (C, H, W, N) → (O, H, W, N).
+    /// Its sizes.
+    pub fn shape(&self) -> ConvShape {
+        self.shape
+    }
+
+    /// A convolution of the same sizes with these numbers.
+    #[must_use]
+    pub fn with(&self, weight: Tensor, bias: Option<Tensor>) -> Self {
+        Self { weight, bias, shape: self.shape }
+    }
+
+    /// (C, H, W, N) → (O, H', W', N).
     ///
     /// # Errors
     /// When the shapes do not fit.
     pub fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
         let (_, _, w, _) = x_chwn.dims4()?;
-        let (o, _, k, _) = self.weight.dims4()?;
-        // Unfolding writes K² numbers for a pixel; an FC along rows multiplies W numbers where K would do. The first costs
-        // memory traffic, the second only work that a matrix product does at full speed.
-        let y = if k * k > w { self.forward_by_rows(x_chwn)? } else { self.forward_by_pixels(x_chwn)? };
+        let ConvShape { outputs, kernel, stride, padding, dilation, groups, .. } = self.shape;
+        // Unfolding a wide kernel writes K² numbers for a pixel; an FC along rows multiplies W numbers where K would do. The
+        // first costs memory traffic, the second only work that a matrix product does at full speed.
+        let wide = kernel * kernel > w && self.shape == ConvShape::same(self.shape.inputs, outputs, kernel, groups);
+        let y = if wide && kernel > 3 {
+            self.forward_by_rows(x_chwn)?
+        } else {
+            let (stride, padding, dilation) = ((stride, stride), (padding, padding), (dilation, dilation));
+            conv2d(x_chwn, &self.weight, ConvGeometry { stride, padding, dilation, groups })?
+        };
         match &self.bias {
-            Some(bias) => y.broadcast_add(&bias.reshape((o, 1, 1, 1))?),
+            Some(bias) => add_bias(&y, bias),
             None => Ok(y),
         }
-    }
-
-    /// One product with the neighbourhood of every pixel.
-    fn forward_by_pixels(&self, x_chwn: &Tensor) -> Result<Tensor> {
-        let (_, h, w, n) = x_chwn.dims4()?;
-        let (o, c_per_group, k, _) = self.weight.dims4()?;
-        let columns = if k == 1 { x_chwn.flatten_from(1)? } else { unfold(x_chwn, (k, k))? };
-        let columns = columns.reshape((self.groups, c_per_group * k * k, h * w * n))?;
-        let weight = self.weight.reshape((self.groups, o / self.groups, c_per_group * k * k))?;
-        weight.matmul(&columns)?.reshape((o, h, w, n))
     }
 
     /// One product with the neighbouring rows of every row: along a row the convolution is an FC layer (Eq. 15 on a map of
@@ -97,22 +131,29 @@ impl Conv2d {
     fn forward_by_rows(&self, x_chwn: &Tensor) -> Result<Tensor> {
         let (c, h, w, n) = x_chwn.dims4()?;
         let (o, c_per_group, k, _) = self.weight.dims4()?;
+        let groups = self.shape.groups;
         let rows = unfold(x_chwn, (k, 1))?.reshape((c * k, h, w, n))?.permute((0, 2, 1, 3))?;
-        let rows = rows.reshape((self.groups, c_per_group * k * w, h * n))?;
+        let rows = rows.reshape((groups, c_per_group * k * w, h * n))?;
         let fc = conv_to_fc(&self.weight.reshape((o, c_per_group * k, 1, k))?, (1, w))?;
-        let fc = fc.reshape((self.groups, o / self.groups * w, c_per_group * k * w))?;
+        let fc = fc.reshape((groups, o / groups * w, c_per_group * k * w))?;
         fc.matmul(&rows)?.reshape((o, w, h, n))?.permute((0, 2, 1, 3))?.contiguous()
     }
 
     /// The same layer cut off from its variables: it records no graph, and later steps do not move it.
     #[must_use]
     pub fn detached(&self) -> Self {
-        Self { weight: self.weight.detach(), bias: self.bias.as_ref().map(Tensor::detach), groups: self.groups }
+        self.with(self.weight.detach(), self.bias.as_ref().map(Tensor::detach))
     }
 
-    /// Weight and bias, named below `prefix`.
-    pub fn tensors(&self, prefix: &str) -> Vec<(String, Tensor)> {
-        let bias = self.bias.iter().map(|bias| (format!("{prefix}.bias"), bias.clone()));
-        std::iter::once((format!("{prefix}.weight"), self.weight.clone())).chain(bias).collect()
+    /// Shows weight and bias to `visit`, named below `at`.
+    ///
+    /// # Errors
+    /// Those of `visit`.
+    pub fn visit(&mut self, at: &str, visit: &mut Visitor<'_>) -> Result<()> {
+        visit(&joined(at, "weight"), &mut self.weight)?;
+        self.bias.as_mut().map_or(Ok(()), |bias| visit(&joined(at, "bias"), bias))
     }
 }
+
+/// What walks over the named tensors of a deployed network, to list or to replace them.
+pub type Visitor<'a> = dyn FnMut(&str, &mut Tensor) -> Result<()> + 'a;

@@ -1,11 +1,11 @@
 //! A convolution with batch norm behind it; deployed, a convolution with a bias.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, bail};
 
 use crate::Mode;
-use crate::cost::{Account, Position};
+use crate::cost::{Account, LayerCost};
 use crate::layers::{BatchNorm, Conv2d, ConvShape};
-use crate::reparam::fuse_bn;
+use crate::reparam::{fuse_bn, fuse_bn_before_fc};
 use crate::vars::Scope;
 
 /// conv (`conv`) then batch norm (`bn`).
@@ -28,7 +28,7 @@ impl ConvBn {
         })
     }
 
-    /// (C, H, W, N) → (O, H, W, N).
+    /// (C, H, W, N) → (O, H', W', N).
     ///
     /// # Errors
     /// When the shapes do not fit.
@@ -42,12 +42,36 @@ impl ConvBn {
     /// Those of candle.
     pub fn reparameterize(&self) -> Result<Conv2d> {
         let (weight, bias) = fuse_bn(&self.conv.weight, &self.bn)?;
-        Ok(Conv2d { weight, bias: Some(bias), groups: self.conv.groups })
+        Ok(self.conv.with(weight, Some(bias)))
     }
 
-    /// What the pair costs on a map of `pixels` pixels.
-    pub fn account(shape: ConvShape, pixels: usize, at: Position<'_>, account: &mut Account) {
-        let weights = shape.outputs * shape.fan_in();
-        account.weights_with_bn(at, weights, shape.outputs, weights * pixels);
+    /// One 1×1 convolution that does the same as `before` and this pair.
+    ///
+    /// # Errors
+    /// When the convolution is not 1×1: zeros around the map would not have passed through `before`.
+    pub fn reparameterize_behind(&self, before: &BatchNorm) -> Result<Conv2d> {
+        if !self.conv.shape().is_pointwise() {
+            bail!("batch norm before a {:?} cannot be merged into it", self.conv.shape());
+        }
+        let merged = self.reparameterize()?;
+        let Some(bias) = &merged.bias else { bail!("a merged convolution has a bias") };
+        let weight = merged.weight.flatten_from(1)?;
+        let (weight, bias) = fuse_bn_before_fc(&weight, bias, before, 1)?;
+        Ok(self.conv.with(weight.reshape(merged.weight.shape())?, Some(bias)))
+    }
+
+    /// What the pair costs where its output is a map of that size.
+    pub fn account(shape: ConvShape, (h, w): (usize, usize), at: &str, account: &mut Account) {
+        let (o, i, k, _) = shape.weight_dims();
+        account.add(LayerCost {
+            name: at.to_owned(),
+            shape: vec![o, i, k, k],
+            params: shape.weights() + account.norm_params(o),
+            flops: shape.weights() * h * w,
+            activation_flops: 0,
+            output: [o, h, w],
+            // Its own output and the norm's.
+            kept: 2 * o * h * w,
+        });
     }
 }

@@ -1,8 +1,10 @@
 //! A fully connected layer on columns: y = W·x + b.
 
 use candle_core::{Result, Tensor};
+use repmlp_kernels::add_bias;
 
-use crate::vars::{Init, Scope};
+use crate::layers::Visitor;
+use crate::vars::{Init, Scope, joined};
 
 /// Weight (Q, P) and, perhaps, bias (Q).
 #[derive(Clone)]
@@ -38,7 +40,7 @@ impl Linear {
     pub fn forward(&self, x_pn: &Tensor) -> Result<Tensor> {
         let y_qn = self.weight.matmul(x_pn)?;
         match &self.bias {
-            Some(bias) => y_qn.broadcast_add(&bias.unsqueeze(1)?),
+            Some(bias) => add_bias(&y_qn, bias),
             None => Ok(y_qn),
         }
     }
@@ -49,9 +51,12 @@ impl Linear {
         Self { weight: self.weight.detach(), bias: self.bias.as_ref().map(Tensor::detach) }
     }
 
-    /// Weight and bias, named below `prefix`.
-    pub fn tensors(&self, prefix: &str) -> Vec<(String, Tensor)> {
-        let bias = self.bias.iter().map(|bias| (format!("{prefix}.bias"), bias.clone()));
-        std::iter::once((format!("{prefix}.weight"), self.weight.clone())).chain(bias).collect()
+    /// Shows weight and bias to `visit`, named below `at`.
+    ///
+    /// # Errors
+    /// Those of `visit`.
+    pub fn visit(&mut self, at: &str, visit: &mut Visitor<'_>) -> Result<()> {
+        visit(&joined(at, "weight"), &mut self.weight)?;
+        self.bias.as_mut().map_or(Ok(()), |bias| visit(&joined(at, "bias"), bias))
     }
 }

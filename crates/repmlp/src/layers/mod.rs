@@ -6,7 +6,7 @@ mod conv;
 mod conv_bn;
 mod linear;
 
-pub use batch_norm::BatchNorm;
-pub use conv::{Conv2d, ConvShape};
+pub use batch_norm::{BatchNorm, BatchNormSettings};
+pub use conv::{Conv2d, ConvShape, Visitor};
 pub use conv_bn::ConvBn;
 pub use linear::Linear;

@@ -5,18 +5,14 @@
 //! to the next stage before the 2×2 max pool; global average, FC, FC. Batch norm behind every convolution, `ReLU` behind
 //! every block and convolution; no shortcuts. Batch norm and `ReLU` of the head are not in the paper.
 
-use candle_core::{Result, Tensor};
-use repmlp_kernels::{max_pool_2x2, relu};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::blocks::{Block, BlockConfig, DeployedBlock, Site};
-use crate::cost::{Account, CountedForm};
-use crate::layers::{BatchNorm, Conv2d, ConvBn, ConvShape, Linear};
+use crate::ConfigFault;
+use crate::blocks::BlockConfig;
 use crate::models::Task;
-use crate::reparam::fuse_bn;
-use crate::vars::Scope;
-use crate::{ConfigFault, Mode};
+use crate::models::residual::{part, relu};
+use crate::network::{LayerSpec, Network, Site, chain};
 
 /// The network of section 4.1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -78,7 +74,7 @@ impl CifarNetConfig {
         (0..3).map(plan).collect()
     }
 
-    pub(crate) fn faults(&self, task: Task) -> Vec<ConfigFault> {
+    pub(super) fn faults(&self, task: Task) -> Vec<ConfigFault> {
         let mut faults = Vec::new();
         let mut check = |ok: bool, key: &str, message: String| {
             if !ok {
@@ -107,136 +103,29 @@ impl CifarNetConfig {
         faults
     }
 
-    pub(crate) fn account(&self, task: Task, form: CountedForm) -> Account {
-        let mut account = Account::new(form);
-        let pixels = task.image.0 * task.image.1;
-        ConvBn::account(ConvShape::pointwise(task.channels, self.channels()[0]), pixels, "stem", &mut account);
-        for (s, stage) in self.stages(task).iter().enumerate() {
-            let (channels, map) = (stage.site.channels, stage.site.map);
-            for (place, outputs) in [(0, channels), (2, stage.next_width)] {
-                stage.block.account(stage.site, &format!("stages.{s}.{place}"), &mut account);
-                let shape = ConvShape::pointwise(channels, outputs);
-                ConvBn::account(shape, map.0 * map.1, &format!("stages.{s}.{}", place + 1), &mut account);
-            }
-        }
-        let fc1 = self.channels()[2] * self.hidden;
-        account.weights_with_bn("fc1", fc1, self.hidden, fc1);
-        let fc2 = self.hidden * task.classes;
-        account.layer("fc2", fc2 + task.classes, fc2);
-        account
-    }
-}
-
-/// Block, FC, block, FC. Names: `stages.s.0` to `stages.s.3`.
-struct Stage {
-    parts: [(Block, ConvBn); 2],
-}
-
-/// The training form. Names: `stem`, `stages`, `fc1`, `bn`, `fc2`.
-pub struct CifarNet {
-    stem: ConvBn,
-    stages: Vec<Stage>,
-    fc1: Linear,
-    bn: BatchNorm,
-    fc2: Linear,
-}
-
-/// The inference form: no batch norm left.
-pub struct DeployedCifarNet {
-    stem: Conv2d,
-    stages: Vec<[(DeployedBlock, Conv2d); 2]>,
-    fc1: Linear,
-    fc2: Linear,
-}
-
-fn to_chwn(images_nchw: &Tensor) -> Result<Tensor> {
-    images_nchw.permute((1, 2, 3, 0))?.contiguous()
-}
-
-/// Mean over the map: (C, H, W, N) → (C, N).
-fn global_average(x_chwn: &Tensor) -> Result<Tensor> {
-    x_chwn.flatten(1, 2)?.mean(1)
-}
-
-impl CifarNet {
-    pub(crate) fn new(config: &CifarNetConfig, task: Task, scope: &Scope<'_>) -> Result<Self> {
-        let stem = ConvBn::new(ConvShape::pointwise(task.channels, config.channels()[0]), &scope.enter("stem"))?;
-        let mut stages = Vec::new();
-        for (s, plan) in config.stages(task).iter().enumerate() {
-            let scope = scope.enter("stages").enter(&s.to_string());
-            let channels = plan.site.channels;
-            let part = |place: usize, outputs: usize| -> Result<(Block, ConvBn)> {
-                let block = Block::new(plan.block, plan.site, &scope.enter(&place.to_string()))?;
-                let fc = ConvBn::new(ConvShape::pointwise(channels, outputs), &scope.enter(&(place + 1).to_string()))?;
-                Ok((block, fc))
-            };
-            stages.push(Stage { parts: [part(0, channels)?, part(2, plan.next_width)?] });
-        }
-        Ok(Self {
-            stem,
-            stages,
-            fc1: Linear::without_bias(config.channels()[2], config.hidden, &scope.enter("fc1"))?,
-            bn: BatchNorm::new(config.hidden, &scope.enter("bn"))?,
-            fc2: Linear::new(config.hidden, task.classes, &scope.enter("fc2"))?,
-        })
-    }
-
-    pub(crate) fn forward(&self, images_nchw: &Tensor, mode: Mode) -> Result<Tensor> {
-        let mut x = relu(&self.stem.forward(&to_chwn(images_nchw)?, mode)?)?;
-        for (s, stage) in self.stages.iter().enumerate() {
+    pub(super) fn network(&self, task: Task) -> Network<LayerSpec> {
+        let mut trunk = vec![part("stem", LayerSpec::conv_bn(self.channels()[0], 1)), relu()];
+        for (s, stage) in self.stages(task).into_iter().enumerate() {
             if s > 0 {
-                x = max_pool_2x2(&x)?;
+                trunk.push(part("", LayerSpec::MaxPool { kernel: 2, stride: 2, padding: 0 }));
             }
-            for (block, fc) in &stage.parts {
-                x = relu(&block.forward(&x, mode)?)?;
-                x = relu(&fc.forward(&x, mode)?)?;
+            let mut parts = Vec::new();
+            for (place, outputs) in [(0, stage.site.channels), (2, stage.next_width)] {
+                parts.extend([
+                    part(&place.to_string(), stage.block.node(stage.site, stage.path)),
+                    relu(),
+                    part(&(place + 1).to_string(), LayerSpec::conv_bn(outputs, 1)),
+                    relu(),
+                ]);
             }
+            trunk.push(part(&format!("stages.{s}"), chain(parts)));
         }
-        let hidden = relu(&self.bn.forward(&self.fc1.forward(&global_average(&x)?)?, mode)?)?;
-        self.fc2.forward(&hidden)?.t()
-    }
-
-    pub(crate) fn reparameterize(&self) -> Result<DeployedCifarNet> {
-        let part = |(block, fc): &(Block, ConvBn)| -> Result<(DeployedBlock, Conv2d)> {
-            Ok((block.reparameterize()?, fc.reparameterize()?))
-        };
-        let stage = |Stage { parts: [first, second] }: &Stage| Ok([part(first)?, part(second)?]);
-        let (weight, bias) = fuse_bn(&self.fc1.weight, &self.bn)?;
-        Ok(DeployedCifarNet {
-            stem: self.stem.reparameterize()?,
-            stages: self.stages.iter().map(stage).collect::<Result<Vec<_>>>()?,
-            fc1: Linear { weight, bias: Some(bias) },
-            fc2: self.fc2.detached(),
-        })
-    }
-}
-
-impl DeployedCifarNet {
-    pub(crate) fn forward(&self, images_nchw: &Tensor) -> Result<Tensor> {
-        let mut x = relu(&self.stem.forward(&to_chwn(images_nchw)?)?)?;
-        for (s, stage) in self.stages.iter().enumerate() {
-            if s > 0 {
-                x = max_pool_2x2(&x)?;
-            }
-            for (block, fc) in stage {
-                x = relu(&block.forward(&x)?)?;
-                x = relu(&fc.forward(&x)?)?;
-            }
-        }
-        let hidden = relu(&self.fc1.forward(&global_average(&x)?)?)?;
-        self.fc2.forward(&hidden)?.t()
-    }
-
-    pub(crate) fn tensors(&self) -> Vec<(String, Tensor)> {
-        let mut all = self.stem.tensors("stem.conv");
-        for (s, stage) in self.stages.iter().enumerate() {
-            for (i, (block, fc)) in stage.iter().enumerate() {
-                all.extend(block.tensors(&format!("stages.{s}.{}", 2 * i)));
-                all.extend(fc.tensors(&format!("stages.{s}.{}.conv", 2 * i + 1)));
-            }
-        }
-        all.extend(self.fc1.tensors("fc1"));
-        all.extend(self.fc2.tensors("fc2"));
-        all
+        let head = [
+            part("", LayerSpec::GlobalAverage),
+            part("", LayerSpec::LinearBn { outputs: self.hidden, fc: "fc1", bn: "bn" }),
+            relu(),
+            part("fc2", LayerSpec::Linear { outputs: task.classes }),
+        ];
+        Network::plain(chain(trunk), chain(head))
     }
 }

@@ -4,21 +4,22 @@ use candle_core::{DType, Device, Result, Tensor};
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_oneof, proptest};
 use repmlp::Mode;
 use repmlp::blocks::{
-    Block, BlockConfig, ConvConfig, GlobalPerceptronConfig, NonLocalConfig, PartitionPerceptronConfig, RepMlpBlock,
-    RepMlpConfig, SelfAttentionConfig, Site,
+    BlockConfig, ConvConfig, GlobalPerceptronConfig, NonLocalConfig, PaddingConfig, PartitionPerceptronConfig,
+    RepMlpBlock, RepMlpConfig, SelfAttentionConfig,
 };
 use repmlp::layers::{Conv2d, ConvShape};
+use repmlp::network::Site;
 use repmlp::stream::{stream, uniform};
 use repmlp::vars::Vars;
 
-fn numbers(seed: u64, name: &str, dims: &[usize]) -> Result<Tensor> {
+pub(crate) fn numbers(seed: u64, name: &str, dims: &[usize]) -> Result<Tensor> {
     let mut rng = stream(seed, name, &[]);
     let values: Vec<f32> = (0..dims.iter().product()).map(|_| 2.0 * uniform(&mut rng) - 1.0).collect();
     Tensor::from_vec(values, dims, &Device::Cpu)
 }
 
 /// Gives every norm a scale, shift, mean and variance of its own.
-fn disturb_norms(vars: &Vars, seed: u64) -> Result<()> {
+pub(crate) fn disturb_norms(vars: &Vars, seed: u64) -> Result<()> {
     for (name, var) in vars.all() {
         let value = numbers(seed, &name, var.dims())?.to_dtype(var.dtype())?;
         let value = match name.rsplit('.').next() {
@@ -33,7 +34,7 @@ fn disturb_norms(vars: &Vars, seed: u64) -> Result<()> {
 }
 
 /// Largest difference relative to the largest output.
-fn difference(a: &Tensor, b: &Tensor) -> Result<f64> {
+pub(crate) fn difference(a: &Tensor, b: &Tensor) -> Result<f64> {
     let largest = |t: &Tensor| t.abs()?.flatten_all()?.max(0)?.to_dtype(DType::F64)?.to_scalar::<f64>();
     Ok(largest(&(a - b)?)? / largest(a)?)
 }
@@ -63,20 +64,23 @@ fn cases() -> impl Strategy<Value = Case> {
         let partitions = rows * columns;
         let channels = (groups * c, groups * o);
         let divisors: Vec<usize> = (1..=3).filter(|r| (channels.0 * partitions) % r == 0).collect();
+        // Up to one row and one column less than the partitions hold: zeros fill the rest.
+        let missing = (0..h, 0..w);
         let global = prop_oneof![
             3 => proptest::sample::select(divisors).prop_map(|reduction| GlobalPerceptronConfig::Fc { reduction }),
             1 => Just(GlobalPerceptronConfig::None {}),
         ];
-        (global, local_kernels(h.min(w))).prop_map(move |(global_perceptron, local_kernels)| Case {
+        (global, local_kernels(h.min(w)), missing).prop_map(move |(global_perceptron, local_kernels, missing)| Case {
             config: RepMlpConfig {
                 partition: [h, w],
+                padding: if missing == (0, 0) { PaddingConfig::None } else { PaddingConfig::Zero },
                 groups,
                 local_kernels,
                 global_perceptron,
                 partition_perceptron: PartitionPerceptronConfig::Fc {},
             },
             channels,
-            map: (rows * h, columns * w),
+            map: (rows * h - missing.0, columns * w - missing.1),
         })
     })
 }
@@ -89,7 +93,7 @@ proptest! {
         let dtype = if double { DType::F64 } else { DType::F32 };
         let vars = Vars::new(seed, dtype, &Device::Cpu);
         let shape = case.config.shape(case.channels.0, case.channels.1, case.map).unwrap();
-        prop_assert!(case.config.faults(case.channels.0, case.map, "block").is_empty());
+        prop_assert!(case.config.faults(case.channels, case.map, "block").is_empty());
         let block = RepMlpBlock::new(&case.config, shape, &vars.root()).unwrap();
         disturb_norms(&vars, seed).unwrap();
         let x = numbers(seed, "x", &[case.channels.0, case.map.0, case.map.1, 3]).unwrap().to_dtype(dtype).unwrap();
@@ -107,10 +111,11 @@ proptest! {
         let kernel = (2 * side - 1).min(9);
         let config = match which {
             0 => BlockConfig::Conv(ConvConfig { kernel, groups: 2 }),
-            1 => BlockConfig::NonLocal(NonLocalConfig { inner_reduction: 2 }),
+            1 => BlockConfig::NonLocal(NonLocalConfig { inner_reduction: 2, scaled: side % 2 == 0 }),
             2 => BlockConfig::SelfAttention(SelfAttentionConfig { heads: 4 }),
             _ => BlockConfig::RepMlp(RepMlpConfig {
                 partition: [side, side],
+                padding: PaddingConfig::None,
                 groups: 2,
                 local_kernels: vec![],
                 global_perceptron: GlobalPerceptronConfig::default(),
@@ -120,7 +125,8 @@ proptest! {
         let site = Site { channels: 8, map: (2 * side, side) };
         prop_assert!(config.faults(site, "block").is_empty());
         let vars = Vars::new(seed, dtype, &Device::Cpu);
-        let block = Block::new(&config, site, &vars.root()).unwrap();
+        let (block, output) = config.node(site, "block").build(site, &vars.root()).unwrap();
+        prop_assert!(output == site);
         disturb_norms(&vars, seed).unwrap();
         let x = numbers(seed, "x", &[8, 2 * side, side, 3]).unwrap().to_dtype(dtype).unwrap();
         let trained = block.forward(&x, Mode::Evaluate).unwrap();
@@ -136,7 +142,7 @@ proptest! {
     #[test]
     fn a_convolution_is_the_sum_that_it_is_defined_as(groups in 1..3usize, c in 1..3usize, o in 1..3usize, half in 0..5usize, h in 1..7usize, w in 1..18usize) {
         let (k, n) = (2 * half + 1, 2);
-        let shape = ConvShape { inputs: groups * c, outputs: groups * o, kernel: k, groups };
+        let shape = ConvShape::same(groups * c, groups * o, k, groups);
         let vars = Vars::new(5, DType::F64, &Device::Cpu);
         let conv = Conv2d::new(shape, &vars.root()).unwrap();
         let x = numbers(6, "x", &[shape.inputs, h, w, n]).unwrap().to_dtype(DType::F64).unwrap();

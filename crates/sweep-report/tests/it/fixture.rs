@@ -72,6 +72,8 @@ pub(crate) fn paper() -> PaperNumbers {
     let row = |id: &str, top1: f64| PaperRow {
         id: id.to_owned(),
         name: id.to_owned(),
+        model: None,
+        form: None,
         values: BTreeMap::from([("top1".to_owned(), top1)]),
     };
     let table = PaperTable {

@@ -5,15 +5,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::ConfigFault;
 use crate::blocks::rep_mlp::{GlobalPerceptron, LocalBranch, Partitioning, RepMlpShape};
-use crate::cost::{Account, CountedForm, Position};
-use crate::layers::{ConvBn, ConvShape};
+use crate::cost::{Account, CountedForm, LayerCost};
+use crate::layers::ConvBn;
 
 /// A RepMLP block. The stage it stands in says its channels and its map.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RepMlpConfig {
-    /// Height and width of a partition (h, w); they divide the map.
+    /// Height and width of a partition (h, w); they divide the map, or `padding` fills it.
     pub partition: [usize; 2],
+    /// What becomes of a map that the partitions do not divide.
+    #[serde(default, skip_serializing_if = "PaddingConfig::is_none")]
+    pub padding: PaddingConfig,
     /// Groups (g) of FC3 and of the local convolutions; a divisor of the channels.
     pub groups: usize,
     /// Sizes K of the local convolutions, odd, at most h and w; empty: no Local Perceptron.
@@ -24,6 +27,24 @@ pub struct RepMlpConfig {
     /// What mixes the pixels of a partition.
     #[serde(default)]
     pub partition_perceptron: PartitionPerceptronConfig,
+}
+
+/// What becomes of a map that the partitions do not divide.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PaddingConfig {
+    /// Such a map is an error, as in the paper's code.
+    #[default]
+    None,
+    /// Zeros at its bottom and right fill the last partitions (the paper's section 3.1 allows it), and are cut off again.
+    Zero,
+}
+
+impl PaddingConfig {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
 }
 
 /// FC1 and FC2 between partitions.
@@ -69,8 +90,16 @@ impl Default for PartitionPerceptronConfig {
 impl RepMlpConfig {
     /// All sizes of the block for C and O channels on an H×W map; `None` where the partition does not divide the map.
     pub fn shape(&self, inputs: usize, outputs: usize, map: (usize, usize)) -> Option<RepMlpShape> {
-        let partitioning = Partitioning::of(map, self.partition)?;
+        let partitioning = self.partitioning(map)?;
         Some(RepMlpShape { inputs, outputs, groups: self.groups, partitioning })
+    }
+
+    /// How an H×W map is cut; `None` where the partition does not divide it and no zeros may fill it.
+    fn partitioning(&self, map: (usize, usize)) -> Option<Partitioning> {
+        match self.padding {
+            PaddingConfig::None => Partitioning::of(map, self.partition),
+            PaddingConfig::Zero => Partitioning::padded(map, self.partition),
+        }
     }
 
     /// ρ of this block on a map with that many partitions; `None` where it has no Global Perceptron.
@@ -81,16 +110,20 @@ impl RepMlpConfig {
         }
     }
 
-    /// What cannot be built with `channels` channels on this map; `path` is the block's own key.
-    pub fn faults(&self, channels: usize, map: (usize, usize), path: &str) -> Vec<ConfigFault> {
+    /// What cannot be built for C and O channels on this map; `path` is the block's own key.
+    pub fn faults(&self, (channels, outputs): (usize, usize), map: (usize, usize), path: &str) -> Vec<ConfigFault> {
         let mut faults = Vec::new();
         let mut fault = |key: &str, message: String| faults.push(ConfigFault::new(format!("{path}.{key}"), message));
         let [h, w] = self.partition;
-        if self.groups == 0 || !channels.is_multiple_of(self.groups) {
+        let undivided = [channels, outputs].into_iter().find(|c| self.groups == 0 || !c.is_multiple_of(self.groups));
+        if let Some(channels) = undivided {
             fault("groups", format!("{} groups do not divide {channels} channels", self.groups));
         }
-        if Partitioning::of(map, self.partition).is_none() {
-            let message = format!("partitions of {h}x{w} do not divide the {}x{} map", map.0, map.1);
+        if self.partitioning(map).is_none() {
+            let message = format!(
+                "partitions of {h}x{w} do not divide the {}x{} map; `padding = \"zero\"` fills it",
+                map.0, map.1
+            );
             fault("partition", message);
         }
         for (i, &k) in self.local_kernels.iter().enumerate() {
@@ -112,7 +145,7 @@ impl RepMlpConfig {
             PartitionPerceptronConfig::Conv { .. } | PartitionPerceptronConfig::Fc {} => {}
         }
         if let GlobalPerceptronConfig::Fc { reduction } = self.global_perceptron {
-            let partitions = Partitioning::of(map, self.partition).map_or(1, Partitioning::count);
+            let partitions = self.partitioning(map).map_or(1, Partitioning::count);
             let n = channels * partitions;
             if reduction == 0 || (partitions > 1 && !n.is_multiple_of(reduction)) {
                 let message =
@@ -124,24 +157,34 @@ impl RepMlpConfig {
     }
 
     /// What the block costs.
-    pub fn account(&self, shape: RepMlpShape, at: Position<'_>, account: &mut Account) {
+    pub fn account(&self, shape: RepMlpShape, at: &str, account: &mut Account) {
+        let Partitioning { h, w, h_p, w_p, .. } = shape.partitioning;
         let (pixels, count) = (shape.partitioning.pixels(), shape.partitioning.count());
+        let map = (h * h_p, w * w_p);
         if let Some(reduction) = self.global_reduction(count) {
-            GlobalPerceptron::account(shape.inputs, count, reduction, at, account);
+            GlobalPerceptron::account(shape, reduction, at, account);
         }
-        let conv = |kernel| ConvShape { inputs: shape.inputs, outputs: shape.outputs, kernel, groups: shape.groups };
         match self.partition_perceptron {
             PartitionPerceptronConfig::Fc {} => {
-                let weights = shape.outputs * pixels * (shape.inputs / shape.groups * pixels);
-                account.weights_with_bn(&format!("{at}.fc3"), weights, shape.outputs * pixels, weights * count);
+                let (rows, columns) = (shape.outputs * pixels, shape.inputs / shape.groups * pixels);
+                account.add(LayerCost {
+                    name: format!("{at}.fc3"),
+                    shape: vec![rows, columns],
+                    params: rows * columns + account.norm_params(rows),
+                    flops: rows * columns * count,
+                    output: [shape.outputs, map.0, map.1],
+                    // The partitions that it reads, its output, the norm's, and the map put together again.
+                    kept: (shape.inputs + 3 * shape.outputs) * map.0 * map.1,
+                    ..LayerCost::default()
+                });
             }
             PartitionPerceptronConfig::Conv { kernel } => {
-                ConvBn::account(conv(kernel), pixels * count, &format!("{at}.fc3_conv"), account);
+                ConvBn::account(shape.conv(kernel), map, &format!("{at}.fc3_conv"), account);
             }
         }
         if account.form() == CountedForm::Training {
             for &kernel in &self.local_kernels {
-                ConvBn::account(conv(kernel), pixels * count, &format!("{at}.{}", LocalBranch::name(kernel)), account);
+                ConvBn::account(shape.conv(kernel), map, &format!("{at}.{}", LocalBranch::name(kernel)), account);
             }
         }
     }

@@ -4,10 +4,11 @@ use candle_core::{Result, Tensor};
 use repmlp_kernels::relu;
 
 use crate::Mode;
-use crate::cost::{Account, CountedForm, Position};
-use crate::layers::{BatchNorm, Linear};
+use crate::blocks::rep_mlp::RepMlpShape;
+use crate::cost::{Account, CountedForm, LayerCost};
+use crate::layers::{BatchNorm, Linear, Visitor};
 use crate::reparam::fuse_bn_before_fc;
-use crate::vars::Scope;
+use crate::vars::{Scope, joined};
 
 /// Average pool to one value for each channel and partition, batch norm, FC1, `ReLU`, FC2; the result is added to every
 /// pixel of the partition. Names: `avg.bn`, `fc1_fc2.fc1`, `fc1_fc2.fc2`.
@@ -17,6 +18,7 @@ pub(crate) struct GlobalPerceptron {
 }
 
 /// FC1 and FC2: all that is left of a Global Perceptron after merging.
+#[derive(Clone)]
 pub(crate) struct FcPair {
     /// n → n/ρ, n = `C·h_p·w_p`.
     pub(crate) fc1: Linear,
@@ -64,21 +66,32 @@ impl GlobalPerceptron {
     }
 
     /// What it costs.
-    pub(crate) fn account(
-        channels: usize,
-        partitions: usize,
-        reduction: usize,
-        at: Position<'_>,
-        account: &mut Account,
-    ) {
-        let n = channels * partitions;
+    pub(crate) fn account(shape: RepMlpShape, reduction: usize, at: &str, account: &mut Account) {
+        let (channels, map) = (shape.inputs, (shape.partitioning.h_p, shape.partitioning.w_p));
+        let n = channels * shape.partitioning.count();
         let hidden = n / reduction;
         // Deployed, the norm before FC1 leaves nothing behind: FC1 has a bias already.
         if account.form() == CountedForm::Training {
-            account.layer(&format!("{at}.avg.bn"), 4 * channels, 0);
+            let (name, params) = (format!("{at}.avg.bn"), 4 * channels);
+            account.add(LayerCost {
+                name,
+                params,
+                output: [channels, map.0, map.1],
+                kept: 2 * n,
+                ..LayerCost::default()
+            });
         }
-        account.layer(&format!("{at}.fc1_fc2.fc1"), n * hidden + hidden, n * hidden);
-        account.layer(&format!("{at}.fc1_fc2.fc2"), hidden * n + n, hidden * n);
+        for (name, rows, columns) in [("fc1", hidden, n), ("fc2", n, hidden)] {
+            account.add(LayerCost {
+                name: format!("{at}.fc1_fc2.{name}"),
+                shape: vec![rows, columns],
+                params: rows * columns + rows,
+                flops: rows * columns,
+                output: [rows, 1, 1],
+                kept: 2 * rows,
+                ..LayerCost::default()
+            });
+        }
     }
 }
 
@@ -98,5 +111,14 @@ impl FcPair {
     /// Those of candle.
     pub(crate) fn forward(&self, partitions: &Tensor, images: usize) -> Result<Tensor> {
         self.add_to(partitions, &partitions.mean(1)?, images)
+    }
+
+    /// Shows its tensors to `visit`.
+    ///
+    /// # Errors
+    /// Those of `visit`.
+    pub(crate) fn visit(&mut self, at: &str, visit: &mut Visitor<'_>) -> Result<()> {
+        self.fc1.visit(&joined(at, "fc1_fc2.fc1"), visit)?;
+        self.fc2.visit(&joined(at, "fc1_fc2.fc2"), visit)
     }
 }

@@ -5,7 +5,7 @@ use candle_core::{Result, Tensor};
 use crate::Mode;
 use crate::blocks::rep_mlp::partition_perceptron::grouped_fc;
 use crate::blocks::rep_mlp::{Partitioning, RepMlpShape};
-use crate::layers::{ConvBn, ConvShape};
+use crate::layers::ConvBn;
 use crate::reparam::{conv_to_fc, fuse_bn};
 use crate::vars::Scope;
 
@@ -29,8 +29,7 @@ impl LocalBranch {
     /// # Errors
     /// When a name is taken.
     pub(crate) fn new(shape: RepMlpShape, kernel: usize, scope: &Scope<'_>) -> Result<Self> {
-        let conv = ConvShape { inputs: shape.inputs, outputs: shape.outputs, kernel, groups: shape.groups };
-        let conv_bn = ConvBn::new(conv, &scope.enter(&Self::name(kernel)))?;
+        let conv_bn = ConvBn::new(shape.conv(kernel), &scope.enter(&Self::name(kernel)))?;
         Ok(Self { conv_bn, partitioning: shape.partitioning })
     }
 
@@ -40,7 +39,7 @@ impl LocalBranch {
     /// Those of candle.
     pub(crate) fn forward(&self, partitions: &Tensor, mode: Mode) -> Result<Tensor> {
         let fc = self.to_fc(&self.conv_bn.conv.weight)?;
-        self.conv_bn.bn.forward(&grouped_fc(&fc, partitions, self.conv_bn.conv.groups)?, mode)
+        self.conv_bn.bn.forward(&grouped_fc(&fc, partitions, self.conv_bn.conv.shape().groups)?, mode)
     }
 
     /// What the branch adds to FC3: weight (O·h·w, C/g·h·w) and bias (O·h·w).

@@ -14,16 +14,17 @@ mod partition_perceptron;
 
 use candle_core::{Result, Tensor, bail};
 
-pub use config::{GlobalPerceptronConfig, PartitionPerceptronConfig, RepMlpConfig};
+pub use config::{GlobalPerceptronConfig, PaddingConfig, PartitionPerceptronConfig, RepMlpConfig};
 pub(crate) use global_perceptron::{FcPair, GlobalPerceptron};
 pub(crate) use local_perceptron::LocalBranch;
 pub use partition::Partitioning;
 pub(crate) use partition_perceptron::{Fc3, PartitionPerceptron};
 
 use crate::Mode;
-use crate::layers::{Conv2d, ConvBn};
-use crate::vars::Scope;
-use partition_perceptron::{grouped_fc, on_partition_map, replacing_conv};
+use crate::layers::{Conv2d, ConvBn, ConvShape, Visitor};
+use crate::vars::{Scope, joined};
+pub(crate) use partition_perceptron::grouped_fc;
+use partition_perceptron::on_partition_map;
 
 /// All sizes of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,13 @@ pub struct RepMlpShape {
     pub partitioning: Partitioning,
 }
 
+impl RepMlpShape {
+    /// A convolution on the partition map with FC3's groups.
+    pub(crate) fn conv(self, kernel: usize) -> ConvShape {
+        ConvShape::same(self.inputs, self.outputs, kernel, self.groups)
+    }
+}
+
 /// The training form.
 pub struct RepMlpBlock {
     shape: RepMlpShape,
@@ -47,6 +55,7 @@ pub struct RepMlpBlock {
 }
 
 /// The inference form: FC1, FC2 and FC3 with biases.
+#[derive(Clone)]
 pub struct DeployedRepMlpBlock {
     shape: RepMlpShape,
     global: Option<FcPair>,
@@ -54,6 +63,7 @@ pub struct DeployedRepMlpBlock {
 }
 
 /// What a Partition Perceptron and the local branches have become.
+#[derive(Clone)]
 enum DeployedPartitionPerceptron {
     /// FC3: weight (O·h·w, C/g·h·w) and bias (O·h·w).
     Fc3 { weight: Tensor, bias: Tensor },
@@ -78,7 +88,7 @@ impl RepMlpBlock {
         let partition = match config.partition_perceptron {
             PartitionPerceptronConfig::Fc {} => PartitionPerceptron::Fc3(Fc3::new(shape, scope)?),
             PartitionPerceptronConfig::Conv { kernel } => {
-                PartitionPerceptron::Conv(ConvBn::new(replacing_conv(shape, kernel), &scope.enter("fc3_conv"))?)
+                PartitionPerceptron::Conv(ConvBn::new(shape.conv(kernel), &scope.enter("fc3_conv"))?)
             }
         };
         let local =
@@ -154,20 +164,20 @@ impl DeployedRepMlpBlock {
         partitioning.restore(&y)
     }
 
-    /// Its tensors by their official names below `prefix`.
-    pub fn tensors(&self, prefix: &str) -> Vec<(String, Tensor)> {
-        let mut all = Vec::new();
-        if let Some(FcPair { fc1, fc2 }) = &self.global {
-            all.extend(fc1.tensors(&format!("{prefix}.fc1_fc2.fc1")));
-            all.extend(fc2.tensors(&format!("{prefix}.fc1_fc2.fc2")));
+    /// Shows its tensors to `visit`, by their official names below `at`.
+    ///
+    /// # Errors
+    /// Those of `visit`.
+    pub fn visit(&mut self, at: &str, visit: &mut Visitor<'_>) -> Result<()> {
+        if let Some(global) = &mut self.global {
+            global.visit(at, visit)?;
         }
-        match &self.partition {
+        match &mut self.partition {
             DeployedPartitionPerceptron::Fc3 { weight, bias } => {
-                all.push((format!("{prefix}.fc3.weight"), weight.clone()));
-                all.push((format!("{prefix}.fc3.bias"), bias.clone()));
+                visit(&joined(at, "fc3.weight"), weight)?;
+                visit(&joined(at, "fc3.bias"), bias)
             }
-            DeployedPartitionPerceptron::Conv(conv) => all.extend(conv.tensors(&format!("{prefix}.fc3_conv"))),
+            DeployedPartitionPerceptron::Conv(conv) => conv.visit(&joined(at, "fc3_conv.conv"), visit),
         }
-        all
     }
 }

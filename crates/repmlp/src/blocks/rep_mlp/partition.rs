@@ -16,13 +16,20 @@ pub struct Partitioning {
     pub h_p: usize,
     /// Partitions from left to right, W/w.
     pub w_p: usize,
+    /// Height and width of the map; smaller than the partitions together where zeros fill the bottom and the right.
+    pub map: (usize, usize),
 }
 
 impl Partitioning {
     /// The cutting of an H×W map into h×w partitions; `None` unless these divide the map.
-    pub fn of((map_h, map_w): (usize, usize), [h, w]: [usize; 2]) -> Option<Self> {
-        let divides = h > 0 && w > 0 && map_h % h == 0 && map_w % w == 0;
-        divides.then(|| Self { h, w, h_p: map_h / h, w_p: map_w / w })
+    pub fn of(map: (usize, usize), [h, w]: [usize; 2]) -> Option<Self> {
+        let divides = h > 0 && w > 0 && map.0.is_multiple_of(h) && map.1.is_multiple_of(w);
+        divides.then(|| Self { h, w, h_p: map.0 / h, w_p: map.1 / w, map })
+    }
+
+    /// The same for any map: zeros at the bottom and the right fill the last partitions; `None` for empty partitions.
+    pub fn padded(map: (usize, usize), [h, w]: [usize; 2]) -> Option<Self> {
+        (h > 0 && w > 0).then(|| Self { h, w, h_p: map.0.div_ceil(h), w_p: map.1.div_ceil(w), map })
     }
 
     /// Pixels of a partition, h·w.
@@ -40,8 +47,9 @@ impl Partitioning {
     /// # Errors
     /// When the map is not H×W.
     pub fn partition(self, x_chwn: &Tensor) -> Result<Tensor> {
-        let Self { h, w, h_p, w_p } = self;
+        let Self { h, w, h_p, w_p, map } = self;
         let (c, _, _, n) = x_chwn.dims4()?;
+        let x_chwn = x_chwn.pad_with_zeros(1, 0, h_p * h - map.0)?.pad_with_zeros(2, 0, w_p * w - map.1)?;
         x_chwn.reshape(&[c, h_p, h, w_p, w, n][..])?.permute(&[0, 2, 4, 1, 3, 5][..])?.reshape((
             c,
             self.pixels(),
@@ -54,14 +62,10 @@ impl Partitioning {
     /// # Errors
     /// When the sizes do not fit.
     pub fn restore(self, partitions: &Tensor) -> Result<Tensor> {
-        let Self { h, w, h_p, w_p } = self;
+        let Self { h, w, h_p, w_p, map } = self;
         let (o, _, m) = partitions.dims3()?;
         let n = m / self.count();
-        partitions.reshape(&[o, h, w, h_p, w_p, n][..])?.permute(&[0, 3, 1, 4, 2, 5][..])?.reshape((
-            o,
-            h_p * h,
-            w_p * w,
-            n,
-        ))
+        let whole = partitions.reshape(&[o, h, w, h_p, w_p, n][..])?.permute(&[0, 3, 1, 4, 2, 5][..])?;
+        whole.reshape((o, h_p * h, w_p * w, n))?.narrow(1, 0, map.0)?.narrow(2, 0, map.1)?.contiguous()
     }
 }

@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 
 use crate::Mode;
 use crate::blocks::rep_mlp::{Partitioning, RepMlpShape};
-use crate::layers::{BatchNorm, ConvBn, ConvShape};
+use crate::layers::{BatchNorm, ConvBn};
 use crate::reparam::fuse_bn;
 use crate::vars::{Init, Scope};
 
@@ -84,9 +84,4 @@ pub(crate) fn on_partition_map(
     let (c, _, m) = partitions.dims3()?;
     let y = conv(&partitions.reshape((c, partitioning.h, partitioning.w, m))?)?;
     y.reshape((y.dim(0)?, partitioning.pixels(), m))
-}
-
-/// The convolution that replaces FC3 in Table 1 row D, with FC3's groups.
-pub(crate) fn replacing_conv(shape: RepMlpShape, kernel: usize) -> ConvShape {
-    ConvShape { inputs: shape.inputs, outputs: shape.outputs, kernel, groups: shape.groups }
 }

@@ -1,0 +1,112 @@
+//! Cases of attention blocks: their keys, and the shapes of ours that they mean.
+
+use repmlp::blocks::{GlobalContextShape, NonLocalShape, SelfAttentionShape};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::case::structure::folded;
+use crate::case::{KeyFault, Shapes, typed, unit};
+
+/// An attention block.
+pub(crate) struct AttentionCase {
+    pub(crate) kind: AttentionKind,
+    pub(crate) keys: AttentionKeys,
+}
+
+/// Which block, and its sizes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum AttentionKind {
+    NonLocal(NonLocalShape),
+    GlobalContext(GlobalContextShape),
+    /// Attention alone: no norm, no shortcut.
+    SelfAttention(SelfAttentionShape),
+}
+
+/// The case without its block.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct AttentionKeys {
+    pub(crate) input: [usize; 4],
+    #[serde(default = "unit")]
+    pub(crate) weight_gain: f64,
+    pub(crate) params: Option<Shapes>,
+    block: FamilyKeys,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct FamilyKeys {
+    family: String,
+    bn_eps: Option<f64>,
+    bn_momentum: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct Of<T> {
+    block: T,
+}
+
+#[derive(Deserialize)]
+struct NonLocalKeys {
+    channels: usize,
+    inner: usize,
+    #[serde(default = "unit")]
+    scale: f64,
+}
+
+#[derive(Deserialize)]
+struct GlobalContextKeys {
+    channels: usize,
+    inner: usize,
+    layer_norm_eps: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct SelfAttentionKeys {
+    channels: usize,
+    heads: usize,
+    height: usize,
+    width: usize,
+    head_dim_qk: Option<usize>,
+    head_dim_v: Option<usize>,
+}
+
+impl AttentionCase {
+    pub(crate) fn read(value: &Value) -> Result<Self, KeyFault> {
+        let keys: AttentionKeys = typed(value)?;
+        let kind = match folded(&keys.block.family).as_str() {
+            "nonlocal" => {
+                let Of { block: NonLocalKeys { channels, inner, scale } } = typed(value)?;
+                AttentionKind::NonLocal(NonLocalShape { channels, inner, scale })
+            }
+            "globalcontext" => AttentionKind::GlobalContext(global_context(value)?),
+            "mhsa" | "selfattention" => AttentionKind::SelfAttention(self_attention(value)?),
+            other => {
+                let message = format!("`{other}` is none of non_local, global_context, mhsa");
+                return Err(KeyFault::new("block.family", message));
+            }
+        };
+        Ok(Self { kind, keys })
+    }
+}
+
+impl AttentionKeys {
+    /// Settings of the block's batch norm, if it has one.
+    pub(crate) fn batch_norm(&self) -> repmlp::layers::BatchNormSettings {
+        super::batch_norm(self.block.bn_eps, self.block.bn_momentum)
+    }
+}
+
+fn global_context(value: &Value) -> Result<GlobalContextShape, KeyFault> {
+    let Of { block: GlobalContextKeys { channels, inner, layer_norm_eps } } = typed(value)?;
+    let layer_norm_eps = layer_norm_eps.unwrap_or(GlobalContextShape::LAYER_NORM_EPS);
+    Ok(GlobalContextShape { channels, inner, layer_norm_eps })
+}
+
+fn self_attention(value: &Value) -> Result<SelfAttentionShape, KeyFault> {
+    let Of { block: SelfAttentionKeys { channels, heads, height, width, head_dim_qk, head_dim_v } } = typed(value)?;
+    if heads == 0 {
+        return Err(KeyFault::new("block.heads", "must be at least 1"));
+    }
+    let head_dim_qk = head_dim_qk.unwrap_or(channels / heads);
+    let head_dim_v = head_dim_v.unwrap_or(channels / heads);
+    Ok(SelfAttentionShape { channels, heads, map: (height, width), head_dim_qk, head_dim_v })
+}

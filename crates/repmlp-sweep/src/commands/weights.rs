@@ -1,0 +1,103 @@
+//! `import` and `export --format safetensors`: weights from PyTorch, and for it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use repmlp::catalogue::NamedModel;
+use repmlp_interop::{Import, Naming, StoredForm, export, read_checkpoint, write_safetensors};
+use repmlp_train::config::RunConfig;
+use sweep_store::Store;
+
+use super::count::find;
+use super::print;
+use super::show::find_run;
+use crate::cli::{ExportArgs, FormChoice, ImportArgs, NamingChoice};
+use crate::exit::{Exit, UsageError};
+use crate::project::Project;
+
+pub(crate) fn import(arguments: &ImportArgs) -> Result<Exit> {
+    let model = find(&arguments.model)?;
+    let import = read(&arguments.file, &model)?;
+    print(&described(&import, &arguments.file, &model))?;
+    if !import.is_complete() {
+        return Ok(Exit::Data);
+    }
+    if let Some(out) = &arguments.out {
+        write_safetensors(out, &import.values)?;
+        print(&format!("written to {}\n", out.display()))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Writes the weights of a run, or of a file of weights, as PyTorch reads them.
+pub(crate) async fn export_weights(arguments: ExportArgs) -> Result<Exit> {
+    let Some(out) = &arguments.out else {
+        return Err(UsageError("weights are written to a file: name it with --out".to_owned()).into());
+    };
+    let (file, model) = source(&arguments).await?;
+    let import = read(&file, &model)?;
+    if !import.is_complete() {
+        print(&described(&import, &file, &model))?;
+        return Ok(Exit::Data);
+    }
+    let naming = match arguments.naming {
+        NamingChoice::Official => Naming::Official,
+        NamingChoice::Torchvision => Naming::Torchvision,
+    };
+    let form = match arguments.form {
+        FormChoice::Training => StoredForm::Training,
+        FormChoice::Deployed => StoredForm::Deployed,
+    };
+    let tensors = export(&import, (&model.model, model.task), (naming, form))?;
+    write_safetensors(out, &tensors)?;
+    print(&format!("{} tensors of the {form} form written to {}\n", tensors.len(), out.display()))?;
+    Ok(Exit::Done)
+}
+
+/// The file that the weights are in, and the network that they are of.
+async fn source(arguments: &ExportArgs) -> Result<(PathBuf, NamedModel)> {
+    let asked = &arguments.source;
+    if asked.is_file() {
+        let Some(model) = &arguments.model else {
+            return Err(UsageError("say of which network these weights are: --model".to_owned()).into());
+        };
+        return Ok((asked.clone(), find(model)?));
+    }
+    let layout = Project::here().results(&arguments.results);
+    let mut store = Store::open_read_only(&layout.database()).await?;
+    let run = find_run(&mut store, &asked.to_string_lossy()).await?;
+    let folder = layout.run(run);
+    let text = std::fs::read_to_string(folder.config()).context("the run's configuration")?;
+    let record: serde_json::Value = serde_json::from_str(&text).context("the run's configuration")?;
+    let config: RunConfig = serde_json::from_value(record["config"].clone()).context("the run's configuration")?;
+    let mut attempts = store.attempts(run).await?;
+    attempts.sort_by_key(|attempt| attempt.attempt);
+    let files = attempts.iter().rev().map(|attempt| folder.attempt(attempt.attempt).root().join(repmlp_train::WEIGHTS));
+    match files.into_iter().find(|file| file.is_file()) {
+        Some(file) => Ok((file, NamedModel { name: run.short(), task: config.task(), model: config.model })),
+        None => bail!("run {} has no weights yet: it was not trained to its end", run.short()),
+    }
+}
+
+fn read(file: &Path, model: &NamedModel) -> Result<Import> {
+    Ok(Import::of(&read_checkpoint(file)?, &model.model, model.task)?)
+}
+
+fn described(import: &Import, file: &Path, model: &NamedModel) -> String {
+    let mut text = format!(
+        "{}: {} form of {}, {} names, {} tensors fit\n",
+        file.display(),
+        import.form,
+        model.name,
+        import.naming.name(),
+        import.values.len()
+    );
+    for (what, names) in [("missing", &import.missing), ("left over", &import.left_over)] {
+        text += &format!("{what}: {}\n", names.len());
+        text += &names.iter().map(|name| format!("  {name}\n")).collect::<String>();
+    }
+    for wrong in &import.misshapen {
+        text += &format!("of another shape: {} is {:?}, the network has {:?}\n", wrong.name, wrong.found, wrong.wanted);
+    }
+    text
+}

@@ -1,0 +1,75 @@
+//! Exchange with PyTorch from the command line: reference values, weights in, weights out.
+
+use serde_json::Value;
+
+use crate::bench::{Bench, repository};
+
+fn parity() -> String {
+    repository().join("crates/repmlp-interop/tests/parity").display().to_string()
+}
+
+#[test]
+fn reference_values_agree_and_what_does_not_is_an_exit_code() {
+    let bench = Bench::new();
+    let agreed = bench.done(&format!("verify parity {} --case non_local_unscaled", parity())).stdout();
+    assert!(agreed.ends_with("\n10 of 10 checks pass\n"), "{agreed}");
+    let json = bench.done(&format!("verify parity {} --case mhsa_rel_pos --dtype f64 --json", parity())).stdout();
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["passed"], &json["all"]), (&4.into(), &4.into()));
+    assert_eq!(json["checks"][3]["what"], "gradients");
+
+    let changed = bench.path("changed");
+    std::fs::create_dir(&changed).unwrap();
+    let cases = std::fs::read_to_string(format!("{}/cases.json", parity())).unwrap();
+    let mut cases: Vec<Value> = serde_json::from_str(&cases).unwrap();
+    cases.retain(|case| case["id"] == "non_local_unscaled");
+    cases[0]["block"]["scale"] = 0.5.into();
+    std::fs::write(changed.join("cases.json"), serde_json::to_string(&cases).unwrap()).unwrap();
+    let incomplete = bench.run("verify parity changed");
+    assert_eq!(incomplete.code(), 4);
+    assert!(incomplete.stderr().contains("changed/non_local_unscaled.safetensors cannot be read"));
+    let tensors = "non_local_unscaled.safetensors";
+    std::fs::copy(format!("{}/{tensors}", parity()), changed.join(tensors)).unwrap();
+    let disagreed = bench.run("verify parity changed --dtype f64");
+    assert_eq!(disagreed.code(), 12);
+    assert!(disagreed.stdout().ends_with("\n1 of 5 checks pass\n"), "{}", disagreed.stdout());
+
+    assert_eq!(bench.run("verify parity nowhere").code(), 4);
+    let unknown = bench.run(&format!("verify parity {} --case block_round", parity()));
+    assert_eq!(unknown.code(), 2);
+    assert!(unknown.stderr().contains("no case `block_round`; it has block_square"), "{}", unknown.stderr());
+}
+
+/// The network of the tiny experiment, as a file that `--model` takes.
+const MODEL: &str = r#"
+task = { channels = 1, image = [32, 32], classes = 10 }
+model = { kind = "cifar-net", widths = [2, 2, 2], hidden = 8, block = { kind = "rep-mlp", partition = [8, 8], groups = 1, local_kernels = [1, 3] } }
+"#;
+
+#[test]
+fn weights_of_a_run_go_out_in_both_forms_and_come_back() {
+    let bench = Bench::new();
+    bench.done("experiments/tiny.toml");
+    let plan: Value = serde_json::from_str(&bench.done("plan experiments/tiny.toml --json").stdout()).unwrap();
+    let run = &plan["runs"][0]["run"].as_str().unwrap()[..12];
+    std::fs::write(bench.path("tiny-model.toml"), MODEL).unwrap();
+
+    let out = bench.done(&format!("export {run} --format safetensors --form training --out trained.safetensors"));
+    assert!(out.stdout().contains("of the training form written to trained.safetensors"), "{}", out.stdout());
+    let trained = bench.done("import trained.safetensors --model tiny-model.toml").stdout();
+    assert!(trained.contains("training form") && trained.contains("missing: 0\nleft over: 0\n"), "{trained}");
+
+    bench.done("export trained.safetensors --model tiny-model.toml --format safetensors --out merged.safetensors");
+    let merged = bench.done("import merged.safetensors --model tiny-model.toml --out kept.safetensors").stdout();
+    assert!(merged.contains("deployed form") && merged.contains("missing: 0\nleft over: 0\n"), "{merged}");
+    assert!(bench.path("kept.safetensors").exists());
+
+    let apart =
+        bench.run("export merged.safetensors --model tiny-model.toml --format safetensors --form training --out x");
+    assert_eq!(apart.code(), 2);
+    assert!(apart.stderr().contains("cannot be taken apart"), "{}", apart.stderr());
+    let foreign = bench.run("import trained.safetensors --model resnet50 --out never.safetensors");
+    assert_eq!(foreign.code(), 4);
+    assert!(foreign.stdout().contains("missing: 267") && !bench.path("never.safetensors").exists());
+    assert_eq!(bench.run("import gone.pth --model resnet50").code(), 4);
+}

@@ -1,0 +1,220 @@
+//! Which images a run sees, and how they are cut and augmented.
+
+use repmlp::ConfigFault;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::data::augment::{AugmentConfig, EvaluateConfig};
+use crate::data::records::RecordsConfig;
+use crate::data::{Objective, SourceConfig, SourceShape};
+
+/// Which images, and how they are cut and augmented.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// The set.
+    pub source: SourceConfig,
+    /// Side of the square images that the network sees. Images in memory that are smaller are padded with black around them;
+    /// images in folders are resized so that their shorter side has this length, and the middle is cut out; people are resized
+    /// to the square; scenes with masks are resized so that their longer side fills it, and padded.
+    pub image_size: usize,
+    /// Share of the training images that is set aside as Validation.
+    #[serde(default)]
+    pub validation: f64,
+    /// What a training image undergoes before each use.
+    #[serde(default)]
+    pub augment: AugmentConfig,
+    /// What an image undergoes before an evaluation.
+    #[serde(default, skip_serializing_if = "EvaluateConfig::is_default")]
+    pub evaluate: EvaluateConfig,
+    /// Use at most so many training images (after Validation is set aside, drawn by the seed).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_limit: Option<usize>,
+    /// Use at most so many test images (the first of the file; from folders, in turns from each).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_limit: Option<usize>,
+    /// Digest that the images must have: the 12 digits that `repmlp-sweep show RUN` prints behind the set's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+}
+
+/// How an image of a set becomes the square that a network sees, augmentation aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fit {
+    /// In the middle of black.
+    Padded,
+    /// The middle of the image with this length of its shorter side.
+    ShortSide(usize),
+    /// Stretched.
+    Stretched,
+    /// Whole, between padding, together with its mask.
+    Scene,
+}
+
+/// Most classes that a label byte can tell apart, and most that a set of folders can have.
+const BYTE_CLASSES: usize = 256;
+const FOLDER_CLASSES: usize = 1 << 20;
+
+impl DataConfig {
+    pub(crate) fn faults(&self) -> Vec<ConfigFault> {
+        let mut faults = Vec::new();
+        let mut check = |ok: bool, key: &str, message: String| {
+            if !ok {
+                faults.push(ConfigFault::new(format!("data.{key}"), message));
+            }
+        };
+        check((1..=1024).contains(&self.image_size), "image_size", "must be between 1 and 1024".into());
+        check(
+            (0.0..1.0).contains(&self.validation),
+            "validation",
+            "must be in [0, 1): a share of the training images".into(),
+        );
+        check(self.augment.crop_padding <= self.image_size, "augment.crop_padding", "must not exceed the image".into());
+        check(self.train_limit != Some(0), "train_limit", "must be at least 1".into());
+        check(self.test_limit != Some(0), "test_limit", "must be at least 1".into());
+        let SourceShape { classes, side, channels, .. } = self.source.shape();
+        if let Some(side) = side.filter(|_| self.fit() == Fit::Padded) {
+            let message = format!("images of {side}x{side} do not fit: raise it to at least {side}");
+            check(side <= self.image_size, "image_size", message);
+        }
+        let most = match &self.source {
+            SourceConfig::ImageFolder(_) | SourceConfig::Identities(_) => FOLDER_CLASSES,
+            // 255 is a pixel that does not count.
+            SourceConfig::Masks(_) => BYTE_CLASSES - 1,
+            _ => BYTE_CLASSES,
+        };
+        let message = format!("must be between 2 and {most}, not {classes}");
+        check((2..=most).contains(&classes), "source.classes", message);
+        let objective = self.source.objective();
+        faults.extend(self.source_faults());
+        faults.extend(self.augment.faults(objective, channels));
+        faults.extend(self.evaluate.faults(objective, self.image_size));
+        faults
+    }
+
+    fn source_faults(&self) -> Vec<ConfigFault> {
+        let mut faults = Vec::new();
+        let mut check = |ok: bool, key: &str, message: &str| {
+            if !ok {
+                faults.push(ConfigFault::new(format!("data.{key}"), message));
+            }
+        };
+        match &self.source {
+            SourceConfig::Records(RecordsConfig { label_bytes, side, .. }) => {
+                check((1..=16).contains(label_bytes), "source.label_bytes", "must be between 1 and 16");
+                check((1..=1024).contains(side), "source.side", "must be between 1 and 1024");
+            }
+            SourceConfig::Identities(config) => {
+                check(config.held_out >= 2, "source.held_out", "must be at least 2: one person is never mistaken");
+                check(matches!(config.channels, 1 | 3), "source.channels", "must be 1 or 3");
+            }
+            SourceConfig::Masks(config) => {
+                let apart = usize::from(config.ignore) >= config.classes;
+                check(apart, "source.ignore", "must be no class: at least the number of classes");
+                let single = config.validation.is_empty() || self.validation == 0.0;
+                check(single, "validation", "must be 0: data.source.validation names folders for Validation");
+            }
+            _ => {}
+        }
+        faults
+    }
+
+    /// How an image becomes the square that a network sees.
+    pub(crate) fn fit(&self) -> Fit {
+        let resized = self.evaluate.resize.is_some() || self.augment.random_resized_crop.is_some();
+        match &self.source {
+            SourceConfig::Identities(_) => Fit::Stretched,
+            SourceConfig::Masks(_) => Fit::Scene,
+            SourceConfig::ImageFolder(_) => Fit::ShortSide(self.evaluate.resize.unwrap_or(self.image_size)),
+            _ if resized => Fit::ShortSide(self.evaluate.resize.unwrap_or(self.image_size)),
+            _ => Fit::Padded,
+        }
+    }
+
+    /// Training images of an epoch, where that is known without reading the set; of a set that has no fixed size the limit, which
+    /// is then taken for what will be there.
+    pub fn expected_train_images(&self) -> Option<usize> {
+        let Some(all) = self.source.shape().train_images else { return self.train_limit };
+        let left = all - self.validation_count(all);
+        Some(self.train_limit.map_or(left, |limit| left.min(limit)))
+    }
+
+    /// How many of the training images are set aside as Validation.
+    pub(crate) fn validation_count(&self, images: usize) -> usize {
+        (images as f64 * self.validation).round() as usize
+    }
+
+    /// What a network learns from the set.
+    pub fn objective(&self) -> Objective {
+        self.source.objective()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> DataConfig {
+        toml::from_str(text).unwrap()
+    }
+
+    fn faults(text: &str) -> Vec<String> {
+        config(text).faults().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn new_keys_are_left_out_at_their_neutral_values() {
+        let old = r#"{"augment":{"crop_padding":0,"flip":false},"image_size":32,"source":{"kind":"cifar10"},"validation":0.0}"#;
+        let config = config("image_size = 32\nsource.kind = 'cifar10'");
+        assert_eq!(serde_json::to_value(&config).unwrap().to_string(), old);
+    }
+
+    #[test]
+    fn recipes_of_the_paper_have_no_faults() {
+        let imagenet = "image_size = 224\nsource = { kind = 'image-folder', name = 'imagenet', classes = 1000 }\n\
+             augment = { flip = true, random_resized_crop = {}, auto_augment = { kind = 'imagenet' }, mixup_alpha = 0.2 }\n\
+             evaluate.resize = 256";
+        let faces = "image_size = 96\naugment.flip = true\n\
+             source = { kind = 'identities', name = 'orl-faces', identities = 40, held_out = 10, channels = 1 }";
+        let scenes = "image_size = 713\nsource = { kind = 'masks', name = 'camvid', classes = 11, ignore = 11 }\n\
+             augment = { flip = true, random_scale = [0.5, 2.0], rotate_degrees = 10.0 }";
+        for recipe in [imagenet, faces, scenes] {
+            assert_eq!(faults(recipe), [] as [&str; 0], "{recipe}");
+        }
+        assert_eq!(config(imagenet).fit(), Fit::ShortSide(256));
+        assert_eq!(config(faces).source.shape().classes, 30);
+        assert_eq!(config(faces).objective(), Objective::Verification);
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_named() {
+        let folder = "source = { kind = 'image-folder', name = 'a', classes = 2 }\nimage_size = 64\n";
+        let people = "source = { kind = 'identities', name = 'a', identities = 3, held_out = 1 }\nimage_size = 64\n";
+        let scenes = "source = { kind = 'masks', name = 'a', classes = 5, ignore = 4 }\nimage_size = 64\n";
+        let all = [
+            faults(&format!(
+                "{folder}augment = {{ random_resized_crop = {{ scale = [0.5, 0.2] }}, crop_padding = 4 }}"
+            )),
+            faults(&format!("{folder}augment = {{ mixup_alpha = 3.0, rotate_degrees = 5.0 }}\nevaluate.resize = 32")),
+            faults(&format!("{people}augment = {{ mixup_alpha = 0.2 }}\nevaluate.resize = 80")),
+            faults(&format!(
+                "{scenes}augment = {{ random_scale = [2.0, 0.5], auto_augment = {{ kind = 'imagenet' }} }}"
+            )),
+        ];
+        assert_eq!(all.concat().join("\n"), FAULTS.trim());
+    }
+
+    const FAULTS: &str = "
+data.augment.random_resized_crop: takes the place of crop_padding: leave one of them out
+data.augment.random_resized_crop.scale: must be two rising shares in (0, 1]
+data.augment.mixup_alpha: must be 0 (off) or in [0.05, 1]
+data.augment.rotate_degrees: is for masks alone
+data.evaluate.resize: must be between image_size (64) and four times as much
+data.source.held_out: must be at least 2: one person is never mistaken
+data.augment.mixup_alpha: is for classification alone
+data.evaluate.resize: is for classification alone: people and scenes are always seen whole
+data.source.ignore: must be no class: at least the number of classes
+data.augment.auto_augment: is for the classification of colour images alone
+data.augment.random_scale: must be two rising numbers in [0.1, 10]
+";
+}

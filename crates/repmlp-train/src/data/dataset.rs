@@ -1,0 +1,141 @@
+//! A set ready for use: read, checked, split, and how its images become numbers.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::RngCore;
+use repmlp::stream::stream;
+
+use crate::data::config::{DataConfig, Fit};
+use crate::data::normalization::Normalization;
+use crate::data::pool::{Images, Subset};
+use crate::data::{AugmentConfig, DataError};
+
+/// A set ready for use.
+pub struct Dataset {
+    /// Name of the set and digest of its images.
+    pub fingerprint: String,
+    /// Images that gradients come from.
+    pub train: Subset,
+    /// Images set aside.
+    pub validation: Subset,
+    /// Images that only the report sees.
+    pub test: Subset,
+    /// How an image becomes what the network sees.
+    pub(crate) preparation: Arc<Preparation>,
+}
+
+/// How an image becomes what the network sees.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Preparation {
+    /// Channels of an image.
+    pub(crate) channels: usize,
+    /// Height and width of what the network sees.
+    pub(crate) side: usize,
+    pub(crate) fit: Fit,
+    pub(crate) augment: AugmentConfig,
+    pub(crate) normalization: Normalization,
+}
+
+impl DataConfig {
+    /// Reads, checks and splits the set.
+    ///
+    /// # Errors
+    /// When a file is missing or damaged, or the set is not what the configuration says.
+    pub fn load(&self, folder: Option<&Path>, seed: u64) -> Result<Dataset, DataError> {
+        let raw = self.source.read(folder)?;
+        if let Some(expected) = self.fingerprint.as_ref().filter(|expected| **expected != raw.digest) {
+            return Err(DataError::Fingerprint { expected: expected.clone(), found: raw.digest });
+        }
+        let fingerprint = format!("{} {}", self.source.name(), raw.digest);
+        let (all, mut test) = (self.fitted(raw.train)?, self.fitted(raw.test)?);
+        let preparation = Preparation {
+            channels: self.source.shape().channels,
+            side: self.image_size,
+            fit: self.fit(),
+            augment: self.augment.clone(),
+            normalization: Normalization::of(&all),
+        };
+        let mut order = all.images;
+        shuffle(&mut order, &mut stream(seed, "validation", &[]));
+        let mut train = order.split_off(self.validation_count(order.len()));
+        train.truncate(self.train_limit.unwrap_or(usize::MAX));
+        test.images.truncate(self.test_limit.unwrap_or(usize::MAX));
+        let part = |images| Subset { pool: Arc::clone(&all.pool), images };
+        let validation = raw.validation.unwrap_or_else(|| part(order));
+        Ok(Dataset { fingerprint, train: part(train), validation, test, preparation: Arc::new(preparation) })
+    }
+
+    /// A part with images that fit.
+    fn fitted(&self, part: Subset) -> Result<Subset, DataError> {
+        if self.fit() != Fit::Padded {
+            return Ok(part);
+        }
+        if let Images::Decoded(images) = &part.pool.images {
+            let side = images.height.max(images.width);
+            if side > self.image_size {
+                return Err(DataError::TooLarge { side, image_size: self.image_size });
+            }
+        }
+        Ok(part.padded_to(self.image_size))
+    }
+}
+
+/// Fisher–Yates. The remainder of a 64-bit number favours no place by more than one part in 2^40 for any real set.
+pub(crate) fn shuffle(items: &mut [u32], rng: &mut ChaCha8Rng) {
+    for last in (1..items.len()).rev() {
+        let other = (rng.next_u64() % (last as u64 + 1)) as usize;
+        items.swap(last, other);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(validation: f64) -> DataConfig {
+        let text = format!("image_size = 32\nvalidation = {validation:?}\nsource.kind = 'fashion-mnist-5k'");
+        toml::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn the_embedded_set_is_the_one_that_published_numbers_come_from() {
+        let data = config(0.1).load(None, 0).unwrap();
+        assert_eq!((data.train.images.len(), data.validation.images.len(), data.test.images.len()), (4500, 500, 1000));
+        let mut all: Vec<u32> = data.train.images.iter().chain(&data.validation.images).copied().collect();
+        all.sort_unstable();
+        assert_eq!(all, (0..5000).collect::<Vec<_>>());
+        for class in 0..10 {
+            assert_eq!(data.train.pool.labels.iter().filter(|&&l| l == class).count(), 500);
+        }
+        assert_eq!(data.fingerprint, FROZEN_FINGERPRINT);
+        assert_eq!(config(0.1).expected_train_images(), Some(4500));
+    }
+
+    /// Of the files in data/fashion-mnist-5k.
+    const FROZEN_FINGERPRINT: &str = "Fashion-MNIST-5k 0fa7e955b14a";
+
+    #[test]
+    fn another_seed_cuts_another_validation_split() {
+        let images = |seed| config(0.1).load(None, seed).unwrap().validation.images;
+        assert_eq!(images(0), images(0));
+        assert_ne!(images(0), images(1));
+    }
+
+    #[test]
+    fn a_wrong_fingerprint_is_refused() {
+        let config = DataConfig { fingerprint: Some("00".into()), ..config(0.0) };
+        assert!(matches!(config.load(None, 0), Err(DataError::Fingerprint { .. })));
+    }
+
+    #[test]
+    fn images_in_memory_are_padded_only_when_nothing_resizes_them() {
+        let side = |resize| {
+            let mut config = config(0.0);
+            config.evaluate.resize = resize;
+            config.load(None, 0).unwrap().test.pool.item(0).unwrap().0.height
+        };
+        assert_eq!((side(None), side(Some(32))), (32, 28));
+    }
+}

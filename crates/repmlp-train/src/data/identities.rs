@@ -1,0 +1,190 @@
+//! Pictures of people, some of whom are never trained on.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::data::files::Files;
+use crate::data::image_folder::labelled;
+use crate::data::pool::{Decoded, Images, Pool, RawSet, Subset, digest, shortened};
+use crate::data::{DataError, Folder, idx};
+
+pub(crate) const WHERE: &str = "A set of people is one pair of IDX files (*-images-idx3-ubyte, *-labels-idx1-ubyte, gzipped \
+     or not) whose labels are identities, or a folder of images for each person";
+
+/// A set of people: one pair of IDX files whose labels are identities, or a folder of images for each person. Identities are
+/// ordered by label or by folder name; the last `held_out` of them are never trained on but compared with each other at the
+/// end. The network is trained to tell the others apart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IdentitiesConfig {
+    /// Folder of the set below the data folder.
+    pub name: String,
+    /// People in the set.
+    pub identities: usize,
+    /// How many of them, the last ones, are Test.
+    pub held_out: usize,
+    /// Channels that the network sees: 1 makes colours grey, 3 gives grey images three equal ones.
+    #[serde(default = "color")]
+    pub channels: usize,
+}
+
+fn color() -> usize {
+    3
+}
+
+impl IdentitiesConfig {
+    /// Identities that are trained on.
+    pub(crate) fn classes(&self) -> usize {
+        self.identities.saturating_sub(self.held_out)
+    }
+}
+
+/// Ends of the names of both IDX files.
+const IDX_IMAGES: &str = "images-idx3-ubyte";
+const IDX_LABELS: &str = "labels-idx1-ubyte";
+
+pub(crate) fn read(folder: &Folder, config: &IdentitiesConfig) -> Result<RawSet, DataError> {
+    let is_idx = |name: &&String| name.trim_end_matches(".gz").ends_with(IDX_IMAGES);
+    let (pool, digest, names) = match folder.files()?.iter().find(is_idx) {
+        Some(images) => of_idx(folder, images, config.channels)?,
+        None => of_folders(folder, config.channels)?,
+    };
+    if names.len() != config.identities {
+        return Err(DataError::Count {
+            path: folder.path().to_owned(),
+            things: "identities",
+            key: "identities",
+            expected: config.identities,
+            found: names.len(),
+        });
+    }
+    let all = Subset::all(pool).in_turns();
+    let part = |trained: bool| {
+        let mut images = all.images.clone();
+        images.retain(|&image| ((all.pool.labels[image as usize] as usize) < config.classes()) == trained);
+        Subset { images, ..all.clone() }
+    };
+    let (train, test) = (part(true), part(false));
+    check_pairs(folder, &test, &names)?;
+    Ok(RawSet { train, validation: None, test, digest })
+}
+
+/// Every held-out person must be there twice: nothing else can be compared.
+fn check_pairs(folder: &Folder, test: &Subset, names: &[String]) -> Result<(), DataError> {
+    let mut counts = BTreeMap::new();
+    for label in test.labels() {
+        *counts.entry(label).or_insert(0) += 1;
+    }
+    match counts.into_iter().find(|&(_, images)| images < 2) {
+        None => Ok(()),
+        Some((label, images)) => {
+            let identity = names[label as usize].clone();
+            Err(DataError::Alone { path: folder.path().to_owned(), identity, images })
+        }
+    }
+}
+
+type NamedPool = (Pool, String, Vec<String>);
+
+fn of_folders(folder: &Folder, channels: usize) -> Result<NamedPool, DataError> {
+    let names = folder.folders("")?;
+    if names.is_empty() {
+        return Err(folder.missing(vec![format!("*-{IDX_IMAGES}"), "*/".to_owned()]));
+    }
+    let (images, labels) = labelled(folder, "", &names)?;
+    let files = Files::new(folder, channels, images);
+    let mut hasher = blake3::Hasher::new();
+    files.scan(&mut hasher)?;
+    Ok((Pool { images: Images::Files(files), labels }, shortened(&hasher), names))
+}
+
+fn of_idx(folder: &Folder, images: &str, channels: usize) -> Result<NamedPool, DataError> {
+    let labels = images.trim_end_matches(".gz").replace(IDX_IMAGES, IDX_LABELS);
+    let (images_path, image_bytes) = folder.read(&[images.to_owned()])?;
+    let (labels_path, label_bytes) = folder.read(&[labels.clone(), format!("{labels}.gz")])?;
+    let pair = idx::read_pair((&images_path, &image_bytes), (&labels_path, &label_bytes))?;
+    // Labels may have gaps or start at 1: identities count from 0 in their order.
+    let mut identities: Vec<u8> = pair.labels.clone();
+    identities.sort_unstable();
+    identities.dedup();
+    let place = |label: &u8| identities.partition_point(|identity| identity < label) as u32;
+    let grey = Decoded { channels: 1, height: pair.height, width: pair.width, pixels: pair.pixels };
+    let pool = Pool::decoded(grey, pair.labels.iter().map(place).collect());
+    let digest = digest(&[&pool]);
+    let pool = if channels == 1 { pool } else { in_channels(pool, channels) };
+    Ok((pool, digest, identities.iter().map(ToString::to_string).collect()))
+}
+
+/// Grey images with as many equal channels.
+fn in_channels(pool: Pool, channels: usize) -> Pool {
+    let Images::Decoded(grey) = pool.images else { return pool };
+    let maps = grey.pixels.chunks_exact(grey.height * grey.width);
+    let pixels = maps.flat_map(|map| map.repeat(channels)).collect();
+    Pool::decoded(Decoded { channels, pixels, ..grey }, pool.labels)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::data::fixture::{folder_with, plain_png, write};
+
+    fn config(identities: usize) -> IdentitiesConfig {
+        IdentitiesConfig { name: "own".into(), identities, held_out: 2, channels: 1 }
+    }
+
+    fn read_from(folder: &Path, config: &IdentitiesConfig) -> Result<RawSet, DataError> {
+        read(&Folder::find(Some(folder), "own", WHERE)?, config)
+    }
+
+    /// Two pictures of 1x2 pixels of each of the people 1, 2, 4 and 9, one after the other.
+    fn idx_files() -> tempfile::TempDir {
+        let images = [[0x0803u32, 8, 1, 2].map(u32::to_be_bytes).concat(), (0..16).collect()].concat();
+        let labels = [[0x0801u32, 8].map(u32::to_be_bytes).concat(), vec![1, 1, 2, 2, 4, 4, 9, 9]].concat();
+        folder_with(&[("orl-images-idx3-ubyte", images), ("orl-labels-idx1-ubyte", labels)])
+    }
+
+    #[test]
+    fn the_last_people_are_held_out() {
+        let folder = idx_files();
+        let set = read_from(folder.path(), &config(4)).unwrap();
+        assert_eq!((&set.train.images[..], &set.test.images[..]), (&[0, 2, 1, 3][..], &[4, 6, 5, 7][..]));
+        assert_eq!(set.test.labels().collect::<Vec<_>>(), [2, 3, 2, 3]);
+        let (image, _) = set.train.pool.item(3).unwrap();
+        assert_eq!((image.channels, image.height, image.width, image.pixels), (1, 1, 2, vec![6, 7]));
+        let color = read_from(folder.path(), &IdentitiesConfig { channels: 3, ..config(4) }).unwrap();
+        assert_eq!(color.train.pool.item(3).unwrap().0.pixels, [6, 7, 6, 7, 6, 7]);
+        assert_eq!(color.digest, set.digest, "the same files");
+    }
+
+    #[test]
+    fn folders_are_people_too() {
+        let folder = folder_with(&[]);
+        for name in ["a/0.png", "b/0.png", "b/1.png", "c/0.png", "c/1.png"] {
+            write(folder.path(), name, &plain_png((2, 2), 9));
+        }
+        let set = read_from(folder.path(), &config(3)).unwrap();
+        assert_eq!((set.train.images.len(), set.test.images.len()), (1, 4));
+        std::fs::remove_file(folder.path().join("c/1.png")).unwrap();
+        let text = read_from(folder.path(), &config(3)).err().unwrap().to_string();
+        assert!(text.ends_with("has 1 image of held-out identity c: verification needs at least 2 of each"), "{text}");
+    }
+
+    #[test]
+    fn another_number_of_people_is_named() {
+        let folder = idx_files();
+        let text = read_from(folder.path(), &config(5)).err().unwrap().to_string();
+        assert!(
+            text.ends_with(
+                "holds 4 identities, the configuration says data.source.identities = 5: correct one of them"
+            ),
+            "{text}"
+        );
+        let empty = folder_with(&[]);
+        let text = read_from(empty.path(), &config(5)).err().unwrap().to_string();
+        assert!(text.starts_with("no *-images-idx3-ubyte or */ in"), "{text}");
+    }
+}

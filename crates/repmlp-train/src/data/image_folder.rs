@@ -1,0 +1,154 @@
+//! ImageNet's layout: a folder of images for each class, below `train` and `val`.
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::data::files::Files;
+use crate::data::pool::{Images, Pool, RawSet, Subset, shortened};
+use crate::data::{DataError, Folder};
+
+pub(crate) const WHERE: &str = "ImageNet is at image-net.org; any set will do that has a folder of images for each class \
+     below train/ and val/";
+
+/// Images in ImageNet's layout: `train/<class>/*.JPEG` and `val/<class>/*.JPEG` (also .jpg, .jpeg and .png; also with a
+/// folder `images` in between). Classes count from 0 in the order of their folders' names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImageFolderConfig {
+    /// Folder of the set below the data folder.
+    pub name: String,
+    /// Class folders.
+    pub classes: usize,
+}
+
+/// Channels of every image: grey ones get three.
+pub(crate) const CHANNELS: usize = 3;
+
+pub(crate) fn read(folder: &Folder, config: &ImageFolderConfig) -> Result<RawSet, DataError> {
+    let (train, validation) = (folder.folders("train")?, folder.folders("val")?);
+    if train.len() != config.classes {
+        return Err(DataError::Count {
+            path: folder.path().join("train"),
+            things: "class folders",
+            key: "classes",
+            expected: config.classes,
+            found: train.len(),
+        });
+    }
+    let [of_train, of_validation] = [&train, &validation].map(|names| names.iter().cloned().collect::<BTreeSet<_>>());
+    let names: Vec<String> = of_train.symmetric_difference(&of_validation).cloned().collect();
+    if !names.is_empty() {
+        return Err(DataError::OtherClasses { paths: ["train", "val"].map(|part| folder.path().join(part)), names });
+    }
+    let mut hasher = blake3::Hasher::new();
+    let train = subset(folder, "train", &train, &mut hasher)?;
+    let test = subset(folder, "val", &validation, &mut hasher)?;
+    Ok(RawSet { train, validation: None, test: test.in_turns(), digest: shortened(&hasher) })
+}
+
+/// The images of a part, class by class.
+fn subset(folder: &Folder, part: &str, classes: &[String], hasher: &mut blake3::Hasher) -> Result<Subset, DataError> {
+    let (names, labels) = labelled(folder, part, classes)?;
+    let files = Files::new(folder, CHANNELS, names);
+    files.scan(hasher)?;
+    Ok(Subset::all(Pool { images: Images::Files(files), labels }))
+}
+
+/// Image files of the folders `names` in `part`, each with the place of its folder.
+pub(crate) fn labelled(folder: &Folder, part: &str, names: &[String]) -> Result<(Vec<String>, Vec<u32>), DataError> {
+    let (mut images, mut labels) = (Vec::new(), Vec::new());
+    for (label, name) in names.iter().enumerate() {
+        let inner = if part.is_empty() { name.clone() } else { format!("{part}/{name}") };
+        let nested = format!("{inner}/images");
+        let found = folder.images(if folder.path().join(&nested).is_dir() { &nested } else { &inner })?;
+        labels.extend(std::iter::repeat_n(label as u32, found.len()));
+        images.extend(found);
+    }
+    Ok((images, labels))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::data::fixture::{folder_with, plain_png, tiny_jpeg, write};
+    use crate::data::image::Target;
+
+    fn set() -> tempfile::TempDir {
+        folder_with(&[
+            ("train/b/1.png", plain_png((4, 5), 50)),
+            ("train/b/0.JPEG", tiny_jpeg()),
+            ("train/a/images/x.jpeg", tiny_jpeg()),
+            ("train/a/notes.txt", b"no image".to_vec()),
+            ("train/b/._1.png", b"left behind".to_vec()),
+            ("val/a/0.png", plain_png((2, 2), 1)),
+            ("val/a/1.png", plain_png((2, 2), 2)),
+            ("val/b/0.png", plain_png((2, 2), 3)),
+        ])
+    }
+
+    fn read_from(folder: &Path, classes: usize) -> Result<RawSet, DataError> {
+        let config = ImageFolderConfig { name: "own".into(), classes };
+        read(&Folder::find(Some(folder), "own", WHERE)?, &config)
+    }
+
+    fn fault(folder: &Path, classes: usize) -> String {
+        let text = read_from(folder, classes).err().unwrap().to_string();
+        text.replace(&folder.display().to_string(), "DIR")
+    }
+
+    #[test]
+    fn folders_are_classes_and_grey_gets_three_channels() {
+        let folder = set();
+        let set = read_from(folder.path(), 2).unwrap();
+        assert_eq!(set.train.pool.labels, [0, 1, 1]);
+        assert_eq!(set.test.labels().collect::<Vec<_>>(), [0, 1, 0], "in turns");
+        let (image, target) = set.train.pool.item(2).unwrap();
+        assert_eq!((image.channels, image.height, image.width, image.pixels[0]), (3, 4, 5, 50));
+        assert_eq!(target, Target::Class(1));
+    }
+
+    #[test]
+    fn the_digest_knows_names_and_contents() {
+        let folder = set();
+        let digest = || read_from(folder.path(), 2).unwrap().digest;
+        let before = digest();
+        assert_eq!(digest(), before);
+        write(folder.path(), "val/b/0.png", &plain_png((2, 2), 4));
+        assert_ne!(digest(), before);
+        write(folder.path(), "val/b/0.png", &plain_png((2, 2), 3));
+        assert_eq!(digest(), before);
+        std::fs::rename(folder.path().join("val/b/0.png"), folder.path().join("val/b/2.png")).unwrap();
+        assert_ne!(digest(), before);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let folder = set();
+        assert_eq!(
+            fault(folder.path(), 3),
+            "DIR/train holds 2 class folders, the configuration says data.source.classes = 3: correct one of them"
+        );
+        write(folder.path(), "train/b/2.JPEG", &tiny_jpeg()[..200]);
+        assert_eq!(
+            fault(folder.path(), 2),
+            "DIR/train/b/2.JPEG is damaged: a JPEG with an end expected, 200 bytes without one found; fetch it again"
+        );
+        std::fs::remove_file(folder.path().join("train/b/2.JPEG")).unwrap();
+        std::fs::rename(folder.path().join("val/b"), folder.path().join("val/c")).unwrap();
+        let text = fault(folder.path(), 2);
+        assert!(text.contains("DIR/train and DIR/val must hold the same class folders") && text.ends_with("b, c"));
+        std::fs::remove_dir_all(folder.path().join("val")).unwrap();
+        assert!(fault(folder.path(), 2).starts_with("no val/ in DIR. ImageNet is at image-net.org"));
+    }
+
+    #[test]
+    fn a_class_without_images_is_named() {
+        let folder = set();
+        std::fs::remove_file(folder.path().join("val/b/0.png")).unwrap();
+        assert!(fault(folder.path(), 2).starts_with("no val/b/*.{JPEG,jpg,png} in DIR."));
+    }
+}

@@ -1,0 +1,74 @@
+//! Which class is in the image: cross-entropy, accuracy, top-5 accuracy.
+
+use candle_core::{Result, Tensor};
+use sweep_protocol::Metric;
+
+use crate::batch::Batch;
+use crate::loss::{correct, cross_entropy, training_loss};
+use crate::objective::Judgement;
+
+/// Top-5 accuracy says nothing of fewer classes.
+const FIVE: usize = 5;
+const CLASSES_FOR_TOP5: usize = 2 * FIVE + 1;
+
+/// Loss and hits of a training batch from its logits (N, classes).
+pub(super) fn judge(logits: &Tensor, batch: &Batch, smoothing: f64) -> Result<Judgement> {
+    let hits = correct(&logits.detach(), &batch.labels)?;
+    Ok(Judgement { loss: training_loss(logits, batch, smoothing)?, hits })
+}
+
+/// Sums over a split.
+#[derive(Default)]
+pub(super) struct Sums {
+    loss: f64,
+    hits: f64,
+    among_five: f64,
+    images: f64,
+}
+
+impl Sums {
+    /// One batch with its logits (N, classes).
+    pub(super) fn add(&mut self, logits: &Tensor, batch: &Batch) -> Result<()> {
+        let (count, classes) = logits.dims2()?;
+        self.loss += f64::from(cross_entropy(logits, &batch.labels, 0.0)?.to_scalar::<f32>()?) * count as f64;
+        self.hits += f64::from(correct(logits, &batch.labels)?.to_scalar::<f32>()?);
+        if classes >= CLASSES_FOR_TOP5 {
+            self.among_five += f64::from(among_five(logits, &batch.labels)?.to_scalar::<f32>()?);
+        }
+        self.images += count as f64;
+        Ok(())
+    }
+
+    /// Means over the images.
+    pub(super) fn means(&self, classes: usize) -> Vec<(Metric, f64)> {
+        let mut means = vec![(Metric::Loss, self.loss / self.images), (Metric::Accuracy, self.hits / self.images)];
+        if classes >= CLASSES_FOR_TOP5 {
+            means.push((Metric::Top5Accuracy, self.among_five / self.images));
+        }
+        means
+    }
+}
+
+/// Images of which fewer than five classes have a larger logit than the label's.
+fn among_five(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
+    let of_label = logits.gather(&labels.unsqueeze(1)?, 1)?;
+    let larger = logits.broadcast_gt(&of_label)?.to_dtype(candle_core::DType::F32)?.sum(1)?;
+    larger.lt(FIVE as f64)?.to_dtype(candle_core::DType::F32)?.sum_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    #[test]
+    fn the_fifth_largest_counts_and_the_sixth_does_not() -> Result<()> {
+        let logits: Vec<f32> = (0..12).map(|i| i as f32).collect();
+        let logits = Tensor::from_vec([logits.clone(), logits].concat(), (2, 12), &Device::Cpu)?;
+        let hits = |labels: [u32; 2]| among_five(&logits, &Tensor::new(&labels, &Device::Cpu)?)?.to_scalar::<f32>();
+        assert!((hits([7, 11])? - 2.0).abs() < 1e-6);
+        assert!((hits([6, 7])? - 1.0).abs() < 1e-6);
+        Ok(())
+    }
+}

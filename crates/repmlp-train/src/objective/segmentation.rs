@@ -1,0 +1,118 @@
+//! Which class is each pixel of: cross-entropy over the pixels that count, with an auxiliary head, and mean intersection
+//! over union.
+
+use candle_core::{D, DType, Result, Tensor};
+use candle_nn::ops::log_softmax;
+use sweep_protocol::Metric;
+
+use crate::batch::Batch;
+use crate::data::Mask;
+use crate::objective::Judgement;
+
+/// The label of a pixel that does not count.
+const IGNORED: u32 = Mask::IGNORED as u32;
+/// Weight of the auxiliary head's loss (PSPNet).
+const AUXILIARY: f64 = 0.4;
+
+/// Loss and hits of a training batch from its maps (N, classes, H, W).
+pub(super) fn judge(answer: &Tensor, auxiliary: Option<&Tensor>, batch: &Batch) -> Result<Judgement> {
+    let mut loss = cross_entropy(answer, batch)?;
+    if let Some(auxiliary) = auxiliary {
+        loss = (loss + (cross_entropy(auxiliary, batch)? * AUXILIARY)?)?;
+    }
+    let hits = answer.detach().argmax(1)?.eq(&batch.labels)?.to_dtype(DType::F32)?.sum_all()?;
+    Ok(Judgement { loss, hits })
+}
+
+/// Mean over the pixels that count.
+fn cross_entropy(maps: &Tensor, batch: &Batch) -> Result<Tensor> {
+    let (n, classes, h, w) = maps.dims4()?;
+    let pixels = maps.permute((0, 2, 3, 1))?.reshape((n * h * w, classes))?;
+    let labels = batch.labels.flatten_all()?;
+    let counts = labels.ne(IGNORED)?;
+    let known = counts.where_cond(&labels, &labels.zeros_like()?)?;
+    let of_label = log_softmax(&pixels, D::Minus1)?.gather(&known.unsqueeze(1)?, 1)?.squeeze(1)?;
+    let sum = (of_label * counts.to_dtype(pixels.dtype())?)?.sum_all()?;
+    sum * (-1.0 / batch.judged.max(1) as f64)
+}
+
+/// How often a pixel of one class was told to be of another.
+pub(super) struct Confusion {
+    classes: usize,
+    /// Row: the pixel's class; column: what it was told to be.
+    pixels: Vec<u64>,
+    loss: f64,
+    judged: usize,
+}
+
+impl Confusion {
+    pub(super) fn new(classes: usize) -> Self {
+        Self { classes, pixels: vec![0; classes * classes], loss: 0.0, judged: 0 }
+    }
+
+    /// One batch with its maps (N, classes, H, W).
+    pub(super) fn add(&mut self, maps: &Tensor, batch: &Batch) -> Result<()> {
+        self.loss += f64::from(cross_entropy(maps, batch)?.to_scalar::<f32>()?) * batch.judged as f64;
+        self.judged += batch.judged;
+        let told = maps.argmax(1)?.flatten_all()?.to_vec1::<u32>()?;
+        let labels = batch.labels.flatten_all()?.to_vec1::<u32>()?;
+        self.count(&labels, &told);
+        Ok(())
+    }
+
+    fn count(&mut self, labels: &[u32], told: &[u32]) {
+        for (&label, &told) in labels.iter().zip(told).filter(|(label, _)| **label != IGNORED) {
+            self.pixels[label as usize * self.classes + told as usize] += 1;
+        }
+    }
+
+    pub(super) fn measurements(&self) -> Vec<(Metric, f64)> {
+        let right: u64 = (0..self.classes).map(|class| self.pixels[class * self.classes + class]).sum();
+        let judged = self.judged.max(1) as f64;
+        vec![
+            (Metric::Loss, self.loss / judged),
+            (Metric::Accuracy, right as f64 / judged),
+            (Metric::MeanIou, self.mean_iou()),
+        ]
+    }
+
+    /// Over the classes that occur, in the masks or in the answers.
+    fn mean_iou(&self) -> f64 {
+        let row = |class: usize| (0..self.classes).map(|told| self.pixels[class * self.classes + told]).sum::<u64>();
+        let column =
+            |class: usize| (0..self.classes).map(|label| self.pixels[label * self.classes + class]).sum::<u64>();
+        let iou = |class: usize| {
+            let both = self.pixels[class * self.classes + class];
+            let either = row(class) + column(class) - both;
+            (either > 0).then(|| both as f64 / either as f64)
+        };
+        let of_classes: Vec<f64> = (0..self.classes).filter_map(iou).collect();
+        of_classes.iter().sum::<f64>() / of_classes.len().max(1) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    #[test]
+    fn iou_is_what_both_cover_of_what_either_covers() {
+        let mut confusion = Confusion::new(4);
+        confusion.count(&[0, 0, 0, 1, 1, 2, IGNORED], &[0, 0, 1, 1, 1, 0, 2]);
+        // class 0: 2 of 4, class 1: 2 of 3, class 2: 0 of 1, class 3 does not occur
+        assert!((confusion.mean_iou() - (0.5 + 2.0 / 3.0) / 3.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn ignored_pixels_change_nothing() -> Result<()> {
+        let maps = Tensor::new(&[1f64, 2.0, 9.0, 3.0, 1.0, -7.0], &Device::Cpu)?.reshape((1, 2, 1, 3))?;
+        let labels = Tensor::new(&[0u32, 1, IGNORED], &Device::Cpu)?.reshape((1, 1, 3))?;
+        let batch = Batch { images_nchw: maps.clone(), labels, blend: None, judged: 2 };
+        // −ln of e^1/(e^1+e^3) and of e^1/(e^2+e^1)
+        let expected = ((1.0 + 2f64.exp()).ln() + (1.0 + 1f64.exp()).ln()) / 2.0;
+        assert!((cross_entropy(&maps, &batch)?.to_scalar::<f64>()? - expected).abs() < 1e-12);
+        Ok(())
+    }
+}

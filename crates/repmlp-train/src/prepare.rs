@@ -1,0 +1,89 @@
+//! One image on its way from its set into a batch.
+
+use repmlp::stream::stream;
+
+use crate::batch::HostBatch;
+use crate::data::{Fit, Image, Mask, Preparation, Target};
+use crate::transform::{Placement, Region, Scene, Shift, auto_augment, random_resized_crop, resize, short_side_crop};
+
+/// When and for whom a training image is augmented: all that its randomness hangs on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Draw {
+    pub(crate) seed: u64,
+    pub(crate) epoch: u64,
+    pub(crate) image: u32,
+}
+
+impl Preparation {
+    /// An empty batch with room for so many images.
+    pub(crate) fn batch(&self, images: usize) -> HostBatch {
+        HostBatch::new((self.channels, self.side), images)
+    }
+
+    /// Appends an image as an evaluation sees it.
+    pub(crate) fn append(&self, (image, target): (Image, Target), batch: &mut HostBatch) {
+        match target {
+            Target::Class(class) => self.append_image(&self.fitted(&image), class, Shift::NONE, batch),
+            Target::Mask(mask) => self.append_scene(&Scene { image, mask }, Placement::WHOLE, batch),
+        }
+    }
+
+    /// Appends an image as it is trained on.
+    pub(crate) fn append_augmented(&self, (image, target): (Image, Target), draw: Draw, batch: &mut HostBatch) {
+        let Draw { seed, epoch, image: index } = draw;
+        match target {
+            Target::Class(class) => {
+                let image = self.recoloured(self.cropped(&image, draw), draw);
+                self.append_image(&image, class, Shift::drawn(&self.augment, seed, epoch, index), batch);
+            }
+            Target::Mask(mask) => {
+                let placement = Placement::drawn(&self.augment, seed, epoch, index);
+                self.append_scene(&Scene { image, mask }, placement, batch);
+            }
+        }
+    }
+
+    fn cropped(&self, image: &Image, Draw { seed, epoch, image: index }: Draw) -> Image {
+        match &self.augment.random_resized_crop {
+            Some(config) => {
+                let mut rng = stream(seed, "random_resized_crop", &[epoch, u64::from(index)]);
+                let region = random_resized_crop((image.height, image.width), config, &mut rng);
+                resize(image, region, (self.side, self.side))
+            }
+            None => self.fitted(image),
+        }
+    }
+
+    fn recoloured(&self, image: Image, Draw { seed, epoch, image: index }: Draw) -> Image {
+        match &self.augment.auto_augment {
+            Some(_) => auto_augment(image, &mut stream(seed, "auto_augment", &[epoch, u64::from(index)])),
+            None => image,
+        }
+    }
+
+    /// The square that the network sees of an image.
+    fn fitted(&self, image: &Image) -> Image {
+        match self.fit {
+            // Padded when the set was read.
+            Fit::Padded | Fit::Scene => image.clone(),
+            Fit::ShortSide(short) => short_side_crop(image, short, self.side),
+            Fit::Stretched => resize(image, Region::whole(image), (self.side, self.side)),
+        }
+    }
+
+    fn append_image(&self, image: &Image, class: u32, shift: Shift, batch: &mut HostBatch) {
+        shift.append(image, &self.normalization, &mut batch.numbers);
+        batch.labels.push(class);
+        batch.judged += 1;
+        batch.images += 1;
+    }
+
+    fn append_scene(&self, scene: &Scene, placement: Placement, batch: &mut HostBatch) {
+        let mean: Vec<u8> = self.normalization.mean.iter().map(|mean| mean.round() as u8).collect();
+        let placed = scene.placed(placement, self.side, &mean);
+        Shift::NONE.append(&placed.image, &self.normalization, &mut batch.numbers);
+        batch.judged += placed.mask.ids.iter().filter(|&&id| id != Mask::IGNORED).count();
+        batch.labels.extend(placed.mask.ids.into_iter().map(u32::from));
+        batch.images += 1;
+    }
+}

@@ -1,0 +1,66 @@
+//! An image seen through a linear map: each place of the result asks where it comes from.
+
+use crate::data::Image;
+
+/// Where a place (x, y) of the result lies in the image.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Warp {
+    /// x is `x[0]`·x + `x[1]`·y + `x[2]`.
+    x: [f64; 3],
+    y: [f64; 3],
+}
+
+impl Warp {
+    /// A shift of the rows to the left that grows by `slope` from row to row.
+    pub(crate) fn shear_x(slope: f64) -> Self {
+        Self { x: [1.0, slope, 0.0], y: [0.0, 1.0, 0.0] }
+    }
+
+    /// A rotation around the middle of `height` x `width`, counterclockwise as it is seen.
+    pub(crate) fn rotation(degrees: f64, (height, width): (usize, usize)) -> Self {
+        let (sin, cos) = degrees.to_radians().sin_cos();
+        let (x0, y0) = (width as f64 / 2.0, height as f64 / 2.0);
+        Self { x: [cos, -sin, x0 - cos * x0 + sin * y0], y: [sin, cos, y0 - sin * x0 - cos * y0] }
+    }
+
+    /// Where the middle of a pixel of the result lies, in pixels from the corner.
+    pub(crate) fn source(self, (x, y): (f64, f64)) -> (f64, f64) {
+        let at = |row: [f64; 3]| row[0] * x + row[1] * y + row[2];
+        (at(self.x), at(self.y))
+    }
+
+    /// The image through the map, each pixel its nearest; what comes from outside is black.
+    pub(crate) fn nearest(self, image: &Image) -> Image {
+        let (height, width) = (image.height, image.width);
+        image.map_planes((height, width), |plane, pixels| {
+            for y in 0..height {
+                for x in 0..width {
+                    let (x, y) = self.source((x as f64 + 0.5, y as f64 + 0.5));
+                    let inside = x >= 0.0 && y >= 0.0 && x < width as f64 && y < height as f64;
+                    pixels.push(if inside { plane[y as usize * width + x as usize] } else { 0 });
+                }
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(height: usize, width: usize) -> Image {
+        Image { channels: 1, height, width, pixels: (1..=(height * width) as u8).collect() }
+    }
+
+    #[test]
+    fn a_quarter_turn_is_counterclockwise() {
+        assert_eq!(Warp::rotation(90.0, (2, 2)).nearest(&image(2, 2)).pixels, [2, 4, 1, 3]);
+        assert_eq!(Warp::rotation(180.0, (2, 3)).nearest(&image(2, 3)).pixels, [6, 5, 4, 3, 2, 1]);
+    }
+
+    #[test]
+    fn a_shear_moves_rows_to_the_left_from_the_top_down() {
+        assert_eq!(Warp::shear_x(1.0).nearest(&image(2, 3)).pixels, [2, 3, 0, 6, 0, 0]);
+        assert_eq!(Warp::shear_x(0.4).nearest(&image(3, 2)).pixels, [1, 2, 4, 0, 6, 0]);
+    }
+}

@@ -1,0 +1,156 @@
+//! Whole trainings on people and on scenes: what is measured, what is merged, and that a stop changes no bit.
+
+use std::path::Path;
+
+use sweep_protocol::{Form, Measurement, Metric, Outcome, Split};
+
+use crate::fixture::{Bench, measured, write_png};
+
+/// A network of faces on six people with four pictures each, the last three of them held out: 2 steps of 6 in an epoch.
+const FACES: &str = r#"
+[data]
+source     = { kind = "identities", name = "people", identities = 6, held_out = 3, channels = 1 }
+image_size = 48
+augment    = { flip = true, crop_padding = 2 }
+
+[model]
+kind      = "face-res-net"
+width     = 8
+embedding = 6
+rep_mlp   = { reduction = 2, block = { partition = [3, 3], groups = 1, local_kernels = [1, 3] } }
+
+[training]
+epochs    = 2
+batch     = 6
+loss      = { kind = "am-softmax" }
+optimizer = { kind = "sgd", learning_rate = 0.002, momentum = 0.9, nesterov = false, weight_decay = 4e-5 }
+schedule  = { kind = "steps", milestones = [1.0], factor = 0.1, warmup_epochs = 0.0 }
+
+[measure]
+batch   = 4
+warmup  = 0
+repeats = 1
+"#;
+
+/// A PSPNet on ten scenes of three classes with a class to ignore: 2 steps of 4 in an epoch.
+const SCENES: &str = r#"
+[data]
+source     = { kind = "masks", name = "scenes", classes = 3, ignore = 7, validation = ["val"] }
+image_size = 48
+augment    = { flip = true, random_scale = [0.5, 2.0], rotate_degrees = 10.0 }
+
+[model]
+kind      = "psp-net"
+dilations = [1, 2]
+width     = 4
+backbone  = { blocks = [1, 1, 1, 1], width = 4 }
+
+[training]
+epochs    = 2
+batch     = 4
+optimizer = { kind = "sgd", learning_rate = 0.05, momentum = 0.9, nesterov = false, weight_decay = 1e-4 }
+schedule  = { kind = "poly", power = 0.9, warmup_epochs = 0.0 }
+
+[measure]
+batch   = 2
+warmup  = 0
+repeats = 1
+"#;
+
+fn write_people(data: &Path) {
+    for i in 0..24 {
+        let (person, picture) = (i % 6, i / 6);
+        let face = move |y: u32, x: u32, _| (y * (3 + person) + x * (11 - person) + 5 * picture) as u8;
+        write_png(&data.join(format!("people/{person}/{picture}.png")), 32, 1, face);
+    }
+}
+
+fn write_scenes(data: &Path) {
+    for i in 0..16 {
+        let part = ["train", "val", "test"][if i < 10 { 0 } else { 1 + i as usize % 2 }];
+        let scene = move |y: u32, x: u32, c: u32| if y < 10 + i { 200 - 20 * c as u8 } else { (9 * x + 40 * c) as u8 };
+        write_png(&data.join(format!("scenes/{part}/{i}.png")), 36, 3, scene);
+        let ids = move |y: u32, x: u32, _| if x == 0 { 7 } else { u8::from(y >= 10 + i) };
+        write_png(&data.join(format!("scenes/{part}annot/{i}.png")), 36, 1, ids);
+    }
+}
+
+/// A run in one attempt and the same one stopped at its third step; the measurements of the first.
+fn run_and_stop(config: &str, write: impl Fn(&Path)) -> Vec<Measurement> {
+    let (data, straight, stopped) = (tempfile::tempdir(), tempfile::tempdir(), tempfile::tempdir());
+    let (data, straight, stopped) = (data.unwrap(), straight.unwrap(), stopped.unwrap());
+    write(data.path());
+    let bench = |root| Bench { data: Some(data.path()), threads: 2, ..Bench::new(root) };
+    let (straight, stopped) = (bench(straight.path()), bench(stopped.path()));
+    let expected = straight.run(config);
+    let mut actual = Vec::new();
+    // Steps are told at the end of an epoch of two: the stop is heard before the first step of the second one.
+    for (number, stop_at, expected) in [(1, 2, Outcome::Stopped), (2, u64::MAX, Outcome::Succeeded)] {
+        let (events, outcome) = stopped.attempt(config, number, stop_at);
+        assert_eq!(outcome.unwrap(), expected);
+        actual.extend(measured(&events));
+    }
+    assert_eq!(actual, expected);
+    assert!(straight.weights(1) == stopped.weights(2), "weights differ");
+    expected
+}
+
+/// The metrics of a split after the last epoch, in their order.
+fn metrics(measurements: &[Measurement], split: Split, form: Form) -> Vec<Metric> {
+    let of_last = |m: &&Measurement| m.split == Some(split) && m.form == Some(form) && m.epoch == Some(2);
+    measurements.iter().filter(of_last).map(|m| m.metric).collect()
+}
+
+fn value(measurements: &[Measurement], metric: Metric) -> f64 {
+    measurements.iter().rfind(|m| m.metric == metric).unwrap().value
+}
+
+#[test]
+fn people_are_learned_and_strangers_are_told_apart() {
+    let all = run_and_stop(FACES, write_people);
+    assert_eq!(metrics(&all, Split::Train, Form::Training), [Metric::Loss, Metric::Accuracy]);
+    let judged = [Metric::VerificationAccuracy, Metric::IdentificationAccuracy];
+    assert_eq!(metrics(&all, Split::Test, Form::Training), judged);
+    assert_eq!(metrics(&all, Split::Test, Form::Deployed), judged);
+    assert!(judged.iter().all(|metric| (0.0..=1.0).contains(&value(&all, *metric))));
+    // The gate has let it pass: a probe that is taken for somebody else was a tie.
+    assert!(value(&all, Metric::Top1Agreement) > 0.5);
+    assert!(value(&all, Metric::MaxAbsDiff) > 0.0, "both forms were computed");
+    // 0.002 · 0.1 after the milestone.
+    assert!((value(&all, Metric::LearningRate) - 0.0002).abs() < 1e-12);
+}
+
+#[test]
+fn scenes_are_judged_pixel_by_pixel() {
+    let all = run_and_stop(SCENES, write_scenes);
+    let judged = [Metric::Loss, Metric::Accuracy, Metric::MeanIou];
+    assert_eq!(metrics(&all, Split::Validation, Form::Training), judged);
+    assert_eq!(metrics(&all, Split::Test, Form::Training), judged);
+    assert_eq!(metrics(&all, Split::Test, Form::Deployed), judged);
+    assert!(value(&all, Metric::MeanIou) <= value(&all, Metric::Accuracy));
+    assert!(value(&all, Metric::Top1Agreement) > 0.999);
+}
+
+#[test]
+fn what_does_not_belong_together_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    let faults = |config: String| {
+        let (_, outcome) = Bench::new(root.path()).attempt(&config, 1, u64::MAX);
+        outcome.unwrap_err().to_string()
+    };
+    let text = faults(FACES.replace("loss      = { kind = \"am-softmax\" }", "label_smoothing = 0.1"));
+    assert_eq!(
+        text,
+        "configuration: training.loss.kind: must be `am-softmax` for a set of people; training.label_smoothing: must be \
+         0 for a set of people"
+    );
+    let text = faults(
+        SCENES
+            .replace(
+                "kind = \"masks\", name = \"scenes\", classes = 3, ignore = 7, validation = [\"val\"]",
+                "kind = \"cifar10\"",
+            )
+            .replace("random_scale = [0.5, 2.0], rotate_degrees = 10.0", ""),
+    );
+    assert_eq!(text, "configuration: model.kind: a network of this kind does not learn from a set of classes");
+}

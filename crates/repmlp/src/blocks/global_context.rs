@@ -1,0 +1,167 @@
+//! The global context block (Cao et al. 2019, fusion by addition): one of the paper's baselines.
+//!
+//! y = x + FC2(ReLU(LN(FC1(c)))), where c is the mean of all pixels weighted by a softmax over the map. Layer norm has no
+//! running statistics: there is nothing to merge, and one type serves both forms.
+
+use candle_core::{Result, Tensor};
+use repmlp_kernels::{relu, softmax};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::ConfigFault;
+use crate::cost::{Account, LayerCost};
+use crate::layers::{Conv2d, ConvShape, Linear, Visitor};
+use crate::network::Site;
+use crate::vars::{Init, Scope, joined};
+
+/// A global context block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GlobalContextConfig {
+    /// FC1 has the block's channels divided by this as outputs; 16 in the original.
+    #[serde(default = "sixteen")]
+    pub reduction: usize,
+}
+
+fn sixteen() -> usize {
+    16
+}
+
+/// All sizes of a block.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GlobalContextShape {
+    /// C.
+    pub channels: usize,
+    /// Outputs of FC1.
+    pub inner: usize,
+    /// Keeps layer norm's variance away from zero.
+    pub layer_norm_eps: f64,
+}
+
+impl GlobalContextShape {
+    /// The value of the original's code.
+    pub const LAYER_NORM_EPS: f64 = 1e-6;
+}
+
+impl GlobalContextConfig {
+    pub(crate) fn shape(&self, channels: usize) -> GlobalContextShape {
+        let layer_norm_eps = GlobalContextShape::LAYER_NORM_EPS;
+        GlobalContextShape { channels, inner: channels / self.reduction, layer_norm_eps }
+    }
+
+    pub(crate) fn faults(&self, channels: usize, key: &str) -> Vec<ConfigFault> {
+        if self.reduction > 0 && channels.is_multiple_of(self.reduction) {
+            return Vec::new();
+        }
+        let message = format!("reduction {} does not divide {channels} channels", self.reduction);
+        vec![ConfigFault::new(format!("{key}.reduction"), message)]
+    }
+
+    pub(crate) fn account(&self, site: Site, at: &str, account: &mut Account) {
+        let (h, w) = site.map;
+        let GlobalContextShape { channels, inner, .. } = self.shape(site.channels);
+        account.add(LayerCost {
+            name: joined(at, "conv_attn"),
+            shape: vec![1, channels, 1, 1],
+            params: channels + 1,
+            flops: channels * h * w,
+            activation_flops: channels * h * w,
+            output: [channels, 1, 1],
+            kept: (channels + 3) * h * w,
+        });
+        for (name, inputs, outputs) in [("mlp_add.fc1", channels, inner), ("mlp_add.fc2", inner, channels)] {
+            account.add(LayerCost {
+                name: joined(at, name),
+                shape: vec![outputs, inputs, 1, 1],
+                params: inputs * outputs + outputs,
+                flops: inputs * outputs,
+                output: [outputs, 1, 1],
+                kept: 2 * outputs,
+                ..LayerCost::default()
+            });
+        }
+        account.add(LayerCost {
+            name: joined(at, "mlp_add.norm"),
+            params: 2 * inner,
+            output: [inner, 1, 1],
+            kept: 6 * inner + channels * h * w,
+            ..LayerCost::default()
+        });
+    }
+}
+
+/// Both forms. Names: `conv_attn`, `mlp_add.fc1`, `mlp_add.norm`, `mlp_add.fc2`.
+#[derive(Clone)]
+pub struct GlobalContext {
+    attention: Conv2d,
+    fc1: Linear,
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    fc2: Linear,
+    layer_norm_eps: f64,
+}
+
+impl GlobalContext {
+    /// The block with its variables below `scope`.
+    ///
+    /// # Errors
+    /// When a name is taken.
+    pub fn new(shape: GlobalContextShape, scope: &Scope<'_>) -> Result<Self> {
+        let GlobalContextShape { channels, inner, layer_norm_eps } = shape;
+        let mlp = scope.enter("mlp_add");
+        let norm = mlp.enter("norm");
+        Ok(Self {
+            attention: Conv2d::new(ConvShape::pointwise(channels, 1), &scope.enter("conv_attn"))?,
+            fc1: Linear::new(channels, inner, &mlp.enter("fc1"))?,
+            norm_weight: norm.parameter("weight", inner, Init::Constant(1.0))?,
+            norm_bias: norm.parameter("bias", inner, Init::Constant(0.0))?,
+            fc2: Linear::new(inner, channels, &mlp.enter("fc2"))?,
+            layer_norm_eps,
+        })
+    }
+
+    /// (C, H, W, N) → (C, H, W, N).
+    ///
+    /// # Errors
+    /// Those of candle.
+    pub fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
+        let (c, _, _, n) = x_chwn.dims4()?;
+        let weights = softmax(&self.attention.forward(x_chwn)?.flatten(0, 2)?.t()?.contiguous()?)?.t()?;
+        let context = x_chwn.flatten(1, 2)?.broadcast_mul(&weights.unsqueeze(0)?)?.sum(1)?;
+        let hidden = relu(&self.layer_norm(&self.fc1.forward(&context)?)?)?;
+        x_chwn.broadcast_add(&self.fc2.forward(&hidden)?.reshape((c, 1, 1, n))?)
+    }
+
+    /// (inner, N) → (inner, N), each image on its own.
+    fn layer_norm(&self, x_pn: &Tensor) -> Result<Tensor> {
+        let centred = x_pn.broadcast_sub(&x_pn.mean_keepdim(0)?)?;
+        let sigma = (centred.sqr()?.mean_keepdim(0)? + self.layer_norm_eps)?.sqrt()?;
+        let normed = centred.broadcast_div(&sigma)?;
+        normed.broadcast_mul(&self.norm_weight.unsqueeze(1)?)?.broadcast_add(&self.norm_bias.unsqueeze(1)?)
+    }
+
+    /// The same block cut off from its variables.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self {
+            attention: self.attention.detached(),
+            fc1: self.fc1.detached(),
+            norm_weight: self.norm_weight.detach(),
+            norm_bias: self.norm_bias.detach(),
+            fc2: self.fc2.detached(),
+            layer_norm_eps: self.layer_norm_eps,
+        }
+    }
+
+    /// Shows its tensors to `visit`, named below `at`.
+    ///
+    /// # Errors
+    /// Those of `visit`.
+    pub fn visit(&mut self, at: &str, visit: &mut Visitor<'_>) -> Result<()> {
+        self.attention.visit(&joined(at, "conv_attn"), visit)?;
+        self.fc1.visit(&joined(at, "mlp_add.fc1"), visit)?;
+        visit(&joined(at, "mlp_add.norm.weight"), &mut self.norm_weight)?;
+        visit(&joined(at, "mlp_add.norm.bias"), &mut self.norm_bias)?;
+        self.fc2.visit(&joined(at, "mlp_add.fc2"), visit)
+    }
+}

@@ -1,0 +1,223 @@
+//! The RepMLP block of the paper's successor (RepMLPNet, arXiv 2112.11081; official code of 2022): not an option of the
+//! first paper's block, which it shares only the merging with.
+//!
+//! Channels fall into S share-sets, channel c into set c mod S; FC3 mixes the pixels of a map with one matrix for each set,
+//! convolutions with S groups run beside it while training, and a gate computed from the whole map multiplies the result.
+//! Only the shipped models' case is built: one partition, as large as the map.
+
+use candle_core::{Result, Tensor};
+use repmlp_kernels::relu;
+
+use crate::blocks::rep_mlp::{LocalBranch, Partitioning, RepMlpShape, grouped_fc};
+use crate::cost::{Account, CountedForm, LayerCost};
+use crate::layers::{BatchNorm, Conv2d, ConvBn, ConvShape, Visitor};
+use crate::network::Site;
+use crate::reparam::fuse_bn;
+use crate::vars::{Init, Scope, joined};
+use crate::{ConfigFault, Mode};
+
+/// What the block is asked to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShareSetMlpShape {
+    /// S.
+    pub share_sets: usize,
+    /// Sizes K of the local convolutions.
+    pub local_kernels: Vec<usize>,
+    /// Channels of the gate's hidden layer: the block's divided by this.
+    pub gate_reduction: usize,
+}
+
+impl ShareSetMlpShape {
+    pub(crate) fn faults(&self, site: Site, key: &str) -> Vec<ConfigFault> {
+        let Site { channels, map: (h, w) } = site;
+        let mut faults = Vec::new();
+        if self.share_sets == 0 || !channels.is_multiple_of(self.share_sets) {
+            let message = format!("{} share-sets do not divide {channels} channels", self.share_sets);
+            faults.push(ConfigFault::new(format!("{key}.share_sets"), message));
+        }
+        if self.gate_reduction == 0 || !channels.is_multiple_of(self.gate_reduction) {
+            let message = format!("reduction {} does not divide {channels} channels", self.gate_reduction);
+            faults.push(ConfigFault::new(format!("{key}.gate_reduction"), message));
+        }
+        if let Some(k) = self.local_kernels.iter().find(|&&k| k.is_multiple_of(2) || k > h.min(w)) {
+            let message = format!("kernel {k} must be odd and at most the {h}x{w} map");
+            faults.push(ConfigFault::new(format!("{key}.local_kernels"), message));
+        }
+        faults
+    }
+
+    /// The block seen as a first paper's block over S channels in S groups.
+    fn of_sets(&self, map: (usize, usize)) -> RepMlpShape {
+        let partitioning = Partitioning { h: map.0, w: map.1, h_p: 1, w_p: 1, map };
+        RepMlpShape { inputs: self.share_sets, outputs: self.share_sets, groups: self.share_sets, partitioning }
+    }
+
+    pub(crate) fn account(&self, site: Site, at: &str, account: &mut Account) {
+        let Site { channels, map: (h, w) } = site;
+        let (pixels, sets, hidden) = (h * w, self.share_sets, channels / self.gate_reduction);
+        for (name, inputs, outputs) in [("gp.fc1", channels, hidden), ("gp.fc2", hidden, channels)] {
+            account.add(LayerCost {
+                name: joined(at, name),
+                shape: vec![outputs, inputs, 1, 1],
+                params: inputs * outputs + outputs,
+                flops: inputs * outputs,
+                output: [outputs, 1, 1],
+                kept: 3 * outputs,
+                ..LayerCost::default()
+            });
+        }
+        let norm = match account.form() {
+            CountedForm::Training => 4 * sets,
+            CountedForm::Deployed => sets * pixels,
+        };
+        account.add(LayerCost {
+            name: joined(at, "fc3"),
+            shape: vec![sets * pixels, pixels, 1, 1],
+            params: sets * pixels * pixels + norm,
+            // Each of the C/S channels of a set goes through the set's matrix.
+            flops: channels * pixels * pixels,
+            output: [channels, h, w],
+            kept: 5 * channels * pixels,
+            ..LayerCost::default()
+        });
+        if account.form() == CountedForm::Training {
+            for &k in &self.local_kernels {
+                let mut branch = Account::new(CountedForm::Training);
+                let name = joined(at, &LocalBranch::name(k));
+                ConvBn::account(self.of_sets(site.map).conv(k), site.map, &name, &mut branch);
+                let times = channels / sets;
+                for cost in branch.layers() {
+                    account.add(LayerCost { flops: cost.flops * times, kept: cost.kept * times, ..cost.clone() });
+                }
+            }
+        }
+    }
+}
+
+/// The gate σ(FC2(ReLU(FC1(mean of the map)))). Names: `gp.fc1`, `gp.fc2`.
+#[derive(Clone)]
+struct Gate {
+    fc1: Conv2d,
+    fc2: Conv2d,
+}
+
+/// The training form. Names: `gp`, `fc3`, `fc3_bn`, `repconvK`.
+pub struct ShareSetMlp {
+    shape: RepMlpShape,
+    gate: Gate,
+    weight: Tensor,
+    bn: BatchNorm,
+    local: Vec<LocalBranch>,
+}
+
+/// The inference form: FC3 with a bias, and the gate.
+#[derive(Clone)]
+pub struct DeployedShareSetMlp {
+    shape: RepMlpShape,
+    gate: Gate,
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl ShareSetMlp {
+    /// The block with its variables below `scope`.
+    ///
+    /// # Errors
+    /// When a name is taken.
+    pub fn new(shape: &ShareSetMlpShape, site: Site, scope: &Scope<'_>) -> Result<Self> {
+        let (channels, hidden) = (site.channels, site.channels / shape.gate_reduction);
+        let of_sets = shape.of_sets(site.map);
+        let pixels = of_sets.partitioning.pixels();
+        let gate = scope.enter("gp");
+        let local = shape.local_kernels.iter().map(|&k| LocalBranch::new(of_sets, k, scope));
+        Ok(Self {
+            shape: of_sets,
+            gate: Gate {
+                fc1: Conv2d::new(ConvShape::pointwise(channels, hidden), &gate.enter("fc1"))?,
+                fc2: Conv2d::new(ConvShape::pointwise(hidden, channels), &gate.enter("fc2"))?,
+            },
+            weight: scope.enter("fc3").parameter("weight", (shape.share_sets * pixels, pixels), Init::FanIn(pixels))?,
+            bn: BatchNorm::new(shape.share_sets, &scope.enter("fc3_bn"))?,
+            local: local.collect::<Result<_>>()?,
+        })
+    }
+
+    /// (C, H, W, N) → (C, H, W, N).
+    ///
+    /// # Errors
+    /// When the map has another size.
+    pub fn forward(&self, x_chwn: &Tensor, mode: Mode) -> Result<Tensor> {
+        let maps = to_sets(x_chwn, self.shape)?;
+        let mut y = self.bn.forward(&grouped_fc(&self.weight, &maps, self.shape.groups)?, mode)?;
+        for branch in &self.local {
+            y = (y + branch.forward(&maps, mode)?)?;
+        }
+        from_sets(&y, x_chwn)?.broadcast_mul(&self.gate.forward(x_chwn)?)
+    }
+
+    /// The inference form of the same function.
+    ///
+    /// # Errors
+    /// Those of candle.
+    pub fn reparameterize(&self) -> Result<DeployedShareSetMlp> {
+        let (sets, pixels) = (self.shape.groups, self.shape.partitioning.pixels());
+        // One norm channel covers the h·w rows of its set.
+        let (weight, bias) = fuse_bn(&self.weight.reshape((sets, pixels * pixels))?, &self.bn)?;
+        let mut weight = weight.reshape((sets * pixels, pixels))?;
+        let mut bias = bias.unsqueeze(1)?.expand((sets, pixels))?.flatten_all()?;
+        for branch in &self.local {
+            let (more_weight, more_bias) = branch.reparameterize()?;
+            weight = (weight + more_weight)?;
+            bias = (bias + more_bias)?;
+        }
+        let gate = Gate { fc1: self.gate.fc1.detached(), fc2: self.gate.fc2.detached() };
+        Ok(DeployedShareSetMlp { shape: self.shape, gate, weight: weight.detach(), bias: bias.detach() })
+    }
+}
+
+impl DeployedShareSetMlp {
+    /// (C, H, W, N) → (C, H, W, N).
+    ///
+    /// # Errors
+    /// When the map has another size.
+    pub fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
+        let (sets, pixels) = (self.shape.groups, self.shape.partitioning.pixels());
+        let y = grouped_fc(&self.weight, &to_sets(x_chwn, self.shape)?, sets)?;
+        let y = y.broadcast_add(&self.bias.reshape((sets, pixels, 1))?)?;
+        from_sets(&y, x_chwn)?.broadcast_mul(&self.gate.forward(x_chwn)?)
+    }
+
+    /// Shows its tensors to `visit`, by their official names below `at`.
+    ///
+    /// # Errors
+    /// Those of `visit`.
+    pub fn visit(&mut self, at: &str, visit: &mut Visitor<'_>) -> Result<()> {
+        self.gate.fc1.visit(&joined(at, "gp.fc1"), visit)?;
+        self.gate.fc2.visit(&joined(at, "gp.fc2"), visit)?;
+        visit(&joined(at, "fc3.weight"), &mut self.weight)?;
+        visit(&joined(at, "fc3.bias"), &mut self.bias)
+    }
+}
+
+impl Gate {
+    /// (C, H, W, N) → (C, 1, 1, N).
+    fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
+        let (c, h, w, n) = x_chwn.dims4()?;
+        let pooled = x_chwn.reshape((c, h * w, n))?.mean(1)?.reshape((c, 1, 1, n))?;
+        candle_nn::ops::sigmoid(&self.fc2.forward(&relu(&self.fc1.forward(&pooled)?)?)?)
+    }
+}
+
+/// (C, H, W, N) → (S, h·w, C/S·N): the maps of a set beside each other.
+fn to_sets(x_chwn: &Tensor, shape: RepMlpShape) -> Result<Tensor> {
+    let (c, h, w, n) = x_chwn.dims4()?;
+    let sets = shape.groups;
+    x_chwn.reshape((c / sets, sets, h * w, n))?.permute((1, 2, 0, 3))?.reshape((sets, h * w, c / sets * n))
+}
+
+/// The inverse of `to_sets`, for the same input.
+fn from_sets(maps: &Tensor, x_chwn: &Tensor) -> Result<Tensor> {
+    let (c, h, w, n) = x_chwn.dims4()?;
+    let sets = maps.dim(0)?;
+    maps.reshape((sets, h * w, c / sets, n))?.permute((2, 0, 1, 3))?.reshape((c, h, w, n))
+}

@@ -1,0 +1,101 @@
+//! PSPNet (Zhao et al. 2017) on a ResNet, as the paper's section 4.4 uses it: c3, c4 and c5 at an eighth of the image,
+//! pyramid pooling with bins 1, 2, 3 and 6, and an auxiliary head on c4 while training. It answers a map.
+//!
+//! The backbone keeps the ordinary 7×7 stem. Dropout in both heads is left out.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::ConfigFault;
+use crate::models::Task;
+use crate::models::res_net::{ResNetConfig, StageGeometry};
+use crate::models::residual::{Part, part, relu};
+use crate::network::{LayerSpec, Network, Node, chain, concat, identity};
+
+/// PSPNet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PspNetConfig {
+    /// The backbone; its own strides of c4 and c5 become 1.
+    pub backbone: ResNetConfig,
+    /// Dilations of c4 and c5; paper: 2 and 4 for the plain ResNet, none in c4 (1) with RepMLP.
+    pub dilations: [usize; 2],
+    /// Channels of the head; PSPNet: 512.
+    #[serde(default = "five_hundred_twelve", skip_serializing_if = "is_five_hundred_twelve")]
+    pub width: usize,
+}
+
+/// Bins of the pyramid.
+const BINS: [usize; 4] = [1, 2, 3, 6];
+/// Limits far above any real network.
+const MOST_WIDTH: usize = 4096;
+const MOST_DILATION: usize = 64;
+
+fn five_hundred_twelve() -> usize {
+    512
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+fn is_five_hundred_twelve(width: &usize) -> bool {
+    *width == 512
+}
+
+impl PspNetConfig {
+    pub(super) fn faults(&self) -> Vec<ConfigFault> {
+        let mut faults = self.backbone.faults("model.backbone");
+        if self.dilations.iter().any(|dilation| !(1..=MOST_DILATION).contains(dilation)) {
+            faults.push(ConfigFault::new("model.dilations", format!("must be between 1 and {MOST_DILATION}")));
+        }
+        if !(2..=MOST_WIDTH).contains(&self.width) {
+            faults.push(ConfigFault::new("model.width", format!("must be between 2 and {MOST_WIDTH}")));
+        }
+        faults
+    }
+
+    pub(super) fn network(&self, task: Task) -> Network<LayerSpec> {
+        let key = "model.backbone";
+        let [c4, c5] = self.dilations.map(|dilation| StageGeometry { stride: 1, dilation });
+        let plain = |stride| StageGeometry { stride, dilation: 1 };
+        let trunk = [
+            self.backbone.stem(),
+            self.backbone.stage(0, plain(1), key),
+            self.backbone.stage(1, plain(2), key),
+            self.backbone.stage(2, c4, key),
+        ];
+        // Three strides of 2, each rounding up.
+        let side = |size: usize| (0..3).fold(size, |size, _| size.div_ceil(2));
+        let features = (side(task.image.0), side(task.image.1));
+        let mut head = vec![self.backbone.stage(3, c5, key), part("ppm", self.pyramid(features))];
+        head.extend(classifier("classifier", self.width, task));
+        Network {
+            trunk: chain(trunk),
+            head: chain(head),
+            auxiliary: Some(chain(classifier("auxiliary", self.width / 2, task))),
+        }
+    }
+
+    /// The features and their means over four grids, each reduced and resized to the features' map.
+    fn pyramid(&self, map: (usize, usize)) -> Node<LayerSpec> {
+        let mut branches = vec![part("", identity())];
+        branches.extend(BINS.into_iter().enumerate().map(|(i, bins)| {
+            let pooled = [
+                part("", LayerSpec::AdaptiveAverage { bins }),
+                part("", LayerSpec::conv_bn(self.width, 1)),
+                relu(),
+                part("", LayerSpec::Resize { map }),
+            ];
+            part(&i.to_string(), chain(pooled))
+        }));
+        concat(branches)
+    }
+}
+
+/// 3×3 conv-BN, `ReLU`, 1×1 to the classes, resized to the image.
+fn classifier(name: &str, width: usize, task: Task) -> [Part; 4] {
+    [
+        part(&format!("{name}.0"), LayerSpec::conv_bn(width, 3)),
+        relu(),
+        part(&format!("{name}.1"), LayerSpec::Pointwise { outputs: task.classes }),
+        part("", LayerSpec::Resize { map: task.image }),
+    ]
+}

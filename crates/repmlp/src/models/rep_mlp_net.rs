@@ -1,0 +1,86 @@
+//! RepMLPNet (arXiv 2112.11081, CVPR 2022), the successor that the official repository holds now: 4×4 patches, four stages
+//! of units x + block(BN(x)), then + FFN(BN(·)), 2×2 patches between stages. Names are the official ones.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::ConfigFault;
+use crate::blocks::ShareSetMlpShape;
+use crate::models::Task;
+use crate::models::residual::{part, relu};
+use crate::network::{Activation, LayerSpec, Network, Node, chain, identity, sum};
+
+/// A RepMLPNet. Each stage's FC3 is as large as the stage's map, so its weights belong to one image size.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RepMlpNetConfig {
+    /// Channels of the stages; T224: 64, 128, 256, 512, B224: 96, 192, 384, 768.
+    pub channels: [usize; 4],
+    /// Units of the stages; T224: 2, 2, 6, 2, B224: 2, 2, 12, 2.
+    pub blocks: [usize; 4],
+    /// Share-sets of the stages; T224: 1, 4, 16, 128, B224: 1, 4, 32, 128.
+    pub share_sets: [usize; 4],
+    /// Sizes of the local convolutions; official: 1, 3.
+    pub local_kernels: Vec<usize>,
+}
+
+/// Channels of the gate's hidden layer, the block's divided by this.
+const GATE_REDUCTION: usize = 4;
+/// Channels inside an FFN, the unit's times this.
+const FFN_EXPANSION: usize = 4;
+/// Limits far above any real network.
+const MOST_CHANNELS: usize = 8192;
+const MOST_BLOCKS: usize = 128;
+
+impl RepMlpNetConfig {
+    pub(super) fn faults(&self) -> Vec<ConfigFault> {
+        let mut faults = Vec::new();
+        if self.channels.iter().any(|channels| !(1..=MOST_CHANNELS).contains(channels)) {
+            let message = format!("a stage has between 1 and {MOST_CHANNELS} channels");
+            faults.push(ConfigFault::new("model.channels", message));
+        }
+        if self.blocks.iter().any(|blocks| !(1..=MOST_BLOCKS).contains(blocks)) {
+            faults.push(ConfigFault::new("model.blocks", format!("a stage has between 1 and {MOST_BLOCKS} blocks")));
+        }
+        faults
+    }
+
+    pub(super) fn network(&self, task: Task) -> Network<LayerSpec> {
+        let patches = |channels: usize, size: usize| LayerSpec::conv_bn(channels, size).stride(size).unpadded();
+        let mut trunk = vec![part("conv_embedding", patches(self.channels[0], 4)), relu()];
+        for s in 0..4 {
+            let units = (0..self.blocks[s]).map(|b| (b.to_string(), self.unit(s)));
+            trunk.push(part(&format!("stages.{s}"), chain(units)));
+            if let Some(&next) = self.channels.get(s + 1) {
+                trunk.extend([part(&format!("embeds.{s}"), patches(next, 2)), relu()]);
+            }
+        }
+        let head = [
+            part("head_norm", LayerSpec::Norm),
+            part("", LayerSpec::GlobalAverage),
+            part("head", LayerSpec::Linear { outputs: task.classes }),
+        ];
+        Network::plain(chain(trunk), chain(head))
+    }
+
+    fn unit(&self, s: usize) -> Node<LayerSpec> {
+        let shape = ShareSetMlpShape {
+            share_sets: self.share_sets[s],
+            local_kernels: self.local_kernels.clone(),
+            gate_reduction: GATE_REDUCTION,
+        };
+        let channels = self.channels[s];
+        let block = LayerSpec::ShareSetMlp { shape, key: "model".to_owned() };
+        let ffn = [
+            part("prebn2", LayerSpec::Norm),
+            part("ffn_block.ffn_fc1", LayerSpec::conv_bn(FFN_EXPANSION * channels, 1)),
+            part("", LayerSpec::Activation(Activation::Gelu)),
+            part("ffn_block.ffn_fc2", LayerSpec::conv_bn(channels, 1)),
+        ];
+        let mix = chain([part("prebn1", LayerSpec::Norm), part("repmlp_block", block)]);
+        chain([
+            part("", sum([part("", identity()), part("", mix)])),
+            part("", sum([part("", identity()), part("", chain(ffn))])),
+        ])
+    }
+}

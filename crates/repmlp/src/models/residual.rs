@@ -1,0 +1,113 @@
+//! The residual blocks of the paper's Fig. 3 and Fig. 5, as trees of layers: the original bottleneck, the RepMLP Bottleneck
+//! and the RepMLP Light Block. Every convolution is conv-BN; `ReLU` after the addition.
+
+use crate::blocks::{GlobalContextConfig, NonLocalConfig, RepMlpConfig, SelfAttentionConfig};
+use crate::network::{Activation, ConvBnSpec, LayerSpec, Node, chain, identity, sum};
+
+/// A part with its name.
+pub(super) type Part = (String, Node<LayerSpec>);
+
+/// A part.
+pub(super) fn part(name: &str, node: impl Into<Node<LayerSpec>>) -> Part {
+    (name.to_owned(), node.into())
+}
+
+/// `ReLU`.
+pub(super) fn relu() -> Part {
+    part("", LayerSpec::Activation(Activation::Relu))
+}
+
+/// A residual block: what it is between, and what it does to the map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Residual {
+    /// Channels in.
+    pub(super) inputs: usize,
+    /// Channels of the 3×3 convolution.
+    pub(super) middle: usize,
+    /// Channels out.
+    pub(super) outputs: usize,
+    /// Of the 3×3 convolution and the shortcut.
+    pub(super) stride: usize,
+    /// Of the 3×3 convolution.
+    pub(super) dilation: usize,
+}
+
+impl Residual {
+    /// 1×1 (→ middle), 3×3, 1×1 (→ outputs).
+    pub(super) fn bottleneck(self) -> Node<LayerSpec> {
+        let spatial = LayerSpec::conv_bn(self.middle, 3).stride(self.stride).dilation(self.dilation);
+        self.around_spatial([part("conv2", spatial), relu()], [])
+    }
+
+    /// The bottleneck with a global context block before the addition.
+    pub(super) fn with_global_context(self, config: &GlobalContextConfig, key: &str) -> Node<LayerSpec> {
+        let spatial = LayerSpec::conv_bn(self.middle, 3).stride(self.stride).dilation(self.dilation);
+        let context = LayerSpec::GlobalContext { config: config.clone(), key: key.to_owned() };
+        self.around_spatial([part("conv2", spatial), relu()], [part("context", context)])
+    }
+
+    /// The bottleneck with self-attention in the place of the 3×3 convolution (BoTNet); a stride of 2 becomes a 2×2 mean.
+    pub(super) fn with_self_attention(self, config: &SelfAttentionConfig, key: &str) -> Node<LayerSpec> {
+        let attention = LayerSpec::SelfAttention { config: config.clone(), key: key.to_owned() };
+        let mut spatial = vec![part("attention", attention), relu()];
+        if self.stride > 1 {
+            spatial.push(part("", LayerSpec::AveragePool { kernel: self.stride }));
+        }
+        self.around_spatial(spatial, [])
+    }
+
+    fn around_spatial(
+        self,
+        spatial: impl IntoIterator<Item = Part>,
+        last: impl IntoIterator<Item = Part>,
+    ) -> Node<LayerSpec> {
+        let mut body = vec![part("conv1", LayerSpec::conv_bn(self.middle, 1)), relu()];
+        body.extend(spatial);
+        body.push(part("conv3", LayerSpec::conv_bn(self.outputs, 1)));
+        body.extend(last);
+        self.add_shortcut(body)
+    }
+
+    /// RepMLP Bottleneck: 1×1 (→ m), 3×3 (m → m/r), RepMLP, 3×3 (m/r → m), 1×1 (→ outputs).
+    pub(super) fn rep_mlp_bottleneck(self, reduction: usize, rep_mlp: &RepMlpConfig, key: &str) -> Node<LayerSpec> {
+        let inner = self.middle / reduction;
+        let block = LayerSpec::RepMlp { config: rep_mlp.clone(), outputs: inner, key: key.to_owned() };
+        self.add_shortcut(vec![
+            part("btnk_conv1", LayerSpec::conv_bn(self.middle, 1)),
+            relu(),
+            part("btnk_conv2", LayerSpec::conv_bn(inner, 3)),
+            relu(),
+            part("btnk_repmlp", block),
+            relu(),
+            part("btnk_conv4", LayerSpec::conv_bn(self.middle, 3)),
+            relu(),
+            part("btnk_conv5", LayerSpec::conv_bn(self.outputs, 1)),
+        ])
+    }
+
+    /// RepMLP Light Block: 1×1 (→ outputs/reduction), RepMLP, 1×1 (→ outputs).
+    pub(super) fn rep_mlp_light(self, reduction: usize, rep_mlp: &RepMlpConfig, key: &str) -> Node<LayerSpec> {
+        let inner = self.outputs / reduction;
+        let block = LayerSpec::RepMlp { config: rep_mlp.clone(), outputs: inner, key: key.to_owned() };
+        self.add_shortcut(vec![
+            part("light_conv1", LayerSpec::conv_bn(inner, 1)),
+            relu(),
+            part("light_repmlp", block),
+            relu(),
+            part("light_conv3", LayerSpec::conv_bn(self.outputs, 1)),
+        ])
+    }
+
+    /// A non-local block before this bottleneck.
+    pub(super) fn behind_non_local(self, config: &NonLocalConfig, key: &str) -> Node<LayerSpec> {
+        let block = LayerSpec::NonLocal { config: config.clone(), key: key.to_owned() };
+        chain([part("non_local", block), part("", self.bottleneck())])
+    }
+
+    fn add_shortcut(self, body: Vec<Part>) -> Node<LayerSpec> {
+        let projection: Option<ConvBnSpec> = (self.stride != 1 || self.inputs != self.outputs)
+            .then(|| LayerSpec::conv_bn(self.outputs, 1).stride(self.stride));
+        let shortcut = projection.map_or_else(|| part("", identity()), |conv| part("shortcut", conv));
+        chain([part("", sum([part("", chain(body)), shortcut])), relu()])
+    }
+}

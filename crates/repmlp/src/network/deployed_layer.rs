@@ -1,0 +1,81 @@
+//! A layer of the deployed form: no batch norm is left in any of them.
+
+use candle_core::{Result, Tensor};
+
+use crate::blocks::{DeployedNonLocal, DeployedRepMlpBlock, DeployedSelfAttention, DeployedShareSetMlp, GlobalContext};
+use crate::layers::{Conv2d, Linear, Visitor};
+use crate::network::layer::{Fixed, on_columns, p_relu};
+use crate::vars::joined;
+
+/// A layer for inference.
+#[derive(Clone)]
+pub enum DeployedLayer {
+    /// A convolution with a bias, once a convolution and batch norm. Name: `conv`.
+    ConvBn(Conv2d),
+    /// A 1×1 convolution with a bias.
+    Pointwise(Conv2d),
+    /// An FC layer with a bias, and its name.
+    Linear(Linear, &'static str),
+    /// A scale and a shift for each channel, once a batch norm with no layer beside it to take it in.
+    Affine {
+        /// (C).
+        scale: Tensor,
+        /// (C).
+        shift: Tensor,
+    },
+    /// `ReLU` with a slope (C) for negative numbers.
+    PRelu(Tensor),
+    /// Three FC layers.
+    RepMlp(DeployedRepMlpBlock),
+    /// See [`DeployedShareSetMlp`].
+    ShareSetMlp(DeployedShareSetMlp),
+    /// A non-local block without batch norm.
+    NonLocal(DeployedNonLocal),
+    /// A global context block.
+    GlobalContext(GlobalContext),
+    /// Self-attention without batch norm.
+    SelfAttention(DeployedSelfAttention),
+    /// A layer without variables.
+    Fixed(Fixed),
+}
+
+impl DeployedLayer {
+    /// (C, H, W, N) → (C', H', W', N).
+    pub(crate) fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::ConvBn(layer) | Self::Pointwise(layer) => layer.forward(x_chwn),
+            Self::Linear(layer, _) => on_columns(x_chwn, |x| layer.forward(x)),
+            Self::Affine { scale, shift } => {
+                let along_channels = |t: &Tensor| t.reshape(((), 1, 1, 1));
+                x_chwn.broadcast_mul(&along_channels(scale)?)?.broadcast_add(&along_channels(shift)?)
+            }
+            Self::PRelu(slope) => p_relu(x_chwn, slope),
+            Self::RepMlp(block) => block.forward(x_chwn),
+            Self::ShareSetMlp(block) => block.forward(x_chwn),
+            Self::NonLocal(block) => block.forward(x_chwn),
+            Self::GlobalContext(block) => block.forward(x_chwn),
+            Self::SelfAttention(block) => block.forward(x_chwn),
+            Self::Fixed(layer) => layer.forward(x_chwn),
+        }
+    }
+
+    /// Shows its tensors to `visit`, named below `at`.
+    pub(crate) fn visit(&mut self, at: &str, visit: &mut Visitor<'_>) -> Result<()> {
+        match self {
+            Self::ConvBn(layer) => layer.visit(&joined(at, "conv"), visit),
+            Self::Pointwise(layer) => layer.visit(at, visit),
+            Self::Linear(layer, name) => layer.visit(&joined(at, name), visit),
+            Self::Affine { scale, shift } => {
+                visit(&joined(at, "scale"), scale)?;
+                visit(&joined(at, "shift"), shift)
+            }
+            Self::PRelu(slope) => visit(&joined(at, "weight"), slope),
+            Self::RepMlp(block) => block.visit(at, visit),
+            Self::ShareSetMlp(block) => block.visit(at, visit),
+            Self::NonLocal(block) => block.visit(at, visit),
+            Self::GlobalContext(block) => block.visit(at, visit),
+            Self::SelfAttention(block) => block.visit(at, visit),
+            Self::Fixed(_) => Ok(()),
+        }
+    }
+}
