@@ -1,16 +1,16 @@
 //! Times of the kernels beside the composites they replace, interleaved, as JSON lines.
 //!
-//! `cargo bench -p repmlp-kernels -- [WORD]` runs the cases whose name holds the word; `RAYON_NUM_THREADS` sets the threads.
+//! `cargo bench -p repmlp-kernels --bench kernels -- [WORD]` runs the cases whose name holds the word; `RAYON_NUM_THREADS` sets the threads.
 //! Times are wall times: compare within a run, and look at the smallest where the machine is shared.
 #![expect(clippy::print_stdout, reason = "lines on standard output are what a benchmark is for")]
 
 use std::time::Instant;
 
 use candle_core::{Device, Result, Tensor, Var};
-use repmlp_kernels::{BlockCache, ConvGeometry, Then, batch_norm, batch_norm_then, conv_to_fc, conv2d, relu};
+use repmlp_kernels::{ConvGeometry, Then, batch_norm, batch_norm_then, conv_to_fc, conv2d, relu};
 
 #[global_allocator]
-static ALLOCATOR: BlockCache = BlockCache::new(if option_env!("NO_CACHE").is_some() { 0 } else { 4 << 30 });
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// One thing to do, in several ways.
 struct Case {

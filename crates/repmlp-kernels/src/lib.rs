@@ -5,13 +5,16 @@
 //! other devices and the oracle of the tests. Each result element is computed by one thread in a fixed order, so
 //! nothing depends on the thread count. Nothing here knows a model.
 //!
+//! Heavy loops use AVX2 and FMA where the processor has them (`simd`); `REPMLP_KERNELS=plain` in the environment keeps to plain
+//! Rust, whose sums are rounded differently. `unsafe` stands where vectors, raw outputs of several tasks and gemm need it, and
+//! nowhere else in the workspace.
+//!
 //! Layouts: `chwn` is channels, height, width, images, images fastest; `rm` is rows × columns.
 
 mod adamw;
 mod add_bias;
 mod axis;
 mod batch_norm;
-mod block_cache;
 mod conv;
 mod conv_to_fc;
 mod cross_entropy;
@@ -32,7 +35,6 @@ mod update;
 pub use adamw::{AdamWStep, adamw_step};
 pub use add_bias::add_bias;
 pub use batch_norm::{Moments, affine_then, batch_norm, batch_norm_then};
-pub use block_cache::BlockCache;
 pub use conv::{ConvGeometry, conv2d, conv2d_then, local_conv};
 pub use conv_to_fc::conv_to_fc;
 pub use cross_entropy::cross_entropy;
