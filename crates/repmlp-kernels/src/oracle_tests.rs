@@ -6,8 +6,8 @@ use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_a
 use crate::add_bias::composite as composite_bias;
 use crate::max_pool::MaxPool2d;
 use crate::{
-    Moments, PoolGeometry, SgdStep, Then, add_bias, add_to_pixels, affine_then, batch_norm, batch_norm_then, conv_to_fc,
-    cross_entropy, max_pool, max_pool2d, mean_pixel, pixels, rearrange, relu, sgd, sgd_step, softmax,
+    Moments, PoolGeometry, SgdStep, Then, add_bias, add_to_pixels, affine_then, batch_norm, batch_norm_then,
+    conv_to_fc, cross_entropy, max_pool, max_pool2d, mean_pixel, pixels, rearrange, relu, sgd, sgd_step, softmax,
 };
 
 /// Distinct numbers in (−1, 1) that depend on `seed`: no ties, so that every maximum has one owner.

@@ -98,7 +98,10 @@ impl Conv {
         };
         let pixels: usize = between.iter().product();
         if groups == 0 || !channels.is_multiple_of(groups) || pixels == 0 || !outputs.is_multiple_of(groups * pixels) {
-            bail!("grouped_fc of {:?} to {outputs} outputs in {groups} groups: they must divide the channels", x.dims());
+            bail!(
+                "grouped_fc of {:?} to {outputs} outputs in {groups} groups: they must divide the channels",
+                x.dims()
+            );
         }
         let geometry = ConvGeometry { stride: (1, 1), padding: (0, 0), dilation: (1, 1), groups };
         let sizes = ConvSizes::new(&[channels * pixels, 1, 1, columns], &[outputs, inputs, 1, 1], geometry)?;
@@ -107,11 +110,7 @@ impl Conv {
     }
 
     fn of(self, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-        if has_kernel(x) {
-            x.contiguous()?.apply_op2(&weight.contiguous()?, self)
-        } else {
-            self.composite(x, weight)
-        }
+        if has_kernel(x) { x.contiguous()?.apply_op2(&weight.contiguous()?, self) } else { self.composite(x, weight) }
     }
 
     fn then(self, x: &Tensor, (weight, bias): (&Tensor, &Tensor), then: Then<'_>) -> Result<Tensor> {

@@ -4,7 +4,9 @@ use candle_core::{DType, Device, Result, Tensor, WithDType};
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_oneof, proptest};
 
 use crate::conv::composite::{by_candle, by_taps};
-use crate::conv::{ConvGeometry, ConvSizes, by_columns, conv2d, conv2d_then, direct, direct_weight, grouped_fc, grouped_fc_then};
+use crate::conv::{
+    ConvGeometry, ConvSizes, by_columns, conv2d, conv2d_then, direct, direct_weight, grouped_fc, grouped_fc_then,
+};
 use crate::conv_to_fc;
 use crate::oracle_tests::{agree, bound, difference, kind, numbers, with_gradients};
 use crate::simd::{InstructionSet, Number};
