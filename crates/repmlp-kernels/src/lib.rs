@@ -6,8 +6,8 @@
 //! nothing depends on the thread count. Nothing here knows a model.
 //!
 //! Heavy loops use AVX2 and FMA where the processor has them (`simd`); `REPMLP_KERNELS=plain` in the environment keeps to plain
-//! Rust, whose sums are rounded differently. `unsafe` stands where vectors, raw outputs of several tasks and gemm need it, and
-//! nowhere else in the workspace; each place says why it is sound.
+//! Rust, whose sums are rounded differently. `unsafe` stands where vectors, gemm and outputs that are shared by tasks or not
+//! cleared before need it, and nowhere else in the workspace; each place says why it is sound.
 //!
 //! Layouts: `chwn` is channels, height, width, images, images fastest; `rm` is rows × columns.
 

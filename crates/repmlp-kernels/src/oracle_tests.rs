@@ -7,7 +7,8 @@ use crate::add_bias::composite as composite_bias;
 use crate::max_pool::MaxPool2d;
 use crate::{
     Moments, PoolGeometry, SgdStep, Then, add_bias, add_to_pixels, affine_then, batch_norm, batch_norm_then,
-    conv_to_fc, cross_entropy, max_pool, max_pool2d, mean_pixel, pixels, rearrange, relu, sgd, sgd_step, softmax,
+    conv_to_fc, cross_entropy, grouped_fc, max_pool, max_pool2d, mean_pixel, pixels, rearrange, relu, sgd, sgd_step,
+    softmax,
 };
 
 /// Distinct numbers in (−1, 1) that depend on `seed`: no ties, so that every maximum has one owner.
@@ -281,4 +282,38 @@ fn a_label_that_is_no_class_is_an_error() {
     assert!((loss - 3f32.ln()).abs() < 1e-6);
     assert!(cross_entropy(&logits, &labels(&[0, 3]), 0.1).is_err());
     assert!(cross_entropy(&logits, &labels(&[0]), 0.1).is_err());
+}
+
+#[test]
+fn no_bit_depends_on_the_threads() {
+    let (c, h, w, m) = (6, 7, 9, 130);
+    let x = numbers(&[c, h, w, m], 1, DType::F32).unwrap();
+    let (gamma, beta) = (numbers(&[c], 2, DType::F32).unwrap(), numbers(&[c], 3, DType::F32).unwrap());
+    let addend = numbers(&[c, h, w, m], 4, DType::F32).unwrap();
+    let logits = numbers(&[700, 90], 5, DType::F32).unwrap();
+    let labels = Tensor::from_vec((0..700).map(|i| i % 90).collect::<Vec<u32>>(), 700, &Device::Cpu).unwrap();
+    let weight = numbers(&[c * h * w, c / 2 * h * w], 6, DType::F32).unwrap();
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let of = |inputs: &[&Tensor], f: &(dyn Fn(&[Tensor]) -> Result<Tensor> + Sync)| {
+            let inputs: Vec<Tensor> = inputs.iter().map(|&t| t.clone()).collect();
+            pool.install(|| with_gradients(&inputs, f)).unwrap()
+        };
+        [
+            of(&[&x, &gamma, &beta, &addend], &|t| {
+                Ok(batch_norm_then(&t[0], &t[1], &t[2], 1e-5, Then::AddRelu(&t[3]))?.0)
+            }),
+            of(&[&x], &|t| mean_pixel(&t[0])),
+            of(&[&x, &weight], &|t| grouped_fc(&t[0], &t[1], 2)),
+            of(&[&x], &|t| rearrange(&t[0], [c, h, w, m], [1, 3, 2, 0], x.shape())),
+            of(&[&logits], &|t| cross_entropy(&t[0], &labels, 0.1)),
+        ]
+    };
+    let bits = |all: &[Tensor]| -> Vec<Vec<u32>> {
+        let of = |t: &Tensor| t.flatten_all()?.to_vec1::<f32>();
+        all.iter().map(|t| of(t).unwrap().into_iter().map(f32::to_bits).collect()).collect()
+    };
+    for (one, three) in run(1).iter().zip(&run(3)) {
+        assert!(bits(one) == bits(three));
+    }
 }

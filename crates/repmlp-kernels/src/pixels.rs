@@ -1,10 +1,14 @@
 //! What a map has in common: the mean of its pixels, and a number that is added to each of them.
+#![expect(unsafe_code, reason = "outputs are written in full before they count as numbers")]
+
+use std::mem::MaybeUninit;
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, WithDType, bail};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
 
 use crate::element::{for_dtype, has_kernel, slice, with_slice};
+use crate::fresh::{unwritten, write_all, written};
 
 /// (C, …, M) → (C, M): the mean over all dimensions between the first and the last.
 ///
@@ -82,15 +86,23 @@ impl Sizes {
     }
 
     /// New pixels, each as `write` has it, which is given what the pixels of its channel share and the pixel's number.
-    fn each_pixel<T: WithDType>(self, shared: &[T], write: impl Fn(&mut [T], &[T], usize) + Sync) -> Vec<T> {
-        let mut all = vec![T::zero(); self.channels * self.pixels * self.columns];
+    ///
+    /// # Safety
+    /// `write` writes all numbers of its pixel.
+    unsafe fn each_pixel<T: WithDType>(
+        self,
+        shared: &[T],
+        write: impl Fn(&mut [MaybeUninit<T>], &[T], usize) + Sync,
+    ) -> Vec<T> {
+        let mut all = unwritten(self.channels * self.pixels * self.columns);
         let channels = all.par_chunks_mut(self.pixels * self.columns).zip(shared.par_chunks(self.columns));
         channels.enumerate().for_each(|(channel, (map, shared))| {
             for (pixel, to) in map.chunks_exact_mut(self.columns).enumerate() {
                 write(to, shared, channel * self.pixels + pixel);
             }
         });
-        all
+        // SAFETY: these are all pixels of all channels, and each is written, the caller says.
+        unsafe { written(all) }
     }
 }
 
@@ -110,9 +122,10 @@ impl CustomOp1 for MeanPixel {
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
         let dx = for_dtype!(x.dtype(), T => {
             let scale = T::from_f64(1.0 / self.0.pixels as f64);
-            let dx = with_slice::<T, _>(dy, |dy| self.0.each_pixel(dy, |to, dy, _| {
-                to.iter_mut().zip(dy).for_each(|(to, &dy)| *to = dy * scale);
-            }))?;
+            // SAFETY: what pixels share has as many numbers as a pixel.
+            let dx = with_slice::<T, _>(dy, |dy| unsafe {
+                self.0.each_pixel(dy, |to, dy, _| write_all(to, dy.iter().map(|&dy| dy * scale)))
+            })?;
             Tensor::from_vec(dx, x.shape(), x.device())?
         });
         Ok(Some(dx))
@@ -136,10 +149,12 @@ impl CustomOp2 for AddToPixels {
         let columns = self.0.columns;
         let y = for_dtype!(x.dtype(), T => {
             let (x, pixel) = (slice::<T>(x, x_layout)?, slice::<T>(pixel, pixel_layout)?);
-            T::to_cpu_storage_owned(self.0.each_pixel(pixel, |to, shared, p| {
-                let x = &x[p * columns..][..columns];
-                to.iter_mut().zip(x).zip(shared).for_each(|((to, &x), &shared)| *to = x + shared);
-            }))
+            // SAFETY: what pixels share has as many numbers as a pixel, and so has the pixel of x.
+            T::to_cpu_storage_owned(unsafe {
+                self.0.each_pixel(pixel, |to, shared, p| {
+                    write_all(to, x[p * columns..][..columns].iter().zip(shared).map(|(&x, &shared)| x + shared));
+                })
+            })
         });
         Ok((y, x_layout.shape().clone()))
     }

@@ -1,10 +1,12 @@
 //! Dimensions in another order, as one copy: candle needs three operations for it, each with passes of its own backward.
+#![expect(unsafe_code, reason = "outputs are written in full before they count as numbers")]
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType, bail};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSliceMut};
 
 use crate::element::{TASK_ELEMENTS, for_dtype, has_kernel, slice, with_slice};
+use crate::fresh::{unwritten, write_all, written};
 
 /// The numbers of x as a tensor of shape `view`, whose dimension `order[i]` becomes dimension i; the result is contiguous and has
 /// the shape `result`.
@@ -79,11 +81,11 @@ fn copy<T: WithDType, const D: usize>(x: &[T], view: [usize; D], order: [usize; 
         steps[d - 1] = steps[d] * view[d];
     }
     let (sizes, steps) = (order.map(|d| view[d]), order.map(|d| steps[d]));
-    let mut y = vec![T::zero(); x.len()];
-    let (run, step) = (sizes[D - 1], steps[D - 1]);
     if x.is_empty() {
-        return y;
+        return Vec::new();
     }
+    let mut y = unwritten(x.len());
+    let (run, step) = (sizes[D - 1], steps[D - 1]);
     let runs_a_task = (TASK_ELEMENTS / run).max(1);
     y.par_chunks_mut(run * runs_a_task).enumerate().for_each(|(task, y)| {
         for (i, to) in y.chunks_exact_mut(run).enumerate() {
@@ -94,11 +96,12 @@ fn copy<T: WithDType, const D: usize>(x: &[T], view: [usize; D], order: [usize; 
                 rest /= sizes[d];
             }
             if step == 1 {
-                to.copy_from_slice(&x[start..start + run]);
+                write_all(to, x[start..start + run].iter().copied());
             } else {
-                to.iter_mut().zip(x[start..].iter().step_by(step)).for_each(|(to, &x)| *to = x);
+                write_all(to, (0..run).map(|i| x[start + i * step]));
             }
         }
     });
-    y
+    // SAFETY: the tasks are all runs, and each writes as many numbers as its run has.
+    unsafe { written(y) }
 }

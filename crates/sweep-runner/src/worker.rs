@@ -19,6 +19,10 @@ use crate::{Options, RunnerError, Slot};
 /// Read by the thread pools of tensor libraries.
 const THREAD_VARIABLES: [&str; 4] = ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"];
 
+/// Keeps the memory that a training step frees for the next one: given back to the system, its pages would be cleared anew each
+/// time. Read by the program's allocator (mimalloc).
+const KEEP_MEMORY: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "-1");
+
 /// A process that works on an attempt.
 pub(crate) struct Worker {
     program: PathBuf,
@@ -35,6 +39,7 @@ impl Worker {
             .args(&options.arguments)
             .arg(folder.root())
             .envs(THREAD_VARIABLES.map(|name| (name, slot.threads.to_string())))
+            .env(KEEP_MEMORY.0, KEEP_MEMORY.1)
             .stdin(Stdio::piped())
             .stdout(log.try_clone().map_err(unwritable(&folder.log()))?)
             .stderr(log)

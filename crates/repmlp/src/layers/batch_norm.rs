@@ -58,7 +58,7 @@ impl BatchNorm {
     ///
     /// # Errors
     /// When what is added has another shape.
-    pub fn forward_then(&self, x: &Tensor, mode: Mode, then: Then<'_>) -> Result<Tensor> {
+    pub(crate) fn forward_then(&self, x: &Tensor, mode: Mode, then: Then<'_>) -> Result<Tensor> {
         match mode {
             Mode::Train => self.forward_train(x, then),
             Mode::Evaluate => {

@@ -125,7 +125,7 @@ impl Conv2d {
     ///
     /// # Errors
     /// When the shapes do not fit.
-    pub fn deployed_then(&self, x_chwn: &Tensor, then: Then<'_>) -> Result<Tensor> {
+    pub(crate) fn deployed_then(&self, x_chwn: &Tensor, then: Then<'_>) -> Result<Tensor> {
         match &self.bias {
             Some(bias) => conv2d_then(x_chwn, &self.weight, bias, self.shape.geometry(), then),
             None => then.after(&self.forward(x_chwn)?),

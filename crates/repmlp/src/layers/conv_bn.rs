@@ -41,7 +41,7 @@ impl ConvBn {
     ///
     /// # Errors
     /// When the shapes do not fit.
-    pub fn forward_then(&self, x_chwn: &Tensor, mode: Mode, then: Then<'_>) -> Result<Tensor> {
+    pub(crate) fn forward_then(&self, x_chwn: &Tensor, mode: Mode, then: Then<'_>) -> Result<Tensor> {
         self.bn.forward_then(&self.conv.forward(x_chwn)?, mode, then)
     }
 
