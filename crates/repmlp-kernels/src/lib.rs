@@ -5,8 +5,9 @@
 //! other devices and the oracle of the tests. Each result element is computed by one thread in a fixed order, so
 //! nothing depends on the thread count. Nothing here knows a model.
 //!
-//! `unsafe` stands in `simd` and `multiply_adds` (vector instructions), `product` and `scratch` (memory that tasks share) and
-//! in the modules of `conv` that call them; each place says why it is sound.
+//! Heavy loops use AVX2 and FMA where the processor has them (`simd`); `REPMLP_KERNELS=plain` in the environment keeps to plain
+//! Rust, whose sums are rounded differently. `unsafe` stands where vectors, gemm and outputs that are shared by tasks or not
+//! cleared before need it, and nowhere else in the workspace; each place says why it is sound.
 //!
 //! Layouts: `chwn` is channels, height, width, images, images fastest; `rm` is rows × columns.
 
@@ -15,26 +16,35 @@ mod axis;
 mod batch_norm;
 mod conv;
 mod conv_to_fc;
+mod cross_entropy;
 mod element;
+mod fresh;
 mod max_pool;
 mod multiply_adds;
+mod pixels;
 mod product;
+mod rearrange;
 mod relu;
 mod scratch;
 mod sgd;
 mod simd;
 mod softmax;
 mod sums;
+mod then;
 
 pub use add_bias::add_bias;
-pub use batch_norm::{Moments, batch_norm};
-pub use conv::{ConvGeometry, conv2d};
+pub use batch_norm::{Moments, affine_then, batch_norm_then};
+pub use conv::{ConvGeometry, conv2d, conv2d_then, grouped_fc, grouped_fc_then};
 pub use conv_to_fc::conv_to_fc;
+pub use cross_entropy::cross_entropy;
 pub use max_pool::{PoolGeometry, max_pool2d};
 pub use multiply_adds::multiply_adds;
+pub use pixels::{add_to_pixels, mean_pixel};
+pub use rearrange::rearrange;
 pub use relu::relu;
 pub use sgd::{SgdStep, sgd_step};
 pub use softmax::softmax;
+pub use then::Then;
 
 #[cfg(test)]
 mod oracle_tests;

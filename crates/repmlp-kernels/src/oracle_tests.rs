@@ -1,12 +1,14 @@
 //! Every kernel against its composite: forward and gradients, random shapes, both number types.
 
-use candle_core::{DType, Device, Result, Tensor, Var};
-use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assume, proptest};
+use candle_core::{DType, Device, Result, Shape, Tensor, Var};
+use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_assume, proptest};
 
 use crate::add_bias::composite as composite_bias;
 use crate::max_pool::MaxPool2d;
 use crate::{
-    PoolGeometry, SgdStep, add_bias, batch_norm, conv_to_fc, max_pool, max_pool2d, relu, sgd, sgd_step, softmax,
+    Moments, PoolGeometry, SgdStep, Then, add_bias, add_to_pixels, affine_then, batch_norm, batch_norm_then,
+    conv_to_fc, cross_entropy, grouped_fc, max_pool, max_pool2d, mean_pixel, pixels, rearrange, relu, sgd, sgd_step,
+    softmax,
 };
 
 /// Distinct numbers in (−1, 1) that depend on `seed`: no ties, so that every maximum has one owner.
@@ -28,8 +30,13 @@ fn largest(t: &Tensor) -> Result<f64> {
 
 /// Largest difference relative to the largest magnitude of the expected tensor.
 pub(crate) fn difference(actual: &Tensor, expected: &Tensor) -> Result<f64> {
+    difference_to(actual, expected, 1e-6)
+}
+
+/// Largest difference relative to the largest magnitude of the expected tensor, or to its natural `size` where it has vanished.
+fn difference_to(actual: &Tensor, expected: &Tensor, size: f64) -> Result<f64> {
     assert_eq!(actual.dims(), expected.dims());
-    Ok(largest(&(actual - expected)?)? / largest(expected)?.max(1e-6))
+    Ok(largest(&(actual - expected)?)? / largest(expected)?.max(size))
 }
 
 /// Outputs and gradients of every input, for the loss Σ output · weights.
@@ -61,6 +68,16 @@ pub(crate) fn bound(dtype: DType) -> f64 {
     if dtype == DType::F32 { 1e-5 } else { 1e-12 }
 }
 
+/// What follows a batch norm, by number.
+pub(crate) fn kind(what: usize, addend: Option<&Tensor>) -> Then<'_> {
+    match (what, addend) {
+        (2, Some(addend)) => Then::Add(addend),
+        (3, Some(addend)) => Then::AddRelu(addend),
+        (1, _) => Then::Relu,
+        _ => Then::Nothing,
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
@@ -85,24 +102,54 @@ proptest! {
     }
 
     #[test]
-    fn batch_norm_equals_its_composite(rows in 1..7usize, columns in 8..3000usize, offset in -3.0..3.0f64, double in any::<bool>()) {
+    fn batch_norm_equals_its_composite(rows in 1..7usize, columns in 8..3000usize, offset in -3.0..3.0f64, what in 0..4usize, double in any::<bool>()) {
         let dtype = if double { DType::F64 } else { DType::F32 };
         let x = (numbers(&[rows, columns], 5, dtype).unwrap() + offset).unwrap();
         let gamma = (numbers(&[rows], 6, dtype).unwrap() + 1.5).unwrap();
         let beta = numbers(&[rows], 7, dtype).unwrap();
-        let inputs = [x, gamma, beta];
-        let worst = agree(
-            &inputs,
-            |t| Ok(batch_norm(&t[0], &t[1], &t[2], 1e-5)?.0),
-            |t| Ok(batch_norm::composite(&t[0], &t[1], &t[2], 1e-5)?.0),
-        ).unwrap();
-        // x − mean loses the digits of an offset of 3 over a deviation of 0.58, a factor of 5; dx is a difference of terms of
-        // its own size, a factor of 2. (Below 8 columns it cancels altogether: two columns normalise to ±1 whatever they are.)
-        prop_assert!(worst < 10.0 * bound(dtype), "{worst}");
-        let (_, ours) = batch_norm(&inputs[0], &inputs[1], &inputs[2], 1e-5).unwrap();
-        let (_, theirs) = batch_norm::composite(&inputs[0], &inputs[1], &inputs[2], 1e-5).unwrap();
+        let addend = numbers(&[rows, columns], 8, dtype).unwrap();
+        let mut inputs = vec![x, gamma, beta];
+        if what >= 2 {
+            inputs.push(addend);
+        }
+        let then = |t: &[Tensor]| -> Result<(Tensor, Moments)> {
+            batch_norm_then(&t[0], &t[1], &t[2], 1e-5, kind(what, t.last()))
+        };
+        let composite = |t: &[Tensor]| Ok(batch_norm::composite(&t[0], &t[1], &t[2], 1e-5, kind(what, t.last()))?.0);
+        let actual = with_gradients(&inputs, |t| Ok(then(t)?.0)).unwrap();
+        let expected = with_gradients(&inputs, composite).unwrap();
+        for (actual, expected) in actual.iter().zip(&expected) {
+            // The gradients of γ and β are sums over the columns of terms below 1, half of which a ReLU takes away: their size
+            // is about 0.4·√columns, but they can come out near 0, where only what rounding leaves of the terms is seen.
+            let size = if expected.dims() == [rows] { 0.25 * (columns as f64).sqrt() } else { 1e-6 };
+            let worst = difference_to(actual, expected, size).unwrap();
+            // x − mean loses the digits of an offset of 3 over a deviation of 0.58, a factor of 5; dx is a difference of terms
+            // of its own size, a factor of 2. (Below 8 columns it cancels altogether: two columns normalise to ±1 whatever they
+            // are.)
+            prop_assert!(worst < 10.0 * bound(dtype), "{worst}");
+        }
+        let (_, ours) = then(&inputs).unwrap();
+        let (_, theirs) = batch_norm::composite(&inputs[0], &inputs[1], &inputs[2], 1e-5, Then::Nothing).unwrap();
         prop_assert!(difference(&ours.mean, &theirs.mean).unwrap() < 10.0 * bound(dtype));
         prop_assert!(difference(&ours.variance, &theirs.variance).unwrap() < 10.0 * bound(dtype));
+    }
+
+    #[test]
+    fn an_affine_map_equals_its_composite(rows in 1..7usize, columns in 1..3000usize, what in 0..4usize, double in any::<bool>()) {
+        let dtype = if double { DType::F64 } else { DType::F32 };
+        let x = numbers(&[rows, columns], 5, dtype).unwrap();
+        let (scale, shift) = (numbers(&[rows], 6, dtype).unwrap(), numbers(&[rows], 7, dtype).unwrap());
+        let addend = numbers(&[rows, columns], 8, dtype).unwrap();
+        let actual = affine_then(&x, &scale, &shift, kind(what, Some(&addend))).unwrap();
+        let mut expected = x.broadcast_mul(&scale.unsqueeze(1).unwrap()).unwrap();
+        expected = expected.broadcast_add(&shift.unsqueeze(1).unwrap()).unwrap();
+        if what >= 2 {
+            expected = (expected + addend).unwrap();
+        }
+        if what % 2 == 1 {
+            expected = expected.relu().unwrap();
+        }
+        prop_assert!(difference(&actual, &expected).unwrap() < bound(dtype));
     }
 
     #[test]
@@ -115,6 +162,33 @@ proptest! {
         let pool = MaxPool2d::new(x.dims(), geometry).unwrap();
         let worst = agree(&[x], |t| max_pool2d(&t[0], geometry), |t| max_pool::composite(&t[0], &pool)).unwrap();
         prop_assert!(worst < bound(dtype), "{worst}");
+    }
+
+    #[test]
+    fn pixels_equal_their_composites(c in 1..5usize, h in 1..6usize, w in 1..6usize, m in 1..70usize, double in any::<bool>()) {
+        let dtype = if double { DType::F64 } else { DType::F32 };
+        let inputs = [numbers(&[c, h, w, m], 12, dtype).unwrap(), numbers(&[c, m], 13, dtype).unwrap()];
+        let worst = agree(&inputs[..1], |t| mean_pixel(&t[0]), |t| pixels::composite_mean(&t[0])).unwrap();
+        prop_assert!(worst < bound(dtype), "{worst}");
+        let worst =
+            agree(&inputs, |t| add_to_pixels(&t[0], &t[1]), |t| pixels::composite_add(&t[0], &t[1])).unwrap();
+        prop_assert!(worst < bound(dtype), "{worst}");
+    }
+
+    #[test]
+    fn a_rearrangement_equals_its_composite(view in (1..5usize, 1..4usize, 1..6usize, 1..40usize), order in Just(vec![0usize, 1, 2, 3]).prop_shuffle()) {
+        let view = [view.0, view.1, view.2, view.3];
+        let order: [usize; 4] = order.try_into().unwrap();
+        let count: usize = view.iter().product();
+        let x = numbers(&[count], 14, DType::F32).unwrap();
+        let result = Shape::from((1, count));
+        let worst = agree(
+            &[x],
+            |t| rearrange(&t[0], view, order, (1, count)),
+            |t| rearrange::composite(&t[0], view, order, &result),
+        ).unwrap();
+        // Nothing is computed.
+        prop_assert!(worst <= 0.0, "{worst}");
     }
 
     #[test]
@@ -131,6 +205,21 @@ proptest! {
         let worst = agree(&[x], |t| softmax(&t[0]), |t| softmax::composite(&t[0])).unwrap();
         // A single column has the constant 1 for its output and a gradient of exactly 0.
         prop_assert!(columns == 1 || worst < bound(dtype), "{worst}");
+    }
+
+    #[test]
+    fn cross_entropy_equals_its_composite(rows in 1..50usize, classes in 2..300usize, smoothing in 0.0..0.9f64, double in any::<bool>()) {
+        let dtype = if double { DType::F64 } else { DType::F32 };
+        let logits = (numbers(&[rows, classes], 12, dtype).unwrap() * 10.0).unwrap();
+        let labels: Vec<u32> = (0..rows).map(|row| (row * row % classes) as u32).collect();
+        let labels = Tensor::from_vec(labels, rows, &Device::Cpu).unwrap();
+        let worst = agree(
+            &[logits],
+            |t| cross_entropy(&t[0], &labels, smoothing),
+            |t| cross_entropy::composite(&t[0], &labels, smoothing),
+        ).unwrap();
+        // x − log Σ is up to 25 and its rounding becomes one of the power: 16 times that of a number in (1, 2).
+        prop_assert!(worst < 16.0 * bound(dtype), "{worst}");
     }
 
     #[test]
@@ -192,4 +281,49 @@ fn a_window_that_does_not_fit_is_an_error() {
     assert!(
         max_pool2d(&x.squeeze(0).unwrap(), PoolGeometry { kernel: (1, 1), stride: (1, 1), padding: (0, 0) }).is_err()
     );
+}
+
+#[test]
+fn a_label_that_is_no_class_is_an_error() {
+    let logits = Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
+    let labels = |labels: &[u32]| Tensor::new(labels, &Device::Cpu).unwrap();
+    // log 3 whatever the label.
+    let loss = cross_entropy(&logits, &labels(&[0, 2]), 0.1).unwrap().to_scalar::<f32>().unwrap();
+    assert!((loss - 3f32.ln()).abs() < 1e-6);
+    assert!(cross_entropy(&logits, &labels(&[0, 3]), 0.1).is_err());
+    assert!(cross_entropy(&logits, &labels(&[0]), 0.1).is_err());
+}
+
+#[test]
+fn no_bit_depends_on_the_threads() {
+    let (c, h, w, m) = (6, 7, 9, 130);
+    let x = numbers(&[c, h, w, m], 1, DType::F32).unwrap();
+    let (gamma, beta) = (numbers(&[c], 2, DType::F32).unwrap(), numbers(&[c], 3, DType::F32).unwrap());
+    let addend = numbers(&[c, h, w, m], 4, DType::F32).unwrap();
+    let logits = numbers(&[700, 90], 5, DType::F32).unwrap();
+    let labels = Tensor::from_vec((0..700).map(|i| i % 90).collect::<Vec<u32>>(), 700, &Device::Cpu).unwrap();
+    let weight = numbers(&[c * h * w, c / 2 * h * w], 6, DType::F32).unwrap();
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let of = |inputs: &[&Tensor], f: &(dyn Fn(&[Tensor]) -> Result<Tensor> + Sync)| {
+            let inputs: Vec<Tensor> = inputs.iter().map(|&t| t.clone()).collect();
+            pool.install(|| with_gradients(&inputs, f)).unwrap()
+        };
+        [
+            of(&[&x, &gamma, &beta, &addend], &|t| {
+                Ok(batch_norm_then(&t[0], &t[1], &t[2], 1e-5, Then::AddRelu(&t[3]))?.0)
+            }),
+            of(&[&x], &|t| mean_pixel(&t[0])),
+            of(&[&x, &weight], &|t| grouped_fc(&t[0], &t[1], 2)),
+            of(&[&x], &|t| rearrange(&t[0], [c, h, w, m], [1, 3, 2, 0], x.shape())),
+            of(&[&logits], &|t| cross_entropy(&t[0], &labels, 0.1)),
+        ]
+    };
+    let bits = |all: &[Tensor]| -> Vec<Vec<u32>> {
+        let of = |t: &Tensor| t.flatten_all()?.to_vec1::<f32>();
+        all.iter().map(|t| of(t).unwrap().into_iter().map(f32::to_bits).collect()).collect()
+    };
+    for (one, three) in run(1).iter().zip(&run(3)) {
+        assert!(bits(one) == bits(three));
+    }
 }

@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "gemm takes raw pointers; tasks write disjoint strided blocks of one output")]
 
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 
 use candle_core::{Result, WithDType, bail};
 
@@ -66,12 +67,25 @@ impl<T: Copy> MatrixMut<'_, T> {
         self.data
     }
 
+    /// The rows, one after another.
+    ///
+    /// # Safety
+    /// All numbers are written.
+    pub(crate) unsafe fn each_row(&mut self, mut visit: impl FnMut(usize, &mut [T])) {
+        for r in 0..self.rows {
+            // SAFETY: the row lies in the view, which is borrowed mutably and checked to have so many numbers; they are
+            // written, the caller says.
+            visit(r, unsafe { std::slice::from_raw_parts_mut(self.data.add(r * self.row_step), self.columns) });
+        }
+    }
+
     /// Fills all rows from rows that are `row_step` apart; rows that are not there stay as they were.
     pub(crate) fn copy_rows(&mut self, from: &[T], row_step: usize) {
         for (r, from) in from.chunks(row_step).take(self.rows).enumerate() {
-            // SAFETY: the row lies in the view, which is borrowed mutably, and it is checked to have so many numbers.
-            let row = unsafe { std::slice::from_raw_parts_mut(self.data.add(r * self.row_step), self.columns) };
-            row.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
+            let count = self.columns.min(from.len());
+            // SAFETY: the row lies in the view, which is borrowed mutably and checked to have so many numbers; the other
+            // slice cannot overlap it.
+            unsafe { self.data.add(r * self.row_step).copy_from_nonoverlapping(from.as_ptr(), count) };
         }
     }
 }
@@ -83,7 +97,7 @@ pub(crate) struct Shared<'a, T> {
     life: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: a `Shared` gives access through `block` and `slice` alone, whose callers promise that no place is used twice at
+// SAFETY: a `Shared` gives access through `block` alone, whose callers promise that no place is used twice at
 // once; a place may be written by another thread than the one that borrowed the slice where T may be sent.
 unsafe impl<T: Send> Sync for Shared<'_, T> {}
 
@@ -93,10 +107,15 @@ impl<'a, T> Shared<'a, T> {
         Self { data: data.as_mut_ptr(), len: data.len(), life: PhantomData }
     }
 
+    /// Borrows room for numbers; what no task writes stays unwritten.
+    pub(crate) fn unwritten(room: &'a mut [MaybeUninit<T>]) -> Self {
+        Self { data: room.as_mut_ptr().cast(), len: room.len(), life: PhantomData }
+    }
+
     /// Rows of neighbouring numbers, `row_step` apart, from place `start`; an error where they leave the output.
     ///
     /// # Safety
-    /// No number of the block is in another block or slice that is alive.
+    /// No number of the block is in another block that is alive.
     pub(crate) unsafe fn block(
         &self,
         start: usize,

@@ -1,21 +1,9 @@
-//! Cross-entropy with label smoothing.
+//! The loss of a classifier: cross-entropy with label smoothing, of blended targets too.
 
 use candle_core::{D, Result, Tensor};
-use candle_nn::ops::log_softmax;
+use repmlp_kernels::cross_entropy;
 
 use crate::batch::{Batch, Blend};
-
-/// Mean over the batch of −Σ target·log softmax(logits), where the target gives 1 − ε to the label and spreads ε evenly over
-/// all classes. logits (N, classes), labels (N) → scalar.
-pub(crate) fn cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Result<Tensor> {
-    let log_p = log_softmax(logits, D::Minus1)?;
-    let of_label = log_p.gather(&labels.unsqueeze(1)?, 1)?.mean_all()?.neg()?;
-    if smoothing > 0.0 {
-        (of_label * (1.0 - smoothing))? + (log_p.mean_all()?.neg()? * smoothing)?
-    } else {
-        Ok(of_label)
-    }
-}
 
 /// The loss of a training batch: where images were blended, that of both targets by their shares.
 pub(crate) fn training_loss(logits: &Tensor, batch: &Batch, smoothing: f64) -> Result<Tensor> {

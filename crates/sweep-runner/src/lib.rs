@@ -27,4 +27,4 @@ pub use options::{OnFailure, Options, Request, Slot, WorkItem};
 pub use recover::{Recovered, recover};
 pub use run::run;
 pub use update::{Summary, Update, UpdateKind};
-pub use worker::thread_variables;
+pub use worker::worker_environment;

@@ -16,10 +16,18 @@ use tokio::process::{Child, ChildStdin, Command};
 use crate::error::unwritable;
 use crate::{Options, RunnerError, Slot};
 
-/// What the thread pools of tensor libraries read when a process starts, for so many threads.
-pub fn thread_variables(threads: usize) -> [(&'static str, String); 4] {
-    ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"]
-        .map(|name| (name, threads.to_string()))
+/// What a process that computes is told as it starts: the number of threads, which pools of tensor libraries read, and to keep
+/// the memory that a training step frees for the next one, which the allocator (mimalloc) reads. Given back to the system, its
+/// pages would be cleared anew each time.
+pub fn worker_environment(threads: usize) -> [(&'static str, String); 5] {
+    let of_threads = |name| (name, threads.to_string());
+    [
+        of_threads("RAYON_NUM_THREADS"),
+        of_threads("OMP_NUM_THREADS"),
+        of_threads("OPENBLAS_NUM_THREADS"),
+        of_threads("MKL_NUM_THREADS"),
+        ("MIMALLOC_PURGE_DELAY", "-1".to_owned()),
+    ]
 }
 
 /// A process that works on an attempt.
@@ -37,7 +45,7 @@ impl Worker {
         command
             .args(&options.arguments)
             .arg(folder.root())
-            .envs(thread_variables(slot.threads))
+            .envs(worker_environment(slot.threads))
             .stdin(Stdio::piped())
             .stdout(log.try_clone().map_err(unwritable(&folder.log()))?)
             .stderr(log)

@@ -7,7 +7,9 @@ use candle_core::{Error, Result, WithDType};
 use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 
 use crate::conv::ConvSizes;
+use crate::conv::finish::Finish;
 use crate::conv::parts::{parts_for, sum_parts};
+use crate::fresh::{unwritten, written};
 use crate::product::{Matrix, MatrixMut, Shared, Update, multiply};
 
 /// Numbers of a tile's columns: half a megabyte of `f32` stays in the second-level cache of most processors.
@@ -56,22 +58,34 @@ fn columns<'a, T: WithDType>(
 }
 
 /// y = W·columns for each group and tile.
-pub(crate) fn forward<T: WithDType>(x: &[T], weight: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
+pub(crate) fn forward<T: WithDType>(
+    x: &[T],
+    weight: &[T],
+    sizes: &ConvSizes,
+    finish: Option<&Finish<'_, T>>,
+) -> Result<Vec<T>> {
     let (inputs, outputs, map) = (sizes.group_inputs(), sizes.group_outputs(), sizes.output_map());
     let rows = inputs * sizes.taps();
     let tiles = Tiles::new(map, rows);
-    let mut y = vec![T::zero(); sizes.outputs * map];
-    let shared = Shared::new(&mut y);
+    let mut y = unwritten(sizes.outputs * map);
+    let shared = Shared::unwritten(&mut y);
     (0..sizes.groups * tiles.count()).into_par_iter().try_for_each_init(Vec::new, |scratch, task| {
         let (group, tile) = (task / tiles.count(), tiles.get(task % tiles.count()));
         let channels = &x[group * inputs * sizes.input_map()..][..inputs * sizes.input_map()];
         let columns = columns(sizes, channels, &tile, scratch)?;
         let weight = Matrix::new(&weight[group * outputs * rows..], (outputs, rows), rows)?;
+        let start = group * outputs * map + tile.start;
         // SAFETY: a task has a tile of a group's channels for itself.
-        let mut y = unsafe { shared.block(group * outputs * map + tile.start, (outputs, tile.len()), map)? };
-        multiply(&mut y, Update::Replace, weight, columns)
+        let mut y = unsafe { shared.block(start, (outputs, tile.len()), map)? };
+        multiply(&mut y, Update::Replace, weight, columns)?;
+        if let Some(finish) = finish {
+            // SAFETY: the product has just replaced it.
+            unsafe { finish.block(&mut y, start) };
+        }
+        Ok::<(), Error>(())
     })?;
-    Ok(y)
+    // SAFETY: the tasks are all tiles of all groups, and a product replaces all of its target.
+    Ok(unsafe { written(y) })
 }
 
 /// The channels of a group that one task of a backward pass works on.
@@ -87,8 +101,8 @@ pub(crate) fn backward_x<T: WithDType>(dy: &[T], weight: &[T], sizes: &ConvSizes
 fn pointwise_backward_x<T: WithDType>(dy: &[T], weight: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
     let (inputs, outputs, map) = (sizes.group_inputs(), sizes.group_outputs(), sizes.output_map());
     let tiles = Tiles::new(map, outputs);
-    let mut dx = vec![T::zero(); sizes.inputs * map];
-    let shared = Shared::new(&mut dx);
+    let mut dx = unwritten(sizes.inputs * map);
+    let shared = Shared::unwritten(&mut dx);
     (0..sizes.groups * tiles.count()).into_par_iter().try_for_each(|task| {
         let (group, tile) = (task / tiles.count(), tiles.get(task % tiles.count()));
         let weight = Matrix::new(&weight[group * outputs * inputs..], (outputs, inputs), inputs)?;
@@ -97,7 +111,8 @@ fn pointwise_backward_x<T: WithDType>(dy: &[T], weight: &[T], sizes: &ConvSizes)
         let mut dx = unsafe { shared.block(group * inputs * map + tile.start, (inputs, tile.len()), map)? };
         multiply(&mut dx, Update::Replace, weight.transposed(), dy)
     })?;
-    Ok(dx)
+    // SAFETY: as in the forward pass.
+    Ok(unsafe { written(dx) })
 }
 
 /// A task has some channels of a group for itself and walks all tiles, whose runs overlap in x.

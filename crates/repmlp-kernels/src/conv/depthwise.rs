@@ -5,11 +5,17 @@ use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIter
 
 use crate::conv::ConvSizes;
 use crate::conv::columns::Run;
+use crate::conv::finish::Finish;
 use crate::element::TASK_ELEMENTS;
 use crate::sums::pair_sum;
 
 /// Each row of each output channel from the rows of its input channel.
-pub(crate) fn forward<T: WithDType>(x: &[T], weight: &[T], sizes: &ConvSizes) -> Vec<T> {
+pub(crate) fn forward<T: WithDType>(
+    x: &[T],
+    weight: &[T],
+    sizes: &ConvSizes,
+    finish: Option<&Finish<'_, T>>,
+) -> Vec<T> {
     let (map, taps) = (sizes.input_map(), sizes.taps());
     let (height, row) = (sizes.rows.output, sizes.columns.output * sizes.images);
     let mut y = vec![T::zero(); sizes.outputs * height * row];
@@ -20,6 +26,9 @@ pub(crate) fn forward<T: WithDType>(x: &[T], weight: &[T], sizes: &ConvSizes) ->
             sizes.each_run(tap, &tile, |Run { input, output, length }| {
                 add_scaled(&mut y[output..output + length], weight, &x[input..input + length]);
             });
+        }
+        if let Some(finish) = finish {
+            finish.row(y, i * row);
         }
     });
     y

@@ -9,29 +9,41 @@ use candle_core::{Error, Result};
 use rayon::prelude::{IntoParallelIterator, ParallelIterator};
 
 use crate::conv::ConvSizes;
+use crate::conv::finish::Finish;
 use crate::conv::plan::{Direction, Plan};
-use crate::product::Shared;
+use crate::fresh::{unwritten, written};
+use crate::product::{MatrixMut, Shared};
 use crate::scratch::with_scratch;
-use crate::simd::{InstructionSet, Number, Segment, TAP_ROWS, TapTile, Vector, for_instruction_set};
+use crate::simd::{InstructionSet, Number, Segment, Steps, TAP_ROWS, TapTile, Vector, for_instruction_set};
 
 /// Numbers of packed source that a task keeps: a quarter of a megabyte of `f32`, half a second-level cache.
 const PACKED_NUMBERS: usize = 1 << 16;
+/// Tasks that columns of images are not joined below.
+const TASKS: usize = 16;
 /// Most vectors of a column.
 const MOST_VECTORS: usize = 8;
 
-/// The output (O, H', W', N), or from dy and the weight the gradient (C, H, W, N).
-pub(crate) fn convolve<T: Number>(
+/// The output (O, H', W', N).
+pub(crate) fn forward<T: Number>(
     set: InstructionSet,
-    direction: Direction,
-    source: &[T],
+    x: &[T],
     weight: &[T],
     sizes: &ConvSizes,
+    finish: Option<&Finish<'_, T>>,
 ) -> Result<Vec<T>> {
-    for_instruction_set!(set, T, V => convolve_by::<V<T>>(direction, source, weight, sizes))
+    let pass = Pass::new(sizes, Direction::Forward, finish);
+    for_instruction_set!(set, T, V => convolve::<V<T>>(&pass, x, weight))
 }
 
-/// Sizes of one pass.
-struct Pass<'a> {
+/// The gradient (C, H, W, N).
+pub(crate) fn backward_x<T: Number>(set: InstructionSet, dy: &[T], weight: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
+    let pass = Pass::new(sizes, Direction::Backward, None);
+    for_instruction_set!(set, T, V => convolve::<V<T>>(&pass, dy, weight))
+}
+
+/// One pass.
+struct Pass<'a, T> {
+    direction: Direction,
     plan: Plan,
     /// Channels of a group in the source and in the target.
     channels: (usize, usize),
@@ -40,45 +52,53 @@ struct Pass<'a> {
     images: usize,
     taps: usize,
     sizes: &'a ConvSizes,
+    finish: Option<&'a Finish<'a, T>>,
 }
 
-/// What a task computes: some target rows and some images of a group.
+impl<'a, T> Pass<'a, T> {
+    fn new(sizes: &'a ConvSizes, direction: Direction, finish: Option<&'a Finish<'a, T>>) -> Self {
+        let (inputs, outputs) = (sizes.group_inputs(), sizes.group_outputs());
+        let (input_map, output_map) = (sizes.input_map(), sizes.output_map());
+        let (channels, maps) = match direction {
+            Direction::Forward => ((inputs, outputs), (input_map, output_map)),
+            Direction::Backward => ((outputs, inputs), (output_map, input_map)),
+        };
+        let plan = Plan::new(sizes, direction);
+        Self { direction, plan, channels, maps, images: sizes.images, taps: sizes.taps(), sizes, finish }
+    }
+}
+
+/// What a task computes: some target rows and some images of a group, the images in columns of one kind.
 struct Task {
     group: usize,
     rows: Range<usize>,
-    lanes: Lanes,
+    lanes: Vec<Lanes>,
+    kind: Kind,
 }
 
 /// Images that fill a column.
-#[derive(Clone)]
-struct Lanes {
-    range: Range<usize>,
+type Lanes = Range<usize>;
+
+/// A tile's vectors are all images of one pixel, or else each of another pixel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Kind {
+    /// Vectors of a column.
     vectors: usize,
+    /// Most pixels of a tile.
+    pixels: usize,
 }
 
-fn convolve_by<V: Vector>(
-    direction: Direction,
+fn convolve<V: Vector>(
+    pass: &Pass<'_, V::Number>,
     source: &[V::Number],
     weight: &[V::Number],
-    sizes: &ConvSizes,
 ) -> Result<Vec<V::Number>> {
-    let (inputs, outputs) = (sizes.group_inputs(), sizes.group_outputs());
-    let (input_map, output_map) = (sizes.input_map(), sizes.output_map());
-    let (channels, maps) = match direction {
-        Direction::Forward => ((inputs, outputs), (input_map, output_map)),
-        Direction::Backward => ((outputs, inputs), (output_map, input_map)),
-    };
-    let plan = Plan::new(sizes, direction);
-    let pass = Pass { plan, channels, maps, images: sizes.images, taps: sizes.taps(), sizes };
-    let weights = pack_weight(weight, direction, &pass);
-    let mut target = vec![zero::<V>(); sizes.groups * channels.1 * maps.1];
-    let shared = Shared::new(&mut target);
-    tasks::<V>(&pass).into_par_iter().try_for_each(|task| run::<V>(&pass, &task, source, &weights, &shared))?;
-    Ok(target)
-}
-
-fn zero<V: Vector>() -> V::Number {
-    <V::Number as candle_core::WithDType>::from_f64(0.0)
+    let weights = pack_weight(weight, pass);
+    let mut target = unwritten(pass.sizes.groups * pass.channels.1 * pass.maps.1);
+    let shared = Shared::unwritten(&mut target);
+    tasks::<V>(pass).into_par_iter().try_for_each(|task| run::<V>(pass, &task, source, &weights, &shared))?;
+    // SAFETY: the tasks are all rows and images of all groups, and each writes every pixel of them, also one without terms.
+    Ok(unsafe { written(target) })
 }
 
 /// Vectors of a column for tiles of so many rows: enough independent sums, few enough registers.
@@ -90,33 +110,47 @@ fn vectors_for(rows: usize) -> usize {
     }
 }
 
-fn lanes<V: Vector>(images: usize, most: usize) -> Vec<Lanes> {
-    let mut all = Vec::new();
+/// All images in columns, those of a kind together.
+fn columns<V: Vector>(images: usize, most: usize) -> Vec<(Kind, Vec<Lanes>)> {
+    let mut all: Vec<(Kind, Vec<Lanes>)> = Vec::new();
     let mut start = 0;
     while start < images {
-        let left = (images - start).div_ceil(V::LANES);
-        let vectors = if left >= most { most } else { left.next_power_of_two().min(most) };
-        let end = (start + vectors * V::LANES).min(images);
-        all.push(Lanes { range: start..end, vectors });
+        let kind = match (images - start).div_ceil(V::LANES) {
+            left if left >= most => Kind { vectors: most, pixels: 1 },
+            // Four sums at once are enough, and whole pixels simpler.
+            left if left >= 4 => Kind { vectors: 4, pixels: 1 },
+            _ => Kind { vectors: 1, pixels: most },
+        };
+        let end = (start + kind.vectors * V::LANES).min(images);
+        match all.last_mut() {
+            Some((last, lanes)) if *last == kind => lanes.push(start..end),
+            _ => all.push((kind, std::iter::once(start..end).collect())),
+        }
         start = end;
     }
     all
 }
 
-fn tasks<V: Vector>(pass: &Pass<'_>) -> Vec<Task> {
-    let lanes = lanes::<V>(pass.images, vectors_for(pass.channels.1.min(TAP_ROWS)));
+/// Bands of rows whose packed source fits the cache, and where whole maps do, several columns of images: their numbers are
+/// neighbours in memory.
+fn tasks<V: Vector>(pass: &Pass<'_, V::Number>) -> Vec<Task> {
     let (height, _) = pass.plan.target();
-    let column = lanes.first().map_or(1, |lanes| lanes.vectors * V::LANES);
-    let row = pass.plan.source_columns() * pass.channels.0 * column;
-    let source_rows = (PACKED_NUMBERS / row).saturating_sub(pass.sizes.rows.kernel - 1);
-    let band = (source_rows / pass.sizes.rows.stride).clamp(1, height);
-    // Of equal heights.
-    let band = height.div_ceil(height.div_ceil(band));
     let mut all = Vec::new();
-    for group in 0..pass.sizes.groups {
-        for lanes in &lanes {
-            for first in (0..height).step_by(band) {
-                all.push(Task { group, rows: first..(first + band).min(height), lanes: lanes.clone() });
+    for (kind, lanes) in columns::<V>(pass.images, vectors_for(pass.channels.1.min(TAP_ROWS))) {
+        let row = pass.plan.source_columns() * pass.channels.0 * kind.vectors * V::LANES;
+        let source_rows = (PACKED_NUMBERS / row).saturating_sub(pass.sizes.rows.kernel - 1);
+        let band = (source_rows / pass.sizes.rows.stride).clamp(1, height);
+        // Of equal heights.
+        let band = height.div_ceil(height.div_ceil(band));
+        let bands = height.div_ceil(band);
+        let fitting =
+            if bands == 1 { PACKED_NUMBERS / (row * pass.plan.source_rows(0..height).len().max(1)) } else { 1 };
+        let columns = fitting.min(pass.sizes.groups * lanes.len() * bands / TASKS).clamp(1, lanes.len());
+        for group in 0..pass.sizes.groups {
+            for lanes in lanes.chunks(columns) {
+                for first in (0..height).step_by(band) {
+                    all.push(Task { group, rows: first..(first + band).min(height), lanes: lanes.to_vec(), kind });
+                }
             }
         }
     }
@@ -130,7 +164,8 @@ fn tiles(channels: usize) -> impl Iterator<Item = Range<usize>> {
 }
 
 /// (group, tile, tap, source channel, target channel of the tile).
-fn pack_weight<T: Number>(weight: &[T], direction: Direction, pass: &Pass<'_>) -> Vec<T> {
+fn pack_weight<T: Number>(weight: &[T], pass: &Pass<'_, T>) -> Vec<T> {
+    let direction = pass.direction;
     let (from, to) = pass.channels;
     let taps = pass.taps;
     let mut packed = vec![T::zero(); weight.len()];
@@ -161,23 +196,48 @@ fn pack_weight<T: Number>(weight: &[T], direction: Direction, pass: &Pass<'_>) -
     packed
 }
 
-/// Source pixels of some rows and images as (pixel, channel, lane); lanes beyond the images are 0.
-fn pack_source<T: Number>(source: &[T], pass: &Pass<'_>, rows: &Range<usize>, lanes: &Range<usize>, packed: &mut [T]) {
+/// Source pixels of some rows as (column of images, pixel, channel, lane); lanes beyond the images are 0.
+fn pack_source<T: Number>(source: &[T], pass: &Pass<'_, T>, rows: &Range<usize>, all: &[Lanes], packed: &mut [T]) {
     let columns = pass.plan.source_columns();
     let (channels, pixels) = (pass.channels.0, rows.len() * columns);
-    let width = packed.len() / (pixels * channels).max(1);
+    let column = packed.len() / all.len();
+    let width = column / (pixels * channels).max(1);
     for (c, channel) in source.chunks_exact(pass.maps.0).enumerate().take(channels) {
         let first = rows.start * columns;
         for (pixel, numbers) in channel.chunks_exact(pass.images).skip(first).take(pixels).enumerate() {
-            let packed = &mut packed[(pixel * channels + c) * width..][..width];
-            packed[..lanes.len()].copy_from_slice(&numbers[lanes.clone()]);
-            packed[lanes.len()..].fill(T::zero());
+            for (i, lanes) in all.iter().enumerate() {
+                let packed = &mut packed[i * column + (pixel * channels + c) * width..][..width];
+                packed[..lanes.len()].copy_from_slice(&numbers[lanes.clone()]);
+                packed[lanes.len()..].fill(T::zero());
+            }
         }
     }
 }
 
+/// Neighbouring pixels that are summed together.
+struct Pixels {
+    first: usize,
+    count: usize,
+    segments: Range<usize>,
+}
+
+/// All pixels of a task, and the terms of all their sums.
+fn pixels<T>(pass: &Pass<'_, T>, task: &Task, first_source_row: usize) -> (Vec<Pixels>, Vec<Segment>) {
+    let (mut all, mut segments) = (Vec::new(), Vec::new());
+    let alike = pass.plan.alike(task.kind.pixels);
+    for row in task.rows.clone() {
+        for alike in &alike {
+            let start = segments.len();
+            pass.plan.segments((row, alike.first), first_source_row, pass.channels.0, &mut segments);
+            let first = row * pass.plan.target().1 + alike.first;
+            all.push(Pixels { first, count: alike.count, segments: start..segments.len() });
+        }
+    }
+    (all, segments)
+}
+
 fn run<V: Vector>(
-    pass: &Pass<'_>,
+    pass: &Pass<'_, V::Number>,
     task: &Task,
     source: &[V::Number],
     weights: &[V::Number],
@@ -185,96 +245,125 @@ fn run<V: Vector>(
 ) -> Result<()> {
     let (from, to) = pass.channels;
     let rows = pass.plan.source_rows(task.rows.clone());
-    let width = task.lanes.vectors * V::LANES;
     let group = &source[task.group * from * pass.maps.0..];
-    let mut segments = Vec::new();
-    let mut ends = Vec::new();
-    let columns = pass.plan.target().1;
-    for pixel in task.rows.start * columns..task.rows.end * columns {
-        pass.plan.segments((pixel / columns, pixel % columns), rows.start, from, &mut segments);
-        ends.push(segments.len());
-    }
-    with_scratch(rows.len() * pass.plan.source_columns() * from * width, |packed: &mut [V::Number]| {
-        pack_source(group, pass, &rows, &task.lanes.range, packed);
+    let (pixels, segments) = pixels(pass, task, rows.start);
+    let column = rows.len() * pass.plan.source_columns() * from * task.kind.vectors * V::LANES;
+    with_scratch(task.lanes.len() * column, |packed: &mut [V::Number]| {
+        pack_source(group, pass, &rows, &task.lanes, packed);
         for tile in tiles(to) {
             let weight = &weights[(task.group * to + tile.start) * from * pass.taps..][..tile.len() * from * pass.taps];
-            let mut start = 0;
-            for (pixel, &end) in ends.iter().enumerate() {
-                let sum = Sum { segments: &segments[start..end], source: packed, weight };
-                let pixel = task.rows.start * columns + pixel;
-                sum.store::<V>(pass, task, (tile.clone(), pixel), shared)?;
-                start = end;
+            for pixels in &pixels {
+                for (i, lanes) in task.lanes.iter().enumerate() {
+                    let sum = Sum { pass, task, tile: tile.clone(), pixels, lanes };
+                    let packed = &packed[i * column..][..column];
+                    sum.store::<V>((&segments[pixels.segments.clone()], packed, weight), shared)?;
+                }
             }
         }
         Ok::<(), Error>(())
     })
 }
 
-/// One target pixel of a tile of channels.
+/// Some pixels of a tile of channels.
 struct Sum<'a, T> {
-    segments: &'a [Segment],
-    source: &'a [T],
-    weight: &'a [T],
+    pass: &'a Pass<'a, T>,
+    task: &'a Task,
+    tile: Range<usize>,
+    pixels: &'a Pixels,
+    lanes: &'a Lanes,
 }
 
 impl<T: Number> Sum<'_, T> {
-    fn store<V: Vector<Number = T>>(
-        &self,
-        pass: &Pass<'_>,
-        task: &Task,
-        (tile, pixel): (Range<usize>, usize),
-        shared: &Shared<'_, T>,
-    ) -> Result<()> {
-        let map = pass.maps.1;
-        let start = (task.group * pass.channels.1 + tile.start) * map + pixel * pass.images + task.lanes.range.start;
-        let lanes = task.lanes.range.len();
-        // SAFETY: a task has its rows and images of a group for itself, and this call a pixel and some channels of them.
-        let mut block = unsafe { shared.block(start, (tile.len(), lanes), map)? };
-        if lanes == task.lanes.vectors * V::LANES {
-            // SAFETY: `V` is what the processor has. The segments stay inside the packed source and the packed weights of
-            // the tile, for `Plan` leaves out what lies outside the map; the block is `lanes` wide.
-            unsafe { self.compute::<V>(tile.len(), task.lanes.vectors, block.as_mut_ptr(), map) };
-        } else {
-            let mut whole = [T::zero(); TAP_ROWS * MOST_VECTORS * 8];
-            let step = task.lanes.vectors * V::LANES;
-            // SAFETY: as above; the array has room for all rows and vectors.
-            unsafe { self.compute::<V>(tile.len(), task.lanes.vectors, whole.as_mut_ptr(), step) };
-            block.copy_rows(&whole, step);
+    /// The number of a pixel that the first channel has in the target.
+    fn start(&self, pixel: usize) -> usize {
+        let pass = self.pass;
+        let channel = self.task.group * pass.channels.1 + self.tile.start;
+        let pixel = self.pixels.first + pixel * pass.plan.target_step;
+        channel * pass.maps.1 + pixel * pass.images + self.lanes.start
+    }
+
+    /// The channels and images of a pixel.
+    fn block<'b>(&self, pixel: usize, shared: &Shared<'b, T>) -> Result<MatrixMut<'b, T>> {
+        // SAFETY: a task has its rows and images of a group for itself, and this sum some pixels and channels of them.
+        unsafe { shared.block(self.start(pixel), (self.tile.len(), self.lanes.len()), self.pass.maps.1) }
+    }
+
+    fn store<V: Vector<Number = T>>(&self, terms: (&[Segment], &[T], &[T]), shared: &Shared<'_, T>) -> Result<()> {
+        self.write::<V>(terms, shared)?;
+        if let Some(finish) = self.pass.finish {
+            for pixel in 0..self.pixels.count {
+                // SAFETY: it has just been written.
+                unsafe { finish.block(&mut self.block(pixel, shared)?, self.start(pixel)) };
+            }
         }
         Ok(())
     }
 
-    /// # Safety
-    /// The instruction set of `V`; segments inside source and weight; `rows` rows of `vectors` vectors at `target`.
-    unsafe fn compute<V: Vector<Number = T>>(&self, rows: usize, vectors: usize, target: *mut T, row_step: usize) {
-        let (source, weight) = (self.source.as_ptr(), self.weight.as_ptr());
-        let tile = TapTile { segments: self.segments, source, weight, target, row_step };
-        macro_rules! dispatch {
-            ($(($rows:literal, $vectors:literal)),*) => {
-                match (rows, vectors) {
-                    // SAFETY: the caller's promise, for these sizes.
-                    $(($rows, $vectors) => unsafe { V::tap_tile::<$rows, $vectors>(&tile) },)*
-                    _ => unreachable!("tiles have at most {TAP_ROWS} rows and a power of two of vectors"),
-                }
-            };
+    fn write<V: Vector<Number = T>>(
+        &self,
+        (segments, source, weight): (&[Segment], &[T], &[T]),
+        shared: &Shared<'_, T>,
+    ) -> Result<()> {
+        let (pass, kind, lanes, rows) = (self.pass, self.task.kind, self.lanes, self.tile.len());
+        let (map, pixel_step) = (pass.maps.1, pass.plan.target_step * pass.images);
+        let width = kind.vectors * V::LANES;
+        let many = kind.vectors == 1;
+        let source_vector = if many { pass.plan.source_step * pass.channels.0 * width } else { V::LANES };
+        let vectors = kind.vectors * self.pixels.count;
+        let (source, weight) = (source.as_ptr(), weight.as_ptr());
+        if lanes.len() == width {
+            let mut target = self.block(0, shared)?;
+            self.block(self.pixels.count - 1, shared)?;
+            let target_vector = if many { pixel_step } else { V::LANES };
+            let steps = Steps { column: width, source_vector, target_row: map, target_vector };
+            let tile = TapTile { segments, source, weight, target: target.as_mut_ptr(), steps };
+            // SAFETY: `V` is what the processor has. The segments stay inside the packed source and the packed weights of the
+            // tile, for `Plan` leaves out what lies outside the map and joins pixels with the same pattern alone; the blocks
+            // of the first and of the last pixel lie in the target.
+            unsafe { compute::<V>(rows, vectors, &tile) };
+            return Ok(());
         }
-        dispatch!(
-            (1, 1),
-            (1, 2),
-            (1, 4),
-            (1, 8),
-            (2, 1),
-            (2, 2),
-            (2, 4),
-            (3, 1),
-            (3, 2),
-            (3, 4),
-            (4, 1),
-            (4, 2),
-            (5, 1),
-            (5, 2),
-            (6, 1),
-            (6, 2)
-        );
+        let mut whole = [T::zero(); TAP_ROWS * MOST_VECTORS * 8];
+        let target_row = vectors * V::LANES;
+        let steps = Steps { column: width, source_vector, target_row, target_vector: V::LANES };
+        let tile = TapTile { segments, source, weight, target: whole.as_mut_ptr(), steps };
+        // SAFETY: as above; the array has room for all rows and vectors.
+        unsafe { compute::<V>(rows, vectors, &tile) };
+        for pixel in 0..self.pixels.count {
+            self.block(pixel, shared)?.copy_rows(&whole[pixel * width..], target_row);
+        }
+        Ok(())
     }
+}
+
+/// # Safety
+/// That of `Vector::tap_tile`.
+unsafe fn compute<V: Vector>(rows: usize, vectors: usize, tile: &TapTile<'_, V::Number>) {
+    macro_rules! dispatch {
+        ($(($rows:literal, $vectors:literal)),*) => {
+            match (rows, vectors) {
+                // SAFETY: the caller's promise, for these sizes.
+                $(($rows, $vectors) => unsafe { V::tap_tile::<$rows, $vectors>(tile) },)*
+                _ => unreachable!("tiles have at most {TAP_ROWS} rows and a power of two of vectors"),
+            }
+        };
+    }
+    dispatch!(
+        (1, 1),
+        (1, 2),
+        (1, 4),
+        (1, 8),
+        (2, 1),
+        (2, 2),
+        (2, 4),
+        (3, 1),
+        (3, 2),
+        (3, 4),
+        (4, 1),
+        (4, 2),
+        (5, 1),
+        (5, 2),
+        (6, 1),
+        (6, 2)
+    );
 }

@@ -11,6 +11,7 @@ mod composite;
 mod depthwise;
 mod direct;
 mod direct_weight;
+mod finish;
 mod parts;
 mod plan;
 mod sizes;
@@ -18,11 +19,12 @@ mod sizes;
 mod tests;
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, WithDType};
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, WithDType, bail};
 
 use crate::element::{for_dtype, has_kernel, slice, with_slice};
 use crate::simd::{InstructionSet, Number};
-use plan::Direction;
+use crate::then::{End, Then};
+use finish::Finish;
 pub(crate) use sizes::{ConvSizes, Way};
 
 /// How a convolution moves over a map, as (height, width) where two numbers are.
@@ -46,18 +48,97 @@ pub struct ConvGeometry {
 /// larger than the padded map.
 pub fn conv2d(x_chwn: &Tensor, weight: &Tensor, geometry: ConvGeometry) -> Result<Tensor> {
     let sizes = ConvSizes::new(x_chwn.dims(), weight.dims(), geometry)?;
-    if has_kernel(x_chwn) {
-        x_chwn.contiguous()?.apply_op2(&weight.contiguous()?, Conv2d { sizes })
-    } else {
-        composite::conv2d(x_chwn, weight, &sizes)
+    Conv { sizes, output: sizes.output_dims().into() }.of(x_chwn, weight)
+}
+
+/// `conv2d` plus a bias (O) and what follows, in one pass: a convolution with its batch norm merged. Forward only: the result is
+/// cut off from the gradient.
+///
+/// # Errors
+/// As `conv2d`, and when the bias or what is added does not fit the output.
+pub fn conv2d_then(
+    x_chwn: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    geometry: ConvGeometry,
+    then: Then<'_>,
+) -> Result<Tensor> {
+    let sizes = ConvSizes::new(x_chwn.dims(), weight.dims(), geometry)?;
+    Conv { sizes, output: sizes.output_dims().into() }.then(x_chwn, (weight, bias), then)
+}
+
+/// An FC layer with groups on each column of x (C, …, M), whose dimensions but the last are its inputs, channel by channel:
+/// weight (O·P, C/groups·P), P being the product of the dimensions between, gives (O, …, M).
+///
+/// # Errors
+/// When the groups do not divide both channel counts, the weight does not fit, or something is empty.
+pub fn grouped_fc(x: &Tensor, weight: &Tensor, groups: usize) -> Result<Tensor> {
+    Conv::on_columns(x, weight, groups)?.of(x, weight)
+}
+
+/// `grouped_fc` plus a bias (O·P) and what follows, in one pass. Forward only: the result is cut off from the gradient.
+///
+/// # Errors
+/// As `grouped_fc`, and when the bias or what is added does not fit the output.
+pub fn grouped_fc_then(x: &Tensor, weight: &Tensor, bias: &Tensor, groups: usize, then: Then<'_>) -> Result<Tensor> {
+    Conv::on_columns(x, weight, groups)?.then(x, (weight, bias), then)
+}
+
+/// A convolution of something with so many numbers, to a shape with so many.
+struct Conv {
+    sizes: ConvSizes,
+    output: Shape,
+}
+
+impl Conv {
+    /// The 1×1 convolution of one pixel, of which the inputs of an FC layer are the channels.
+    fn on_columns(x: &Tensor, weight: &Tensor, groups: usize) -> Result<Self> {
+        let (&[channels, ref between @ .., columns], &[outputs, inputs]) = (x.dims(), weight.dims()) else {
+            bail!("grouped_fc takes x (C, .., M) and weight (Q, P), not {:?} and {:?}", x.dims(), weight.dims());
+        };
+        let pixels: usize = between.iter().product();
+        if groups == 0 || !channels.is_multiple_of(groups) || pixels == 0 || !outputs.is_multiple_of(groups * pixels) {
+            bail!(
+                "grouped_fc of {:?} to {outputs} outputs in {groups} groups: they must divide the channels",
+                x.dims()
+            );
+        }
+        let geometry = ConvGeometry { stride: (1, 1), padding: (0, 0), dilation: (1, 1), groups };
+        let sizes = ConvSizes::new(&[channels * pixels, 1, 1, columns], &[outputs, inputs, 1, 1], geometry)?;
+        let output = [&[outputs / pixels], between, &[columns]].concat();
+        Ok(Self { sizes, output: output.into() })
+    }
+
+    fn of(self, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+        if has_kernel(x) { x.contiguous()?.apply_op2(&weight.contiguous()?, self) } else { self.composite(x, weight) }
+    }
+
+    fn then(self, x: &Tensor, (weight, bias): (&Tensor, &Tensor), then: Then<'_>) -> Result<Tensor> {
+        if bias.dims() != [self.sizes.outputs] {
+            bail!("{} outputs with a bias of {:?}", self.sizes.outputs, bias.dims());
+        }
+        if let Some(addend) = then.addend().filter(|addend| addend.dims() != self.output.dims()) {
+            bail!("{:?} plus {:?}: the shapes must be equal", self.output.dims(), addend.dims());
+        }
+        if !has_kernel(x) {
+            let y = self.composite(x, weight)?.reshape((bias.dim(0)?, ()))?.broadcast_add(&bias.unsqueeze(1)?)?;
+            return Ok(then.after(&y.reshape(self.output)?)?.detach());
+        }
+        let op = Deployed { conv: self, bias: bias.clone(), addend: then.addend().cloned(), end: then.end() };
+        x.contiguous()?.apply_op2_no_bwd(&weight.contiguous()?, &op)
+    }
+
+    /// The same with candle's operations.
+    fn composite(&self, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+        let sizes = &self.sizes;
+        let (rows, columns) = (&sizes.rows, &sizes.columns);
+        let x = x.reshape((sizes.inputs, rows.input, columns.input, sizes.images))?;
+        let weight = weight.reshape((sizes.outputs, sizes.group_inputs(), rows.kernel, columns.kernel))?;
+        composite::conv2d(&x, &weight, sizes)?.reshape(&self.output)
     }
 }
 
-struct Conv2d {
-    sizes: ConvSizes,
-}
-
-impl CustomOp2 for Conv2d {
+impl CustomOp2 for Conv {
     fn name(&self) -> &'static str {
         "conv2d_chwn"
     }
@@ -71,9 +152,9 @@ impl CustomOp2 for Conv2d {
     ) -> Result<(CpuStorage, Shape)> {
         let y = for_dtype!(x.dtype(), T => {
             let (x, weight) = (slice::<T>(x, x_layout)?, slice::<T>(weight, weight_layout)?);
-            T::to_cpu_storage_owned(forward(x, weight, &self.sizes)?)
+            T::to_cpu_storage_owned(forward(x, weight, &self.sizes, None)?)
         });
-        Ok((y, Shape::from(self.sizes.output_dims())))
+        Ok((y, self.output.clone()))
     }
 
     fn bwd(&self, x: &Tensor, weight: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
@@ -97,11 +178,11 @@ impl CustomOp2 for Conv2d {
     }
 }
 
-fn forward<T: Number>(x: &[T], weight: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
+fn forward<T: Number>(x: &[T], weight: &[T], sizes: &ConvSizes, finish: Option<&Finish<'_, T>>) -> Result<Vec<T>> {
     match sizes.way() {
-        Way::Columns => by_columns::forward(x, weight, sizes),
-        Way::Depthwise => Ok(depthwise::forward(x, weight, sizes)),
-        Way::Direct => direct::convolve(InstructionSet::get(), Direction::Forward, x, weight, sizes),
+        Way::Columns => by_columns::forward(x, weight, sizes, finish),
+        Way::Depthwise => Ok(depthwise::forward(x, weight, sizes, finish)),
+        Way::Direct => direct::forward(InstructionSet::get(), x, weight, sizes, finish),
     }
 }
 
@@ -109,14 +190,51 @@ fn backward_x<T: Number>(dy: &[T], weight: &[T], sizes: &ConvSizes) -> Result<Ve
     match sizes.way() {
         Way::Columns => by_columns::backward_x(dy, weight, sizes),
         Way::Depthwise => Ok(depthwise::backward_x(dy, weight, sizes)),
-        Way::Direct => direct::convolve(InstructionSet::get(), Direction::Backward, dy, weight, sizes),
+        Way::Direct => direct::backward_x(InstructionSet::get(), dy, weight, sizes),
     }
 }
 
 fn backward_weight<T: Number>(x: &[T], dy: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
-    match sizes.way() {
+    match sizes.weight_way() {
         Way::Columns => by_columns::backward_weight(x, dy, sizes),
         Way::Depthwise => Ok(depthwise::backward_weight(x, dy, sizes)),
         Way::Direct => Ok(direct_weight::backward_weight(InstructionSet::get(), x, dy, sizes)),
+    }
+}
+
+/// A convolution without a gradient and what follows it.
+struct Deployed {
+    conv: Conv,
+    bias: Tensor,
+    addend: Option<Tensor>,
+    end: End,
+}
+
+impl CustomOp2 for Deployed {
+    fn name(&self) -> &'static str {
+        "conv2d_then_chwn"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let y = for_dtype!(x.dtype(), T => {
+            let (x, weight) = (slice::<T>(x, x_layout)?, slice::<T>(weight, weight_layout)?);
+            let finished = |addend: Option<&[T]>| {
+                with_slice::<T, _>(&self.bias, |bias| {
+                    let finish = Finish { bias, addend, end: self.end, map: self.conv.sizes.output_map() };
+                    forward(x, weight, &self.conv.sizes, Some(&finish))
+                })?
+            };
+            T::to_cpu_storage_owned(match &self.addend {
+                None => finished(None)?,
+                Some(addend) => with_slice::<T, _>(addend, |addend| finished(Some(addend)))??,
+            })
+        });
+        Ok((y, self.conv.output.clone()))
     }
 }

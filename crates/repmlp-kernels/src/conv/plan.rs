@@ -21,6 +21,15 @@ struct Stretch {
     count: usize,
 }
 
+/// Target pixels of a row, `Plan::target_step` apart, whose sources have the same pattern, `Plan::source_step` apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Alike {
+    /// Column of the first.
+    pub(crate) first: usize,
+    /// How many: a power of two.
+    pub(crate) count: usize,
+}
+
 /// The sums of all target pixels. Backward, taps are counted from the last: sources and taps then grow together.
 pub(crate) struct Plan {
     /// Source rows of each target row.
@@ -31,20 +40,53 @@ pub(crate) struct Plan {
     source_columns: usize,
     /// Taps in a row of the kernel.
     kernel_columns: usize,
+    /// Columns between neighbouring target pixels that are alike.
+    pub(crate) target_step: usize,
+    /// Columns between their sources.
+    pub(crate) source_step: usize,
 }
 
 impl Plan {
     pub(crate) fn new(sizes: &ConvSizes, direction: Direction) -> Self {
-        let source_columns = match direction {
-            Direction::Forward => sizes.columns.input,
-            Direction::Backward => sizes.columns.output,
+        let stride = sizes.columns.stride;
+        let (source_columns, target_step, source_step) = match direction {
+            Direction::Forward => (sizes.columns.input, 1, stride),
+            Direction::Backward => (sizes.columns.output, stride, 1),
         };
         Self {
             rows: stretches(&sizes.rows, direction),
             columns: stretches(&sizes.columns, direction),
             source_columns,
             kernel_columns: sizes.columns.kernel,
+            target_step,
+            source_step,
         }
+    }
+
+    /// All target columns, as many as `most` together; `most` is a power of two.
+    pub(crate) fn alike(&self, most: usize) -> Vec<Alike> {
+        let mut all = Vec::new();
+        for residue in 0..self.target_step.min(self.columns.len()) {
+            let mut first = residue;
+            while first < self.columns.len() {
+                let mut count = 1;
+                while 2 * count <= most && (1..2 * count).all(|i| self.is_alike(first, i)) {
+                    count *= 2;
+                }
+                all.push(Alike { first, count });
+                first += count * self.target_step;
+            }
+        }
+        all
+    }
+
+    /// Whether the sources of the i-th column after `first` have its pattern.
+    fn is_alike(&self, first: usize, i: usize) -> bool {
+        let Some(other) = self.columns.get(first + i * self.target_step) else { return false };
+        let shift = i * self.source_step;
+        let first = &self.columns[first];
+        let moved = |s: &Stretch| Stretch { source: s.source + shift, ..*s };
+        first.len() == other.len() && first.iter().zip(other).all(|(first, other)| moved(first) == *other)
     }
 
     /// Rows and columns of the target map.
@@ -109,8 +151,9 @@ fn stretches(axis: &Axis, direction: Direction) -> Vec<Vec<Stretch>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Direction, Stretch, stretches};
+    use super::{Direction, Plan, Stretch, stretches};
     use crate::axis::{Axis, Moves};
+    use crate::conv::{ConvGeometry, ConvSizes};
 
     #[test]
     fn padding_is_left_out_and_neighbours_are_joined() {
@@ -124,6 +167,19 @@ mod tests {
         let strided = Axis::new(5, 3, Moves { stride: 2, padding: 1, dilation: 1 }).unwrap();
         // Input 1 is tap 2 of output 0 and tap 0 of output 1: counted from the last, 0 and 2.
         assert_eq!(of(&strided, Direction::Backward, 1), [stretch(0, 0, 1), stretch(1, 2, 1)]);
+        let sizes = |stride| {
+            let geometry = ConvGeometry { stride: (1, stride), padding: (0, 1), dilation: (1, 1), groups: 1 };
+            ConvSizes::new(&[1, 1, 9, 1], &[1, 1, 1, 3], geometry).unwrap()
+        };
+        let alike = |stride, direction| {
+            let all = Plan::new(&sizes(stride), direction).alike(4);
+            all.iter().map(|alike| (alike.first, alike.count)).collect::<Vec<_>>()
+        };
+        // The first and the last pixel see padding.
+        assert_eq!(alike(1, Direction::Forward), [(0, 1), (1, 4), (5, 2), (7, 1), (8, 1)]);
+        // Outputs at 0, 2, 4, 6, 8; inputs 0, 2, .. 8 see one output each, 1, 3, 5, 7 two.
+        assert_eq!(alike(2, Direction::Forward), [(0, 1), (1, 2), (3, 1), (4, 1)]);
+        assert_eq!(alike(2, Direction::Backward), [(0, 4), (8, 1), (1, 4)]);
         // A dilation parts them.
         let dilated = Axis::new(4, 2, Moves { stride: 1, padding: 0, dilation: 2 }).unwrap();
         assert_eq!(of(&dilated, Direction::Forward, 1), [stretch(1, 0, 1), stretch(3, 1, 1)]);

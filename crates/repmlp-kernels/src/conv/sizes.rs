@@ -100,10 +100,18 @@ impl ConvSizes {
     /// The way for these sizes; never by processor or threads.
     pub(crate) fn way(&self) -> Way {
         match () {
-            () if self.is_pointwise() && !self.is_depthwise() => Way::Columns,
+            () if self.taps() == 1 && !self.is_depthwise() => Way::Columns,
             () if self.images >= DIRECT_IMAGES => Way::Direct,
             () if self.is_depthwise() => Way::Depthwise,
             () => Way::Columns,
+        }
+    }
+
+    /// The way for the gradient of the weight: strided pixels make short scalar products, and columns long ones.
+    pub(crate) fn weight_way(&self) -> Way {
+        match self.way() {
+            Way::Direct if self.columns.stride > 1 && !self.is_depthwise() => Way::Columns,
+            way => way,
         }
     }
 

@@ -4,10 +4,11 @@ use candle_core::{DType, Device, Result, Tensor, WithDType};
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_oneof, proptest};
 
 use crate::conv::composite::{by_candle, by_taps};
-use crate::conv::plan::Direction;
-use crate::conv::{ConvGeometry, ConvSizes, by_columns, conv2d, direct, direct_weight};
+use crate::conv::{
+    ConvGeometry, ConvSizes, by_columns, conv2d, conv2d_then, direct, direct_weight, grouped_fc, grouped_fc_then,
+};
 use crate::conv_to_fc;
-use crate::oracle_tests::{agree, bound, numbers, with_gradients};
+use crate::oracle_tests::{agree, bound, difference, kind, numbers, with_gradients};
 use crate::simd::{InstructionSet, Number};
 
 const PLAIN: ConvGeometry = ConvGeometry { stride: (1, 1), padding: (0, 0), dilation: (1, 1), groups: 1 };
@@ -59,6 +60,18 @@ proptest! {
     }
 
     #[test]
+    fn what_follows_a_convolution_is_what_would_follow_it_apart(case in cases(), what in 0..4usize) {
+        let [x, weight] = case.inputs().unwrap();
+        let bias = numbers(&case.weight[..1], 3, case.dtype).unwrap();
+        let y = conv2d(&x, &weight, case.geometry).unwrap();
+        let addend = numbers(y.dims(), 4, case.dtype).unwrap();
+        let then = kind(what, Some(&addend));
+        let actual = conv2d_then(&x, &weight, &bias, case.geometry, then).unwrap();
+        let y = y.broadcast_add(&bias.reshape((case.weight[0], 1, 1, 1)).unwrap()).unwrap();
+        prop_assert!(difference(&actual, &then.after(&y).unwrap()).unwrap() < bound(case.dtype));
+    }
+
+    #[test]
     fn conv2d_equals_candles(case in cases()) {
         let square = |pair: (usize, usize)| (pair.0, pair.0);
         let geometry =
@@ -86,7 +99,7 @@ fn passes<T: Number>(case: &Case, of: impl Fn(&ConvSizes, &[T], &[T], &[T]) -> [
 fn by_columns<T: Number>(case: &Case) -> Passes {
     passes::<T>(case, |sizes, x, weight, dy| {
         [
-            by_columns::forward(x, weight, sizes).unwrap(),
+            by_columns::forward(x, weight, sizes, None).unwrap(),
             by_columns::backward_x(dy, weight, sizes).unwrap(),
             by_columns::backward_weight(x, dy, sizes).unwrap(),
         ]
@@ -96,8 +109,8 @@ fn by_columns<T: Number>(case: &Case) -> Passes {
 fn directly<T: Number>(case: &Case, set: InstructionSet) -> Passes {
     passes::<T>(case, |sizes, x, weight, dy| {
         [
-            direct::convolve(set, Direction::Forward, x, weight, sizes).unwrap(),
-            direct::convolve(set, Direction::Backward, dy, weight, sizes).unwrap(),
+            direct::forward(set, x, weight, sizes, None).unwrap(),
+            direct::backward_x(set, dy, weight, sizes).unwrap(),
             direct_weight::backward_weight(set, x, dy, sizes),
         ]
     })
@@ -124,6 +137,29 @@ proptest! {
             let double = worst(&directly::<f64>(&case, set), &by_columns::<f64>(&case));
             prop_assert!(double < bound(DType::F64), "{set:?}: {double}");
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn an_fc_layer_with_groups_is_a_product_for_each_group((g, c, o) in channels(), map in (1..4usize, 1..4usize), m in 1..40usize, what in 0..4usize, double in any::<bool>()) {
+        let dtype = if double { DType::F64 } else { DType::F32 };
+        let (h, w) = map;
+        let inputs = [numbers(&[g * c, h, w, m], 1, dtype).unwrap(), numbers(&[g * o * h * w, c * h * w], 2, dtype).unwrap()];
+        let products = |t: &[Tensor]| {
+            let weight = t[1].reshape((g, o * h * w, c * h * w))?;
+            weight.matmul(&t[0].reshape((g, c * h * w, m))?)?.reshape((g * o, h, w, m))
+        };
+        let worst = agree(&inputs, |t| grouped_fc(&t[0], &t[1], g), products).unwrap();
+        prop_assert!(worst < bound(dtype), "{worst}");
+        let bias = numbers(&[g * o * h * w], 3, dtype).unwrap();
+        let addend = numbers(&[g * o, h, w, m], 4, dtype).unwrap();
+        let then = kind(what, Some(&addend));
+        let actual = grouped_fc_then(&inputs[0], &inputs[1], &bias, g, then).unwrap();
+        let y = products(&inputs).unwrap().broadcast_add(&bias.reshape((g * o, h, w, 1)).unwrap()).unwrap();
+        prop_assert!(difference(&actual, &then.after(&y).unwrap()).unwrap() < bound(dtype));
     }
 }
 

@@ -18,7 +18,7 @@ use candle_core::WithDType;
 pub(crate) use avx2::{Avx2F32, Avx2F64};
 pub(crate) use dot_tile::{DOT_INPUTS, DOT_OUTPUTS, DotRun, DotTile};
 pub(crate) use plain::Plain;
-pub(crate) use tap_tile::{Segment, TAP_ROWS, TapTile};
+pub(crate) use tap_tile::{Segment, Steps, TAP_ROWS, TapTile};
 
 /// What the kernels are compiled for and the processor has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,17 @@ impl InstructionSet {
             Ok("plain") => Self::Plain,
             _ => Self::best(),
         })
+    }
+
+    /// Calls `work`; what the compiler inlines of it is compiled for the set.
+    #[inline(always)]
+    pub(crate) fn run<R>(self, work: impl FnOnce() -> R) -> R {
+        match self {
+            Self::Plain => work(),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: this variant is made where the processor has the features.
+            Self::Avx2 => unsafe { avx2::run(work) },
+        }
     }
 
     /// The best that this processor has.

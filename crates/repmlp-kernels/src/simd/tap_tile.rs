@@ -16,18 +16,31 @@ pub(crate) struct Segment {
     pub(crate) count: usize,
 }
 
-/// target[r] = Σ over all terms of weight[term][r]·source[term].
+/// Numbers between neighbouring vectors of a tile, and between other neighbours.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Steps {
+    /// Between neighbouring columns of the source.
+    pub(crate) column: usize,
+    /// Between the vectors of a term.
+    pub(crate) source_vector: usize,
+    /// Between neighbouring rows of the target.
+    pub(crate) target_row: usize,
+    /// Between the vectors of a row of the target.
+    pub(crate) target_vector: usize,
+}
+
+/// `target[r][v]` = Σ over all terms of `weight[term][r]·source[term][v]`.
 pub(crate) struct TapTile<'a, T> {
     /// The terms.
     pub(crate) segments: &'a [Segment],
-    /// Columns, each `VECTORS` vectors long, one after another.
+    /// First vector of the first column.
     pub(crate) source: *const T,
     /// Rows of weights, each `ROWS` numbers, one after another.
     pub(crate) weight: *const T,
-    /// `ROWS` rows of `VECTORS` vectors.
+    /// First vector of the first row.
     pub(crate) target: *mut T,
-    /// Numbers between neighbouring rows of the target.
-    pub(crate) row_step: usize,
+    /// Where the others are.
+    pub(crate) steps: Steps,
 }
 
 /// See [`TapTile`]. Each row is one sum in the order of its terms.
@@ -36,17 +49,17 @@ pub(crate) struct TapTile<'a, T> {
 /// The instruction set of `V`; all columns and weights of the segments lie in memory, the target too, and nobody else writes it.
 #[inline(always)]
 pub(crate) unsafe fn tap_tile<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &TapTile<'_, V::Number>) {
-    let width = VECTORS * V::LANES;
-    // SAFETY: the caller's promise; all addresses stay in or one behind the segments and the target.
+    let steps = tile.steps;
+    // SAFETY: the caller's promise; all addresses are used within the segments and the target.
     unsafe {
         let mut sums = [[V::zero(); VECTORS]; ROWS];
         for segment in tile.segments {
-            let mut source = tile.source.add(segment.source * width);
+            let mut source = tile.source.add(segment.source * steps.column);
             let mut weight = tile.weight.add(segment.weight * ROWS);
             for _ in 0..segment.count {
                 let mut columns = [V::zero(); VECTORS];
                 for (v, column) in columns.iter_mut().enumerate() {
-                    *column = V::load(source.add(v * V::LANES));
+                    *column = V::load(source.add(v * steps.source_vector));
                 }
                 for (r, sums) in sums.iter_mut().enumerate() {
                     let scale = V::splat(weight.add(r));
@@ -54,13 +67,13 @@ pub(crate) unsafe fn tap_tile<V: Vector, const ROWS: usize, const VECTORS: usize
                         *sum = scale.multiply_add(column, *sum);
                     }
                 }
-                source = source.add(width);
-                weight = weight.add(ROWS);
+                source = source.wrapping_add(steps.column);
+                weight = weight.wrapping_add(ROWS);
             }
         }
         for (r, sums) in sums.iter().enumerate() {
             for (v, sum) in sums.iter().enumerate() {
-                sum.store(tile.target.add(r * tile.row_step + v * V::LANES));
+                sum.store(tile.target.add(r * steps.target_row + v * steps.target_vector));
             }
         }
     }

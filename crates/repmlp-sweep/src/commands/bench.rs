@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use repmlp_train::bench::{self, Effort, Suite, Timing};
 use serde::Serialize;
-use sweep_runner::thread_variables;
+use sweep_runner::worker_environment;
 
 use super::grid::grid;
 use super::print;
@@ -53,10 +53,10 @@ pub(crate) fn run(arguments: &BenchArgs) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Thread pools read their size when a process starts, so that of an attempt is started with it; this one starts again in its
-/// own place.
+/// Thread pools and the allocator read what they are told when a process starts; this one starts again in its own place, as an
+/// attempt is started.
 fn start_with(threads: usize) -> Result<()> {
-    let variables = thread_variables(threads);
+    let variables = worker_environment(threads);
     if variables.iter().all(|(name, value)| std::env::var(name).is_ok_and(|set| set == *value)) {
         return Ok(());
     }

@@ -1,7 +1,7 @@
 //! What the kernels are timed on, each beside the composite that it replaces, and the most that the processor can do.
 
 use candle_core::{Device, Result, Tensor, Var};
-use repmlp_kernels::{ConvGeometry, conv_to_fc, conv2d, multiply_adds};
+use repmlp_kernels::{ConvGeometry, Then, batch_norm_then, conv_to_fc, conv2d, grouped_fc, multiply_adds, relu};
 
 /// One thing to do, in several ways.
 pub(super) struct Case {
@@ -78,6 +78,25 @@ fn conv(x: [usize; 4], o: usize, (kernel, stride, groups): (usize, usize, usize)
     Ok(Case { name, ways: vec![("kernel", ours), ("candle", candle)] })
 }
 
+/// FC3 as a product of matrices in groups, against candle's.
+fn product(g: usize, (rows, terms, m): (usize, usize, usize), passes: Passes) -> Result<Case> {
+    let inputs = [numbers(&[g * terms, m])?, numbers(&[g * rows, terms])?];
+    let ours = passes.work(&inputs, move |t| grouped_fc(&t[0], &t[1], g))?;
+    let inputs = [numbers(&[g, rows, terms])?, numbers(&[g, terms, m])?];
+    let candle = passes.work(&inputs, move |t| t[0].matmul(&t[1]))?;
+    let name = format!("product {g}x{rows}x{terms}x{m} {}", passes.name());
+    Ok(Case { name, ways: vec![("kernel", ours), ("candle", candle)] })
+}
+
+/// Batch norm and max(·, 0) in one operation, against one after the other.
+fn norm(rows: usize, columns: usize, passes: Passes) -> Result<Case> {
+    let inputs = [numbers(&[rows, columns])?, numbers(&[rows])?, numbers(&[rows])?];
+    let fused = passes.work(&inputs, |t| batch_norm_then(&t[0], &t[1], &t[2], 1e-5, Then::Relu).map(|(y, _)| y))?;
+    let two = passes.work(&inputs, |t| relu(&batch_norm_then(&t[0], &t[1], &t[2], 1e-5, Then::Nothing)?.0))?;
+    let name = format!("norm {rows}x{columns} {}", passes.name());
+    Ok(Case { name, ways: vec![("kernel", fused), ("two", two)] })
+}
+
 /// Rounds of the peak's loop: some 50 ms on a processor of 3 GHz.
 const PEAK_ROUNDS: usize = 25_000_000;
 
@@ -97,6 +116,11 @@ pub(super) fn cases() -> Result<Vec<Case>> {
         for (kernel, m) in [(1, 128), (3, 128), (5, 128), (7, 128), (3, 2048)] {
             all.push(local(kernel, m, passes)?);
         }
+        all.push(norm(64, 56 * 56 * 16, passes)?);
+        all.push(norm(128, 49 * 128, passes)?);
+        all.push(product(8, (784, 784, 128), passes)?);
+        all.push(product(4, (256, 256, 2048), passes)?);
+        all.push(product(16, (256, 256, 128), passes)?);
         all.push(conv([64, 56, 56, 16], 64, (3, 1, 1), passes)?);
         all.push(conv([64, 56, 56, 16], 256, (1, 1, 1), passes)?);
         all.push(conv([128, 56, 56, 16], 128, (3, 2, 1), passes)?);
@@ -105,6 +129,22 @@ pub(super) fn cases() -> Result<Vec<Case>> {
         all.push(conv([64, 14, 14, 32], 64, (7, 1, 64), passes)?);
         all.push(conv([3, 224, 224, 8], 64, (7, 2, 1), passes)?);
         all.push(conv([64, 56, 56, 1], 64, (3, 1, 1), passes)?);
+        // ResNet-50's, eight images.
+        for (c, size, (o, kernel)) in [
+            (64, 56, (64, 3)),
+            (256, 56, (64, 1)),
+            (64, 56, (256, 1)),
+            (128, 28, (128, 3)),
+            (512, 28, (128, 1)),
+            (256, 14, (256, 3)),
+            (1024, 14, (256, 1)),
+            (512, 7, (512, 3)),
+            (2048, 7, (512, 1)),
+            (512, 7, (2048, 1)),
+        ] {
+            all.push(conv([c, size, size, 8], o, (kernel, 1, 1), passes)?);
+        }
+        all.push(conv([256, 56, 56, 8], 512, (1, 2, 1), passes)?);
     }
     Ok(all)
 }

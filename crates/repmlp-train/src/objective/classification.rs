@@ -1,10 +1,11 @@
 //! Which class is in the image: cross-entropy, accuracy, top-5 accuracy.
 
 use candle_core::{Result, Tensor};
+use repmlp_kernels::cross_entropy;
 use sweep_protocol::Metric;
 
 use crate::batch::Batch;
-use crate::loss::{correct, cross_entropy, training_loss};
+use crate::loss::{correct, training_loss};
 use crate::objective::Judgement;
 
 /// Top-5 accuracy says nothing of fewer classes.

@@ -2,8 +2,9 @@
 
 use candle_core::{Result, Tensor};
 use repmlp::vars::{Init, Scope};
+use repmlp_kernels::cross_entropy;
 
-use crate::loss::{correct, cross_entropy};
+use crate::loss::correct;
 use crate::objective::Judgement;
 
 /// The head that training ends in: a direction for each person.

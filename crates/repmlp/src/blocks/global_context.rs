@@ -4,7 +4,7 @@
 //! running statistics: there is nothing to merge, and one type serves both forms.
 
 use candle_core::{Result, Tensor};
-use repmlp_kernels::{relu, softmax};
+use repmlp_kernels::{add_to_pixels, relu, softmax};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -114,11 +114,10 @@ impl GlobalContext {
     /// # Errors
     /// Those of candle.
     pub fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
-        let (c, _, _, n) = x_chwn.dims4()?;
         let weights = softmax(&self.attention.forward(x_chwn)?.flatten(0, 2)?.t()?.contiguous()?)?.t()?;
         let context = x_chwn.flatten(1, 2)?.broadcast_mul(&weights.unsqueeze(0)?)?.sum(1)?;
         let hidden = relu(&self.layer_norm(&self.fc1.forward(&context)?)?)?;
-        x_chwn.broadcast_add(&self.fc2.forward(&hidden)?.reshape((c, 1, 1, n))?)
+        add_to_pixels(x_chwn, &self.fc2.forward(&hidden)?)
     }
 
     /// (inner, N) → (inner, N), each image on its own.

@@ -3,7 +3,7 @@
 //! y = x + BN(z(softmax(s·θᵀφ)·g)); θ, φ, g and z are 1×1 convolutions with biases. No scaling (s = 1) in the original.
 
 use candle_core::{Result, Tensor};
-use repmlp_kernels::{add_bias, softmax};
+use repmlp_kernels::{Then, add_bias, softmax};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -158,7 +158,7 @@ impl NonLocal {
     /// Those of candle.
     pub fn forward(&self, x_chwn: &Tensor, mode: Mode) -> Result<Tensor> {
         let gathered = self.attention.forward_through(&self.z, x_chwn)?;
-        x_chwn + self.norm.forward(&gathered, mode)?
+        self.norm.forward_then(&gathered, mode, Then::Add(x_chwn))
     }
 
     /// The inference form.

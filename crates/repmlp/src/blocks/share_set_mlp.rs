@@ -6,9 +6,9 @@
 //! Only the shipped models' case is built: one partition, as large as the map.
 
 use candle_core::{Result, Tensor};
-use repmlp_kernels::relu;
+use repmlp_kernels::{Then, grouped_fc, grouped_fc_then, mean_pixel, rearrange, relu};
 
-use crate::blocks::rep_mlp::{LocalBranch, Partitioning, RepMlpShape, grouped_fc};
+use crate::blocks::rep_mlp::{LocalBranch, Partitioning, RepMlpShape};
 use crate::cost::{Account, CountedForm, LayerCost};
 use crate::layers::{BatchNorm, Conv2d, ConvBn, ConvShape, Visitor};
 use crate::network::Site;
@@ -145,9 +145,9 @@ impl ShareSetMlp {
     /// When the map has another size.
     pub fn forward(&self, x_chwn: &Tensor, mode: Mode) -> Result<Tensor> {
         let maps = to_sets(x_chwn, self.shape)?;
-        let mut y = self.bn.forward(&grouped_fc(&self.weight, &maps, self.shape.groups)?, mode)?;
+        let mut y = self.bn.forward(&grouped_fc(&maps, &self.weight, self.shape.groups)?, mode)?;
         for branch in &self.local {
-            y = (y + branch.forward(&maps, mode)?)?;
+            y = branch.forward_then(&maps, mode, Then::Add(&y))?;
         }
         from_sets(&y, x_chwn)?.broadcast_mul(&self.gate.forward(x_chwn)?)
     }
@@ -178,9 +178,8 @@ impl DeployedShareSetMlp {
     /// # Errors
     /// When the map has another size.
     pub fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
-        let (sets, pixels) = (self.shape.groups, self.shape.partitioning.pixels());
-        let y = grouped_fc(&self.weight, &to_sets(x_chwn, self.shape)?, sets)?;
-        let y = y.broadcast_add(&self.bias.reshape((sets, pixels, 1))?)?;
+        let maps = to_sets(x_chwn, self.shape)?;
+        let y = grouped_fc_then(&maps, &self.weight, &self.bias, self.shape.groups, Then::Nothing)?;
         from_sets(&y, x_chwn)?.broadcast_mul(&self.gate.forward(x_chwn)?)
     }
 
@@ -199,22 +198,22 @@ impl DeployedShareSetMlp {
 impl Gate {
     /// (C, H, W, N) → (C, 1, 1, N).
     fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
-        let (c, h, w, n) = x_chwn.dims4()?;
-        let pooled = x_chwn.reshape((c, h * w, n))?.mean(1)?.reshape((c, 1, 1, n))?;
+        let (c, _, _, n) = x_chwn.dims4()?;
+        let pooled = mean_pixel(x_chwn)?.reshape((c, 1, 1, n))?;
         candle_nn::ops::sigmoid(&self.fc2.forward(&relu(&self.fc1.forward(&pooled)?)?)?)
     }
 }
 
-/// (C, H, W, N) → (S, h·w, C/S·N): the maps of a set beside each other.
+/// (C, H, W, N) → (S, H, W, C/S·N): the maps of a set beside each other.
 fn to_sets(x_chwn: &Tensor, shape: RepMlpShape) -> Result<Tensor> {
     let (c, h, w, n) = x_chwn.dims4()?;
     let sets = shape.groups;
-    x_chwn.reshape((c / sets, sets, h * w, n))?.permute((1, 2, 0, 3))?.reshape((sets, h * w, c / sets * n))
+    rearrange(x_chwn, [c / sets, sets, h * w, n], [1, 2, 0, 3], (sets, h, w, c / sets * n))
 }
 
 /// The inverse of `to_sets`, for the same input.
 fn from_sets(maps: &Tensor, x_chwn: &Tensor) -> Result<Tensor> {
     let (c, h, w, n) = x_chwn.dims4()?;
     let sets = maps.dim(0)?;
-    maps.reshape((sets, h * w, c / sets, n))?.permute((2, 0, 1, 3))?.reshape((c, h, w, n))
+    rearrange(maps, [sets, h * w, c / sets, n], [2, 0, 1, 3], (c, h, w, n))
 }

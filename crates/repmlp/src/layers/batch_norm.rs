@@ -1,7 +1,7 @@
 //! Batch norm over the rows of a matrix: row = channel (or feature), columns = everything that shares its statistics.
 
 use candle_core::{Result, Tensor, Var};
-use repmlp_kernels::batch_norm;
+use repmlp_kernels::{Then, affine_then, batch_norm_then};
 
 use crate::Mode;
 use crate::vars::{Init, Scope};
@@ -46,32 +46,38 @@ impl BatchNorm {
         })
     }
 
-    /// Normalises x, whose first dimension is the channels; the shape stays.
+    /// Normalises x, whose first dimensions are the channels (or features); the shape stays.
     ///
     /// # Errors
     /// Those of candle.
     pub fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        let x_rm = x.flatten_from(1)?;
-        let y_rm = match mode {
-            Mode::Train => self.forward_train(&x_rm)?,
-            Mode::Evaluate => {
-                let (scale, shift) = self.scale_and_shift()?;
-                x_rm.broadcast_mul(&scale.unsqueeze(1)?)?.broadcast_add(&shift.unsqueeze(1)?)?
-            }
-        };
-        y_rm.reshape(x.shape())
+        self.forward_then(x, mode, Then::Nothing)
     }
 
-    fn forward_train(&self, x_rm: &Tensor) -> Result<Tensor> {
-        let (y_rm, moments) = batch_norm(x_rm, &self.weight, &self.bias, self.settings.eps)?;
-        let columns = x_rm.dim(1)? as f64;
+    /// The same and what follows it.
+    ///
+    /// # Errors
+    /// When what is added has another shape.
+    pub(crate) fn forward_then(&self, x: &Tensor, mode: Mode, then: Then<'_>) -> Result<Tensor> {
+        match mode {
+            Mode::Train => self.forward_train(x, then),
+            Mode::Evaluate => {
+                let (scale, shift) = self.scale_and_shift()?;
+                affine_then(x, &scale, &shift, then)
+            }
+        }
+    }
+
+    fn forward_train(&self, x: &Tensor, then: Then<'_>) -> Result<Tensor> {
+        let (y, moments) = batch_norm_then(x, &self.weight, &self.bias, self.settings.eps, then)?;
+        let columns = (x.elem_count() / self.weight.elem_count()) as f64;
         // The running variance is unbiased, the normalising one is not: PyTorch's convention.
         let unbiased = (moments.variance * (columns / (columns - 1.0).max(1.0)))?;
         for (running, batch) in [(&self.running_mean, &moments.mean), (&self.running_var, &unbiased)] {
             let momentum = self.settings.momentum;
             running.set(&((running.as_tensor() * (1.0 - momentum))? + (batch * momentum)?)?)?;
         }
-        Ok(y_rm)
+        Ok(y)
     }
 
     /// What batch norm does with fixed statistics: y = scale·x + shift, both (channels); γ/σ and β − μγ/σ of Eq. 16.

@@ -1,7 +1,7 @@
 //! Convolution with any stride, zero padding, dilation and groups, images last.
 
 use candle_core::{Result, Tensor};
-use repmlp_kernels::{ConvGeometry, add_bias, conv2d};
+use repmlp_kernels::{ConvGeometry, Then, add_bias, conv2d, conv2d_then};
 
 use crate::vars::{Init, Scope, joined};
 
@@ -67,6 +67,12 @@ impl ConvShape {
         self.outputs * (self.inputs / self.groups) * inside(map.0, h) * inside(map.1, w)
     }
 
+    fn geometry(self) -> ConvGeometry {
+        let Self { stride, padding, dilation, groups, .. } = self;
+        let [stride, padding, dilation] = [stride, padding, dilation].map(|size| (size, size));
+        ConvGeometry { stride, padding, dilation, groups }
+    }
+
     /// Whether the layer is the same FC on every pixel, so that it commutes with whatever treats pixels alike.
     pub fn is_pointwise(self) -> bool {
         self.kernel == 1 && self.stride == 1 && self.padding == 0 && self.groups == 1
@@ -118,12 +124,21 @@ impl Conv2d {
     /// # Errors
     /// When the shapes do not fit.
     pub fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
-        let ConvShape { stride, padding, dilation, groups, .. } = self.shape;
-        let [stride, padding, dilation] = [stride, padding, dilation].map(|size| (size, size));
-        let y = conv2d(x_chwn, &self.weight, ConvGeometry { stride, padding, dilation, groups })?;
+        let y = conv2d(x_chwn, &self.weight, self.shape.geometry())?;
         match &self.bias {
             Some(bias) => add_bias(&y, bias),
             None => Ok(y),
+        }
+    }
+
+    /// The same and what follows it, of a deployed layer: no gradient passes.
+    ///
+    /// # Errors
+    /// When the shapes do not fit.
+    pub(crate) fn deployed_then(&self, x_chwn: &Tensor, then: Then<'_>) -> Result<Tensor> {
+        match &self.bias {
+            Some(bias) => conv2d_then(x_chwn, &self.weight, bias, self.shape.geometry(), then),
+            None => then.after(&self.forward(x_chwn)?),
         }
     }
 

@@ -1,6 +1,7 @@
 //! A convolution with batch norm behind it; deployed, a convolution with a bias.
 
 use candle_core::{Result, Tensor, bail};
+use repmlp_kernels::Then;
 
 use crate::Mode;
 use crate::cost::{Account, LayerCost};
@@ -33,7 +34,15 @@ impl ConvBn {
     /// # Errors
     /// When the shapes do not fit.
     pub fn forward(&self, x_chwn: &Tensor, mode: Mode) -> Result<Tensor> {
-        self.bn.forward(&self.conv.forward(x_chwn)?, mode)
+        self.forward_then(x_chwn, mode, Then::Nothing)
+    }
+
+    /// The same and what follows it.
+    ///
+    /// # Errors
+    /// When the shapes do not fit.
+    pub(crate) fn forward_then(&self, x_chwn: &Tensor, mode: Mode, then: Then<'_>) -> Result<Tensor> {
+        self.bn.forward_then(&self.conv.forward(x_chwn)?, mode, then)
     }
 
     /// One convolution that does the same with the running statistics.

@@ -14,6 +14,7 @@ mod residual;
 use std::collections::BTreeMap;
 
 use candle_core::{Result, Tensor, bail};
+use repmlp_kernels::rearrange;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -141,7 +142,8 @@ pub struct DeployedModel {
 
 /// Images (N, C, H, W) as (C, H, W, N).
 fn to_chwn(images_nchw: &Tensor) -> Result<Tensor> {
-    images_nchw.permute((1, 2, 3, 0))?.contiguous()
+    let (n, c, h, w) = images_nchw.dims4()?;
+    rearrange(images_nchw, [n, c, h, w], [1, 2, 3, 0], (c, h, w, n))
 }
 
 impl Answer {

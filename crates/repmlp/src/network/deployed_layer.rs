@@ -1,11 +1,13 @@
 //! A layer of the deployed form: no batch norm is left in any of them.
 
 use candle_core::{Result, Tensor};
+use repmlp_kernels::{Then, affine_then};
 
 use crate::blocks::{DeployedNonLocal, DeployedRepMlpBlock, DeployedSelfAttention, DeployedShareSetMlp, GlobalContext};
 use crate::layers::{Conv2d, Linear, Visitor};
-use crate::network::Fixed;
 use crate::network::layer::{on_columns, p_relu};
+use crate::network::node::MayBeRelu;
+use crate::network::{Activation, Fixed};
 use crate::vars::joined;
 
 /// A layer for inference.
@@ -39,23 +41,21 @@ pub enum DeployedLayer {
 }
 
 impl DeployedLayer {
-    /// (C, H, W, N) → (C', H', W', N).
-    pub(crate) fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
-        match self {
-            Self::Conv(layer, _) => layer.forward(x_chwn),
-            Self::Linear(layer, _) => on_columns(x_chwn, |x| layer.forward(x)),
-            Self::Affine { scale, shift } => {
-                let along_channels = |t: &Tensor| t.reshape(((), 1, 1, 1));
-                x_chwn.broadcast_mul(&along_channels(scale)?)?.broadcast_add(&along_channels(shift)?)
-            }
-            Self::PRelu(slope) => p_relu(x_chwn, slope),
-            Self::RepMlp(block) => block.forward(x_chwn),
-            Self::ShareSetMlp(block) => block.forward(x_chwn),
-            Self::NonLocal(block) => block.forward(x_chwn),
-            Self::GlobalContext(block) => block.forward(x_chwn),
-            Self::SelfAttention(block) => block.forward(x_chwn),
-            Self::Fixed(layer) => layer.forward(x_chwn),
-        }
+    /// (C, H, W, N) → (C', H', W', N), and what follows.
+    pub(crate) fn forward(&self, x_chwn: &Tensor, then: Then<'_>) -> Result<Tensor> {
+        let y_chwn = match self {
+            Self::Conv(layer, _) => return layer.deployed_then(x_chwn, then),
+            Self::Affine { scale, shift } => return affine_then(x_chwn, scale, shift, then),
+            Self::RepMlp(block) => return block.forward_then(x_chwn, then),
+            Self::Linear(layer, _) => on_columns(x_chwn, |x| layer.forward(x))?,
+            Self::PRelu(slope) => p_relu(x_chwn, slope)?,
+            Self::ShareSetMlp(block) => block.forward(x_chwn)?,
+            Self::NonLocal(block) => block.forward(x_chwn)?,
+            Self::GlobalContext(block) => block.forward(x_chwn)?,
+            Self::SelfAttention(block) => block.forward(x_chwn)?,
+            Self::Fixed(layer) => layer.forward(x_chwn)?,
+        };
+        then.after(&y_chwn)
     }
 
     /// Shows its tensors to `visit`, named below `at`.
@@ -75,5 +75,11 @@ impl DeployedLayer {
             Self::SelfAttention(block) => block.visit(at, visit),
             Self::Fixed(_) => Ok(()),
         }
+    }
+}
+
+impl MayBeRelu for DeployedLayer {
+    fn is_relu(&self) -> bool {
+        matches!(self, Self::Fixed(Fixed::Activation(Activation::Relu)))
     }
 }

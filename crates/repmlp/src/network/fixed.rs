@@ -1,7 +1,7 @@
 //! Layers without variables: what they are asked to be is what they are, in both forms.
 
 use candle_core::{Result, Tensor};
-use repmlp_kernels::{PoolGeometry, max_pool2d, relu};
+use repmlp_kernels::{PoolGeometry, max_pool2d, mean_pixel, relu};
 
 use crate::network::{Site, resample};
 
@@ -98,7 +98,7 @@ impl Fixed {
                 max_pool2d(x_chwn, PoolGeometry { kernel, stride, padding })
             }
             Self::AveragePool { kernel } => resampled(&|size| resample::windows(size, kernel)),
-            Self::GlobalAverage => x_chwn.reshape((c, h * w, n))?.mean(1)?.reshape((c, 1, 1, n)),
+            Self::GlobalAverage => mean_pixel(x_chwn)?.reshape((c, 1, 1, n)),
             Self::AdaptiveAverage { bins } => resampled(&|size| resample::bins(size, bins)),
             Self::Resize { map: (to_h, to_w) } => {
                 resample::resample(x_chwn, &resample::bilinear(h, to_h), &resample::bilinear(w, to_w))

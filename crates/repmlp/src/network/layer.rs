@@ -1,12 +1,13 @@
 //! A layer of the training form: it has variables, learns in a forward pass, and becomes a deployed layer.
 
 use candle_core::{Result, Tensor, bail};
-use repmlp_kernels::relu;
+use repmlp_kernels::{Then, relu};
 
 use crate::Mode;
 use crate::blocks::{GlobalContext, NonLocal, RepMlpBlock, SelfAttention, SelfAttentionShape, ShareSetMlp};
 use crate::layers::{BatchNorm, Conv2d, ConvBn, ConvShape, Linear};
-use crate::network::{DeployedLayer, Fixed, LayerSpec, Site};
+use crate::network::node::MayBeRelu;
+use crate::network::{Activation, DeployedLayer, Fixed, LayerSpec, Site};
 use crate::reparam::fuse_bn;
 use crate::vars::{Init, Scope, joined};
 
@@ -84,23 +85,24 @@ impl Layer {
         })
     }
 
-    /// (C, H, W, N) → (C', H', W', N).
-    pub(crate) fn forward(&self, x_chwn: &Tensor, mode: Mode) -> Result<Tensor> {
-        match self {
-            Self::ConvBn(layer) => layer.forward(x_chwn, mode),
-            Self::Pointwise(layer) => layer.forward(x_chwn),
-            Self::Linear(layer) => on_columns(x_chwn, |x| layer.forward(x)),
-            Self::LinearBn(linear, bn, _) => on_columns(x_chwn, |x| bn.forward(&linear.forward(x)?, mode)),
-            Self::NormConvBn(norm, conv, _) => conv.forward(&norm.forward(x_chwn, mode)?, mode),
-            Self::Norm(bn) => bn.forward(x_chwn, mode),
-            Self::PRelu(slope) => p_relu(x_chwn, slope),
-            Self::RepMlp(block) => block.forward(x_chwn, mode),
-            Self::ShareSetMlp(block) => block.forward(x_chwn, mode),
-            Self::NonLocal(block) => block.forward(x_chwn, mode),
-            Self::GlobalContext(block) => block.forward(x_chwn),
-            Self::SelfAttention(block) => block.forward(x_chwn, mode),
-            Self::Fixed(layer) => layer.forward(x_chwn),
-        }
+    /// (C, H, W, N) → (C', H', W', N), and what follows.
+    pub(crate) fn forward(&self, x_chwn: &Tensor, mode: Mode, then: Then<'_>) -> Result<Tensor> {
+        let y_chwn = match self {
+            Self::ConvBn(layer) => return layer.forward_then(x_chwn, mode, then),
+            Self::NormConvBn(norm, conv, _) => return conv.forward_then(&norm.forward(x_chwn, mode)?, mode, then),
+            Self::Norm(bn) => return bn.forward_then(x_chwn, mode, then),
+            Self::RepMlp(block) => return block.forward_then(x_chwn, mode, then),
+            Self::Pointwise(layer) => layer.forward(x_chwn)?,
+            Self::Linear(layer) => on_columns(x_chwn, |x| layer.forward(x))?,
+            Self::LinearBn(linear, bn, _) => on_columns(x_chwn, |x| bn.forward(&linear.forward(x)?, mode))?,
+            Self::PRelu(slope) => p_relu(x_chwn, slope)?,
+            Self::ShareSetMlp(block) => block.forward(x_chwn, mode)?,
+            Self::NonLocal(block) => block.forward(x_chwn, mode)?,
+            Self::GlobalContext(block) => block.forward(x_chwn)?,
+            Self::SelfAttention(block) => block.forward(x_chwn, mode)?,
+            Self::Fixed(layer) => layer.forward(x_chwn)?,
+        };
+        then.after(&y_chwn)
     }
 
     /// The deployed form of the same function.
@@ -128,6 +130,12 @@ impl Layer {
             Self::SelfAttention(block) => DeployedLayer::SelfAttention(block.reparameterize()?),
             Self::Fixed(layer) => DeployedLayer::Fixed(*layer),
         })
+    }
+}
+
+impl MayBeRelu for Layer {
+    fn is_relu(&self) -> bool {
+        matches!(self, Self::Fixed(Fixed::Activation(Activation::Relu)))
     }
 }
 

@@ -3,6 +3,7 @@
 //! Knows nothing of what a layer computes: the walks below hand each layer to the file of its form.
 
 use candle_core::{Result, Tensor, bail};
+use repmlp_kernels::Then;
 
 use crate::cost::Account;
 use crate::layers::Visitor;
@@ -71,18 +72,58 @@ pub fn identity<L>() -> Node<L> {
     Node::Joined(Join::Chain, Vec::new())
 }
 
-impl<L> Node<L> {
-    /// The pass that both forms share, given what a layer does to a tensor.
-    fn pass(&self, x: &Tensor, layer: &mut dyn FnMut(&L, &Tensor) -> Result<Tensor>) -> Result<Tensor> {
-        let (join, branches) = match self {
-            Self::Layer(l) => return layer(l, x),
-            Self::Joined(Join::Chain, branches) => {
-                return branches.iter().try_fold(x.clone(), |x, branch| branch.node.pass(&x, layer));
-            }
-            Self::Joined(join, branches) => (join, branches),
+/// All that a pass must know of a layer of either form.
+pub(crate) trait MayBeRelu {
+    /// Whether it is a `ReLU`, which the layer before it may do in its own pass over memory.
+    fn is_relu(&self) -> bool;
+}
+
+/// What a layer does to a tensor, and then what follows it.
+type Pass<'a, L> = dyn Fn(&L, &Tensor, Then<'_>) -> Result<Tensor> + 'a;
+
+/// The pass that both forms share, given what a layer does: each part is told what follows it, a `ReLU` or an addition.
+fn pass<L: MayBeRelu>(node: &Node<L>, x: &Tensor, then: Then<'_>, layer: &Pass<'_, L>) -> Result<Tensor> {
+    match node {
+        Node::Layer(l) => layer(l, x, then),
+        Node::Joined(Join::Chain, branches) => pass_chain(branches, x, then, layer),
+        Node::Joined(Join::Sum, branches) => pass_sum(branches, x, then, layer),
+        Node::Joined(join, branches) => {
+            let outputs = branches.iter().map(|branch| pass(&branch.node, x, Then::Nothing, layer));
+            then.after(&join.combine(&outputs.collect::<Result<Vec<_>>>()?)?)
+        }
+    }
+}
+
+fn pass_chain<L: MayBeRelu>(branches: &[Branch<L>], x: &Tensor, then: Then<'_>, layer: &Pass<'_, L>) -> Result<Tensor> {
+    let (mut x, mut then) = (x.clone(), then);
+    let mut branches = branches.iter().peekable();
+    while let Some(branch) = branches.next() {
+        let is_relu = |next: &&Branch<L>| matches!(&next.node, Node::Layer(layer) if layer.is_relu());
+        let follows = if branches.next_if(is_relu).is_some() {
+            Then::Relu
+        } else if branches.peek().is_none() {
+            // What follows the whole follows its last part.
+            std::mem::replace(&mut then, Then::Nothing)
+        } else {
+            Then::Nothing
         };
-        let outputs = branches.iter().map(|branch| branch.node.pass(x, layer)).collect::<Result<Vec<_>>>()?;
-        join.combine(&outputs)
+        x = pass(&branch.node, &x, follows, layer)?;
+    }
+    then.after(&x)
+}
+
+/// The first branch adds what the others come to.
+fn pass_sum<L: MayBeRelu>(branches: &[Branch<L>], x: &Tensor, then: Then<'_>, layer: &Pass<'_, L>) -> Result<Tensor> {
+    let Some((first, others)) = branches.split_first() else { bail!("a sum of no branches") };
+    let outputs =
+        others.iter().map(|branch| pass(&branch.node, x, Then::Nothing, layer)).collect::<Result<Vec<_>>>()?;
+    if outputs.is_empty() {
+        return pass(&first.node, x, then, layer);
+    }
+    let others = Join::Sum.combine(&outputs)?;
+    match then {
+        Then::Nothing | Then::Relu => pass(&first.node, x, then.plus(&others)?, layer),
+        Then::Add(_) | Then::AddRelu(_) => then.after(&pass(&first.node, x, Then::Add(&others), layer)?),
     }
 }
 
@@ -193,7 +234,7 @@ impl Node<Layer> {
     /// # Errors
     /// When the input stands elsewhere than the part was built for.
     pub fn forward(&self, x_chwn: &Tensor, mode: Mode) -> Result<Tensor> {
-        self.pass(x_chwn, &mut |layer, x| layer.forward(x, mode))
+        pass(self, x_chwn, Then::Nothing, &|layer, x, then| layer.forward(x, mode, then))
     }
 
     /// The deployed form of the same function.
@@ -219,7 +260,7 @@ impl Node<DeployedLayer> {
     /// # Errors
     /// When the input stands elsewhere than the part was built for.
     pub fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
-        self.pass(x_chwn, &mut DeployedLayer::forward)
+        pass(self, x_chwn, Then::Nothing, &DeployedLayer::forward)
     }
 
     /// Shows all tensors to `visit`, named below `at`.

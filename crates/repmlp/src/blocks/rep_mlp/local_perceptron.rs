@@ -1,9 +1,9 @@
 //! The Local Perceptron (paper section 3.2): convolutions on the partition map, while training only.
 
 use candle_core::{Result, Tensor};
+use repmlp_kernels::Then;
 
 use crate::Mode;
-use crate::blocks::rep_mlp::partition_perceptron::on_partition_map;
 use crate::blocks::rep_mlp::{Partitioning, RepMlpShape};
 use crate::layers::ConvBn;
 use crate::reparam::{conv_to_fc, fuse_bn};
@@ -30,12 +30,12 @@ impl LocalBranch {
         Ok(Self { conv_bn, partitioning: shape.partitioning })
     }
 
-    /// Partitions (C, h·w, M) → (O, h·w, M).
+    /// Partitions (C, h, w, M), which are maps of h×w with M images, → (O, h, w, M), and what follows.
     ///
     /// # Errors
     /// Those of candle.
-    pub(crate) fn forward(&self, partitions: &Tensor, mode: Mode) -> Result<Tensor> {
-        on_partition_map(partitions, self.partitioning, |x| self.conv_bn.forward(x, mode))
+    pub(crate) fn forward_then(&self, partitions: &Tensor, mode: Mode, then: Then<'_>) -> Result<Tensor> {
+        self.conv_bn.forward_then(partitions, mode, then)
     }
 
     /// What the branch adds to FC3: weight (O·h·w, C/g·h·w) and bias (O·h·w).

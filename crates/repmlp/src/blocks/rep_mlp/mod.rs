@@ -13,6 +13,7 @@ mod partition;
 mod partition_perceptron;
 
 use candle_core::{Result, Tensor, bail};
+use repmlp_kernels::{Then, grouped_fc_then};
 
 pub use config::{GlobalPerceptronConfig, PaddingConfig, PartitionPerceptronConfig, RepMlpConfig};
 pub(crate) use global_perceptron::{FcPair, GlobalPerceptron};
@@ -23,8 +24,6 @@ pub(crate) use partition_perceptron::{Fc3, PartitionPerceptron};
 use crate::Mode;
 use crate::layers::{Conv2d, ConvBn, ConvShape, Visitor};
 use crate::vars::{Scope, joined};
-pub(crate) use partition_perceptron::grouped_fc;
-use partition_perceptron::on_partition_map;
 
 /// All sizes of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,20 +100,31 @@ impl RepMlpBlock {
     /// # Errors
     /// When the map has another size.
     pub fn forward(&self, x_chwn: &Tensor, mode: Mode) -> Result<Tensor> {
-        let partitioning = self.shape.partitioning;
+        self.forward_then(x_chwn, mode, Then::Nothing)
+    }
+
+    /// The same and what follows it.
+    ///
+    /// # Errors
+    /// When the map has another size.
+    pub(crate) fn forward_then(&self, x_chwn: &Tensor, mode: Mode, then: Then<'_>) -> Result<Tensor> {
         let images = x_chwn.dim(3)?;
-        let mut partitions = partitioning.partition(x_chwn)?;
+        let mut partitions = self.shape.partitioning.partition(x_chwn)?;
         if let Some(global) = &self.global {
             partitions = global.forward(&partitions, images, mode)?;
         }
-        let mut y = match &self.partition {
-            PartitionPerceptron::Fc3(fc3) => fc3.forward(&partitions, mode)?,
-            PartitionPerceptron::Conv(conv) => on_partition_map(&partitions, partitioning, |x| conv.forward(x, mode))?,
-        };
+        let mut local: Option<Tensor> = None;
         for branch in &self.local {
-            y = (y + branch.forward(&partitions, mode)?)?;
+            let so_far = local.as_ref().map_or(Then::Nothing, Then::Add);
+            local = Some(branch.forward_then(&partitions, mode, so_far)?);
         }
-        partitioning.restore(&y)
+        let (before, after) = around_restore(then);
+        let follows = local.as_ref().map_or(Ok(before), |local| before.plus(local))?;
+        let y = match &self.partition {
+            PartitionPerceptron::Fc3(fc3) => fc3.forward_then(&partitions, mode, follows)?,
+            PartitionPerceptron::Conv(conv) => conv.forward_then(&partitions, mode, follows)?,
+        };
+        after.after(&self.shape.partitioning.restore(&y)?)
     }
 
     /// The inference form of the same function, with the running statistics (paper section 3.4).
@@ -139,29 +149,43 @@ impl RepMlpBlock {
     }
 }
 
+/// What follows a block, parted into what can be done to its partitions and what needs the map: a `ReLU` does not care where a
+/// number stands.
+fn around_restore(then: Then<'_>) -> (Then<'_>, Then<'_>) {
+    match then {
+        Then::Relu => (Then::Relu, Then::Nothing),
+        Then::Nothing | Then::Add(_) | Then::AddRelu(_) => (Then::Nothing, then),
+    }
+}
+
 impl DeployedRepMlpBlock {
     /// (C, H, W, N) → (O, H, W, N).
     ///
     /// # Errors
     /// When the map has another size.
     pub fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
+        self.forward_then(x_chwn, Then::Nothing)
+    }
+
+    /// The same and what follows it.
+    ///
+    /// # Errors
+    /// When the map has another size.
+    pub(crate) fn forward_then(&self, x_chwn: &Tensor, then: Then<'_>) -> Result<Tensor> {
         let RepMlpShape { groups, partitioning, .. } = self.shape;
         let images = x_chwn.dim(3)?;
         let mut partitions = partitioning.partition(x_chwn)?;
         if let Some(global) = &self.global {
             partitions = global.forward(&partitions, images)?;
         }
+        let (before, after) = around_restore(then);
         let y = match &self.partition {
-            DeployedPartitionPerceptron::Conv(conv) => {
-                on_partition_map(&partitions, partitioning, |x| conv.forward(x))?
-            }
+            DeployedPartitionPerceptron::Conv(conv) => conv.deployed_then(&partitions, before)?,
             DeployedPartitionPerceptron::Fc3 { weight, bias } => {
-                let y = grouped_fc(weight, &partitions, groups)?;
-                let (o, pixels, _) = y.dims3()?;
-                y.broadcast_add(&bias.reshape((o, pixels, 1))?)?
+                grouped_fc_then(&partitions, weight, bias, groups, before)?
             }
         };
-        partitioning.restore(&y)
+        after.after(&partitioning.restore(&y)?)
     }
 
     /// Shows its tensors to `visit`, by their official names below `at`.

@@ -1,9 +1,10 @@
 //! Partitioning (paper section 3.1): a map is cut into h×w pieces, and rejoined.
 //!
-//! The one owner of both permutations. Partitions are `(C, h·w, M)` with M = `h_p·w_p·N` in the order (row of partitions,
+//! The one owner of both permutations. Partitions are `(C, h, w, M)` with M = `h_p·w_p·N` in the order (row of partitions,
 //! column of partitions, image): what a partition's pixel sees is contiguous, and so is what a channel sees.
 
 use candle_core::{Result, Tensor};
+use repmlp_kernels::rearrange;
 
 /// How a map is cut: all sizes that both directions need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +43,7 @@ impl Partitioning {
         self.h_p * self.w_p
     }
 
-    /// (C, H, W, N) → (C, h·w, `h_p·w_p·N`).
+    /// (C, H, W, N) → (C, h, w, `h_p·w_p·N`).
     ///
     /// # Errors
     /// When the map is not H×W.
@@ -50,22 +51,18 @@ impl Partitioning {
         let Self { h, w, h_p, w_p, map } = self;
         let (c, _, _, n) = x_chwn.dims4()?;
         let x_chwn = x_chwn.pad_with_zeros(1, 0, h_p * h - map.0)?.pad_with_zeros(2, 0, w_p * w - map.1)?;
-        x_chwn.reshape(&[c, h_p, h, w_p, w, n][..])?.permute(&[0, 2, 4, 1, 3, 5][..])?.reshape((
-            c,
-            self.pixels(),
-            self.count() * n,
-        ))
+        rearrange(&x_chwn, [c, h_p, h, w_p, w, n], [0, 2, 4, 1, 3, 5], (c, h, w, h_p * w_p * n))
     }
 
-    /// (O, h·w, `h_p·w_p·N`) → (O, H, W, N), the inverse of `partition`.
+    /// (O, h, w, `h_p·w_p·N`) → (O, H, W, N), the inverse of `partition`.
     ///
     /// # Errors
     /// When the sizes do not fit.
     pub fn restore(self, partitions: &Tensor) -> Result<Tensor> {
         let Self { h, w, h_p, w_p, map } = self;
-        let (o, _, m) = partitions.dims3()?;
+        let (o, _, _, m) = partitions.dims4()?;
         let n = m / self.count();
-        let whole = partitions.reshape(&[o, h, w, h_p, w_p, n][..])?.permute(&[0, 3, 1, 4, 2, 5][..])?;
-        whole.reshape((o, h_p * h, w_p * w, n))?.narrow(1, 0, map.0)?.narrow(2, 0, map.1)?.contiguous()
+        let whole = rearrange(partitions, [o, h, w, h_p, w_p, n], [0, 3, 1, 4, 2, 5], (o, h_p * h, w_p * w, n))?;
+        whole.narrow(1, 0, map.0)?.narrow(2, 0, map.1)?.contiguous()
     }
 }

@@ -1,9 +1,10 @@
 //! The Partition Perceptron (paper section 3.2): FC3 on each partition, with batch norm behind it.
 
 use candle_core::{Result, Tensor};
+use repmlp_kernels::{Then, grouped_fc};
 
 use crate::Mode;
-use crate::blocks::rep_mlp::{Partitioning, RepMlpShape};
+use crate::blocks::rep_mlp::RepMlpShape;
 use crate::layers::{BatchNorm, ConvBn};
 use crate::reparam::fuse_bn;
 use crate::vars::{Init, Scope};
@@ -38,14 +39,14 @@ impl Fc3 {
         })
     }
 
-    /// Partitions (C, h·w, M) → (O, h·w, M).
+    /// Partitions (C, h, w, M) → (O, h, w, M), and what follows.
+    ///
+    /// Channels are slowest on both sides, so group k sees exactly the channels that a convolution's group k sees.
     ///
     /// # Errors
     /// Those of candle.
-    pub(crate) fn forward(&self, partitions: &Tensor, mode: Mode) -> Result<Tensor> {
-        let y = grouped_fc(&self.weight, partitions, self.groups)?;
-        let (o, pixels, m) = y.dims3()?;
-        self.bn.forward(&y.reshape((o * pixels, m))?, mode)?.reshape((o, pixels, m))
+    pub(crate) fn forward_then(&self, partitions: &Tensor, mode: Mode, then: Then<'_>) -> Result<Tensor> {
+        self.bn.forward_then(&grouped_fc(partitions, &self.weight, self.groups)?, mode, then)
     }
 
     /// Weight (O·h·w, C/g·h·w) and bias (O·h·w) with the norm in them.
@@ -55,33 +56,4 @@ impl Fc3 {
     pub(crate) fn reparameterize(&self) -> Result<(Tensor, Tensor)> {
         fuse_bn(&self.weight, &self.bn)
     }
-}
-
-/// An FC layer with groups on each partition: weight (O·h·w, C/g·h·w), partitions (C, h·w, M) → (O, h·w, M).
-///
-/// Channels are slowest on both sides, so group k sees exactly the channels that a convolution's group k sees.
-///
-/// # Errors
-/// When the sizes do not fit.
-pub(crate) fn grouped_fc(weight: &Tensor, partitions: &Tensor, groups: usize) -> Result<Tensor> {
-    let (c, pixels, m) = partitions.dims3()?;
-    let (rows, columns) = weight.dims2()?;
-    weight
-        .reshape((groups, rows / groups, columns))?
-        .matmul(&partitions.reshape((groups, c / groups * pixels, m))?)?
-        .reshape((rows / pixels, pixels, m))
-}
-
-/// A convolution on the partition map: partitions (C, h·w, M) are maps of h×w with M images.
-///
-/// # Errors
-/// When the sizes do not fit.
-pub(crate) fn on_partition_map(
-    partitions: &Tensor,
-    partitioning: Partitioning,
-    conv: impl FnOnce(&Tensor) -> Result<Tensor>,
-) -> Result<Tensor> {
-    let (c, _, m) = partitions.dims3()?;
-    let y = conv(&partitions.reshape((c, partitioning.h, partitioning.w, m))?)?;
-    y.reshape((y.dim(0)?, partitioning.pixels(), m))
 }

@@ -1,0 +1,24 @@
+//! The same with candle's operations.
+
+use candle_core::{Result, Tensor};
+
+use crate::batch_norm::Moments;
+use crate::then::Then;
+
+/// See `batch_norm_then`.
+pub(crate) fn composite(
+    x: &Tensor,
+    gamma: &Tensor,
+    beta: &Tensor,
+    eps: f64,
+    then: Then<'_>,
+) -> Result<(Tensor, Moments)> {
+    let x_rm = x.reshape((gamma.dim(0)?, ()))?;
+    let mean = x_rm.mean_keepdim(1)?;
+    let centred = x_rm.broadcast_sub(&mean)?;
+    let variance = centred.sqr()?.mean_keepdim(1)?;
+    let normal = centred.broadcast_div(&(&variance + eps)?.sqrt()?)?;
+    let y_rm = normal.broadcast_mul(&gamma.unsqueeze(1)?)?.broadcast_add(&beta.unsqueeze(1)?)?;
+    let moments = Moments { mean: mean.squeeze(1)?.detach(), variance: variance.squeeze(1)?.detach() };
+    Ok((then.after(&y_rm.reshape(x.shape())?)?, moments))
+}

@@ -1,0 +1,164 @@
+//! The passes of batch norm, row by row: a row is still in cache when it is read again.
+#![expect(unsafe_code, reason = "outputs are written in full before they count as numbers")]
+
+use std::mem::MaybeUninit;
+
+use candle_core::WithDType;
+use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSliceMut};
+
+use crate::element::TASK_ELEMENTS;
+use crate::fresh::{unwritten, write_all, written};
+use crate::simd::InstructionSet;
+use crate::sums::{mean_and_variance, sum_and_product};
+use crate::then::End;
+
+/// Statistics of a row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RowMoments {
+    pub(super) mean: f64,
+    /// Biased.
+    pub(super) variance: f64,
+}
+
+/// Rows to normalise, with γ and β one after another.
+pub(super) struct Rows<'a, T> {
+    pub(super) x: &'a [T],
+    pub(super) affine: &'a [T],
+    pub(super) addend: Option<&'a [T]>,
+    pub(super) end: End,
+}
+
+/// Gradients of `Rows`.
+pub(super) struct Gradients<T> {
+    pub(super) x: Vec<T>,
+    /// Of γ and β one after another.
+    pub(super) affine: Vec<T>,
+    /// dy where y > 0, and 0 elsewhere; none where all of dy passes.
+    pub(super) masked: Option<Vec<T>>,
+}
+
+/// y = (x − about)·scale + shift.
+#[derive(Clone, Copy)]
+struct Line<T> {
+    about: T,
+    scale: T,
+    shift: T,
+}
+
+impl<T: WithDType> Rows<'_, T> {
+    fn count(&self) -> usize {
+        self.affine.len() / 2
+    }
+
+    fn columns(&self) -> usize {
+        self.x.len() / self.count()
+    }
+
+    fn rows_a_task(&self) -> usize {
+        (TASK_ELEMENTS / self.columns()).max(1)
+    }
+
+    /// Numbers of row `r`.
+    fn row<'b, U>(&self, all: &'b [U], r: usize) -> &'b [U] {
+        &all[r * self.columns()..][..self.columns()]
+    }
+
+    /// With the statistics of each row.
+    pub(super) fn normalise(&self, eps: f64) -> (Vec<T>, Vec<RowMoments>) {
+        let set = InstructionSet::get();
+        let mut y = unwritten(self.x.len());
+        let rows = y.par_chunks_mut(self.columns()).enumerate().with_min_len(self.rows_a_task());
+        let moments = rows
+            .map(|(r, y)| {
+                set.run(|| {
+                    let (mean, variance) = mean_and_variance(self.row(self.x, r));
+                    let scale = self.affine[r].to_f64() / (variance + eps).sqrt();
+                    let line = Line { about: T::from_f64(mean), scale: T::from_f64(scale), shift: self.shift(r) };
+                    self.write_row(r, line, y);
+                    RowMoments { mean, variance }
+                })
+            })
+            .collect();
+        // SAFETY: every row is written in full.
+        (unsafe { written(y) }, moments)
+    }
+
+    /// γ·x + β.
+    pub(super) fn scale_and_shift(&self) -> Vec<T> {
+        let set = InstructionSet::get();
+        let mut y = unwritten(self.x.len());
+        let rows = y.par_chunks_mut(self.columns()).enumerate().with_min_len(self.rows_a_task());
+        rows.for_each(|(r, y)| {
+            let line = Line { about: T::zero(), scale: self.affine[r], shift: self.shift(r) };
+            set.run(|| self.write_row(r, line, y));
+        });
+        // SAFETY: every row is written in full.
+        unsafe { written(y) }
+    }
+
+    fn shift(&self, r: usize) -> T {
+        self.affine[self.count() + r]
+    }
+
+    #[inline(always)]
+    fn write_row(&self, r: usize, line: Line<T>, y: &mut [MaybeUninit<T>]) {
+        let Line { about, scale, shift } = line;
+        let least = self.end.least();
+        let end = |y: T| if y < least { least } else { y };
+        let x = self.row(self.x, r);
+        match self.addend {
+            None => write_all(y, x.iter().map(|&x| end((x - about) * scale + shift))),
+            Some(addend) => {
+                let pairs = x.iter().zip(self.row(addend, r));
+                write_all(y, pairs.map(|(&x, &addend)| end((x - about) * scale + shift + addend)));
+            }
+        }
+    }
+
+    /// dx = γ/σ · (g − mean(g) − x̂ · mean(g·x̂)), dγ = Σ g·x̂, dβ = Σ g, with x̂ = (x − mean)/σ and g what of dy passes the end.
+    pub(super) fn gradients(&self, y: &[T], dy: &[T], moments: &[RowMoments], eps: f64) -> Gradients<T> {
+        let mut dx = unwritten(self.x.len());
+        let rows = dx.par_chunks_mut(self.columns()).enumerate().with_min_len(self.rows_a_task());
+        let set = InstructionSet::get();
+        let (sums, masked): (Vec<(f64, f64)>, _) = if self.end == End::Relu {
+            let mut masked = unwritten(dy.len());
+            let sums = rows
+                .zip(masked.par_chunks_mut(self.columns()))
+                .map(|((r, dx), masked)| {
+                    let passed = self.row(y, r).iter().zip(self.row(dy, r));
+                    set.run(|| write_all(masked, passed.map(|(&y, &dy)| if y > T::zero() { dy } else { T::zero() })));
+                    // SAFETY: the row has just been written in full.
+                    let g = unsafe { &*(std::ptr::from_ref::<[MaybeUninit<T>]>(masked) as *const [T]) };
+                    set.run(|| self.gradient_row(r, g, (moments[r], eps), dx))
+                })
+                .collect();
+            // SAFETY: every row is written in full.
+            (sums, Some(unsafe { written(masked) }))
+        } else {
+            let row = |(r, dx): (usize, &mut [MaybeUninit<T>])| {
+                set.run(|| self.gradient_row(r, self.row(dy, r), (moments[r], eps), dx))
+            };
+            (rows.map(row).collect(), None)
+        };
+        let affine = sums.iter().map(|s| s.1).chain(sums.iter().map(|s| s.0)).map(T::from_f64).collect();
+        // SAFETY: every row is written in full.
+        Gradients { x: unsafe { written(dx) }, affine, masked }
+    }
+
+    /// dβ and dγ of a row.
+    #[inline(always)]
+    fn gradient_row(&self, r: usize, g: &[T], (m, eps): (RowMoments, f64), dx: &mut [MaybeUninit<T>]) -> (f64, f64) {
+        let x = self.row(self.x, r);
+        let columns = x.len() as f64;
+        let inverse_sigma = 1.0 / (m.variance + eps).sqrt();
+        let (d_beta, product) = sum_and_product(x, g, m.mean);
+        let d_gamma = product * inverse_sigma;
+        let scale = self.affine[r].to_f64() * inverse_sigma;
+        let (mean_g, slope) = (d_beta / columns, d_gamma / columns * inverse_sigma);
+        // In f64: a row of dx sums to zero, and what is before the norm relies on it (the gradient of a bias is that sum). A
+        // mean rounded to f32 would be missing from every column alike.
+        let dx_of = |x: T, g: T| T::from_f64(scale * (g.to_f64() - mean_g - (x.to_f64() - m.mean) * slope));
+        write_all(dx, x.iter().zip(g).map(|(&x, &g)| dx_of(x, g)));
+        (d_beta, d_gamma)
+    }
+}

@@ -1,0 +1,40 @@
+//! What a convolution does to its sums while they are in cache: a bias, a shortcut, a `ReLU`.
+#![expect(unsafe_code, reason = "finished blocks are written before")]
+
+use candle_core::WithDType;
+
+use crate::product::MatrixMut;
+use crate::then::End;
+
+/// y ← end(y + bias of the channel + addend).
+pub(crate) struct Finish<'a, T> {
+    /// A number for each output channel.
+    pub(crate) bias: &'a [T],
+    /// As large as the output.
+    pub(crate) addend: Option<&'a [T]>,
+    /// Done last.
+    pub(crate) end: End,
+    /// Numbers of an output channel.
+    pub(crate) map: usize,
+}
+
+impl<T: WithDType> Finish<'_, T> {
+    /// Finishes a block of channels whose first number is number `start` of the output.
+    ///
+    /// # Safety
+    /// The block is written.
+    pub(crate) unsafe fn block(&self, block: &mut MatrixMut<'_, T>, start: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { block.each_row(|r, row| self.row(row, start + r * self.map)) };
+    }
+
+    /// Finishes neighbouring numbers of a channel.
+    pub(crate) fn row(&self, row: &mut [T], start: usize) {
+        let (bias, least) = (self.bias[start / self.map], self.end.least());
+        let end = |y: T| if y < least { least } else { y };
+        match self.addend {
+            None => row.iter_mut().for_each(|y| *y = end(*y + bias)),
+            Some(addend) => row.iter_mut().zip(&addend[start..]).for_each(|(y, &addend)| *y = end(*y + bias + addend)),
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Cross-entropy with label smoothing: the loss of a classifier and its gradient, one pass each.
+
+use std::sync::{Arc, OnceLock};
+
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CustomOp2, D, DType, Layout, Result, Shape, Tensor, WithDType, bail};
+use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
+
+use crate::element::{TASK_ELEMENTS, for_dtype, has_kernel, slice, with_slice};
+
+/// Mean over the rows of −Σ target·log softmax(logits), where the target gives 1 − ε to the label and spreads ε evenly over all
+/// classes: logits (N, classes) and labels (N) of `u32` to a scalar, as PyTorch has it.
+///
+/// # Errors
+/// When the shapes do not fit, something is empty, or a label is no class.
+pub fn cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Result<Tensor> {
+    let (rows, classes) = logits.dims2()?;
+    if rows == 0 || classes == 0 || labels.dims() != [rows] || labels.dtype() != DType::U32 {
+        bail!("cross-entropy of logits {:?} with labels {:?} of {:?}", logits.dims(), labels.dims(), labels.dtype());
+    }
+    if !has_kernel(logits) {
+        return composite(logits, labels, smoothing);
+    }
+    let op = CrossEntropy { smoothing, log_sums: Arc::new(OnceLock::new()) };
+    logits.contiguous()?.apply_op2(&labels.contiguous()?, op)
+}
+
+/// The same with candle's operations.
+pub(crate) fn composite(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Result<Tensor> {
+    let centred = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?)?;
+    let log_p = centred.broadcast_sub(&centred.exp()?.sum_keepdim(D::Minus1)?.log()?)?;
+    let of_label = log_p.gather(&labels.unsqueeze(1)?, 1)?.mean_all()?.neg()?;
+    (of_label * (1.0 - smoothing))? + (log_p.mean_all()?.neg()? * smoothing)?
+}
+
+/// Carries log Σ exp(logit) of each row from the forward pass to the backward pass.
+struct CrossEntropy {
+    smoothing: f64,
+    log_sums: Arc<OnceLock<Vec<f64>>>,
+}
+
+impl CustomOp2 for CrossEntropy {
+    fn name(&self) -> &'static str {
+        "cross_entropy"
+    }
+
+    fn cpu_fwd(
+        &self,
+        logits: &CpuStorage,
+        logits_layout: &Layout,
+        labels: &CpuStorage,
+        labels_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (_, classes) = logits_layout.shape().dims2()?;
+        let labels = slice::<u32>(labels, labels_layout)?;
+        if let Some(label) = labels.iter().find(|&&label| label as usize >= classes) {
+            bail!("label {label} among {classes} classes, which are counted from 0");
+        }
+        let loss = for_dtype!(logits.dtype(), T => {
+            let (loss, log_sums) = forward(slice::<T>(logits, logits_layout)?, labels, self.smoothing, T::exp);
+            // An operation runs once; were it run again, it would find the same.
+            let _same = self.log_sums.set(log_sums);
+            T::to_cpu_storage_owned(vec![T::from_f64(loss)])
+        });
+        Ok((loss, Shape::from(())))
+    }
+
+    fn bwd(
+        &self,
+        logits: &Tensor,
+        labels: &Tensor,
+        _loss: &Tensor,
+        d_loss: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let Some(log_sums) = self.log_sums.get() else { bail!("a backward pass needs its forward pass") };
+        let d_loss = d_loss.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+        let targets = Targets { smoothing: self.smoothing, share: d_loss / log_sums.len() as f64 };
+        let gradient = for_dtype!(logits.dtype(), T => {
+            let gradient = with_slice::<T, _>(logits, |logits| {
+                with_slice::<u32, _>(labels, |labels| backward(logits, labels, log_sums, targets, T::exp))
+            })??;
+            Tensor::from_vec(gradient, logits.shape(), logits.device())?
+        });
+        Ok((Some(gradient), None))
+    }
+}
+
+fn rows_a_task(classes: usize) -> usize {
+    (TASK_ELEMENTS / classes).max(1)
+}
+
+/// The mean loss, and log Σ exp(logit) of each row.
+fn forward<T: WithDType>(logits: &[T], labels: &[u32], smoothing: f64, exp: impl Fn(T) -> T + Sync) -> (f64, Vec<f64>) {
+    let classes = logits.len() / labels.len();
+    let of_row = |(row, &label): (&[T], &u32)| {
+        let largest = row.iter().skip(1).fold(row[0], |largest, &x| if x > largest { x } else { largest });
+        let (mut powers, mut sum) = (0.0, 0.0);
+        for &x in row {
+            powers += exp(x - largest).to_f64();
+            sum += x.to_f64();
+        }
+        let log_sum = largest.to_f64() + powers.ln();
+        let of_label = log_sum - row[label as usize].to_f64();
+        ((1.0 - smoothing) * of_label + smoothing * (log_sum - sum / classes as f64), log_sum)
+    };
+    let rows = logits.par_chunks(classes).zip(labels).with_min_len(rows_a_task(classes));
+    let (losses, log_sums): (Vec<f64>, Vec<f64>) = rows.map(of_row).unzip();
+    // One after another: the order of a sum is not left to the threads.
+    (losses.iter().sum::<f64>() / labels.len() as f64, log_sums)
+}
+
+#[derive(Clone, Copy)]
+struct Targets {
+    smoothing: f64,
+    /// What a row's gradient is scaled by.
+    share: f64,
+}
+
+/// (softmax(logits) − target)·share.
+fn backward<T: WithDType>(
+    logits: &[T],
+    labels: &[u32],
+    log_sums: &[f64],
+    targets: Targets,
+    exp: impl Fn(T) -> T + Sync,
+) -> Vec<T> {
+    let classes = logits.len() / labels.len();
+    let share = T::from_f64(targets.share);
+    let spread = T::from_f64(targets.smoothing / classes as f64);
+    let of_label = T::from_f64((1.0 - targets.smoothing) * targets.share);
+    let mut gradient = vec![T::zero(); logits.len()];
+    let rows = gradient.par_chunks_mut(classes).zip(logits.par_chunks(classes)).zip(labels).zip(log_sums);
+    rows.with_min_len(rows_a_task(classes)).for_each(|(((gradient, logits), &label), &log_sum)| {
+        let log_sum = T::from_f64(log_sum);
+        for (gradient, &x) in gradient.iter_mut().zip(logits) {
+            *gradient = (exp(x - log_sum) - spread) * share;
+        }
+        gradient[label as usize] -= of_label;
+    });
+    gradient
+}
