@@ -4,7 +4,8 @@
 
 A case is a name that `repmlp-sweep bench train nothing` lists, or a part of some. Each measurement is a process of its own, and
 the programs take turns within a round, so that a machine that drifts slows all alike. With `--record FILE` measurements are kept
-as lines of JSON, and the table has those of earlier calls too: with `--rounds 0` it is printed and nothing is measured.
+as lines of JSON, and the table has those of earlier calls too (so a file is for one build and one machine): with `--rounds 0` it
+is printed and nothing is measured.
 
 Needs the standard library alone; the Python that is handed over has PyTorch and torchvision.
 """
@@ -17,7 +18,7 @@ import statistics
 import subprocess
 import sys
 
-# Case -> {goal: (what of ours, by what of PyTorch's, at most)}. The rivals are `plain` and `tuned` of pytorch.py.
+# Case -> {rival: our time over its time, at most}; `memory` is our peak over that of `tuned`. Rivals are the ways of pytorch.py.
 GOALS = {
     "pure_mlp_train_step": {"plain": 0.07, "tuned": 0.33, "memory": 0.50},
     "block_c128_forward_backward": {"tuned": 0.50},
@@ -54,14 +55,16 @@ def measured(command):
 
 
 def measure(arguments, cases):
-    """Measurements, each as soon as it is there; the peak once a round."""
+    """Measurements that belong together, as soon as all are there: those of a case in a round, and once a round the peak."""
     for round_ in range(arguments.rounds):
         for case in cases:
+            lines = []
             for way, command in commands(arguments, case).items():
-                yield {**measured(command), "case": case, "way": way}
+                lines.append({**measured(command), "case": case, "way": way})
                 print(f"round {round_ + 1}: {case}, {way}", file=sys.stderr)
+            yield lines
         peak = [arguments.ours, "bench", "kernels", "peak", "--json", f"--threads={arguments.threads}", "--repeats=9"]
-        yield {**measured(peak), "way": "ours"}
+        yield [{**measured(peak), "way": "ours"}]
 
 
 def spread(values, digits):
@@ -109,8 +112,8 @@ def table(lines):
     body = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
     threads = sorted({line["threads"] for line in lines})
     notes = [
-        f"Threads: {', '.join(map(str, threads))}. Seconds: median over rounds of the medians within a process. Ratios: median over",
-        "rounds (smallest–largest). Memory: the largest that the process held, preparation and, for PyTorch, its import included.",
+        f"Threads: {', '.join(map(str, threads))}. Seconds: median over rounds of the medians within a process. Ratios: median",
+        "over rounds (smallest–largest). Memory: the most that the process held; preparation and PyTorch's import are in it.",
     ]
     if peak:
         notes.append(f"FMA peak: {peak:.0f} GFLOP/s (twelve independent sums in registers on each thread).")
@@ -134,11 +137,11 @@ def main():
         parser.error("to measure, --ours and --python are needed")
     record = arguments.record
     lines = [json.loads(line) for line in record.read_text().splitlines()] if record and record.exists() else []
-    for line in measure(arguments, cases):
-        lines.append(line)
+    for together in measure(arguments, cases):
+        lines += together
         if record:
             with record.open("a") as file:
-                file.write(json.dumps(line) + "\n")
+                file.writelines(json.dumps(line) + "\n" for line in together)
     print(table(lines))
 
 

@@ -4,8 +4,9 @@
 
 `plain` is what the paper's text says, written down: FC3 as a grouped 1x1 convolution on a 1x1 map; for inference the blocks are
 merged and everything else is as it was trained. `tuned` is what somebody does who looks for speed and keeps the networks: FC3 as
-one batched matrix product, SGD as a fused loop, convolutional networks in `channels_last`; for inference a trace, frozen (which
-folds batch norms into convolutions) and through `optimize_for_inference`. Neither compiles (torch.compile).
+one batched matrix product, SGD as a fused loop, convolutional networks in `channels_last` (networks with the block gain nothing
+by it, or lose); for inference a trace, frozen (which folds batch norms into convolutions) and through `optimize_for_inference`.
+Neither compiles (torch.compile).
 
 Written from the paper (arXiv 2105.01883) alone. Weights of merged blocks are drawn, not merged: only their shapes matter here.
 """
