@@ -22,8 +22,9 @@ pub(crate) unsafe fn written<T: Copy>(room: Vec<MaybeUninit<T>>) -> Vec<T> {
     unsafe { Vec::from_raw_parts(room.as_mut_ptr().cast(), room.len(), room.capacity()) }
 }
 
-/// Writes f(i) to every place.
-pub(crate) fn write_all<T: Copy>(to: &mut [MaybeUninit<T>], from: impl Iterator<Item = T>) {
+/// Writes a number to every place.
+pub(crate) fn write_all<T: Copy>(to: &mut [MaybeUninit<T>], from: impl ExactSizeIterator<Item = T>) {
+    debug_assert_eq!(to.len(), from.len(), "a place would stay unwritten");
     for (to, number) in to.iter_mut().zip(from) {
         to.write(number);
     }

@@ -45,7 +45,7 @@ unsafe fn chains<V: Vector<Number = f32>>(rounds: usize) -> usize {
         let mut sums = [V::zero(); SUMS];
         for _ in 0..rounds {
             for sum in &mut sums {
-                *sum = a.multiply_add(b, *sum);
+                *sum = sum.multiply_add(a, b);
             }
         }
         for sum in sums {

@@ -110,9 +110,8 @@ def table(lines):
         if all(by_way.values()):
             rows.append(row(case, by_way, peak))
     body = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
-    threads = sorted({line["threads"] for line in lines})
     notes = [
-        f"Threads: {', '.join(map(str, threads))}. Seconds: median over rounds of the medians within a process. Ratios: median",
+        f"Threads: {lines[0]['threads'] if lines else 0}. Seconds: median over rounds of the medians within a process. Ratios: median",
         "over rounds (smallest–largest). Memory: the most that the process held; preparation and PyTorch's import are in it.",
     ]
     if peak:
@@ -126,7 +125,7 @@ def main():
     parser.add_argument("--python", help="path of a Python with PyTorch and torchvision")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=3, help="timed repetitions in a process")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--record", type=pathlib.Path, help="file that measurements are added to")
     parser.add_argument("cases", nargs="*", metavar="CASE")
     arguments = parser.parse_args()
@@ -137,6 +136,7 @@ def main():
         parser.error("to measure, --ours and --python are needed")
     record = arguments.record
     lines = [json.loads(line) for line in record.read_text().splitlines()] if record and record.exists() else []
+    lines = [line for line in lines if line["threads"] == arguments.threads]
     for together in measure(arguments, cases):
         lines += together
         if record:

@@ -212,7 +212,7 @@ def peak_rss_mb():
     """The largest memory that this process has held, in 10^6 bytes; Linux alone says it."""
     try:
         with open("/proc/self/status", encoding="ascii") as status:
-            return next(int(line.split()[1]) * 1024 / 1e6 for line in status if line.startswith("VmHWM:"))
+            return next((int(line.split()[1]) * 1024 / 1e6 for line in status if line.startswith("VmHWM:")), None)
     except OSError:
         return None
 

@@ -137,26 +137,42 @@ pub(crate) fn newest(folders: &[PathBuf]) -> (Option<Checkpoint>, Vec<PathBuf>) 
     let mut damaged = Vec::new();
     while let Some((_, path)) = candidates.pop() {
         match load(&path) {
-            // Another trainer's checkpoint would continue another training.
-            Some(checkpoint) if checkpoint.header.trainer_version != TRAINER_VERSION => {}
-            Some(checkpoint) => return (Some(checkpoint), damaged),
+            Some(Loaded::Ours(checkpoint)) => return (Some(checkpoint), damaged),
+            Some(Loaded::OfAnotherTrainer) => {}
             None => damaged.push(path),
         }
     }
     (None, damaged)
 }
 
+/// An intact file.
+enum Loaded {
+    Ours(Checkpoint),
+    /// It would continue another training; what else it says is that trainer's business.
+    OfAnotherTrainer,
+}
+
+/// The part of a header that every trainer writes.
+#[derive(Deserialize)]
+struct Writer {
+    trainer_version: u32,
+}
+
 /// `None` when anything about the file is not as it was written.
-fn load(path: &Path) -> Option<Checkpoint> {
+fn load(path: &Path) -> Option<Loaded> {
     let bytes = std::fs::read(path).ok()?;
     let (_, expected) = parse_name(path.file_name()?.to_str()?)?;
     if digest(&bytes) != expected {
         return None;
     }
     let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes).ok()?;
-    let header = serde_json::from_str(metadata.metadata().as_ref()?.get(HEADER)?).ok()?;
+    let header = metadata.metadata().as_ref()?.get(HEADER)?;
+    if serde_json::from_str::<Writer>(header).ok()?.trainer_version != TRAINER_VERSION {
+        return Some(Loaded::OfAnotherTrainer);
+    }
+    let header = serde_json::from_str(header).ok()?;
     let tensors = candle_core::safetensors::load_buffer(&bytes, &candle_core::Device::Cpu).ok()?;
-    Some(Checkpoint { path: path.to_owned(), header, tensors: tensors.into_iter().collect() })
+    Some(Loaded::Ours(Checkpoint { path: path.to_owned(), header, tensors: tensors.into_iter().collect() }))
 }
 
 #[cfg(test)]

@@ -22,7 +22,8 @@ use crate::config::RunConfig;
 #[serde(deny_unknown_fields)]
 pub struct StartConfig {
     /// File below the data folder, in the form that is trained: `.safetensors`, or `.pth` and `.pt` of PyTorch 1.6 or later,
-    /// with our names, the official ones or torchvision's. What the network has no place for is left aside.
+    /// with our names, the official ones or torchvision's. What the network has no place for is left aside; the classes of a
+    /// loss on people (`head`) belong to their set and always start from the seed.
     pub weights: String,
     /// Parts that start from the seed all the same, by words of their tensors' names: `ppm`, `fc1_fc2`, `stage4.0`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -63,7 +64,10 @@ pub enum StartError {
         found: String,
     },
     /// Merged weights have lost what is trained.
-    #[error("{} holds a merged network, which cannot be trained: export its training form", .path.display())]
+    #[error(
+        "{} has no running statistics: it is a merged network, which cannot be trained (export its training form), or none \
+         of these", .path.display()
+    )]
     Merged {
         /// The file.
         path: PathBuf,
@@ -135,11 +139,11 @@ impl StartConfig {
                 None => missing.push(name),
             }
         }
-        if !missing.is_empty() {
-            return Err(StartError::Missing { path, names: missing });
-        }
         if !unused.is_empty() {
             return Err(StartError::Unused { words: unused.into_iter().cloned().collect() });
+        }
+        if !missing.is_empty() {
+            return Err(StartError::Missing { path, names: missing });
         }
         if started == 0 {
             return Err(StartError::AllFresh { path });

@@ -5,6 +5,6 @@
 pub enum Mode {
     /// Normalise with the batch's statistics and update the running ones.
     Train,
-    /// Normalise with the running statistics; nothing is learnt, so no gradient passes.
+    /// Normalise with the running statistics; nothing is learnt: gradients stop at every batch norm.
     Evaluate,
 }

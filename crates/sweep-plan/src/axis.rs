@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::document::{Entry, Node, Span};
+use crate::document::{Entry, Item, Node, Span};
 use crate::error::Faults;
 use crate::overlay::{Overlay, leaves, nest, overlap};
 
@@ -81,16 +81,19 @@ impl Axis {
         leaves_of(&self.points)
     }
 
-    /// The same axis with the points that a profile asks for: values or labels in a list, or points of its own. Labels that
-    /// the axis does not have are passed over.
+    /// The same axis with the points that a profile asks for: values or labels in a list, or a table for each label. Labels
+    /// that the axis does not have are passed over: another grid has them.
     pub(crate) fn with_points(&self, wanted: &Node, faults: &Faults) -> Self {
         let point = |node: &Node| match &self.form {
             Form::Short { path } => self.replacement(path, node, faults),
             Form::Fixed => self.points.iter().find(|point| point.label == spell(&node.value())).cloned(),
         };
-        let points = match wanted.entries() {
-            [] => wanted.items().iter().filter_map(point).collect(),
-            own => long(own, faults),
+        let points = match &wanted.item {
+            Item::Table(own) => {
+                let has = |label: &str| self.points.iter().any(|point| point.label == label);
+                long(own, faults).into_iter().filter(|point| has(&point.label)).collect()
+            }
+            _ => wanted.items().iter().filter_map(point).collect(),
         };
         Self { points, ..self.clone() }
     }

@@ -167,7 +167,7 @@ const PROFILE: Block = Block {
             "points",
             Kind::Map(&Kind::OneOf(&[Kind::List(&Kind::Any), Kind::Map(&Kind::Overlay)])),
             "Axis with the values (short form) or labels (other forms) that replace its points, or with tables as \
-             `[axis.points.LABEL]` has them.",
+             `[axis.points.LABEL]` has them, for the labels that it keeps.",
         ),
         optional("baseline", COORDINATES, "Replaces the baseline of the file."),
     ],

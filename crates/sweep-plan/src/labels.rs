@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sweep_protocol::{AxisRecord, Coordinates};
 
-use crate::document::{Entry, Node};
+use crate::document::{Entry, Node, Span};
 use crate::error::Faults;
 use crate::grid::Grid;
 use crate::nearest::suggest;
@@ -52,11 +52,15 @@ impl Labels {
 
     /// Whether the node is a label of the axis; a fault when not.
     pub(crate) fn check_label(&self, axis: &str, label: &Node, faults: &mut Faults) {
+        self.check_name(axis, (&crate::axis::spell(&label.value()), &label.span), faults);
+    }
+
+    /// Adds a fault where an axis has no such label.
+    pub(crate) fn check_name(&self, axis: &str, (name, span): (&str, &Span), faults: &mut Faults) {
         let Some(axis) = self.axes.iter().find(|known| known.name == axis) else { return };
-        let name = crate::axis::spell(&label.value());
-        if !self.seen.contains(&(axis.name.clone(), name.clone())) {
-            let help = suggest(&name, "labels", axis.labels.iter().map(String::as_str));
-            faults.add(&label.span, format!("axis `{}` has no label `{name}`", axis.name), help);
+        if !self.seen.contains(&(axis.name.clone(), name.to_owned())) {
+            let help = suggest(name, "labels", axis.labels.iter().map(String::as_str));
+            faults.add(span, format!("axis `{}` has no label `{name}`", axis.name), help);
         }
     }
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::axis::spell;
-use crate::document::{Entry, Node, WHOLE_FILE};
+use crate::document::{Entry, Item, Node, WHOLE_FILE};
 use crate::error::Faults;
 use crate::grid::Grid;
 use crate::labels::Labels;
@@ -61,7 +61,12 @@ fn with_points(declared: &[Grid], profile: &Entry, faults: &mut Faults) -> Vec<G
         if !axes.iter().any(|axis| axis.is_short()) {
             wanted.node.items().iter().for_each(|label| known.check_label(&wanted.key, label, faults));
         }
+        wanted.node.entries().iter().for_each(|own| known.check_name(&wanted.key, (&own.key, &own.key_span), faults));
         axes.iter_mut().for_each(|axis| **axis = axis.with_points(&wanted.node, faults));
+        if matches!(&wanted.node.item, Item::Table(own) if own.is_empty()) {
+            let message = format!("profile `{}` leaves axis `{}` without points", profile.key, wanted.key);
+            faults.add(&wanted.key_span, message, "name a point, or remove the key".to_owned());
+        }
         let left_empty = axes.iter().filter(|axis| axis.points.is_empty()).count();
         if left_empty > 0 && left_empty < axes.len() {
             let message = format!("profile `{}` leaves a grid no point of axis `{}`", profile.key, wanted.key);

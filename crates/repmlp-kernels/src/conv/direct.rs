@@ -312,8 +312,9 @@ impl<T: Number> Sum<'_, T> {
         let vectors = kind.vectors * self.pixels.count;
         let (source, weight) = (source.as_ptr(), weight.as_ptr());
         if lanes.len() == width {
-            let mut target = self.block(0, shared)?;
+            // The last block is looked for and let go before the first, which is the same one where there is one pixel.
             self.block(self.pixels.count - 1, shared)?;
+            let mut target = self.block(0, shared)?;
             let target_vector = if many { pixel_step } else { V::LANES };
             let steps = Steps { column: width, source_vector, target_row: map, target_vector };
             let tile = TapTile { segments, source, weight, target: target.as_mut_ptr(), steps };

@@ -30,7 +30,7 @@ pub(crate) fn run(arguments: &BenchArgs) -> Result<Exit> {
         SuiteChoice::Infer => Suite::Infer,
         SuiteChoice::Kernels => Suite::Kernels,
     };
-    let selected = select(bench::names(suite)?, arguments.word.as_deref())?;
+    let selected = select(bench::names(suite), arguments.word.as_deref())?;
     let effort = Effort { warmup: WARMUP, repeats: arguments.repeats as usize };
     let mut rows = Vec::new();
     bench::time(suite, &selected, effort, |timing| {

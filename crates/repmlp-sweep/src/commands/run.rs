@@ -103,7 +103,7 @@ struct ReadSet {
     train_images: usize,
 }
 
-/// Reads every data set once, and weights to start from, before anything starts. Returns what each configuration's runs
+/// Reads every data set once, and the weights that a configuration starts from, before anything starts. Returns what its runs
 /// are made from.
 fn check_data(costed: &CostedPlan, folder: Option<&Path>) -> Result<Vec<String>> {
     let mut read: Vec<(DataConfig, ReadSet)> = Vec::new();

@@ -3,11 +3,15 @@
 use candle_core::{Device, Result, Tensor, Var};
 use repmlp_kernels::{ConvGeometry, Then, batch_norm_then, conv_to_fc, conv2d, grouped_fc, multiply_adds, relu};
 
-/// One thing to do, in several ways.
+/// One thing to do.
 pub(super) struct Case {
     pub(super) name: String,
-    pub(super) ways: Vec<(&'static str, Work)>,
+    /// Makes its inputs, and the ways to do it.
+    pub(super) prepare: Box<dyn Fn() -> Result<Ways>>,
 }
+
+/// Several ways to do one thing.
+pub(super) type Ways = Vec<(&'static str, Work)>;
 
 pub(super) type Work = Box<dyn Fn() -> Result<()>>;
 
@@ -55,46 +59,58 @@ fn same(kernel: usize, stride: usize, groups: usize) -> ConvGeometry {
 }
 
 /// The Local Perceptron of C = O = 128 channels in 8 groups on 7×7 partitions, against the FC kernel it will become.
-fn local(kernel: usize, m: usize, passes: Passes) -> Result<Case> {
-    let (c, o, g, h, w) = (128, 128, 8, 7, 7);
-    let inputs = [numbers(&[c, h, w, m])?, numbers(&[o, c / g, kernel, kernel])?];
-    let ours = passes.work(&inputs, move |t| conv2d(&t[0], &t[1], same(kernel, 1, g)))?;
-    let fc = passes.work(&inputs, move |t| {
-        let fc = conv_to_fc(&t[1], (h, w))?.reshape((g, o / g * h * w, c / g * h * w))?;
-        fc.matmul(&t[0].reshape((g, c / g * h * w, m))?)
-    })?;
+fn local(kernel: usize, m: usize, passes: Passes) -> Case {
     let name = format!("local K={kernel} M={m} {}", passes.name());
-    Ok(Case { name, ways: vec![("kernel", ours), ("fc", fc)] })
+    let prepare = move || {
+        let (c, o, g, h, w) = (128, 128, 8, 7, 7);
+        let inputs = [numbers(&[c, h, w, m])?, numbers(&[o, c / g, kernel, kernel])?];
+        let ours = passes.work(&inputs, move |t| conv2d(&t[0], &t[1], same(kernel, 1, g)))?;
+        let fc = passes.work(&inputs, move |t| {
+            let fc = conv_to_fc(&t[1], (h, w))?.reshape((g, o / g * h * w, c / g * h * w))?;
+            fc.matmul(&t[0].reshape((g, c / g * h * w, m))?)
+        })?;
+        Ok(vec![("kernel", ours), ("fc", fc)])
+    };
+    Case { name, prepare: Box::new(prepare) }
 }
 
 /// A convolution on a map, against candle's own.
-fn conv(x: [usize; 4], o: usize, (kernel, stride, groups): (usize, usize, usize), passes: Passes) -> Result<Case> {
+fn conv(x: [usize; 4], o: usize, (kernel, stride, groups): (usize, usize, usize), passes: Passes) -> Case {
     let [c, h, w, n] = x;
-    let inputs = [numbers(&x)?, numbers(&[o, c / groups, kernel, kernel])?];
-    let ours = passes.work(&inputs, move |t| conv2d(&t[0], &t[1], same(kernel, stride, groups)))?;
     let name = format!("conv {c}x{h}x{w}x{n} {o} K={kernel} s={stride} g={groups} {}", passes.name());
-    let inputs = [inputs[0].permute((3, 0, 1, 2))?.contiguous()?, inputs[1].clone()];
-    let candle = passes.work(&inputs, move |t| t[0].conv2d(&t[1], kernel / 2, stride, 1, groups))?;
-    Ok(Case { name, ways: vec![("kernel", ours), ("candle", candle)] })
+    let prepare = move || {
+        let inputs = [numbers(&x)?, numbers(&[o, c / groups, kernel, kernel])?];
+        let ours = passes.work(&inputs, move |t| conv2d(&t[0], &t[1], same(kernel, stride, groups)))?;
+        let inputs = [inputs[0].permute((3, 0, 1, 2))?.contiguous()?, inputs[1].clone()];
+        let candle = passes.work(&inputs, move |t| t[0].conv2d(&t[1], kernel / 2, stride, 1, groups))?;
+        Ok(vec![("kernel", ours), ("candle", candle)])
+    };
+    Case { name, prepare: Box::new(prepare) }
 }
 
 /// FC3 as a product of matrices in groups, against candle's.
-fn product(g: usize, (rows, terms, m): (usize, usize, usize), passes: Passes) -> Result<Case> {
-    let inputs = [numbers(&[g * terms, m])?, numbers(&[g * rows, terms])?];
-    let ours = passes.work(&inputs, move |t| grouped_fc(&t[0], &t[1], g))?;
-    let inputs = [numbers(&[g, rows, terms])?, numbers(&[g, terms, m])?];
-    let candle = passes.work(&inputs, move |t| t[0].matmul(&t[1]))?;
+fn product(g: usize, (rows, terms, m): (usize, usize, usize), passes: Passes) -> Case {
     let name = format!("product {g}x{rows}x{terms}x{m} {}", passes.name());
-    Ok(Case { name, ways: vec![("kernel", ours), ("candle", candle)] })
+    let prepare = move || {
+        let inputs = [numbers(&[g * terms, m])?, numbers(&[g * rows, terms])?];
+        let ours = passes.work(&inputs, move |t| grouped_fc(&t[0], &t[1], g))?;
+        let inputs = [numbers(&[g, rows, terms])?, numbers(&[g, terms, m])?];
+        let candle = passes.work(&inputs, move |t| t[0].matmul(&t[1]))?;
+        Ok(vec![("kernel", ours), ("candle", candle)])
+    };
+    Case { name, prepare: Box::new(prepare) }
 }
 
 /// Batch norm and max(·, 0) in one operation, against one after the other.
-fn norm(rows: usize, columns: usize, passes: Passes) -> Result<Case> {
-    let inputs = [numbers(&[rows, columns])?, numbers(&[rows])?, numbers(&[rows])?];
-    let fused = passes.work(&inputs, |t| batch_norm_then(&t[0], &t[1], &t[2], 1e-5, Then::Relu).map(|(y, _)| y))?;
-    let two = passes.work(&inputs, |t| relu(&batch_norm_then(&t[0], &t[1], &t[2], 1e-5, Then::Nothing)?.0))?;
+fn norm(rows: usize, columns: usize, passes: Passes) -> Case {
     let name = format!("norm {rows}x{columns} {}", passes.name());
-    Ok(Case { name, ways: vec![("kernel", fused), ("two", two)] })
+    let prepare = move || {
+        let inputs = [numbers(&[rows, columns])?, numbers(&[rows])?, numbers(&[rows])?];
+        let fused = passes.work(&inputs, |t| batch_norm_then(&t[0], &t[1], &t[2], 1e-5, Then::Relu).map(|(y, _)| y))?;
+        let two = passes.work(&inputs, |t| relu(&batch_norm_then(&t[0], &t[1], &t[2], 1e-5, Then::Nothing)?.0))?;
+        Ok(vec![("kernel", fused), ("two", two)])
+    };
+    Case { name, prepare: Box::new(prepare) }
 }
 
 /// Rounds of the peak's loop: some 50 ms on a processor of 3 GHz.
@@ -102,33 +118,36 @@ const PEAK_ROUNDS: usize = 25_000_000;
 
 /// Multiply-adds in registers on every thread, with no memory to wait for; and how many they are.
 pub(super) fn peak() -> (Case, usize) {
-    let work: Work = Box::new(|| {
-        multiply_adds(PEAK_ROUNDS);
-        Ok(())
-    });
-    (Case { name: "peak".to_owned(), ways: vec![("registers", work)] }, multiply_adds(1) * PEAK_ROUNDS)
+    let prepare = || {
+        let work: Work = Box::new(|| {
+            multiply_adds(PEAK_ROUNDS);
+            Ok(())
+        });
+        Ok(vec![("registers", work)])
+    };
+    (Case { name: "peak".to_owned(), prepare: Box::new(prepare) }, multiply_adds(1) * PEAK_ROUNDS)
 }
 
 /// All but the peak.
-pub(super) fn cases() -> Result<Vec<Case>> {
+pub(super) fn cases() -> Vec<Case> {
     let mut all = Vec::new();
     for passes in [Passes::Forward, Passes::Both] {
         for (kernel, m) in [(1, 128), (3, 128), (5, 128), (7, 128), (3, 2048)] {
-            all.push(local(kernel, m, passes)?);
+            all.push(local(kernel, m, passes));
         }
-        all.push(norm(64, 56 * 56 * 16, passes)?);
-        all.push(norm(128, 49 * 128, passes)?);
-        all.push(product(8, (784, 784, 128), passes)?);
-        all.push(product(4, (256, 256, 2048), passes)?);
-        all.push(product(16, (256, 256, 128), passes)?);
-        all.push(conv([64, 56, 56, 16], 64, (3, 1, 1), passes)?);
-        all.push(conv([64, 56, 56, 16], 256, (1, 1, 1), passes)?);
-        all.push(conv([128, 56, 56, 16], 128, (3, 2, 1), passes)?);
-        all.push(conv([256, 14, 14, 16], 256, (3, 1, 1), passes)?);
-        all.push(conv([64, 14, 14, 32], 64, (3, 1, 64), passes)?);
-        all.push(conv([64, 14, 14, 32], 64, (7, 1, 64), passes)?);
-        all.push(conv([3, 224, 224, 8], 64, (7, 2, 1), passes)?);
-        all.push(conv([64, 56, 56, 1], 64, (3, 1, 1), passes)?);
+        all.push(norm(64, 56 * 56 * 16, passes));
+        all.push(norm(128, 49 * 128, passes));
+        all.push(product(8, (784, 784, 128), passes));
+        all.push(product(4, (256, 256, 2048), passes));
+        all.push(product(16, (256, 256, 128), passes));
+        all.push(conv([64, 56, 56, 16], 64, (3, 1, 1), passes));
+        all.push(conv([64, 56, 56, 16], 256, (1, 1, 1), passes));
+        all.push(conv([128, 56, 56, 16], 128, (3, 2, 1), passes));
+        all.push(conv([256, 14, 14, 16], 256, (3, 1, 1), passes));
+        all.push(conv([64, 14, 14, 32], 64, (3, 1, 64), passes));
+        all.push(conv([64, 14, 14, 32], 64, (7, 1, 64), passes));
+        all.push(conv([3, 224, 224, 8], 64, (7, 2, 1), passes));
+        all.push(conv([64, 56, 56, 1], 64, (3, 1, 1), passes));
         // ResNet-50's, eight images.
         for (c, size, (o, kernel)) in [
             (64, 56, (64, 3)),
@@ -142,9 +161,9 @@ pub(super) fn cases() -> Result<Vec<Case>> {
             (2048, 7, (512, 1)),
             (512, 7, (2048, 1)),
         ] {
-            all.push(conv([c, size, size, 8], o, (kernel, 1, 1), passes)?);
+            all.push(conv([c, size, size, 8], o, (kernel, 1, 1), passes));
         }
-        all.push(conv([256, 56, 56, 8], 512, (1, 2, 1), passes)?);
+        all.push(conv([256, 56, 56, 8], 512, (1, 2, 1), passes));
     }
-    Ok(all)
+    all
 }

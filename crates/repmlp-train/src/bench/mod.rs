@@ -57,13 +57,10 @@ impl Timing {
 }
 
 /// The names of all cases.
-///
-/// # Errors
-/// Those of candle.
-pub fn names(suite: Suite) -> Result<Vec<String>> {
+pub fn names(suite: Suite) -> Vec<String> {
     match suite {
-        Suite::Train | Suite::Infer => Ok(SUBJECTS.iter().map(|subject| subject.case(suite)).collect()),
-        Suite::Kernels => Ok(kernel_cases()?.into_iter().map(|(case, _)| case.name).collect()),
+        Suite::Train | Suite::Infer => SUBJECTS.iter().map(|subject| subject.case(suite)).collect(),
+        Suite::Kernels => kernel_cases().into_iter().map(|(case, _)| case.name).collect(),
     }
 }
 
@@ -84,9 +81,10 @@ pub fn time<E: From<candle_core::Error>>(
             }
         }
         Suite::Kernels => {
-            for (case, multiply_adds) in kernel_cases()?.into_iter().filter(|(case, _)| names.contains(&case.name)) {
-                let works: Vec<&dyn Fn() -> Result<()>> = case.ways.iter().map(|(_, work)| &**work).collect();
-                for ((way, _), seconds) in case.ways.iter().zip(in_turns(effort, &works)?) {
+            for (case, multiply_adds) in kernel_cases().into_iter().filter(|(case, _)| names.contains(&case.name)) {
+                let ways = (case.prepare)()?;
+                let works: Vec<&dyn Fn() -> Result<()>> = ways.iter().map(|(_, work)| &**work).collect();
+                for ((way, _), seconds) in ways.iter().zip(in_turns(effort, &works)?) {
                     tell(Timing { case: case.name.clone(), way: Some(way), batch: None, seconds, multiply_adds })?;
                 }
             }
@@ -107,8 +105,8 @@ fn time_subject(subject: &Subject, suite: Suite, effort: Effort) -> Result<Timin
 }
 
 /// Cases of kernels, with their multiply-adds where those are counted.
-fn kernel_cases() -> Result<Vec<(kernels::Case, Option<f64>)>> {
+fn kernel_cases() -> Vec<(kernels::Case, Option<f64>)> {
     let (peak, multiply_adds) = kernels::peak();
-    let others = kernels::cases()?.into_iter().map(|case| (case, None));
-    Ok(std::iter::once((peak, Some(multiply_adds as f64))).chain(others).collect())
+    let others = kernels::cases().into_iter().map(|case| (case, None));
+    std::iter::once((peak, Some(multiply_adds as f64))).chain(others).collect()
 }

@@ -98,6 +98,9 @@ fn weights_that_do_not_fit_are_refused_with_their_place() {
     assert_eq!(typed, "no tensor of the network has `fc1_fc` in its name (start.fresh)");
 
     let wider = config("0.1", "weights = \"trained.safetensors\"").replace("hidden = 8", "hidden = 9");
+    // The typing error is told, not what follows from it.
+    let typed = wider.replace("\n[start]", "\n[start]\nfresh = [\"fc_1\"]");
+    assert_eq!(fault(&typed), "no tensor of the network has `fc_1` in its name (start.fresh)");
     let missing = fault(&wider);
     assert!(missing.starts_with("DIR/trained.safetensors has no weights that fit `"), "{missing}");
     assert!(missing.ends_with("or name the parts that start from the seed in start.fresh"), "{missing}");

@@ -215,3 +215,13 @@ fn a_seed_twice() {
       = help: name every seed once
     ");
 }
+
+#[test]
+fn points_of_a_profile_that_are_none_or_unknown() {
+    let text = |points: &str| format!("question = \"q\"\nbase = \"base.toml\"\n{GROUPS}[profile.p.points]\n{points}\n");
+    let faults = |points: &str| Bench::new().faults(&text(points), Some("p"));
+    let nothing = faults("groups = {}");
+    assert!(nothing.contains("profile `p` leaves axis `groups` without points"), "{nothing}");
+    let unknown = faults("groups.eight = { model.groups = 8 }");
+    assert!(unknown.contains("axis `groups` has no label `eight`"), "{unknown}");
+}

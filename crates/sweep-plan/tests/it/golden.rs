@@ -164,6 +164,37 @@ fn a_profile_has_points_of_its_own() {
 }
 
 #[test]
+fn points_of_a_profile_stay_in_the_grids_that_have_them() {
+    let text = r#"
+        question = "Which one?"
+        base = "base.toml"
+        [[grid]]
+        overlay = { training.epochs = 3 }
+        [[grid.axis]]
+        name = "network"
+        [grid.axis.points.narrow]
+        model.width = 8
+        [[grid]]
+        overlay = { training.epochs = 4 }
+        [[grid.axis]]
+        name = "network"
+        [grid.axis.points.wide]
+        model.width = 128
+        [profile.own.points.network.narrow]
+        model.width = 10
+        [profile.own.points.network.wide]
+        model.width = 130
+    "#;
+    let plan = Bench::new().plan(text, Some("own")).unwrap();
+    let rows: Vec<String> = plan.runs.iter().map(|run| run.coordinates.to_string()).collect();
+    assert_eq!(rows, ["network=narrow", "network=wide"]);
+    for (configuration, (width, epochs)) in plan.configurations.iter().zip([(10, 3), (130, 4)]) {
+        assert!(configuration.contains(&format!("\"width\":{width}")), "{configuration}");
+        assert!(configuration.contains(&format!("\"epochs\":{epochs}")), "{configuration}");
+    }
+}
+
+#[test]
 fn the_default_profile_is_none() {
     let bench = bench();
     assert_eq!(bench.plan(EVERYTHING, None).unwrap(), bench.plan(EVERYTHING, Some("default")).unwrap());
