@@ -69,11 +69,12 @@ pub(crate) enum End {
 }
 
 impl End {
-    /// The least that a number becomes. Nothing is below −∞, so one loop serves both ends, and a NaN stays one.
-    pub(crate) fn least<T: WithDType>(self) -> T {
-        match self {
+    /// What it makes of a number. Nothing is below −∞, so one loop serves both ends, and a NaN stays one.
+    pub(crate) fn of<T: WithDType>(self) -> impl Fn(T) -> T + Copy {
+        let least = match self {
             Self::AsIs => T::from_f64(f64::NEG_INFINITY),
             Self::Relu => T::zero(),
-        }
+        };
+        move |y| if y < least { least } else { y }
     }
 }

@@ -97,45 +97,44 @@ SELECT run_id, short_id, seed, status, message,
         ORDER BY attempt DESC LIMIT 1), 0) AS checkpoint_step
 FROM run;
 
+-- What each run came to: of values that were measured after several epochs, the last.
+CREATE VIEW final_measurement AS
+SELECT run_id, metric, split, form, value
+FROM (SELECT *, row_number() OVER (PARTITION BY run_id, metric, split, form ORDER BY epoch DESC) AS age FROM measurement)
+WHERE age = 1;
+
 -- One row for each experiment, profile and run. Metrics are the deployed form's unless the column says otherwise, on
 -- test images, after the last epoch at which they were measured.
 CREATE VIEW run_summary AS
 SELECT name AS experiment, profile, short_id, status, message, coordinates, seed, attempts,
-    (SELECT value FROM measurement AS m WHERE m.run_id = run_state.run_id
-        AND metric = 'accuracy' AND split = 'test' AND form = 'deployed' ORDER BY epoch DESC LIMIT 1) AS accuracy,
-    (SELECT value FROM measurement AS m WHERE m.run_id = run_state.run_id
-        AND metric = 'accuracy' AND split = 'test' AND form = 'training' ORDER BY epoch DESC LIMIT 1) AS accuracy_training_form,
-    (SELECT value FROM measurement AS m WHERE m.run_id = run_state.run_id
-        AND metric = 'loss' AND split = 'test' AND form = 'deployed' ORDER BY epoch DESC LIMIT 1) AS loss,
-    (SELECT value FROM measurement AS m WHERE m.run_id = run_state.run_id
-        AND metric = 'top5_accuracy' AND split = 'test' AND form = 'deployed' ORDER BY epoch DESC LIMIT 1) AS top5_accuracy,
-    (SELECT value FROM measurement AS m WHERE m.run_id = run_state.run_id
-        AND metric = 'verification_accuracy' AND split = 'test' AND form = 'deployed' ORDER BY epoch DESC LIMIT 1) AS verification_accuracy,
-    (SELECT value FROM measurement AS m WHERE m.run_id = run_state.run_id
-        AND metric = 'identification_accuracy' AND split = 'test' AND form = 'deployed' ORDER BY epoch DESC LIMIT 1) AS identification_accuracy,
-    (SELECT value FROM measurement AS m WHERE m.run_id = run_state.run_id
-        AND metric = 'mean_iou' AND split = 'test' AND form = 'deployed' ORDER BY epoch DESC LIMIT 1) AS mean_iou,
-    (SELECT value FROM measurement AS m WHERE m.run_id = run_state.run_id
-        AND metric = 'params' AND form = 'deployed' ORDER BY epoch DESC LIMIT 1) AS params,
-    (SELECT value FROM measurement AS m WHERE m.run_id = run_state.run_id
-        AND metric = 'flops' AND form = 'deployed' ORDER BY epoch DESC LIMIT 1) AS flops,
-    (SELECT value FROM measurement AS m WHERE m.run_id = run_state.run_id
-        AND metric = 'flops_all' AND form = 'deployed' ORDER BY epoch DESC LIMIT 1) AS flops_all,
-    (SELECT value FROM measurement AS m WHERE m.run_id = run_state.run_id
-        AND metric = 'throughput' AND form = 'deployed' ORDER BY epoch DESC LIMIT 1) AS throughput,
-    (SELECT value FROM measurement AS m WHERE m.run_id = run_state.run_id
-        AND metric = 'throughput' AND form = 'training' ORDER BY epoch DESC LIMIT 1) AS throughput_training_form,
-    (SELECT value FROM measurement AS m WHERE m.run_id = run_state.run_id
-        AND metric = 'max_abs_diff' ORDER BY epoch DESC LIMIT 1) AS max_abs_diff,
-    (SELECT value FROM measurement AS m WHERE m.run_id = run_state.run_id
-        AND metric = 'top1_agreement' ORDER BY epoch DESC LIMIT 1) AS top1_agreement,
-    (SELECT max(epoch) FROM measurement AS m WHERE m.run_id = run_state.run_id) AS epochs,
-    (SELECT sum(value) FROM measurement AS m WHERE m.run_id = run_state.run_id
-        AND metric = 'train_time') AS train_time_s,
-    (SELECT sum(value) FROM measurement AS m WHERE m.run_id = run_state.run_id
-        AND metric = 'data_wait') AS data_wait_s,
-    run_id
+    accuracy, accuracy_training_form, loss, top5_accuracy, verification_accuracy, identification_accuracy, mean_iou,
+    params, flops, flops_all, throughput, throughput_training_form, max_abs_diff, top1_agreement,
+    epochs, train_time_s, data_wait_s, run_id
 FROM experiment_run JOIN run_state USING (run_id)
+LEFT JOIN (
+    SELECT run_id,
+        max(value) FILTER (WHERE metric = 'accuracy' AND split = 'test' AND form = 'deployed') AS accuracy,
+        max(value) FILTER (WHERE metric = 'accuracy' AND split = 'test' AND form = 'training') AS accuracy_training_form,
+        max(value) FILTER (WHERE metric = 'loss' AND split = 'test' AND form = 'deployed') AS loss,
+        max(value) FILTER (WHERE metric = 'top5_accuracy' AND split = 'test' AND form = 'deployed') AS top5_accuracy,
+        max(value) FILTER (WHERE metric = 'verification_accuracy' AND split = 'test' AND form = 'deployed') AS verification_accuracy,
+        max(value) FILTER (WHERE metric = 'identification_accuracy' AND split = 'test' AND form = 'deployed') AS identification_accuracy,
+        max(value) FILTER (WHERE metric = 'mean_iou' AND split = 'test' AND form = 'deployed') AS mean_iou,
+        max(value) FILTER (WHERE metric = 'params' AND form = 'deployed') AS params,
+        max(value) FILTER (WHERE metric = 'flops' AND form = 'deployed') AS flops,
+        max(value) FILTER (WHERE metric = 'flops_all' AND form = 'deployed') AS flops_all,
+        max(value) FILTER (WHERE metric = 'throughput' AND form = 'deployed') AS throughput,
+        max(value) FILTER (WHERE metric = 'throughput' AND form = 'training') AS throughput_training_form,
+        max(value) FILTER (WHERE metric = 'max_abs_diff') AS max_abs_diff,
+        max(value) FILTER (WHERE metric = 'top1_agreement') AS top1_agreement
+    FROM final_measurement GROUP BY run_id
+) USING (run_id)
+LEFT JOIN (
+    SELECT run_id, max(epoch) AS epochs,
+        sum(value) FILTER (WHERE metric = 'train_time') AS train_time_s,
+        sum(value) FILTER (WHERE metric = 'data_wait') AS data_wait_s
+    FROM measurement GROUP BY run_id
+) USING (run_id)
 ORDER BY name, profile, position;
 
 -- One row for each run and epoch, of the form that trains.

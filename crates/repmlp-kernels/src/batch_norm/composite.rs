@@ -22,3 +22,10 @@ pub(crate) fn composite(
     let moments = Moments { mean: mean.squeeze(1)?.detach(), variance: variance.squeeze(1)?.detach() };
     Ok((then.after(&y_rm.reshape(x.shape())?)?, moments))
 }
+
+/// See `affine_then`.
+pub(crate) fn composite_affine(x: &Tensor, scale: &Tensor, shift: &Tensor, then: Then<'_>) -> Result<Tensor> {
+    let x_rm = x.reshape((scale.dim(0)?, ()))?;
+    let y_rm = x_rm.broadcast_mul(&scale.unsqueeze(1)?)?.broadcast_add(&shift.unsqueeze(1)?)?;
+    Ok(then.after(&y_rm.reshape(x.shape())?)?.detach())
+}

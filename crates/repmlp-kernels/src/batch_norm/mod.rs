@@ -13,7 +13,7 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tenso
 
 use crate::element::{for_dtype, has_kernel, slice, with_slice};
 use crate::then::{End, Then};
-pub(crate) use composite::composite;
+pub(crate) use composite::{composite, composite_affine};
 use rows::{RowMoments, Rows};
 
 /// Mean and biased variance of each row, both (R), cut off from the gradient.
@@ -65,10 +65,9 @@ pub fn batch_norm_then(
 /// # Errors
 /// When the shapes do not fit.
 pub fn affine_then(x: &Tensor, scale: &Tensor, shift: &Tensor, then: Then<'_>) -> Result<Tensor> {
-    let rows = rows_of(x, [scale, shift], then)?;
+    rows_of(x, [scale, shift], then)?;
     if !has_kernel(x) {
-        let y = x.reshape((rows, ()))?.broadcast_mul(&scale.unsqueeze(1)?)?.broadcast_add(&shift.unsqueeze(1)?)?;
-        return Ok(then.after(&y.reshape(x.shape())?)?.detach());
+        return composite_affine(x, scale, shift, then);
     }
     let affine = Tensor::stack(&[scale, shift], 0)?;
     let (x, op) = (x.contiguous()?, Affine { end: then.end() });

@@ -103,8 +103,7 @@ impl<T: WithDType> Rows<'_, T> {
     #[inline(always)]
     fn write_row(&self, r: usize, line: Line<T>, y: &mut [MaybeUninit<T>]) {
         let Line { about, scale, shift } = line;
-        let least = self.end.least();
-        let end = |y: T| if y < least { least } else { y };
+        let end = self.end.of::<T>();
         let x = self.row(self.x, r);
         match self.addend {
             None => write_all(y, x.iter().map(|&x| end((x - about) * scale + shift))),

@@ -30,8 +30,7 @@ impl<T: WithDType> Finish<'_, T> {
 
     /// Finishes neighbouring numbers of a channel.
     pub(crate) fn row(&self, row: &mut [T], start: usize) {
-        let (bias, least) = (self.bias[start / self.map], self.end.least());
-        let end = |y: T| if y < least { least } else { y };
+        let (bias, end) = (self.bias[start / self.map], self.end.of::<T>());
         match self.addend {
             None => row.iter_mut().for_each(|y| *y = end(*y + bias)),
             Some(addend) => row.iter_mut().zip(&addend[start..]).for_each(|(y, &addend)| *y = end(*y + bias + addend)),

@@ -121,8 +121,7 @@ impl Conv {
             bail!("{:?} plus {:?}: the shapes must be equal", self.output.dims(), addend.dims());
         }
         if !has_kernel(x) {
-            let y = self.composite(x, weight)?.reshape((bias.dim(0)?, ()))?.broadcast_add(&bias.unsqueeze(1)?)?;
-            return Ok(then.after(&y.reshape(self.output)?)?.detach());
+            return self.composite_then(x, (weight, bias), then);
         }
         let op = Deployed { conv: self, bias: bias.clone(), addend: then.addend().cloned(), end: then.end() };
         x.contiguous()?.apply_op2_no_bwd(&weight.contiguous()?, &op)
@@ -135,6 +134,12 @@ impl Conv {
         let x = x.reshape((sizes.inputs, rows.input, columns.input, sizes.images))?;
         let weight = weight.reshape((sizes.outputs, sizes.group_inputs(), rows.kernel, columns.kernel))?;
         composite::conv2d(&x, &weight, sizes)?.reshape(&self.output)
+    }
+
+    /// The same with a bias and what follows.
+    fn composite_then(&self, x: &Tensor, (weight, bias): (&Tensor, &Tensor), then: Then<'_>) -> Result<Tensor> {
+        let y = self.composite(x, weight)?.reshape((bias.dim(0)?, ()))?.broadcast_add(&bias.unsqueeze(1)?)?;
+        Ok(then.after(&y.reshape(&self.output)?)?.detach())
     }
 }
 

@@ -5,7 +5,7 @@ use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_o
 
 use crate::conv::composite::{by_candle, by_taps};
 use crate::conv::{
-    ConvGeometry, ConvSizes, by_columns, conv2d, conv2d_then, direct, direct_weight, grouped_fc, grouped_fc_then,
+    Conv, ConvGeometry, ConvSizes, by_columns, conv2d, conv2d_then, direct, direct_weight, grouped_fc, grouped_fc_then,
 };
 use crate::conv_to_fc;
 use crate::oracle_tests::{agree, bound, difference, kind, numbers, with_gradients};
@@ -60,15 +60,16 @@ proptest! {
     }
 
     #[test]
-    fn what_follows_a_convolution_is_what_would_follow_it_apart(case in cases(), what in 0..4usize) {
+    fn a_deployed_convolution_equals_its_composite(case in cases(), what in 0..4usize) {
+        let sizes = ConvSizes::new(&case.x, &case.weight, case.geometry).unwrap();
         let [x, weight] = case.inputs().unwrap();
         let bias = numbers(&case.weight[..1], 3, case.dtype).unwrap();
-        let y = conv2d(&x, &weight, case.geometry).unwrap();
-        let addend = numbers(y.dims(), 4, case.dtype).unwrap();
+        let conv = Conv { sizes, output: sizes.output_dims().into() };
+        let addend = numbers(conv.output.dims(), 4, case.dtype).unwrap();
         let then = kind(what, Some(&addend));
         let actual = conv2d_then(&x, &weight, &bias, case.geometry, then).unwrap();
-        let y = y.broadcast_add(&bias.reshape((case.weight[0], 1, 1, 1)).unwrap()).unwrap();
-        prop_assert!(difference(&actual, &then.after(&y).unwrap()).unwrap() < bound(case.dtype));
+        let expected = conv.composite_then(&x, (&weight, &bias), then).unwrap();
+        prop_assert!(difference(&actual, &expected).unwrap() < bound(case.dtype));
     }
 
     #[test]

@@ -7,6 +7,20 @@ use repmlp_train::config::RunConfig;
 use repmlp_train::{DeviceChoice, Orders, StopFlag, ThroughputTiming, TrainError, train};
 use sweep_protocol::{Event, Measurement, MemorySink, Outcome, Sink, SinkError};
 
+/// The smallest network that still has every part of a RepMLP block, on images of 32x32, and the quickest measurement.
+pub(crate) const TINY: &str = r#"
+[model]
+kind   = "cifar-net"
+widths = [2, 2, 2]
+hidden = 8
+block  = { kind = "rep-mlp", partition = [8, 8], groups = 1, local_kernels = [1, 3] }
+
+[measure]
+batch   = 4
+warmup  = 0
+repeats = 1
+"#;
+
 /// Raises the flag when the training says that it has done so many steps.
 struct StopAt<'a> {
     step: u64,

@@ -61,6 +61,25 @@ fn the_number_of_loader_threads_changes_no_bit() {
 }
 
 #[test]
+fn an_epoch_tells_how_much_of_its_time_it_waited_for_batches() {
+    let (data, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write_stripes(data.path());
+    let (events, outcome) = Bench { data: Some(data.path()), ..Bench::new(root.path()) }.attempt(CONFIG, 1, u64::MAX);
+    outcome.unwrap();
+    let seconds = |metric: Metric| -> Vec<f64> {
+        let all = events.iter().filter_map(|event| match event {
+            Event::Measured { measurements } => Some(measurements),
+            _ => None,
+        });
+        all.flatten().filter(|m| m.metric == metric).map(|m| m.value).collect()
+    };
+    let (waited, trained) = (seconds(Metric::DataWait), seconds(Metric::TrainTime));
+    assert_eq!((waited.len(), trained.len()), (2, 2));
+    // The first batch of an epoch is never there already.
+    assert!(waited.iter().zip(&trained).all(|(waited, trained)| 0.0 < *waited && waited < trained));
+}
+
+#[test]
 fn a_file_that_cannot_be_decoded_ends_the_run_and_is_named() {
     let (data, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     write_stripes(data.path());

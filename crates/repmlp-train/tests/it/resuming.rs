@@ -3,10 +3,10 @@
 use repmlp_train::TrainError;
 use sweep_protocol::{Event, Outcome};
 
-use crate::fixture::{Bench, measured};
+use crate::fixture::{Bench, TINY, measured};
 
 /// 96 images make 24 steps of 4 in an epoch; two epochs.
-const CONFIG: &str = r#"
+const TRAINING: &str = r#"
 [data]
 source     = { kind = "fashion-mnist-5k" }
 image_size = 32
@@ -15,36 +15,29 @@ augment    = { crop_padding = 2, flip = true }
 train_limit = 96
 test_limit  = 32
 
-[model]
-kind   = "cifar-net"
-widths = [2, 2, 2]
-hidden = 8
-block  = { kind = "rep-mlp", partition = [8, 8], groups = 1, local_kernels = [1, 3] }
-
 [training]
 epochs    = 2
 batch     = 4
 optimizer = { kind = "sgd", learning_rate = 0.05, momentum = 0.9, nesterov = true, weight_decay = 1e-4 }
 schedule  = { kind = "cosine", warmup_epochs = 0.5 }
-
-[measure]
-batch   = 4
-warmup  = 0
-repeats = 1
 "#;
+
+fn config() -> String {
+    [TRAINING, TINY].concat()
+}
 
 #[test]
 fn stopping_within_epochs_changes_no_bit() {
     let (straight, stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (straight, stopped) = (Bench::new(straight.path()), Bench::new(stopped.path()));
-    let expected = straight.run(CONFIG);
+    let expected = straight.run(&config());
 
     // Losses are read every ten steps and at the end of an epoch of 24: both stops lie within one.
     let mut actual = Vec::new();
     for (number, stop_at, expected) in
         [(1, 10, Outcome::Stopped), (2, 40, Outcome::Stopped), (3, u64::MAX, Outcome::Succeeded)]
     {
-        let (events, outcome) = stopped.attempt(CONFIG, number, stop_at);
+        let (events, outcome) = stopped.attempt(&config(), number, stop_at);
         assert_eq!(outcome.unwrap(), expected);
         assert!(matches!(events.last(), Some(Event::Ended { outcome }) if *outcome == expected));
         actual.extend(measured(&events));
@@ -56,7 +49,7 @@ fn stopping_within_epochs_changes_no_bit() {
 #[test]
 fn a_loss_that_is_no_number_ends_the_run_as_diverged() {
     let root = tempfile::tempdir().unwrap();
-    let config = CONFIG.replace("learning_rate = 0.05", "learning_rate = 1e12");
+    let config = config().replace("learning_rate = 0.05", "learning_rate = 1e12");
     let (events, outcome) = Bench::new(root.path()).attempt(&config, 1, u64::MAX);
     assert!(matches!(outcome, Err(TrainError::Diverged { .. })));
     let Some(Event::Ended { outcome: Outcome::Failed { failure, message } }) = events.last() else { panic!("no end") };
@@ -67,7 +60,7 @@ fn a_loss_that_is_no_number_ends_the_run_as_diverged() {
 #[test]
 fn too_few_images_for_a_batch_are_refused() {
     let root = tempfile::tempdir().unwrap();
-    let config = CONFIG.replace("batch     = 4", "batch     = 97");
+    let config = config().replace("batch     = 4", "batch     = 97");
     let (_, outcome) = Bench::new(root.path()).attempt(&config, 1, u64::MAX);
     let message = outcome.unwrap_err().to_string();
     assert!(message.contains("training.batch: 96 training images do not fill one batch"), "{message}");

@@ -6,36 +6,29 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use sweep_protocol::Event;
 
-use crate::fixture::Bench;
+use crate::fixture::{Bench, TINY};
 
 /// 32 images make 8 steps of 4; so small a rate moves no parameter visibly.
-const CONFIG: &str = r#"
+const TRAINING: &str = r#"
 [data]
 source      = { kind = "fashion-mnist-5k" }
 image_size  = 32
 train_limit = 32
 test_limit  = 8
 
-[model]
-kind   = "cifar-net"
-widths = [2, 2, 2]
-hidden = 8
-block  = { kind = "rep-mlp", partition = [8, 8], groups = 1, local_kernels = [1, 3] }
-
 [training]
 epochs    = 1
 batch     = 4
 optimizer = { kind = "sgd", learning_rate = RATE, momentum = 0.0, nesterov = false, weight_decay = 0.0 }
 schedule  = { kind = "constant", warmup_epochs = 0.0 }
-
-[measure]
-batch   = 4
-warmup  = 0
-repeats = 1
 "#;
 
-fn config(rate: &str, start: &str) -> String {
-    format!("{}\n[start]\n{start}\n", CONFIG.replace("RATE", rate))
+fn config(rate: &str) -> String {
+    [&TRAINING.replace("RATE", rate), TINY].concat()
+}
+
+fn started(rate: &str, start: &str) -> String {
+    format!("{}\n[start]\n{start}\n", config(rate))
 }
 
 fn tensors(file: &Path) -> BTreeMap<String, Tensor> {
@@ -49,7 +42,7 @@ fn largest_difference(a: &Tensor, b: &Tensor) -> f32 {
 /// The weights of a training, which are left in the folder as `trained.safetensors`.
 fn trained(folder: &Path) -> BTreeMap<String, Tensor> {
     let bench = Bench::new(folder);
-    bench.run(&CONFIG.replace("RATE", "0.05"));
+    bench.run(&config("0.05"));
     let file = folder.join("trained.safetensors");
     std::fs::write(&file, bench.weights(1)).unwrap();
     tensors(&file)
@@ -60,7 +53,7 @@ fn every_part_starts_from_the_file_but_fresh_ones_from_the_seed() {
     let (data, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let trained = trained(data.path());
     let bench = Bench { data: Some(data.path()), ..Bench::new(root.path()) };
-    let config = config("1e-12", "weights = \"trained.safetensors\"\nfresh = [\"fc1_fc2\", \"stages.2\"]");
+    let config = started("1e-12", "weights = \"trained.safetensors\"\nfresh = [\"fc1_fc2\", \"stages.2\"]");
     let (events, outcome) = bench.attempt(&config, 1, u64::MAX);
     outcome.unwrap();
     let Event::Started { environment, .. } = &events[0] else { panic!("no start") };
@@ -89,7 +82,7 @@ fn weights_that_do_not_fit_are_refused_with_their_place() {
         assert_eq!(failure.name(), "data");
         outcome.unwrap_err().to_string().replace(&data.path().display().to_string(), "DIR")
     };
-    let start = |start: &str| fault(&config("0.1", start));
+    let start = |start: &str| fault(&started("0.1", start));
     assert!(start("weights = \"gone.pth\"").starts_with("DIR/gone.pth (start.weights) cannot be read"));
     assert!(start("weights = \"text.safetensors\"").starts_with("DIR/text.safetensors holds no tensors"));
     let other = start("weights = \"trained.safetensors\"\nfingerprint = \"0123456789ab\"");
@@ -97,7 +90,7 @@ fn weights_that_do_not_fit_are_refused_with_their_place() {
     let typed = start("weights = \"trained.safetensors\"\nfresh = [\"fc1_fc\"]");
     assert_eq!(typed, "no tensor of the network has `fc1_fc` in its name (start.fresh)");
 
-    let wider = config("0.1", "weights = \"trained.safetensors\"").replace("hidden = 8", "hidden = 9");
+    let wider = started("0.1", "weights = \"trained.safetensors\"").replace("hidden = 8", "hidden = 9");
     // The typing error is told, not what follows from it.
     let typed = wider.replace("\n[start]", "\n[start]\nfresh = [\"fc_1\"]");
     assert_eq!(fault(&typed), "no tensor of the network has `fc_1` in its name (start.fresh)");

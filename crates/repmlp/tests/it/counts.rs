@@ -1,6 +1,8 @@
 //! The account of every network of the catalogue against the counts that confirm the paper's tables, and against what is
 //! really allocated.
 
+use std::collections::BTreeMap;
+
 use candle_core::{DType, Device, Result};
 use repmlp::catalogue::{self, NamedModel};
 use repmlp::cost::CountedForm;
@@ -54,6 +56,29 @@ fn every_network_of_the_paper_counts_to_the_last_digit_of_the_recounts() {
         // Half a unit of the last digit, and as much again because it is not said whether they round or cut.
         assert!((params - params_m).abs() < 1e-4, "{name}: {params} M parameters, not {params_m}");
         assert!((flops - flops_m).abs() < 1e-3, "{name}: {flops} M multiply-adds, not {flops_m}");
+    }
+}
+
+/// `experiments/table6_segmentation.toml` starts its `paper` runs so.
+#[test]
+fn the_papers_segmentation_networks_can_start_from_its_classifiers() {
+    let layers = |name: &str| {
+        let NamedModel { task, model, .. } = catalogue::find(name).unwrap();
+        let account = model.account(task, CountedForm::Training);
+        account.layers().iter().map(|layer| (layer.name.clone(), layer.shape.clone())).collect::<BTreeMap<_, _>>()
+    };
+    let heads = ["ppm", "classifier", "auxiliary"];
+    for (network, start, fresh) in [
+        ("pspnet-res50", "resnet50-320", &heads[..]),
+        ("pspnet-repmlp-res50-g4-8", "repmlp-res50-320-g4-8", &["ppm", "classifier", "auxiliary", "fc1_fc2"][..]),
+    ] {
+        let given = layers(start);
+        let is_fresh = |name: &str| name.split('.').any(|part| fresh.contains(&part));
+        let (fresh, inherited): (Vec<_>, Vec<_>) = layers(network).into_iter().partition(|(name, _)| is_fresh(name));
+        assert!(!fresh.is_empty() && inherited.len() > 50, "{network}");
+        for (name, shape) in inherited {
+            assert_eq!(given.get(&name), Some(&shape), "{network}: {name}");
+        }
     }
 }
 
