@@ -68,6 +68,14 @@ pub(crate) fn bound(dtype: DType) -> f64 {
     if dtype == DType::F32 { 1e-5 } else { 1e-12 }
 }
 
+/// Whether no number lies so near 0 that two ways of rounding could disagree about its sign, and a ReLU after it about its
+/// gradient. A normalised number is within 7 roundings of f32 of a map of size 4 (`x − mean` of an offset of 3, over 0.58, times
+/// γ up to 2.5): 2e-6.
+fn clear_of_the_kink(t: &Tensor) -> Result<bool> {
+    let nearest: f64 = t.abs()?.flatten_all()?.to_dtype(DType::F64)?.min(0)?.to_scalar()?;
+    Ok(nearest > 5e-6)
+}
+
 /// What follows a batch norm, by number.
 pub(crate) fn kind(what: usize, addend: Option<&Tensor>) -> Then<'_> {
     match (what, addend) {
@@ -116,6 +124,9 @@ proptest! {
             batch_norm_then(&t[0], &t[1], &t[2], 1e-5, kind(what, t.last()))
         };
         let composite = |t: &[Tensor]| Ok(batch_norm::composite(&t[0], &t[1], &t[2], 1e-5, kind(what, t.last()))?.0);
+        let before_relu = if what == 3 { Then::Add(&inputs[3]) } else { Then::Nothing };
+        let before_relu = batch_norm::composite(&inputs[0], &inputs[1], &inputs[2], 1e-5, before_relu).unwrap().0;
+        prop_assume!(what % 2 == 0 || clear_of_the_kink(&before_relu).unwrap());
         let actual = with_gradients(&inputs, |t| Ok(then(t)?.0)).unwrap();
         let expected = with_gradients(&inputs, composite).unwrap();
         for (actual, expected) in actual.iter().zip(&expected) {
