@@ -4,7 +4,7 @@ use super::letters::text_width;
 use super::over_axis::OverAxis;
 use super::palette::{TEXT, series};
 use super::panel::{Layout, Panel, SMALL_SIZE};
-use super::picture::{Anchor, Picture, Point, Shape};
+use super::picture::{Anchor, Picture, Point};
 use super::scale::Scale;
 use super::{Source, axis_label};
 use crate::declaration::AxisPlot;
@@ -31,8 +31,7 @@ pub(super) fn picture(source: &Source<'_>, plot: &AxisPlot, title: &str) -> Opti
             let left = mark.x as f64 - FILLED / 2.0 + width * i as f64;
             let (foot, end) = (panel.at(left, 0.0), panel.at(left + width, mark.mean));
             let head = Point { x: end.x - RIM, ..end };
-            let corners = vec![foot, Point { y: head.y, ..foot }, head, Point { x: head.x, ..foot }];
-            panel.picture.shapes.push(Shape::Area { points: corners, ink: series(i) });
+            panel.area(foot, head, series(i));
             let ends = mark.ends().unwrap_or((mark.mean, mark.mean));
             if mark.sd.is_some() {
                 panel.error_bar(left + width / 2.0, ends, TEXT);

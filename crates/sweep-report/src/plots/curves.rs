@@ -1,7 +1,7 @@
 //! A quantity over epochs: a line for each combination of labels, thin lines for its seeds.
 
 use super::over_axis::legend;
-use super::palette::{Ink, series};
+use super::palette::{Look, series};
 use super::panel::{Layout, Panel};
 use super::picture::{Picture, Point};
 use super::scale::Scale;
@@ -42,22 +42,22 @@ pub(super) fn picture(source: &Source<'_>, plot: &CurvesPlot, title: &str) -> Op
     for (i, curve) in curves.iter().enumerate() {
         // A single seed that succeeded is its own mean.
         for seed in curve.seeds.iter().filter(|seed| **seed != curve.mean) {
-            draw(&mut panel, seed, (series(i).pale(), 0.75));
+            draw(&mut panel, seed, (series(i).ink.pale().into(), 0.75));
         }
     }
     for (i, curve) in curves.iter().enumerate() {
-        let ink = series(i);
-        let points = draw(&mut panel, &curve.mean, (ink, 2.0));
+        let look = series(i);
+        let points = draw(&mut panel, &curve.mean, (look, 2.0));
         if last <= MOST_DOTS {
-            points.into_iter().for_each(|point| panel.dot(point, ink, 3.0));
+            points.into_iter().for_each(|point| panel.dot(point, look, 3.0));
         }
     }
     Some(panel.picture)
 }
 
-fn draw(panel: &mut Panel, curve: &[(u32, f64)], (ink, width): (Ink, f64)) -> Vec<Point> {
+fn draw(panel: &mut Panel, curve: &[(u32, f64)], (look, width): (Look, f64)) -> Vec<Point> {
     let points: Vec<Point> = curve.iter().map(|(epoch, value)| panel.at(f64::from(*epoch), *value)).collect();
-    panel.line(points.clone(), ink, width);
+    panel.curve(points.clone(), look, width);
     points
 }
 

@@ -16,14 +16,14 @@ pub(super) fn picture(source: &Source<'_>, plot: &AxisPlot, title: &str) -> Opti
     let y_label = axis_label(&plot.y);
     let mut panel = Panel::new(Layout { title, x_label: &plot.axis, y_label: &y_label, x, y, legend: data.legend });
     for (i, line) in data.series.iter().enumerate() {
-        let ink = series(i);
+        let look = series(i);
         let points = line.points.iter().map(|mark| panel.at(mark.x as f64, mark.mean)).collect();
-        panel.line(points, ink, 1.5);
+        panel.curve(points, look, 1.5);
         for mark in &line.points {
             if let Some(ends) = mark.ends() {
-                panel.error_bar(mark.x as f64, ends, ink);
+                panel.error_bar(mark.x as f64, ends, look.ink);
             }
-            panel.dot(panel.at(mark.x as f64, mark.mean), ink, 3.5);
+            panel.dot(panel.at(mark.x as f64, mark.mean), look, 3.5);
         }
     }
     Some(panel.picture)

@@ -16,7 +16,7 @@ pub(super) struct OverAxis {
     pub(super) labels: Vec<String>,
     /// In the order of the series' labels.
     pub(super) series: Vec<Series>,
-    /// What the colours mean; empty for a single series.
+    /// What the looks of series mean; empty for a single series.
     pub(super) legend: Legend,
 }
 
@@ -95,6 +95,6 @@ pub(super) fn legend(axes: &[String], names: &[String]) -> Legend {
     if names.len() < 2 {
         return Legend::default();
     }
-    let entry = |(i, label): (usize, &String)| LegendEntry { label: label.clone(), ink: series(i) };
+    let entry = |(i, label): (usize, &String)| LegendEntry { label: label.clone(), look: series(i) };
     Legend { heading: axes.join("/"), entries: names.iter().enumerate().map(entry).collect() }
 }

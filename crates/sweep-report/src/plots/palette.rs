@@ -20,9 +20,25 @@ const SERIES: [Ink; 7] = [
     Ink(0x00, 0x00, 0x00),
 ];
 
-/// The colour of the series `i`, counted from 0; after seven they come again.
-pub(super) fn series(i: usize) -> Ink {
-    SERIES[i % SERIES.len()]
+pub(super) const WHITE: Ink = Ink(0xff, 0xff, 0xff);
+
+/// How the marks of a series are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Look {
+    pub(super) ink: Ink,
+    /// White inside.
+    pub(super) hollow: bool,
+}
+
+impl From<Ink> for Look {
+    fn from(ink: Ink) -> Self {
+        Self { ink, hollow: false }
+    }
+}
+
+/// The look of the series `i`, counted from 0: after seven the colours come again, hollow; after fourteen looks come again.
+pub(super) fn series(i: usize) -> Look {
+    Look { ink: SERIES[i % SERIES.len()], hollow: i / SERIES.len() % 2 == 1 }
 }
 
 impl Ink {
@@ -30,5 +46,17 @@ impl Ink {
     pub(super) fn pale(self) -> Self {
         let mix = |part: u8| 255 - (255 - part) / 3;
         Self(mix(self.0), mix(self.1), mix(self.2))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::series;
+
+    #[test]
+    fn fourteen_series_look_different() {
+        for i in 0..14 {
+            assert!((0..i).all(|other| series(other) != series(i)), "{i}");
+        }
     }
 }

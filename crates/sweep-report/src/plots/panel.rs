@@ -3,7 +3,7 @@
 //! Margins follow from the texts beside them, so that nothing overlaps. Knows no metric.
 
 use super::letters::text_width;
-use super::palette::{FRAME, GRID, Ink, TEXT};
+use super::palette::{FRAME, GRID, Ink, Look, TEXT, WHITE};
 use super::picture::{Anchor, HEIGHT, Picture, Point, Shape, WIDTH};
 use super::scale::{Kind, Scale};
 
@@ -14,6 +14,8 @@ pub(super) const SMALL_SIZE: f64 = 11.0;
 /// Distance between things that belong together.
 const GAP: f64 = 7.0;
 const SWATCH: f64 = 14.0;
+/// What a hollow rectangle has around it.
+const RIM: f64 = 2.0;
 
 /// What a panel is made from.
 pub(super) struct Layout<'a> {
@@ -22,11 +24,11 @@ pub(super) struct Layout<'a> {
     pub(super) y_label: &'a str,
     pub(super) x: Scale,
     pub(super) y: Scale,
-    /// What the colours mean; empty when there is one only.
+    /// What the looks of series mean; empty when there is one only.
     pub(super) legend: Legend,
 }
 
-/// What the colours mean.
+/// What the looks of series mean.
 #[derive(Default)]
 pub(super) struct Legend {
     /// The axes that they stand for.
@@ -35,10 +37,10 @@ pub(super) struct Legend {
     pub(super) entries: Vec<LegendEntry>,
 }
 
-/// What one colour means.
+/// What one look means.
 pub(super) struct LegendEntry {
     pub(super) label: String,
-    pub(super) ink: Ink,
+    pub(super) look: Look,
 }
 
 /// A panel that marks are drawn on.
@@ -89,10 +91,38 @@ impl Panel {
         self.picture.shapes.push(Shape::Line { points, ink, width });
     }
 
+    /// Adds the line of a series.
+    pub(super) fn curve(&mut self, points: Vec<Point>, look: Look, width: f64) {
+        if look.hollow {
+            self.line(points.clone(), look.ink, 1.5 * width);
+            self.line(points, WHITE, 0.5 * width);
+        } else {
+            self.line(points, look.ink, width);
+        }
+    }
+
+    /// Adds a rectangle between two corners.
+    pub(super) fn area(&mut self, foot: Point, head: Point, look: Look) {
+        let mut fill = |foot: Point, head: Point, ink: Ink| {
+            let points = vec![foot, Point { y: head.y, ..foot }, head, Point { x: head.x, ..foot }];
+            self.picture.shapes.push(Shape::Area { points, ink });
+        };
+        fill(foot, head, look.ink);
+        let inside = |from: f64, to: f64| from + RIM.copysign(to - from);
+        if look.hollow && (head.x - foot.x).abs().min((head.y - foot.y).abs()) > 2.0 * RIM {
+            let inner_head = Point { x: inside(head.x, foot.x), y: inside(head.y, foot.y) };
+            fill(Point { x: inside(foot.x, head.x), y: inside(foot.y, head.y) }, inner_head, WHITE);
+        }
+    }
+
     /// Adds a dot on a white rim, so that dots on lines and on each other can be told apart.
-    pub(super) fn dot(&mut self, center: Point, ink: Ink, radius: f64) {
-        self.picture.shapes.push(Shape::Disc { center, radius: radius + 1.0, ink: Ink(255, 255, 255) });
+    pub(super) fn dot(&mut self, center: Point, look: impl Into<Look>, radius: f64) {
+        let Look { ink, hollow } = look.into();
+        self.picture.shapes.push(Shape::Disc { center, radius: radius + 1.0, ink: WHITE });
         self.picture.shapes.push(Shape::Disc { center, radius, ink });
+        if hollow {
+            self.picture.shapes.push(Shape::Disc { center, radius: 0.5 * radius, ink: WHITE });
+        }
     }
 
     /// Adds an error bar from `low` to `high` at `x`.
@@ -140,7 +170,7 @@ impl Panel {
         }
         for entry in &legend.entries {
             y += step;
-            self.line(vec![Point { x: left, y }, Point { x: left + SWATCH, y }], entry.ink, 3.0);
+            self.curve(vec![Point { x: left, y }, Point { x: left + SWATCH, y }], entry.look, 3.0);
             self.words(Point { x: left + SWATCH + GAP, y }, &entry.label, (SMALL_SIZE, Anchor::Start));
         }
     }

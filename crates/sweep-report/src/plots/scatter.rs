@@ -48,7 +48,7 @@ pub(super) fn picture(source: &Source<'_>, plot: &ScatterPlot, title: &str) -> O
     let centers: Vec<Point> = dots.iter().map(|dot| panel.at(dot.x, dot.y)).collect();
     for (dot, center) in dots.iter().zip(&centers) {
         let dominated = dots.iter().any(|other| dominates(other, dot, plot));
-        let ink = if dominated { PALE } else { series(0) };
+        let ink = if dominated { PALE } else { series(0).ink };
         if dot.sd.is_some() {
             panel.error_bar(dot.x, dot.ends(), ink);
         }
