@@ -147,7 +147,7 @@ pub struct AxisPlot {
     pub title: Option<String>,
     /// The horizontal axis.
     pub axis: String,
-    /// Axes whose labels make one colour each.
+    /// Axes whose labels make one series each.
     #[serde(default)]
     pub series: Vec<String>,
     /// Only runs with these labels.
@@ -186,7 +186,7 @@ pub struct CurvesPlot {
     /// Heading; made from the quantity when absent.
     #[serde(default)]
     pub title: Option<String>,
-    /// Axes whose labels make one colour each.
+    /// Axes whose labels make one series each.
     pub series: Vec<String>,
     /// Only runs with these labels.
     #[serde(default, rename = "where")]

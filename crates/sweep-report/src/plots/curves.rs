@@ -17,7 +17,7 @@ pub(super) const CAPTION: &str =
 /// Epochs up to which each one has a dot.
 const MOST_DOTS: u32 = 12;
 
-/// One colour: the values of its seeds, and their mean.
+/// One series: the values of its seeds, and their mean.
 struct Curves {
     name: String,
     seeds: Vec<Vec<(u32, f64)>>,

@@ -20,7 +20,7 @@ pub(super) struct OverAxis {
     pub(super) legend: Legend,
 }
 
-/// One colour.
+/// One series.
 #[derive(Default)]
 pub(super) struct Series {
     pub(super) points: Vec<Mark>,
