@@ -71,7 +71,11 @@ fn title(plot: &PlotDeclaration) -> String {
     declared.clone().unwrap_or_else(|| capitalized(&made))
 }
 
+/// With a capital at its beginning, unless its first word is spelt with one elsewhere, as mIoU is.
 fn capitalized(text: &str) -> String {
+    if text.split(' ').next().is_some_and(|word| word.chars().any(char::is_uppercase)) {
+        return text.to_owned();
+    }
     let mut chars = text.chars();
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
@@ -84,4 +88,16 @@ fn axis_label(quantity: &Quantity) -> String {
 /// Values that a quantity cannot go beyond, in the unit that is shown.
 fn bounds(quantity: &Quantity) -> (f64, f64) {
     if quantity.metric.unit() == "fraction" { (0.0, 100.0) } else { (f64::NEG_INFINITY, f64::INFINITY) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::capitalized;
+
+    #[test]
+    fn a_title_begins_with_a_capital_but_a_term_keeps_its_spelling() {
+        assert_eq!(capitalized("accuracy, test over epochs"), "Accuracy, test over epochs");
+        assert_eq!(capitalized("FLOPs over groups"), "FLOPs over groups");
+        assert_eq!(capitalized("mIoU, test over epochs"), "mIoU, test over epochs");
+    }
 }
