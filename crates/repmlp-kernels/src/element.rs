@@ -15,12 +15,24 @@ pub(crate) fn slice<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layout) 
 
 /// Calls `work` with the elements of a CPU tensor, made contiguous first where it is not.
 pub(crate) fn with_slice<T: WithDType, R>(tensor: &Tensor, work: impl FnOnce(&[T]) -> R) -> Result<R> {
-    let tensor = tensor.contiguous()?;
-    let (storage, layout) = tensor.storage_and_layout();
-    match &*storage {
-        Storage::Cpu(storage) => Ok(work(slice(storage, layout)?)),
-        Storage::Cuda(_) | Storage::Metal(_) => bail!("a CPU kernel was given a tensor of another device"),
+    with_slices([tensor], |[slice]| work(slice))
+}
+
+/// Calls `work` with the elements of some CPU tensors, made contiguous first where they are not.
+pub(crate) fn with_slices<T: WithDType, R, const COUNT: usize>(
+    tensors: [&Tensor; COUNT],
+    work: impl FnOnce([&[T]; COUNT]) -> R,
+) -> Result<R> {
+    let tensors = tensors.iter().map(|tensor| tensor.contiguous()).collect::<Result<Vec<_>>>()?;
+    let stored: Vec<_> = tensors.iter().map(Tensor::storage_and_layout).collect();
+    let mut slices: [&[T]; COUNT] = [&[]; COUNT];
+    for (to, (storage, layout)) in slices.iter_mut().zip(&stored) {
+        *to = match &**storage {
+            Storage::Cpu(storage) => slice(storage, layout)?,
+            Storage::Cuda(_) | Storage::Metal(_) => bail!("a CPU kernel was given a tensor of another device"),
+        };
     }
+    Ok(work(slices))
 }
 
 /// Whether a kernel can take this tensor: on the CPU, `f32` or `f64`.

@@ -11,6 +11,13 @@ pub(crate) fn unwritten<T: Copy>(count: usize) -> Vec<MaybeUninit<T>> {
     room
 }
 
+/// Numbers as room for others.
+pub(crate) fn room<T: Copy>(numbers: Vec<T>) -> Vec<MaybeUninit<T>> {
+    let mut numbers = ManuallyDrop::new(numbers);
+    // SAFETY: the parts are those of a vector that is not dropped, of a type with the same layout that may hold anything.
+    unsafe { Vec::from_raw_parts(numbers.as_mut_ptr().cast(), numbers.len(), numbers.capacity()) }
+}
+
 /// The numbers.
 ///
 /// # Safety

@@ -35,7 +35,7 @@ pub(crate) fn difference(actual: &Tensor, expected: &Tensor) -> Result<f64> {
 }
 
 /// Largest difference relative to the largest magnitude of the expected tensor, or to its natural `size` where it has vanished.
-fn difference_to(actual: &Tensor, expected: &Tensor, size: f64) -> Result<f64> {
+pub(crate) fn difference_to(actual: &Tensor, expected: &Tensor, size: f64) -> Result<f64> {
     assert_eq!(actual.dims(), expected.dims());
     Ok(largest(&(actual - expected)?)? / largest(expected)?.max(size))
 }
@@ -72,7 +72,7 @@ pub(crate) fn bound(dtype: DType) -> f64 {
 /// Whether no number lies so near 0 that two ways of rounding could disagree about its sign, and a `ReLU` after it about its
 /// gradient. In f32 a mean of up to 3.5 is off by a rounding or two, 4e-7, which γ/σ, at most 2.5/0.58, makes 1.7e-6; the roundings
 /// of the few numbers of size 4 on the way add 1e-6.
-fn clear_of_the_kink(t: &Tensor) -> Result<bool> {
+pub(crate) fn clear_of_the_kink(t: &Tensor) -> Result<bool> {
     let nearest: f64 = t.abs()?.flatten_all()?.to_dtype(DType::F64)?.min(0)?.to_scalar()?;
     Ok(nearest > 5e-6)
 }

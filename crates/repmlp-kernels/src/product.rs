@@ -88,6 +88,15 @@ impl<T: Copy> MatrixMut<'_, T> {
             unsafe { self.data.add(r * self.row_step).copy_from_nonoverlapping(from.as_ptr(), count) };
         }
     }
+
+    /// Copies all rows to rows that are `row_step` apart.
+    ///
+    /// # Safety
+    /// All numbers are written.
+    pub(crate) unsafe fn copy_rows_to(&mut self, to: &mut [T], row_step: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { self.each_row(|r, row| to[r * row_step..][..row.len()].copy_from_slice(row)) };
+    }
 }
 
 /// An output that several tasks fill, each its own places.

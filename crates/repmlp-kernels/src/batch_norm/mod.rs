@@ -9,12 +9,13 @@ mod rows;
 use std::sync::{Arc, OnceLock};
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, WithDType, bail};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Device, Layout, Result, Shape, Tensor, WithDType, bail};
 
-use crate::element::{for_dtype, has_kernel, slice, with_slice};
+use crate::element::{for_dtype, has_kernel, slice, with_slices};
 use crate::then::{End, Then};
 pub(crate) use composite::{composite, composite_affine};
-use rows::{RowMoments, Rows};
+use rows::Rows;
+pub(crate) use rows::{Line, RowGradient, RowMoments, write_passed};
 
 /// Mean and biased variance of each row, both (R), cut off from the gradient.
 pub struct Moments {
@@ -22,6 +23,17 @@ pub struct Moments {
     pub mean: Tensor,
     /// Variances with divisor M.
     pub variance: Tensor,
+}
+
+impl Moments {
+    /// Those of rows, as tensors.
+    pub(crate) fn of(rows: &[RowMoments], dtype: DType) -> Result<Self> {
+        let tensor = |of: fn(&RowMoments) -> f64| {
+            let all: Vec<f64> = rows.iter().map(of).collect();
+            Tensor::from_vec(all, rows.len(), &Device::Cpu)?.to_dtype(dtype)
+        };
+        Ok(Self { mean: tensor(|m| m.mean)?, variance: tensor(|m| m.variance)? })
+    }
 }
 
 /// γ·(x − mean)/√(variance + eps) + β for each row of x, and what follows, forward and backward in the same passes. γ and β
@@ -39,7 +51,7 @@ pub fn batch_norm_then(
     eps: f64,
     then: Then<'_>,
 ) -> Result<(Tensor, Moments)> {
-    let rows = rows_of(x, [gamma, beta], then)?;
+    rows_of(x, [gamma, beta], then)?;
     if !has_kernel(x) {
         return composite(x, gamma, beta, eps, then);
     }
@@ -51,12 +63,7 @@ pub fn batch_norm_then(
         None => x.apply_op2(&affine, op)?,
         Some(addend) => x.apply_op3(&affine, &addend.contiguous()?, op)?,
     };
-    let (dtype, device) = (x.dtype(), x.device());
-    let tensor = |of: fn(&RowMoments) -> f64| {
-        let all: Vec<f64> = moments.get().into_iter().flatten().map(of).collect();
-        Tensor::from_vec(all, rows, device)?.to_dtype(dtype)
-    };
-    Ok((y, Moments { mean: tensor(|m| m.mean)?, variance: tensor(|m| m.variance)? }))
+    Ok((y, Moments::of(moments.get().map_or(&[], Vec::as_slice), x.dtype())?))
 }
 
 /// scale·x + shift for each row of x and what follows, in one pass; scale and shift are (R), rows as in [`batch_norm_then`].
@@ -113,12 +120,10 @@ impl BatchNorm {
         let Some(moments) = self.moments.get() else { bail!("a backward pass needs its forward pass") };
         let device = x.device();
         for_dtype!(x.dtype(), T => {
-            let gradients = with_slice::<T, _>(x, |x| with_slice::<T, _>(dy, |dy| with_slice::<T, _>(affine, |affine| {
-                with_slice::<T, _>(y, |y| {
-                    let rows = Rows { x, affine, addend: None, end: self.end };
-                    rows.gradients(y, dy, moments, self.eps)
-                })
-            })))????;
+            let gradients = with_slices::<T, _, 4>([x, affine, y, dy], |[x, affine, y, dy]| {
+                let rows = Rows { x, affine, addend: None, end: self.end };
+                rows.gradients(y, dy, moments, self.eps)
+            })?;
             let masked = match gradients.masked {
                 Some(masked) => Some(Tensor::from_vec(masked, y.shape(), device)?),
                 None => None,

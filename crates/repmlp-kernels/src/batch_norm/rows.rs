@@ -14,10 +14,71 @@ use crate::then::End;
 
 /// Statistics of a row.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct RowMoments {
-    pub(super) mean: f64,
+pub(crate) struct RowMoments {
+    pub(crate) mean: f64,
     /// Biased.
-    pub(super) variance: f64,
+    pub(crate) variance: f64,
+}
+
+impl RowMoments {
+    /// Those of a row that is not empty.
+    #[inline(always)]
+    pub(crate) fn of<T: WithDType>(row: &[T]) -> Self {
+        let (mean, variance) = mean_and_variance(row);
+        Self { mean, variance }
+    }
+
+    fn inverse_sigma(self, eps: f64) -> f64 {
+        1.0 / (self.variance + eps).sqrt()
+    }
+
+    /// What batch norm makes of a number of the row.
+    pub(crate) fn line<T: WithDType>(self, (gamma, beta): (T, T), eps: f64) -> Line<T> {
+        let scale = gamma.to_f64() / (self.variance + eps).sqrt();
+        Line { about: T::from_f64(self.mean), scale: T::from_f64(scale), shift: beta }
+    }
+
+    /// The gradient, given Σ g and Σ (x − mean)·g over the `columns` numbers of the row.
+    pub(crate) fn gradient<T: WithDType>(
+        self,
+        gamma: T,
+        eps: f64,
+        (d_beta, product): (f64, f64),
+        columns: usize,
+    ) -> RowGradient {
+        let (inverse_sigma, columns) = (self.inverse_sigma(eps), columns as f64);
+        let d_gamma = product * inverse_sigma;
+        RowGradient {
+            gamma: d_gamma,
+            beta: d_beta,
+            scale: gamma.to_f64() * inverse_sigma,
+            mean_g: d_beta / columns,
+            slope: d_gamma / columns * inverse_sigma,
+            mean: self.mean,
+        }
+    }
+}
+
+/// dx = γ/σ · (g − mean(g) − x̂ · mean(g·x̂)), dγ = Σ g·x̂, dβ = Σ g, with x̂ = (x − mean)/σ.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RowGradient {
+    /// dγ.
+    pub(crate) gamma: f64,
+    /// dβ.
+    pub(crate) beta: f64,
+    scale: f64,
+    mean_g: f64,
+    slope: f64,
+    mean: f64,
+}
+
+impl RowGradient {
+    /// dx of a number. In `f64`: a row of dx sums to zero, and what is before the norm relies on it (the gradient of a bias is
+    /// that sum). A mean rounded to `f32` would be missing from every column alike.
+    #[inline(always)]
+    pub(crate) fn of<T: WithDType>(self, x: T, g: T) -> T {
+        T::from_f64(self.scale * (g.to_f64() - self.mean_g - (x.to_f64() - self.mean) * self.slope))
+    }
 }
 
 /// Rows to normalise, with γ and β one after another.
@@ -39,10 +100,10 @@ pub(super) struct Gradients<T> {
 
 /// y = (x − about)·scale + shift.
 #[derive(Clone, Copy)]
-struct Line<T> {
-    about: T,
-    scale: T,
-    shift: T,
+pub(crate) struct Line<T> {
+    pub(crate) about: T,
+    pub(crate) scale: T,
+    pub(crate) shift: T,
 }
 
 impl<T: WithDType> Rows<'_, T> {
@@ -71,11 +132,9 @@ impl<T: WithDType> Rows<'_, T> {
         let moments = rows
             .map(|(r, y)| {
                 set.run(|| {
-                    let (mean, variance) = mean_and_variance(self.row(self.x, r));
-                    let scale = self.affine[r].to_f64() / (variance + eps).sqrt();
-                    let line = Line { about: T::from_f64(mean), scale: T::from_f64(scale), shift: self.shift(r) };
-                    self.write_row(r, line, y);
-                    RowMoments { mean, variance }
+                    let moments = RowMoments::of(self.row(self.x, r));
+                    self.write_row(r, moments.line((self.affine[r], self.shift(r)), eps), y);
+                    moments
                 })
             })
             .collect();
@@ -114,7 +173,7 @@ impl<T: WithDType> Rows<'_, T> {
         }
     }
 
-    /// dx = γ/σ · (g − mean(g) − x̂ · mean(g·x̂)), dγ = Σ g·x̂, dβ = Σ g, with x̂ = (x − mean)/σ and g what of dy passes the end.
+    /// Those of all rows, g being what of dy passes the end.
     pub(super) fn gradients(&self, y: &[T], dy: &[T], moments: &[RowMoments], eps: f64) -> Gradients<T> {
         let mut dx = unwritten(self.x.len());
         let rows = dx.par_chunks_mut(self.columns()).enumerate().with_min_len(self.rows_a_task());
@@ -124,11 +183,10 @@ impl<T: WithDType> Rows<'_, T> {
             let sums = rows
                 .zip(masked.par_chunks_mut(self.columns()))
                 .map(|((r, dx), masked)| {
-                    let passed = self.row(y, r).iter().zip(self.row(dy, r));
-                    set.run(|| write_all(masked, passed.map(|(&y, &dy)| if y > T::zero() { dy } else { T::zero() })));
-                    // SAFETY: the row has just been written in full.
-                    let g = unsafe { &*(std::ptr::from_ref::<[MaybeUninit<T>]>(masked) as *const [T]) };
-                    set.run(|| self.gradient_row(r, g, (moments[r], eps), dx))
+                    set.run(|| {
+                        let g = write_passed(masked, self.row(y, r), self.row(dy, r));
+                        self.gradient_row(r, g, (moments[r], eps), dx)
+                    })
                 })
                 .collect();
             // SAFETY: every row is written in full.
@@ -148,16 +206,16 @@ impl<T: WithDType> Rows<'_, T> {
     #[inline(always)]
     fn gradient_row(&self, r: usize, g: &[T], (m, eps): (RowMoments, f64), dx: &mut [MaybeUninit<T>]) -> (f64, f64) {
         let x = self.row(self.x, r);
-        let columns = x.len() as f64;
-        let inverse_sigma = 1.0 / (m.variance + eps).sqrt();
-        let (d_beta, product) = sum_and_product(x, g, m.mean);
-        let d_gamma = product * inverse_sigma;
-        let scale = self.affine[r].to_f64() * inverse_sigma;
-        let (mean_g, slope) = (d_beta / columns, d_gamma / columns * inverse_sigma);
-        // In f64: a row of dx sums to zero, and what is before the norm relies on it (the gradient of a bias is that sum). A
-        // mean rounded to f32 would be missing from every column alike.
-        let dx_of = |x: T, g: T| T::from_f64(scale * (g.to_f64() - mean_g - (x.to_f64() - m.mean) * slope));
-        write_all(dx, x.iter().zip(g).map(|(&x, &g)| dx_of(x, g)));
-        (d_beta, d_gamma)
+        let gradient = m.gradient(self.affine[r], eps, sum_and_product(x, g, m.mean), x.len());
+        write_all(dx, x.iter().zip(g).map(|(&x, &g)| gradient.of(x, g)));
+        (gradient.beta, gradient.gamma)
     }
+}
+
+/// What of dy passes a `ReLU` whose output is y.
+#[inline(always)]
+pub(crate) fn write_passed<'a, T: WithDType>(to: &'a mut [MaybeUninit<T>], y: &[T], dy: &[T]) -> &'a [T] {
+    write_all(to, y.iter().zip(dy).map(|(&y, &dy)| if y > T::zero() { dy } else { T::zero() }));
+    // SAFETY: all of it has just been written.
+    unsafe { &*(std::ptr::from_ref::<[MaybeUninit<T>]>(to) as *const [T]) }
 }

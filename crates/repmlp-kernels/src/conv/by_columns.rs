@@ -9,7 +9,7 @@ use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIter
 use crate::conv::ConvSizes;
 use crate::conv::finish::Finish;
 use crate::conv::parts::{parts_for, sum_parts};
-use crate::fresh::{unwritten, written};
+use crate::fresh::{room, unwritten, written};
 use crate::product::{Matrix, MatrixMut, Shared, Update, multiply};
 
 /// Numbers of a tile's columns: half a megabyte of `f32` stays in the second-level cache of most processors.
@@ -93,15 +93,30 @@ fn chunk_channels(sizes: &ConvSizes) -> usize {
     (CHUNK_ROWS / sizes.taps()).clamp(1, sizes.group_inputs())
 }
 
-/// dx = scatter(Wᵀ·dy).
-pub(crate) fn backward_x<T: WithDType>(dy: &[T], weight: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
-    if sizes.is_pointwise() { pointwise_backward_x(dy, weight, sizes) } else { scattered_backward_x(dy, weight, sizes) }
+/// dx = scatter(Wᵀ·dy), added to `onto` where there is one.
+pub(crate) fn backward_x<T: WithDType>(
+    dy: &[T],
+    weight: &[T],
+    sizes: &ConvSizes,
+    onto: Option<Vec<T>>,
+) -> Result<Vec<T>> {
+    if sizes.is_pointwise() {
+        return pointwise_backward_x(dy, weight, sizes, onto);
+    }
+    let dx = onto.unwrap_or_else(|| vec![T::zero(); sizes.inputs * sizes.input_map()]);
+    scattered_backward_x(dy, weight, sizes, dx)
 }
 
-fn pointwise_backward_x<T: WithDType>(dy: &[T], weight: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
+fn pointwise_backward_x<T: WithDType>(
+    dy: &[T],
+    weight: &[T],
+    sizes: &ConvSizes,
+    onto: Option<Vec<T>>,
+) -> Result<Vec<T>> {
     let (inputs, outputs, map) = (sizes.group_inputs(), sizes.group_outputs(), sizes.output_map());
     let tiles = Tiles::new(map, outputs);
-    let mut dx = unwritten(sizes.inputs * map);
+    let update = if onto.is_some() { Update::Add } else { Update::Replace };
+    let mut dx = onto.map_or_else(|| unwritten(sizes.inputs * map), room);
     let shared = Shared::unwritten(&mut dx);
     (0..sizes.groups * tiles.count()).into_par_iter().try_for_each(|task| {
         let (group, tile) = (task / tiles.count(), tiles.get(task % tiles.count()));
@@ -109,18 +124,17 @@ fn pointwise_backward_x<T: WithDType>(dy: &[T], weight: &[T], sizes: &ConvSizes)
         let dy = Matrix::new(&dy[group * outputs * map + tile.start..], (outputs, tile.len()), map)?;
         // SAFETY: a task has a tile of a group's channels for itself.
         let mut dx = unsafe { shared.block(group * inputs * map + tile.start, (inputs, tile.len()), map)? };
-        multiply(&mut dx, Update::Replace, weight.transposed(), dy)
+        multiply(&mut dx, update, weight.transposed(), dy)
     })?;
-    // SAFETY: as in the forward pass.
+    // SAFETY: as in the forward pass; what is added to is written.
     Ok(unsafe { written(dx) })
 }
 
 /// A task has some channels of a group for itself and walks all tiles, whose runs overlap in x.
-fn scattered_backward_x<T: WithDType>(dy: &[T], weight: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
+fn scattered_backward_x<T: WithDType>(dy: &[T], weight: &[T], sizes: &ConvSizes, mut dx: Vec<T>) -> Result<Vec<T>> {
     let (inputs, outputs, taps, map) = (sizes.group_inputs(), sizes.group_outputs(), sizes.taps(), sizes.output_map());
     let most = chunk_channels(sizes);
     let tiles = Tiles::new(map, most * taps);
-    let mut dx = vec![T::zero(); sizes.inputs * sizes.input_map()];
     let chunks: Vec<(usize, &mut [T])> = dx
         .chunks_mut(inputs * sizes.input_map())
         .enumerate()

@@ -44,11 +44,10 @@ fn add_scaled<T: WithDType>(y: &mut [T], scale: T, x: &[T]) {
     }
 }
 
-/// Each input channel from the rows of its output channels.
-pub(crate) fn backward_x<T: WithDType>(dy: &[T], weight: &[T], sizes: &ConvSizes) -> Vec<T> {
+/// Each input channel from the rows of its output channels, added to what is in `dx`.
+pub(crate) fn backward_x<T: WithDType>(dy: &[T], weight: &[T], sizes: &ConvSizes, mut dx: Vec<T>) -> Vec<T> {
     let (outputs, taps, output_map) = (sizes.group_outputs(), sizes.taps(), sizes.output_map());
     let whole = 0..output_map;
-    let mut dx = vec![T::zero(); sizes.inputs * sizes.input_map()];
     dx.par_chunks_mut(sizes.input_map()).enumerate().for_each(|(c, dx)| {
         for o in c * outputs..(c + 1) * outputs {
             let dy = &dy[o * output_map..][..output_map];

@@ -9,9 +9,10 @@ use candle_core::{Error, Result};
 use rayon::prelude::{IntoParallelIterator, ParallelIterator};
 
 use crate::conv::ConvSizes;
+use crate::conv::copy::copy_few;
 use crate::conv::finish::Finish;
 use crate::conv::plan::{Direction, Plan};
-use crate::fresh::{unwritten, written};
+use crate::fresh::{room, unwritten, written};
 use crate::product::{MatrixMut, Shared};
 use crate::scratch::with_scratch;
 use crate::simd::{InstructionSet, Number, Segment, Steps, TAP_ROWS, TapTile, Vector, for_instruction_set};
@@ -32,13 +33,19 @@ pub(crate) fn forward<T: Number>(
     finish: Option<&Finish<'_, T>>,
 ) -> Result<Vec<T>> {
     let pass = Pass::new(sizes, Direction::Forward, finish);
-    for_instruction_set!(set, T, V => convolve::<V<T>>(&pass, x, weight))
+    for_instruction_set!(set, T, V => convolve::<V<T>>(&pass, x, weight, None))
 }
 
-/// The gradient (C, H, W, N).
-pub(crate) fn backward_x<T: Number>(set: InstructionSet, dy: &[T], weight: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
+/// The gradient (C, H, W, N), added to `onto` where there is one.
+pub(crate) fn backward_x<T: Number>(
+    set: InstructionSet,
+    dy: &[T],
+    weight: &[T],
+    sizes: &ConvSizes,
+    onto: Option<Vec<T>>,
+) -> Result<Vec<T>> {
     let pass = Pass::new(sizes, Direction::Backward, None);
-    for_instruction_set!(set, T, V => convolve::<V<T>>(&pass, dy, weight))
+    for_instruction_set!(set, T, V => convolve::<V<T>>(&pass, dy, weight, onto))
 }
 
 /// One pass.
@@ -92,13 +99,22 @@ fn convolve<V: Vector>(
     pass: &Pass<'_, V::Number>,
     source: &[V::Number],
     weight: &[V::Number],
+    onto: Option<Vec<V::Number>>,
 ) -> Result<Vec<V::Number>> {
     let weights = pack_weight(weight, pass);
-    let mut target = unwritten(pass.sizes.groups * pass.channels.1 * pass.maps.1);
-    let shared = Shared::unwritten(&mut target);
-    tasks::<V>(pass).into_par_iter().try_for_each(|task| run::<V>(pass, &task, source, &weights, &shared))?;
+    let (adds, count) = (onto.is_some(), pass.sizes.groups * pass.channels.1 * pass.maps.1);
+    let mut target = onto.map_or_else(|| unwritten(count), room);
+    let target_of = Target { shared: Shared::unwritten(&mut target), adds };
+    tasks::<V>(pass).into_par_iter().try_for_each(|task| run::<V>(pass, &task, source, &weights, &target_of))?;
     // SAFETY: the tasks are all rows and images of all groups, and each writes every pixel of them, also one without terms.
     Ok(unsafe { written(target) })
+}
+
+/// Where sums go.
+struct Target<'a, T> {
+    shared: Shared<'a, T>,
+    /// They are added to what is there, which is written.
+    adds: bool,
 }
 
 /// Vectors of a column for tiles of so many rows: enough independent sums, few enough registers.
@@ -207,7 +223,7 @@ fn pack_source<T: Number>(source: &[T], pass: &Pass<'_, T>, rows: &Range<usize>,
         for (pixel, numbers) in channel.chunks_exact(pass.images).skip(first).take(pixels).enumerate() {
             for (i, lanes) in all.iter().enumerate() {
                 let packed = &mut packed[i * column + (pixel * channels + c) * width..][..width];
-                packed[..lanes.len()].copy_from_slice(&numbers[lanes.clone()]);
+                copy_few(&mut packed[..lanes.len()], &numbers[lanes.clone()]);
                 packed[lanes.len()..].fill(T::zero());
             }
         }
@@ -241,7 +257,7 @@ fn run<V: Vector>(
     task: &Task,
     source: &[V::Number],
     weights: &[V::Number],
-    shared: &Shared<'_, V::Number>,
+    target: &Target<'_, V::Number>,
 ) -> Result<()> {
     let (from, to) = pass.channels;
     let rows = pass.plan.source_rows(task.rows.clone());
@@ -256,7 +272,7 @@ fn run<V: Vector>(
                 for (i, lanes) in task.lanes.iter().enumerate() {
                     let sum = Sum { pass, task, tile: tile.clone(), pixels, lanes };
                     let packed = &packed[i * column..][..column];
-                    sum.store::<V>((&segments[pixels.segments.clone()], packed, weight), shared)?;
+                    sum.store::<V>((&segments[pixels.segments.clone()], packed, weight), target)?;
                 }
             }
         }
@@ -288,12 +304,12 @@ impl<T: Number> Sum<'_, T> {
         unsafe { shared.block(self.start(pixel), (self.tile.len(), self.lanes.len()), self.pass.maps.1) }
     }
 
-    fn store<V: Vector<Number = T>>(&self, terms: (&[Segment], &[T], &[T]), shared: &Shared<'_, T>) -> Result<()> {
-        self.write::<V>(terms, shared)?;
+    fn store<V: Vector<Number = T>>(&self, terms: (&[Segment], &[T], &[T]), target: &Target<'_, T>) -> Result<()> {
+        self.write::<V>(terms, target)?;
         if let Some(finish) = self.pass.finish {
             for pixel in 0..self.pixels.count {
                 // SAFETY: it has just been written.
-                unsafe { finish.block(&mut self.block(pixel, shared)?, self.start(pixel)) };
+                unsafe { finish.block(&mut self.block(pixel, &target.shared)?, self.start(pixel)) };
             }
         }
         Ok(())
@@ -302,7 +318,7 @@ impl<T: Number> Sum<'_, T> {
     fn write<V: Vector<Number = T>>(
         &self,
         (segments, source, weight): (&[Segment], &[T], &[T]),
-        shared: &Shared<'_, T>,
+        &Target { ref shared, adds: onto }: &Target<'_, T>,
     ) -> Result<()> {
         let (pass, kind, lanes, rows) = (self.pass, self.task.kind, self.lanes, self.tile.len());
         let (map, pixel_step) = (pass.maps.1, pass.plan.target_step * pass.images);
@@ -317,18 +333,24 @@ impl<T: Number> Sum<'_, T> {
             let mut target = self.block(0, shared)?;
             let target_vector = if many { pixel_step } else { V::LANES };
             let steps = Steps { column: width, source_vector, target_row: map, target_vector };
-            let tile = TapTile { segments, source, weight, target: target.as_mut_ptr(), steps };
+            let tile = TapTile { segments, source, weight, target: target.as_mut_ptr(), onto, steps };
             // SAFETY: `V` is what the processor has. The segments stay inside the packed source and the packed weights of the
             // tile, for `Plan` leaves out what lies outside the map and joins pixels with the same pattern alone; the blocks
-            // of the first and of the last pixel lie in the target.
+            // of the first and of the last pixel lie in the target, which is written where it is added to.
             unsafe { compute::<V>(rows, vectors, &tile) };
             return Ok(());
         }
         let mut whole = [T::zero(); TAP_ROWS * MOST_VECTORS * 8];
         let target_row = vectors * V::LANES;
+        if onto {
+            for pixel in 0..self.pixels.count {
+                // SAFETY: a target that is added to is written.
+                unsafe { self.block(pixel, shared)?.copy_rows_to(&mut whole[pixel * width..], target_row) };
+            }
+        }
         let steps = Steps { column: width, source_vector, target_row, target_vector: V::LANES };
-        let tile = TapTile { segments, source, weight, target: whole.as_mut_ptr(), steps };
-        // SAFETY: as above; the array has room for all rows and vectors.
+        let tile = TapTile { segments, source, weight, target: whole.as_mut_ptr(), onto, steps };
+        // SAFETY: as above; the array has room for all rows and vectors, and is written.
         unsafe { compute::<V>(rows, vectors, &tile) };
         for pixel in 0..self.pixels.count {
             self.block(pixel, shared)?.copy_rows(&whole[pixel * width..], target_row);

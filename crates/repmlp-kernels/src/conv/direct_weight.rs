@@ -3,68 +3,93 @@
 
 use std::ops::Range;
 
-use rayon::prelude::{IntoParallelIterator, ParallelIterator};
+use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator, ParallelSliceMut};
 
 use crate::conv::ConvSizes;
+use crate::conv::copy::copy_few;
 use crate::conv::parts::{parts_for, sum_parts};
+use crate::scratch::with_scratch;
 use crate::simd::{DOT_INPUTS, DOT_OUTPUTS, DotRun, DotTile, InstructionSet, Number, Vector, for_instruction_set};
 
 /// Numbers of a channel that a tile of rows works on at once: seven such pieces fill a first-level cache.
 const PIECE_NUMBERS: usize = 1024;
-/// Most images that are walked together where there are more than one piece holds of a row.
-const PIECE_IMAGES: usize = 64;
+/// Numbers of all channels of a group, of x and dy, that are packed at once: a quarter of a megabyte of `f32`, half a second-level
+/// cache.
+const PACKED_NUMBERS: usize = 1 << 16;
+/// Images that are packed together.
+const PACKED_IMAGES: usize = 16;
 
 /// dW from x (C, H, W, N) and dy.
 pub(crate) fn backward_weight<T: Number>(set: InstructionSet, x: &[T], dy: &[T], sizes: &ConvSizes) -> Vec<T> {
-    for_instruction_set!(set, T, V => backward_weight_by::<V<T>>(x, dy, sizes))
+    // The images of a pixel, and those of the next that a tap sees, are far apart in memory: where a row of pixels is more than
+    // a cache holds of seven channels, they are brought together first.
+    let packs = sizes.columns.output * sizes.images > 2 * PIECE_NUMBERS && sizes.images > PACKED_IMAGES;
+    for_instruction_set!(set, T, V => match packs {
+        true => packed::<V<T>>(x, dy, sizes),
+        false => as_it_lies::<V<T>>(x, dy, sizes),
+    })
 }
 
-/// Some output rows and some images: small enough to stay in cache while all taps and channels pass.
-struct Piece {
-    rows: Range<usize>,
-    images: Range<usize>,
+/// Scalar products of the channels of two tensors, each channel a map of its own size, for each tap over its runs.
+struct Maps<'a, T> {
+    x: &'a [T],
+    dy: &'a [T],
+    /// Numbers of a channel of x and of dy.
+    sizes: (usize, usize),
+    /// For each tap.
+    runs: &'a [Vec<DotRun>],
 }
 
-fn pieces(sizes: &ConvSizes) -> Vec<Piece> {
-    let width = sizes.columns.output;
-    let images = if width * sizes.images <= 2 * PIECE_NUMBERS { sizes.images } else { PIECE_IMAGES.min(sizes.images) };
-    let rows = (PIECE_NUMBERS / (width * images)).clamp(1, sizes.rows.output);
-    let mut all = Vec::new();
-    for first in (0..sizes.images).step_by(images) {
-        for row in (0..sizes.rows.output).step_by(rows) {
-            let rows = row..(row + rows).min(sizes.rows.output);
-            all.push(Piece { rows, images: first..(first + images).min(sizes.images) });
+/// dW (outputs of a group, C/g, taps) += the products of all channels of dy with those of x.
+fn add_products<V: Vector>(maps: &Maps<'_, V::Number>, dw: &mut [V::Number]) {
+    let (map, output_map) = maps.sizes;
+    let (inputs, outputs, taps) = (maps.x.len() / map, maps.dy.len() / output_map, maps.runs.len());
+    for first_output in (0..outputs).step_by(DOT_OUTPUTS) {
+        let tile_outputs = DOT_OUTPUTS.min(outputs - first_output);
+        let dy = &maps.dy[first_output * output_map..][..tile_outputs * output_map];
+        for first in (0..inputs).step_by(DOT_INPUTS) {
+            let count = DOT_INPUTS.min(inputs - first);
+            let x = &maps.x[first * map..][..count * map];
+            for (tap, runs) in maps.runs.iter().enumerate() {
+                let tile =
+                    DotTile { runs, output: dy.as_ptr(), output_step: output_map, input: x.as_ptr(), input_step: map };
+                // SAFETY: `V` is what the processor has; runs lie inside a channel of either side, and the slices hold as many
+                // channels as the tile takes.
+                let sums = unsafe { dots::<V>(tile_outputs, count, &tile) };
+                for (o, sums) in sums.iter().enumerate().take(tile_outputs) {
+                    for (i, &sum) in sums.iter().enumerate().take(count) {
+                        dw[((first_output + o) * inputs + first + i) * taps + tap] += sum;
+                    }
+                }
+            }
         }
     }
-    all
 }
 
-/// The runs of each tap in a piece.
-fn runs(sizes: &ConvSizes, piece: &Piece) -> Vec<Vec<DotRun>> {
-    let (n, images) = (sizes.images, piece.images.len());
-    let row = sizes.columns.output * n;
-    let tile = piece.rows.start * row..piece.rows.end * row;
+/// The runs of each tap that end in some output rows, for maps of so many images: places from the first of `output_start` and
+/// `input_start` on.
+fn runs(sizes: &ConvSizes, rows: &Range<usize>, starts: (usize, usize)) -> Vec<Vec<DotRun>> {
+    let row = sizes.columns.output * sizes.images;
+    let tile = rows.start * row..rows.end * row;
     let of_tap = |tap| {
         let mut runs = Vec::new();
         sizes.each_run(tap, &tile, |run| {
-            let whole = DotRun { output: tile.start + run.output, input: run.input, length: run.length };
-            if images == n {
-                runs.push(whole);
-                return;
-            }
-            for pixel in (0..run.length).step_by(n) {
-                let first = pixel + piece.images.start;
-                runs.push(DotRun { output: whole.output + first, input: whole.input + first, length: images });
-            }
+            let (output, input) = (tile.start + run.output - starts.0, run.input - starts.1);
+            runs.push(DotRun { output, input, length: run.length });
         });
         runs
     };
     (0..sizes.taps()).map(of_tap).collect()
 }
 
-fn backward_weight_by<V: Vector>(x: &[V::Number], dy: &[V::Number], sizes: &ConvSizes) -> Vec<V::Number> {
+fn as_it_lies<V: Vector>(x: &[V::Number], dy: &[V::Number], sizes: &ConvSizes) -> Vec<V::Number> {
     let (outputs, row) = (sizes.group_outputs(), sizes.group_inputs() * sizes.taps());
-    let pieces: Vec<Vec<Vec<DotRun>>> = pieces(sizes).iter().map(|piece| runs(sizes, piece)).collect();
+    let (map, output_map) = (sizes.input_map(), sizes.output_map());
+    let height = (PIECE_NUMBERS / (sizes.columns.output * sizes.images)).clamp(1, sizes.rows.output);
+    let pieces: Vec<Vec<Vec<DotRun>>> = (0..sizes.rows.output)
+        .step_by(height)
+        .map(|first| runs(sizes, &(first..(first + height).min(sizes.rows.output)), (0, 0)))
+        .collect();
     let tiles: Vec<Range<usize>> = (0..sizes.groups)
         .flat_map(|group| {
             let end = (group + 1) * outputs;
@@ -83,8 +108,99 @@ fn backward_weight_by<V: Vector>(x: &[V::Number], dy: &[V::Number], sizes: &Conv
         }
     }
     tasks.into_par_iter().for_each(|(part, outputs, dw)| {
-        for piece in pieces.iter().skip(part).step_by(parts) {
-            add_piece::<V>((x, dy), sizes, (&outputs, piece), dw);
+        let group = outputs.start / sizes.group_outputs();
+        let x = &x[group * sizes.group_inputs() * map..][..sizes.group_inputs() * map];
+        let dy = &dy[outputs.start * output_map..outputs.end * output_map];
+        for runs in pieces.iter().skip(part).step_by(parts) {
+            add_products::<V>(&Maps { x, dy, sizes: (map, output_map), runs }, dw);
+        }
+    });
+    sum_parts(partial, parts)
+}
+
+/// Output rows with the input rows that they see, and the runs of the taps in what is packed of them.
+struct Band {
+    outputs: Range<usize>,
+    inputs: Range<usize>,
+    runs: Vec<Vec<DotRun>>,
+}
+
+/// Bands of which `PACKED_IMAGES` images of a group fit the cache.
+fn bands(sizes: &ConvSizes) -> Vec<Band> {
+    let sizes = &ConvSizes { images: PACKED_IMAGES, ..*sizes };
+    let row = sizes.group_inputs() * sizes.columns.input + sizes.group_outputs() * sizes.columns.output;
+    let height = (PACKED_NUMBERS / (row * PACKED_IMAGES)).saturating_sub(sizes.rows.kernel / 2);
+    let height = height.clamp(1, sizes.rows.output);
+    // Of equal heights.
+    let height = sizes.rows.output.div_ceil(sizes.rows.output.div_ceil(height));
+    let input_row = sizes.columns.input * PACKED_IMAGES;
+    let band = |first: usize| {
+        let outputs = first..(first + height).min(sizes.rows.output);
+        let seen = (0..sizes.rows.kernel).flat_map(|tap| {
+            let inside = sizes.rows.inside(tap);
+            let (start, end) = (inside.start.max(outputs.start), inside.end.min(outputs.end));
+            (start..end).map(move |y| sizes.rows.seen(y, tap))
+        });
+        let start = seen.clone().min().unwrap_or(0);
+        let inputs = start..seen.max().map_or(start, |last| last + 1);
+        let starts = (outputs.start * sizes.columns.output * PACKED_IMAGES, inputs.start * input_row);
+        let runs = runs(sizes, &outputs, starts);
+        Band { outputs, inputs, runs }
+    };
+    (0..sizes.rows.output).step_by(height).map(band).collect()
+}
+
+/// Some rows of channels, of so many images a pixel.
+struct Rows<'a, T> {
+    channels: &'a [T],
+    /// Numbers of a channel and of a row.
+    sizes: (usize, usize),
+    rows: &'a Range<usize>,
+    images: usize,
+}
+
+impl<T: Number> Rows<'_, T> {
+    /// `PACKED_IMAGES` images from `first` on as (channel, row, column, image); zeros where there are none.
+    fn pack(&self, first: usize, to: &mut [T]) {
+        let (channel, row) = self.sizes;
+        let count = PACKED_IMAGES.min(self.images - first);
+        let rows = self.rows.start * row..self.rows.end * row;
+        let pixels = self.channels.chunks_exact(channel).flat_map(|map| map[rows.clone()].chunks_exact(self.images));
+        for (to, pixel) in to.chunks_exact_mut(PACKED_IMAGES).zip(pixels) {
+            copy_few(&mut to[..count], &pixel[first..first + count]);
+            to[count..].fill(T::zero());
+        }
+    }
+}
+
+fn packed<V: Vector>(x: &[V::Number], dy: &[V::Number], sizes: &ConvSizes) -> Vec<V::Number> {
+    let (inputs, outputs, n) = (sizes.group_inputs(), sizes.group_outputs(), sizes.images);
+    let (map, output_map) = (sizes.input_map(), sizes.output_map());
+    let (row, output_row) = (sizes.columns.input * n, sizes.columns.output * n);
+    let bands = bands(sizes);
+    let pieces: Vec<(&Band, usize)> =
+        (0..n).step_by(PACKED_IMAGES).flat_map(|first| bands.iter().map(move |band| (band, first))).collect();
+    let parts = parts_for(sizes.groups).min(pieces.len());
+    let of_group = outputs * inputs * sizes.taps();
+    let mut partial = vec![zero::<V>(); parts * sizes.groups * of_group];
+    partial.par_chunks_mut(of_group).enumerate().for_each(|(task, dw)| {
+        let (part, group) = (task / sizes.groups, task % sizes.groups);
+        let x = &x[group * inputs * map..][..inputs * map];
+        let dy = &dy[group * outputs * output_map..][..outputs * output_map];
+        for &(band, first) in pieces.iter().skip(part).step_by(parts) {
+            let packed_map = band.inputs.len() * sizes.columns.input * PACKED_IMAGES;
+            let packed_output_map = band.outputs.len() * sizes.columns.output * PACKED_IMAGES;
+            if packed_map == 0 {
+                continue;
+            }
+            with_scratch(inputs * packed_map + outputs * packed_output_map, |packed: &mut [V::Number]| {
+                let (packed_x, packed_dy) = packed.split_at_mut(inputs * packed_map);
+                Rows { channels: x, sizes: (map, row), rows: &band.inputs, images: n }.pack(first, packed_x);
+                let rows = Rows { channels: dy, sizes: (output_map, output_row), rows: &band.outputs, images: n };
+                rows.pack(first, packed_dy);
+                let sizes = (packed_map, packed_output_map);
+                add_products::<V>(&Maps { x: packed_x, dy: packed_dy, sizes, runs: &band.runs }, dw);
+            });
         }
     });
     sum_parts(partial, parts)
@@ -92,35 +208,6 @@ fn backward_weight_by<V: Vector>(x: &[V::Number], dy: &[V::Number], sizes: &Conv
 
 fn zero<V: Vector>() -> V::Number {
     <V::Number as candle_core::WithDType>::from_f64(0.0)
-}
-
-/// dw (outputs, C/g, taps) += what a piece adds.
-fn add_piece<V: Vector>(
-    (x, dy): (&[V::Number], &[V::Number]),
-    sizes: &ConvSizes,
-    (outputs, piece): (&Range<usize>, &[Vec<DotRun>]),
-    dw: &mut [V::Number],
-) {
-    let (inputs, taps) = (sizes.group_inputs(), sizes.taps());
-    let (map, output_map) = (sizes.input_map(), sizes.output_map());
-    let first_input = outputs.start / sizes.group_outputs() * inputs;
-    let dy = &dy[outputs.start * output_map..outputs.end * output_map];
-    for first in (0..inputs).step_by(DOT_INPUTS) {
-        let count = DOT_INPUTS.min(inputs - first);
-        let x = &x[(first_input + first) * map..][..count * map];
-        for (tap, runs) in piece.iter().enumerate() {
-            let tile =
-                DotTile { runs, output: dy.as_ptr(), output_step: output_map, input: x.as_ptr(), input_step: map };
-            // SAFETY: `V` is what the processor has; runs lie inside a channel of either side, `each_run` says, and the
-            // slices hold as many channels as the tile takes.
-            let sums = unsafe { dots::<V>(outputs.len(), count, &tile) };
-            for (o, sums) in sums.iter().enumerate().take(outputs.len()) {
-                for (i, &sum) in sums.iter().enumerate().take(count) {
-                    dw[(o * inputs + first + i) * taps + tap] += sum;
-                }
-            }
-        }
-    }
 }
 
 /// # Safety

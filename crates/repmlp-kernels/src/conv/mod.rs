@@ -8,6 +8,7 @@
 mod by_columns;
 mod columns;
 mod composite;
+mod copy;
 mod depthwise;
 mod direct;
 mod direct_weight;
@@ -47,8 +48,7 @@ pub struct ConvGeometry {
 /// When the groups do not divide both channel counts, the weight does not fit them, something is empty, or the kernel is
 /// larger than the padded map.
 pub fn conv2d(x_chwn: &Tensor, weight: &Tensor, geometry: ConvGeometry) -> Result<Tensor> {
-    let sizes = ConvSizes::new(x_chwn.dims(), weight.dims(), geometry)?;
-    Conv { sizes, output: sizes.output_dims().into() }.of(x_chwn, weight)
+    Conv::on_map(x_chwn, weight, geometry)?.of(x_chwn, weight)
 }
 
 /// `conv2d` plus a bias (O) and what follows, in one pass: a convolution with its batch norm merged. Forward only: the result is
@@ -63,8 +63,7 @@ pub fn conv2d_then(
     geometry: ConvGeometry,
     then: Then<'_>,
 ) -> Result<Tensor> {
-    let sizes = ConvSizes::new(x_chwn.dims(), weight.dims(), geometry)?;
-    Conv { sizes, output: sizes.output_dims().into() }.then(x_chwn, (weight, bias), then)
+    Conv::on_map(x_chwn, weight, geometry)?.then(x_chwn, (weight, bias), then)
 }
 
 /// An FC layer with groups on each column of x (C, …, M), whose dimensions but the last are its inputs, channel by channel:
@@ -85,14 +84,20 @@ pub fn grouped_fc_then(x: &Tensor, weight: &Tensor, bias: &Tensor, groups: usize
 }
 
 /// A convolution of something with so many numbers, to a shape with so many.
-struct Conv {
-    sizes: ConvSizes,
-    output: Shape,
+pub(crate) struct Conv {
+    pub(crate) sizes: ConvSizes,
+    pub(crate) output: Shape,
 }
 
 impl Conv {
+    /// That of a map.
+    pub(crate) fn on_map(x_chwn: &Tensor, weight: &Tensor, geometry: ConvGeometry) -> Result<Self> {
+        let sizes = ConvSizes::new(x_chwn.dims(), weight.dims(), geometry)?;
+        Ok(Self { sizes, output: sizes.output_dims().into() })
+    }
+
     /// The 1×1 convolution of one pixel, of which the inputs of an FC layer are the channels.
-    fn on_columns(x: &Tensor, weight: &Tensor, groups: usize) -> Result<Self> {
+    pub(crate) fn on_columns(x: &Tensor, weight: &Tensor, groups: usize) -> Result<Self> {
         let (&[channels, ref between @ .., columns], &[outputs, inputs]) = (x.dims(), weight.dims()) else {
             bail!("grouped_fc takes x (C, .., M) and weight (Q, P), not {:?} and {:?}", x.dims(), weight.dims());
         };
@@ -128,7 +133,7 @@ impl Conv {
     }
 
     /// The same with candle's operations.
-    fn composite(&self, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    pub(crate) fn composite(&self, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
         let sizes = &self.sizes;
         let (rows, columns) = (&sizes.rows, &sizes.columns);
         let x = x.reshape((sizes.inputs, rows.input, columns.input, sizes.images))?;
@@ -167,7 +172,7 @@ impl CustomOp2 for Conv {
         // The images and a frozen weight take no part in the graph: their gradients would be thrown away.
         for_dtype!(x.dtype(), T => with_slice::<T, _>(dy, |dy| {
             let dx = if x.track_op() {
-                let dx = with_slice::<T, _>(weight, |weight| backward_x(dy, weight, sizes))??;
+                let dx = with_slice::<T, _>(weight, |weight| backward_x(dy, weight, sizes, None))??;
                 Some(Tensor::from_vec(dx, x.shape(), device)?)
             } else {
                 None
@@ -183,7 +188,13 @@ impl CustomOp2 for Conv {
     }
 }
 
-fn forward<T: Number>(x: &[T], weight: &[T], sizes: &ConvSizes, finish: Option<&Finish<'_, T>>) -> Result<Vec<T>> {
+/// The output, finished where it is to be.
+pub(crate) fn forward<T: Number>(
+    x: &[T],
+    weight: &[T],
+    sizes: &ConvSizes,
+    finish: Option<&Finish<'_, T>>,
+) -> Result<Vec<T>> {
     match sizes.way() {
         Way::Columns => by_columns::forward(x, weight, sizes, finish),
         Way::Depthwise => Ok(depthwise::forward(x, weight, sizes, finish)),
@@ -191,15 +202,24 @@ fn forward<T: Number>(x: &[T], weight: &[T], sizes: &ConvSizes, finish: Option<&
     }
 }
 
-fn backward_x<T: Number>(dy: &[T], weight: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
+/// The gradient of x, added to `onto` where there is one.
+pub(crate) fn backward_x<T: Number>(dy: &[T], weight: &[T], sizes: &ConvSizes, onto: Option<Vec<T>>) -> Result<Vec<T>> {
+    let count = sizes.inputs * sizes.input_map();
+    if let Some(onto) = onto.as_ref().filter(|onto| onto.len() != count) {
+        bail!("a gradient of {count} numbers onto {}", onto.len());
+    }
     match sizes.way() {
-        Way::Columns => by_columns::backward_x(dy, weight, sizes),
-        Way::Depthwise => Ok(depthwise::backward_x(dy, weight, sizes)),
-        Way::Direct => direct::backward_x(InstructionSet::get(), dy, weight, sizes),
+        Way::Columns => by_columns::backward_x(dy, weight, sizes, onto),
+        Way::Depthwise => {
+            let dx = onto.unwrap_or_else(|| vec![T::zero(); count]);
+            Ok(depthwise::backward_x(dy, weight, sizes, dx))
+        }
+        Way::Direct => direct::backward_x(InstructionSet::get(), dy, weight, sizes, onto),
     }
 }
 
-fn backward_weight<T: Number>(x: &[T], dy: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
+/// The gradient of the weight.
+pub(crate) fn backward_weight<T: Number>(x: &[T], dy: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
     match sizes.weight_way() {
         Way::Columns => by_columns::backward_weight(x, dy, sizes),
         Way::Depthwise => Ok(depthwise::backward_weight(x, dy, sizes)),

@@ -5,7 +5,8 @@ use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_o
 
 use crate::conv::composite::{by_candle, by_taps};
 use crate::conv::{
-    Conv, ConvGeometry, ConvSizes, by_columns, conv2d, conv2d_then, direct, direct_weight, grouped_fc, grouped_fc_then,
+    Conv, ConvGeometry, ConvSizes, backward_x, by_columns, conv2d, conv2d_then, direct, direct_weight, grouped_fc,
+    grouped_fc_then,
 };
 use crate::conv_to_fc;
 use crate::oracle_tests::{agree, bound, difference, kind, numbers, with_gradients};
@@ -101,7 +102,7 @@ fn by_columns<T: Number>(case: &Case) -> Passes {
     passes::<T>(case, |sizes, x, weight, dy| {
         [
             by_columns::forward(x, weight, sizes, None).unwrap(),
-            by_columns::backward_x(dy, weight, sizes).unwrap(),
+            by_columns::backward_x(dy, weight, sizes, None).unwrap(),
             by_columns::backward_weight(x, dy, sizes).unwrap(),
         ]
     })
@@ -111,7 +112,7 @@ fn directly<T: Number>(case: &Case, set: InstructionSet) -> Passes {
     passes::<T>(case, |sizes, x, weight, dy| {
         [
             direct::forward(set, x, weight, sizes, None).unwrap(),
-            direct::backward_x(set, dy, weight, sizes).unwrap(),
+            direct::backward_x(set, dy, weight, sizes, None).unwrap(),
             direct_weight::backward_weight(set, x, dy, sizes),
         ]
     })
@@ -138,6 +139,27 @@ proptest! {
             let double = worst(&directly::<f64>(&case, set), &by_columns::<f64>(&case));
             prop_assert!(double < bound(DType::F64), "{set:?}: {double}");
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn a_gradient_is_added_to_what_is_there(case in cases()) {
+        let sizes = ConvSizes::new(&case.x, &case.weight, case.geometry).unwrap();
+        let flat = |shape: &[usize], seed| -> Vec<f64> {
+            numbers(shape, seed, DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+        };
+        let (o, h, w, n) = sizes.output_dims();
+        let (weight, dy, there) = (flat(&case.weight, 2), flat(&[o, h, w, n], 3), flat(&case.x, 4));
+        let alone = backward_x(&dy, &weight, &sizes, None).unwrap();
+        let sum = backward_x(&dy, &weight, &sizes, Some(there.clone())).unwrap();
+        let largest = alone.iter().fold(1.0, |most: f64, dx| most.max(dx.abs()));
+        for ((sum, alone), there) in sum.iter().zip(&alone).zip(&there) {
+            prop_assert!((sum - alone - there).abs() < bound(DType::F64) * largest);
+        }
+        prop_assert!(backward_x(&dy, &weight, &sizes, Some(there[1..].to_vec())).is_err());
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct Steps {
     pub(crate) target_vector: usize,
 }
 
-/// `target[r][v]` = Σ over all terms of `weight[term][r]·source[term][v]`.
+/// `target[r][v]` = Σ over all terms of `weight[term][r]·source[term][v]`, begun at 0 or at what the target holds.
 pub(crate) struct TapTile<'a, T> {
     /// The terms.
     pub(crate) segments: &'a [Segment],
@@ -39,6 +39,8 @@ pub(crate) struct TapTile<'a, T> {
     pub(crate) weight: *const T,
     /// First vector of the first row.
     pub(crate) target: *mut T,
+    /// Whether the sums go on from what the target holds.
+    pub(crate) onto: bool,
     /// Where the others are.
     pub(crate) steps: Steps,
 }
@@ -46,13 +48,21 @@ pub(crate) struct TapTile<'a, T> {
 /// See [`TapTile`]. Each row is one sum in the order of its terms.
 ///
 /// # Safety
-/// The instruction set of `V`; all columns and weights of the segments lie in memory, the target too, and nobody else writes it.
+/// The instruction set of `V`; all columns and weights of the segments lie in memory, the target too, and nobody else writes it;
+/// it is written already where the sums go on from it.
 #[inline(always)]
 pub(crate) unsafe fn tap_tile<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &TapTile<'_, V::Number>) {
     let steps = tile.steps;
     // SAFETY: the caller's promise; all addresses are used within the segments and the target.
     unsafe {
         let mut sums = [[V::zero(); VECTORS]; ROWS];
+        if tile.onto {
+            for (r, sums) in sums.iter_mut().enumerate() {
+                for (v, sum) in sums.iter_mut().enumerate() {
+                    *sum = V::load(tile.target.add(r * steps.target_row + v * steps.target_vector));
+                }
+            }
+        }
         for segment in tile.segments {
             let mut source = tile.source.add(segment.source * steps.column);
             let mut weight = tile.weight.add(segment.weight * ROWS);

@@ -6,11 +6,11 @@
 //! Only the shipped models' case is built: one partition, as large as the map.
 
 use candle_core::{Result, Tensor};
-use repmlp_kernels::{Then, grouped_fc, grouped_fc_then, mean_pixel, rearrange, relu};
+use repmlp_kernels::{LinearMap, Then, grouped_fc_then, mean_pixel, rearrange, relu};
 
 use crate::blocks::rep_mlp::{LocalBranch, Partitioning, RepMlpShape};
 use crate::cost::{Account, CountedForm, LayerCost};
-use crate::layers::{BatchNorm, Conv2d, ConvBn, ConvShape, Visitor};
+use crate::layers::{BatchNorm, Conv2d, ConvBn, ConvShape, Normed, Visitor, normed_sum};
 use crate::network::Site;
 use crate::reparam::fuse_bn;
 use crate::vars::{Init, Scope, joined};
@@ -145,10 +145,11 @@ impl ShareSetMlp {
     /// When the map has another size.
     pub fn forward(&self, x_chwn: &Tensor, mode: Mode) -> Result<Tensor> {
         let maps = to_sets(x_chwn, self.shape)?;
-        let mut y = self.bn.forward(&grouped_fc(&maps, &self.weight, self.shape.groups)?, mode)?;
-        for branch in &self.local {
-            y = branch.forward_then(&maps, mode, Then::Add(&y))?;
-        }
+        let fc3 =
+            Normed { map: LinearMap::GroupedFc { groups: self.shape.groups }, weight: &self.weight, bn: &self.bn };
+        let branches: Vec<Normed<'_>> =
+            std::iter::once(fc3).chain(self.local.iter().map(LocalBranch::normed)).collect();
+        let y = normed_sum(&maps, &branches, mode, Then::Nothing)?;
         from_sets(&y, x_chwn)?.broadcast_mul(&self.gate.forward(x_chwn)?)
     }
 

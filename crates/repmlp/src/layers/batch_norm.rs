@@ -1,7 +1,7 @@
 //! Batch norm over the rows of a matrix: row = channel (or feature), columns = everything that shares its statistics.
 
 use candle_core::{Result, Tensor, Var};
-use repmlp_kernels::{Then, affine_then, batch_norm_then};
+use repmlp_kernels::{LinearMap, Moments, NormedBranch, Then, affine_then, batch_norm_then};
 
 use crate::Mode;
 use crate::vars::{Init, Scope};
@@ -70,14 +70,25 @@ impl BatchNorm {
 
     fn forward_train(&self, x: &Tensor, then: Then<'_>) -> Result<Tensor> {
         let (y, moments) = batch_norm_then(x, &self.weight, &self.bias, self.settings.eps, then)?;
-        let columns = (x.elem_count() / self.weight.elem_count()) as f64;
+        self.learn(&moments, x.elem_count())?;
+        Ok(y)
+    }
+
+    /// A linear map with this norm behind it.
+    pub(crate) fn behind<'a>(&'a self, map: LinearMap, weight: &'a Tensor) -> NormedBranch<'a> {
+        NormedBranch { map, weight, gamma: &self.weight, beta: &self.bias, eps: self.settings.eps }
+    }
+
+    /// Moves the running statistics towards those of a batch that has so many numbers.
+    pub(crate) fn learn(&self, moments: &Moments, numbers: usize) -> Result<()> {
+        let columns = (numbers / self.weight.elem_count()) as f64;
         // The running variance is unbiased, the normalising one is not: PyTorch's convention.
-        let unbiased = (moments.variance * (columns / (columns - 1.0).max(1.0)))?;
+        let unbiased = (&moments.variance * (columns / (columns - 1.0).max(1.0)))?;
         for (running, batch) in [(&self.running_mean, &moments.mean), (&self.running_var, &unbiased)] {
             let momentum = self.settings.momentum;
             running.set(&((running.as_tensor() * (1.0 - momentum))? + (batch * momentum)?)?)?;
         }
-        Ok(y)
+        Ok(())
     }
 
     /// What batch norm does with fixed statistics: y = scale·x + shift, both (channels); γ/σ and β − μγ/σ of Eq. 16.

@@ -1,7 +1,7 @@
 //! Convolution with any stride, zero padding, dilation and groups, images last.
 
 use candle_core::{Result, Tensor};
-use repmlp_kernels::{ConvGeometry, Then, add_bias, conv2d, conv2d_then};
+use repmlp_kernels::{ConvGeometry, LinearMap, Then, add_bias, conv2d, conv2d_then};
 
 use crate::vars::{Init, Scope, joined};
 
@@ -71,6 +71,11 @@ impl ConvShape {
         let Self { stride, padding, dilation, groups, .. } = self;
         let [stride, padding, dilation] = [stride, padding, dilation].map(|size| (size, size));
         ConvGeometry { stride, padding, dilation, groups }
+    }
+
+    /// What it does with its weight.
+    pub(crate) fn map(self) -> LinearMap {
+        LinearMap::Conv2d(self.geometry())
     }
 
     /// Whether the layer is the same FC on every pixel, so that it commutes with whatever treats pixels alike.

@@ -5,7 +5,7 @@ use repmlp_kernels::Then;
 
 use crate::Mode;
 use crate::cost::{Account, LayerCost};
-use crate::layers::{BatchNorm, Conv2d, ConvShape};
+use crate::layers::{BatchNorm, Conv2d, ConvShape, Normed, normed_sum};
 use crate::reparam::{fuse_bn, fuse_bn_before_fc};
 use crate::vars::Scope;
 
@@ -42,7 +42,12 @@ impl ConvBn {
     /// # Errors
     /// When the shapes do not fit.
     pub(crate) fn forward_then(&self, x_chwn: &Tensor, mode: Mode, then: Then<'_>) -> Result<Tensor> {
-        self.bn.forward_then(&self.conv.forward(x_chwn)?, mode, then)
+        normed_sum(x_chwn, &[self.normed()], mode, then)
+    }
+
+    /// The pair as a part of a sum.
+    pub(crate) fn normed(&self) -> Normed<'_> {
+        Normed { map: self.conv.shape().map(), weight: &self.conv.weight, bn: &self.bn }
     }
 
     /// One convolution that does the same with the running statistics.

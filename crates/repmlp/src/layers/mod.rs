@@ -5,8 +5,10 @@ mod batch_norm;
 mod conv;
 mod conv_bn;
 mod linear;
+mod normed_sum;
 
 pub use batch_norm::{BatchNorm, BatchNormSettings};
 pub use conv::{Conv2d, ConvShape, Visitor};
 pub use conv_bn::ConvBn;
 pub use linear::Linear;
+pub(crate) use normed_sum::{Normed, normed_sum};

@@ -1,11 +1,9 @@
 //! The Local Perceptron (paper section 3.2): convolutions on the partition map, while training only.
 
 use candle_core::{Result, Tensor};
-use repmlp_kernels::Then;
 
-use crate::Mode;
 use crate::blocks::rep_mlp::{Partitioning, RepMlpShape};
-use crate::layers::ConvBn;
+use crate::layers::{ConvBn, Normed};
 use crate::reparam::{conv_to_fc, fuse_bn};
 use crate::vars::Scope;
 
@@ -30,12 +28,9 @@ impl LocalBranch {
         Ok(Self { conv_bn, partitioning: shape.partitioning })
     }
 
-    /// Partitions (C, h, w, M), which are maps of h×w with M images, → (O, h, w, M), and what follows.
-    ///
-    /// # Errors
-    /// Those of candle.
-    pub(crate) fn forward_then(&self, partitions: &Tensor, mode: Mode, then: Then<'_>) -> Result<Tensor> {
-        self.conv_bn.forward_then(partitions, mode, then)
+    /// Partitions (C, h, w, M), which are maps of h×w with M images, → (O, h, w, M).
+    pub(crate) fn normed(&self) -> Normed<'_> {
+        self.conv_bn.normed()
     }
 
     /// What the branch adds to FC3: weight (O·h·w, C/g·h·w) and bias (O·h·w).

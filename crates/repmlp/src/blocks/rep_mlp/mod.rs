@@ -22,7 +22,7 @@ pub use partition::Partitioning;
 pub(crate) use partition_perceptron::{Fc3, PartitionPerceptron};
 
 use crate::Mode;
-use crate::layers::{Conv2d, ConvBn, ConvShape, Visitor};
+use crate::layers::{Conv2d, ConvBn, ConvShape, Normed, Visitor, normed_sum};
 use crate::vars::{Scope, joined};
 
 /// All sizes of a block.
@@ -113,17 +113,10 @@ impl RepMlpBlock {
         if let Some(global) = &self.global {
             partitions = global.forward(&partitions, images, mode)?;
         }
-        let mut local: Option<Tensor> = None;
-        for branch in &self.local {
-            let so_far = local.as_ref().map_or(Then::Nothing, Then::Add);
-            local = Some(branch.forward_then(&partitions, mode, so_far)?);
-        }
+        let branches: Vec<Normed<'_>> =
+            std::iter::once(self.partition.normed()).chain(self.local.iter().map(LocalBranch::normed)).collect();
         let (before, after) = around_restore(then);
-        let follows = local.as_ref().map_or(Ok(before), |local| before.plus(local))?;
-        let y = match &self.partition {
-            PartitionPerceptron::Fc3(fc3) => fc3.forward_then(&partitions, mode, follows)?,
-            PartitionPerceptron::Conv(conv) => conv.forward_then(&partitions, mode, follows)?,
-        };
+        let y = normed_sum(&partitions, &branches, mode, before)?;
         after.after(&self.shape.partitioning.restore(&y)?)
     }
 

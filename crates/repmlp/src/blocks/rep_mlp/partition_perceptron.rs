@@ -1,11 +1,10 @@
 //! The Partition Perceptron (paper section 3.2): FC3 on each partition, with batch norm behind it.
 
 use candle_core::{Result, Tensor};
-use repmlp_kernels::{Then, grouped_fc};
+use repmlp_kernels::LinearMap;
 
-use crate::Mode;
 use crate::blocks::rep_mlp::RepMlpShape;
-use crate::layers::{BatchNorm, ConvBn};
+use crate::layers::{BatchNorm, ConvBn, Normed};
 use crate::reparam::fuse_bn;
 use crate::vars::{Init, Scope};
 
@@ -15,6 +14,16 @@ pub(crate) enum PartitionPerceptron {
     Fc3(Fc3),
     /// A convolution on the partition map in its place: Table 1 row D.
     Conv(ConvBn),
+}
+
+impl PartitionPerceptron {
+    /// Partitions (C, h, w, M) → (O, h, w, M).
+    pub(crate) fn normed(&self) -> Normed<'_> {
+        match self {
+            Self::Fc3(fc3) => fc3.normed(),
+            Self::Conv(conv) => conv.normed(),
+        }
+    }
 }
 
 /// FC3 with g groups, no bias, and batch norm over its O·h·w outputs. Names: `fc3`, `fc3_bn`.
@@ -39,14 +48,11 @@ impl Fc3 {
         })
     }
 
-    /// Partitions (C, h, w, M) → (O, h, w, M), and what follows.
+    /// Partitions (C, h, w, M) → (O, h, w, M).
     ///
     /// Channels are slowest on both sides, so group k sees exactly the channels that a convolution's group k sees.
-    ///
-    /// # Errors
-    /// Those of candle.
-    pub(crate) fn forward_then(&self, partitions: &Tensor, mode: Mode, then: Then<'_>) -> Result<Tensor> {
-        self.bn.forward_then(&grouped_fc(partitions, &self.weight, self.groups)?, mode, then)
+    pub(crate) fn normed(&self) -> Normed<'_> {
+        Normed { map: LinearMap::GroupedFc { groups: self.groups }, weight: &self.weight, bn: &self.bn }
     }
 
     /// Weight (O·h·w, C/g·h·w) and bias (O·h·w) with the norm in them.

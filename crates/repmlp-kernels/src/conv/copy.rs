@@ -1,0 +1,14 @@
+//! Copies of a few vectors, of which there are very many: a call for each would cost more than the copy.
+
+/// As `copy_from_slice`, for slices of the same few numbers.
+#[inline(always)]
+pub(crate) fn copy_few<T: Copy>(to: &mut [T], from: &[T]) {
+    debug_assert_eq!(to.len(), from.len(), "a number would be lost");
+    let ((to, to_rest), (from, from_rest)) = (to.as_chunks_mut::<8>(), from.as_chunks::<8>());
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = *from;
+    }
+    for (to, from) in to_rest.iter_mut().zip(from_rest) {
+        *to = *from;
+    }
+}

@@ -1,0 +1,197 @@
+//! The passes between the linear maps and their sum: all branches of a place at once, so that the sum is written once and its
+//! gradient read once.
+#![expect(unsafe_code, reason = "outputs are written in full before they count as numbers")]
+
+use std::mem::MaybeUninit;
+
+use candle_core::WithDType;
+use rayon::prelude::{
+    IndexedParallelIterator, IntoParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut,
+};
+
+use crate::batch_norm::{Line, RowGradient, RowMoments, write_passed};
+use crate::element::TASK_ELEMENTS;
+use crate::fresh::{unwritten, write_all, written};
+use crate::simd::InstructionSet;
+use crate::sums::{pair_sum, sum_and_product};
+use crate::then::End;
+
+/// Numbers of each branch that are added up while they are in the first-level cache.
+const BLOCK: usize = 1 << 11;
+
+/// Σ g and Σ (z − mean)·g of a row or a unit.
+pub(super) type Sums = (f64, f64);
+
+/// What a gradient comes to before the linear maps.
+pub(super) struct Passed<T> {
+    /// What of dy passes the end; none where all of it does.
+    pub(super) g: Option<Vec<T>>,
+    /// For each branch and row.
+    pub(super) sums: Vec<Vec<Sums>>,
+}
+
+/// Statistics of the equal parts of a linear map's output.
+pub(super) fn moments<T: WithDType>(z: &[T], rows: usize) -> Vec<RowMoments> {
+    let (set, columns) = (InstructionSet::get(), z.len() / rows);
+    z.par_chunks(columns)
+        .with_min_len((TASK_ELEMENTS / columns).max(1))
+        .map(|row| set.run(|| RowMoments::of(row)))
+        .collect()
+}
+
+/// A branch behind its linear map.
+pub(super) struct Normed<'a, T> {
+    /// What the map has given, in as many equal rows as there are γ, β and statistics.
+    pub(super) z: &'a [T],
+    pub(super) gamma: &'a [T],
+    pub(super) beta: &'a [T],
+    pub(super) moments: &'a [RowMoments],
+    pub(super) eps: f64,
+}
+
+impl<T: WithDType> Normed<'_, T> {
+    fn rows(&self) -> usize {
+        self.gamma.len()
+    }
+
+    fn columns(&self) -> usize {
+        self.z.len() / self.rows()
+    }
+
+    fn line(&self, row: usize) -> Line<T> {
+        self.moments[row].line((self.gamma[row], self.beta[row]), self.eps)
+    }
+
+    /// Of each row.
+    pub(super) fn gradients(&self, sums: &[Sums]) -> Vec<RowGradient> {
+        let of = |(r, &sums): (usize, &Sums)| self.moments[r].gradient(self.gamma[r], self.eps, sums, self.columns());
+        sums.iter().enumerate().map(of).collect()
+    }
+}
+
+/// The gradient of z, given that of each row, in the place of z.
+pub(super) fn into_gradient<T: WithDType>(mut z: Vec<T>, g: &[T], gradients: &[RowGradient]) -> Vec<T> {
+    let (set, columns) = (InstructionSet::get(), z.len() / gradients.len());
+    let rows = z.par_chunks_mut(columns).zip(g.par_chunks(columns)).zip(gradients);
+    rows.with_min_len((TASK_ELEMENTS / columns).max(1)).for_each(|((z, g), gradient)| {
+        set.run(|| z.iter_mut().zip(g).for_each(|(z, &g)| *z = gradient.of(*z, g)));
+    });
+    z
+}
+
+/// Branches with outputs of the same size, and what becomes of their sum. The rows of each branch are one or more whole units:
+/// the smallest rows that there are.
+pub(super) struct Sum<'a, T> {
+    branches: Vec<Normed<'a, T>>,
+    end: End,
+    units: usize,
+}
+
+impl<'a, T: WithDType> Sum<'a, T> {
+    /// At least one branch; the rows of each divide the most that one has.
+    pub(super) fn new(branches: Vec<Normed<'a, T>>, end: End) -> Self {
+        let units = branches.iter().map(Normed::rows).max().unwrap_or(1);
+        Self { branches, end, units }
+    }
+
+    fn len(&self) -> usize {
+        self.branches.first().map_or(0, |branch| branch.z.len())
+    }
+
+    /// Numbers of a unit.
+    fn unit(&self) -> usize {
+        self.len() / self.units
+    }
+
+    fn units_a_task(&self) -> usize {
+        (TASK_ELEMENTS / self.unit()).max(1)
+    }
+
+    /// end(Σ γ·(z − mean)/√(variance + eps) + β).
+    pub(super) fn write(&self) -> Vec<T> {
+        let (set, unit) = (InstructionSet::get(), self.unit());
+        let mut y = unwritten(self.len());
+        y.par_chunks_mut(unit).enumerate().with_min_len(self.units_a_task()).for_each(|(u, y)| {
+            let row = |branch: &Normed<'_, T>| u / (self.units / branch.rows());
+            let lines: Vec<Line<T>> = self.branches.iter().map(|branch| branch.line(row(branch))).collect();
+            for (block, y) in y.chunks_mut(BLOCK).enumerate() {
+                let start = u * unit + block * BLOCK;
+                set.run(|| self.write_block(&lines, start, y));
+            }
+        });
+        // SAFETY: every block of every unit is written in full.
+        unsafe { written(y) }
+    }
+
+    #[inline(always)]
+    fn write_block(&self, lines: &[Line<T>], start: usize, y: &mut [MaybeUninit<T>]) {
+        let end = self.end.of::<T>();
+        let places = start..start + y.len();
+        let terms = |b: usize| self.branches[b].z[places.clone()].iter();
+        let last = lines.len() - 1;
+        let Line { about, scale, shift } = lines[0];
+        let first = move |&z: &T| (z - about) * scale + shift;
+        if last == 0 {
+            write_all(y, terms(0).map(|z| end(first(z))));
+            return;
+        }
+        write_all(y, terms(0).map(first));
+        // SAFETY: all of it has just been written.
+        let y = unsafe { &mut *(std::ptr::from_mut(y) as *mut [T]) };
+        for (b, &Line { about, scale, shift }) in lines.iter().enumerate().skip(1) {
+            let term = move |&z: &T| (z - about) * scale + shift;
+            if b == last {
+                y.iter_mut().zip(terms(b)).for_each(|(y, z)| *y = end(*y + term(z)));
+            } else {
+                y.iter_mut().zip(terms(b)).for_each(|(y, z)| *y += term(z));
+            }
+        }
+    }
+
+    /// What of dy passes the end, and its sums.
+    pub(super) fn passed(&self, y: &[T], dy: &[T]) -> Passed<T> {
+        let (set, unit) = (InstructionSet::get(), self.unit());
+        let places = |u: usize| u * unit..(u + 1) * unit;
+        let (g, of_units): (_, Vec<Vec<Sums>>) = match self.end {
+            End::AsIs => {
+                let units = (0..self.units).into_par_iter().with_min_len(self.units_a_task());
+                (None, units.map(|u| set.run(|| self.unit_sums(u, &dy[places(u)]))).collect())
+            }
+            End::Relu => {
+                let mut passed = unwritten(dy.len());
+                let units = passed.par_chunks_mut(unit).enumerate().with_min_len(self.units_a_task());
+                let sums = units
+                    .map(|(u, passed)| {
+                        set.run(|| self.unit_sums(u, write_passed(passed, &y[places(u)], &dy[places(u)])))
+                    })
+                    .collect();
+                // SAFETY: every unit is written in full.
+                (Some(unsafe { written(passed) }), sums)
+            }
+        };
+        let of_branch = |(b, branch): (usize, &Normed<'_, T>)| {
+            let add = |(sum, product): Sums, unit: &Vec<Sums>| (sum + unit[b].0, product + unit[b].1);
+            of_units.chunks(self.units / branch.rows()).map(|row| row.iter().fold((0.0, 0.0), add)).collect()
+        };
+        Passed { g, sums: self.branches.iter().enumerate().map(of_branch).collect() }
+    }
+
+    /// Σ g and Σ (z − mean)·g of a unit, for each branch.
+    #[inline(always)]
+    fn unit_sums(&self, u: usize, g: &[T]) -> Vec<Sums> {
+        let mut sum = None;
+        let of_branch = |branch: &Normed<'_, T>| {
+            let z = &branch.z[u * self.unit()..][..g.len()];
+            let mean = branch.moments[u / (self.units / branch.rows())].mean;
+            match sum {
+                None => {
+                    let both = sum_and_product(z, g, mean);
+                    sum = Some(both.0);
+                    both
+                }
+                Some(sum) => (sum, pair_sum(z, g, |z, g| (z - mean) * g)),
+            }
+        };
+        self.branches.iter().map(of_branch).collect()
+    }
+}

@@ -1,0 +1,179 @@
+//! The operation against candle's, forward and all gradients, and against its own parts.
+
+use candle_core::backprop::GradStore;
+use candle_core::{DType, Result, Tensor, Var};
+use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_assume, proptest};
+
+use super::{LinearMap, NormedBranch, by_parts, normed_sum_then};
+use crate::batch_norm;
+use crate::conv::{Conv, ConvGeometry};
+use crate::oracle_tests::{bound, clear_of_the_kink, difference_to, numbers, with_gradients};
+use crate::then::Then;
+
+const EPS: f64 = 1e-5;
+
+/// A RepMLP block's branches, or a single convolution. Each output sees two inputs at least: a norm takes back whatever a single
+/// weight does, whose gradient is nothing but rounding then.
+#[derive(Clone, Debug)]
+struct Case {
+    x: [usize; 4],
+    outputs: usize,
+    groups: usize,
+    fc: bool,
+    kernels: Vec<usize>,
+    dtype: DType,
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let channels = (1..4usize).prop_flat_map(|groups| (Just(groups), 2..5usize, 1..8usize));
+    let kernels = proptest::collection::vec((0..4usize).prop_map(|half| 2 * half + 1), 0..4);
+    (channels, (1..6usize, 1..6usize), 8..40usize, any::<bool>(), kernels, any::<bool>())
+        .prop_filter("a branch", |(_, _, _, fc, kernels, _)| *fc || !kernels.is_empty())
+        .prop_map(|((groups, c, o), map, images, fc, kernels, double)| Case {
+            x: [groups * c, map.0, map.1, images],
+            outputs: groups * o,
+            groups,
+            fc,
+            kernels,
+            dtype: if double { DType::F64 } else { DType::F32 },
+        })
+}
+
+impl Case {
+    fn pixels(&self) -> usize {
+        self.x[1] * self.x[2]
+    }
+
+    fn maps(&self) -> Vec<LinearMap> {
+        let fc = self.fc.then_some(LinearMap::GroupedFc { groups: self.groups });
+        let conv = |&k: &usize| {
+            LinearMap::Conv2d(ConvGeometry {
+                stride: (1, 1),
+                padding: (k / 2, k / 2),
+                dilation: (1, 1),
+                groups: self.groups,
+            })
+        };
+        fc.into_iter().chain(self.kernels.iter().map(conv)).collect()
+    }
+
+    /// x, then weight, γ and β of each branch.
+    fn inputs(&self) -> Result<Vec<Tensor>> {
+        let inputs = self.x[0] / self.groups;
+        let mut all = vec![(numbers(&self.x, 1, self.dtype)? + 0.3)?];
+        let (rows, columns) = (self.outputs * self.pixels(), inputs * self.pixels());
+        let fc = self.fc.then(|| (vec![rows, columns], rows));
+        let convs = self.kernels.iter().map(|&k| (vec![self.outputs, inputs, k, k], self.outputs));
+        for (i, (weight, rows)) in fc.into_iter().chain(convs).enumerate() {
+            let seed = 10 * i as u64;
+            all.push(numbers(&weight, seed + 2, self.dtype)?);
+            all.push((numbers(&[rows], seed + 3, self.dtype)? + 1.5)?);
+            all.push(numbers(&[rows], seed + 4, self.dtype)?);
+        }
+        Ok(all)
+    }
+
+    fn branches<'a>(&self, inputs: &'a [Tensor]) -> Vec<NormedBranch<'a>> {
+        let branch = |(map, parts): (LinearMap, &'a [Tensor])| NormedBranch {
+            map,
+            weight: &parts[0],
+            gamma: &parts[1],
+            beta: &parts[2],
+            eps: EPS,
+        };
+        self.maps().into_iter().zip(inputs[1..].chunks(3)).map(branch).collect()
+    }
+
+    /// With candle's operations alone.
+    fn composite(&self, inputs: &[Tensor], then: Then<'_>) -> Result<Tensor> {
+        let x = &inputs[0];
+        let mut sum: Option<Tensor> = None;
+        for branch in self.branches(inputs) {
+            let conv = match branch.map {
+                LinearMap::Conv2d(geometry) => Conv::on_map(x, branch.weight, geometry)?,
+                LinearMap::GroupedFc { groups } => Conv::on_columns(x, branch.weight, groups)?,
+            };
+            let z = conv.composite(x, branch.weight)?;
+            let y = batch_norm::composite(&z, branch.gamma, branch.beta, EPS, Then::Nothing)?.0;
+            sum = Some(match sum {
+                Some(sum) => (sum + y)?,
+                None => y,
+            });
+        }
+        then.after(&sum.expect("a branch"))
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn a_normed_sum_equals_its_composite(case in cases(), end in any::<bool>()) {
+        let then = if end { Then::Relu } else { Then::Nothing };
+        let inputs = case.inputs().unwrap();
+        prop_assume!(!end || clear_of_the_kink(&case.composite(&inputs, Then::Nothing).unwrap()).unwrap());
+        let actual = with_gradients(&inputs, |t| Ok(normed_sum_then(&t[0], &case.branches(t), then)?.0)).unwrap();
+        let expected = with_gradients(&inputs, |t| case.composite(t, then)).unwrap();
+        for (i, (actual, expected)) in actual.iter().zip(&expected).enumerate() {
+            // As for batch norm: the gradients of γ and β are sums that may come out near 0.
+            let columns = (case.outputs * case.pixels() * case.x[3]) as f64 / expected.elem_count() as f64;
+            let size = if expected.rank() == 1 { 0.25 * columns.sqrt() } else { 1e-6 };
+            let worst = difference_to(actual, expected, size).unwrap();
+            prop_assert!(worst < 10.0 * bound(case.dtype), "{i}: {worst}");
+        }
+    }
+
+    #[test]
+    fn its_parts_are_the_whole(case in cases(), what in 0..4usize) {
+        let inputs = case.inputs().unwrap();
+        let addend = numbers(&[case.outputs, case.x[1], case.x[2], case.x[3]], 5, case.dtype).unwrap();
+        let then = [Then::Nothing, Then::Relu, Then::Add(&addend), Then::AddRelu(&addend)][what];
+        let (actual, moments) = normed_sum_then(&inputs[0], &case.branches(&inputs), then).unwrap();
+        let expected = case.composite(&inputs, then).unwrap();
+        prop_assert!(difference_to(&actual, &expected, 1e-6).unwrap() < 10.0 * bound(case.dtype));
+        let (by_parts, of_parts) = by_parts(&inputs[0], &case.branches(&inputs), then).unwrap();
+        prop_assert!(difference_to(&actual, &by_parts, 1e-6).unwrap() < 10.0 * bound(case.dtype));
+        for (whole, part) in moments.iter().zip(&of_parts) {
+            for (whole, part) in [(&whole.mean, &part.mean), (&whole.variance, &part.variance)] {
+                prop_assert!(difference_to(whole, part, 1e-6).unwrap() < bound(case.dtype));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_an_error() {
+    let case = Case { x: [4, 3, 2, 8], outputs: 6, groups: 2, fc: true, kernels: vec![3], dtype: DType::F32 };
+    let inputs = case.inputs().unwrap();
+    let said = |x: &Tensor, branches: &[NormedBranch<'_>]| {
+        normed_sum_then(x, branches, Then::Nothing).map(|_| ()).unwrap_err().to_string()
+    };
+    assert!(said(&inputs[0], &[]).contains("no branches"));
+    let mut branches = case.branches(&inputs);
+    let short = numbers(&[5], 1, DType::F32).unwrap();
+    (branches[1].gamma, branches[1].beta) = (&short, &short);
+    let message = said(&inputs[0], &branches);
+    assert!(message.contains("of 36 and of 5 rows"), "{message}");
+    let mut branches = case.branches(&inputs);
+    branches[1].map = LinearMap::Conv2d(ConvGeometry { stride: (1, 1), padding: (0, 0), dilation: (1, 1), groups: 2 });
+    assert!(said(&inputs[0], &branches).contains("choose more padding"));
+    let small = numbers(&[6, 2, 1, 1], 1, DType::F32).unwrap();
+    let mut branches = case.branches(&inputs);
+    branches[1].map = LinearMap::Conv2d(ConvGeometry { stride: (2, 1), padding: (0, 0), dilation: (1, 1), groups: 2 });
+    branches[1].weight = &small;
+    assert!(said(&inputs[0], &branches).contains("shapes must be equal"), "{}", said(&inputs[0], &branches));
+}
+
+#[test]
+fn a_second_backward_pass_finds_what_the_first_has_taken() {
+    let case = Case { x: [4, 3, 2, 8], outputs: 6, groups: 2, fc: true, kernels: vec![3], dtype: DType::F32 };
+    let inputs: Vec<Var> = case.inputs().unwrap().iter().map(|t| Var::from_tensor(t).unwrap()).collect();
+    let tensors: Vec<Tensor> = inputs.iter().map(|var| var.as_tensor().clone()).collect();
+    let (y, _) = normed_sum_then(&tensors[0], &case.branches(&tensors), Then::Relu).unwrap();
+    let loss = (y.sqr().unwrap()).sum_all().unwrap();
+    let (first, second) = (loss.backward().unwrap(), loss.backward().unwrap());
+    for t in &tensors {
+        let numbers = |grads: &GradStore| grads.get(t).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(numbers(&first), numbers(&second));
+    }
+}
