@@ -5,12 +5,13 @@
 //! other devices and the oracle of the tests. Each result element is computed by one thread in a fixed order, so
 //! nothing depends on the thread count. Nothing here knows a model.
 //!
-//! Heavy loops use AVX2 and FMA where the processor has them (`simd`); `REPMLP_KERNELS=plain` in the environment keeps to plain
-//! Rust, whose sums are rounded differently. `unsafe` stands where vectors, gemm and outputs that are shared by tasks or not
+//! Heavy loops use AVX-512, or AVX2 and FMA, where the processor has them (`simd`); `REPMLP_KERNELS=avx2` or `plain` in the
+//! environment keeps to less, whose sums are rounded differently. `unsafe` stands where vectors, gemm and outputs that are shared by tasks or not
 //! cleared before need it, and nowhere else in the workspace; each place says why it is sound.
 //!
 //! Layouts: `chwn` is channels, height, width, images, images fastest; `rm` is rows × columns.
 
+mod adamw;
 mod add_bias;
 mod axis;
 mod batch_norm;
@@ -32,7 +33,9 @@ mod simd;
 mod softmax;
 mod sums;
 mod then;
+mod update;
 
+pub use adamw::{AdamWStep, adamw_step};
 pub use add_bias::add_bias;
 pub use batch_norm::{Moments, affine_then, batch_norm_then};
 pub use conv::{ConvGeometry, conv2d, conv2d_then, grouped_fc, grouped_fc_then};

@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 #[cfg(target_arch = "x86_64")]
-use crate::simd::Avx2F32;
+use crate::simd::{Avx2F32, Avx512F32};
 use crate::simd::{InstructionSet, Number, Vector};
 
 /// Sums that do not wait for each other: two multiply-adds begin in a cycle, and each takes four or five.
@@ -20,6 +20,9 @@ pub fn multiply_adds(rounds: usize) -> usize {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the processor has AVX2 and FMA.
         InstructionSet::Avx2 => unsafe { with_avx2(rounds) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the processor has AVX-512F.
+        InstructionSet::Avx512 => unsafe { with_avx512(rounds) },
     });
     rounds * in_a_round.iter().sum::<usize>()
 }
@@ -31,6 +34,15 @@ pub fn multiply_adds(rounds: usize) -> usize {
 unsafe fn with_avx2(rounds: usize) -> usize {
     // SAFETY: the caller's promise.
     unsafe { chains::<Avx2F32>(rounds) }
+}
+
+/// # Safety
+/// AVX-512F.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx2,fma")]
+unsafe fn with_avx512(rounds: usize) -> usize {
+    // SAFETY: the caller's promise.
+    unsafe { chains::<Avx512F32>(rounds) }
 }
 
 /// Returns the multiply-adds of a round.

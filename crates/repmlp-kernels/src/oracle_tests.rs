@@ -7,9 +7,9 @@ use crate::add_bias::composite as composite_bias;
 use crate::max_pool::MaxPool2d;
 use crate::then::End;
 use crate::{
-    Moments, PoolGeometry, SgdStep, Then, add_bias, add_to_pixels, affine_then, batch_norm, batch_norm_then,
-    conv_to_fc, cross_entropy, grouped_fc, max_pool, max_pool2d, mean_pixel, pixels, rearrange, relu, sgd, sgd_step,
-    softmax,
+    AdamWStep, ConvGeometry, LinearMap, Moments, NormedBranch, PoolGeometry, SgdStep, Then, adamw, adamw_step,
+    add_bias, add_to_pixels, affine_then, batch_norm, batch_norm_then, conv_to_fc, cross_entropy, grouped_fc, max_pool,
+    max_pool2d, mean_pixel, normed_sum_then, pixels, rearrange, relu, sgd, sgd_step, softmax,
 };
 
 /// Distinct numbers in (−1, 1) that depend on `seed`: no ties, so that every maximum has one owner.
@@ -229,6 +229,26 @@ proptest! {
     }
 
     #[test]
+    fn adamw_equals_its_composite(count in 1..40_000usize, weight_decay in 0.0..0.1f64, double in any::<bool>()) {
+        let dtype = if double { DType::F64 } else { DType::F32 };
+        let start = numbers(&[count], 10, dtype).unwrap();
+        let state = || {
+            let zeros = || Var::zeros(count, dtype, &Device::Cpu).unwrap();
+            (Var::from_tensor(&start).unwrap(), zeros(), zeros())
+        };
+        let (ours, theirs) = (state(), state());
+        for step in 1..4 {
+            let gradient = numbers(&[count], 20 + u64::from(step), dtype).unwrap();
+            let step = AdamWStep { learning_rate: 0.1, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay, step };
+            adamw_step(&ours.0, &ours.1, &ours.2, &gradient, step).unwrap();
+            adamw::composite(&theirs.0, &theirs.1, &theirs.2, &gradient, step).unwrap();
+        }
+        for (ours, theirs) in [(&ours.0, &theirs.0), (&ours.1, &theirs.1), (&ours.2, &theirs.2)] {
+            prop_assert!(difference(ours, theirs).unwrap() < bound(dtype));
+        }
+    }
+
+    #[test]
     fn sgd_equals_its_composite(count in 1..40_000usize, nesterov in any::<bool>()) {
         let start = numbers(&[count], 10, DType::F32).unwrap();
         let step = SgdStep { learning_rate: 0.1, momentum: 0.9, weight_decay: 1e-2, nesterov };
@@ -242,6 +262,18 @@ proptest! {
         prop_assert!(difference(&ours.0, &theirs.0).unwrap() < bound(DType::F32));
         prop_assert!(difference(&ours.1, &theirs.1).unwrap() < bound(DType::F32));
     }
+}
+
+#[test]
+fn the_first_step_of_adamw_is_the_learning_rate_along_the_sign() {
+    // m̂ = g and √v̂ = |g| at step 1; the decay takes 0.1·0.5 of the parameter.
+    let parameter = Var::new(&[2f64, -2.0], &Device::Cpu).unwrap();
+    let zeros = || Var::zeros(2, DType::F64, &Device::Cpu).unwrap();
+    let gradient = Tensor::new(&[3f64, -0.25], &Device::Cpu).unwrap();
+    let step = AdamWStep { learning_rate: 0.1, beta1: 0.9, beta2: 0.999, eps: 0.0, weight_decay: 0.5, step: 1 };
+    adamw_step(&parameter, &zeros(), &zeros(), &gradient, step).unwrap();
+    let expected = Tensor::new(&[2.0 * 0.95 - 0.1, -2.0 * 0.95 + 0.1], &Device::Cpu).unwrap();
+    assert!(difference(&parameter, &expected).unwrap() < 1e-12);
 }
 
 #[test]
@@ -309,6 +341,8 @@ fn no_bit_depends_on_the_threads() {
     let logits = numbers(&[700, 90], 5, DType::F32).unwrap();
     let labels = Tensor::from_vec((0..700).map(|i| i % 90).collect::<Vec<u32>>(), 700, &Device::Cpu).unwrap();
     let weight = numbers(&[c * h * w, c / 2 * h * w], 6, DType::F32).unwrap();
+    let (of_pixel, kernel) =
+        (numbers(&[c * h * w], 7, DType::F32).unwrap(), numbers(&[c, c / 2, 3, 3], 8, DType::F32).unwrap());
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let of = |inputs: &[&Tensor], f: &(dyn Fn(&[Tensor]) -> Result<Tensor> + Sync)| {
@@ -323,6 +357,12 @@ fn no_bit_depends_on_the_threads() {
             of(&[&x, &weight], &|t| grouped_fc(&t[0], &t[1], 2)),
             of(&[&x], &|t| rearrange(&t[0], [c, h, w, m], [1, 3, 2, 0], x.shape())),
             of(&[&logits], &|t| cross_entropy(&t[0], &labels, 0.1)),
+            of(&[&x, &weight, &of_pixel, &kernel, &gamma], &|t| {
+                let same = ConvGeometry { stride: (1, 1), padding: (1, 1), dilation: (1, 1), groups: 2 };
+                let branch = |map, weight, norm| NormedBranch { map, weight, gamma: norm, beta: norm, eps: 1e-5 };
+                let fc = branch(LinearMap::GroupedFc { groups: 2 }, &t[1], &t[2]);
+                Ok(normed_sum_then(&t[0], &[fc, branch(LinearMap::Conv2d(same), &t[3], &t[4])], Then::Relu)?.0)
+            }),
         ]
     };
     let bits = |all: &[Tensor]| -> Vec<Vec<u32>> {

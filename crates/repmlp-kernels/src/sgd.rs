@@ -1,9 +1,9 @@
-//! One step of stochastic gradient descent with momentum, in place and in one pass.
+//! One step of stochastic gradient descent with momentum, in place and in two passes.
 
-use candle_core::{CpuStorage, InplaceOp3, Layout, Result, Tensor, Var, WithDType, bail};
-use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
+use candle_core::{Result, Tensor, Var, WithDType};
 
-use crate::element::{TASK_ELEMENTS, has_kernel, slice};
+use crate::element::has_kernel;
+use crate::update::{Rule, inplace};
 
 /// What one step needs besides tensors.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,23 +42,6 @@ pub(crate) fn composite(parameter: &Var, velocity: &Var, gradient: &Tensor, step
     parameter.set(&(parameter.as_tensor() - (along * step.learning_rate)?)?)
 }
 
-/// target ← f(target, a, b), element by element.
-fn update<T: WithDType>(target: &mut [T], a: &[T], b: &[T], f: impl Fn(T, T, T) -> T + Sync) {
-    target.par_chunks_mut(TASK_ELEMENTS).zip(a.par_chunks(TASK_ELEMENTS)).zip(b.par_chunks(TASK_ELEMENTS)).for_each(
-        |((target, a), b)| {
-            for ((target, &a), &b) in target.iter_mut().zip(a).zip(b) {
-                *target = f(*target, a, b);
-            }
-        },
-    );
-}
-
-/// An update rule of an element from two others.
-trait Rule {
-    const NAME: &'static str;
-    fn apply<T: WithDType>(&self, target: T, a: T, b: T) -> T;
-}
-
 struct Velocity(SgdStep);
 struct Descend(SgdStep);
 
@@ -81,40 +64,5 @@ impl Rule for Descend {
     }
 }
 
-macro_rules! inplace {
-    ($rule:ty) => {
-        impl InplaceOp3 for $rule {
-            fn name(&self) -> &'static str {
-                Self::NAME
-            }
-
-            fn cpu_fwd(
-                &self,
-                target: &mut CpuStorage,
-                target_layout: &Layout,
-                a: &CpuStorage,
-                a_layout: &Layout,
-                b: &CpuStorage,
-                b_layout: &Layout,
-            ) -> Result<()> {
-                let Some((start, end)) = target_layout.contiguous_offsets() else { bail!("a parameter is contiguous") };
-                match target {
-                    CpuStorage::F32(target) => {
-                        update(&mut target[start..end], slice(a, a_layout)?, slice(b, b_layout)?, |t, a, b| {
-                            self.apply(t, a, b)
-                        });
-                    }
-                    CpuStorage::F64(target) => {
-                        update(&mut target[start..end], slice(a, a_layout)?, slice(b, b_layout)?, |t, a, b| {
-                            self.apply(t, a, b)
-                        });
-                    }
-                    _ => bail!("kernels take f32 and f64"),
-                }
-                Ok(())
-            }
-        }
-    };
-}
 inplace!(Velocity);
 inplace!(Descend);

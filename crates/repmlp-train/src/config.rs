@@ -64,14 +64,44 @@ pub enum OptimizerConfig {
         /// L2 penalty on every parameter.
         weight_decay: f64,
     },
+    /// Adam with decay apart from the gradient (Loshchilov and Hutter), as PyTorch has it.
+    #[serde(rename = "adamw")]
+    AdamW {
+        /// Learning rate at the top of the schedule.
+        learning_rate: f64,
+        /// Share of the mean gradient that is kept.
+        #[serde(default = "OptimizerConfig::beta1")]
+        beta1: f64,
+        /// Share of the mean square that is kept.
+        #[serde(default = "OptimizerConfig::beta2")]
+        beta2: f64,
+        /// Keeps the root of the mean square away from zero.
+        #[serde(default = "OptimizerConfig::eps")]
+        eps: f64,
+        /// A parameter shrinks by `learning_rate · weight_decay` of itself in each step.
+        weight_decay: f64,
+    },
 }
 
 impl OptimizerConfig {
     /// Learning rate at the top of the schedule.
     pub fn learning_rate(&self) -> f64 {
         match self {
-            Self::Sgd { learning_rate, .. } => *learning_rate,
+            Self::Sgd { learning_rate, .. } | Self::AdamW { learning_rate, .. } => *learning_rate,
         }
+    }
+
+    // PyTorch's defaults.
+    fn beta1() -> f64 {
+        0.9
+    }
+
+    fn beta2() -> f64 {
+        0.999
+    }
+
+    fn eps() -> f64 {
+        1e-8
     }
 }
 
@@ -202,11 +232,21 @@ impl TrainingConfig {
         check(self.epochs > 0, "epochs", "must be at least 1");
         check(self.batch > 1, "batch", "must be at least 2: batch norm needs a variance");
         check((0.0..1.0).contains(&self.label_smoothing), "label_smoothing", "must be in [0, 1)");
-        let OptimizerConfig::Sgd { learning_rate, momentum, nesterov, weight_decay } = &self.optimizer;
-        check(*learning_rate > 0.0, "optimizer.learning_rate", "must be above 0");
-        check((0.0..1.0).contains(momentum), "optimizer.momentum", "must be in [0, 1)");
-        check(!nesterov || *momentum > 0.0, "optimizer.nesterov", "needs a momentum above 0");
-        check(*weight_decay >= 0.0, "optimizer.weight_decay", "must not be negative");
+        check(self.optimizer.learning_rate() > 0.0, "optimizer.learning_rate", "must be above 0");
+        let weight_decay = match &self.optimizer {
+            OptimizerConfig::Sgd { momentum, nesterov, weight_decay, .. } => {
+                check((0.0..1.0).contains(momentum), "optimizer.momentum", "must be in [0, 1)");
+                check(!nesterov || *momentum > 0.0, "optimizer.nesterov", "needs a momentum above 0");
+                *weight_decay
+            }
+            OptimizerConfig::AdamW { beta1, beta2, eps, weight_decay, .. } => {
+                check((0.0..1.0).contains(beta1), "optimizer.beta1", "must be in [0, 1)");
+                check((0.0..1.0).contains(beta2), "optimizer.beta2", "must be in [0, 1)");
+                check(*eps > 0.0, "optimizer.eps", "must be above 0");
+                *weight_decay
+            }
+        };
+        check(weight_decay >= 0.0, "optimizer.weight_decay", "must not be negative");
         let warmup = self.schedule.warmup_epochs();
         match &self.schedule {
             ScheduleConfig::Poly { power, .. } => {

@@ -7,7 +7,7 @@ use repmlp::models::Model;
 
 use crate::batch::Batch;
 use crate::objective::{Judge, Judgement};
-use crate::optimizer::Optimizer;
+use crate::optimizer::{Optimizer, StepPlace};
 
 /// A network with what judges and what moves it.
 pub(crate) struct Learner {
@@ -17,13 +17,13 @@ pub(crate) struct Learner {
 }
 
 impl Learner {
-    /// A step on a batch at `share` of the top learning rate: loss and hits (2), which stay on the device.
+    /// A step on a batch: loss and hits (2), which stay on the device.
     ///
     /// # Errors
     /// When the batch does not fit the network.
-    pub(crate) fn step(&self, batch: &Batch, share: f64) -> Result<Tensor> {
+    pub(crate) fn step(&self, batch: &Batch, place: StepPlace) -> Result<Tensor> {
         let Judgement { loss, hits } = self.judge.train(&self.model, batch)?;
-        self.optimizer.step(&loss.backward()?, share)?;
+        self.optimizer.step(&loss.backward()?, place)?;
         Tensor::stack(&[loss.detach(), hits], 0)
     }
 }

@@ -21,10 +21,10 @@ use crate::evaluate::EvaluationSplit;
 use crate::learner::Learner;
 use crate::loader::Loader;
 use crate::objective::Judge;
-use crate::optimizer::Optimizer;
+use crate::optimizer::{Optimizer, StepPlace};
 
 /// Raised by hand when a change of the trainer changes measurements.
-pub const TRAINER_VERSION: u32 = 3;
+pub const TRAINER_VERSION: u32 = 4;
 
 /// Steps between two looks at the loss: on a GPU every look waits for the device.
 const LOG_INTERVAL: u64 = 10;
@@ -223,9 +223,9 @@ impl Run<'_> {
             return Err(foreign(reason).into());
         }
         self.vars.load(&found.tensors)?;
-        for (name, velocity) in self.learner.optimizer.state() {
+        for (name, var) in self.learner.optimizer.state() {
             let tensor = found.tensors.get(&name).ok_or_else(|| foreign(format!("it lacks `{name}`")))?;
-            velocity.set(&tensor.to_device(&self.device)?)?;
+            var.set(&tensor.to_device(&self.device)?)?;
         }
         let [loss, correct, judged, seconds, waited] = found.header.sums.map(f64::from_bits);
         self.sums = Sums { loss, correct, judged, seconds, waited };
@@ -242,7 +242,7 @@ impl Run<'_> {
             sums: [loss, correct, judged, seconds, waited].map(f64::to_bits),
         };
         let mut tensors = self.weights();
-        tensors.extend(self.learner.optimizer.state().map(|(name, var)| (name, var.as_tensor().clone())));
+        tensors.extend(self.learner.optimizer.state().into_iter().map(|(name, var)| (name, var.as_tensor().clone())));
         let file = checkpoint::save(&self.orders.folder, &header, &tensors)?;
         sink.emit(Event::Checkpointed { step: self.step, file })?;
         checkpoint::prune(&self.orders.folder)?;
@@ -265,7 +265,7 @@ impl Run<'_> {
             let Some(batch) = batches.next().transpose()? else { break };
             self.sums.waited += asked.elapsed().as_secs_f64();
             let batch = batch.onto(&self.device)?;
-            let loss_and_hits = self.learner.step(&batch, self.learning_rate_share())?;
+            let loss_and_hits = self.learner.step(&batch, self.place())?;
             unread.push(Unread { loss_and_hits, judged: batch.judged });
             self.step += 1;
             if self.step.is_multiple_of(LOG_INTERVAL) {
@@ -284,8 +284,10 @@ impl Run<'_> {
         Loader::new(left, self.orders.threads, move |index| images.batch(index))
     }
 
-    fn learning_rate_share(&self) -> f64 {
-        self.config.training.schedule.share(self.step, self.steps(), self.steps_per_epoch)
+    /// That of the next step.
+    fn place(&self) -> StepPlace {
+        let share = self.config.training.schedule.share(self.step, self.steps(), self.steps_per_epoch);
+        StepPlace { number: self.step + 1, learning_rate_share: share }
     }
 
     /// Fetches losses that were left on the device, and looks whether they still are numbers.

@@ -16,6 +16,12 @@ use crate::product::{Matrix, MatrixMut, Shared, Update, multiply};
 const TILE_NUMBERS: usize = 1 << 17;
 /// Rows of columns that a task of the backward pass works on: enough for a product to run at full speed.
 const CHUNK_ROWS: usize = 96;
+/// The same where the map itself are the columns: the product packs the other side anew for each chunk.
+const POINTWISE_CHUNK_ROWS: usize = 256;
+/// Tasks that products of a map as it lies are split into, where their tiles alone are fewer.
+const TASKS: usize = 16;
+/// Fewest channels of such a task.
+const FEWEST_CHANNELS: usize = 128;
 
 /// The tiles of an output channel for columns of so many rows.
 #[derive(Clone, Copy)]
@@ -38,6 +44,12 @@ impl Tiles {
     fn get(self, index: usize) -> Range<usize> {
         index * self.width..((index + 1) * self.width).min(self.map)
     }
+}
+
+/// Channels of a product's target in so many other tasks: together where those are enough.
+fn channel_chunks(channels: usize, tasks: usize) -> Vec<Range<usize>> {
+    let count = TASKS.div_ceil(tasks).min(channels / FEWEST_CHANNELS).max(1);
+    (0..count).map(|i| channels * i / count..channels * (i + 1) / count).collect()
 }
 
 /// The columns of a tile: gathered into `scratch`, or the map itself where each pixel sees itself alone.
@@ -69,14 +81,19 @@ pub(crate) fn forward<T: WithDType>(
     let tiles = Tiles::new(map, rows);
     let mut y = unwritten(sizes.outputs * map);
     let shared = Shared::unwritten(&mut y);
-    (0..sizes.groups * tiles.count()).into_par_iter().try_for_each_init(Vec::new, |scratch, task| {
+    let others = sizes.groups * tiles.count();
+    // Gathered columns serve all channels.
+    let chunks = if sizes.is_pointwise() { channel_chunks(outputs, others) } else { channel_chunks(outputs, TASKS) };
+    (0..others * chunks.len()).into_par_iter().try_for_each_init(Vec::new, |scratch, task| {
+        let (task, chunk) = (task / chunks.len(), &chunks[task % chunks.len()]);
         let (group, tile) = (task / tiles.count(), tiles.get(task % tiles.count()));
         let channels = &x[group * inputs * sizes.input_map()..][..inputs * sizes.input_map()];
         let columns = columns(sizes, channels, &tile, scratch)?;
-        let weight = Matrix::new(&weight[group * outputs * rows..], (outputs, rows), rows)?;
-        let start = group * outputs * map + tile.start;
-        // SAFETY: a task has a tile of a group's channels for itself.
-        let mut y = unsafe { shared.block(start, (outputs, tile.len()), map)? };
+        let first = group * outputs + chunk.start;
+        let weight = Matrix::new(&weight[first * rows..], (chunk.len(), rows), rows)?;
+        let start = first * map + tile.start;
+        // SAFETY: a task has a tile of some of a group's channels for itself.
+        let mut y = unsafe { shared.block(start, (chunk.len(), tile.len()), map)? };
         multiply(&mut y, Update::Replace, weight, columns)?;
         if let Some(finish) = finish {
             // SAFETY: the product has just replaced it.
@@ -90,7 +107,8 @@ pub(crate) fn forward<T: WithDType>(
 
 /// The channels of a group that one task of a backward pass works on.
 fn chunk_channels(sizes: &ConvSizes) -> usize {
-    (CHUNK_ROWS / sizes.taps()).clamp(1, sizes.group_inputs())
+    let rows = if sizes.is_pointwise() { POINTWISE_CHUNK_ROWS } else { CHUNK_ROWS };
+    (rows / sizes.taps()).clamp(1, sizes.group_inputs())
 }
 
 /// dx = scatter(Wᵀ·dy), added to `onto` where there is one.
@@ -118,12 +136,17 @@ fn pointwise_backward_x<T: WithDType>(
     let update = if onto.is_some() { Update::Add } else { Update::Replace };
     let mut dx = onto.map_or_else(|| unwritten(sizes.inputs * map), room);
     let shared = Shared::unwritten(&mut dx);
-    (0..sizes.groups * tiles.count()).into_par_iter().try_for_each(|task| {
+    let others = sizes.groups * tiles.count();
+    let chunks = channel_chunks(inputs, others);
+    (0..others * chunks.len()).into_par_iter().try_for_each(|task| {
+        let (task, chunk) = (task / chunks.len(), &chunks[task % chunks.len()]);
         let (group, tile) = (task / tiles.count(), tiles.get(task % tiles.count()));
-        let weight = Matrix::new(&weight[group * outputs * inputs..], (outputs, inputs), inputs)?;
+        let weight = &weight[group * outputs * inputs + chunk.start..];
+        let weight = Matrix::new(weight, (outputs, chunk.len()), inputs)?;
         let dy = Matrix::new(&dy[group * outputs * map + tile.start..], (outputs, tile.len()), map)?;
-        // SAFETY: a task has a tile of a group's channels for itself.
-        let mut dx = unsafe { shared.block(group * inputs * map + tile.start, (inputs, tile.len()), map)? };
+        let start = (group * inputs + chunk.start) * map + tile.start;
+        // SAFETY: a task has a tile of some of a group's channels for itself.
+        let mut dx = unsafe { shared.block(start, (chunk.len(), tile.len()), map)? };
         multiply(&mut dx, update, weight.transposed(), dy)
     })?;
     // SAFETY: as in the forward pass; what is added to is written.

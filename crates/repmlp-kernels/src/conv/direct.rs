@@ -15,7 +15,7 @@ use crate::conv::plan::{Direction, Plan};
 use crate::fresh::{room, unwritten, written};
 use crate::product::{MatrixMut, Shared};
 use crate::scratch::with_scratch;
-use crate::simd::{InstructionSet, Number, Segment, Steps, TAP_ROWS, TapTile, Vector, for_instruction_set};
+use crate::simd::{InstructionSet, MOST_LANES, Number, Segment, Steps, TAP_ROWS, TapTile, Vector, for_instruction_set};
 
 /// Numbers of packed source that a task keeps: a quarter of a megabyte of `f32`, half a second-level cache.
 const PACKED_NUMBERS: usize = 1 << 16;
@@ -86,13 +86,15 @@ struct Task {
 /// Images that fill a column.
 type Lanes = Range<usize>;
 
-/// A tile's vectors are all images of one pixel, or else each of another pixel.
+/// A tile's vectors are all images of one pixel, or else each of another pixel, or of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Kind {
     /// Vectors of a column.
     vectors: usize,
     /// Most pixels of a tile.
     pixels: usize,
+    /// Pixels that share a vector: neighbours that are alike, whose images would leave most of it empty.
+    folded: usize,
 }
 
 fn convolve<V: Vector>(
@@ -132,10 +134,13 @@ fn columns<V: Vector>(images: usize, most: usize) -> Vec<(Kind, Vec<Lanes>)> {
     let mut start = 0;
     while start < images {
         let kind = match (images - start).div_ceil(V::LANES) {
-            left if left >= most => Kind { vectors: most, pixels: 1 },
+            left if left >= most => Kind { vectors: most, pixels: 1, folded: 1 },
             // Four sums at once are enough, and whole pixels simpler.
-            left if left >= 4 => Kind { vectors: 4, pixels: 1 },
-            _ => Kind { vectors: 1, pixels: most },
+            left if left >= 4 => Kind { vectors: 4, pixels: 1, folded: 1 },
+            _ => {
+                let folded = if V::LANES.is_multiple_of(images) { V::LANES / images } else { 1 };
+                Kind { vectors: 1, pixels: most * folded, folded }
+            }
         };
         let end = (start + kind.vectors * V::LANES).min(images);
         match all.last_mut() {
@@ -212,9 +217,14 @@ fn pack_weight<T: Number>(weight: &[T], pass: &Pass<'_, T>) -> Vec<T> {
     packed
 }
 
-/// Source pixels of some rows as (column of images, pixel, channel, lane); lanes beyond the images are 0.
-fn pack_source<T: Number>(source: &[T], pass: &Pass<'_, T>, rows: &Range<usize>, all: &[Lanes], packed: &mut [T]) {
-    let columns = pass.plan.source_columns();
+/// Source pixels of some rows as (column of images, pixel, channel, lane), where pixels that share a vector follow each one;
+/// lanes beyond the images, and those of pixels beyond the row, are 0.
+fn pack_source<T: Number>(source: &[T], pass: &Pass<'_, T>, rows: &Range<usize>, task: &Task, packed: &mut [T]) {
+    let (columns, all, folded) = (pass.plan.source_columns(), &task.lanes, task.kind.folded);
+    if folded > 1 {
+        pack_folded(source, pass, rows, folded, packed);
+        return;
+    }
     let (channels, pixels) = (pass.channels.0, rows.len() * columns);
     let column = packed.len() / all.len();
     let width = column / (pixels * channels).max(1);
@@ -225,6 +235,24 @@ fn pack_source<T: Number>(source: &[T], pass: &Pass<'_, T>, rows: &Range<usize>,
                 let packed = &mut packed[i * column + (pixel * channels + c) * width..][..width];
                 copy_few(&mut packed[..lanes.len()], &numbers[lanes.clone()]);
                 packed[lanes.len()..].fill(T::zero());
+            }
+        }
+    }
+}
+
+/// The same where each pixel is followed by those that share its vector: all images are one column.
+fn pack_folded<T: Number>(source: &[T], pass: &Pass<'_, T>, rows: &Range<usize>, folded: usize, packed: &mut [T]) {
+    let (columns, images, step) = (pass.plan.source_columns(), pass.images, pass.plan.source_step);
+    let (channels, row) = (pass.channels.0, columns * images);
+    for (c, channel) in source.chunks_exact(pass.maps.0).enumerate().take(channels) {
+        let rows = channel.chunks_exact(row).skip(rows.start).take(rows.len());
+        for (pixel, (row, column)) in rows.flat_map(|row| (0..columns).map(move |column| (row, column))).enumerate() {
+            let packed = &mut packed[(pixel * channels + c) * folded * images..][..folded * images];
+            for (i, packed) in packed.chunks_exact_mut(images).enumerate() {
+                match row.chunks_exact(images).nth(column + i * step) {
+                    Some(numbers) => copy_few(packed, numbers),
+                    None => packed.fill(T::zero()),
+                }
             }
         }
     }
@@ -265,7 +293,7 @@ fn run<V: Vector>(
     let (pixels, segments) = pixels(pass, task, rows.start);
     let column = rows.len() * pass.plan.source_columns() * from * task.kind.vectors * V::LANES;
     with_scratch(task.lanes.len() * column, |packed: &mut [V::Number]| {
-        pack_source(group, pass, &rows, &task.lanes, packed);
+        pack_source(group, pass, &rows, task, packed);
         for tile in tiles(to) {
             let weight = &weights[(task.group * to + tile.start) * from * pass.taps..][..tile.len() * from * pass.taps];
             for pixels in &pixels {
@@ -323,15 +351,17 @@ impl<T: Number> Sum<'_, T> {
         let (pass, kind, lanes, rows) = (self.pass, self.task.kind, self.lanes, self.tile.len());
         let (map, pixel_step) = (pass.maps.1, pass.plan.target_step * pass.images);
         let width = kind.vectors * V::LANES;
-        let many = kind.vectors == 1;
-        let source_vector = if many { pass.plan.source_step * pass.channels.0 * width } else { V::LANES };
-        let vectors = kind.vectors * self.pixels.count;
+        let (many, of_pixel) = (kind.vectors == 1, width / kind.folded);
+        let source_vector = if many { pass.plan.source_step * kind.folded * pass.channels.0 * width } else { V::LANES };
+        let vectors = kind.vectors * self.pixels.count.div_ceil(kind.folded);
         let (source, weight) = (source.as_ptr(), weight.as_ptr());
-        if lanes.len() == width {
+        let vectors_are_neighbours =
+            kind.folded == 1 || (pass.plan.target_step == 1 && self.pixels.count.is_multiple_of(kind.folded));
+        if lanes.len() == of_pixel && vectors_are_neighbours {
             // The last block is looked for and let go before the first, which is the same one where there is one pixel.
             self.block(self.pixels.count - 1, shared)?;
             let mut target = self.block(0, shared)?;
-            let target_vector = if many { pixel_step } else { V::LANES };
+            let target_vector = if many { kind.folded * pixel_step } else { V::LANES };
             let steps = Steps { column: width, source_vector, target_row: map, target_vector };
             let tile = TapTile { segments, source, weight, target: target.as_mut_ptr(), onto, steps };
             // SAFETY: `V` is what the processor has. The segments stay inside the packed source and the packed weights of the
@@ -340,12 +370,12 @@ impl<T: Number> Sum<'_, T> {
             unsafe { compute::<V>(rows, vectors, &tile) };
             return Ok(());
         }
-        let mut whole = [T::zero(); TAP_ROWS * MOST_VECTORS * 8];
+        let mut whole = [T::zero(); TAP_ROWS * MOST_VECTORS * MOST_LANES];
         let target_row = vectors * V::LANES;
         if onto {
             for pixel in 0..self.pixels.count {
                 // SAFETY: a target that is added to is written.
-                unsafe { self.block(pixel, shared)?.copy_rows_to(&mut whole[pixel * width..], target_row) };
+                unsafe { self.block(pixel, shared)?.copy_rows_to(&mut whole[pixel * of_pixel..], target_row) };
             }
         }
         let steps = Steps { column: width, source_vector, target_row, target_vector: V::LANES };
@@ -353,7 +383,7 @@ impl<T: Number> Sum<'_, T> {
         // SAFETY: as above; the array has room for all rows and vectors, and is written.
         unsafe { compute::<V>(rows, vectors, &tile) };
         for pixel in 0..self.pixels.count {
-            self.block(pixel, shared)?.copy_rows(&whole[pixel * width..], target_row);
+            self.block(pixel, shared)?.copy_rows(&whole[pixel * of_pixel..], target_row);
         }
         Ok(())
     }

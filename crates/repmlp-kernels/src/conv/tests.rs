@@ -85,10 +85,10 @@ proptest! {
     }
 }
 
-/// Forward, gradient of x, gradient of the weight.
-type Passes = [Vec<f64>; 3];
+/// Forward, gradient of x, the same added to x, gradient of the weight.
+type Passes = [Vec<f64>; 4];
 
-fn passes<T: Number>(case: &Case, of: impl Fn(&ConvSizes, &[T], &[T], &[T]) -> [Vec<T>; 3]) -> Passes {
+fn passes<T: Number>(case: &Case, of: impl Fn(&ConvSizes, &[T], &[T], &[T]) -> [Vec<T>; 4]) -> Passes {
     let sizes = ConvSizes::new(&case.x, &case.weight, case.geometry).unwrap();
     let numbers = |shape: &[usize], seed| -> Vec<T> {
         numbers(shape, seed, T::DTYPE).unwrap().flatten_all().unwrap().to_vec1().unwrap()
@@ -103,6 +103,7 @@ fn by_columns<T: Number>(case: &Case) -> Passes {
         [
             by_columns::forward(x, weight, sizes, None).unwrap(),
             by_columns::backward_x(dy, weight, sizes, None).unwrap(),
+            by_columns::backward_x(dy, weight, sizes, Some(x.to_vec())).unwrap(),
             by_columns::backward_weight(x, dy, sizes).unwrap(),
         ]
     })
@@ -113,6 +114,7 @@ fn directly<T: Number>(case: &Case, set: InstructionSet) -> Passes {
         [
             direct::forward(set, x, weight, sizes, None).unwrap(),
             direct::backward_x(set, dy, weight, sizes, None).unwrap(),
+            direct::backward_x(set, dy, weight, sizes, Some(x.to_vec())).unwrap(),
             direct_weight::backward_weight(set, x, dy, sizes),
         ]
     })
@@ -133,7 +135,7 @@ proptest! {
     /// Any number of images, also where another way would be chosen.
     #[test]
     fn every_instruction_set_gives_what_columns_give(case in cases()) {
-        for set in [InstructionSet::Plain, InstructionSet::best()] {
+        for set in InstructionSet::all() {
             let single = worst(&directly::<f32>(&case, set), &by_columns::<f32>(&case));
             prop_assert!(single < bound(DType::F32), "{set:?}: {single}");
             let double = worst(&directly::<f64>(&case, set), &by_columns::<f64>(&case));

@@ -6,6 +6,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod dot_tile;
 mod plain;
 mod tap_tile;
@@ -16,6 +18,8 @@ use candle_core::WithDType;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx2::{Avx2F32, Avx2F64};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::{Avx512F32, Avx512F64};
 pub(crate) use dot_tile::{DOT_INPUTS, DOT_OUTPUTS, DotRun, DotTile};
 pub(crate) use plain::Plain;
 pub(crate) use tap_tile::{Segment, Steps, TAP_ROWS, TapTile};
@@ -28,15 +32,24 @@ pub(crate) enum InstructionSet {
     /// AVX2 and FMA.
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// AVX-512F, and what AVX2 has.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
 }
 
+/// Most lanes of a vector.
+pub(crate) const MOST_LANES: usize = 16;
+
 impl InstructionSet {
-    /// The best that this processor has, or plain where the environment says `REPMLP_KERNELS=plain`; read once.
+    /// The best that this processor has, or one that it has and the environment names: `REPMLP_KERNELS=plain`, `avx2` or
+    /// `avx512`; read once.
     pub(crate) fn get() -> Self {
         static CHOSEN: OnceLock<InstructionSet> = OnceLock::new();
-        *CHOSEN.get_or_init(|| match std::env::var("REPMLP_KERNELS").as_deref() {
-            Ok("plain") => Self::Plain,
-            _ => Self::best(),
+        *CHOSEN.get_or_init(|| {
+            let all = Self::all();
+            let name = std::env::var("REPMLP_KERNELS").unwrap_or_default();
+            let named = all.iter().find(|set| format!("{set:?}").eq_ignore_ascii_case(&name));
+            *named.or(all.last()).unwrap_or(&Self::Plain)
         })
     }
 
@@ -48,16 +61,23 @@ impl InstructionSet {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: this variant is made where the processor has the features.
             Self::Avx2 => unsafe { avx2::run(work) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Self::Avx512 => unsafe { avx512::run(work) },
         }
     }
 
-    /// The best that this processor has.
-    pub(crate) fn best() -> Self {
+    /// Those that this processor has, the best last.
+    pub(crate) fn all() -> Vec<Self> {
+        let mut all = vec![Self::Plain];
         #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-            return Self::Avx2;
+            all.push(Self::Avx2);
+            if std::arch::is_x86_feature_detected!("avx512f") {
+                all.push(Self::Avx512);
+            }
         }
-        Self::Plain
+        all
     }
 }
 
@@ -68,18 +88,25 @@ pub(crate) trait Number: WithDType {
     /// Its AVX2 vector.
     #[cfg(target_arch = "x86_64")]
     type Avx2: Vector<Number = Self>;
+    /// Its AVX-512 vector.
+    #[cfg(target_arch = "x86_64")]
+    type Avx512: Vector<Number = Self>;
 }
 
 impl Number for f32 {
     type Plain = Plain<f32, 8>;
     #[cfg(target_arch = "x86_64")]
     type Avx2 = Avx2F32;
+    #[cfg(target_arch = "x86_64")]
+    type Avx512 = Avx512F32;
 }
 
 impl Number for f64 {
     type Plain = Plain<f64, 4>;
     #[cfg(target_arch = "x86_64")]
     type Avx2 = Avx2F64;
+    #[cfg(target_arch = "x86_64")]
+    type Avx512 = Avx512F64;
 }
 
 /// Runs a body that is generic in the vector type, for the instruction set.
@@ -93,6 +120,11 @@ macro_rules! for_instruction_set {
             #[cfg(target_arch = "x86_64")]
             $crate::simd::InstructionSet::Avx2 => {
                 type $V<T> = <T as $crate::simd::Number>::Avx2;
+                $body
+            }
+            #[cfg(target_arch = "x86_64")]
+            $crate::simd::InstructionSet::Avx512 => {
+                type $V<T> = <T as $crate::simd::Number>::Avx512;
                 $body
             }
         }

@@ -15,7 +15,7 @@ use crate::batch::Batch;
 use crate::config::OptimizerConfig;
 use crate::learner::Learner;
 use crate::objective::Judge;
-use crate::optimizer::Optimizer;
+use crate::optimizer::{Optimizer, StepPlace};
 
 /// Initial values.
 const SEED: u64 = 1;
@@ -107,8 +107,9 @@ fn network(named: &NamedModel, batch: usize, suite: Suite) -> Result<Work> {
     let labels = Tensor::from_vec((0..batch).map(|i| (i % classes) as u32).collect::<Vec<_>>(), batch, &Device::Cpu)?;
     let judge = Judge::Classification { smoothing: 0.0, classes };
     let learner = Learner { model, judge, optimizer: Optimizer::new(&OPTIMIZER, &vars)? };
+    let place = StepPlace { number: 1, learning_rate_share: 1.0 };
     let batch = Batch { images_nchw, labels, blend: None, judged: batch };
-    Ok(Box::new(move || learner.step(&batch, 1.0).map(drop)))
+    Ok(Box::new(move || learner.step(&batch, place).map(drop)))
 }
 
 fn block_config() -> RepMlpConfig {

@@ -28,16 +28,28 @@ fn config() -> String {
 
 #[test]
 fn stopping_within_epochs_changes_no_bit() {
+    stopped_equals_straight(&config());
+}
+
+#[test]
+fn the_memory_of_adamw_survives_a_stop_too() {
+    let sgd = r#"kind = "sgd", learning_rate = 0.05, momentum = 0.9, nesterov = true"#;
+    let config = config().replace(sgd, r#"kind = "adamw", learning_rate = 0.002"#);
+    assert!(config.contains("adamw"));
+    stopped_equals_straight(&config);
+}
+
+fn stopped_equals_straight(config: &str) {
     let (straight, stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (straight, stopped) = (Bench::new(straight.path()), Bench::new(stopped.path()));
-    let expected = straight.run(&config());
+    let expected = straight.run(config);
 
     // Losses are read every ten steps and at the end of an epoch of 24: both stops lie within one.
     let mut actual = Vec::new();
     for (number, stop_at, expected) in
         [(1, 10, Outcome::Stopped), (2, 40, Outcome::Stopped), (3, u64::MAX, Outcome::Succeeded)]
     {
-        let (events, outcome) = stopped.attempt(&config(), number, stop_at);
+        let (events, outcome) = stopped.attempt(config, number, stop_at);
         assert_eq!(outcome.unwrap(), expected);
         assert!(matches!(events.last(), Some(Event::Ended { outcome }) if *outcome == expected));
         actual.extend(measured(&events));

@@ -1,0 +1,104 @@
+//! One step of the optimiser of Loshchilov and Hutter, with decay apart from the gradient, in place and in three passes.
+
+use candle_core::{Result, Tensor, Var, WithDType};
+
+use crate::element::has_kernel;
+use crate::update::{Rule, inplace};
+
+/// What one step needs besides tensors.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamWStep {
+    /// Learning rate.
+    pub learning_rate: f64,
+    /// Share of the mean gradient that is kept, β₁.
+    pub beta1: f64,
+    /// Share of the mean square that is kept, β₂.
+    pub beta2: f64,
+    /// Keeps the root of the mean square away from zero.
+    pub eps: f64,
+    /// The parameter shrinks by `learning_rate · weight_decay` of itself, whatever its gradient.
+    pub weight_decay: f64,
+    /// Steps done with this one, from 1.
+    pub step: u32,
+}
+
+/// mean ← β₁·mean + (1 − β₁)·gradient; square ← β₂·square + (1 − β₂)·gradient²;
+/// parameter ← parameter·(1 − `learning_rate·weight_decay`) − `learning_rate`·m̂/(√v̂ + eps), with m̂ = mean/(1 − β₁ᵗ) and
+/// v̂ = square/(1 − β₂ᵗ) at step t, as PyTorch has it.
+///
+/// # Errors
+/// When the shapes differ.
+pub fn adamw_step(parameter: &Var, mean: &Var, square: &Var, gradient: &Tensor, step: AdamWStep) -> Result<()> {
+    if !has_kernel(parameter) {
+        return composite(parameter, mean, square, gradient, step);
+    }
+    let gradient = gradient.contiguous()?;
+    // The third tensor of the first two takes no part: candle has in-place operations of three.
+    mean.inplace_op3(&gradient, parameter, &Mean(step))?;
+    square.inplace_op3(&gradient, parameter, &Square(step))?;
+    parameter.inplace_op3(mean, square, &Descend::new(step))
+}
+
+/// The same with candle's operations.
+pub(crate) fn composite(parameter: &Var, mean: &Var, square: &Var, gradient: &Tensor, step: AdamWStep) -> Result<()> {
+    mean.set(&((mean.as_tensor() * step.beta1)? + (gradient * (1.0 - step.beta1))?)?)?;
+    square.set(&((square.as_tensor() * step.beta2)? + (gradient.sqr()? * (1.0 - step.beta2))?)?)?;
+    let unbiased_mean = (mean.as_tensor() / (1.0 - power(step.beta1, step.step)))?;
+    let root = ((square.as_tensor() / (1.0 - power(step.beta2, step.step)))?.sqrt()? + step.eps)?;
+    let kept = (parameter.as_tensor() * (1.0 - step.learning_rate * step.weight_decay))?;
+    parameter.set(&(kept - ((unbiased_mean / root)? * step.learning_rate)?)?)
+}
+
+fn power(base: f64, exponent: u32) -> f64 {
+    base.powi(i32::try_from(exponent).unwrap_or(i32::MAX))
+}
+
+struct Mean(AdamWStep);
+struct Square(AdamWStep);
+
+/// parameter ← kept·parameter − rate·mean/(root·√square + eps).
+struct Descend {
+    kept: f64,
+    rate: f64,
+    root: f64,
+    eps: f64,
+}
+
+impl Descend {
+    fn new(step: AdamWStep) -> Self {
+        Self {
+            kept: 1.0 - step.learning_rate * step.weight_decay,
+            rate: step.learning_rate / (1.0 - power(step.beta1, step.step)),
+            root: (1.0 - power(step.beta2, step.step)).sqrt().recip(),
+            eps: step.eps,
+        }
+    }
+}
+
+impl Rule for Mean {
+    const NAME: &'static str = "adamw_mean";
+    fn apply<T: WithDType>(&self, mean: T, gradient: T, _parameter: T) -> T {
+        T::from_f64(self.0.beta1) * mean + T::from_f64(1.0 - self.0.beta1) * gradient
+    }
+}
+
+impl Rule for Square {
+    const NAME: &'static str = "adamw_square";
+    fn apply<T: WithDType>(&self, square: T, gradient: T, _parameter: T) -> T {
+        T::from_f64(self.0.beta2) * square + T::from_f64(1.0 - self.0.beta2) * gradient * gradient
+    }
+}
+
+impl Rule for Descend {
+    const NAME: &'static str = "adamw_descend";
+    fn apply<T: WithDType>(&self, parameter: T, mean: T, square: T) -> T {
+        // The number trait has no root of its own.
+        let root = T::from_f64(square.to_f64().sqrt());
+        let kept = T::from_f64(self.kept) * parameter;
+        kept - T::from_f64(self.rate) * mean / (T::from_f64(self.root) * root + T::from_f64(self.eps))
+    }
+}
+
+inplace!(Mean);
+inplace!(Square);
+inplace!(Descend);

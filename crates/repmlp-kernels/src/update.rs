@@ -1,0 +1,68 @@
+//! Changing a tensor in place, element by element, from two others.
+
+use candle_core::{CpuStorage, Layout, Result, WithDType, bail};
+use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
+
+use crate::element::{TASK_ELEMENTS, slice};
+
+/// An update rule of an element from two others.
+pub(crate) trait Rule: Sync {
+    /// What candle calls it.
+    const NAME: &'static str;
+    /// The element's new value.
+    fn apply<T: WithDType>(&self, target: T, a: T, b: T) -> T;
+}
+
+/// Applies a rule to all elements of contiguous tensors.
+pub(crate) fn update(
+    rule: &impl Rule,
+    (target, target_layout): (&mut CpuStorage, &Layout),
+    (a, a_layout): (&CpuStorage, &Layout),
+    (b, b_layout): (&CpuStorage, &Layout),
+) -> Result<()> {
+    let Some((start, end)) = target_layout.contiguous_offsets() else { bail!("{target_layout:?} is not contiguous") };
+    match target {
+        CpuStorage::F32(target) => {
+            update_slice(rule, &mut target[start..end], slice(a, a_layout)?, slice(b, b_layout)?);
+        }
+        CpuStorage::F64(target) => {
+            update_slice(rule, &mut target[start..end], slice(a, a_layout)?, slice(b, b_layout)?);
+        }
+        _ => bail!("kernels take f32 and f64"),
+    }
+    Ok(())
+}
+
+fn update_slice<T: WithDType>(rule: &impl Rule, target: &mut [T], a: &[T], b: &[T]) {
+    target.par_chunks_mut(TASK_ELEMENTS).zip(a.par_chunks(TASK_ELEMENTS)).zip(b.par_chunks(TASK_ELEMENTS)).for_each(
+        |((target, a), b)| {
+            for ((target, &a), &b) in target.iter_mut().zip(a).zip(b) {
+                *target = rule.apply(*target, a, b);
+            }
+        },
+    );
+}
+
+/// Makes a rule an operation of candle's.
+macro_rules! inplace {
+    ($rule:ty) => {
+        impl candle_core::InplaceOp3 for $rule {
+            fn name(&self) -> &'static str {
+                <Self as $crate::update::Rule>::NAME
+            }
+
+            fn cpu_fwd(
+                &self,
+                target: &mut candle_core::CpuStorage,
+                target_layout: &candle_core::Layout,
+                a: &candle_core::CpuStorage,
+                a_layout: &candle_core::Layout,
+                b: &candle_core::CpuStorage,
+                b_layout: &candle_core::Layout,
+            ) -> candle_core::Result<()> {
+                $crate::update::update(self, (target, target_layout), (a, a_layout), (b, b_layout))
+            }
+        }
+    };
+}
+pub(crate) use inplace;
