@@ -77,6 +77,7 @@ impl Descend {
 
 impl Rule for Mean {
     const NAME: &'static str = "adamw_mean";
+    #[inline(always)]
     fn apply<T: WithDType>(&self, mean: T, gradient: T, _parameter: T) -> T {
         T::from_f64(self.0.beta1) * mean + T::from_f64(1.0 - self.0.beta1) * gradient
     }
@@ -84,6 +85,7 @@ impl Rule for Mean {
 
 impl Rule for Square {
     const NAME: &'static str = "adamw_square";
+    #[inline(always)]
     fn apply<T: WithDType>(&self, square: T, gradient: T, _parameter: T) -> T {
         T::from_f64(self.0.beta2) * square + T::from_f64(1.0 - self.0.beta2) * gradient * gradient
     }
@@ -91,6 +93,7 @@ impl Rule for Square {
 
 impl Rule for Descend {
     const NAME: &'static str = "adamw_descend";
+    #[inline(always)]
     fn apply<T: WithDType>(&self, parameter: T, mean: T, square: T) -> T {
         // The number trait has no root of its own.
         let root = T::from_f64(square.to_f64().sqrt());

@@ -1,4 +1,5 @@
 //! Max pooling in the layout that has images fastest.
+#![expect(unsafe_code, reason = "loops compiled for an instruction set that the processor was seen to have")]
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType, bail};
@@ -6,6 +7,7 @@ use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, P
 
 use crate::axis::{Axis, Moves};
 use crate::element::{for_dtype, has_kernel, slice, with_slice};
+use crate::simd::{InstructionSet, for_each_set};
 
 /// A pooling window and how it moves, as (height, width).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,14 +88,18 @@ impl MaxPool2d {
         self.columns.output * self.images
     }
 
-    /// For each tap of output row `y` and each pixel it sees: its first number in the row, and that of the pixel in the map.
-    fn each_pixel(&self, y: usize, mut visit: impl FnMut(usize, usize)) {
+    /// For each tap of output row `y` and each pixel it sees: the tap, its first number in the row, and that of the pixel in the map.
+    #[inline(always)]
+    fn each_pixel(&self, y: usize, mut visit: impl FnMut(u32, usize, usize)) {
         let (rows, columns, n) = (&self.rows, &self.columns, self.images);
-        for ky in (0..rows.kernel).filter(|&ky| rows.inside(ky).contains(&y)) {
+        for ky in 0..rows.kernel {
+            if !rows.inside(ky).contains(&y) {
+                continue;
+            }
             let input_row = rows.seen(y, ky) * columns.input;
             for kx in 0..columns.kernel {
                 for x in columns.inside(kx) {
-                    visit(x * n, (input_row + columns.seen(x, kx)) * n);
+                    visit((ky * columns.kernel + kx) as u32, x * n, (input_row + columns.seen(x, kx)) * n);
                 }
             }
         }
@@ -121,51 +127,79 @@ impl CustomOp1 for MaxPool2d {
 }
 
 /// Whether `x` takes the place of the largest so far: a first NaN does, and stays.
+#[inline(always)]
 fn beats<T: WithDType>(x: T, largest: T) -> bool {
     x > largest || (is_nan(x) && !is_nan(largest))
 }
 
 #[expect(clippy::eq_op, reason = "candle's number trait has no is_nan")]
+#[inline(always)]
 fn is_nan<T: WithDType>(x: T) -> bool {
     x != x
 }
 
 fn forward<T: WithDType>(x: &[T], pool: &MaxPool2d) -> Vec<T> {
-    let (map, row, height, n) = (pool.input_map(), pool.output_row(), pool.rows.output, pool.images);
+    let (map, row, height, set) = (pool.input_map(), pool.output_row(), pool.rows.output, InstructionSet::get());
     let mut y = vec![T::from_f64(f64::NEG_INFINITY); x.len() / map * height * row];
     y.par_chunks_mut(row).enumerate().for_each(|(i, y)| {
-        let x = &x[i / height * map..][..map];
-        pool.each_pixel(i % height, |output, input| {
-            for (y, &x) in y[output..output + n].iter_mut().zip(&x[input..input + n]) {
-                *y = if beats(x, *y) { x } else { *y };
-            }
-        });
+        forward_row(set, pool, i % height, &x[i / height * map..][..map], y);
     });
     y
 }
 
 /// A task has a channel: the windows of neighbouring rows overlap.
 fn backward<T: WithDType>(x: &[T], dy: &[T], pool: &MaxPool2d) -> Vec<T> {
-    let (map, row, n) = (pool.input_map(), pool.output_row(), pool.images);
+    let (map, row, set) = (pool.input_map(), pool.output_row(), InstructionSet::get());
     let mut dx = vec![T::zero(); x.len()];
     dx.par_chunks_mut(map).zip(x.par_chunks(map)).zip(dy.par_chunks(pool.rows.output * row)).for_each(
         |((dx, x), dy)| {
-            let (mut largest, mut owners) = (vec![T::zero(); row], vec![usize::MAX; row]);
+            let mut found = Found { largest: vec![T::zero(); row], owners: vec![NOBODY; row] };
             for (y, dy) in dy.chunks(row).enumerate() {
-                owners.fill(usize::MAX);
-                pool.each_pixel(y, |output, input| {
-                    let row = largest[output..output + n].iter_mut().zip(&mut owners[output..output + n]);
-                    for (i, ((largest, owner), &x)) in row.zip(&x[input..input + n]).enumerate() {
-                        if *owner == usize::MAX || beats(x, *largest) {
-                            (*largest, *owner) = (x, input + i);
-                        }
-                    }
-                });
-                for (&owner, &dy) in owners.iter().zip(dy) {
-                    dx[owner] += dy;
-                }
+                backward_row(set, (pool, y), (x, dy), &mut found, dx);
             }
         },
     );
     dx
+}
+
+/// The largest number of each window of a row, and the tap that sees it.
+struct Found<T> {
+    largest: Vec<T>,
+    owners: Vec<u32>,
+}
+
+/// No tap yet.
+const NOBODY: u32 = u32::MAX;
+
+for_each_set! {
+    /// Row `y` of a channel's output from its map; it holds −∞.
+    fn forward_row[T: WithDType](pool: &MaxPool2d, y: usize, x: &[T], to: &mut [T]) {
+        let n = pool.images;
+        pool.each_pixel(y, |_, output, input| {
+            for (largest, &x) in to[output..output + n].iter_mut().zip(&x[input..input + n]) {
+                *largest = if beats(x, *largest) { x } else { *largest };
+            }
+        });
+    }
+
+    /// Adds what a row of a channel's output hands back to its map, from the map and the row of dy.
+    fn backward_row[T: WithDType](row: (&MaxPool2d, usize), from: (&[T], &[T]), found: &mut Found<T>, dx: &mut [T]) {
+        let ((pool, y), (x, dy)) = (row, from);
+        let n = pool.images;
+        found.owners.fill(NOBODY);
+        pool.each_pixel(y, |tap, output, input| {
+            let windows = found.largest[output..output + n].iter_mut().zip(&mut found.owners[output..output + n]);
+            for ((largest, owner), &x) in windows.zip(&x[input..input + n]) {
+                let takes = *owner == NOBODY || beats(x, *largest);
+                *largest = if takes { x } else { *largest };
+                *owner = if takes { tap } else { *owner };
+            }
+        });
+        pool.each_pixel(y, |tap, output, input| {
+            let windows = found.owners[output..output + n].iter().zip(&dy[output..output + n]);
+            for (dx, (&owner, &dy)) in dx[input..input + n].iter_mut().zip(windows) {
+                *dx += if owner == tap { dy } else { T::zero() };
+            }
+        });
+    }
 }

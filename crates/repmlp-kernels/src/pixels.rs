@@ -9,6 +9,7 @@ use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, P
 
 use crate::element::{for_dtype, has_kernel, slice, with_slice};
 use crate::fresh::{unwritten, write_all, written};
+use crate::simd::{InstructionSet, for_each_set};
 
 /// (C, …, M) → (C, M): the mean over all dimensions between the first and the last.
 ///
@@ -71,12 +72,11 @@ impl Sizes {
     fn sum<T: WithDType>(self, x: &[T], scale: f64) -> Vec<T> {
         let mut all = vec![T::zero(); self.channels * self.columns];
         let channels = all.par_chunks_mut(self.columns).zip(x.par_chunks(self.pixels * self.columns));
+        let set = InstructionSet::get();
         channels.for_each(|(to, x)| {
             let mut sums = vec![0.0; self.columns];
             for pixel in x.chunks_exact(self.columns) {
-                for (sum, x) in sums.iter_mut().zip(pixel) {
-                    *sum += x.to_f64();
-                }
+                add_pixel(set, pixel, &mut sums);
             }
             for (to, sum) in to.iter_mut().zip(sums) {
                 *to = T::from_f64(sum * scale);
@@ -103,6 +103,14 @@ impl Sizes {
         });
         // SAFETY: these are all pixels of all channels, and each is written, the caller says.
         unsafe { written(all) }
+    }
+}
+
+for_each_set! {
+    fn add_pixel[T: WithDType](pixel: &[T], sums: &mut [f64]) {
+        for (sum, x) in sums.iter_mut().zip(pixel) {
+            *sum += x.to_f64();
+        }
     }
 }
 

@@ -47,6 +47,7 @@ struct Descend(SgdStep);
 
 impl Rule for Velocity {
     const NAME: &'static str = "sgd_velocity";
+    #[inline(always)]
     fn apply<T: WithDType>(&self, velocity: T, gradient: T, parameter: T) -> T {
         T::from_f64(self.0.momentum) * velocity + gradient + T::from_f64(self.0.weight_decay) * parameter
     }
@@ -54,6 +55,7 @@ impl Rule for Velocity {
 
 impl Rule for Descend {
     const NAME: &'static str = "sgd_descend";
+    #[inline(always)]
     fn apply<T: WithDType>(&self, parameter: T, velocity: T, gradient: T) -> T {
         let along = if self.0.nesterov {
             gradient + T::from_f64(self.0.weight_decay) * parameter + T::from_f64(self.0.momentum) * velocity

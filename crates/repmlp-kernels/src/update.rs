@@ -1,9 +1,11 @@
 //! Changing a tensor in place, element by element, from two others.
+#![expect(unsafe_code, reason = "loops compiled for an instruction set that the processor was seen to have")]
 
 use candle_core::{CpuStorage, Layout, Result, WithDType, bail};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
 
 use crate::element::{TASK_ELEMENTS, slice};
+use crate::simd::{InstructionSet, for_each_set};
 
 /// An update rule of an element from two others.
 pub(crate) trait Rule: Sync {
@@ -34,13 +36,20 @@ pub(crate) fn update(
 }
 
 fn update_slice<T: WithDType>(rule: &impl Rule, target: &mut [T], a: &[T], b: &[T]) {
-    target.par_chunks_mut(TASK_ELEMENTS).zip(a.par_chunks(TASK_ELEMENTS)).zip(b.par_chunks(TASK_ELEMENTS)).for_each(
-        |((target, a), b)| {
-            for ((target, &a), &b) in target.iter_mut().zip(a).zip(b) {
-                *target = rule.apply(*target, a, b);
-            }
-        },
-    );
+    let set = InstructionSet::get();
+    target
+        .par_chunks_mut(TASK_ELEMENTS)
+        .zip(a.par_chunks(TASK_ELEMENTS))
+        .zip(b.par_chunks(TASK_ELEMENTS))
+        .for_each(|((target, a), b)| update_part(set, rule, target, a, b));
+}
+
+for_each_set! {
+    fn update_part[T: WithDType, R: Rule](rule: &R, target: &mut [T], a: &[T], b: &[T]) {
+        for ((target, &a), &b) in target.iter_mut().zip(a).zip(b) {
+            *target = rule.apply(*target, a, b);
+        }
+    }
 }
 
 /// Makes a rule an operation of candle's.

@@ -8,7 +8,7 @@ use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSliceMut
 
 use crate::element::TASK_ELEMENTS;
 use crate::fresh::{unwritten, write_all, written};
-use crate::simd::InstructionSet;
+use crate::simd::{InstructionSet, for_each_set};
 use crate::sums::{mean_and_variance, sum_and_product};
 use crate::then::End;
 
@@ -129,15 +129,7 @@ impl<T: WithDType> Rows<'_, T> {
         let set = InstructionSet::get();
         let mut y = unwritten(self.x.len());
         let rows = y.par_chunks_mut(self.columns()).enumerate().with_min_len(self.rows_a_task());
-        let moments = rows
-            .map(|(r, y)| {
-                set.run(|| {
-                    let moments = RowMoments::of(self.row(self.x, r));
-                    self.write_row(r, moments.line((self.affine[r], self.shift(r)), eps), y);
-                    moments
-                })
-            })
-            .collect();
+        let moments = rows.map(|(r, y)| normalise_row(set, self, r, eps, y)).collect();
         // SAFETY: every row is written in full.
         (unsafe { written(y) }, moments)
     }
@@ -149,7 +141,7 @@ impl<T: WithDType> Rows<'_, T> {
         let rows = y.par_chunks_mut(self.columns()).enumerate().with_min_len(self.rows_a_task());
         rows.for_each(|(r, y)| {
             let line = Line { about: T::zero(), scale: self.affine[r], shift: self.shift(r) };
-            set.run(|| self.write_row(r, line, y));
+            write_line(set, self, r, line, y);
         });
         // SAFETY: every row is written in full.
         unsafe { written(y) }
@@ -183,17 +175,15 @@ impl<T: WithDType> Rows<'_, T> {
             let sums = rows
                 .zip(masked.par_chunks_mut(self.columns()))
                 .map(|((r, dx), masked)| {
-                    set.run(|| {
-                        let g = write_passed(masked, self.row(y, r), self.row(dy, r));
-                        self.gradient_row(r, g, (moments[r], eps), dx)
-                    })
+                    let g = write_passed(set, masked, self.row(y, r), self.row(dy, r));
+                    gradient_row(set, self, (r, g), (moments[r], eps), dx)
                 })
                 .collect();
             // SAFETY: every row is written in full.
             (sums, Some(unsafe { written(masked) }))
         } else {
             let row = |(r, dx): (usize, &mut [MaybeUninit<T>])| {
-                set.run(|| self.gradient_row(r, self.row(dy, r), (moments[r], eps), dx))
+                gradient_row(set, self, (r, self.row(dy, r)), (moments[r], eps), dx)
             };
             (rows.map(row).collect(), None)
         };
@@ -201,21 +191,45 @@ impl<T: WithDType> Rows<'_, T> {
         // SAFETY: every row is written in full.
         Gradients { x: unsafe { written(dx) }, affine, masked }
     }
+}
+
+for_each_set! {
+    /// A row with its own statistics, which are returned.
+    fn normalise_row[T: WithDType](rows: &Rows<'_, T>, r: usize, eps: f64, y: &mut [MaybeUninit<T>]) -> RowMoments {
+        let moments = RowMoments::of(rows.row(rows.x, r));
+        rows.write_row(r, moments.line((rows.affine[r], rows.shift(r)), eps), y);
+        moments
+    }
+
+    /// What a line and the end make of a row.
+    fn write_line[T: WithDType](rows: &Rows<'_, T>, r: usize, line: Line<T>, y: &mut [MaybeUninit<T>]) {
+        rows.write_row(r, line, y);
+    }
 
     /// dβ and dγ of a row.
-    #[inline(always)]
-    fn gradient_row(&self, r: usize, g: &[T], (m, eps): (RowMoments, f64), dx: &mut [MaybeUninit<T>]) -> (f64, f64) {
-        let x = self.row(self.x, r);
-        let gradient = m.gradient(self.affine[r], eps, sum_and_product(x, g, m.mean), x.len());
+    fn gradient_row[T: WithDType](
+        rows: &Rows<'_, T>, row: (usize, &[T]), statistics: (RowMoments, f64), dx: &mut [MaybeUninit<T>]
+    ) -> (f64, f64) {
+        let ((r, g), (moments, eps)) = (row, statistics);
+        let x = rows.row(rows.x, r);
+        let gradient = moments.gradient(rows.affine[r], eps, sum_and_product(x, g, moments.mean), x.len());
         write_all(dx, x.iter().zip(g).map(|(&x, &g)| gradient.of(x, g)));
         (gradient.beta, gradient.gamma)
+    }
+
+    fn write_where_positive[T: WithDType](to: &mut [MaybeUninit<T>], y: &[T], dy: &[T]) {
+        write_all(to, y.iter().zip(dy).map(|(&y, &dy)| if y > T::zero() { dy } else { T::zero() }));
     }
 }
 
 /// What of dy passes a `ReLU` whose output is y.
-#[inline(always)]
-pub(crate) fn write_passed<'a, T: WithDType>(to: &'a mut [MaybeUninit<T>], y: &[T], dy: &[T]) -> &'a [T] {
-    write_all(to, y.iter().zip(dy).map(|(&y, &dy)| if y > T::zero() { dy } else { T::zero() }));
+pub(crate) fn write_passed<'a, T: WithDType>(
+    set: InstructionSet,
+    to: &'a mut [MaybeUninit<T>],
+    y: &[T],
+    dy: &[T],
+) -> &'a [T] {
+    write_where_positive(set, to, y, dy);
     // SAFETY: all of it has just been written.
     unsafe { &*(std::ptr::from_ref::<[MaybeUninit<T>]>(to) as *const [T]) }
 }

@@ -12,7 +12,7 @@ use rayon::prelude::{
 use crate::batch_norm::{Line, RowGradient, RowMoments, write_passed};
 use crate::element::TASK_ELEMENTS;
 use crate::fresh::{unwritten, write_all, written};
-use crate::simd::InstructionSet;
+use crate::simd::{InstructionSet, for_each_set};
 use crate::sums::{pair_sum, sum_and_product};
 use crate::then::End;
 
@@ -33,10 +33,7 @@ pub(super) struct Passed<T> {
 /// Statistics of the equal parts of a linear map's output.
 pub(super) fn moments<T: WithDType>(z: &[T], rows: usize) -> Vec<RowMoments> {
     let (set, columns) = (InstructionSet::get(), z.len() / rows);
-    z.par_chunks(columns)
-        .with_min_len((TASK_ELEMENTS / columns).max(1))
-        .map(|row| set.run(|| RowMoments::of(row)))
-        .collect()
+    z.par_chunks(columns).with_min_len((TASK_ELEMENTS / columns).max(1)).map(|row| row_moments(set, row)).collect()
 }
 
 /// A branch behind its linear map.
@@ -74,7 +71,7 @@ pub(super) fn into_gradient<T: WithDType>(mut z: Vec<T>, g: &[T], gradients: &[R
     let (set, columns) = (InstructionSet::get(), z.len() / gradients.len());
     let rows = z.par_chunks_mut(columns).zip(g.par_chunks(columns)).zip(gradients);
     rows.with_min_len((TASK_ELEMENTS / columns).max(1)).for_each(|((z, g), gradient)| {
-        set.run(|| z.iter_mut().zip(g).for_each(|(z, &g)| *z = gradient.of(*z, g)));
+        row_into_gradient(set, z, g, *gradient);
     });
     z
 }
@@ -116,36 +113,11 @@ impl<'a, T: WithDType> Sum<'a, T> {
             let lines: Vec<Line<T>> = self.branches.iter().map(|branch| branch.line(row(branch))).collect();
             for (block, y) in y.chunks_mut(BLOCK).enumerate() {
                 let start = u * unit + block * BLOCK;
-                set.run(|| self.write_block(&lines, start, y));
+                write_block(set, self, &lines, start, y);
             }
         });
         // SAFETY: every block of every unit is written in full.
         unsafe { written(y) }
-    }
-
-    #[inline(always)]
-    fn write_block(&self, lines: &[Line<T>], start: usize, y: &mut [MaybeUninit<T>]) {
-        let end = self.end.of::<T>();
-        let places = start..start + y.len();
-        let terms = |b: usize| self.branches[b].z[places.clone()].iter();
-        let last = lines.len() - 1;
-        let Line { about, scale, shift } = lines[0];
-        let first = move |&z: &T| (z - about) * scale + shift;
-        if last == 0 {
-            write_all(y, terms(0).map(|z| end(first(z))));
-            return;
-        }
-        write_all(y, terms(0).map(first));
-        // SAFETY: all of it has just been written.
-        let y = unsafe { &mut *(std::ptr::from_mut(y) as *mut [T]) };
-        for (b, &Line { about, scale, shift }) in lines.iter().enumerate().skip(1) {
-            let term = move |&z: &T| (z - about) * scale + shift;
-            if b == last {
-                y.iter_mut().zip(terms(b)).for_each(|(y, z)| *y = end(*y + term(z)));
-            } else {
-                y.iter_mut().zip(terms(b)).for_each(|(y, z)| *y += term(z));
-            }
-        }
     }
 
     /// What of dy passes the end, and its sums.
@@ -155,14 +127,14 @@ impl<'a, T: WithDType> Sum<'a, T> {
         let (g, of_units): (_, Vec<Vec<Sums>>) = match self.end {
             End::AsIs => {
                 let units = (0..self.units).into_par_iter().with_min_len(self.units_a_task());
-                (None, units.map(|u| set.run(|| self.unit_sums(u, &dy[places(u)]))).collect())
+                (None, units.map(|u| unit_sums(set, self, u, &dy[places(u)])).collect())
             }
             End::Relu => {
                 let mut passed = unwritten(dy.len());
                 let units = passed.par_chunks_mut(unit).enumerate().with_min_len(self.units_a_task());
                 let sums = units
                     .map(|(u, passed)| {
-                        set.run(|| self.unit_sums(u, write_passed(passed, &y[places(u)], &dy[places(u)])))
+                        unit_sums(set, self, u, write_passed(set, passed, &y[places(u)], &dy[places(u)]))
                     })
                     .collect();
                 // SAFETY: every unit is written in full.
@@ -175,23 +147,59 @@ impl<'a, T: WithDType> Sum<'a, T> {
         };
         Passed { g, sums: self.branches.iter().enumerate().map(of_branch).collect() }
     }
+}
+
+for_each_set! {
+    fn row_moments[T: WithDType](row: &[T]) -> RowMoments {
+        RowMoments::of(row)
+    }
+
+    fn row_into_gradient[T: WithDType](z: &mut [T], g: &[T], gradient: RowGradient) {
+        for (z, &g) in z.iter_mut().zip(g) {
+            *z = gradient.of(*z, g);
+        }
+    }
+
+    /// The sum from place `start` on, each branch's numbers on their line.
+    fn write_block[T: WithDType](sum: &Sum<'_, T>, lines: &[Line<T>], start: usize, y: &mut [MaybeUninit<T>]) {
+        let end = sum.end.of::<T>();
+        let places = start..start + y.len();
+        let last = lines.len() - 1;
+        let Line { about, scale, shift } = lines[0];
+        let first = move |&z: &T| (z - about) * scale + shift;
+        let z = &sum.branches[0].z[places.clone()];
+        if last == 0 {
+            write_all(y, z.iter().map(|z| end(first(z))));
+            return;
+        }
+        write_all(y, z.iter().map(first));
+        // SAFETY: all of it has just been written.
+        let y = unsafe { &mut *(std::ptr::from_mut(y) as *mut [T]) };
+        for (b, &Line { about, scale, shift }) in lines.iter().enumerate().skip(1) {
+            let z = &sum.branches[b].z[places.clone()];
+            if b == last {
+                for (y, &z) in y.iter_mut().zip(z) {
+                    *y = end(*y + ((z - about) * scale + shift));
+                }
+            } else {
+                for (y, &z) in y.iter_mut().zip(z) {
+                    *y += (z - about) * scale + shift;
+                }
+            }
+        }
+    }
 
     /// Σ g and Σ (z − mean)·g of a unit, for each branch.
-    #[inline(always)]
-    fn unit_sums(&self, u: usize, g: &[T]) -> Vec<Sums> {
-        let mut sum = None;
-        let of_branch = |branch: &Normed<'_, T>| {
-            let z = &branch.z[u * self.unit()..][..g.len()];
-            let mean = branch.moments[u / (self.units / branch.rows())].mean;
-            match sum {
-                None => {
-                    let both = sum_and_product(z, g, mean);
-                    sum = Some(both.0);
-                    both
-                }
-                Some(sum) => (sum, pair_sum(z, g, |z, g| (z - mean) * g)),
-            }
-        };
-        self.branches.iter().map(of_branch).collect()
+    fn unit_sums[T: WithDType](sum: &Sum<'_, T>, u: usize, g: &[T]) -> Vec<Sums> {
+        let mut all: Vec<Sums> = Vec::with_capacity(sum.branches.len());
+        for branch in &sum.branches {
+            let z = &branch.z[u * sum.unit()..][..g.len()];
+            let mean = branch.moments[u / (sum.units / branch.rows())].mean;
+            all.push(match all.first() {
+                None => sum_and_product(z, g, mean),
+                Some(&(of_g, _)) => (of_g, pair_sum(z, g, |z, g| (z - mean) * g)),
+            });
+        }
+        all
     }
 }

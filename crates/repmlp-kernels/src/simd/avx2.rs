@@ -10,15 +10,6 @@ use std::arch::x86_64::{
 
 use crate::simd::{DOT_INPUTS, DOT_OUTPUTS, DotTile, TapTile, Vector, dot_tile, tap_tile};
 
-/// Calls `work`, compiled with the features where it is inlined.
-///
-/// # Safety
-/// AVX2 and FMA.
-#[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn run<R>(work: impl FnOnce() -> R) -> R {
-    work()
-}
-
 /// Eight `f32`.
 #[derive(Clone, Copy)]
 #[repr(transparent)]

@@ -53,20 +53,6 @@ impl InstructionSet {
         })
     }
 
-    /// Calls `work`; what the compiler inlines of it is compiled for the set.
-    #[inline(always)]
-    pub(crate) fn run<R>(self, work: impl FnOnce() -> R) -> R {
-        match self {
-            Self::Plain => work(),
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: this variant is made where the processor has the features.
-            Self::Avx2 => unsafe { avx2::run(work) },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: as above.
-            Self::Avx512 => unsafe { avx512::run(work) },
-        }
-    }
-
     /// Those that this processor has, the best last.
     pub(crate) fn all() -> Vec<Self> {
         let mut all = vec![Self::Plain];
@@ -131,6 +117,39 @@ macro_rules! for_instruction_set {
     };
 }
 pub(crate) use for_instruction_set;
+
+/// Functions that the compiler makes vector loops of, once for each instruction set: `fn name[generics](arguments) -> result { .. }`
+/// gets the set as its first argument. What the body calls must be inlined into it. (A closure handed to a function that has the
+/// features is mostly not.)
+macro_rules! for_each_set {
+    ($($(#[$attribute:meta])* $visibility:vis fn $name:ident[$($generics:tt)*]($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block)*) => {$(
+        $(#[$attribute])*
+        $visibility fn $name<$($generics)*>(set: $crate::simd::InstructionSet, $($argument: $type),*) $(-> $result)? {
+            #[inline(always)]
+            fn plain<$($generics)*>($($argument: $type),*) $(-> $result)? $body
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2<$($generics)*>($($argument: $type),*) $(-> $result)? {
+                plain($($argument),*)
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx2,fma")]
+            fn avx512<$($generics)*>($($argument: $type),*) $(-> $result)? {
+                plain($($argument),*)
+            }
+            match set {
+                $crate::simd::InstructionSet::Plain => plain($($argument),*),
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: this variant is made where the processor has the features.
+                $crate::simd::InstructionSet::Avx2 => unsafe { avx2($($argument),*) },
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: as above.
+                $crate::simd::InstructionSet::Avx512 => unsafe { avx512($($argument),*) },
+            }
+        }
+    )*};
+}
+pub(crate) use for_each_set;
 
 /// A register full of numbers.
 ///
