@@ -32,7 +32,7 @@ pub(crate) unsafe fn written<T: Copy>(room: Vec<MaybeUninit<T>>) -> Vec<T> {
 /// Writes a number to every place.
 #[inline(always)]
 pub(crate) fn write_all<T: Copy>(to: &mut [MaybeUninit<T>], from: impl ExactSizeIterator<Item = T>) {
-    debug_assert_eq!(to.len(), from.len(), "a place would stay unwritten");
+    assert_eq!(to.len(), from.len(), "a place would stay unwritten");
     for (to, number) in to.iter_mut().zip(from) {
         to.write(number);
     }

@@ -1,5 +1,4 @@
 //! Max pooling in the layout that has images fastest.
-#![expect(unsafe_code, reason = "loops compiled for an instruction set that the processor was seen to have")]
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType, bail};

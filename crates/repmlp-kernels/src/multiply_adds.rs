@@ -37,7 +37,7 @@ unsafe fn with_avx2(rounds: usize) -> usize {
 }
 
 /// # Safety
-/// AVX-512F.
+/// AVX-512F, AVX2 and FMA.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx2,fma")]
 unsafe fn with_avx512(rounds: usize) -> usize {

@@ -277,6 +277,20 @@ fn the_first_step_of_adamw_is_the_learning_rate_along_the_sign() {
 }
 
 #[test]
+fn an_optimiser_refuses_a_gradient_of_another_shape() {
+    let of = |count: usize| Var::zeros(count, DType::F32, &Device::Cpu).unwrap();
+    let sgd = SgdStep { learning_rate: 0.1, momentum: 0.9, weight_decay: 0.0, nesterov: false };
+    let adamw = AdamWStep { learning_rate: 0.1, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0, step: 1 };
+    for wrong in [3, 5] {
+        let message = sgd_step(&of(4), &of(4), &of(wrong), sgd).unwrap_err().to_string();
+        assert!(message.contains("cannot move [4]"), "{message}");
+        assert!(sgd_step(&of(4), &of(wrong), &of(4), sgd).is_err());
+        assert!(adamw_step(&of(4), &of(4), &of(4), &of(wrong), adamw).is_err());
+        assert!(adamw_step(&of(4), &of(4), &of(wrong), &of(4), adamw).is_err());
+    }
+}
+
+#[test]
 fn relu_keeps_a_nan_and_has_no_gradient_at_zero() {
     let x = Tensor::new(&[f32::NAN, 0.0, -1.0, 2.0], &Device::Cpu).unwrap();
     let y: Vec<f32> = relu(&x).unwrap().to_vec1().unwrap();

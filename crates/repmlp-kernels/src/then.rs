@@ -60,6 +60,23 @@ impl<'a> Then<'a> {
     }
 }
 
+/// The sum of parts, each of which is told what follows it: what those before it come to is added, and `then` is behind the last.
+///
+/// # Errors
+/// Those of `of`, and when there are no parts.
+pub fn sum_then<P>(parts: &[P], then: Then<'_>, mut of: impl FnMut(&P, Then<'_>) -> Result<Tensor>) -> Result<Tensor> {
+    let Some((last, others)) = parts.split_last() else { bail!("a sum of nothing") };
+    let mut sum: Option<Tensor> = None;
+    for part in others {
+        sum = Some(of(part, sum.as_ref().map_or(Then::Nothing, Then::Add))?);
+    }
+    match (then, &sum) {
+        (then, None) => of(last, then),
+        (Then::Nothing | Then::Relu, Some(sum)) => of(last, then.plus(sum)?),
+        (then, Some(sum)) => then.after(&of(last, Then::Add(sum))?),
+    }
+}
+
 /// The last thing done to a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {

@@ -1,5 +1,4 @@
 //! Changing a tensor in place, element by element, from two others.
-#![expect(unsafe_code, reason = "loops compiled for an instruction set that the processor was seen to have")]
 
 use candle_core::{CpuStorage, Layout, Result, WithDType, bail};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
@@ -16,12 +15,17 @@ pub(crate) trait Rule: Sync {
 }
 
 /// Applies a rule to all elements of contiguous tensors.
-pub(crate) fn update(
-    rule: &impl Rule,
+pub(crate) fn update<R: Rule>(
+    rule: &R,
     (target, target_layout): (&mut CpuStorage, &Layout),
     (a, a_layout): (&CpuStorage, &Layout),
     (b, b_layout): (&CpuStorage, &Layout),
 ) -> Result<()> {
+    for shape in [a_layout.shape(), b_layout.shape()] {
+        if shape != target_layout.shape() {
+            bail!("{}: {shape:?} cannot move {:?}", R::NAME, target_layout.shape());
+        }
+    }
     let Some((start, end)) = target_layout.contiguous_offsets() else { bail!("{target_layout:?} is not contiguous") };
     match target {
         CpuStorage::F32(target) => {

@@ -43,9 +43,9 @@ impl<const STATE: usize> Moved<STATE> {
 
 /// Moves the parameters of a network.
 pub(crate) enum Optimizer {
-    /// With its velocity.
+    /// What a step needs at the top of the schedule; each parameter with its velocity.
     Sgd(SgdStep, Vec<Moved<1>>),
-    /// With the means of its gradient and of its square.
+    /// The same, the step's number aside; each with the means of its gradient and of its square.
     AdamW(AdamWStep, Vec<Moved<2>>),
 }
 

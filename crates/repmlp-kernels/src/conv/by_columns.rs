@@ -8,7 +8,7 @@ use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIter
 
 use crate::conv::ConvSizes;
 use crate::conv::finish::Finish;
-use crate::conv::parts::{parts_for, sum_parts};
+use crate::conv::parts::{equal_parts, parts_for, sum_parts};
 use crate::fresh::{room, unwritten, written};
 use crate::product::{Matrix, MatrixMut, Shared, Update, multiply};
 
@@ -18,9 +18,7 @@ const TILE_NUMBERS: usize = 1 << 17;
 const CHUNK_ROWS: usize = 96;
 /// The same where the map itself are the columns: the product packs the other side anew for each chunk.
 const POINTWISE_CHUNK_ROWS: usize = 256;
-/// Tasks that products of a map as it lies are split into, where their tiles alone are fewer.
-const TASKS: usize = 16;
-/// Fewest channels of such a task.
+/// Fewest channels of a task where the tiles of a map as it lies are too few tasks.
 const FEWEST_CHANNELS: usize = 128;
 
 /// The tiles of an output channel for columns of so many rows.
@@ -48,8 +46,7 @@ impl Tiles {
 
 /// Channels of a product's target in so many other tasks: together where those are enough.
 fn channel_chunks(channels: usize, tasks: usize) -> Vec<Range<usize>> {
-    let count = TASKS.div_ceil(tasks).min(channels / FEWEST_CHANNELS).max(1);
-    (0..count).map(|i| channels * i / count..channels * (i + 1) / count).collect()
+    equal_parts(channels, parts_for(tasks).min(channels / FEWEST_CHANNELS).max(1)).collect()
 }
 
 /// The columns of a tile: gathered into `scratch`, or the map itself where each pixel sees itself alone.
@@ -82,8 +79,9 @@ pub(crate) fn forward<T: WithDType>(
     let mut y = unwritten(sizes.outputs * map);
     let shared = Shared::unwritten(&mut y);
     let others = sizes.groups * tiles.count();
+    let whole = std::iter::once(0..outputs).collect();
     // Gathered columns serve all channels.
-    let chunks = if sizes.is_pointwise() { channel_chunks(outputs, others) } else { channel_chunks(outputs, TASKS) };
+    let chunks: Vec<Range<usize>> = if sizes.is_pointwise() { channel_chunks(outputs, others) } else { whole };
     (0..others * chunks.len()).into_par_iter().try_for_each_init(Vec::new, |scratch, task| {
         let (task, chunk) = (task / chunks.len(), &chunks[task % chunks.len()]);
         let (group, tile) = (task / tiles.count(), tiles.get(task % tiles.count()));

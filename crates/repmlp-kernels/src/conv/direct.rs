@@ -11,6 +11,7 @@ use rayon::prelude::{IntoParallelIterator, ParallelIterator};
 use crate::conv::ConvSizes;
 use crate::conv::copy::copy_few;
 use crate::conv::finish::Finish;
+use crate::conv::parts::equal_parts;
 use crate::conv::plan::{Direction, Plan};
 use crate::fresh::{room, unwritten, written};
 use crate::product::{MatrixMut, Shared};
@@ -93,7 +94,8 @@ struct Kind {
     vectors: usize,
     /// Most pixels of a tile.
     pixels: usize,
-    /// Pixels that share a vector: neighbours that are alike, whose images would leave most of it empty.
+    /// Pixels that share a vector: neighbours that are alike, whose images would leave most of it empty. Above one for eight images
+    /// and sixteen lanes; fewer images go by columns, outside tests.
     folded: usize,
 }
 
@@ -106,7 +108,7 @@ fn convolve<V: Vector>(
     let weights = pack_weight(weight, pass);
     let (adds, count) = (onto.is_some(), pass.sizes.groups * pass.channels.1 * pass.maps.1);
     let mut target = onto.map_or_else(|| unwritten(count), room);
-    let target_of = Target { shared: Shared::unwritten(&mut target), adds };
+    let target_of = Target { shared: Shared::unwritten(&mut target), onto: adds };
     tasks::<V>(pass).into_par_iter().try_for_each(|task| run::<V>(pass, &task, source, &weights, &target_of))?;
     // SAFETY: the tasks are all rows and images of all groups, and each writes every pixel of them, also one without terms.
     Ok(unsafe { written(target) })
@@ -116,7 +118,7 @@ fn convolve<V: Vector>(
 struct Target<'a, T> {
     shared: Shared<'a, T>,
     /// They are added to what is there, which is written.
-    adds: bool,
+    onto: bool,
 }
 
 /// Vectors of a column for tiles of so many rows: enough independent sums, few enough registers.
@@ -180,8 +182,7 @@ fn tasks<V: Vector>(pass: &Pass<'_, V::Number>) -> Vec<Task> {
 
 /// Target channels of a group in tiles of at most `TAP_ROWS`, of equal sizes where they can be.
 fn tiles(channels: usize) -> impl Iterator<Item = Range<usize>> {
-    let count = channels.div_ceil(TAP_ROWS);
-    (0..count).map(move |i| channels * i / count..channels * (i + 1) / count)
+    equal_parts(channels, channels.div_ceil(TAP_ROWS))
 }
 
 /// (group, tile, tap, source channel, target channel of the tile).
@@ -346,7 +347,7 @@ impl<T: Number> Sum<'_, T> {
     fn write<V: Vector<Number = T>>(
         &self,
         (segments, source, weight): (&[Segment], &[T], &[T]),
-        &Target { ref shared, adds: onto }: &Target<'_, T>,
+        &Target { ref shared, onto }: &Target<'_, T>,
     ) -> Result<()> {
         let (pass, kind, lanes, rows) = (self.pass, self.task.kind, self.lanes, self.tile.len());
         let (map, pixel_step) = (pass.maps.1, pass.plan.target_step * pass.images);

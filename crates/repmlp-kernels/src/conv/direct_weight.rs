@@ -66,8 +66,7 @@ fn add_products<V: Vector>(maps: &Maps<'_, V::Number>, dw: &mut [V::Number]) {
     }
 }
 
-/// The runs of each tap that end in some output rows, for maps of so many images: places from the first of `output_start` and
-/// `input_start` on.
+/// The runs of each tap that end in some output rows; places of the output and of the input are counted from `starts`.
 fn runs(sizes: &ConvSizes, rows: &Range<usize>, starts: (usize, usize)) -> Vec<Vec<DotRun>> {
     let row = sizes.columns.output * sizes.images;
     let tile = rows.start * row..rows.end * row;
@@ -180,6 +179,7 @@ fn packed<V: Vector>(x: &[V::Number], dy: &[V::Number], sizes: &ConvSizes) -> Ve
     let bands = bands(sizes);
     let pieces: Vec<(&Band, usize)> =
         (0..n).step_by(PACKED_IMAGES).flat_map(|first| bands.iter().map(move |band| (band, first))).collect();
+    // Each part has a copy of dW, of which there are sixteen at most.
     let parts = parts_for(sizes.groups).min(pieces.len());
     let of_group = outputs * inputs * sizes.taps();
     let mut partial = vec![zero::<V>(); parts * sizes.groups * of_group];

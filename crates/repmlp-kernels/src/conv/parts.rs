@@ -1,10 +1,17 @@
 //! Sums that are split among tasks: into parts that depend on shapes alone, added in their order.
 
+use std::ops::Range;
+
 use candle_core::WithDType;
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
 
 /// Tasks that a long sum is split into at least, where its targets alone give fewer.
 const TASKS: usize = 16;
+
+/// So many things in `count` neighbouring parts that differ by one at most.
+pub(crate) fn equal_parts(things: usize, count: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..count).map(move |i| things * i / count..things * (i + 1) / count)
+}
 
 /// Parts of a sum of which there are `targets` independent ones.
 pub(crate) fn parts_for(targets: usize) -> usize {

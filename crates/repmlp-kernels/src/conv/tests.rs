@@ -205,16 +205,23 @@ fn a_local_convolution_is_the_fc_kernel_it_becomes() {
 /// Large enough for several tiles, chunks of channels and parts of a sum.
 #[test]
 fn several_tiles_give_the_same_and_no_bit_depends_on_the_threads() {
-    for (x, weight, groups) in [
-        ([24, 17, 19, 20], [8, 24, 3, 3], 1),
-        ([48, 23, 9, 60], [20, 24, 1, 1], 2),
-        ([6, 25, 27, 33], [12, 1, 5, 3], 6),
-        ([30, 7, 8, 300], [26, 15, 5, 7], 2),
-        ([24, 17, 19, 5], [8, 24, 3, 3], 1),
-        ([6, 25, 27, 7], [12, 1, 5, 3], 6),
+    let same = |groups, kernel: (usize, usize)| ConvGeometry { padding: (kernel.0 / 2, kernel.1 / 2), groups, ..PLAIN };
+    let rows_apart = ConvGeometry { stride: (2, 1), padding: (1, 1), ..PLAIN };
+    let beyond_the_map = ConvGeometry { padding: (2, 1), ..PLAIN };
+    for (x, weight, geometry) in [
+        ([24, 17, 19, 20], [8, 24, 3, 3], same(1, (3, 3))),
+        ([48, 23, 9, 60], [20, 24, 1, 1], same(2, (1, 1))),
+        ([6, 25, 27, 33], [12, 1, 5, 3], same(6, (5, 3))),
+        ([30, 7, 8, 300], [26, 15, 5, 7], same(2, (5, 7))),
+        ([24, 17, 19, 5], [8, 24, 3, 3], same(1, (3, 3))),
+        ([6, 25, 27, 7], [12, 1, 5, 3], same(6, (5, 3))),
+        // Rows too long to be summed as they lie: bands of one row, the last images alone, rows apart, and bands of padding.
+        ([30, 9, 70, 33], [26, 30, 3, 3], same(1, (3, 3))),
+        ([30, 9, 70, 33], [26, 30, 3, 3], rows_apart),
+        ([30, 5, 70, 33], [8, 30, 1, 3], beyond_the_map),
+        // Channels enough to be split, forward and backward.
+        ([520, 3, 5, 20], [600, 260, 1, 1], same(2, (1, 1))),
     ] {
-        let padding = (weight[2] / 2, weight[3] / 2);
-        let geometry = ConvGeometry { padding, groups, ..PLAIN };
         let sizes = ConvSizes::new(&x, &weight, geometry).unwrap();
         let inputs = [numbers(&x, 1, DType::F32).unwrap(), numbers(&weight, 2, DType::F32).unwrap()];
         let run = |threads: usize| {

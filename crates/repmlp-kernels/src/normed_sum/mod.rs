@@ -18,8 +18,8 @@ use crate::batch_norm::{Moments, RowMoments, batch_norm_then};
 use crate::conv::{self, Conv, ConvGeometry, conv2d, grouped_fc};
 use crate::element::{for_dtype, has_kernel, slice, with_slices};
 use crate::simd::Number;
-use crate::then::{End, Then};
-use passes::{Normed, Passed, Sum, into_gradient, moments};
+use crate::then::{End, Then, sum_then};
+use passes::{NormedRows, Passed, Sum, into_gradient, moments};
 
 /// A linear map without a bias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,19 @@ pub enum LinearMap {
         /// Of its channels.
         groups: usize,
     },
+}
+
+impl LinearMap {
+    /// What it makes of x.
+    ///
+    /// # Errors
+    /// When the shapes do not fit.
+    pub fn of(self, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Conv2d(geometry) => conv2d(x, weight, geometry),
+            Self::GroupedFc { groups } => grouped_fc(x, weight, groups),
+        }
+    }
 }
 
 /// A linear map and the batch norm behind it.
@@ -54,15 +67,6 @@ impl NormedBranch<'_> {
             LinearMap::Conv2d(geometry) => Conv::on_map(x, self.weight, geometry),
             LinearMap::GroupedFc { groups } => Conv::on_columns(x, self.weight, groups),
         }
-    }
-
-    /// The branch by itself.
-    fn then(&self, x: &Tensor, then: Then<'_>) -> Result<(Tensor, Moments)> {
-        let z = match self.map {
-            LinearMap::Conv2d(geometry) => conv2d(x, self.weight, geometry)?,
-            LinearMap::GroupedFc { groups } => grouped_fc(x, self.weight, groups)?,
-        };
-        batch_norm_then(&z, self.gamma, self.beta, self.eps, then)
     }
 }
 
@@ -89,25 +93,15 @@ pub fn normed_sum_then(x: &Tensor, branches: &[NormedBranch<'_>], then: Then<'_>
     Ok((y, moments.collect::<Result<_>>()?))
 }
 
-/// The same as operations of their own: the last branch is the first's addend, and so on.
+/// The same as operations of their own.
 pub(crate) fn by_parts(x: &Tensor, branches: &[NormedBranch<'_>], then: Then<'_>) -> Result<(Tensor, Vec<Moments>)> {
-    let Some((first, others)) = branches.split_first() else { bail!("a sum of no branches") };
-    let mut sum: Option<Tensor> = None;
-    let mut moments = Vec::new();
-    for branch in others {
-        let (y, of_branch) = branch.then(x, sum.as_ref().map_or(Then::Nothing, Then::Add))?;
+    let mut moments = Vec::with_capacity(branches.len());
+    let y = sum_then(branches, then, |branch, then| {
+        let z = branch.map.of(x, branch.weight)?;
+        let (y, of_branch) = batch_norm_then(&z, branch.gamma, branch.beta, branch.eps, then)?;
         moments.push(of_branch);
-        sum = Some(y);
-    }
-    let (y, of_first) = match (then, &sum) {
-        (then, None) => first.then(x, then)?,
-        (Then::Nothing | Then::Relu, Some(sum)) => first.then(x, then.plus(sum)?)?,
-        (then, Some(sum)) => {
-            let (y, of_first) = first.then(x, Then::Add(sum))?;
-            (then.after(&y)?, of_first)
-        }
-    };
-    moments.insert(0, of_first);
+        Ok(y)
+    })?;
     Ok((y, moments))
 }
 
@@ -122,8 +116,8 @@ struct Branch {
 
 impl Branch {
     /// What it is behind its map.
-    fn normed<'a, T>(&self, z: &'a [T], others: &'a [T], moments: &'a [RowMoments]) -> Normed<'a, T> {
-        Normed { z, gamma: &others[self.gamma.clone()], beta: &others[self.beta.clone()], moments, eps: self.eps }
+    fn normed<'a, T>(&self, z: &'a [T], others: &'a [T], moments: &'a [RowMoments]) -> NormedRows<'a, T> {
+        NormedRows { z, gamma: &others[self.gamma.clone()], beta: &others[self.beta.clone()], moments, eps: self.eps }
     }
 }
 
@@ -170,7 +164,7 @@ impl NormedSum {
             if fitting.conv.output != output {
                 bail!("a sum of {:?} and {:?}: the shapes must be equal", output, fitting.conv.output);
             }
-            if branch.beta.dims() != [rows] || rows == 0 || !output.elem_count().is_multiple_of(most_rows) {
+            if branch.beta.dims() != [rows] || rows == 0 || !output.elem_count().is_multiple_of(rows) {
                 bail!("batch norm of {output:?} in {rows} rows, with β {:?}", branch.beta.dims());
             }
             if !most_rows.is_multiple_of(rows) {

@@ -37,7 +37,7 @@ pub(super) fn moments<T: WithDType>(z: &[T], rows: usize) -> Vec<RowMoments> {
 }
 
 /// A branch behind its linear map.
-pub(super) struct Normed<'a, T> {
+pub(super) struct NormedRows<'a, T> {
     /// What the map has given, in as many equal rows as there are γ, β and statistics.
     pub(super) z: &'a [T],
     pub(super) gamma: &'a [T],
@@ -46,7 +46,7 @@ pub(super) struct Normed<'a, T> {
     pub(super) eps: f64,
 }
 
-impl<T: WithDType> Normed<'_, T> {
+impl<T: WithDType> NormedRows<'_, T> {
     fn rows(&self) -> usize {
         self.gamma.len()
     }
@@ -79,15 +79,15 @@ pub(super) fn into_gradient<T: WithDType>(mut z: Vec<T>, g: &[T], gradients: &[R
 /// Branches with outputs of the same size, and what becomes of their sum. The rows of each branch are one or more whole units:
 /// the smallest rows that there are.
 pub(super) struct Sum<'a, T> {
-    branches: Vec<Normed<'a, T>>,
+    branches: Vec<NormedRows<'a, T>>,
     end: End,
     units: usize,
 }
 
 impl<'a, T: WithDType> Sum<'a, T> {
     /// At least one branch; the rows of each divide the most that one has.
-    pub(super) fn new(branches: Vec<Normed<'a, T>>, end: End) -> Self {
-        let units = branches.iter().map(Normed::rows).max().unwrap_or(1);
+    pub(super) fn new(branches: Vec<NormedRows<'a, T>>, end: End) -> Self {
+        let units = branches.iter().map(NormedRows::rows).max().unwrap_or(1);
         Self { branches, end, units }
     }
 
@@ -109,7 +109,7 @@ impl<'a, T: WithDType> Sum<'a, T> {
         let (set, unit) = (InstructionSet::get(), self.unit());
         let mut y = unwritten(self.len());
         y.par_chunks_mut(unit).enumerate().with_min_len(self.units_a_task()).for_each(|(u, y)| {
-            let row = |branch: &Normed<'_, T>| u / (self.units / branch.rows());
+            let row = |branch: &NormedRows<'_, T>| u / (self.units / branch.rows());
             let lines: Vec<Line<T>> = self.branches.iter().map(|branch| branch.line(row(branch))).collect();
             for (block, y) in y.chunks_mut(BLOCK).enumerate() {
                 let start = u * unit + block * BLOCK;
@@ -141,7 +141,7 @@ impl<'a, T: WithDType> Sum<'a, T> {
                 (Some(unsafe { written(passed) }), sums)
             }
         };
-        let of_branch = |(b, branch): (usize, &Normed<'_, T>)| {
+        let of_branch = |(b, branch): (usize, &NormedRows<'_, T>)| {
             let add = |(sum, product): Sums, unit: &Vec<Sums>| (sum + unit[b].0, product + unit[b].1);
             of_units.chunks(self.units / branch.rows()).map(|row| row.iter().fold((0.0, 0.0), add)).collect()
         };

@@ -8,7 +8,7 @@ use std::arch::x86_64::{
     _mm256_setzero_ps, _mm256_storeu_pd, _mm256_storeu_ps,
 };
 
-use crate::simd::{DOT_INPUTS, DOT_OUTPUTS, DotTile, TapTile, Vector, dot_tile, tap_tile};
+use crate::simd::{Vector, tiles};
 
 /// Eight `f32`.
 #[derive(Clone, Copy)]
@@ -32,34 +32,6 @@ unsafe fn mask(words: usize) -> __m256i {
     let window = &MASK[8 - words.min(8)..][..8];
     // SAFETY: the window has eight words.
     unsafe { _mm256_loadu_si256(window.as_ptr().cast()) }
-}
-
-macro_rules! tiles {
-    ($T:ty) => {
-        unsafe fn tap_tile<const ROWS: usize, const VECTORS: usize>(tile: &TapTile<'_, $T>) {
-            #[target_feature(enable = "avx2,fma")]
-            unsafe fn compiled<const ROWS: usize, const VECTORS: usize>(tile: &TapTile<'_, $T>) {
-                // SAFETY: the caller's promise.
-                unsafe { tap_tile::tap_tile::<<$T as crate::simd::Number>::Avx2, ROWS, VECTORS>(tile) }
-            }
-            // SAFETY: the processor has the features, the trait says; the rest is the caller's promise.
-            unsafe { compiled::<ROWS, VECTORS>(tile) }
-        }
-
-        unsafe fn dot_tile<const OUTPUTS: usize, const INPUTS: usize>(
-            tile: &DotTile<'_, $T>,
-        ) -> [[$T; DOT_INPUTS]; DOT_OUTPUTS] {
-            #[target_feature(enable = "avx2,fma")]
-            unsafe fn compiled<const OUTPUTS: usize, const INPUTS: usize>(
-                tile: &DotTile<'_, $T>,
-            ) -> [[$T; DOT_INPUTS]; DOT_OUTPUTS] {
-                // SAFETY: the caller's promise.
-                unsafe { dot_tile::dot_tile::<<$T as crate::simd::Number>::Avx2, OUTPUTS, INPUTS>(tile) }
-            }
-            // SAFETY: the processor has the features, the trait says; the rest is the caller's promise.
-            unsafe { compiled::<OUTPUTS, INPUTS>(tile) }
-        }
-    };
 }
 
 // SAFETY of all blocks below: the trait's callers promise a processor with AVX2 and FMA, and addresses of as many numbers as
@@ -114,7 +86,7 @@ impl Vector for Avx2F32 {
         }
     }
 
-    tiles!(f32);
+    tiles!(Avx2F32, f32, "avx2,fma");
 }
 
 impl Vector for Avx2F64 {
@@ -166,5 +138,5 @@ impl Vector for Avx2F64 {
         }
     }
 
-    tiles!(f64);
+    tiles!(Avx2F64, f64, "avx2,fma");
 }

@@ -6,7 +6,7 @@ use std::arch::x86_64::{
     _mm512_setzero_pd, _mm512_setzero_ps, _mm512_storeu_pd, _mm512_storeu_ps,
 };
 
-use crate::simd::{DOT_INPUTS, DOT_OUTPUTS, DotTile, TapTile, Vector, dot_tile, tap_tile};
+use crate::simd::{Vector, tiles};
 
 /// Sixteen `f32`.
 #[derive(Clone, Copy)]
@@ -70,29 +70,7 @@ macro_rules! vector {
                 unsafe { $sum(self.0) }
             }
 
-            unsafe fn tap_tile<const ROWS: usize, const VECTORS: usize>(tile: &TapTile<'_, $T>) {
-                #[target_feature(enable = "avx512f,avx2,fma")]
-                unsafe fn compiled<const ROWS: usize, const VECTORS: usize>(tile: &TapTile<'_, $T>) {
-                    // SAFETY: the caller's promise.
-                    unsafe { tap_tile::tap_tile::<$V, ROWS, VECTORS>(tile) }
-                }
-                // SAFETY: the processor has the features, the trait says; the rest is the caller's promise.
-                unsafe { compiled::<ROWS, VECTORS>(tile) }
-            }
-
-            unsafe fn dot_tile<const OUTPUTS: usize, const INPUTS: usize>(
-                tile: &DotTile<'_, $T>,
-            ) -> [[$T; DOT_INPUTS]; DOT_OUTPUTS] {
-                #[target_feature(enable = "avx512f,avx2,fma")]
-                unsafe fn compiled<const OUTPUTS: usize, const INPUTS: usize>(
-                    tile: &DotTile<'_, $T>,
-                ) -> [[$T; DOT_INPUTS]; DOT_OUTPUTS] {
-                    // SAFETY: the caller's promise.
-                    unsafe { dot_tile::dot_tile::<$V, OUTPUTS, INPUTS>(tile) }
-                }
-                // SAFETY: the processor has the features, the trait says; the rest is the caller's promise.
-                unsafe { compiled::<OUTPUTS, INPUTS>(tile) }
-            }
+            tiles!($V, $T, "avx512f,avx2,fma");
         }
     };
 }

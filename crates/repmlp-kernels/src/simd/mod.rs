@@ -1,7 +1,8 @@
-//! Vectors of a processor, chosen at run time, and the two loops over them that everything heavy comes down to.
+//! Vectors of a processor, chosen at run time: two loops written over [`Vector`] by hand, which all convolutions come down to, and
+//! loops over elements that the compiler makes vectors of (`for_each_set`).
 //!
-//! The loops are written once over [`Vector`]; each instruction set compiles them with its own features. It knows numbers
-//! and addresses, no convolution.
+//! Both are written once; each instruction set compiles them with its own features. It knows numbers and addresses, no
+//! convolution.
 #![expect(unsafe_code, reason = "vector instructions, and loops over addresses that tensors were checked to have")]
 
 #[cfg(target_arch = "x86_64")]
@@ -42,7 +43,7 @@ pub(crate) const MOST_LANES: usize = 16;
 
 impl InstructionSet {
     /// The best that this processor has, or one that it has and the environment names: `REPMLP_KERNELS=plain`, `avx2` or
-    /// `avx512`; read once.
+    /// `avx512`; read once. The products of the `gemm` crate choose for themselves.
     pub(crate) fn get() -> Self {
         static CHOSEN: OnceLock<InstructionSet> = OnceLock::new();
         *CHOSEN.get_or_init(|| {
@@ -55,15 +56,12 @@ impl InstructionSet {
 
     /// Those that this processor has, the best last.
     pub(crate) fn all() -> Vec<Self> {
-        let mut all = vec![Self::Plain];
         #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-            all.push(Self::Avx2);
-            if std::arch::is_x86_feature_detected!("avx512f") {
-                all.push(Self::Avx512);
-            }
+            let wide = std::arch::is_x86_feature_detected!("avx512f").then_some(Self::Avx512);
+            return [Self::Plain, Self::Avx2].into_iter().chain(wide).collect();
         }
-        all
+        vec![Self::Plain]
     }
 }
 
@@ -118,6 +116,37 @@ macro_rules! for_instruction_set {
 }
 pub(crate) use for_instruction_set;
 
+/// The two loops over a vector, compiled with its features.
+macro_rules! tiles {
+    ($V:ident, $T:ty, $features:literal) => {
+        unsafe fn tap_tile<const ROWS: usize, const VECTORS: usize>(tile: &$crate::simd::TapTile<'_, $T>) {
+            #[target_feature(enable = $features)]
+            unsafe fn compiled<const ROWS: usize, const VECTORS: usize>(tile: &$crate::simd::TapTile<'_, $T>) {
+                // SAFETY: the caller's promise.
+                unsafe { $crate::simd::tap_tile::tap_tile::<$V, ROWS, VECTORS>(tile) }
+            }
+            // SAFETY: the processor has the features, the trait says; the rest is the caller's promise.
+            unsafe { compiled::<ROWS, VECTORS>(tile) }
+        }
+
+        unsafe fn dot_tile<const OUTPUTS: usize, const INPUTS: usize>(
+            tile: &$crate::simd::DotTile<'_, $T>,
+        ) -> [[$T; $crate::simd::DOT_INPUTS]; $crate::simd::DOT_OUTPUTS] {
+            #[target_feature(enable = $features)]
+            unsafe fn compiled<const OUTPUTS: usize, const INPUTS: usize>(
+                tile: &$crate::simd::DotTile<'_, $T>,
+            ) -> [[$T; $crate::simd::DOT_INPUTS]; $crate::simd::DOT_OUTPUTS] {
+                // SAFETY: the caller's promise.
+                unsafe { $crate::simd::dot_tile::dot_tile::<$V, OUTPUTS, INPUTS>(tile) }
+            }
+            // SAFETY: the processor has the features, the trait says; the rest is the caller's promise.
+            unsafe { compiled::<OUTPUTS, INPUTS>(tile) }
+        }
+    };
+}
+#[cfg(target_arch = "x86_64")]
+use tiles;
+
 /// Functions that the compiler makes vector loops of, once for each instruction set: `fn name[generics](arguments) -> result { .. }`
 /// gets the set as its first argument. What the body calls must be inlined into it. (A closure handed to a function that has the
 /// features is mostly not.)
@@ -137,6 +166,10 @@ macro_rules! for_each_set {
             fn avx512<$($generics)*>($($argument: $type),*) $(-> $result)? {
                 plain($($argument),*)
             }
+            #[cfg_attr(
+                target_arch = "x86_64",
+                expect(unsafe_code, reason = "a variant is made where the processor has its features")
+            )]
             match set {
                 $crate::simd::InstructionSet::Plain => plain($($argument),*),
                 #[cfg(target_arch = "x86_64")]

@@ -1,8 +1,8 @@
 //! The sum of layers that read one tensor, each with batch norm behind it: while training one operation, which keeps no partial
 //! sums.
 
-use candle_core::{Result, Tensor, bail};
-use repmlp_kernels::{LinearMap, Then, conv2d, grouped_fc, normed_sum_then};
+use candle_core::{Result, Tensor};
+use repmlp_kernels::{LinearMap, Then, normed_sum_then, sum_then};
 
 use crate::Mode;
 use crate::layers::BatchNorm;
@@ -29,27 +29,9 @@ pub(crate) fn normed_sum(x: &Tensor, layers: &[Normed<'_>], mode: Mode, then: Th
             }
             Ok(y)
         }
-        Mode::Evaluate => evaluate(x, layers, mode, then),
-    }
-}
-
-/// With fixed statistics nothing is kept: each adds what those before it came to.
-fn evaluate(x: &Tensor, layers: &[Normed<'_>], mode: Mode, then: Then<'_>) -> Result<Tensor> {
-    let Some((last, others)) = layers.split_last() else { bail!("a sum of no layers") };
-    let of = |layer: &Normed<'_>, then: Then<'_>| {
-        let z = match layer.map {
-            LinearMap::Conv2d(geometry) => conv2d(x, layer.weight, geometry)?,
-            LinearMap::GroupedFc { groups } => grouped_fc(x, layer.weight, groups)?,
-        };
-        layer.bn.forward_then(&z, mode, then)
-    };
-    let mut sum: Option<Tensor> = None;
-    for layer in others {
-        sum = Some(of(layer, sum.as_ref().map_or(Then::Nothing, Then::Add))?);
-    }
-    match (then, &sum) {
-        (then, None) => of(last, then),
-        (Then::Nothing | Then::Relu, Some(sum)) => of(last, then.plus(sum)?),
-        (then, Some(sum)) => then.after(&of(last, Then::Add(sum))?),
+        // With fixed statistics nothing is kept: each adds what those before it came to.
+        Mode::Evaluate => {
+            sum_then(layers, then, |layer, then| layer.bn.forward_then(&layer.map.of(x, layer.weight)?, mode, then))
+        }
     }
 }
