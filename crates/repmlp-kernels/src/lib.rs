@@ -13,6 +13,7 @@
 
 mod adamw;
 mod add_bias;
+mod avg_pool;
 mod axis;
 mod batch_norm;
 mod conv;
@@ -37,6 +38,7 @@ mod update;
 
 pub use adamw::{AdamWStep, adamw_step};
 pub use add_bias::add_bias;
+pub use avg_pool::avg_pool2d;
 pub use batch_norm::{Moments, affine_then, batch_norm_then};
 pub use conv::{ConvGeometry, conv2d, conv2d_then, grouped_fc, grouped_fc_then};
 pub use conv_to_fc::conv_to_fc;

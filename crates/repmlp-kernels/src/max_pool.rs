@@ -15,7 +15,7 @@ pub struct PoolGeometry {
     pub kernel: (usize, usize),
     /// Input pixels between neighbouring windows.
     pub stride: (usize, usize),
-    /// Pixels on both sides of the map that no window picks; at most half a window.
+    /// Pixels on both sides of the map: no window picks them as its largest (at most half a window), and means take them as zeros.
     pub padding: (usize, usize),
 }
 

@@ -8,8 +8,8 @@ use crate::max_pool::MaxPool2d;
 use crate::then::End;
 use crate::{
     AdamWStep, ConvGeometry, LinearMap, Moments, NormedBranch, PoolGeometry, SgdStep, Then, adamw, adamw_step,
-    add_bias, add_to_pixels, affine_then, batch_norm, batch_norm_then, conv_to_fc, cross_entropy, grouped_fc, max_pool,
-    max_pool2d, mean_pixel, normed_sum_then, pixels, rearrange, relu, sgd, sgd_step, softmax,
+    add_bias, add_to_pixels, affine_then, avg_pool2d, batch_norm, batch_norm_then, conv_to_fc, cross_entropy,
+    grouped_fc, max_pool, max_pool2d, mean_pixel, normed_sum_then, pixels, rearrange, relu, sgd, sgd_step, softmax,
 };
 
 /// Distinct numbers in (−1, 1) that depend on `seed`: no ties, so that every maximum has one owner.
@@ -155,6 +155,18 @@ proptest! {
         let then = kind(what, Some(&addend));
         let actual = affine_then(&x, &scale, &shift, then).unwrap();
         let expected = batch_norm::composite_affine(&x, &scale, &shift, then).unwrap();
+        prop_assert!(difference(&actual, &expected).unwrap() < bound(dtype));
+    }
+
+    #[test]
+    fn avg_pool_equals_candles(c in 1..4usize, map in (1..9usize, 1..9usize), n in 1..20usize, kernel in (1..5usize, 1..5usize), stride in (1..4usize, 1..4usize), padding in (0..3usize, 0..3usize), double in any::<bool>()) {
+        prop_assume!(map.0 + 2 * padding.0 >= kernel.0 && map.1 + 2 * padding.1 >= kernel.1);
+        let dtype = if double { DType::F64 } else { DType::F32 };
+        let x = numbers(&[c, map.0, map.1, n], 9, dtype).unwrap();
+        let actual = avg_pool2d(&x, PoolGeometry { kernel, stride, padding }).unwrap();
+        let padded = x.pad_with_zeros(1, padding.0, padding.0).unwrap().pad_with_zeros(2, padding.1, padding.1).unwrap();
+        let x_nchw = padded.permute((3, 0, 1, 2)).unwrap().contiguous().unwrap();
+        let expected = x_nchw.avg_pool2d_with_stride(kernel, stride).unwrap().permute((1, 2, 3, 0)).unwrap();
         prop_assert!(difference(&actual, &expected).unwrap() < bound(dtype));
     }
 

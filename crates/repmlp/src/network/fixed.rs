@@ -1,7 +1,7 @@
 //! Layers without variables: what they are asked to be is what they are, in both forms.
 
 use candle_core::{Result, Tensor};
-use repmlp_kernels::{PoolGeometry, max_pool2d, mean_pixel, relu};
+use repmlp_kernels::{PoolGeometry, avg_pool2d, max_pool2d, mean_pixel, relu};
 
 use crate::network::{Site, resample};
 
@@ -97,7 +97,10 @@ impl Fixed {
                 let [kernel, stride, padding] = [kernel, stride, padding].map(|size| (size, size));
                 max_pool2d(x_chwn, PoolGeometry { kernel, stride, padding })
             }
-            Self::AveragePool { kernel } => resampled(&|size| resample::windows(size, kernel)),
+            Self::AveragePool { kernel } => {
+                let kernel = (kernel, kernel);
+                avg_pool2d(x_chwn, PoolGeometry { kernel, stride: kernel, padding: (0, 0) })
+            }
             Self::GlobalAverage => mean_pixel(x_chwn)?.reshape((c, 1, 1, n)),
             Self::AdaptiveAverage { bins } => resampled(&|size| resample::bins(size, bins)),
             Self::Resize { map: (to_h, to_w) } => {

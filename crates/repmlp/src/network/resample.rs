@@ -1,5 +1,5 @@
-//! Resampling of maps as products with small fixed matrices, one along the height and one along the width: average
-//! pooling into bins and bilinear resizing are linear, so their gradients come from the product's own.
+//! Resampling of maps as products with small fixed matrices, one along the height and one along the width: means
+//! of bins and bilinear resizing are linear, so their gradients come from the product's own.
 
 use candle_core::{DType, Device, Result, Tensor};
 
@@ -13,12 +13,6 @@ pub(crate) fn bins(size: usize, bins: usize) -> Weights {
         (0..size).map(|p| if (first..end).contains(&p) { 1.0 / (end - first) as f64 } else { 0.0 }).collect()
     };
     (0..bins).map(weights).collect()
-}
-
-/// Means of windows of `kernel` pixels side by side; the rest of a side that fills no window is left out.
-pub(crate) fn windows(size: usize, kernel: usize) -> Weights {
-    let weights = |i: usize| (0..size).map(|p| if p / kernel == i { 1.0 / kernel as f64 } else { 0.0 }).collect();
-    (0..size / kernel).map(weights).collect()
 }
 
 /// Linear interpolation with the corners of the result upon the corners of the map (`align_corners`).
@@ -67,14 +61,6 @@ mod tests {
         let x = Tensor::new(&[[0f64, 1.0], [2.0, 3.0]], &Device::Cpu)?.reshape((1, 2, 2, 1))?;
         let y = resample(&x, &bilinear(2, 3), &bilinear(2, 3))?.flatten_all()?.to_vec1::<f64>()?;
         assert_eq!(y, [0.0, 0.5, 1.0, 1.0, 1.5, 2.0, 2.0, 2.5, 3.0]);
-        Ok(())
-    }
-
-    #[test]
-    fn windows_are_means() -> Result<()> {
-        let x = Tensor::arange(0f64, 12.0, &Device::Cpu)?.reshape((1, 2, 6, 1))?;
-        let y = resample(&x, &windows(2, 2), &windows(6, 2))?.flatten_all()?.to_vec1::<f64>()?;
-        assert_eq!(y, [3.5, 5.5, 7.5]);
         Ok(())
     }
 }
