@@ -50,6 +50,7 @@ pub use pixels::{add_to_pixels, mean_pixel};
 pub use rearrange::rearrange;
 pub use relu::relu;
 pub use sgd::{SgdStep, sgd_step};
+pub use simd::check_environment;
 pub use softmax::softmax;
 pub use then::{Then, sum_then};
 

@@ -289,6 +289,20 @@ fn the_first_step_of_adamw_is_the_learning_rate_along_the_sign() {
 }
 
 #[test]
+fn adamw_moves_as_pytorchs() {
+    // torch 2.15: AdamW([2, -2, 0.5], lr=0.1, betas=(0.9, 0.99), eps=1e-3, weight_decay=0.1) along these gradients.
+    let of = |numbers: [f64; 3]| Var::new(&numbers, &Device::Cpu).unwrap();
+    let (parameter, mean, square) = (of([2.0, -2.0, 0.5]), of([0.0; 3]), of([0.0; 3]));
+    for (gradient, number) in [[3.0, -0.25, 0.0], [-1.0, 0.5, 2.0], [0.125, -4.0, 1.0]].into_iter().zip(1..) {
+        let step =
+            AdamWStep { learning_rate: 0.1, beta1: 0.9, beta2: 0.99, eps: 1e-3, weight_decay: 0.1, step: number };
+        adamw_step(&parameter, &mean, &square, &of(gradient), step).unwrap();
+    }
+    let expected = of([1.7693884470328967, -1.8200159436641623, 0.3318068551154266]);
+    assert!(difference(&parameter, &expected).unwrap() < 1e-14);
+}
+
+#[test]
 fn an_optimiser_refuses_a_gradient_of_another_shape() {
     let of = |count: usize| Var::zeros(count, DType::F32, &Device::Cpu).unwrap();
     let sgd = SgdStep { learning_rate: 0.1, momentum: 0.9, weight_decay: 0.0, nesterov: false };

@@ -107,6 +107,7 @@ fn attempt(
     if !faults.is_empty() {
         return Err(TrainError::Config(faults));
     }
+    repmlp_kernels::check_environment()?;
     let device = orders.device.open()?;
     let data = config.data.load(orders.data.as_deref(), seed)?;
     let steps_per_epoch = (data.train.images.len() / config.training.batch) as u64;

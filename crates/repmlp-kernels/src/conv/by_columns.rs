@@ -8,7 +8,7 @@ use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIter
 
 use crate::conv::ConvSizes;
 use crate::conv::finish::Finish;
-use crate::conv::parts::{equal_parts, parts_for, sum_parts};
+use crate::conv::parts::{equal_parts, equal_size, parts_for, sum_parts};
 use crate::fresh::{room, unwritten, written};
 use crate::product::{Matrix, MatrixMut, Shared, Update, multiply};
 
@@ -31,8 +31,7 @@ struct Tiles {
 impl Tiles {
     fn new(map: usize, rows: usize) -> Self {
         let width = (TILE_NUMBERS / rows).clamp(256, 4096);
-        // Of equal widths, so that no last tile is a sliver.
-        Self { map, width: map.div_ceil(map.div_ceil(width)) }
+        Self { map, width: equal_size(map, width) }
     }
 
     fn count(self) -> usize {
@@ -44,9 +43,9 @@ impl Tiles {
     }
 }
 
-/// Channels of a product's target in so many other tasks: together where those are enough.
-fn channel_chunks(channels: usize, tasks: usize) -> Vec<Range<usize>> {
-    equal_parts(channels, parts_for(tasks).min(channels / FEWEST_CHANNELS).max(1)).collect()
+/// Parts of the channels of a product's target in so many other tasks: one where those are enough.
+fn channel_parts(channels: usize, tasks: usize) -> usize {
+    parts_for(tasks).min(channels / FEWEST_CHANNELS).max(1)
 }
 
 /// The columns of a tile: gathered into `scratch`, or the map itself where each pixel sees itself alone.
@@ -79,9 +78,9 @@ pub(crate) fn forward<T: WithDType>(
     let mut y = unwritten(sizes.outputs * map);
     let shared = Shared::unwritten(&mut y);
     let others = sizes.groups * tiles.count();
-    let whole = std::iter::once(0..outputs).collect();
     // Gathered columns serve all channels.
-    let chunks: Vec<Range<usize>> = if sizes.is_pointwise() { channel_chunks(outputs, others) } else { whole };
+    let parts = if sizes.is_pointwise() { channel_parts(outputs, others) } else { 1 };
+    let chunks: Vec<Range<usize>> = equal_parts(outputs, parts).collect();
     (0..others * chunks.len()).into_par_iter().try_for_each_init(Vec::new, |scratch, task| {
         let (task, chunk) = (task / chunks.len(), &chunks[task % chunks.len()]);
         let (group, tile) = (task / tiles.count(), tiles.get(task % tiles.count()));
@@ -135,7 +134,7 @@ fn pointwise_backward_x<T: WithDType>(
     let mut dx = onto.map_or_else(|| unwritten(sizes.inputs * map), room);
     let shared = Shared::unwritten(&mut dx);
     let others = sizes.groups * tiles.count();
-    let chunks = channel_chunks(inputs, others);
+    let chunks: Vec<Range<usize>> = equal_parts(inputs, channel_parts(inputs, others)).collect();
     (0..others * chunks.len()).into_par_iter().try_for_each(|task| {
         let (task, chunk) = (task / chunks.len(), &chunks[task % chunks.len()]);
         let (group, tile) = (task / tiles.count(), tiles.get(task % tiles.count()));

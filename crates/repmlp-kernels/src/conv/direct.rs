@@ -9,19 +9,15 @@ use candle_core::{Error, Result};
 use rayon::prelude::{IntoParallelIterator, ParallelIterator};
 
 use crate::conv::ConvSizes;
-use crate::conv::copy::copy_few;
 use crate::conv::finish::Finish;
-use crate::conv::parts::equal_parts;
+use crate::conv::pack::{PACKED_NUMBERS, copy_few};
+use crate::conv::parts::{TASKS, equal_parts, equal_size};
 use crate::conv::plan::{Direction, Plan};
 use crate::fresh::{room, unwritten, written};
 use crate::product::{MatrixMut, Shared};
 use crate::scratch::with_scratch;
 use crate::simd::{InstructionSet, MOST_LANES, Number, Segment, Steps, TAP_ROWS, TapTile, Vector, for_instruction_set};
 
-/// Numbers of packed source that a task keeps: a quarter of a megabyte of `f32`, half a second-level cache.
-const PACKED_NUMBERS: usize = 1 << 16;
-/// Tasks that columns of images are not joined below.
-const TASKS: usize = 16;
 /// Most vectors of a column.
 const MOST_VECTORS: usize = 8;
 
@@ -107,11 +103,11 @@ fn convolve<V: Vector>(
 ) -> Result<Vec<V::Number>> {
     let weights = pack_weight(weight, pass);
     let (adds, count) = (onto.is_some(), pass.sizes.groups * pass.channels.1 * pass.maps.1);
-    let mut target = onto.map_or_else(|| unwritten(count), room);
-    let target_of = Target { shared: Shared::unwritten(&mut target), onto: adds };
-    tasks::<V>(pass).into_par_iter().try_for_each(|task| run::<V>(pass, &task, source, &weights, &target_of))?;
+    let mut sums = onto.map_or_else(|| unwritten(count), room);
+    let target = Target { shared: Shared::unwritten(&mut sums), onto: adds };
+    tasks::<V>(pass).into_par_iter().try_for_each(|task| run::<V>(pass, &task, source, &weights, &target))?;
     // SAFETY: the tasks are all rows and images of all groups, and each writes every pixel of them, also one without terms.
-    Ok(unsafe { written(target) })
+    Ok(unsafe { written(sums) })
 }
 
 /// Where sums go.
@@ -163,8 +159,7 @@ fn tasks<V: Vector>(pass: &Pass<'_, V::Number>) -> Vec<Task> {
         let row = pass.plan.source_columns() * pass.channels.0 * kind.vectors * V::LANES;
         let source_rows = (PACKED_NUMBERS / row).saturating_sub(pass.sizes.rows.kernel - 1);
         let band = (source_rows / pass.sizes.rows.stride).clamp(1, height);
-        // Of equal heights.
-        let band = height.div_ceil(height.div_ceil(band));
+        let band = equal_size(height, band);
         let bands = height.div_ceil(band);
         let fitting =
             if bands == 1 { PACKED_NUMBERS / (row * pass.plan.source_rows(0..height).len().max(1)) } else { 1 };
@@ -218,41 +213,24 @@ fn pack_weight<T: Number>(weight: &[T], pass: &Pass<'_, T>) -> Vec<T> {
     packed
 }
 
-/// Source pixels of some rows as (column of images, pixel, channel, lane), where pixels that share a vector follow each one;
-/// lanes beyond the images, and those of pixels beyond the row, are 0.
+/// Source pixels of some rows as (column of images, pixel, channel, lane). A vector's lanes are the images of the pixel, then those
+/// of the pixels that share the vector; lanes beyond the images, and of pixels beyond the row, are 0.
 fn pack_source<T: Number>(source: &[T], pass: &Pass<'_, T>, rows: &Range<usize>, task: &Task, packed: &mut [T]) {
-    let (columns, all, folded) = (pass.plan.source_columns(), &task.lanes, task.kind.folded);
-    if folded > 1 {
-        pack_folded(source, pass, rows, folded, packed);
-        return;
-    }
-    let (channels, pixels) = (pass.channels.0, rows.len() * columns);
-    let column = packed.len() / all.len();
-    let width = column / (pixels * channels).max(1);
+    let (columns, images, channels) = (pass.plan.source_columns(), pass.images, pass.channels.0);
+    let (folded, step) = (task.kind.folded, pass.plan.source_step);
+    let of_column = packed.len() / task.lanes.len();
+    let width = of_column / (rows.len() * columns * channels).max(1);
     for (c, channel) in source.chunks_exact(pass.maps.0).enumerate().take(channels) {
-        let first = rows.start * columns;
-        for (pixel, numbers) in channel.chunks_exact(pass.images).skip(first).take(pixels).enumerate() {
-            for (i, lanes) in all.iter().enumerate() {
-                let packed = &mut packed[i * column + (pixel * channels + c) * width..][..width];
-                copy_few(&mut packed[..lanes.len()], &numbers[lanes.clone()]);
-                packed[lanes.len()..].fill(T::zero());
-            }
-        }
-    }
-}
-
-/// The same where each pixel is followed by those that share its vector: all images are one column.
-fn pack_folded<T: Number>(source: &[T], pass: &Pass<'_, T>, rows: &Range<usize>, folded: usize, packed: &mut [T]) {
-    let (columns, images, step) = (pass.plan.source_columns(), pass.images, pass.plan.source_step);
-    let (channels, row) = (pass.channels.0, columns * images);
-    for (c, channel) in source.chunks_exact(pass.maps.0).enumerate().take(channels) {
-        let rows = channel.chunks_exact(row).skip(rows.start).take(rows.len());
+        let rows = channel.chunks_exact(columns * images).skip(rows.start).take(rows.len());
         for (pixel, (row, column)) in rows.flat_map(|row| (0..columns).map(move |column| (row, column))).enumerate() {
-            let packed = &mut packed[(pixel * channels + c) * folded * images..][..folded * images];
-            for (i, packed) in packed.chunks_exact_mut(images).enumerate() {
-                match row.chunks_exact(images).nth(column + i * step) {
-                    Some(numbers) => copy_few(packed, numbers),
-                    None => packed.fill(T::zero()),
+            for (i, lanes) in task.lanes.iter().enumerate() {
+                let vectors = &mut packed[i * of_column + (pixel * channels + c) * width..][..width];
+                for (p, lanes_of_pixel) in vectors.chunks_exact_mut(width / folded).enumerate() {
+                    let at = (column + p * step) * images;
+                    let numbers = row.get(at + lanes.start..at + lanes.end).unwrap_or(&[]);
+                    let (filled, empty) = lanes_of_pixel.split_at_mut(numbers.len());
+                    copy_few(filled, numbers);
+                    empty.fill(T::zero());
                 }
             }
         }

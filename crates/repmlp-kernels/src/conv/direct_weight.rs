@@ -6,16 +6,13 @@ use std::ops::Range;
 use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator, ParallelSliceMut};
 
 use crate::conv::ConvSizes;
-use crate::conv::copy::copy_few;
-use crate::conv::parts::{parts_for, sum_parts};
+use crate::conv::pack::{PACKED_NUMBERS, copy_few};
+use crate::conv::parts::{equal_size, parts_for, sum_parts};
 use crate::scratch::with_scratch;
 use crate::simd::{DOT_INPUTS, DOT_OUTPUTS, DotRun, DotTile, InstructionSet, Number, Vector, for_instruction_set};
 
 /// Numbers of a channel that a tile of rows works on at once: seven such pieces fill a first-level cache.
 const PIECE_NUMBERS: usize = 1024;
-/// Numbers of all channels of a group, of x and dy, that are packed at once: a quarter of a megabyte of `f32`, half a second-level
-/// cache.
-const PACKED_NUMBERS: usize = 1 << 16;
 /// Images that are packed together.
 const PACKED_IMAGES: usize = 16;
 
@@ -24,9 +21,8 @@ pub(crate) fn backward_weight<T: Number>(set: InstructionSet, x: &[T], dy: &[T],
     // The images of a pixel, and those of the next that a tap sees, are far apart in memory: where a row of pixels is more than
     // a cache holds of seven channels, they are brought together first.
     let packs = sizes.columns.output * sizes.images > 2 * PIECE_NUMBERS && sizes.images > PACKED_IMAGES;
-    for_instruction_set!(set, T, V => match packs {
-        true => packed::<V<T>>(x, dy, sizes),
-        false => as_it_lies::<V<T>>(x, dy, sizes),
+    for_instruction_set!(set, T, V => {
+        if packs { packed::<V<T>>(x, dy, sizes) } else { as_it_lies::<V<T>>(x, dy, sizes) }
     })
 }
 
@@ -129,9 +125,7 @@ fn bands(sizes: &ConvSizes) -> Vec<Band> {
     let sizes = &ConvSizes { images: PACKED_IMAGES, ..*sizes };
     let row = sizes.group_inputs() * sizes.columns.input + sizes.group_outputs() * sizes.columns.output;
     let height = (PACKED_NUMBERS / (row * PACKED_IMAGES)).saturating_sub(sizes.rows.kernel / 2);
-    let height = height.clamp(1, sizes.rows.output);
-    // Of equal heights.
-    let height = sizes.rows.output.div_ceil(sizes.rows.output.div_ceil(height));
+    let height = equal_size(sizes.rows.output, height.clamp(1, sizes.rows.output));
     let input_row = sizes.columns.input * PACKED_IMAGES;
     let band = |first: usize| {
         let outputs = first..(first + height).min(sizes.rows.output);

@@ -8,11 +8,11 @@
 mod by_columns;
 mod columns;
 mod composite;
-mod copy;
 mod depthwise;
 mod direct;
 mod direct_weight;
 mod finish;
+mod pack;
 mod parts;
 mod plan;
 mod sizes;
@@ -114,7 +114,7 @@ impl Conv {
         Ok(Self { sizes, output: output.into() })
     }
 
-    fn of(self, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    pub(crate) fn of(self, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
         if has_kernel(x) { x.contiguous()?.apply_op2(&weight.contiguous()?, self) } else { self.composite(x, weight) }
     }
 

@@ -5,12 +5,17 @@ use std::ops::Range;
 use candle_core::WithDType;
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
 
-/// Tasks that a long sum is split into at least, where its targets alone give fewer.
-const TASKS: usize = 16;
+/// Tasks that work is split into at least, where its targets alone give fewer: enough for many cores, few enough to cost nothing.
+pub(crate) const TASKS: usize = 16;
 
 /// So many things in `count` neighbouring parts that differ by one at most.
 pub(crate) fn equal_parts(things: usize, count: usize) -> impl Iterator<Item = Range<usize>> {
     (0..count).map(move |i| things * i / count..things * (i + 1) / count)
+}
+
+/// The size of the fewest parts of at most `most` things, of equal sizes, so that the last is no sliver.
+pub(crate) fn equal_size(things: usize, most: usize) -> usize {
+    things.div_ceil(things.div_ceil(most))
 }
 
 /// Parts of a sum of which there are `targets` independent ones.

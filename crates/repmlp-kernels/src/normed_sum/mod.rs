@@ -15,7 +15,7 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType, bail};
 
 use crate::batch_norm::{Moments, RowMoments, batch_norm_then};
-use crate::conv::{self, Conv, ConvGeometry, conv2d, grouped_fc};
+use crate::conv::{self, Conv, ConvGeometry};
 use crate::element::{for_dtype, has_kernel, slice, with_slices};
 use crate::simd::Number;
 use crate::then::{End, Then, sum_then};
@@ -24,9 +24,9 @@ use passes::{NormedRows, Passed, Sum, into_gradient, moments};
 /// A linear map without a bias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinearMap {
-    /// [`conv2d`].
+    /// [`conv2d`](crate::conv2d).
     Conv2d(ConvGeometry),
-    /// [`grouped_fc`].
+    /// [`grouped_fc`](crate::grouped_fc).
     GroupedFc {
         /// Of its channels.
         groups: usize,
@@ -39,9 +39,14 @@ impl LinearMap {
     /// # Errors
     /// When the shapes do not fit.
     pub fn of(self, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+        self.conv(x, weight)?.of(x, weight)
+    }
+
+    /// Its sizes.
+    fn conv(self, x: &Tensor, weight: &Tensor) -> Result<Conv> {
         match self {
-            Self::Conv2d(geometry) => conv2d(x, weight, geometry),
-            Self::GroupedFc { groups } => grouped_fc(x, weight, groups),
+            Self::Conv2d(geometry) => Conv::on_map(x, weight, geometry),
+            Self::GroupedFc { groups } => Conv::on_columns(x, weight, groups),
         }
     }
 }
@@ -59,15 +64,6 @@ pub struct NormedBranch<'a> {
     pub beta: &'a Tensor,
     /// Keeps the variance away from zero.
     pub eps: f64,
-}
-
-impl NormedBranch<'_> {
-    fn conv(&self, x: &Tensor) -> Result<Conv> {
-        match self.map {
-            LinearMap::Conv2d(geometry) => Conv::on_map(x, self.weight, geometry),
-            LinearMap::GroupedFc { groups } => Conv::on_columns(x, self.weight, groups),
-        }
-    }
 }
 
 /// Σ norm(map(x)) over the branches, with the statistics of the batch, and what follows; and those statistics.
@@ -153,7 +149,7 @@ impl NormedSum {
             taken - count..taken
         };
         for (b, branch) in branches.iter().enumerate() {
-            let conv = branch.conv(x)?;
+            let conv = branch.map.conv(x, branch.weight)?;
             let weight = if b == 0 { 0..branch.weight.elem_count() } else { take(branch.weight.elem_count()) };
             fitting.push(Branch { conv, eps: branch.eps, weight, gamma: 0..0, beta: 0..0 });
         }

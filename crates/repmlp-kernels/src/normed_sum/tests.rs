@@ -6,7 +6,7 @@ use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_a
 
 use super::{LinearMap, NormedBranch, by_parts, normed_sum_then};
 use crate::batch_norm;
-use crate::conv::{Conv, ConvGeometry};
+use crate::conv::ConvGeometry;
 use crate::oracle_tests::{bound, clear_of_the_kink, difference_to, numbers, with_gradients};
 use crate::then::Then;
 
@@ -89,11 +89,7 @@ impl Case {
         let x = &inputs[0];
         let mut sum: Option<Tensor> = None;
         for branch in self.branches(inputs) {
-            let conv = match branch.map {
-                LinearMap::Conv2d(geometry) => Conv::on_map(x, branch.weight, geometry)?,
-                LinearMap::GroupedFc { groups } => Conv::on_columns(x, branch.weight, groups)?,
-            };
-            let z = conv.composite(x, branch.weight)?;
+            let z = branch.map.conv(x, branch.weight)?.composite(x, branch.weight)?;
             let y = batch_norm::composite(&z, branch.gamma, branch.beta, EPS, Then::Nothing)?.0;
             sum = Some(match sum {
                 Some(sum) => (sum + y)?,

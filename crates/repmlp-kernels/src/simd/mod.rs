@@ -15,7 +15,7 @@ mod tap_tile;
 
 use std::sync::OnceLock;
 
-use candle_core::WithDType;
+use candle_core::{Result, WithDType, bail};
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx2::{Avx2F32, Avx2F64};
@@ -46,12 +46,19 @@ impl InstructionSet {
     /// `avx512`; read once. The products of the `gemm` crate choose for themselves.
     pub(crate) fn get() -> Self {
         static CHOSEN: OnceLock<InstructionSet> = OnceLock::new();
-        *CHOSEN.get_or_init(|| {
-            let all = Self::all();
-            let name = std::env::var("REPMLP_KERNELS").unwrap_or_default();
-            let named = all.iter().find(|set| format!("{set:?}").eq_ignore_ascii_case(&name));
-            *named.or(all.last()).unwrap_or(&Self::Plain)
-        })
+        // A name that means none has been refused by `check_environment` wherever somebody could hear of it.
+        *CHOSEN.get_or_init(|| Self::chosen(&environment()).or(Self::chosen("")).unwrap_or(Self::Plain))
+    }
+
+    /// The one of this name, or the best where there is no name; none where this processor lacks it.
+    fn chosen(name: &str) -> Option<Self> {
+        let all = Self::all();
+        let found = if name.is_empty() { all.last() } else { all.iter().find(|set| set.name() == name) };
+        found.copied()
+    }
+
+    fn name(self) -> String {
+        format!("{self:?}").to_ascii_lowercase()
     }
 
     /// Those that this processor has, the best last.
@@ -63,6 +70,29 @@ impl InstructionSet {
         }
         vec![Self::Plain]
     }
+}
+
+/// Name of the variable that chooses an instruction set.
+const VARIABLE: &str = "REPMLP_KERNELS";
+
+fn environment() -> String {
+    std::env::var(VARIABLE).unwrap_or_default()
+}
+
+/// An error where the environment chooses an instruction set that this processor lacks; kernels would take the best.
+///
+/// # Errors
+/// See above.
+pub fn check_environment() -> Result<()> {
+    check(&environment())
+}
+
+fn check(name: &str) -> Result<()> {
+    if InstructionSet::chosen(name).is_none() {
+        let names: Vec<String> = InstructionSet::all().into_iter().map(InstructionSet::name).collect();
+        bail!("{VARIABLE}=`{name}`: this processor has {}; leave it out for the best", names.join(", "));
+    }
+    Ok(())
 }
 
 /// A number type with a vector type for each instruction set.
@@ -216,4 +246,19 @@ pub(crate) trait Vector: Copy {
     unsafe fn dot_tile<const OUTPUTS: usize, const INPUTS: usize>(
         tile: &DotTile<'_, Self::Number>,
     ) -> [[Self::Number; DOT_INPUTS]; DOT_OUTPUTS];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{InstructionSet, check};
+
+    #[test]
+    fn a_set_is_chosen_by_name_and_others_are_refused() {
+        assert_eq!(InstructionSet::chosen(""), InstructionSet::all().last().copied());
+        for set in InstructionSet::all() {
+            assert_eq!(InstructionSet::chosen(&set.name()), Some(set));
+        }
+        let message = check("avx3").unwrap_err().to_string();
+        assert!(message.contains("REPMLP_KERNELS=`avx3`: this processor has plain"), "{message}");
+    }
 }
