@@ -24,6 +24,8 @@ mod fresh;
 mod max_pool;
 mod multiply_adds;
 mod normed_sum;
+mod packing;
+mod parts;
 mod pixels;
 mod product;
 mod rearrange;

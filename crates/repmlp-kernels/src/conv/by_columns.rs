@@ -3,14 +3,15 @@
 
 use std::ops::Range;
 
-use candle_core::{Error, Result, WithDType};
+use candle_core::{Error, Result};
 use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 
 use crate::conv::ConvSizes;
 use crate::conv::finish::Finish;
-use crate::conv::parts::{equal_parts, equal_size, parts_for, sum_parts};
 use crate::fresh::{room, unwritten, written};
+use crate::parts::{equal_parts, equal_size, parts_for, sum_parts};
 use crate::product::{Matrix, MatrixMut, Shared, Update, multiply};
+use crate::simd::{InstructionSet, Number};
 
 /// Numbers of a tile's columns: half a megabyte of `f32` stays in the second-level cache of most processors.
 const TILE_NUMBERS: usize = 1 << 17;
@@ -49,7 +50,7 @@ fn channel_parts(channels: usize, tasks: usize) -> usize {
 }
 
 /// The columns of a tile: gathered into `scratch`, or the map itself where each pixel sees itself alone.
-fn columns<'a, T: WithDType>(
+fn columns<'a, T: Number>(
     sizes: &ConvSizes,
     channels: &'a [T],
     tile: &Range<usize>,
@@ -66,7 +67,8 @@ fn columns<'a, T: WithDType>(
 }
 
 /// y = W·columns for each group and tile.
-pub(crate) fn forward<T: WithDType>(
+pub(crate) fn forward<T: Number>(
+    set: InstructionSet,
     x: &[T],
     weight: &[T],
     sizes: &ConvSizes,
@@ -91,7 +93,7 @@ pub(crate) fn forward<T: WithDType>(
         let start = first * map + tile.start;
         // SAFETY: a task has a tile of some of a group's channels for itself.
         let mut y = unsafe { shared.block(start, (chunk.len(), tile.len()), map)? };
-        multiply(&mut y, Update::Replace, weight, columns)?;
+        multiply(set, &mut y, Update::Replace, weight, columns)?;
         if let Some(finish) = finish {
             // SAFETY: the product has just replaced it.
             unsafe { finish.block(&mut y, start) };
@@ -109,20 +111,22 @@ fn chunk_channels(sizes: &ConvSizes) -> usize {
 }
 
 /// dx = scatter(Wᵀ·dy), added to `onto` where there is one.
-pub(crate) fn backward_x<T: WithDType>(
+pub(crate) fn backward_x<T: Number>(
+    set: InstructionSet,
     dy: &[T],
     weight: &[T],
     sizes: &ConvSizes,
     onto: Option<Vec<T>>,
 ) -> Result<Vec<T>> {
     if sizes.is_pointwise() {
-        return pointwise_backward_x(dy, weight, sizes, onto);
+        return pointwise_backward_x(set, dy, weight, sizes, onto);
     }
     let dx = onto.unwrap_or_else(|| vec![T::zero(); sizes.inputs * sizes.input_map()]);
-    scattered_backward_x(dy, weight, sizes, dx)
+    scattered_backward_x(set, dy, weight, sizes, dx)
 }
 
-fn pointwise_backward_x<T: WithDType>(
+fn pointwise_backward_x<T: Number>(
+    set: InstructionSet,
     dy: &[T],
     weight: &[T],
     sizes: &ConvSizes,
@@ -144,14 +148,20 @@ fn pointwise_backward_x<T: WithDType>(
         let start = (group * inputs + chunk.start) * map + tile.start;
         // SAFETY: a task has a tile of some of a group's channels for itself.
         let mut dx = unsafe { shared.block(start, (chunk.len(), tile.len()), map)? };
-        multiply(&mut dx, update, weight.transposed(), dy)
+        multiply(set, &mut dx, update, weight.transposed(), dy)
     })?;
     // SAFETY: as in the forward pass; what is added to is written.
     Ok(unsafe { written(dx) })
 }
 
 /// A task has some channels of a group for itself and walks all tiles, whose runs overlap in x.
-fn scattered_backward_x<T: WithDType>(dy: &[T], weight: &[T], sizes: &ConvSizes, mut dx: Vec<T>) -> Result<Vec<T>> {
+fn scattered_backward_x<T: Number>(
+    set: InstructionSet,
+    dy: &[T],
+    weight: &[T],
+    sizes: &ConvSizes,
+    mut dx: Vec<T>,
+) -> Result<Vec<T>> {
     let (inputs, outputs, taps, map) = (sizes.group_inputs(), sizes.group_outputs(), sizes.taps(), sizes.output_map());
     let most = chunk_channels(sizes);
     let tiles = Tiles::new(map, most * taps);
@@ -169,7 +179,7 @@ fn scattered_backward_x<T: WithDType>(dy: &[T], weight: &[T], sizes: &ConvSizes,
         for tile in (0..tiles.count()).map(|index| tiles.get(index)) {
             let dy = Matrix::new(&dy[group * outputs * map + tile.start..], (outputs, tile.len()), map)?;
             scratch.resize(rows * tile.len(), T::zero());
-            multiply(&mut MatrixMut::new(scratch, (rows, tile.len()))?, Update::Replace, weight, dy)?;
+            multiply(set, &mut MatrixMut::new(scratch, (rows, tile.len()))?, Update::Replace, weight, dy)?;
             sizes.scatter(scratch, &tile, dx);
         }
         Ok::<(), Error>(())
@@ -179,7 +189,7 @@ fn scattered_backward_x<T: WithDType>(dy: &[T], weight: &[T], sizes: &ConvSizes,
 
 /// dW = dy·columnsᵀ: a task has some channels of a group and, where those are few, a part of the tiles; the parts are
 /// added in their order.
-pub(crate) fn backward_weight<T: WithDType>(x: &[T], dy: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
+pub(crate) fn backward_weight<T: Number>(set: InstructionSet, x: &[T], dy: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
     let (inputs, outputs, taps, map) = (sizes.group_inputs(), sizes.group_outputs(), sizes.taps(), sizes.output_map());
     let most = chunk_channels(sizes);
     let chunks = inputs.div_ceil(most);
@@ -199,7 +209,7 @@ pub(crate) fn backward_weight<T: WithDType>(x: &[T], dy: &[T], sizes: &ConvSizes
             let tile = tiles.get(index);
             let columns = columns(sizes, channels, &tile, scratch)?;
             let dy = Matrix::new(&dy[group * outputs * map + tile.start..], (outputs, tile.len()), map)?;
-            multiply(&mut dw, Update::Add, dy, columns.transposed())?;
+            multiply(set, &mut dw, Update::Add, dy, columns.transposed())?;
         }
         Ok::<(), Error>(())
     })?;

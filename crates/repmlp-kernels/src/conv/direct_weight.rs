@@ -6,10 +6,10 @@ use std::ops::Range;
 use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator, ParallelSliceMut};
 
 use crate::conv::ConvSizes;
-use crate::conv::pack::{PACKED_NUMBERS, copy_few};
-use crate::conv::parts::{equal_size, parts_for, sum_parts};
+use crate::packing::{PACKED_NUMBERS, copy_few};
+use crate::parts::{equal_size, parts_for, sum_parts};
 use crate::scratch::with_scratch;
-use crate::simd::{DOT_INPUTS, DOT_OUTPUTS, DotRun, DotTile, InstructionSet, Number, Vector, for_instruction_set};
+use crate::simd::{DotRun, DotTile, InstructionSet, Number, Vector, dots, for_instruction_set};
 
 /// Numbers of a channel that a tile of rows works on at once: seven such pieces fill a first-level cache.
 const PIECE_NUMBERS: usize = 1024;
@@ -40,11 +40,11 @@ struct Maps<'a, T> {
 fn add_products<V: Vector>(maps: &Maps<'_, V::Number>, dw: &mut [V::Number]) {
     let (map, output_map) = maps.sizes;
     let (inputs, outputs, taps) = (maps.x.len() / map, maps.dy.len() / output_map, maps.runs.len());
-    for first_output in (0..outputs).step_by(DOT_OUTPUTS) {
-        let tile_outputs = DOT_OUTPUTS.min(outputs - first_output);
+    for first_output in (0..outputs).step_by(V::DOTS.0) {
+        let tile_outputs = V::DOTS.0.min(outputs - first_output);
         let dy = &maps.dy[first_output * output_map..][..tile_outputs * output_map];
-        for first in (0..inputs).step_by(DOT_INPUTS) {
-            let count = DOT_INPUTS.min(inputs - first);
+        for first in (0..inputs).step_by(V::DOTS.1) {
+            let count = V::DOTS.1.min(inputs - first);
             let x = &maps.x[first * map..][..count * map];
             for (tap, runs) in maps.runs.iter().enumerate() {
                 let tile =
@@ -88,7 +88,7 @@ fn as_it_lies<V: Vector>(x: &[V::Number], dy: &[V::Number], sizes: &ConvSizes) -
     let tiles: Vec<Range<usize>> = (0..sizes.groups)
         .flat_map(|group| {
             let end = (group + 1) * outputs;
-            (group * outputs..end).step_by(DOT_OUTPUTS).map(move |first| first..(first + DOT_OUTPUTS).min(end))
+            (group * outputs..end).step_by(V::DOTS.0).map(move |first| first..(first + V::DOTS.0).min(end))
         })
         .collect();
     let parts = parts_for(tiles.len()).min(pieces.len());
@@ -202,23 +202,4 @@ fn packed<V: Vector>(x: &[V::Number], dy: &[V::Number], sizes: &ConvSizes) -> Ve
 
 fn zero<V: Vector>() -> V::Number {
     <V::Number as candle_core::WithDType>::from_f64(0.0)
-}
-
-/// # Safety
-/// The instruction set of `V`; `outputs` and `inputs` rows with all places of the runs.
-unsafe fn dots<V: Vector>(
-    outputs: usize,
-    inputs: usize,
-    tile: &DotTile<'_, V::Number>,
-) -> [[V::Number; DOT_INPUTS]; DOT_OUTPUTS] {
-    macro_rules! dispatch {
-        ($(($outputs:literal, $inputs:literal)),*) => {
-            match (outputs, inputs) {
-                // SAFETY: the caller's promise, for these sizes.
-                $(($outputs, $inputs) => unsafe { V::dot_tile::<$outputs, $inputs>(tile) },)*
-                _ => unreachable!("tiles have at most {DOT_OUTPUTS}x{DOT_INPUTS} rows"),
-            }
-        };
-    }
-    dispatch!((1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3), (3, 1), (3, 2), (3, 3), (4, 1), (4, 2), (4, 3))
 }

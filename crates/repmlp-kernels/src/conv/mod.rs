@@ -12,8 +12,6 @@ mod depthwise;
 mod direct;
 mod direct_weight;
 mod finish;
-mod pack;
-mod parts;
 mod plan;
 mod sizes;
 #[cfg(test)]
@@ -196,7 +194,7 @@ pub(crate) fn forward<T: Number>(
     finish: Option<&Finish<'_, T>>,
 ) -> Result<Vec<T>> {
     match sizes.way() {
-        Way::Columns => by_columns::forward(x, weight, sizes, finish),
+        Way::Columns => by_columns::forward(InstructionSet::get(), x, weight, sizes, finish),
         Way::Depthwise => Ok(depthwise::forward(x, weight, sizes, finish)),
         Way::Direct => direct::forward(InstructionSet::get(), x, weight, sizes, finish),
     }
@@ -209,7 +207,7 @@ pub(crate) fn backward_x<T: Number>(dy: &[T], weight: &[T], sizes: &ConvSizes, o
         bail!("a gradient of {count} numbers onto {}", onto.len());
     }
     match sizes.way() {
-        Way::Columns => by_columns::backward_x(dy, weight, sizes, onto),
+        Way::Columns => by_columns::backward_x(InstructionSet::get(), dy, weight, sizes, onto),
         Way::Depthwise => {
             let dx = onto.unwrap_or_else(|| vec![T::zero(); count]);
             Ok(depthwise::backward_x(dy, weight, sizes, dx))
@@ -221,7 +219,7 @@ pub(crate) fn backward_x<T: Number>(dy: &[T], weight: &[T], sizes: &ConvSizes, o
 /// The gradient of the weight.
 pub(crate) fn backward_weight<T: Number>(x: &[T], dy: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
     match sizes.weight_way() {
-        Way::Columns => by_columns::backward_weight(x, dy, sizes),
+        Way::Columns => by_columns::backward_weight(InstructionSet::get(), x, dy, sizes),
         Way::Depthwise => Ok(depthwise::backward_weight(x, dy, sizes)),
         Way::Direct => Ok(direct_weight::backward_weight(InstructionSet::get(), x, dy, sizes)),
     }

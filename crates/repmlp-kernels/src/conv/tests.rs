@@ -98,13 +98,13 @@ fn passes<T: Number>(case: &Case, of: impl Fn(&ConvSizes, &[T], &[T], &[T]) -> [
         .map(|numbers| numbers.into_iter().map(WithDType::to_f64).collect())
 }
 
-fn by_columns<T: Number>(case: &Case) -> Passes {
+fn by_columns<T: Number>(case: &Case, set: InstructionSet) -> Passes {
     passes::<T>(case, |sizes, x, weight, dy| {
         [
-            by_columns::forward(x, weight, sizes, None).unwrap(),
-            by_columns::backward_x(dy, weight, sizes, None).unwrap(),
-            by_columns::backward_x(dy, weight, sizes, Some(x.to_vec())).unwrap(),
-            by_columns::backward_weight(x, dy, sizes).unwrap(),
+            by_columns::forward(set, x, weight, sizes, None).unwrap(),
+            by_columns::backward_x(set, dy, weight, sizes, None).unwrap(),
+            by_columns::backward_x(set, dy, weight, sizes, Some(x.to_vec())).unwrap(),
+            by_columns::backward_weight(set, x, dy, sizes).unwrap(),
         ]
     })
 }
@@ -136,9 +136,9 @@ proptest! {
     #[test]
     fn every_instruction_set_gives_what_columns_give(case in cases()) {
         for set in InstructionSet::all() {
-            let single = worst(&directly::<f32>(&case, set), &by_columns::<f32>(&case));
+            let single = worst(&directly::<f32>(&case, set), &by_columns::<f32>(&case, set));
             prop_assert!(single < bound(DType::F32), "{set:?}: {single}");
-            let double = worst(&directly::<f64>(&case, set), &by_columns::<f64>(&case));
+            let double = worst(&directly::<f64>(&case, set), &by_columns::<f64>(&case, set));
             prop_assert!(double < bound(DType::F64), "{set:?}: {double}");
         }
     }

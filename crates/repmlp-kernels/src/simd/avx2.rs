@@ -1,14 +1,16 @@
 //! AVX2 and FMA.
 
 use std::arch::x86_64::{
-    __m256, __m256d, __m256i, _mm_add_pd, _mm_add_ps, _mm_add_sd, _mm_add_ss, _mm_cvtsd_f64, _mm_cvtss_f32,
-    _mm_movehl_ps, _mm_shuffle_ps, _mm_unpackhi_pd, _mm256_broadcast_sd, _mm256_broadcast_ss, _mm256_castpd256_pd128,
-    _mm256_castps256_ps128, _mm256_extractf128_pd, _mm256_extractf128_ps, _mm256_fmadd_pd, _mm256_fmadd_ps,
-    _mm256_loadu_pd, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_maskload_pd, _mm256_maskload_ps, _mm256_setzero_pd,
-    _mm256_setzero_ps, _mm256_storeu_pd, _mm256_storeu_ps,
+    __m256, __m256d, __m256i, _MM_HINT_T1, _mm_add_pd, _mm_add_ps, _mm_add_sd, _mm_add_ss, _mm_cvtsd_f64,
+    _mm_cvtss_f32, _mm_movehl_ps, _mm_prefetch, _mm_shuffle_ps, _mm_unpackhi_pd, _mm256_broadcast_sd,
+    _mm256_broadcast_ss, _mm256_castpd256_pd128, _mm256_castps256_ps128, _mm256_extractf128_pd, _mm256_extractf128_ps,
+    _mm256_fmadd_pd, _mm256_fmadd_ps, _mm256_loadu_pd, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_maskload_pd,
+    _mm256_maskload_ps, _mm256_maskstore_pd, _mm256_maskstore_ps, _mm256_permute2f128_pd, _mm256_permute2f128_ps,
+    _mm256_setzero_pd, _mm256_setzero_ps, _mm256_storeu_pd, _mm256_storeu_ps, _mm256_unpackhi_pd, _mm256_unpackhi_ps,
+    _mm256_unpacklo_pd, _mm256_unpacklo_ps,
 };
 
-use crate::simd::{Vector, tiles};
+use crate::simd::{Vector, compiled};
 
 /// Eight `f32`.
 #[derive(Clone, Copy)]
@@ -39,6 +41,8 @@ unsafe fn mask(words: usize) -> __m256i {
 impl Vector for Avx2F32 {
     type Number = f32;
     const LANES: usize = 8;
+    const ROWS: usize = 6;
+    const DOTS: (usize, usize) = (4, 3);
 
     #[inline(always)]
     unsafe fn zero() -> Self {
@@ -65,9 +69,21 @@ impl Vector for Avx2F32 {
     }
 
     #[inline(always)]
+    unsafe fn prefetch(from: *const f32) {
+        // SAFETY: see above; a prefetch faults on no address.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) };
+    }
+
+    #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: see above.
         unsafe { _mm256_storeu_ps(to, self.0) };
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, count: usize) {
+        // SAFETY: see above; a masked store touches no number that is masked out.
+        unsafe { _mm256_maskstore_ps(to, mask(count), self.0) };
     }
 
     #[inline(always)]
@@ -86,12 +102,23 @@ impl Vector for Avx2F32 {
         }
     }
 
-    tiles!(Avx2F32, f32, "avx2,fma");
+    #[inline(always)]
+    unsafe fn zip(self, other: Self) -> (Self, Self) {
+        // SAFETY: see above. Each instruction keeps to the halves of its registers.
+        unsafe {
+            let (low, high) = (_mm256_unpacklo_ps(self.0, other.0), _mm256_unpackhi_ps(self.0, other.0));
+            (Self(_mm256_permute2f128_ps::<0x20>(low, high)), Self(_mm256_permute2f128_ps::<0x31>(low, high)))
+        }
+    }
+
+    compiled!("avx2,fma");
 }
 
 impl Vector for Avx2F64 {
     type Number = f64;
     const LANES: usize = 4;
+    const ROWS: usize = 6;
+    const DOTS: (usize, usize) = (4, 3);
 
     #[inline(always)]
     unsafe fn zero() -> Self {
@@ -118,9 +145,21 @@ impl Vector for Avx2F64 {
     }
 
     #[inline(always)]
+    unsafe fn prefetch(from: *const f64) {
+        // SAFETY: see above; a prefetch faults on no address.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) };
+    }
+
+    #[inline(always)]
     unsafe fn store(self, to: *mut f64) {
         // SAFETY: see above.
         unsafe { _mm256_storeu_pd(to, self.0) };
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f64, count: usize) {
+        // SAFETY: see above; a masked store touches no number that is masked out.
+        unsafe { _mm256_maskstore_pd(to, mask(2 * count), self.0) };
     }
 
     #[inline(always)]
@@ -138,5 +177,14 @@ impl Vector for Avx2F64 {
         }
     }
 
-    tiles!(Avx2F64, f64, "avx2,fma");
+    #[inline(always)]
+    unsafe fn zip(self, other: Self) -> (Self, Self) {
+        // SAFETY: see above. Each instruction keeps to the halves of its registers.
+        unsafe {
+            let (low, high) = (_mm256_unpacklo_pd(self.0, other.0), _mm256_unpackhi_pd(self.0, other.0));
+            (Self(_mm256_permute2f128_pd::<0x20>(low, high)), Self(_mm256_permute2f128_pd::<0x31>(low, high)))
+        }
+    }
+
+    compiled!("avx2,fma");
 }

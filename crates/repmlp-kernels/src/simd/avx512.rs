@@ -1,12 +1,13 @@
 //! AVX-512, of which the foundation is enough.
 
 use std::arch::x86_64::{
-    __m512, __m512d, _mm512_fmadd_pd, _mm512_fmadd_ps, _mm512_loadu_pd, _mm512_loadu_ps, _mm512_maskz_loadu_pd,
-    _mm512_maskz_loadu_ps, _mm512_reduce_add_pd, _mm512_reduce_add_ps, _mm512_set1_pd, _mm512_set1_ps,
-    _mm512_setzero_pd, _mm512_setzero_ps, _mm512_storeu_pd, _mm512_storeu_ps,
+    __m512, __m512d, _MM_HINT_T1, _mm_prefetch, _mm512_fmadd_pd, _mm512_fmadd_ps, _mm512_loadu_pd, _mm512_loadu_ps,
+    _mm512_loadu_si512, _mm512_mask_storeu_pd, _mm512_mask_storeu_ps, _mm512_maskz_loadu_pd, _mm512_maskz_loadu_ps,
+    _mm512_permutex2var_pd, _mm512_permutex2var_ps, _mm512_reduce_add_pd, _mm512_reduce_add_ps, _mm512_set1_pd,
+    _mm512_set1_ps, _mm512_setzero_pd, _mm512_setzero_ps, _mm512_storeu_pd, _mm512_storeu_ps,
 };
 
-use crate::simd::{Vector, tiles};
+use crate::simd::{Vector, compiled};
 
 /// Sixteen `f32`.
 #[derive(Clone, Copy)]
@@ -18,14 +19,23 @@ pub(crate) struct Avx512F32(__m512);
 #[repr(transparent)]
 pub(crate) struct Avx512F64(__m512d);
 
+/// A mask with the first `count` bits set, of which it has at least one.
+macro_rules! first {
+    ($Mask:ty, $count:expr) => {
+        <$Mask>::MAX >> (<$Mask>::BITS as usize - $count)
+    };
+}
+
 /// Intrinsics in the order of the trait's methods.
 macro_rules! vector {
-    ($V:ident, $T:ty, $LANES:literal, $Mask:ty: $zero:ident, $splat:ident, $load:ident, $load_first:ident, $store:ident, $multiply_add:ident, $sum:ident) => {
+    ($V:ident, $T:ty, $LANES:literal, $Mask:ty, $Place:ty: $zero:ident, $splat:ident, $load:ident, $load_first:ident, $store:ident, $store_first:ident, $multiply_add:ident, $sum:ident, $permute:ident) => {
         // SAFETY of all blocks below: the trait's callers promise a processor with AVX-512F, and addresses of as many numbers
         // as are read or written.
         impl Vector for $V {
             type Number = $T;
             const LANES: usize = $LANES;
+            const ROWS: usize = 12;
+            const DOTS: (usize, usize) = (6, 4);
 
             #[inline(always)]
             unsafe fn zero() -> Self {
@@ -47,15 +57,26 @@ macro_rules! vector {
 
             #[inline(always)]
             unsafe fn load_first(from: *const $T, count: usize) -> Self {
-                let first: $Mask = (1 << count) - 1;
                 // SAFETY: see above; a masked load touches no number that is masked out.
-                Self(unsafe { $load_first(first, from) })
+                Self(unsafe { $load_first(first!($Mask, count), from) })
+            }
+
+            #[inline(always)]
+            unsafe fn prefetch(from: *const $T) {
+                // SAFETY: see above; a prefetch faults on no address.
+                unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) };
             }
 
             #[inline(always)]
             unsafe fn store(self, to: *mut $T) {
                 // SAFETY: see above.
                 unsafe { $store(to, self.0) };
+            }
+
+            #[inline(always)]
+            unsafe fn store_first(self, to: *mut $T, count: usize) {
+                // SAFETY: see above; a masked store touches no number that is masked out.
+                unsafe { $store_first(to, first!($Mask, count), self.0) };
             }
 
             #[inline(always)]
@@ -70,10 +91,30 @@ macro_rules! vector {
                 unsafe { $sum(self.0) }
             }
 
-            tiles!($V, $T, "avx512f,avx2,fma");
+            #[inline(always)]
+            unsafe fn zip(self, other: Self) -> (Self, Self) {
+                // Number i of the first, then of the second, which is counted on.
+                const fn places(start: $Place) -> [$Place; $LANES] {
+                    let mut places = [0; $LANES];
+                    let (mut lane, mut place) = (0, start);
+                    while lane < $LANES {
+                        (places[lane], places[lane + 1]) = (place, place + $LANES);
+                        (lane, place) = (lane + 2, place + 1);
+                    }
+                    places
+                }
+                const PLACES: [[$Place; $LANES]; 2] = [places(0), places($LANES / 2)];
+                // SAFETY: see above; either array fills a register.
+                unsafe {
+                    let [low, high] = [&PLACES[0], &PLACES[1]].map(|places| _mm512_loadu_si512(places.as_ptr().cast()));
+                    (Self($permute(self.0, low, other.0)), Self($permute(self.0, high, other.0)))
+                }
+            }
+
+            compiled!("avx512f,avx2,fma");
         }
     };
 }
 
-vector!(Avx512F32, f32, 16, u16: _mm512_setzero_ps, _mm512_set1_ps, _mm512_loadu_ps, _mm512_maskz_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps, _mm512_reduce_add_ps);
-vector!(Avx512F64, f64, 8, u8: _mm512_setzero_pd, _mm512_set1_pd, _mm512_loadu_pd, _mm512_maskz_loadu_pd, _mm512_storeu_pd, _mm512_fmadd_pd, _mm512_reduce_add_pd);
+vector!(Avx512F32, f32, 16, u16, i32: _mm512_setzero_ps, _mm512_set1_ps, _mm512_loadu_ps, _mm512_maskz_loadu_ps, _mm512_storeu_ps, _mm512_mask_storeu_ps, _mm512_fmadd_ps, _mm512_reduce_add_ps, _mm512_permutex2var_ps);
+vector!(Avx512F64, f64, 8, u8, i64: _mm512_setzero_pd, _mm512_set1_pd, _mm512_loadu_pd, _mm512_maskz_loadu_pd, _mm512_storeu_pd, _mm512_mask_storeu_pd, _mm512_fmadd_pd, _mm512_reduce_add_pd, _mm512_permutex2var_pd);

@@ -1,11 +1,14 @@
 //! Scalar products of a few rows with a few others over the same places.
 
-use crate::simd::Vector;
+use crate::simd::{Vector, VectorLoop};
 
-/// Most rows of the first kind that one tile takes; with three of the second they fill sixteen registers.
-pub(crate) const DOT_OUTPUTS: usize = 4;
-/// Most rows of the second kind.
-pub(crate) const DOT_INPUTS: usize = 3;
+/// Most rows of the first kind that one tile takes, with any vectors.
+const MOST_OUTPUTS: usize = 6;
+/// Most rows of the second kind, with any vectors.
+const MOST_INPUTS: usize = 4;
+
+/// For each pair of rows, one of each kind.
+pub(crate) type Dots<T> = [[T; MOST_INPUTS]; MOST_OUTPUTS];
 
 /// Neighbouring places of both kinds of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,54 +35,78 @@ pub(crate) struct DotTile<'a, T> {
     pub(crate) input_step: usize,
 }
 
-/// For each pair of rows, Σ output·input over all places of the runs, in their order, a sum for each lane.
+/// For each pair of at most `V::OUTPUTS` rows and `V::INPUTS` others, Σ output·input over all places of the runs, in their order, a
+/// sum for each lane.
 ///
 /// # Safety
-/// The instruction set of `V`; all places of the runs lie in memory for `OUTPUTS` and `INPUTS` rows.
-#[inline(always)]
-pub(crate) unsafe fn dot_tile<V: Vector, const OUTPUTS: usize, const INPUTS: usize>(
-    tile: &DotTile<'_, V::Number>,
-) -> [[V::Number; DOT_INPUTS]; DOT_OUTPUTS] {
-    // SAFETY: the caller's promise; all addresses stay in or one behind the runs.
-    unsafe {
-        let mut sums = [[V::zero(); INPUTS]; OUTPUTS];
-        macro_rules! step {
-            ($output:ident, $input:ident, $load:expr) => {
-                // All of one kind first: the other order needs more registers than there are.
-                let mut columns = [V::zero(); INPUTS];
-                for (i, column) in columns.iter_mut().enumerate() {
-                    *column = $load($input.add(i * tile.input_step));
-                }
-                for (o, sums) in sums.iter_mut().enumerate() {
-                    let row = $load($output.add(o * tile.output_step));
-                    for (sum, &column) in sums.iter_mut().zip(&columns) {
-                        *sum = row.multiply_add(column, *sum);
-                    }
-                }
-            };
-        }
-        for run in tile.runs {
-            let (mut output, mut input) = (tile.output.add(run.output), tile.input.add(run.input));
-            for _ in 0..run.length / V::LANES {
-                step!(output, input, |from| V::load(from));
-                output = output.add(V::LANES);
-                input = input.add(V::LANES);
+/// The instruction set of `V`; all places of the runs lie in memory for so many rows.
+pub(crate) unsafe fn dots<V: Vector>(outputs: usize, inputs: usize, tile: &DotTile<'_, V::Number>) -> Dots<V::Number> {
+    macro_rules! dispatch {
+        ($($outputs:literal: $($inputs:literal)*,)*) => {
+            match (outputs, inputs) {
+                // SAFETY: the caller's promise, for these sizes.
+                $($(($outputs, $inputs) => unsafe { V::compiled(Sized::<_, $outputs, $inputs>(tile)) },)*)*
+                _ => unreachable!("no tile has {outputs}x{inputs} rows"),
             }
-            let rest = run.length % V::LANES;
-            if rest > 0 {
-                step!(output, input, |from| V::load_first(from, rest));
-            }
-        }
-        let mut result = [[zero::<V>(); DOT_INPUTS]; DOT_OUTPUTS];
-        for (result, sums) in result.iter_mut().zip(sums) {
-            for (result, sum) in result.iter_mut().zip(sums) {
-                *result = sum.sum();
-            }
-        }
-        result
+        };
     }
+    dispatch!(
+        1: 1 2 3 4,
+        2: 1 2 3 4,
+        3: 1 2 3 4,
+        4: 1 2 3 4,
+        5: 1 2 3 4,
+        6: 1 2 3 4,
+    )
 }
 
-fn zero<V: Vector>() -> V::Number {
-    <V::Number as candle_core::WithDType>::from_f64(0.0)
+/// A tile with sizes that its registers are chosen for.
+struct Sized<'a, T, const OUTPUTS: usize, const INPUTS: usize>(&'a DotTile<'a, T>);
+
+impl<V: Vector, const OUTPUTS: usize, const INPUTS: usize> VectorLoop<V> for Sized<'_, V::Number, OUTPUTS, INPUTS> {
+    type Result = Dots<V::Number>;
+
+    #[inline(always)]
+    unsafe fn run(self) -> Dots<V::Number> {
+        let tile = self.0;
+        // SAFETY: the caller's promise; all addresses stay in or one behind the runs.
+        unsafe {
+            let mut sums = [[V::zero(); INPUTS]; OUTPUTS];
+            macro_rules! step {
+                ($output:ident, $input:ident, $load:expr) => {
+                    // All of one kind first: the other order needs more registers than there are.
+                    let mut columns = [V::zero(); INPUTS];
+                    for (i, column) in columns.iter_mut().enumerate() {
+                        *column = $load($input.add(i * tile.input_step));
+                    }
+                    for (o, sums) in sums.iter_mut().enumerate() {
+                        let row = $load($output.add(o * tile.output_step));
+                        for (sum, &column) in sums.iter_mut().zip(&columns) {
+                            *sum = row.multiply_add(column, *sum);
+                        }
+                    }
+                };
+            }
+            for run in tile.runs {
+                let (mut output, mut input) = (tile.output.add(run.output), tile.input.add(run.input));
+                for _ in 0..run.length / V::LANES {
+                    step!(output, input, |from| V::load(from));
+                    output = output.add(V::LANES);
+                    input = input.add(V::LANES);
+                }
+                let rest = run.length % V::LANES;
+                if rest > 0 {
+                    step!(output, input, |from| V::load_first(from, rest));
+                }
+            }
+            let zero = <V::Number as candle_core::WithDType>::from_f64(0.0);
+            let mut result = [[zero; MOST_INPUTS]; MOST_OUTPUTS];
+            for (result, sums) in result.iter_mut().zip(sums) {
+                for (result, sum) in result.iter_mut().zip(sums) {
+                    *result = sum.sum();
+                }
+            }
+            result
+        }
+    }
 }

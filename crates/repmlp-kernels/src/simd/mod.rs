@@ -1,5 +1,5 @@
-//! Vectors of a processor, chosen at run time: two loops written over [`Vector`] by hand, which all convolutions come down to, and
-//! loops over elements that the compiler makes vectors of (`for_each_set`).
+//! Vectors of a processor, chosen at run time: loops written over [`Vector`] by hand, which all products and convolutions come down
+//! to, and loops over elements that the compiler makes vectors of (`for_each_set`).
 //!
 //! Both are written once; each instruction set compiles them with its own features. It knows numbers and addresses, no
 //! convolution.
@@ -12,6 +12,7 @@ mod avx512;
 mod dot_tile;
 mod plain;
 mod tap_tile;
+mod transpose;
 
 use std::sync::OnceLock;
 
@@ -21,9 +22,10 @@ use candle_core::{Result, WithDType, bail};
 pub(crate) use avx2::{Avx2F32, Avx2F64};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::{Avx512F32, Avx512F64};
-pub(crate) use dot_tile::{DOT_INPUTS, DOT_OUTPUTS, DotRun, DotTile};
+pub(crate) use dot_tile::{DotRun, DotTile, dots};
 pub(crate) use plain::Plain;
-pub(crate) use tap_tile::{Segment, Steps, TAP_ROWS, TapTile};
+pub(crate) use tap_tile::{Segment, Steps, TapTile, most_vectors, sum_taps};
+pub(crate) use transpose::transpose;
 
 /// What the kernels are compiled for and the processor has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub(crate) enum InstructionSet {
 
 /// Most lanes of a vector.
 pub(crate) const MOST_LANES: usize = 16;
+/// Most rows of a [`TapTile`].
+pub(crate) const MOST_ROWS: usize = 12;
 
 impl InstructionSet {
     /// The best that this processor has, or one that it has and the environment names: `REPMLP_KERNELS=plain`, `avx2` or
@@ -146,36 +150,34 @@ macro_rules! for_instruction_set {
 }
 pub(crate) use for_instruction_set;
 
-/// The two loops over a vector, compiled with its features.
-macro_rules! tiles {
-    ($V:ident, $T:ty, $features:literal) => {
-        unsafe fn tap_tile<const ROWS: usize, const VECTORS: usize>(tile: &$crate::simd::TapTile<'_, $T>) {
-            #[target_feature(enable = $features)]
-            unsafe fn compiled<const ROWS: usize, const VECTORS: usize>(tile: &$crate::simd::TapTile<'_, $T>) {
-                // SAFETY: the caller's promise.
-                unsafe { $crate::simd::tap_tile::tap_tile::<$V, ROWS, VECTORS>(tile) }
-            }
-            // SAFETY: the processor has the features, the trait says; the rest is the caller's promise.
-            unsafe { compiled::<ROWS, VECTORS>(tile) }
-        }
+/// A loop over vectors that is compiled with the features of their instruction set.
+pub(crate) trait VectorLoop<V: Vector> {
+    /// What it comes to.
+    type Result;
 
-        unsafe fn dot_tile<const OUTPUTS: usize, const INPUTS: usize>(
-            tile: &$crate::simd::DotTile<'_, $T>,
-        ) -> [[$T; $crate::simd::DOT_INPUTS]; $crate::simd::DOT_OUTPUTS] {
+    /// Runs it; to be inlined always.
+    ///
+    /// # Safety
+    /// The instruction set of `V`, and what the implementation says of its addresses.
+    unsafe fn run(self) -> Self::Result;
+}
+
+/// [`Vector::compiled`] for the features of an instruction set.
+macro_rules! compiled {
+    ($features:literal) => {
+        unsafe fn compiled<L: $crate::simd::VectorLoop<Self>>(work: L) -> L::Result {
             #[target_feature(enable = $features)]
-            unsafe fn compiled<const OUTPUTS: usize, const INPUTS: usize>(
-                tile: &$crate::simd::DotTile<'_, $T>,
-            ) -> [[$T; $crate::simd::DOT_INPUTS]; $crate::simd::DOT_OUTPUTS] {
+            unsafe fn compiled<V: $crate::simd::Vector, L: $crate::simd::VectorLoop<V>>(work: L) -> L::Result {
                 // SAFETY: the caller's promise.
-                unsafe { $crate::simd::dot_tile::dot_tile::<$V, OUTPUTS, INPUTS>(tile) }
+                unsafe { work.run() }
             }
             // SAFETY: the processor has the features, the trait says; the rest is the caller's promise.
-            unsafe { compiled::<OUTPUTS, INPUTS>(tile) }
+            unsafe { compiled::<Self, L>(work) }
         }
     };
 }
 #[cfg(target_arch = "x86_64")]
-use tiles;
+use compiled;
 
 /// Functions that the compiler makes vector loops of, once for each instruction set: `fn name[generics](arguments) -> result { .. }`
 /// gets the set as its first argument. What the body calls must be inlined into it. (A closure handed to a function that has the
@@ -224,6 +226,10 @@ pub(crate) trait Vector: Copy {
     type Number: Number;
     /// How many.
     const LANES: usize;
+    /// Most rows of a [`TapTile`]: with two vectors of columns they fill the registers.
+    const ROWS: usize;
+    /// Most rows of the first and of the second kind of a [`DotTile`].
+    const DOTS: (usize, usize);
 
     /// Zeros.
     unsafe fn zero() -> Self;
@@ -231,21 +237,24 @@ pub(crate) trait Vector: Copy {
     unsafe fn splat(from: *const Self::Number) -> Self;
     /// `LANES` numbers.
     unsafe fn load(from: *const Self::Number) -> Self;
-    /// `count` < `LANES` numbers, then zeros; reads no further.
+    /// `count` ≤ `LANES` numbers, then zeros; reads no further.
     unsafe fn load_first(from: *const Self::Number, count: usize) -> Self;
+    /// Brings the number at an address nearer; reads nothing, so that any address will do.
+    unsafe fn prefetch(from: *const Self::Number);
     /// Writes `LANES` numbers.
     unsafe fn store(self, to: *mut Self::Number);
+    /// Writes the first `count` ≤ `LANES` numbers.
+    unsafe fn store_first(self, to: *mut Self::Number, count: usize);
     /// self·b + c.
     unsafe fn multiply_add(self, b: Self, c: Self) -> Self;
     /// The sum of all lanes.
     unsafe fn sum(self) -> Self::Number;
 
-    /// [`tap_tile::tap_tile`] compiled for the instruction set.
-    unsafe fn tap_tile<const ROWS: usize, const VECTORS: usize>(tile: &TapTile<'_, Self::Number>);
-    /// [`dot_tile::dot_tile`] compiled for the instruction set.
-    unsafe fn dot_tile<const OUTPUTS: usize, const INPUTS: usize>(
-        tile: &DotTile<'_, Self::Number>,
-    ) -> [[Self::Number; DOT_INPUTS]; DOT_OUTPUTS];
+    /// The numbers of both in turns: the first halves, then the second.
+    unsafe fn zip(self, other: Self) -> (Self, Self);
+
+    /// Runs a loop compiled for the instruction set.
+    unsafe fn compiled<L: VectorLoop<Self>>(work: L) -> L::Result;
 }
 
 #[cfg(test)]

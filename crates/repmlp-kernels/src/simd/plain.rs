@@ -2,7 +2,7 @@
 
 use std::array;
 
-use crate::simd::{DOT_INPUTS, DOT_OUTPUTS, DotTile, Number, TapTile, Vector, dot_tile, tap_tile};
+use crate::simd::{Number, Vector, VectorLoop};
 
 /// `LANES` numbers.
 #[derive(Clone, Copy)]
@@ -13,6 +13,8 @@ pub(crate) struct Plain<T, const LANES: usize>([T; LANES]);
 impl<T: Number, const LANES: usize> Vector for Plain<T, LANES> {
     type Number = T;
     const LANES: usize = LANES;
+    const ROWS: usize = 6;
+    const DOTS: (usize, usize) = (4, 3);
 
     #[inline(always)]
     unsafe fn zero() -> Self {
@@ -38,9 +40,20 @@ impl<T: Number, const LANES: usize> Vector for Plain<T, LANES> {
     }
 
     #[inline(always)]
+    unsafe fn prefetch(_from: *const T) {}
+
+    #[inline(always)]
     unsafe fn store(self, to: *mut T) {
         // SAFETY: the caller gives the address of LANES numbers, which is an array of them.
         unsafe { *to.cast::<[T; LANES]>() = self.0 };
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut T, count: usize) {
+        for (lane, &number) in self.0[..count].iter().enumerate() {
+            // SAFETY: the caller gives the address of `count` numbers.
+            unsafe { *to.add(lane) = number };
+        }
     }
 
     #[inline(always)]
@@ -53,15 +66,16 @@ impl<T: Number, const LANES: usize> Vector for Plain<T, LANES> {
         self.0.into_iter().fold(T::zero(), |sum, x| sum + x)
     }
 
-    unsafe fn tap_tile<const ROWS: usize, const VECTORS: usize>(tile: &TapTile<'_, T>) {
-        // SAFETY: the caller's promise.
-        unsafe { tap_tile::tap_tile::<Self, ROWS, VECTORS>(tile) }
+    #[inline(always)]
+    unsafe fn zip(self, other: Self) -> (Self, Self) {
+        let of = |start: usize| {
+            array::from_fn(|lane| if lane % 2 == 0 { self.0[start + lane / 2] } else { other.0[start + lane / 2] })
+        };
+        (Self(of(0)), Self(of(LANES / 2)))
     }
 
-    unsafe fn dot_tile<const OUTPUTS: usize, const INPUTS: usize>(
-        tile: &DotTile<'_, T>,
-    ) -> [[T; DOT_INPUTS]; DOT_OUTPUTS] {
+    unsafe fn compiled<L: VectorLoop<Self>>(work: L) -> L::Result {
         // SAFETY: the caller's promise.
-        unsafe { dot_tile::dot_tile::<Self, OUTPUTS, INPUTS>(tile) }
+        unsafe { work.run() }
     }
 }

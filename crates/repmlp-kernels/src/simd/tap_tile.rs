@@ -1,16 +1,13 @@
 //! Weighted sums of packed columns: a few rows of weights at once, a few vectors wide.
 
-use crate::simd::Vector;
+use crate::simd::{Vector, VectorLoop};
 
-/// Most rows of weights that one tile takes: with two vectors of columns they fill sixteen registers.
-pub(crate) const TAP_ROWS: usize = 6;
-
-/// Neighbouring terms of a sum: `count` columns from column `source`, with the weights from row `weight` on.
+/// Neighbouring terms of a sum: `count` columns from column `source`, with the weights from number `weight` of each row on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
     /// First column.
     pub(crate) source: usize,
-    /// First row of weights.
+    /// First weights.
     pub(crate) weight: usize,
     /// Terms.
     pub(crate) count: usize,
@@ -23,6 +20,10 @@ pub(crate) struct Steps {
     pub(crate) column: usize,
     /// Between the vectors of a term.
     pub(crate) source_vector: usize,
+    /// Between the weights of neighbouring terms.
+    pub(crate) weight_term: usize,
+    /// Between the weights of neighbouring rows.
+    pub(crate) weight_row: usize,
     /// Between neighbouring rows of the target.
     pub(crate) target_row: usize,
     /// Between the vectors of a row of the target.
@@ -35,7 +36,7 @@ pub(crate) struct TapTile<'a, T> {
     pub(crate) segments: &'a [Segment],
     /// First vector of the first column.
     pub(crate) source: *const T,
-    /// Rows of weights, each `ROWS` numbers, one after another.
+    /// First weight of the first row.
     pub(crate) weight: *const T,
     /// First vector of the first row.
     pub(crate) target: *mut T,
@@ -45,45 +46,89 @@ pub(crate) struct TapTile<'a, T> {
     pub(crate) steps: Steps,
 }
 
-/// See [`TapTile`]. Each row is one sum in the order of its terms.
+/// Computes a tile of at most `V::ROWS` rows and [`most_vectors`] of them.
 ///
 /// # Safety
 /// The instruction set of `V`; all columns and weights of the segments lie in memory, the target too, and nobody else writes it;
 /// it is written already where the sums go on from it.
-#[inline(always)]
-pub(crate) unsafe fn tap_tile<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &TapTile<'_, V::Number>) {
-    let steps = tile.steps;
-    // SAFETY: the caller's promise; all addresses are used within the segments and the target.
-    unsafe {
-        let mut sums = [[V::zero(); VECTORS]; ROWS];
-        if tile.onto {
-            for (r, sums) in sums.iter_mut().enumerate() {
-                for (v, sum) in sums.iter_mut().enumerate() {
-                    *sum = V::load(tile.target.add(r * steps.target_row + v * steps.target_vector));
-                }
+pub(crate) unsafe fn sum_taps<V: Vector>(rows: usize, vectors: usize, tile: &TapTile<'_, V::Number>) {
+    macro_rules! dispatch {
+        ($($rows:literal: $($vectors:literal)*,)*) => {
+            match (rows, vectors) {
+                // SAFETY: the caller's promise, for these sizes.
+                $($(($rows, $vectors) => unsafe { V::compiled(Sized::<_, $rows, $vectors>(tile)) },)*)*
+                _ => unreachable!("no tile has {rows} rows and {vectors} vectors"),
             }
-        }
-        for segment in tile.segments {
-            let mut source = tile.source.add(segment.source * steps.column);
-            let mut weight = tile.weight.add(segment.weight * ROWS);
-            for _ in 0..segment.count {
-                let mut columns = [V::zero(); VECTORS];
-                for (v, column) in columns.iter_mut().enumerate() {
-                    *column = V::load(source.add(v * steps.source_vector));
-                }
+        };
+    }
+    dispatch!(
+        1: 1 2 4 8,
+        2: 1 2 4 8,
+        3: 1 2 4,
+        4: 1 2 4,
+        5: 1 2 4,
+        6: 1 2 4,
+        7: 1 2,
+        8: 1 2,
+        9: 1 2,
+        10: 1 2,
+        11: 1 2,
+        12: 1 2,
+    );
+}
+
+/// Most vectors, a power of two, for tiles of so many rows: enough independent sums, few enough registers.
+pub(crate) fn most_vectors<V: Vector>(rows: usize) -> usize {
+    match (rows, V::ROWS > 6) {
+        (1, _) | (2, true) => 8,
+        (2 | 3, false) | (3..=6, true) => 4,
+        _ => 2,
+    }
+}
+
+/// A tile with sizes that its registers are chosen for.
+struct Sized<'a, T, const ROWS: usize, const VECTORS: usize>(&'a TapTile<'a, T>);
+
+impl<V: Vector, const ROWS: usize, const VECTORS: usize> VectorLoop<V> for Sized<'_, V::Number, ROWS, VECTORS> {
+    type Result = ();
+
+    /// Each row is one sum in the order of its terms.
+    #[inline(always)]
+    unsafe fn run(self) {
+        let tile = self.0;
+        let steps = tile.steps;
+        // SAFETY: the caller's promise; all addresses are used within the segments and the target.
+        unsafe {
+            let mut sums = [[V::zero(); VECTORS]; ROWS];
+            if tile.onto {
                 for (r, sums) in sums.iter_mut().enumerate() {
-                    let scale = V::splat(weight.add(r));
-                    for (sum, &column) in sums.iter_mut().zip(&columns) {
-                        *sum = scale.multiply_add(column, *sum);
+                    for (v, sum) in sums.iter_mut().enumerate() {
+                        *sum = V::load(tile.target.add(r * steps.target_row + v * steps.target_vector));
                     }
                 }
-                source = source.wrapping_add(steps.column);
-                weight = weight.wrapping_add(ROWS);
             }
-        }
-        for (r, sums) in sums.iter().enumerate() {
-            for (v, sum) in sums.iter().enumerate() {
-                sum.store(tile.target.add(r * steps.target_row + v * steps.target_vector));
+            for segment in tile.segments {
+                let mut source = tile.source.add(segment.source * steps.column);
+                let mut weight = tile.weight.add(segment.weight * steps.weight_term);
+                for _ in 0..segment.count {
+                    let mut columns = [V::zero(); VECTORS];
+                    for (v, column) in columns.iter_mut().enumerate() {
+                        *column = V::load(source.add(v * steps.source_vector));
+                    }
+                    for (r, sums) in sums.iter_mut().enumerate() {
+                        let scale = V::splat(weight.add(r * steps.weight_row));
+                        for (sum, &column) in sums.iter_mut().zip(&columns) {
+                            *sum = scale.multiply_add(column, *sum);
+                        }
+                    }
+                    source = source.wrapping_add(steps.column);
+                    weight = weight.wrapping_add(steps.weight_term);
+                }
+            }
+            for (r, sums) in sums.iter().enumerate() {
+                for (v, sum) in sums.iter().enumerate() {
+                    sum.store(tile.target.add(r * steps.target_row + v * steps.target_vector));
+                }
             }
         }
     }

@@ -1,11 +1,19 @@
-//! Matrix products by the `gemm` crate on checked views, one thread each: callers split the work themselves, by shape
-//! alone, so that no sum depends on the thread count.
-#![expect(unsafe_code, reason = "gemm takes raw pointers; tasks write disjoint strided blocks of one output")]
+//! Matrix products on checked views, one thread each: callers split the work themselves, by shape alone, so that no sum depends on
+//! the thread count.
+#![expect(unsafe_code, reason = "tasks write disjoint strided blocks of one output")]
+
+mod blocks;
+mod pack;
+#[cfg(test)]
+mod tests;
 
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
-use candle_core::{Result, WithDType, bail};
+use candle_core::{Result, bail};
+
+use crate::simd::{InstructionSet, Number, for_instruction_set};
 
 /// A strided matrix to read.
 #[derive(Clone, Copy)]
@@ -22,6 +30,14 @@ impl<'a, T> Matrix<'a, T> {
     pub(crate) fn new(data: &'a [T], (rows, columns): (usize, usize), row_step: usize) -> Result<Self> {
         check_extent(data.len(), (rows, columns), row_step)?;
         Ok(Self { data, rows, columns, row_step, column_step: 1 })
+    }
+
+    /// The number in some row and column.
+    fn number(self, row: usize, column: usize) -> T
+    where
+        T: Copy,
+    {
+        self.data[row * self.row_step + column * self.column_step]
     }
 
     /// Rows for columns.
@@ -62,6 +78,15 @@ impl<'a, T> MatrixMut<'a, T> {
 }
 
 impl<T: Copy> MatrixMut<'_, T> {
+    /// Some rows and columns of it, which lie in it.
+    fn part(&mut self, rows: &Range<usize>, columns: &Range<usize>) -> MatrixMut<'_, T> {
+        let lies_in = |part: &Range<usize>, count| part.start < part.end && part.end <= count;
+        assert!(lies_in(rows, self.rows) && lies_in(columns, self.columns), "a part of a matrix lies in it");
+        // SAFETY: the ranges lie in the view and are not empty, and so does their first number.
+        let data = unsafe { self.data.add(rows.start * self.row_step + columns.start) };
+        MatrixMut { data, rows: rows.len(), columns: columns.len(), row_step: self.row_step, life: PhantomData }
+    }
+
     /// The first number of the first row.
     pub(crate) fn as_mut_ptr(&mut self) -> *mut T {
         self.data
@@ -140,7 +165,7 @@ impl<'a, T> Shared<'a, T> {
 }
 
 /// What becomes of a product.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Update {
     /// It replaces the target.
     Replace,
@@ -148,8 +173,9 @@ pub(crate) enum Update {
     Add,
 }
 
-/// target ← left·right, or target + left·right; T is `f32` or `f64`. An error where the sizes differ.
-pub(crate) fn multiply<T: WithDType>(
+/// target ← left·right, or target + left·right. An error where the sizes differ.
+pub(crate) fn multiply<T: Number>(
+    set: InstructionSet,
     target: &mut MatrixMut<'_, T>,
     update: Update,
     left: Matrix<'_, T>,
@@ -166,33 +192,6 @@ pub(crate) fn multiply<T: WithDType>(
             target.columns
         );
     }
-    if !matches!(T::DTYPE, candle_core::DType::F32 | candle_core::DType::F64) {
-        bail!("products take f32 and f64, not {:?}", T::DTYPE);
-    }
-    // SAFETY: the three views lie inside memory that is theirs (checked when they were made) and nobody else writes the
-    // target while it is borrowed; the sizes agree; `gemm` knows both number types and takes steps in elements.
-    unsafe {
-        gemm::gemm(
-            target.rows,
-            target.columns,
-            left.columns,
-            target.data,
-            1,
-            target.row_step.cast_signed(),
-            update == Update::Add,
-            left.data.as_ptr(),
-            left.column_step.cast_signed(),
-            left.row_step.cast_signed(),
-            right.data.as_ptr(),
-            right.column_step.cast_signed(),
-            right.row_step.cast_signed(),
-            T::one(),
-            T::one(),
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        );
-    }
+    for_instruction_set!(set, T, V => blocks::multiply::<V<T>>(target, update, left, right));
     Ok(())
 }

@@ -1,6 +1,4 @@
-//! Convolution without columns: for each target pixel the sum over the taps that lie inside the map, vectorised over images.
-//!
-//! What the forward pass does from the input to the output, the gradient of the input does from the output to the input.
+//! Lanes of a vector are images: as many target channels at once as a tile has rows.
 #![expect(unsafe_code, reason = "tasks write disjoint blocks of one output; vector loops take addresses")]
 
 use std::ops::Range;
@@ -8,69 +6,16 @@ use std::ops::Range;
 use candle_core::{Error, Result};
 use rayon::prelude::{IntoParallelIterator, ParallelIterator};
 
-use crate::conv::ConvSizes;
-use crate::conv::finish::Finish;
-use crate::conv::pack::{PACKED_NUMBERS, copy_few};
-use crate::conv::parts::{TASKS, equal_parts, equal_size};
-use crate::conv::plan::{Direction, Plan};
-use crate::fresh::{room, unwritten, written};
+use super::{Pass, Target};
+use crate::conv::plan::Direction;
+use crate::packing::{PACKED_NUMBERS, copy_few};
+use crate::parts::{TASKS, equal_parts, equal_size};
 use crate::product::{MatrixMut, Shared};
 use crate::scratch::with_scratch;
-use crate::simd::{InstructionSet, MOST_LANES, Number, Segment, Steps, TAP_ROWS, TapTile, Vector, for_instruction_set};
+use crate::simd::{MOST_LANES, MOST_ROWS, Number, Segment, Steps, TapTile, Vector, most_vectors, sum_taps};
 
 /// Most vectors of a column.
 const MOST_VECTORS: usize = 8;
-
-/// The output (O, H', W', N).
-pub(crate) fn forward<T: Number>(
-    set: InstructionSet,
-    x: &[T],
-    weight: &[T],
-    sizes: &ConvSizes,
-    finish: Option<&Finish<'_, T>>,
-) -> Result<Vec<T>> {
-    let pass = Pass::new(sizes, Direction::Forward, finish);
-    for_instruction_set!(set, T, V => convolve::<V<T>>(&pass, x, weight, None))
-}
-
-/// The gradient (C, H, W, N), added to `onto` where there is one.
-pub(crate) fn backward_x<T: Number>(
-    set: InstructionSet,
-    dy: &[T],
-    weight: &[T],
-    sizes: &ConvSizes,
-    onto: Option<Vec<T>>,
-) -> Result<Vec<T>> {
-    let pass = Pass::new(sizes, Direction::Backward, None);
-    for_instruction_set!(set, T, V => convolve::<V<T>>(&pass, dy, weight, onto))
-}
-
-/// One pass.
-struct Pass<'a, T> {
-    direction: Direction,
-    plan: Plan,
-    /// Channels of a group in the source and in the target.
-    channels: (usize, usize),
-    /// Numbers of a channel in the source and in the target.
-    maps: (usize, usize),
-    images: usize,
-    taps: usize,
-    sizes: &'a ConvSizes,
-    finish: Option<&'a Finish<'a, T>>,
-}
-
-impl<'a, T> Pass<'a, T> {
-    fn new(sizes: &'a ConvSizes, direction: Direction, finish: Option<&'a Finish<'a, T>>) -> Self {
-        let (inputs, outputs) = (sizes.group_inputs(), sizes.group_outputs());
-        let (input_map, output_map) = (sizes.input_map(), sizes.output_map());
-        let (channels, maps) = match direction {
-            Direction::Forward => ((inputs, outputs), (input_map, output_map)),
-            Direction::Backward => ((outputs, inputs), (output_map, input_map)),
-        };
-        let plan = Plan::new(sizes, direction);
-        Self { direction, plan, channels, maps, images: sizes.images, taps: sizes.taps(), sizes, finish }
-    }
-}
 
 /// What a task computes: some target rows and some images of a group, the images in columns of one kind.
 struct Task {
@@ -83,47 +28,24 @@ struct Task {
 /// Images that fill a column.
 type Lanes = Range<usize>;
 
-/// A tile's vectors are all images of one pixel, or else each of another pixel, or of several.
+/// A tile's vectors are all images of one pixel, or else each of another pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Kind {
     /// Vectors of a column.
     vectors: usize,
     /// Most pixels of a tile.
     pixels: usize,
-    /// Pixels that share a vector: neighbours that are alike, whose images would leave most of it empty. Above one for eight images
-    /// and sixteen lanes; fewer images go by columns, outside tests.
-    folded: usize,
 }
 
-fn convolve<V: Vector>(
+/// Writes all sums.
+pub(super) fn convolve<V: Vector>(
     pass: &Pass<'_, V::Number>,
     source: &[V::Number],
     weight: &[V::Number],
-    onto: Option<Vec<V::Number>>,
-) -> Result<Vec<V::Number>> {
-    let weights = pack_weight(weight, pass);
-    let (adds, count) = (onto.is_some(), pass.sizes.groups * pass.channels.1 * pass.maps.1);
-    let mut sums = onto.map_or_else(|| unwritten(count), room);
-    let target = Target { shared: Shared::unwritten(&mut sums), onto: adds };
-    tasks::<V>(pass).into_par_iter().try_for_each(|task| run::<V>(pass, &task, source, &weights, &target))?;
-    // SAFETY: the tasks are all rows and images of all groups, and each writes every pixel of them, also one without terms.
-    Ok(unsafe { written(sums) })
-}
-
-/// Where sums go.
-struct Target<'a, T> {
-    shared: Shared<'a, T>,
-    /// They are added to what is there, which is written.
-    onto: bool,
-}
-
-/// Vectors of a column for tiles of so many rows: enough independent sums, few enough registers.
-fn vectors_for(rows: usize) -> usize {
-    match rows {
-        1 => 8,
-        2 | 3 => 4,
-        _ => 2,
-    }
+    target: &Target<'_, V::Number>,
+) -> Result<()> {
+    let weights = pack_weight::<V>(weight, pass);
+    tasks::<V>(pass).into_par_iter().try_for_each(|task| run::<V>(pass, &task, source, &weights, target))
 }
 
 /// All images in columns, those of a kind together.
@@ -132,13 +54,10 @@ fn columns<V: Vector>(images: usize, most: usize) -> Vec<(Kind, Vec<Lanes>)> {
     let mut start = 0;
     while start < images {
         let kind = match (images - start).div_ceil(V::LANES) {
-            left if left >= most => Kind { vectors: most, pixels: 1, folded: 1 },
+            left if left >= most => Kind { vectors: most, pixels: 1 },
             // Four sums at once are enough, and whole pixels simpler.
-            left if left >= 4 => Kind { vectors: 4, pixels: 1, folded: 1 },
-            _ => {
-                let folded = if V::LANES.is_multiple_of(images) { V::LANES / images } else { 1 };
-                Kind { vectors: 1, pixels: most * folded, folded }
-            }
+            left if left >= 4 => Kind { vectors: 4, pixels: 1 },
+            _ => Kind { vectors: 1, pixels: most },
         };
         let end = (start + kind.vectors * V::LANES).min(images);
         match all.last_mut() {
@@ -155,7 +74,7 @@ fn columns<V: Vector>(images: usize, most: usize) -> Vec<(Kind, Vec<Lanes>)> {
 fn tasks<V: Vector>(pass: &Pass<'_, V::Number>) -> Vec<Task> {
     let (height, _) = pass.plan.target();
     let mut all = Vec::new();
-    for (kind, lanes) in columns::<V>(pass.images, vectors_for(pass.channels.1.min(TAP_ROWS))) {
+    for (kind, lanes) in columns::<V>(pass.images, most_vectors::<V>(pass.channels.1.min(V::ROWS))) {
         let row = pass.plan.source_columns() * pass.channels.0 * kind.vectors * V::LANES;
         let source_rows = (PACKED_NUMBERS / row).saturating_sub(pass.sizes.rows.kernel - 1);
         let band = (source_rows / pass.sizes.rows.stride).clamp(1, height);
@@ -175,21 +94,21 @@ fn tasks<V: Vector>(pass: &Pass<'_, V::Number>) -> Vec<Task> {
     all
 }
 
-/// Target channels of a group in tiles of at most `TAP_ROWS`, of equal sizes where they can be.
-fn tiles(channels: usize) -> impl Iterator<Item = Range<usize>> {
-    equal_parts(channels, channels.div_ceil(TAP_ROWS))
+/// Target channels of a group in tiles of equal sizes, where they can be.
+fn tiles<V: Vector>(channels: usize) -> impl Iterator<Item = Range<usize>> {
+    equal_parts(channels, channels.div_ceil(V::ROWS))
 }
 
 /// (group, tile, tap, source channel, target channel of the tile).
-fn pack_weight<T: Number>(weight: &[T], pass: &Pass<'_, T>) -> Vec<T> {
+fn pack_weight<V: Vector>(weight: &[V::Number], pass: &Pass<'_, V::Number>) -> Vec<V::Number> {
     let direction = pass.direction;
     let (from, to) = pass.channels;
     let taps = pass.taps;
-    let mut packed = vec![T::zero(); weight.len()];
+    let mut packed = vec![zero::<V>(); weight.len()];
     let mut rest = packed.as_mut_slice();
     let mut all = Vec::new();
     for group in 0..pass.sizes.groups {
-        for tile in tiles(to) {
+        for tile in tiles::<V>(to) {
             let (part, after) = rest.split_at_mut(tile.len() * from * taps);
             all.push((group, tile, part));
             rest = after;
@@ -213,25 +132,20 @@ fn pack_weight<T: Number>(weight: &[T], pass: &Pass<'_, T>) -> Vec<T> {
     packed
 }
 
-/// Source pixels of some rows as (column of images, pixel, channel, lane). A vector's lanes are the images of the pixel, then those
-/// of the pixels that share the vector; lanes beyond the images, and of pixels beyond the row, are 0.
+/// Source pixels of some rows as (column of images, pixel, channel, lane); lanes beyond the images are 0.
 fn pack_source<T: Number>(source: &[T], pass: &Pass<'_, T>, rows: &Range<usize>, task: &Task, packed: &mut [T]) {
     let (columns, images, channels) = (pass.plan.source_columns(), pass.images, pass.channels.0);
-    let (folded, step) = (task.kind.folded, pass.plan.source_step);
     let of_column = packed.len() / task.lanes.len();
     let width = of_column / (rows.len() * columns * channels).max(1);
     for (c, channel) in source.chunks_exact(pass.maps.0).enumerate().take(channels) {
-        let rows = channel.chunks_exact(columns * images).skip(rows.start).take(rows.len());
-        for (pixel, (row, column)) in rows.flat_map(|row| (0..columns).map(move |column| (row, column))).enumerate() {
+        let row = columns * images;
+        let pixels = channel[rows.start * row..rows.end * row].chunks_exact(images);
+        for (pixel, numbers) in pixels.enumerate() {
             for (i, lanes) in task.lanes.iter().enumerate() {
                 let vectors = &mut packed[i * of_column + (pixel * channels + c) * width..][..width];
-                for (p, lanes_of_pixel) in vectors.chunks_exact_mut(width / folded).enumerate() {
-                    let at = (column + p * step) * images;
-                    let numbers = row.get(at + lanes.start..at + lanes.end).unwrap_or(&[]);
-                    let (filled, empty) = lanes_of_pixel.split_at_mut(numbers.len());
-                    copy_few(filled, numbers);
-                    empty.fill(T::zero());
-                }
+                let (filled, empty) = vectors.split_at_mut(lanes.len());
+                copy_few(filled, &numbers[lanes.clone()]);
+                empty.fill(T::zero());
             }
         }
     }
@@ -273,7 +187,7 @@ fn run<V: Vector>(
     let column = rows.len() * pass.plan.source_columns() * from * task.kind.vectors * V::LANES;
     with_scratch(task.lanes.len() * column, |packed: &mut [V::Number]| {
         pack_source(group, pass, &rows, task, packed);
-        for tile in tiles(to) {
+        for tile in tiles::<V>(to) {
             let weight = &weights[(task.group * to + tile.start) * from * pass.taps..][..tile.len() * from * pass.taps];
             for pixels in &pixels {
                 for (i, lanes) in task.lanes.iter().enumerate() {
@@ -330,72 +244,44 @@ impl<T: Number> Sum<'_, T> {
         let (pass, kind, lanes, rows) = (self.pass, self.task.kind, self.lanes, self.tile.len());
         let (map, pixel_step) = (pass.maps.1, pass.plan.target_step * pass.images);
         let width = kind.vectors * V::LANES;
-        let (many, of_pixel) = (kind.vectors == 1, width / kind.folded);
-        let source_vector = if many { pass.plan.source_step * kind.folded * pass.channels.0 * width } else { V::LANES };
-        let vectors = kind.vectors * self.pixels.count.div_ceil(kind.folded);
+        let many = kind.vectors == 1;
+        let source_vector = if many { pass.plan.source_step * pass.channels.0 * width } else { V::LANES };
+        let vectors = kind.vectors * self.pixels.count;
         let (source, weight) = (source.as_ptr(), weight.as_ptr());
-        let vectors_are_neighbours =
-            kind.folded == 1 || (pass.plan.target_step == 1 && self.pixels.count.is_multiple_of(kind.folded));
-        if lanes.len() == of_pixel && vectors_are_neighbours {
+        let steps =
+            Steps { column: width, source_vector, weight_term: rows, weight_row: 1, target_row: 0, target_vector: 0 };
+        if lanes.len() == width {
             // The last block is looked for and let go before the first, which is the same one where there is one pixel.
             self.block(self.pixels.count - 1, shared)?;
             let mut target = self.block(0, shared)?;
-            let target_vector = if many { kind.folded * pixel_step } else { V::LANES };
-            let steps = Steps { column: width, source_vector, target_row: map, target_vector };
+            let target_vector = if many { pixel_step } else { V::LANES };
+            let steps = Steps { target_row: map, target_vector, ..steps };
             let tile = TapTile { segments, source, weight, target: target.as_mut_ptr(), onto, steps };
             // SAFETY: `V` is what the processor has. The segments stay inside the packed source and the packed weights of the
             // tile, for `Plan` leaves out what lies outside the map and joins pixels with the same pattern alone; the blocks
             // of the first and of the last pixel lie in the target, which is written where it is added to.
-            unsafe { compute::<V>(rows, vectors, &tile) };
+            unsafe { sum_taps::<V>(rows, vectors, &tile) };
             return Ok(());
         }
-        let mut whole = [T::zero(); TAP_ROWS * MOST_VECTORS * MOST_LANES];
+        let mut whole = [T::zero(); MOST_ROWS * MOST_VECTORS * MOST_LANES];
         let target_row = vectors * V::LANES;
         if onto {
             for pixel in 0..self.pixels.count {
                 // SAFETY: a target that is added to is written.
-                unsafe { self.block(pixel, shared)?.copy_rows_to(&mut whole[pixel * of_pixel..], target_row) };
+                unsafe { self.block(pixel, shared)?.copy_rows_to(&mut whole[pixel * width..], target_row) };
             }
         }
-        let steps = Steps { column: width, source_vector, target_row, target_vector: V::LANES };
+        let steps = Steps { target_row, target_vector: V::LANES, ..steps };
         let tile = TapTile { segments, source, weight, target: whole.as_mut_ptr(), onto, steps };
         // SAFETY: as above; the array has room for all rows and vectors, and is written.
-        unsafe { compute::<V>(rows, vectors, &tile) };
+        unsafe { sum_taps::<V>(rows, vectors, &tile) };
         for pixel in 0..self.pixels.count {
-            self.block(pixel, shared)?.copy_rows(&whole[pixel * of_pixel..], target_row);
+            self.block(pixel, shared)?.copy_rows(&whole[pixel * width..], target_row);
         }
         Ok(())
     }
 }
 
-/// # Safety
-/// That of `Vector::tap_tile`.
-unsafe fn compute<V: Vector>(rows: usize, vectors: usize, tile: &TapTile<'_, V::Number>) {
-    macro_rules! dispatch {
-        ($(($rows:literal, $vectors:literal)),*) => {
-            match (rows, vectors) {
-                // SAFETY: the caller's promise, for these sizes.
-                $(($rows, $vectors) => unsafe { V::tap_tile::<$rows, $vectors>(tile) },)*
-                _ => unreachable!("tiles have at most {TAP_ROWS} rows and a power of two of vectors"),
-            }
-        };
-    }
-    dispatch!(
-        (1, 1),
-        (1, 2),
-        (1, 4),
-        (1, 8),
-        (2, 1),
-        (2, 2),
-        (2, 4),
-        (3, 1),
-        (3, 2),
-        (3, 4),
-        (4, 1),
-        (4, 2),
-        (5, 1),
-        (5, 2),
-        (6, 1),
-        (6, 2)
-    );
+fn zero<V: Vector>() -> V::Number {
+    <V::Number as candle_core::WithDType>::from_f64(0.0)
 }

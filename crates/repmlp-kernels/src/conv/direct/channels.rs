@@ -1,0 +1,318 @@
+//! Lanes of a vector are target channels, and rows of a tile are the images of a pixel: nothing is empty where images are few.
+//!
+//! A tile comes out as (image, channel), and is turned when it is written.
+#![expect(unsafe_code, reason = "tasks write disjoint blocks of one output; vector loops take addresses")]
+
+use std::ops::Range;
+
+use candle_core::Result;
+use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator, ParallelSliceMut};
+
+use super::{Pass, Target};
+use crate::conv::plan::Direction;
+use crate::packing::{PACKED_NUMBERS, copy_few};
+use crate::parts::{equal_parts, equal_size, parts_for};
+use crate::scratch::with_scratch;
+use crate::simd::{MOST_LANES, MOST_ROWS, Number, Segment, Steps, TapTile, Vector, VectorLoop, sum_taps, transpose};
+
+/// Vectors of a panel of target channels.
+const PANEL: usize = 2;
+
+/// Source channels that are packed at once.
+const CHANNELS: usize = 8;
+
+/// Some target rows of some panels of a group.
+struct Task {
+    group: usize,
+    rows: Range<usize>,
+    panels: Range<usize>,
+}
+
+/// Writes all sums.
+pub(super) fn convolve<V: Vector>(
+    pass: &Pass<'_, V::Number>,
+    source: &[V::Number],
+    weight: &[V::Number],
+    target: &Target<'_, V::Number>,
+) -> Result<()> {
+    let weights = pack_weight::<V>(weight, pass);
+    tasks::<V>(pass).into_par_iter().try_for_each(|task| run::<V>(pass, &task, source, &weights, target))
+}
+
+/// Panels of a group's target channels.
+fn panels<V: Vector>(channels: usize) -> usize {
+    channels.div_ceil(PANEL * V::LANES)
+}
+
+/// Bands of rows whose packed source fits the cache, and some panels where bands alone are few.
+fn tasks<V: Vector>(pass: &Pass<'_, V::Number>) -> Vec<Task> {
+    let (height, _) = pass.plan.target();
+    let row = pass.plan.source_columns() * pass.channels.0 * pass.images;
+    let source_rows = (2 * PACKED_NUMBERS / row).saturating_sub(pass.sizes.rows.kernel - 1);
+    let band = equal_size(height, (source_rows / pass.sizes.rows.stride).clamp(1, height));
+    let all_panels = panels::<V>(pass.channels.1);
+    let parts = parts_for(pass.sizes.groups * height.div_ceil(band)).min(all_panels);
+    let mut all = Vec::new();
+    for group in 0..pass.sizes.groups {
+        for first in (0..height).step_by(band) {
+            for panels in equal_parts(all_panels, parts) {
+                all.push(Task { group, rows: first..(first + band).min(height), panels });
+            }
+        }
+    }
+    all
+}
+
+/// (group, panel, tap, source channel, lane); zeros for channels that are not there.
+fn pack_weight<V: Vector>(weight: &[V::Number], pass: &Pass<'_, V::Number>) -> Vec<V::Number> {
+    let ((from, to), taps, width) = (pass.channels, pass.taps, PANEL * V::LANES);
+    let zero = <V::Number as candle_core::WithDType>::from_f64(0.0);
+    let all_panels = panels::<V>(to);
+    let mut packed = vec![zero; pass.sizes.groups * all_panels * width * from * taps];
+    packed.par_chunks_mut(width * from * taps).enumerate().for_each(|(panel, packed)| {
+        let (group, first) = (panel / all_panels, panel % all_panels * width);
+        let weight = &weight[group * from * to * taps..][..from * to * taps];
+        let channels = first..(first + width).min(to);
+        match pass.direction {
+            // SAFETY: `V` is what the processor has.
+            Direction::Forward => unsafe { V::compiled(PackForward { weight, channels, from, taps, packed }) },
+            Direction::Backward => {
+                for source in 0..from {
+                    let kernels = &weight[(source * to + channels.start) * taps..][..channels.len() * taps];
+                    for (lane, kernel) in kernels.chunks_exact(taps).enumerate() {
+                        for (tap, &weight) in kernel.iter().rev().enumerate() {
+                            packed[(tap * from + source) * width + lane] = weight;
+                        }
+                    }
+                }
+            }
+        }
+    });
+    packed
+}
+
+/// A panel of the forward pass: rows of weights become lanes.
+struct PackForward<'a, T> {
+    weight: &'a [T],
+    channels: Range<usize>,
+    from: usize,
+    taps: usize,
+    packed: &'a mut [T],
+}
+
+impl<V: Vector> VectorLoop<V> for PackForward<'_, V::Number> {
+    type Result = ();
+
+    #[inline(always)]
+    unsafe fn run(self) {
+        let Self { weight, channels, from, taps, packed } = self;
+        let (row, width) = (from * taps, PANEL * V::LANES);
+        for v in 0..PANEL {
+            let start = channels.start + v * V::LANES;
+            let lanes = start..(start + V::LANES).min(channels.end);
+            for first in (0..row).step_by(V::LANES) {
+                let count = V::LANES.min(row - first);
+                // SAFETY: the instruction set is the caller's promise; each slice has as many numbers as are read or written.
+                unsafe {
+                    let mut block = [V::zero(); MOST_LANES];
+                    for (vector, channel) in block.iter_mut().zip(lanes.clone()) {
+                        let numbers = &weight[channel * row + first..][..count];
+                        *vector = if count == V::LANES {
+                            V::load(numbers.as_ptr())
+                        } else {
+                            V::load_first(numbers.as_ptr(), count)
+                        };
+                    }
+                    transpose(&mut block);
+                    for (i, vector) in block.into_iter().enumerate().take(count) {
+                        let (source, tap) = ((first + i) / taps, (first + i) % taps);
+                        let to = &mut packed[(tap * from + source) * width + v * V::LANES..][..V::LANES];
+                        vector.store(to.as_mut_ptr());
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Source pixels of some rows as (pixel, channel, image).
+fn pack_source<T: Number>(source: &[T], pass: &Pass<'_, T>, rows: &Range<usize>, packed: &mut [T]) {
+    let (images, channels) = (pass.images, pass.channels.0);
+    let row = pass.plan.source_columns() * images;
+    let maps: Vec<&[T]> = source.chunks_exact(pass.maps.0).take(channels).collect();
+    // Some channels at once: what is read and what is written are both neighbours for a while.
+    for (block, maps) in maps.chunks(CHANNELS).enumerate() {
+        for (pixel, to) in packed.chunks_exact_mut(channels * images).enumerate() {
+            let start = rows.start * row + pixel * images;
+            let to = to[block * CHANNELS * images..].chunks_exact_mut(images);
+            for (to, map) in to.zip(maps) {
+                copy_few(to, &map[start..start + images]);
+            }
+        }
+    }
+}
+
+fn run<V: Vector>(
+    pass: &Pass<'_, V::Number>,
+    task: &Task,
+    source: &[V::Number],
+    weights: &[V::Number],
+    target: &Target<'_, V::Number>,
+) -> Result<()> {
+    let ((from, to), width) = (pass.channels, PANEL * V::LANES);
+    let rows = pass.plan.source_rows(task.rows.clone());
+    let group = &source[task.group * from * pass.maps.0..];
+    let mut segments = Vec::new();
+    with_scratch(rows.len() * pass.plan.source_columns() * from * pass.images, |packed: &mut [V::Number]| {
+        pack_source(group, pass, &rows, packed);
+        for panel in task.panels.clone() {
+            let of_panel = width * from * pass.taps;
+            let weight = &weights[(task.group * panels::<V>(to) + panel) * of_panel..][..of_panel];
+            let channels = panel * width..((panel + 1) * width).min(to);
+            for row in task.rows.clone() {
+                for column in 0..pass.plan.target().1 {
+                    segments.clear();
+                    pass.plan.segments((row, column), rows.start, from, &mut segments);
+                    // The sides have changed places: what are columns elsewhere are the panel's, and weights are the images.
+                    for Segment { source, weight, .. } in &mut segments {
+                        std::mem::swap(source, weight);
+                    }
+                    let sum = Sum { pass, group: task.group, channels: channels.clone(), pixel: (row, column) };
+                    sum.write::<V>(&segments, packed, weight, target)?;
+                }
+                finish_row(pass, (task.group, &channels, row), target)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// A row of the target is as long as a cache can wish for.
+fn finish_row<T: Number>(
+    pass: &Pass<'_, T>,
+    (group, channels, row): (usize, &Range<usize>, usize),
+    target: &Target<'_, T>,
+) -> Result<()> {
+    if let Some(finish) = pass.finish {
+        let numbers = pass.plan.target().1 * pass.images;
+        let start = (group * pass.channels.1 + channels.start) * pass.maps.1 + row * numbers;
+        // SAFETY: a task has its rows of its channels for itself, and has just written this one.
+        unsafe {
+            let mut block = target.shared.block(start, (channels.len(), numbers), pass.maps.1)?;
+            finish.block(&mut block, start);
+        }
+    }
+    Ok(())
+}
+
+/// All images of a pixel of some channels.
+struct Sum<'a, T> {
+    pass: &'a Pass<'a, T>,
+    group: usize,
+    channels: Range<usize>,
+    pixel: (usize, usize),
+}
+
+impl<T: Number> Sum<'_, T> {
+    fn write<V: Vector<Number = T>>(
+        &self,
+        segments: &[Segment],
+        packed: &[T],
+        weight: &[T],
+        target: &Target<'_, T>,
+    ) -> Result<()> {
+        let (pass, width) = (self.pass, PANEL * V::LANES);
+        let (map, images) = (pass.maps.1, pass.images);
+        let pixel = self.pixel.0 * pass.plan.target().1 + self.pixel.1;
+        let start = (self.group * pass.channels.1 + self.channels.start) * map + pixel * images;
+        let steps = Steps {
+            column: width,
+            source_vector: V::LANES,
+            weight_term: images,
+            weight_row: 1,
+            target_row: width,
+            target_vector: V::LANES,
+        };
+        for lines in equal_parts(images, images.div_ceil(V::ROWS.min(V::LANES))) {
+            let size = (self.channels.len(), lines.len());
+            // SAFETY: a task has its rows of its channels for itself, and this sum a pixel of them.
+            let mut block = unsafe { target.shared.block(start + lines.start, size, map)? };
+            let mut sums = [T::zero(); MOST_ROWS * PANEL * MOST_LANES];
+            let turn = Turn { map, size, sums: sums.as_mut_ptr(), target: block.as_mut_ptr() };
+            // SAFETY: `V` is what the processor has. The block lies in the target, and is written where it is added to; the sums
+            // have room for all images and vectors. The segments stay inside the packed source and the panel, for `Plan` leaves
+            // out what lies outside the map.
+            unsafe {
+                if target.onto {
+                    V::compiled(FromTarget(turn));
+                }
+                let (source, weight) = (weight.as_ptr(), packed[lines.start..].as_ptr());
+                let tile = TapTile { segments, source, weight, target: sums.as_mut_ptr(), onto: target.onto, steps };
+                sum_taps::<V>(lines.len(), PANEL, &tile);
+                V::compiled(ToTarget(turn));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A tile of sums, (image, channel), and its place in the target, (channel, image).
+#[derive(Clone, Copy)]
+struct Turn<T> {
+    /// Numbers between neighbouring channels of the target.
+    map: usize,
+    /// Channels and images.
+    size: (usize, usize),
+    sums: *mut T,
+    target: *mut T,
+}
+
+/// The tile is written to the target.
+struct ToTarget<T>(Turn<T>);
+
+impl<V: Vector> VectorLoop<V> for ToTarget<V::Number> {
+    type Result = ();
+
+    #[inline(always)]
+    unsafe fn run(self) {
+        let Turn { map, size: (channels, images), sums, target } = self.0;
+        for first in (0..channels).step_by(V::LANES) {
+            // SAFETY: the instruction set and the addresses are the caller's promise.
+            unsafe {
+                let mut block = [V::zero(); MOST_LANES];
+                for (i, vector) in block.iter_mut().enumerate().take(images) {
+                    *vector = V::load(sums.add(i * PANEL * V::LANES + first));
+                }
+                transpose(&mut block);
+                for (l, vector) in block.into_iter().enumerate().take(V::LANES.min(channels - first)) {
+                    vector.store_first(target.add((first + l) * map), images);
+                }
+            }
+        }
+    }
+}
+
+/// The tile takes what the target holds.
+struct FromTarget<T>(Turn<T>);
+
+impl<V: Vector> VectorLoop<V> for FromTarget<V::Number> {
+    type Result = ();
+
+    #[inline(always)]
+    unsafe fn run(self) {
+        let Turn { map, size: (channels, images), sums, target } = self.0;
+        for first in (0..channels).step_by(V::LANES) {
+            // SAFETY: the instruction set and the addresses are the caller's promise.
+            unsafe {
+                let mut block = [V::zero(); MOST_LANES];
+                for (l, vector) in block.iter_mut().enumerate().take(V::LANES.min(channels - first)) {
+                    *vector = V::load_first(target.add((first + l) * map), images);
+                }
+                transpose(&mut block);
+                for (i, vector) in block.into_iter().enumerate().take(images) {
+                    vector.store(sums.add(i * PANEL * V::LANES + first));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Convolution without columns: for each target pixel the sum over the taps that lie inside the map.
+//!
+//! What the forward pass does from the input to the output, the gradient of the input does from the output to the input. Lanes of
+//! a vector are images, or target channels where images would leave much of it empty.
+#![expect(unsafe_code, reason = "outputs are written in full before they count as numbers")]
+
+mod channels;
+mod images;
+
+use candle_core::Result;
+
+use crate::conv::ConvSizes;
+use crate::conv::finish::Finish;
+use crate::conv::plan::{Direction, Plan};
+use crate::fresh::{room, unwritten, written};
+use crate::product::Shared;
+use crate::simd::{InstructionSet, Number, Vector, for_instruction_set};
+
+/// The output (O, H', W', N).
+pub(crate) fn forward<T: Number>(
+    set: InstructionSet,
+    x: &[T],
+    weight: &[T],
+    sizes: &ConvSizes,
+    finish: Option<&Finish<'_, T>>,
+) -> Result<Vec<T>> {
+    let pass = Pass::new(sizes, Direction::Forward, finish);
+    for_instruction_set!(set, T, V => convolve::<V<T>>(&pass, x, weight, None))
+}
+
+/// The gradient (C, H, W, N), added to `onto` where there is one.
+pub(crate) fn backward_x<T: Number>(
+    set: InstructionSet,
+    dy: &[T],
+    weight: &[T],
+    sizes: &ConvSizes,
+    onto: Option<Vec<T>>,
+) -> Result<Vec<T>> {
+    let pass = Pass::new(sizes, Direction::Backward, None);
+    for_instruction_set!(set, T, V => convolve::<V<T>>(&pass, dy, weight, onto))
+}
+
+/// One pass.
+struct Pass<'a, T> {
+    direction: Direction,
+    plan: Plan,
+    /// Channels of a group in the source and in the target.
+    channels: (usize, usize),
+    /// Numbers of a channel in the source and in the target.
+    maps: (usize, usize),
+    images: usize,
+    taps: usize,
+    sizes: &'a ConvSizes,
+    finish: Option<&'a Finish<'a, T>>,
+}
+
+impl<'a, T> Pass<'a, T> {
+    fn new(sizes: &'a ConvSizes, direction: Direction, finish: Option<&'a Finish<'a, T>>) -> Self {
+        let (inputs, outputs) = (sizes.group_inputs(), sizes.group_outputs());
+        let (input_map, output_map) = (sizes.input_map(), sizes.output_map());
+        let (channels, maps) = match direction {
+            Direction::Forward => ((inputs, outputs), (input_map, output_map)),
+            Direction::Backward => ((outputs, inputs), (output_map, input_map)),
+        };
+        let plan = Plan::new(sizes, direction);
+        Self { direction, plan, channels, maps, images: sizes.images, taps: sizes.taps(), sizes, finish }
+    }
+}
+
+/// Where sums go.
+struct Target<'a, T> {
+    shared: Shared<'a, T>,
+    /// They are added to what is there, which is written.
+    onto: bool,
+}
+
+fn convolve<V: Vector>(
+    pass: &Pass<'_, V::Number>,
+    source: &[V::Number],
+    weight: &[V::Number],
+    onto: Option<Vec<V::Number>>,
+) -> Result<Vec<V::Number>> {
+    let (adds, count) = (onto.is_some(), pass.sizes.groups * pass.channels.1 * pass.maps.1);
+    let mut sums = onto.map_or_else(|| unwritten(count), room);
+    let target = Target { shared: Shared::unwritten(&mut sums), onto: adds };
+    // A quarter of the lanes may be empty.
+    let images_fill = pass.images.next_multiple_of(V::LANES) * 3 <= pass.images * 4;
+    if images_fill || pass.channels.1 < V::LANES {
+        images::convolve::<V>(pass, source, weight, &target)?;
+    } else {
+        channels::convolve::<V>(pass, source, weight, &target)?;
+    }
+    // SAFETY: either way writes every pixel of all images of all channels, also one without terms.
+    Ok(unsafe { written(sums) })
+}

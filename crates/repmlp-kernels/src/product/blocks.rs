@@ -1,0 +1,151 @@
+//! The loops of a product: blocks of terms, rows and columns of which a cache holds what is read again and again, and tiles of which
+//! the registers do.
+//!
+//! A block of the right side is packed into panels as wide as a tile, a block of the left side into rows of tiles, unless a row's
+//! terms are neighbours already: the tile reads them where they lie.
+#![expect(unsafe_code, reason = "tiles take addresses")]
+
+use std::ops::Range;
+
+use crate::packing::PACKED_NUMBERS;
+use crate::parts::{equal_parts, equal_size};
+use crate::product::pack::{pack_left, pack_right};
+use crate::product::{Matrix, MatrixMut, Update};
+use crate::scratch::with_scratch;
+use crate::simd::{MOST_LANES, MOST_ROWS, Number, Segment, Steps, TapTile, Vector, sum_taps};
+
+/// Terms of a block: a tile's part of either side stays in the first-level cache.
+const TERMS: usize = 256;
+/// Vectors of a panel.
+const PANEL: usize = 2;
+/// Bytes.
+const CACHE_LINE: usize = 64;
+/// Rows and columns of a block.
+const BLOCK: usize = PACKED_NUMBERS / TERMS;
+
+/// Neighbouring things, as many as `most` at once, in parts of equal sizes.
+fn blocks(things: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+    equal_parts(things, things.div_ceil(most))
+}
+
+/// target ← left·right, or added to it; the sizes fit.
+pub(super) fn multiply<V: Vector>(
+    target: &mut MatrixMut<'_, V::Number>,
+    update: Update,
+    left: Matrix<'_, V::Number>,
+    right: Matrix<'_, V::Number>,
+) {
+    let width = PANEL * V::LANES;
+    // A sum of no terms is written too.
+    for terms in equal_parts(left.columns, left.columns.div_ceil(TERMS).max(1)) {
+        let onto = update == Update::Add || terms.start > 0;
+        let in_place = left.column_step == 1;
+        for rows in blocks(left.rows, if in_place { left.rows.max(1) } else { BLOCK }) {
+            let packed_left = if in_place { 0 } else { rows.len() * terms.len() };
+            let block = equal_size(right.columns.div_ceil(width).max(1), (BLOCK / width).max(1)) * width;
+            let packed_right = block.min(right.columns.next_multiple_of(width)) * terms.len();
+            with_scratch(packed_right + packed_left, |scratch: &mut [V::Number]| {
+                let (right_numbers, left_numbers) = scratch.split_at_mut(packed_right);
+                if !in_place {
+                    pack_left(left, &rows, &terms, V::ROWS, left_numbers);
+                }
+                for first in (0..right.columns).step_by(block) {
+                    let columns = first..(first + block).min(right.columns);
+                    let numbers = &mut right_numbers[..columns.len().next_multiple_of(width) * terms.len()];
+                    // SAFETY: `V` is what the processor has.
+                    unsafe { pack_right::<V>(right, &terms, &columns, width, numbers) };
+                    let left = Left { matrix: left, packed: (!in_place).then_some(&*left_numbers) };
+                    let block = Block { left, right: numbers, rows: rows.clone(), columns, terms: terms.clone(), onto };
+                    block.multiply::<V>(target);
+                }
+            });
+        }
+    }
+}
+
+/// The left side of a block, packed or as it lies.
+#[derive(Clone, Copy)]
+struct Left<'a, T> {
+    matrix: Matrix<'a, T>,
+    packed: Option<&'a [T]>,
+}
+
+/// Some rows, columns and terms of a product.
+struct Block<'a, T> {
+    left: Left<'a, T>,
+    /// In panels.
+    right: &'a [T],
+    rows: Range<usize>,
+    columns: Range<usize>,
+    terms: Range<usize>,
+    /// Whether the sums go on from what the target holds.
+    onto: bool,
+}
+
+impl<T: Number> Block<'_, T> {
+    /// Asks for what a tile's rows have where they lie: short pieces far apart, which no processor sees coming.
+    fn prefetch_left<V: Vector<Number = T>>(&self, rows: Range<usize>) {
+        if self.left.packed.is_none() {
+            for row in rows {
+                let start = row * self.left.matrix.row_step + self.terms.start;
+                for number in
+                    self.left.matrix.data[start..][..self.terms.len()].iter().step_by(CACHE_LINE / size_of::<T>())
+                {
+                    // SAFETY: `V` is what the processor has.
+                    unsafe { V::prefetch(number) };
+                }
+            }
+        }
+    }
+
+    fn multiply<V: Vector<Number = T>>(&self, target: &mut MatrixMut<'_, T>) {
+        let (width, terms) = (PANEL * V::LANES, self.terms.len());
+        for tile in blocks(self.rows.len(), V::ROWS) {
+            let (weight, weight_term, weight_row) = match self.left.packed {
+                Some(packed) => (&packed[tile.start * terms..], tile.len(), 1),
+                None => {
+                    let matrix = self.left.matrix;
+                    let start = (self.rows.start + tile.start) * matrix.row_step + self.terms.start;
+                    (&matrix.data[start.min(matrix.data.len())..], 1, matrix.row_step)
+                }
+            };
+            let rows = self.rows.start + tile.start..self.rows.start + tile.end;
+            self.prefetch_left::<V>(rows.end..(rows.end + tile.len()).min(self.rows.end));
+            let columns = self.columns.clone().step_by(width);
+            for (p, first) in columns.enumerate() {
+                let panel = &self.right[p * width * terms..][..width * terms];
+                let segments = [Segment { source: 0, weight: 0, count: terms }];
+                let mut steps = Steps {
+                    column: width,
+                    source_vector: V::LANES,
+                    weight_term,
+                    weight_row,
+                    target_row: target.row_step,
+                    target_vector: V::LANES,
+                };
+                let mut block = target.part(&rows, &(first..(first + width).min(self.columns.end)));
+                let (source, weight) = (panel.as_ptr(), weight.as_ptr());
+                if block.columns == width {
+                    let target = block.as_mut_ptr();
+                    let tile = TapTile { segments: &segments, source, weight, target, onto: self.onto, steps };
+                    // SAFETY: `V` is what the processor has; the panel has `width` numbers for each term, the left side a number for
+                    // each row and term, and the part of the target, which is borrowed mutably, all rows and vectors; where sums
+                    // go on from it, it is written: by the block of terms before, or before the product.
+                    unsafe { sum_taps::<V>(rows.len(), PANEL, &tile) };
+                    continue;
+                }
+                let mut whole = [T::zero(); MOST_ROWS * PANEL * MOST_LANES];
+                if self.onto {
+                    // SAFETY: it is written, as above.
+                    unsafe { block.copy_rows_to(&mut whole, width) };
+                }
+                steps.target_row = width;
+                let target = whole.as_mut_ptr();
+                let tile = TapTile { segments: &segments, source, weight, target, onto: self.onto, steps };
+                // SAFETY: as above; the array has room for all rows and vectors, and is written.
+                unsafe { sum_taps::<V>(rows.len(), PANEL, &tile) };
+                block.copy_rows(&whole, width);
+            }
+        }
+    }
+}

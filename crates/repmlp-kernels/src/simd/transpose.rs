@@ -1,0 +1,21 @@
+//! Rows for columns, a vector's width at a time.
+
+use crate::simd::{MOST_LANES, Vector};
+
+/// Lane l of vector v becomes lane v of vector l, for the first `LANES` vectors.
+///
+/// # Safety
+/// The instruction set of `V`.
+#[inline(always)]
+pub(crate) unsafe fn transpose<V: Vector>(block: &mut [V; MOST_LANES]) {
+    // A number's place is (vector, lane), each so many binary digits. A step moves the vector's first digit behind the lane's last
+    // and the lane's first behind the vector's: after as many steps as there are digits, they have changed places.
+    let half = V::LANES / 2;
+    for _ in 0..V::LANES.ilog2() {
+        let before = *block;
+        for i in 0..half {
+            // SAFETY: the caller's promise.
+            (block[2 * i], block[2 * i + 1]) = unsafe { before[i].zip(before[i + half]) };
+        }
+    }
+}
