@@ -221,7 +221,7 @@ pub(crate) fn backward_weight<T: Number>(x: &[T], dy: &[T], sizes: &ConvSizes) -
     match sizes.weight_way() {
         Way::Columns => by_columns::backward_weight(InstructionSet::get(), x, dy, sizes),
         Way::Depthwise => Ok(depthwise::backward_weight(x, dy, sizes)),
-        Way::Direct => Ok(direct_weight::backward_weight(InstructionSet::get(), x, dy, sizes)),
+        Way::Direct => direct_weight::backward_weight(InstructionSet::get(), x, dy, sizes),
     }
 }
 

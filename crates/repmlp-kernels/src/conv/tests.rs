@@ -115,7 +115,7 @@ fn directly<T: Number>(case: &Case, set: InstructionSet) -> Passes {
             direct::forward(set, x, weight, sizes, None).unwrap(),
             direct::backward_x(set, dy, weight, sizes, None).unwrap(),
             direct::backward_x(set, dy, weight, sizes, Some(x.to_vec())).unwrap(),
-            direct_weight::backward_weight(set, x, dy, sizes),
+            direct_weight::backward_weight(set, x, dy, sizes).unwrap(),
         ]
     })
 }

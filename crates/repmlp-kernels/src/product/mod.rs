@@ -14,6 +14,7 @@ use std::ops::Range;
 use candle_core::{Result, bail};
 
 use crate::simd::{InstructionSet, Number, for_instruction_set};
+pub(crate) use pack::pack_right;
 
 /// A strided matrix to read.
 #[derive(Clone, Copy)]

@@ -32,7 +32,7 @@ pub(super) fn pack_left<T: Number>(
 ///
 /// # Safety
 /// The instruction set of `V`.
-pub(super) unsafe fn pack_right<V: Vector>(
+pub(crate) unsafe fn pack_right<V: Vector>(
     matrix: Matrix<'_, V::Number>,
     terms: &Range<usize>,
     columns: &Range<usize>,
@@ -85,7 +85,7 @@ impl<V: Vector> VectorLoop<V> for PackRight<'_, V::Number> {
     }
 }
 
-/// One panel of a matrix whose columns are neighbouring numbers, or far apart in both directions.
+/// One panel of a matrix whose columns are neighbouring numbers.
 #[inline(always)]
 unsafe fn pack_transposed<V: Vector>(
     matrix: Matrix<'_, V::Number>,
@@ -94,27 +94,25 @@ unsafe fn pack_transposed<V: Vector>(
     width: usize,
     panel: &mut [V::Number],
 ) {
-    let whole = if matrix.row_step == 1 { terms.len() / V::LANES * V::LANES } else { 0 };
-    for (v, columns) in
-        (columns.start..columns.end).step_by(V::LANES).map(|c| c..(c + V::LANES).min(columns.end)).enumerate()
-    {
-        for term in (0..whole).step_by(V::LANES) {
-            // SAFETY: the instruction set is the caller's promise; each slice that is read or written has `LANES` numbers.
+    for (v, first) in columns.clone().step_by(V::LANES).enumerate() {
+        let columns = first..(first + V::LANES).min(columns.end);
+        for term in (0..terms.len()).step_by(V::LANES) {
+            let count = V::LANES.min(terms.len() - term);
+            // SAFETY: the instruction set is the caller's promise; each slice has as many numbers as are read or written.
             unsafe {
                 let mut block = [V::zero(); MOST_LANES];
                 for (vector, column) in block.iter_mut().zip(columns.clone()) {
-                    let start = terms.start + term + column * matrix.column_step;
-                    *vector = V::load(matrix.data[start..][..V::LANES].as_ptr());
+                    let numbers = &matrix.data[terms.start + term + column * matrix.column_step..][..count];
+                    *vector = if count == V::LANES {
+                        V::load(numbers.as_ptr())
+                    } else {
+                        V::load_first(numbers.as_ptr(), count)
+                    };
                 }
                 transpose(&mut block);
-                for (l, vector) in block.into_iter().enumerate().take(V::LANES) {
+                for (l, vector) in block.into_iter().enumerate().take(count) {
                     vector.store(panel[(term + l) * width + v * V::LANES..][..V::LANES].as_mut_ptr());
                 }
-            }
-        }
-        for term in whole..terms.len() {
-            for (c, column) in columns.clone().enumerate() {
-                panel[term * width + v * V::LANES + c] = matrix.number(terms.start + term, column);
             }
         }
     }

@@ -1,15 +1,16 @@
-//! The gradient of a convolution's weight without columns: scalar products over the places that a tap carries.
+//! Scalar products of channels, which need no order of their own: vectors lie along the places.
 #![expect(unsafe_code, reason = "vector loops take addresses")]
 
 use std::ops::Range;
 
 use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator, ParallelSliceMut};
 
+use super::zero;
 use crate::conv::ConvSizes;
 use crate::packing::{PACKED_NUMBERS, copy_few};
 use crate::parts::{equal_size, parts_for, sum_parts};
 use crate::scratch::with_scratch;
-use crate::simd::{DotRun, DotTile, InstructionSet, Number, Vector, dots, for_instruction_set};
+use crate::simd::{DotRun, DotTile, Number, Vector, dots};
 
 /// Numbers of a channel that a tile of rows works on at once: seven such pieces fill a first-level cache.
 const PIECE_NUMBERS: usize = 1024;
@@ -17,13 +18,11 @@ const PIECE_NUMBERS: usize = 1024;
 const PACKED_IMAGES: usize = 16;
 
 /// dW from x (C, H, W, N) and dy.
-pub(crate) fn backward_weight<T: Number>(set: InstructionSet, x: &[T], dy: &[T], sizes: &ConvSizes) -> Vec<T> {
+pub(super) fn backward_weight<V: Vector>(x: &[V::Number], dy: &[V::Number], sizes: &ConvSizes) -> Vec<V::Number> {
     // The images of a pixel, and those of the next that a tap sees, are far apart in memory: where a row of pixels is more than
     // a cache holds of seven channels, they are brought together first.
     let packs = sizes.columns.output * sizes.images > 2 * PIECE_NUMBERS && sizes.images > PACKED_IMAGES;
-    for_instruction_set!(set, T, V => {
-        if packs { packed::<V<T>>(x, dy, sizes) } else { as_it_lies::<V<T>>(x, dy, sizes) }
-    })
+    if packs { packed::<V>(x, dy, sizes) } else { as_it_lies::<V>(x, dy, sizes) }
 }
 
 /// Scalar products of the channels of two tensors, each channel a map of its own size, for each tap over its runs.
@@ -198,8 +197,4 @@ fn packed<V: Vector>(x: &[V::Number], dy: &[V::Number], sizes: &ConvSizes) -> Ve
         }
     });
     sum_parts(partial, parts)
-}
-
-fn zero<V: Vector>() -> V::Number {
-    <V::Number as candle_core::WithDType>::from_f64(0.0)
 }

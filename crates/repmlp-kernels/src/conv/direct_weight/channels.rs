@@ -1,0 +1,261 @@
+//! Lanes of a vector are the channels of one side, which is turned for it; the channels of the other are the rows of a tile and are
+//! read where they lie. A tile keeps its sums over all the places that a tap carries.
+#![expect(unsafe_code, reason = "tasks write disjoint parts of one output; vector loops take addresses")]
+
+use std::ops::Range;
+
+use candle_core::{Error, Result};
+use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSliceMut};
+
+use super::zero;
+use crate::conv::ConvSizes;
+use crate::packing::PACKED_NUMBERS;
+use crate::parts::{equal_parts, equal_size, parts_for, sum_parts};
+use crate::product::{Matrix, Shared, pack_right};
+use crate::scratch::with_scratch;
+use crate::simd::{Segment, Steps, TapTile, Vector, sum_taps};
+
+/// Most images whose pixels are all turned together, row by row: more are taken some at a time, so that whole maps fit the cache.
+const FEW_IMAGES: usize = 16;
+/// Most vectors of a panel.
+const PANEL: usize = 2;
+
+/// Whose channels are lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lanes {
+    Inputs,
+    Outputs,
+}
+
+impl Lanes {
+    /// Those that leave fewer lanes empty; none where both leave more than a quarter empty.
+    pub(super) fn of<V: Vector>(sizes: &ConvSizes) -> Option<Self> {
+        let taken = |channels: usize| channels as f64 / channels.next_multiple_of(V::LANES) as f64;
+        let (inputs, outputs) = (taken(sizes.group_inputs()), taken(sizes.group_outputs()));
+        let best = if inputs >= outputs { Self::Inputs } else { Self::Outputs };
+        (inputs.max(outputs) >= 0.75).then_some(best)
+    }
+}
+
+/// One side of the sums.
+#[derive(Clone, Copy)]
+struct Side<'a, T> {
+    numbers: &'a [T],
+    /// Channels of a group.
+    channels: usize,
+    /// Pixels of a row, and rows.
+    map: (usize, usize),
+    images: usize,
+}
+
+impl<'a, T> Side<'a, T> {
+    /// Numbers of a channel.
+    fn channel(&self) -> usize {
+        self.map.0 * self.map.1 * self.images
+    }
+
+    /// All channels of a group.
+    fn group(&self, group: usize) -> &'a [T] {
+        let count = self.channels * self.channel();
+        &self.numbers[group * count..][..count]
+    }
+}
+
+/// What a band sums over: some rows of the output and some images, and where each tap's places are.
+struct Band {
+    /// Rows of the side whose channels are lanes.
+    rows: Range<usize>,
+    images: Range<usize>,
+    /// Which of `Bands::segments`.
+    segments: usize,
+}
+
+/// All places, in bands of which a panel fits the cache.
+struct Bands {
+    all: Vec<Band>,
+    /// For each tap: `source` is a place in the packed panel, `weight` one in a channel of the other side, from the first image on.
+    segments: Vec<Vec<Vec<Segment>>>,
+}
+
+impl Bands {
+    fn new(sizes: &ConvSizes, lanes: Lanes, width: usize) -> Self {
+        let most = PACKED_NUMBERS / width;
+        let map = sizes.rows.input * sizes.columns.input;
+        let images = if sizes.images <= FEW_IMAGES {
+            sizes.images
+        } else {
+            (most / map / FEW_IMAGES * FEW_IMAGES).clamp(FEW_IMAGES, sizes.images)
+        };
+        let input_rows = (most / (sizes.columns.input * images)).saturating_sub(sizes.rows.kernel - 1);
+        let height = equal_size(sizes.rows.output, (input_rows / sizes.rows.stride).clamp(1, sizes.rows.output));
+        let mut bands = Self { all: Vec::new(), segments: Vec::new() };
+        for first in (0..sizes.rows.output).step_by(height) {
+            let outputs = first..(first + height).min(sizes.rows.output);
+            let seen = seen_rows(sizes, &outputs);
+            let mut known: Vec<(usize, usize)> = Vec::new();
+            for start in (0..sizes.images).step_by(images) {
+                let images = start..(start + images).min(sizes.images);
+                let found = known.iter().find(|known| known.0 == images.len());
+                let segments = found.map_or(bands.segments.len(), |known| known.1);
+                if segments == bands.segments.len() {
+                    bands.segments.push(segments_of(sizes, lanes, (&outputs, &seen), images.len()));
+                    known.push((images.len(), segments));
+                }
+                let rows = if lanes == Lanes::Inputs { seen.clone() } else { outputs.clone() };
+                bands.all.push(Band { rows, images, segments });
+            }
+        }
+        bands
+    }
+}
+
+/// The rows of the input that some rows of the output see.
+fn seen_rows(sizes: &ConvSizes, outputs: &Range<usize>) -> Range<usize> {
+    let seen = (0..sizes.rows.kernel).flat_map(|tap| {
+        let inside = sizes.rows.inside(tap);
+        let (start, end) = (inside.start.max(outputs.start), inside.end.min(outputs.end));
+        (start..end).map(move |y| sizes.rows.seen(y, tap))
+    });
+    let start = seen.clone().min().unwrap_or(0);
+    start..seen.max().map_or(start, |last| last + 1)
+}
+
+/// For each tap, the places that it carries to some rows of the output, of so many images.
+fn segments_of(
+    sizes: &ConvSizes,
+    lanes: Lanes,
+    (outputs, seen): (&Range<usize>, &Range<usize>),
+    images: usize,
+) -> Vec<Vec<Segment>> {
+    let pixels = ConvSizes { images: 1, ..*sizes };
+    let (row, seen_row) = (sizes.columns.output, sizes.columns.input);
+    let tile = outputs.start * row..outputs.end * row;
+    let of_tap = |tap| {
+        let mut segments = Vec::new();
+        pixels.each_run(tap, &tile, |run| {
+            // Where the packed side and the other have the same images, neighbouring pixels are neighbours in both.
+            let (count, length) = if images == sizes.images { (1, run.length) } else { (run.length, 1) };
+            for i in 0..count {
+                let (input, output) = (run.input + i, tile.start + run.output + i);
+                let (source, weight) = match lanes {
+                    Lanes::Inputs => (input - seen.start * seen_row, output),
+                    Lanes::Outputs => (output - tile.start, input),
+                };
+                let count = length * images;
+                segments.push(Segment { source: source * images, weight: weight * sizes.images, count });
+            }
+        });
+        segments
+    };
+    (0..sizes.taps()).map(of_tap).collect()
+}
+
+/// dW from x (C, H, W, N) and dy.
+pub(super) fn backward_weight<V: Vector>(
+    lanes: Lanes,
+    x: &[V::Number],
+    dy: &[V::Number],
+    sizes: &ConvSizes,
+) -> Result<Vec<V::Number>> {
+    let side = |numbers, channels, map| Side { numbers, channels, map, images: sizes.images };
+    let inputs = side(x, sizes.group_inputs(), (sizes.columns.input, sizes.rows.input));
+    let outputs = side(dy, sizes.group_outputs(), (sizes.columns.output, sizes.rows.output));
+    let (turned, other) = if lanes == Lanes::Inputs { (inputs, outputs) } else { (outputs, inputs) };
+    let vectors = turned.channels.div_ceil(V::LANES).min(PANEL);
+    let width = vectors * V::LANES;
+    let panels = turned.channels.div_ceil(width);
+    let bands = Bands::new(sizes, lanes, width);
+    let parts = parts_for(sizes.groups * panels).min(bands.all.len());
+    // (part, group, panel, channel of the other side, tap, lane)
+    let of_panel = other.channels * sizes.taps() * width;
+    let mut partial = vec![zero::<V>(); parts * sizes.groups * panels * of_panel];
+    partial.par_chunks_mut(of_panel).enumerate().try_for_each(|(task, sums)| {
+        let (part, group, panel) = (task / panels / sizes.groups, task / panels % sizes.groups, task % panels);
+        let channels = panel * width..((panel + 1) * width).min(turned.channels);
+        let panel = Panel { turned: turned.group(group), side: turned, channels, width };
+        for band in bands.all.iter().skip(part).step_by(parts) {
+            panel.add::<V>(band, &bands.segments[band.segments], (other.group(group), other), sums)?;
+        }
+        Ok::<(), Error>(())
+    })?;
+    let sums = sum_parts(partial, parts);
+    let (taps, of_output) = (sizes.taps(), sizes.group_inputs() * sizes.taps());
+    let mut dw = vec![zero::<V>(); sizes.outputs * of_output];
+    dw.par_chunks_mut(of_output).enumerate().for_each(|(output, dw)| {
+        let (group, output) = (output / sizes.group_outputs(), output % sizes.group_outputs());
+        for (input, dw) in dw.chunks_exact_mut(taps).enumerate() {
+            let (lane, row) = if lanes == Lanes::Inputs { (input, output) } else { (output, input) };
+            let start = (group * panels + lane / width) * of_panel + row * taps * width + lane % width;
+            for (dw, &sum) in dw.iter_mut().zip(sums[start..].iter().step_by(width)) {
+                *dw = sum;
+            }
+        }
+    });
+    Ok(dw)
+}
+
+/// Some channels of the turned side of a group.
+struct Panel<'a, T> {
+    turned: &'a [T],
+    side: Side<'a, T>,
+    channels: Range<usize>,
+    width: usize,
+}
+
+impl<T: crate::simd::Number> Panel<'_, T> {
+    /// sums (channel of the other side, tap, lane) += those of a band.
+    fn add<V: Vector<Number = T>>(
+        &self,
+        band: &Band,
+        segments: &[Vec<Segment>],
+        (group, other): (&[T], Side<'_, T>),
+        sums: &mut [T],
+    ) -> Result<()> {
+        let (width, taps) = (self.width, segments.len());
+        let places = band.rows.len() * self.side.map.0 * band.images.len();
+        let (length, shared) = (sums.len(), Shared::new(sums));
+        let steps = Steps {
+            column: width,
+            source_vector: V::LANES,
+            weight_term: 1,
+            weight_row: other.channel(),
+            target_row: taps * width,
+            target_vector: V::LANES,
+        };
+        debug_assert_eq!(length, other.channels * taps * width, "a panel has its sums");
+        with_scratch(places * width, |packed: &mut [T]| {
+            self.pack::<V>(band, packed)?;
+            for rows in equal_parts(other.channels, other.channels.div_ceil(V::ROWS)) {
+                let weight = group[rows.start * other.channel() + band.images.start..].as_ptr();
+                for (tap, segments) in segments.iter().enumerate() {
+                    let start = (rows.start * taps + tap) * width;
+                    // SAFETY: one block at a time.
+                    let mut block = unsafe { shared.block(start, (rows.len(), width), taps * width)? };
+                    let (source, target) = (packed.as_ptr(), block.as_mut_ptr());
+                    let tile = TapTile { segments, source, weight, target, onto: true, steps };
+                    // SAFETY: `V` is what the processor has. Places of the segments lie in the packed panel, and in a channel of the
+                    // other side, of which the group has all rows; the block lies in the sums, which are written.
+                    unsafe { sum_taps::<V>(rows.len(), width / V::LANES, &tile) };
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The places of a band as (row, column, image, lane).
+    fn pack<V: Vector<Number = T>>(&self, band: &Band, packed: &mut [T]) -> Result<()> {
+        let (channel, images) = (self.side.channel(), self.side.images);
+        let row = self.side.map.0 * images;
+        let first = self.channels.start * channel + band.rows.start * row + band.images.start;
+        let all = band.images.len() == images;
+        let (pieces, length) =
+            if all { (1, band.rows.len() * row) } else { (band.rows.len() * self.side.map.0, band.images.len()) };
+        for (piece, packed) in packed.chunks_exact_mut((length * self.width).max(1)).enumerate().take(pieces) {
+            let numbers = &self.turned[first + piece * images..];
+            let matrix = Matrix::new(numbers, (self.channels.len(), length), channel)?.transposed();
+            // SAFETY: `V` is what the processor has.
+            unsafe { pack_right::<V>(matrix, &(0..length), &(0..self.channels.len()), self.width, packed) };
+        }
+        Ok(())
+    }
+}
