@@ -195,8 +195,8 @@ pub(crate) fn backward_weight<T: Number>(set: InstructionSet, x: &[T], dy: &[T],
     let chunks = inputs.div_ceil(most);
     let tiles = Tiles::new(map, most * taps);
     let parts = parts_for(sizes.groups * chunks).min(tiles.count());
-    let mut partial = vec![T::zero(); parts * sizes.outputs * inputs * taps];
-    let shared = Shared::new(&mut partial);
+    let mut partial = unwritten(parts * sizes.outputs * inputs * taps);
+    let shared = Shared::unwritten(&mut partial);
     (0..sizes.groups * chunks * parts).into_par_iter().try_for_each_init(Vec::new, |scratch, task| {
         let (group, chunk, part) = (task / parts / chunks, task / parts % chunks, task % parts);
         let first = chunk * most;
@@ -209,9 +209,11 @@ pub(crate) fn backward_weight<T: Number>(set: InstructionSet, x: &[T], dy: &[T],
             let tile = tiles.get(index);
             let columns = columns(sizes, channels, &tile, scratch)?;
             let dy = Matrix::new(&dy[group * outputs * map + tile.start..], (outputs, tile.len()), map)?;
-            multiply(set, &mut dw, Update::Add, dy, columns.transposed())?;
+            let update = if index == part { Update::Replace } else { Update::Add };
+            multiply(set, &mut dw, update, dy, columns.transposed())?;
         }
         Ok::<(), Error>(())
     })?;
-    Ok(sum_parts(partial, parts))
+    // SAFETY: the tasks are all columns of all groups' rows in all parts, and each part has a first tile, which replaces them.
+    Ok(sum_parts(unsafe { written(partial) }, parts))
 }

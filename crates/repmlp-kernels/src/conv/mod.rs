@@ -218,7 +218,7 @@ pub(crate) fn backward_x<T: Number>(dy: &[T], weight: &[T], sizes: &ConvSizes, o
 
 /// The gradient of the weight.
 pub(crate) fn backward_weight<T: Number>(x: &[T], dy: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
-    match sizes.weight_way() {
+    match sizes.way() {
         Way::Columns => by_columns::backward_weight(InstructionSet::get(), x, dy, sizes),
         Way::Depthwise => Ok(depthwise::backward_weight(x, dy, sizes)),
         Way::Direct => direct_weight::backward_weight(InstructionSet::get(), x, dy, sizes),

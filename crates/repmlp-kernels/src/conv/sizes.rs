@@ -107,14 +107,6 @@ impl ConvSizes {
         }
     }
 
-    /// The way for the gradient of the weight: strided pixels make short scalar products, and columns long ones.
-    pub(crate) fn weight_way(&self) -> Way {
-        match self.way() {
-            Way::Direct if self.columns.stride > 1 && !self.is_depthwise() => Way::Columns,
-            way => way,
-        }
-    }
-
     /// Each group has one input channel.
     fn is_depthwise(&self) -> bool {
         self.group_inputs() == 1 && self.groups > 1

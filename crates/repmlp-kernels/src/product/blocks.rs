@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use crate::packing::PACKED_NUMBERS;
 use crate::parts::{equal_parts, equal_size};
-use crate::product::pack::{pack_left, pack_right};
+use crate::product::pack::{pack_left, pack_right, prefetch};
 use crate::product::{Matrix, MatrixMut, Update};
 use crate::scratch::with_scratch;
 use crate::simd::{MOST_LANES, MOST_ROWS, Number, Segment, Steps, TapTile, Vector, sum_taps};
@@ -18,8 +18,6 @@ use crate::simd::{MOST_LANES, MOST_ROWS, Number, Segment, Steps, TapTile, Vector
 const TERMS: usize = 256;
 /// Vectors of a panel.
 const PANEL: usize = 2;
-/// Bytes.
-const CACHE_LINE: usize = 64;
 /// Rows and columns of a block.
 const BLOCK: usize = PACKED_NUMBERS / TERMS;
 
@@ -47,7 +45,8 @@ pub(super) fn multiply<V: Vector>(
             with_scratch(packed_right + packed_left, |scratch: &mut [V::Number]| {
                 let (right_numbers, left_numbers) = scratch.split_at_mut(packed_right);
                 if !in_place {
-                    pack_left(left, &rows, &terms, V::ROWS, left_numbers);
+                    // SAFETY: `V` is what the processor has.
+                    unsafe { pack_left::<V>(left, &rows, &terms, left_numbers) };
                 }
                 for first in (0..right.columns).step_by(block) {
                     let columns = first..(first + block).min(right.columns);
@@ -88,12 +87,9 @@ impl<T: Number> Block<'_, T> {
         if self.left.packed.is_none() {
             for row in rows {
                 let start = row * self.left.matrix.row_step + self.terms.start;
-                for number in
-                    self.left.matrix.data[start..][..self.terms.len()].iter().step_by(CACHE_LINE / size_of::<T>())
-                {
-                    // SAFETY: `V` is what the processor has.
-                    unsafe { V::prefetch(number) };
-                }
+                let numbers = &self.left.matrix.data[start..][..self.terms.len()];
+                // SAFETY: `V` is what the processor has.
+                unsafe { prefetch::<V>(numbers) };
             }
         }
     }

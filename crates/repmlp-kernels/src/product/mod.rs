@@ -34,6 +34,7 @@ impl<'a, T> Matrix<'a, T> {
     }
 
     /// The number in some row and column.
+    #[cfg(test)]
     fn number(self, row: usize, column: usize) -> T
     where
         T: Copy,

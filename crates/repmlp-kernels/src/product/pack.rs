@@ -5,26 +5,70 @@ use std::ops::Range;
 
 use crate::parts::equal_parts;
 use crate::product::Matrix;
-use crate::simd::{MOST_LANES, Number, Vector, VectorLoop, transpose};
+use crate::simd::{MOST_LANES, Vector, VectorLoop, transpose};
 
-/// (tile of at most `most` rows, term, row of the tile), of a matrix whose rows are neighbours in memory.
-pub(super) fn pack_left<T: Number>(
-    matrix: Matrix<'_, T>,
+/// Terms that lie ahead of the one that is packed, and are asked for: terms are pages apart, and no processor sees them coming.
+const AHEAD: usize = 4;
+/// Bytes.
+const CACHE_LINE: usize = 64;
+
+/// Asks for neighbouring numbers that are needed soon.
+///
+/// # Safety
+/// The instruction set of `V`.
+#[inline(always)]
+pub(super) unsafe fn prefetch<V: Vector>(numbers: &[V::Number]) {
+    for number in numbers.iter().step_by(CACHE_LINE / size_of::<V::Number>()) {
+        // SAFETY: the caller's promise.
+        unsafe { V::prefetch(number) };
+    }
+}
+
+/// (tile of at most `V::ROWS` rows, term, row of the tile), of a matrix whose rows are neighbouring numbers.
+///
+/// # Safety
+/// The instruction set of `V`.
+pub(super) unsafe fn pack_left<V: Vector>(
+    matrix: Matrix<'_, V::Number>,
     rows: &Range<usize>,
     terms: &Range<usize>,
-    most: usize,
-    packed: &mut [T],
+    packed: &mut [V::Number],
 ) {
-    let mut rest = packed;
-    for tile in equal_parts(rows.len(), rows.len().div_ceil(most)) {
-        let (packed, after) = rest.split_at_mut(tile.len() * terms.len());
-        let first = rows.start + tile.start;
-        for (term, packed) in terms.clone().zip(packed.chunks_exact_mut(tile.len())) {
-            for (r, packed) in packed.iter_mut().enumerate() {
-                *packed = matrix.number(first + r, term);
+    let tiles: Vec<Range<usize>> = equal_parts(rows.len(), rows.len().div_ceil(V::ROWS)).collect();
+    // SAFETY: the caller's promise.
+    unsafe { V::compiled(PackLeft { matrix, rows, terms, tiles: &tiles, packed }) }
+}
+
+struct PackLeft<'a, T> {
+    matrix: Matrix<'a, T>,
+    rows: &'a Range<usize>,
+    terms: &'a Range<usize>,
+    tiles: &'a [Range<usize>],
+    packed: &'a mut [T],
+}
+
+impl<V: Vector> VectorLoop<V> for PackLeft<'_, V::Number> {
+    type Result = ();
+
+    #[inline(always)]
+    unsafe fn run(self) {
+        let Self { matrix, rows, terms, tiles, packed } = self;
+        let row = |term: usize| &matrix.data[term * matrix.column_step..][rows.clone()];
+        for (t, term) in terms.clone().enumerate() {
+            if term + AHEAD < terms.end {
+                // SAFETY: the instruction set is the caller's promise.
+                unsafe { prefetch::<V>(row(term + AHEAD)) };
+            }
+            let numbers = row(term);
+            for tile in tiles {
+                let to = &mut packed[tile.start * terms.len() + t * tile.len()..][..tile.len()];
+                let from = &numbers[tile.clone()];
+                for (from, to) in from.chunks(V::LANES).zip(to.chunks_mut(V::LANES)) {
+                    // SAFETY: the instruction set is the caller's promise; either slice has so many numbers.
+                    unsafe { V::load_first(from.as_ptr(), from.len()).store_first(to.as_mut_ptr(), to.len()) };
+                }
             }
         }
-        rest = after;
     }
 }
 
@@ -63,9 +107,13 @@ impl<V: Vector> VectorLoop<V> for PackRight<'_, V::Number> {
             packed[columns.len() / width * panel..].fill(zero);
         }
         if matrix.column_step == 1 {
+            let row = |term: usize| &matrix.data[term * matrix.row_step..][columns.clone()];
             for (t, term) in terms.clone().enumerate() {
-                let row = &matrix.data[term * matrix.row_step..][columns.clone()];
-                for (p, from) in row.chunks(width).enumerate() {
+                if term + AHEAD < terms.end {
+                    // SAFETY: the instruction set is the caller's promise.
+                    unsafe { prefetch::<V>(row(term + AHEAD)) };
+                }
+                for (p, from) in row(term).chunks(width).enumerate() {
                     let to = &mut packed[p * panel + t * width..][..width];
                     let mut vectors = from.chunks_exact(V::LANES);
                     for (from, to) in vectors.by_ref().zip(to.chunks_exact_mut(V::LANES)) {

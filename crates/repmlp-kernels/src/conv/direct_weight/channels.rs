@@ -13,12 +13,10 @@ use crate::packing::PACKED_NUMBERS;
 use crate::parts::{equal_parts, equal_size, parts_for, sum_parts};
 use crate::product::{Matrix, Shared, pack_right};
 use crate::scratch::with_scratch;
-use crate::simd::{Segment, Steps, TapTile, Vector, sum_taps};
+use crate::simd::{Segment, Steps, TapTile, Vector, most_vectors, sum_taps};
 
 /// Most images whose pixels are all turned together, row by row: more are taken some at a time, so that whole maps fit the cache.
 const FEW_IMAGES: usize = 16;
-/// Most vectors of a panel.
-const PANEL: usize = 2;
 
 /// Whose channels are lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,8 +159,9 @@ pub(super) fn backward_weight<V: Vector>(
     let inputs = side(x, sizes.group_inputs(), (sizes.columns.input, sizes.rows.input));
     let outputs = side(dy, sizes.group_outputs(), (sizes.columns.output, sizes.rows.output));
     let (turned, other) = if lanes == Lanes::Inputs { (inputs, outputs) } else { (outputs, inputs) };
-    let vectors = turned.channels.div_ceil(V::LANES).min(PANEL);
-    let width = vectors * V::LANES;
+    // A power of two.
+    let vectors = 1 << turned.channels.div_ceil(V::LANES).ilog2();
+    let width = vectors.min(most_vectors::<V>(other.channels.min(V::ROWS))) * V::LANES;
     let panels = turned.channels.div_ceil(width);
     let bands = Bands::new(sizes, lanes, width);
     let parts = parts_for(sizes.groups * panels).min(bands.all.len());
