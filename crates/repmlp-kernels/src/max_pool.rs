@@ -87,21 +87,18 @@ impl MaxPool2d {
         self.columns.output * self.images
     }
 
-    /// For each tap of output row `y` and each pixel it sees: the tap, its first number in the row, and that of the pixel in the map.
-    #[inline(always)]
-    fn each_pixel(&self, y: usize, mut visit: impl FnMut(u32, usize, usize)) {
-        let (rows, columns, n) = (&self.rows, &self.columns, self.images);
-        for ky in 0..rows.kernel {
-            if !rows.inside(ky).contains(&y) {
-                continue;
-            }
-            let input_row = rows.seen(y, ky) * columns.input;
-            for kx in 0..columns.kernel {
-                for x in columns.inside(kx) {
-                    visit((ky * columns.kernel + kx) as u32, x * n, (input_row + columns.seen(x, kx)) * n);
-                }
-            }
-        }
+    /// The pixels that taps see in a row, as (column of the window, first number in the output row, first number in the input row).
+    fn seen_in_row(&self) -> Vec<(usize, usize, usize)> {
+        let (columns, n) = (&self.columns, self.images);
+        let of_tap = |kx| columns.inside(kx).map(move |x| (kx, x * n, columns.seen(x, kx) * n));
+        (0..columns.kernel).flat_map(of_tap).collect()
+    }
+
+    /// The rows that output row `y` sees, as (row of the window, first number in the map).
+    fn seen_rows(&self, y: usize) -> Vec<(usize, usize)> {
+        let row = self.columns.input * self.images;
+        let inside = (0..self.rows.kernel).filter(|&ky| self.rows.inside(ky).contains(&y));
+        inside.map(|ky| (ky, self.rows.seen(y, ky) * row)).collect()
     }
 }
 
@@ -137,11 +134,26 @@ fn is_nan<T: WithDType>(x: T) -> bool {
     x != x
 }
 
+/// The images of a pixel are few: eight at once need no loop that asks how many are left.
+#[inline(always)]
+fn keep_largest<T: WithDType>(largest: &mut [T], x: &[T]) {
+    let ((largest, largest_rest), (x, x_rest)) = (largest.as_chunks_mut::<8>(), x.as_chunks::<8>());
+    for (largest, x) in largest.iter_mut().zip(x) {
+        for (largest, &x) in largest.iter_mut().zip(x) {
+            *largest = if beats(x, *largest) { x } else { *largest };
+        }
+    }
+    for (largest, &x) in largest_rest.iter_mut().zip(x_rest) {
+        *largest = if beats(x, *largest) { x } else { *largest };
+    }
+}
+
 fn forward<T: WithDType>(x: &[T], pool: &MaxPool2d) -> Vec<T> {
     let (map, row, height, set) = (pool.input_map(), pool.output_row(), pool.rows.output, InstructionSet::get());
+    let seen = pool.seen_in_row();
     let mut y = vec![T::from_f64(f64::NEG_INFINITY); x.len() / map * height * row];
     y.par_chunks_mut(row).enumerate().for_each(|(i, y)| {
-        forward_row(set, pool, i % height, &x[i / height * map..][..map], y);
+        forward_row(set, pool, (&pool.seen_rows(i % height), &seen), &x[i / height * map..][..map], y);
     });
     y
 }
@@ -150,11 +162,12 @@ fn forward<T: WithDType>(x: &[T], pool: &MaxPool2d) -> Vec<T> {
 fn backward<T: WithDType>(x: &[T], dy: &[T], pool: &MaxPool2d) -> Vec<T> {
     let (map, row, set) = (pool.input_map(), pool.output_row(), InstructionSet::get());
     let mut dx = vec![T::zero(); x.len()];
+    let seen = pool.seen_in_row();
     dx.par_chunks_mut(map).zip(x.par_chunks(map)).zip(dy.par_chunks(pool.rows.output * row)).for_each(
         |((dx, x), dy)| {
             let mut found = Found { largest: vec![T::zero(); row], owners: vec![NOBODY; row] };
             for (y, dy) in dy.chunks(row).enumerate() {
-                backward_row(set, (pool, y), (x, dy), &mut found, dx);
+                backward_row(set, pool, (&pool.seen_rows(y), &seen), (x, dy), &mut found, dx);
             }
         },
     );
@@ -167,38 +180,48 @@ struct Found<T> {
     owners: Vec<u32>,
 }
 
+/// What an output row sees: [`MaxPool2d::seen_rows`] and [`MaxPool2d::seen_in_row`].
+type Seen<'a> = (&'a [(usize, usize)], &'a [(usize, usize, usize)]);
+
 /// No tap yet.
 const NOBODY: u32 = u32::MAX;
 
 for_each_set! {
-    /// Row `y` of a channel's output from its map; it holds −∞.
-    fn forward_row[T: WithDType](pool: &MaxPool2d, y: usize, x: &[T], to: &mut [T]) {
+    /// A row of a channel's output from its map; it holds −∞.
+    fn forward_row[T: WithDType](pool: &MaxPool2d, seen: Seen<'_>, x: &[T], to: &mut [T]) {
         let n = pool.images;
-        pool.each_pixel(y, |_, output, input| {
-            for (largest, &x) in to[output..output + n].iter_mut().zip(&x[input..input + n]) {
-                *largest = if beats(x, *largest) { x } else { *largest };
+        for &(_, row) in seen.0 {
+            for &(_, output, input) in seen.1 {
+                keep_largest(&mut to[output..output + n], &x[row + input..][..n]);
             }
-        });
+        }
     }
 
     /// Adds what a row of a channel's output hands back to its map, from the map and the row of dy.
-    fn backward_row[T: WithDType](row: (&MaxPool2d, usize), from: (&[T], &[T]), found: &mut Found<T>, dx: &mut [T]) {
-        let ((pool, y), (x, dy)) = (row, from);
-        let n = pool.images;
+    fn backward_row[T: WithDType](
+        pool: &MaxPool2d, seen: Seen<'_>, from: (&[T], &[T]), found: &mut Found<T>, dx: &mut [T]
+    ) {
+        let ((x, dy), n) = (from, pool.images);
         found.owners.fill(NOBODY);
-        pool.each_pixel(y, |tap, output, input| {
-            let windows = found.largest[output..output + n].iter_mut().zip(&mut found.owners[output..output + n]);
-            for ((largest, owner), &x) in windows.zip(&x[input..input + n]) {
-                let takes = *owner == NOBODY || beats(x, *largest);
-                *largest = if takes { x } else { *largest };
-                *owner = if takes { tap } else { *owner };
+        for &(ky, row) in seen.0 {
+            for &(kx, output, input) in seen.1 {
+                let tap = (ky * pool.columns.kernel + kx) as u32;
+                let windows = found.largest[output..output + n].iter_mut().zip(&mut found.owners[output..output + n]);
+                for ((largest, owner), &x) in windows.zip(&x[row + input..][..n]) {
+                    let takes = *owner == NOBODY || beats(x, *largest);
+                    *largest = if takes { x } else { *largest };
+                    *owner = if takes { tap } else { *owner };
+                }
             }
-        });
-        pool.each_pixel(y, |tap, output, input| {
-            let windows = found.owners[output..output + n].iter().zip(&dy[output..output + n]);
-            for (dx, (&owner, &dy)) in dx[input..input + n].iter_mut().zip(windows) {
-                *dx += if owner == tap { dy } else { T::zero() };
+        }
+        for &(ky, row) in seen.0 {
+            for &(kx, output, input) in seen.1 {
+                let tap = (ky * pool.columns.kernel + kx) as u32;
+                let windows = found.owners[output..output + n].iter().zip(&dy[output..output + n]);
+                for (dx, (&owner, &dy)) in dx[row + input..][..n].iter_mut().zip(windows) {
+                    *dx += if owner == tap { dy } else { T::zero() };
+                }
             }
-        });
+        }
     }
 }

@@ -9,7 +9,7 @@ use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIter
 use crate::conv::ConvSizes;
 use crate::conv::finish::Finish;
 use crate::fresh::{room, unwritten, written};
-use crate::parts::{equal_parts, equal_size, parts_for, sum_parts};
+use crate::parts::{TASKS, equal_parts, equal_size, parts_for, sum_parts};
 use crate::product::{Matrix, MatrixMut, Shared, Update, multiply};
 use crate::simd::{InstructionSet, Number};
 
@@ -33,6 +33,12 @@ impl Tiles {
     fn new(map: usize, rows: usize) -> Self {
         let width = (TILE_NUMBERS / rows).clamp(256, 4096);
         Self { map, width: equal_size(map, width) }
+    }
+
+    /// The same for a map that is its own columns: a product keeps blocks of it in the cache by itself.
+    fn pointwise(map: usize) -> Self {
+        let width = (map / TASKS).clamp(256, 4096).next_multiple_of(64);
+        Self { map, width: width.min(map) }
     }
 
     fn count(self) -> usize {
@@ -76,7 +82,7 @@ pub(crate) fn forward<T: Number>(
 ) -> Result<Vec<T>> {
     let (inputs, outputs, map) = (sizes.group_inputs(), sizes.group_outputs(), sizes.output_map());
     let rows = inputs * sizes.taps();
-    let tiles = Tiles::new(map, rows);
+    let tiles = if sizes.is_pointwise() { Tiles::pointwise(map) } else { Tiles::new(map, rows) };
     let mut y = unwritten(sizes.outputs * map);
     let shared = Shared::unwritten(&mut y);
     let others = sizes.groups * tiles.count();
@@ -133,7 +139,7 @@ fn pointwise_backward_x<T: Number>(
     onto: Option<Vec<T>>,
 ) -> Result<Vec<T>> {
     let (inputs, outputs, map) = (sizes.group_inputs(), sizes.group_outputs(), sizes.output_map());
-    let tiles = Tiles::new(map, outputs);
+    let tiles = Tiles::pointwise(map);
     let update = if onto.is_some() { Update::Add } else { Update::Replace };
     let mut dx = onto.map_or_else(|| unwritten(sizes.inputs * map), room);
     let shared = Shared::unwritten(&mut dx);

@@ -5,6 +5,7 @@ use std::ops::Range;
 use candle_core::WithDType;
 
 use crate::conv::ConvSizes;
+use crate::packing::copy_few;
 
 /// `length` numbers of an input channel that one tap shows to as many neighbours of an output channel.
 pub(crate) struct Run {
@@ -45,7 +46,7 @@ impl ConvSizes {
             let channel = &channels[row / self.taps() * self.input_map()..][..self.input_map()];
             columns.fill(T::zero());
             self.each_run(row % self.taps(), tile, |Run { input, output, length }| {
-                columns[output..output + length].copy_from_slice(&channel[input..input + length]);
+                copy_few(&mut columns[output..output + length], &channel[input..input + length]);
             });
         }
     }

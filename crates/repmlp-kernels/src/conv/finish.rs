@@ -4,10 +4,13 @@
 use candle_core::WithDType;
 
 use crate::product::MatrixMut;
+use crate::simd::{InstructionSet, for_each_set};
 use crate::then::End;
 
 /// y ← end(y + bias of the channel + addend).
 pub(crate) struct Finish<'a, T> {
+    /// What its loops are compiled for.
+    pub(crate) set: InstructionSet,
     /// A number for each output channel.
     pub(crate) bias: &'a [T],
     /// As large as the output.
@@ -30,10 +33,26 @@ impl<T: WithDType> Finish<'_, T> {
 
     /// Finishes neighbouring numbers of a channel.
     pub(crate) fn row(&self, row: &mut [T], start: usize) {
-        let (bias, end) = (self.bias[start / self.map], self.end.of::<T>());
+        let bias = self.bias[start / self.map];
         match self.addend {
-            None => row.iter_mut().for_each(|y| *y = end(*y + bias)),
-            Some(addend) => row.iter_mut().zip(&addend[start..]).for_each(|(y, &addend)| *y = end(*y + bias + addend)),
+            None => add_bias(self.set, row, bias, self.end),
+            Some(addend) => add_both(self.set, row, bias, &addend[start..], self.end),
+        }
+    }
+}
+
+for_each_set! {
+    fn add_bias[T: WithDType](row: &mut [T], bias: T, end: End) {
+        let end = end.of::<T>();
+        for y in row {
+            *y = end(*y + bias);
+        }
+    }
+
+    fn add_both[T: WithDType](row: &mut [T], bias: T, addend: &[T], end: End) {
+        let end = end.of::<T>();
+        for (y, &addend) in row.iter_mut().zip(addend) {
+            *y = end(*y + bias + addend);
         }
     }
 }

@@ -249,7 +249,7 @@ impl CustomOp2 for Deployed {
             let (x, weight) = (slice::<T>(x, x_layout)?, slice::<T>(weight, weight_layout)?);
             let finished = |addend: Option<&[T]>| {
                 with_slice::<T, _>(&self.bias, |bias| {
-                    let finish = Finish { bias, addend, end: self.end, map: self.conv.sizes.output_map() };
+                    let finish = Finish { set: InstructionSet::get(), bias, addend, end: self.end, map: self.conv.sizes.output_map() };
                     forward(x, weight, &self.conv.sizes, Some(&finish))
                 })?
             };

@@ -54,8 +54,10 @@ pub(super) fn multiply<V: Vector>(
                     // SAFETY: `V` is what the processor has.
                     unsafe { pack_right::<V>(right, &terms, &columns, width, numbers) };
                     let left = Left { matrix: left, packed: (!in_place).then_some(&*left_numbers) };
+                    let next = columns.end..(columns.end + block).min(right.columns);
+                    let next = Next { matrix: right, columns: next, terms: terms.clone() };
                     let block = Block { left, right: numbers, rows: rows.clone(), columns, terms: terms.clone(), onto };
-                    block.multiply::<V>(target);
+                    block.multiply::<V>(target, &next);
                 }
             });
         }
@@ -67,6 +69,27 @@ pub(super) fn multiply<V: Vector>(
 struct Left<'a, T> {
     matrix: Matrix<'a, T>,
     packed: Option<&'a [T]>,
+}
+
+/// What is packed next of the right side.
+struct Next<'a, T> {
+    matrix: Matrix<'a, T>,
+    columns: Range<usize>,
+    terms: Range<usize>,
+}
+
+impl<T: Number> Next<'_, T> {
+    /// Asks for one of some equal parts of it, where its rows are neighbouring numbers.
+    fn prefetch<V: Vector<Number = T>>(&self, part: usize, parts: usize) {
+        let (matrix, count) = (self.matrix, self.terms.len());
+        if matrix.column_step == 1 && !self.columns.is_empty() {
+            for term in part * count / parts..(part + 1) * count / parts {
+                let row = &matrix.data[(self.terms.start + term) * matrix.row_step..][self.columns.clone()];
+                // SAFETY: `V` is what the processor has.
+                unsafe { prefetch::<V>(row) };
+            }
+        }
+    }
 }
 
 /// Some rows, columns and terms of a product.
@@ -94,9 +117,10 @@ impl<T: Number> Block<'_, T> {
         }
     }
 
-    fn multiply<V: Vector<Number = T>>(&self, target: &mut MatrixMut<'_, T>) {
+    fn multiply<V: Vector<Number = T>>(&self, target: &mut MatrixMut<'_, T>, next: &Next<'_, T>) {
         let (width, terms) = (PANEL * V::LANES, self.terms.len());
-        for tile in blocks(self.rows.len(), V::ROWS) {
+        let (tiles, panels) = (self.rows.len().div_ceil(V::ROWS), self.columns.len().div_ceil(width));
+        for (t, tile) in blocks(self.rows.len(), V::ROWS).enumerate() {
             let (weight, weight_term, weight_row) = match self.left.packed {
                 Some(packed) => (&packed[tile.start * terms..], tile.len(), 1),
                 None => {
@@ -109,6 +133,7 @@ impl<T: Number> Block<'_, T> {
             self.prefetch_left::<V>(rows.end..(rows.end + tile.len()).min(self.rows.end));
             let columns = self.columns.clone().step_by(width);
             for (p, first) in columns.enumerate() {
+                next.prefetch::<V>(t * panels + p, tiles * panels);
                 let panel = &self.right[p * width * terms..][..width * terms];
                 let segments = [Segment { source: 0, weight: 0, count: terms }];
                 let mut steps = Steps {

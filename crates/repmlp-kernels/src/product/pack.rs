@@ -121,7 +121,9 @@ impl<V: Vector> VectorLoop<V> for PackRight<'_, V::Number> {
                         unsafe { V::load(from.as_ptr()).store(to.as_mut_ptr()) };
                     }
                     let rest = vectors.remainder();
-                    to[from.len() - rest.len()..from.len()].copy_from_slice(rest);
+                    if !rest.is_empty() {
+                        to[from.len() - rest.len()..from.len()].copy_from_slice(rest);
+                    }
                 }
             }
             return;
