@@ -148,6 +148,25 @@ fn keep_largest<T: WithDType>(largest: &mut [T], x: &[T]) {
     }
 }
 
+/// The same, and whose they are.
+#[inline(always)]
+fn keep_owners<T: WithDType>(largest: &mut [T], owners: &mut [u32], x: &[T], tap: u32) {
+    let ((largest, largest_rest), (owners, owners_rest)) = (largest.as_chunks_mut::<8>(), owners.as_chunks_mut::<8>());
+    let (x, x_rest) = x.as_chunks::<8>();
+    for ((largest, owners), x) in largest.iter_mut().zip(owners).zip(x) {
+        for ((largest, owner), &x) in largest.iter_mut().zip(owners).zip(x) {
+            let takes = *owner == NOBODY || beats(x, *largest);
+            *largest = if takes { x } else { *largest };
+            *owner = if takes { tap } else { *owner };
+        }
+    }
+    for ((largest, owner), &x) in largest_rest.iter_mut().zip(owners_rest).zip(x_rest) {
+        let takes = *owner == NOBODY || beats(x, *largest);
+        *largest = if takes { x } else { *largest };
+        *owner = if takes { tap } else { *owner };
+    }
+}
+
 fn forward<T: WithDType>(x: &[T], pool: &MaxPool2d) -> Vec<T> {
     let (map, row, height, set) = (pool.input_map(), pool.output_row(), pool.rows.output, InstructionSet::get());
     let seen = pool.seen_in_row();
@@ -206,12 +225,8 @@ for_each_set! {
         for &(ky, row) in seen.0 {
             for &(kx, output, input) in seen.1 {
                 let tap = (ky * pool.columns.kernel + kx) as u32;
-                let windows = found.largest[output..output + n].iter_mut().zip(&mut found.owners[output..output + n]);
-                for ((largest, owner), &x) in windows.zip(&x[row + input..][..n]) {
-                    let takes = *owner == NOBODY || beats(x, *largest);
-                    *largest = if takes { x } else { *largest };
-                    *owner = if takes { tap } else { *owner };
-                }
+                let (largest, owners) = (&mut found.largest[output..output + n], &mut found.owners[output..output + n]);
+                keep_owners(largest, owners, &x[row + input..][..n], tap);
             }
         }
         for &(ky, row) in seen.0 {

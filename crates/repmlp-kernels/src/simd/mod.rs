@@ -24,7 +24,7 @@ pub(crate) use avx2::{Avx2F32, Avx2F64};
 pub(crate) use avx512::{Avx512F32, Avx512F64};
 pub(crate) use dot_tile::{DotRun, DotTile, dots};
 pub(crate) use plain::Plain;
-pub(crate) use tap_tile::{Segment, Steps, TapTile, most_vectors, sum_taps};
+pub(crate) use tap_tile::{Segment, Steps, TapTile, most_rows, most_vectors, sum_taps};
 pub(crate) use transpose::transpose;
 
 /// What the kernels are compiled for and the processor has.
@@ -42,7 +42,7 @@ pub(crate) enum InstructionSet {
 
 /// Most lanes of a vector.
 pub(crate) const MOST_LANES: usize = 16;
-/// Most rows of a [`TapTile`].
+/// Most rows of a [`TapTile`] of two vectors or more.
 pub(crate) const MOST_ROWS: usize = 12;
 
 impl InstructionSet {
@@ -226,7 +226,7 @@ pub(crate) trait Vector: Copy {
     type Number: Number;
     /// How many.
     const LANES: usize;
-    /// Most rows of a [`TapTile`]: with two vectors of columns they fill the registers.
+    /// Most rows of a [`TapTile`] of two vectors or more: with two they fill the registers.
     const ROWS: usize;
     /// Most rows of the first and of the second kind of a [`DotTile`].
     const DOTS: (usize, usize);

@@ -46,7 +46,7 @@ pub(crate) struct TapTile<'a, T> {
     pub(crate) steps: Steps,
 }
 
-/// Computes a tile of at most `V::ROWS` rows and [`most_vectors`] of them.
+/// Computes a tile of at most [`most_rows`] and [`most_vectors`].
 ///
 /// # Safety
 /// The instruction set of `V`; all columns and weights of the segments lie in memory, the target too, and nobody else writes it;
@@ -74,7 +74,16 @@ pub(crate) unsafe fn sum_taps<V: Vector>(rows: usize, vectors: usize, tile: &Tap
         10: 1 2,
         11: 1 2,
         12: 1 2,
+        13: 1,
+        14: 1,
+        15: 1,
+        16: 1,
     );
+}
+
+/// Most rows for tiles of so many vectors: one vector alone leaves registers for more sums, which it needs.
+pub(crate) fn most_rows<V: Vector>(vectors: usize) -> usize {
+    if vectors == 1 { V::ROWS * 4 / 3 } else { V::ROWS }
 }
 
 /// Most vectors, a power of two, for tiles of so many rows: enough independent sums, few enough registers.

@@ -13,7 +13,7 @@ use crate::packing::PACKED_NUMBERS;
 use crate::parts::{equal_parts, equal_size, parts_for, sum_parts};
 use crate::product::{Matrix, Shared, pack_right};
 use crate::scratch::with_scratch;
-use crate::simd::{Segment, Steps, TapTile, Vector, most_vectors, sum_taps};
+use crate::simd::{Segment, Steps, TapTile, Vector, most_rows, most_vectors, sum_taps};
 
 /// Most images whose pixels are all turned together, row by row: more are taken some at a time, so that whole maps fit the cache.
 const FEW_IMAGES: usize = 16;
@@ -224,7 +224,7 @@ impl<T: crate::simd::Number> Panel<'_, T> {
         debug_assert_eq!(length, other.channels * taps * width, "a panel has its sums");
         with_scratch(places * width, |packed: &mut [T]| {
             self.pack::<V>(band, packed)?;
-            for rows in equal_parts(other.channels, other.channels.div_ceil(V::ROWS)) {
+            for rows in equal_parts(other.channels, other.channels.div_ceil(most_rows::<V>(width / V::LANES))) {
                 let weight = group[rows.start * other.channel() + band.images.start..].as_ptr();
                 for (tap, segments) in segments.iter().enumerate() {
                     let start = (rows.start * taps + tap) * width;
