@@ -63,6 +63,17 @@ impl Axis {
         output * self.stride + tap * self.dilation - self.padding
     }
 
+    /// The input places that lie between the first and the last that some output places see.
+    pub(crate) fn seen_by(&self, outputs: &Range<usize>) -> Range<usize> {
+        let seen = (0..self.kernel).flat_map(|tap| {
+            let inside = self.inside(tap);
+            let (start, end) = (inside.start.max(outputs.start), inside.end.min(outputs.end));
+            (start..end).map(move |output| self.seen(output, tap))
+        });
+        let start = seen.clone().min().unwrap_or(0);
+        start..seen.max().map_or(start, |last| last + 1)
+    }
+
     /// Every output place sees its own input place through its only tap.
     pub(crate) fn is_identity(&self) -> bool {
         self.kernel == 1 && self.stride == 1 && self.padding == 0
@@ -90,6 +101,17 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn some_places_see_what_lies_between_the_first_and_the_last() {
+        let axis = |dilation| Axis::new(9, 3, Moves { stride: 2, padding: 1, dilation }).unwrap();
+        // Output o sees 2o − 1 to 2o + 1.
+        assert_eq!(axis(1).seen_by(&(0..1)), 0..2);
+        assert_eq!(axis(1).seen_by(&(1..3)), 1..6);
+        assert_eq!(axis(1).seen_by(&(2..2)), 0..0);
+        // −1, 2 and 5.
+        assert_eq!(axis(3).seen_by(&(0..1)), 2..6);
     }
 
     #[test]

@@ -6,8 +6,8 @@
 //! nothing depends on the thread count. Nothing here knows a model.
 //!
 //! Heavy loops use AVX-512, or AVX2 and FMA, where the processor has them (`simd`); `REPMLP_KERNELS=avx2` or `plain` in the
-//! environment keeps to less, whose sums are rounded differently; the `gemm` crate's products choose for themselves. `unsafe` stands where vectors, gemm and outputs that are shared by tasks or not
-//! cleared before need it, and nowhere else in the workspace; each place says why it is sound.
+//! environment keeps to less, whose sums are rounded differently. `unsafe` stands where vectors and outputs that are shared by
+//! tasks or not cleared before need it, and nowhere else in the workspace; each place says why it is sound.
 //!
 //! Layouts: `chwn` is channels, height, width, images, images fastest; `rm` is rows × columns.
 
@@ -52,7 +52,7 @@ pub use pixels::{add_to_pixels, mean_pixel};
 pub use rearrange::rearrange;
 pub use relu::relu;
 pub use sgd::{SgdStep, sgd_step};
-pub use simd::check_environment;
+pub use simd::{UnknownInstructionSet, check_environment};
 pub use softmax::softmax;
 pub use then::{Then, sum_then};
 

@@ -87,18 +87,18 @@ impl MaxPool2d {
         self.columns.output * self.images
     }
 
-    /// The pixels that taps see in a row, as (column of the window, first number in the output row, first number in the input row).
-    fn seen_in_row(&self) -> Vec<(usize, usize, usize)> {
+    /// What the columns of windows see in a row.
+    fn seen_pixels(&self) -> Vec<SeenPixel> {
         let (columns, n) = (&self.columns, self.images);
-        let of_tap = |kx| columns.inside(kx).map(move |x| (kx, x * n, columns.seen(x, kx) * n));
-        (0..columns.kernel).flat_map(of_tap).collect()
+        let pixel = |column, x| SeenPixel { column, output: x * n, input: columns.seen(x, column) * n };
+        (0..columns.kernel).flat_map(|kx| columns.inside(kx).map(move |x| pixel(kx, x))).collect()
     }
 
-    /// The rows that output row `y` sees, as (row of the window, first number in the map).
-    fn seen_rows(&self, y: usize) -> Vec<(usize, usize)> {
+    /// What the rows of the windows of output row `y` see.
+    fn seen_rows(&self, y: usize) -> Vec<SeenRow> {
         let row = self.columns.input * self.images;
         let inside = (0..self.rows.kernel).filter(|&ky| self.rows.inside(ky).contains(&y));
-        inside.map(|ky| (ky, self.rows.seen(y, ky) * row)).collect()
+        inside.map(|ky| SeenRow { first_tap: ky * self.columns.kernel, start: self.rows.seen(y, ky) * row }).collect()
     }
 }
 
@@ -169,10 +169,11 @@ fn keep_owners<T: WithDType>(largest: &mut [T], owners: &mut [u32], x: &[T], tap
 
 fn forward<T: WithDType>(x: &[T], pool: &MaxPool2d) -> Vec<T> {
     let (map, row, height, set) = (pool.input_map(), pool.output_row(), pool.rows.output, InstructionSet::get());
-    let seen = pool.seen_in_row();
+    let pixels = pool.seen_pixels();
     let mut y = vec![T::from_f64(f64::NEG_INFINITY); x.len() / map * height * row];
     y.par_chunks_mut(row).enumerate().for_each(|(i, y)| {
-        forward_row(set, pool, (&pool.seen_rows(i % height), &seen), &x[i / height * map..][..map], y);
+        let seen = Seen { rows: &pool.seen_rows(i % height), pixels: &pixels, images: pool.images };
+        forward_row(set, &seen, &x[i / height * map..][..map], y);
     });
     y
 }
@@ -181,12 +182,13 @@ fn forward<T: WithDType>(x: &[T], pool: &MaxPool2d) -> Vec<T> {
 fn backward<T: WithDType>(x: &[T], dy: &[T], pool: &MaxPool2d) -> Vec<T> {
     let (map, row, set) = (pool.input_map(), pool.output_row(), InstructionSet::get());
     let mut dx = vec![T::zero(); x.len()];
-    let seen = pool.seen_in_row();
+    let pixels = pool.seen_pixels();
     dx.par_chunks_mut(map).zip(x.par_chunks(map)).zip(dy.par_chunks(pool.rows.output * row)).for_each(
         |((dx, x), dy)| {
             let mut found = Found { largest: vec![T::zero(); row], owners: vec![NOBODY; row] };
             for (y, dy) in dy.chunks(row).enumerate() {
-                backward_row(set, pool, (&pool.seen_rows(y), &seen), (x, dy), &mut found, dx);
+                let seen = Seen { rows: &pool.seen_rows(y), pixels: &pixels, images: pool.images };
+                backward_row(set, &seen, (x, dy), &mut found, dx);
             }
         },
     );
@@ -199,41 +201,63 @@ struct Found<T> {
     owners: Vec<u32>,
 }
 
-/// What an output row sees: [`MaxPool2d::seen_rows`] and [`MaxPool2d::seen_in_row`].
-type Seen<'a> = (&'a [(usize, usize)], &'a [(usize, usize, usize)]);
+/// A pixel that a column of some window sees.
+struct SeenPixel {
+    /// The column.
+    column: usize,
+    /// First number of the window in a row of the output.
+    output: usize,
+    /// First number of the pixel in its row.
+    input: usize,
+}
+
+/// A row that a row of some windows sees.
+struct SeenRow {
+    /// First tap of the windows' row.
+    first_tap: usize,
+    /// First number of the row in its map.
+    start: usize,
+}
+
+/// What an output row sees.
+struct Seen<'a> {
+    rows: &'a [SeenRow],
+    pixels: &'a [SeenPixel],
+    images: usize,
+}
 
 /// No tap yet.
 const NOBODY: u32 = u32::MAX;
 
 for_each_set! {
     /// A row of a channel's output from its map; it holds −∞.
-    fn forward_row[T: WithDType](pool: &MaxPool2d, seen: Seen<'_>, x: &[T], to: &mut [T]) {
-        let n = pool.images;
-        for &(_, row) in seen.0 {
-            for &(_, output, input) in seen.1 {
-                keep_largest(&mut to[output..output + n], &x[row + input..][..n]);
+    fn forward_row[T: WithDType](seen: &Seen<'_>, x: &[T], to: &mut [T]) {
+        for row in seen.rows {
+            for pixel in seen.pixels {
+                let x = &x[row.start + pixel.input..][..seen.images];
+                keep_largest(&mut to[pixel.output..][..seen.images], x);
             }
         }
     }
 
     /// Adds what a row of a channel's output hands back to its map, from the map and the row of dy.
-    fn backward_row[T: WithDType](
-        pool: &MaxPool2d, seen: Seen<'_>, from: (&[T], &[T]), found: &mut Found<T>, dx: &mut [T]
-    ) {
-        let ((x, dy), n) = (from, pool.images);
+    fn backward_row[T: WithDType](seen: &Seen<'_>, from: (&[T], &[T]), found: &mut Found<T>, dx: &mut [T]) {
+        let ((x, dy), n) = (from, seen.images);
         found.owners.fill(NOBODY);
-        for &(ky, row) in seen.0 {
-            for &(kx, output, input) in seen.1 {
-                let tap = (ky * pool.columns.kernel + kx) as u32;
-                let (largest, owners) = (&mut found.largest[output..output + n], &mut found.owners[output..output + n]);
-                keep_owners(largest, owners, &x[row + input..][..n], tap);
+        for row in seen.rows {
+            for pixel in seen.pixels {
+                let window = pixel.output..pixel.output + n;
+                let (largest, owners) = (&mut found.largest[window.clone()], &mut found.owners[window]);
+                let tap = (row.first_tap + pixel.column) as u32;
+                keep_owners(largest, owners, &x[row.start + pixel.input..][..n], tap);
             }
         }
-        for &(ky, row) in seen.0 {
-            for &(kx, output, input) in seen.1 {
-                let tap = (ky * pool.columns.kernel + kx) as u32;
-                let windows = found.owners[output..output + n].iter().zip(&dy[output..output + n]);
-                for (dx, (&owner, &dy)) in dx[row + input..][..n].iter_mut().zip(windows) {
+        for row in seen.rows {
+            for pixel in seen.pixels {
+                let window = pixel.output..pixel.output + n;
+                let windows = found.owners[window.clone()].iter().zip(&dy[window]);
+                let tap = (row.first_tap + pixel.column) as u32;
+                for (dx, (&owner, &dy)) in dx[row.start + pixel.input..][..n].iter_mut().zip(windows) {
                     *dx += if owner == tap { dy } else { T::zero() };
                 }
             }

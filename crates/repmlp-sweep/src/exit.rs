@@ -81,7 +81,10 @@ fn code(error: &anyhow::Error) -> Exit {
 }
 
 fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
-    if cause.is::<UsageError>() || cause.is::<repmlp_train::DeviceError>() {
+    let is_usage = cause.is::<UsageError>()
+        || cause.is::<repmlp_train::DeviceError>()
+        || cause.is::<repmlp_train::UnknownInstructionSet>();
+    if is_usage {
         return Some(Exit::Usage);
     }
     if cause.is::<PlanError>() || cause.is::<CatalogueError>() {

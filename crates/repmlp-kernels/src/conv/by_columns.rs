@@ -17,7 +17,7 @@ use crate::simd::{InstructionSet, Number};
 const TILE_NUMBERS: usize = 1 << 17;
 /// Rows of columns that a task of the backward pass works on: enough for a product to run at full speed.
 const CHUNK_ROWS: usize = 96;
-/// The same where the map itself are the columns: the product packs the other side anew for each chunk.
+/// The same where the map itself are the columns: the other side is read anew for each chunk.
 const POINTWISE_CHUNK_ROWS: usize = 256;
 /// Fewest channels of a task where the tiles of a map as it lies are too few tasks.
 const FEWEST_CHANNELS: usize = 128;

@@ -1,7 +1,7 @@
 //! Convolution in the layout that has images fastest: dense, grouped or depthwise, any stride, padding and dilation.
 //!
 //! Ways, chosen by shape: a 1×1 convolution is a product with the map as it lies; a depthwise one of few images adds shifted
-//! rows; with images enough to fill vectors it is summed tap by tap, without columns and without the taps that lie outside the
+//! rows; with more images it is summed tap by tap, without columns and without the taps that lie outside the
 //! map; any other is a product with columns that are gathered tile by tile and never kept, neither whole nor for the backward
 //! pass.
 

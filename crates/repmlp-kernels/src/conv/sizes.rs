@@ -12,11 +12,11 @@ pub(crate) enum Way {
     Columns,
     /// Shifted and scaled rows.
     Depthwise,
-    /// Sums over taps, vectorised over images.
+    /// Sums over taps; lanes are images or target channels.
     Direct,
 }
 
-/// Images from which on vectors are full enough.
+/// Images from which on columns are not worth gathering.
 const DIRECT_IMAGES: usize = 8;
 
 /// A convolution whose shapes fit.

@@ -144,6 +144,23 @@ proptest! {
     }
 }
 
+/// Rows that see nothing, with more images than a tile has rows: both sides' maps are too rare for random cases.
+#[test]
+fn rows_that_see_nothing_are_written() {
+    let unseen_input = ConvGeometry { stride: (2, 2), ..PLAIN };
+    let past_the_map = ConvGeometry { padding: (1, 0), dilation: (2, 1), ..PLAIN };
+    for (x, weight, geometry) in [
+        ([64, 66, 66, 17], [64, 64, 3, 3], unseen_input),
+        ([16, 1, 1, 17], [16, 16, 2, 1], past_the_map),
+        ([16, 1, 1, 9], [16, 16, 2, 1], past_the_map),
+    ] {
+        let case = Case { x, weight, geometry, dtype: DType::F32 };
+        for set in InstructionSet::all() {
+            assert!(worst(&directly::<f32>(&case, set), &by_columns::<f32>(&case, set)) < bound(DType::F32), "{set:?}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 

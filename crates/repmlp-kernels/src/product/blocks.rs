@@ -40,21 +40,21 @@ pub(super) fn multiply<V: Vector>(
         let in_place = left.column_step == 1;
         for rows in blocks(left.rows, if in_place { left.rows.max(1) } else { BLOCK }) {
             let packed_left = if in_place { 0 } else { rows.len() * terms.len() };
-            let block = equal_size(right.columns.div_ceil(width).max(1), (BLOCK / width).max(1)) * width;
-            let packed_right = block.min(right.columns.next_multiple_of(width)) * terms.len();
+            let block_columns = equal_size(right.columns.div_ceil(width).max(1), (BLOCK / width).max(1)) * width;
+            let packed_right = block_columns.min(right.columns.next_multiple_of(width)) * terms.len();
             with_scratch(packed_right + packed_left, |scratch: &mut [V::Number]| {
                 let (right_numbers, left_numbers) = scratch.split_at_mut(packed_right);
                 if !in_place {
                     // SAFETY: `V` is what the processor has.
                     unsafe { pack_left::<V>(left, &rows, &terms, left_numbers) };
                 }
-                for first in (0..right.columns).step_by(block) {
-                    let columns = first..(first + block).min(right.columns);
+                for first in (0..right.columns).step_by(block_columns) {
+                    let columns = first..(first + block_columns).min(right.columns);
                     let numbers = &mut right_numbers[..columns.len().next_multiple_of(width) * terms.len()];
                     // SAFETY: `V` is what the processor has.
                     unsafe { pack_right::<V>(right, &terms, &columns, width, numbers) };
                     let left = Left { matrix: left, packed: (!in_place).then_some(&*left_numbers) };
-                    let next = columns.end..(columns.end + block).min(right.columns);
+                    let next = columns.end..(columns.end + block_columns).min(right.columns);
                     let next = Next { matrix: right, columns: next, terms: terms.clone() };
                     let block = Block { left, right: numbers, rows: rows.clone(), columns, terms: terms.clone(), onto };
                     block.multiply::<V>(target, &next);
@@ -126,7 +126,7 @@ impl<T: Number> Block<'_, T> {
                 None => {
                     let matrix = self.left.matrix;
                     let start = (self.rows.start + tile.start) * matrix.row_step + self.terms.start;
-                    (&matrix.data[start.min(matrix.data.len())..], 1, matrix.row_step)
+                    (&matrix.data[start..], 1, matrix.row_step)
                 }
             };
             let rows = self.rows.start + tile.start..self.rows.start + tile.end;
@@ -144,28 +144,28 @@ impl<T: Number> Block<'_, T> {
                     target_row: target.row_step,
                     target_vector: V::LANES,
                 };
-                let mut block = target.part(&rows, &(first..(first + width).min(self.columns.end)));
+                let mut part = target.part(&rows, &(first..(first + width).min(self.columns.end)));
                 let (source, weight) = (panel.as_ptr(), weight.as_ptr());
-                if block.columns == width {
-                    let target = block.as_mut_ptr();
+                if part.columns == width {
+                    let target = part.as_mut_ptr();
                     let tile = TapTile { segments: &segments, source, weight, target, onto: self.onto, steps };
                     // SAFETY: `V` is what the processor has; the panel has `width` numbers for each term, the left side a number for
                     // each row and term, and the part of the target, which is borrowed mutably, all rows and vectors; where sums
-                    // go on from it, it is written: by the block of terms before, or before the product.
+                    // go on from it, it is written: by the block of terms before, or before the product, as `Shared::block` asks.
                     unsafe { sum_taps::<V>(rows.len(), PANEL, &tile) };
                     continue;
                 }
                 let mut whole = [T::zero(); MOST_ROWS * PANEL * MOST_LANES];
                 if self.onto {
                     // SAFETY: it is written, as above.
-                    unsafe { block.copy_rows_to(&mut whole, width) };
+                    unsafe { part.copy_rows_to(&mut whole, width) };
                 }
                 steps.target_row = width;
                 let target = whole.as_mut_ptr();
                 let tile = TapTile { segments: &segments, source, weight, target, onto: self.onto, steps };
                 // SAFETY: as above; the array has room for all rows and vectors, and is written.
                 unsafe { sum_taps::<V>(rows.len(), PANEL, &tile) };
-                block.copy_rows(&whole, width);
+                part.copy_rows(&whole, width);
             }
         }
     }

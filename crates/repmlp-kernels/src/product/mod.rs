@@ -16,7 +16,7 @@ use candle_core::{Result, bail};
 use crate::simd::{InstructionSet, Number, for_instruction_set};
 pub(crate) use pack::pack_right;
 
-/// A strided matrix to read.
+/// A strided matrix to read: the numbers of a row are neighbours, or those of a column.
 #[derive(Clone, Copy)]
 pub(crate) struct Matrix<'a, T> {
     data: &'a [T],
@@ -151,7 +151,7 @@ impl<'a, T> Shared<'a, T> {
     /// Rows of neighbouring numbers, `row_step` apart, from place `start`; an error where they leave the output.
     ///
     /// # Safety
-    /// No number of the block is in another block that is alive.
+    /// No number of the block is in another block that is alive; where something is added to it, it is written.
     pub(crate) unsafe fn block(
         &self,
         start: usize,

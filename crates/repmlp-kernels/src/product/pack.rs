@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::parts::equal_parts;
 use crate::product::Matrix;
-use crate::simd::{MOST_LANES, Vector, VectorLoop, transpose};
+use crate::simd::{Vector, VectorLoop, transposed, zero};
 
 /// Terms that lie ahead of the one that is packed, and are asked for: terms are pages apart, and no processor sees them coming.
 const AHEAD: usize = 4;
@@ -24,7 +24,7 @@ pub(super) unsafe fn prefetch<V: Vector>(numbers: &[V::Number]) {
     }
 }
 
-/// (tile of at most `V::ROWS` rows, term, row of the tile), of a matrix whose rows are neighbouring numbers.
+/// (tile of at most `V::ROWS` rows, term, row of the tile), of a matrix whose columns are neighbouring numbers.
 ///
 /// # Safety
 /// The instruction set of `V`.
@@ -102,9 +102,11 @@ impl<V: Vector> VectorLoop<V> for PackRight<'_, V::Number> {
     unsafe fn run(self) {
         let Self { matrix, terms, columns, width, packed } = self;
         let panel = width * terms.len();
+        if panel == 0 {
+            return;
+        }
         if !columns.len().is_multiple_of(width) {
-            let zero = <V::Number as candle_core::WithDType>::from_f64(0.0);
-            packed[columns.len() / width * panel..].fill(zero);
+            packed[columns.len() / width * panel..].fill(zero::<V>());
         }
         if matrix.column_step == 1 {
             let row = |term: usize| &matrix.data[term * matrix.row_step..][columns.clone()];
@@ -150,16 +152,8 @@ unsafe fn pack_transposed<V: Vector>(
             let count = V::LANES.min(terms.len() - term);
             // SAFETY: the instruction set is the caller's promise; each slice has as many numbers as are read or written.
             unsafe {
-                let mut block = [V::zero(); MOST_LANES];
-                for (vector, column) in block.iter_mut().zip(columns.clone()) {
-                    let numbers = &matrix.data[terms.start + term + column * matrix.column_step..][..count];
-                    *vector = if count == V::LANES {
-                        V::load(numbers.as_ptr())
-                    } else {
-                        V::load_first(numbers.as_ptr(), count)
-                    };
-                }
-                transpose(&mut block);
+                let numbers = |column| &matrix.data[terms.start + term + column * matrix.column_step..][..count];
+                let block = transposed::<V>(columns.clone().map(numbers));
                 for (l, vector) in block.into_iter().enumerate().take(count) {
                     vector.store(panel[(term + l) * width + v * V::LANES..][..V::LANES].as_mut_ptr());
                 }

@@ -101,5 +101,7 @@ fn sums_of_no_terms_are_written_and_other_sizes_refused() {
     let mut whole = MatrixMut::new(&mut target, (2, 3)).unwrap();
     multiply(set, &mut whole, Update::Replace, of(2, 0), of(0, 3)).unwrap();
     assert!(multiply(set, &mut whole, Update::Replace, of(2, 0), of(0, 2)).is_err());
+    multiply(set, &mut MatrixMut::new(&mut target, (2, 3)).unwrap(), Update::Replace, of(2, 0), of(3, 0).transposed())
+        .unwrap();
     assert!(target.iter().all(|&number| number == 0.0), "{target:?}");
 }

@@ -1,6 +1,6 @@
 //! Scalar products of a few rows with a few others over the same places.
 
-use crate::simd::{Vector, VectorLoop};
+use crate::simd::{Vector, VectorLoop, zero};
 
 /// Most rows of the first kind that one tile takes, with any vectors.
 const MOST_OUTPUTS: usize = 6;
@@ -35,7 +35,7 @@ pub(crate) struct DotTile<'a, T> {
     pub(crate) input_step: usize,
 }
 
-/// For each pair of at most `V::OUTPUTS` rows and `V::INPUTS` others, Σ output·input over all places of the runs, in their order, a
+/// For each pair of at most `V::DOTS.0` rows and `V::DOTS.1` others, Σ output·input over all places of the runs, in their order, a
 /// sum for each lane.
 ///
 /// # Safety
@@ -99,8 +99,7 @@ impl<V: Vector, const OUTPUTS: usize, const INPUTS: usize> VectorLoop<V> for Siz
                     step!(output, input, |from| V::load_first(from, rest));
                 }
             }
-            let zero = <V::Number as candle_core::WithDType>::from_f64(0.0);
-            let mut result = [[zero; MOST_INPUTS]; MOST_OUTPUTS];
+            let mut result = [[zero::<V>(); MOST_INPUTS]; MOST_OUTPUTS];
             for (result, sums) in result.iter_mut().zip(sums) {
                 for (result, sum) in result.iter_mut().zip(sums) {
                     *result = sum.sum();

@@ -14,9 +14,10 @@ mod plain;
 mod tap_tile;
 mod transpose;
 
+use std::fmt;
 use std::sync::OnceLock;
 
-use candle_core::{Result, WithDType, bail};
+use candle_core::WithDType;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx2::{Avx2F32, Avx2F64};
@@ -25,7 +26,7 @@ pub(crate) use avx512::{Avx512F32, Avx512F64};
 pub(crate) use dot_tile::{DotRun, DotTile, dots};
 pub(crate) use plain::Plain;
 pub(crate) use tap_tile::{Segment, Steps, TapTile, most_rows, most_vectors, sum_taps};
-pub(crate) use transpose::transpose;
+pub(crate) use transpose::{transpose, transposed};
 
 /// What the kernels are compiled for and the processor has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +48,7 @@ pub(crate) const MOST_ROWS: usize = 12;
 
 impl InstructionSet {
     /// The best that this processor has, or one that it has and the environment names: `REPMLP_KERNELS=plain`, `avx2` or
-    /// `avx512`; read once. The products of the `gemm` crate choose for themselves.
+    /// `avx512`; read once. It holds for the loops of this crate: candle's own products choose for themselves.
     pub(crate) fn get() -> Self {
         static CHOSEN: OnceLock<InstructionSet> = OnceLock::new();
         // A name that means none has been refused by `check_environment` wherever somebody could hear of it.
@@ -83,20 +84,32 @@ fn environment() -> String {
     std::env::var(VARIABLE).unwrap_or_default()
 }
 
+/// The environment chooses an instruction set that this processor lacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownInstructionSet {
+    name: String,
+}
+
+impl fmt::Display for UnknownInstructionSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<String> = InstructionSet::all().into_iter().map(InstructionSet::name).collect();
+        let names = names.join(", ");
+        write!(f, "{VARIABLE}=`{}`: this processor has {names}; leave it out for the best", self.name)
+    }
+}
+
+impl std::error::Error for UnknownInstructionSet {}
+
 /// An error where the environment chooses an instruction set that this processor lacks; kernels would take the best.
 ///
 /// # Errors
 /// See above.
-pub fn check_environment() -> Result<()> {
-    check(&environment())
+pub fn check_environment() -> Result<(), UnknownInstructionSet> {
+    check(environment())
 }
 
-fn check(name: &str) -> Result<()> {
-    if InstructionSet::chosen(name).is_none() {
-        let names: Vec<String> = InstructionSet::all().into_iter().map(InstructionSet::name).collect();
-        bail!("{VARIABLE}=`{name}`: this processor has {}; leave it out for the best", names.join(", "));
-    }
-    Ok(())
+fn check(name: String) -> Result<(), UnknownInstructionSet> {
+    InstructionSet::chosen(&name).map(drop).ok_or(UnknownInstructionSet { name })
 }
 
 /// A number type with a vector type for each instruction set.
@@ -237,13 +250,13 @@ pub(crate) trait Vector: Copy {
     unsafe fn splat(from: *const Self::Number) -> Self;
     /// `LANES` numbers.
     unsafe fn load(from: *const Self::Number) -> Self;
-    /// `count` ≤ `LANES` numbers, then zeros; reads no further.
+    /// 1 ≤ `count` ≤ `LANES` numbers, then zeros; reads no further.
     unsafe fn load_first(from: *const Self::Number, count: usize) -> Self;
     /// Brings the number at an address nearer; reads nothing, so that any address will do.
     unsafe fn prefetch(from: *const Self::Number);
     /// Writes `LANES` numbers.
     unsafe fn store(self, to: *mut Self::Number);
-    /// Writes the first `count` ≤ `LANES` numbers.
+    /// Writes the first `count` numbers, 1 ≤ `count` ≤ `LANES`.
     unsafe fn store_first(self, to: *mut Self::Number, count: usize);
     /// self·b + c.
     unsafe fn multiply_add(self, b: Self, c: Self) -> Self;
@@ -257,6 +270,11 @@ pub(crate) trait Vector: Copy {
     unsafe fn compiled<L: VectorLoop<Self>>(work: L) -> L::Result;
 }
 
+/// 0 of a vector's numbers.
+pub(crate) fn zero<V: Vector>() -> V::Number {
+    V::Number::from_f64(0.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::{InstructionSet, check};
@@ -267,7 +285,7 @@ mod tests {
         for set in InstructionSet::all() {
             assert_eq!(InstructionSet::chosen(&set.name()), Some(set));
         }
-        let message = check("avx3").unwrap_err().to_string();
+        let message = check("avx3".to_owned()).unwrap_err().to_string();
         assert!(message.contains("REPMLP_KERNELS=`avx3`: this processor has plain"), "{message}");
     }
 }

@@ -2,6 +2,27 @@
 
 use crate::simd::{MOST_LANES, Vector};
 
+/// The numbers of at most `LANES` equally long rows, themselves no longer than that: vector i has number i of each row, and zeros.
+///
+/// # Safety
+/// The instruction set of `V`.
+#[inline(always)]
+pub(crate) unsafe fn transposed<'a, V: Vector>(rows: impl Iterator<Item = &'a [V::Number]>) -> [V; MOST_LANES]
+where
+    V::Number: 'a,
+{
+    // SAFETY: the caller's promise; a row has as many numbers as are read.
+    unsafe {
+        let mut block = [V::zero(); MOST_LANES];
+        for (vector, row) in block.iter_mut().zip(rows) {
+            *vector =
+                if row.len() == V::LANES { V::load(row.as_ptr()) } else { V::load_first(row.as_ptr(), row.len()) };
+        }
+        transpose(&mut block);
+        block
+    }
+}
+
 /// Lane l of vector v becomes lane v of vector l, for the first `LANES` vectors.
 ///
 /// # Safety

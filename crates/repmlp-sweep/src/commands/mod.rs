@@ -28,6 +28,8 @@ use crate::screen::Screen;
 
 /// Carries out what was typed.
 pub(crate) fn dispatch(cli: Cli, screen: Screen) -> Result<Exit> {
+    // Said once here, not by each run.
+    repmlp_train::check_environment()?;
     match cli.command {
         Command::Run(arguments) => asynchronous(run::run(arguments, screen)),
         Command::Plan(arguments) => asynchronous(plan::run(arguments)),

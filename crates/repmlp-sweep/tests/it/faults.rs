@@ -3,7 +3,7 @@
 use sweep_protocol::ResultsLayout;
 use sweep_runner::SchedulerLock;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, Ran};
 
 /// Runs what must fail with this code; returns what it said.
 fn refused(bench: &Bench, words: &str, code: i32) -> String {
@@ -80,6 +80,16 @@ fn data_that_changed_under_a_name_is_refused() {
     write(8);
     let changed = refused(&bench, "experiments/tiny.toml --profile cifar10 --data data --threads 1", 4);
     assert!(changed.contains("was measured on CIFAR-10"), "{changed}");
+}
+
+#[test]
+fn an_unknown_instruction_set_is_refused_before_any_run() {
+    let bench = Bench::new();
+    let ran = Ran(bench.command("experiments/tiny.toml").env("REPMLP_KERNELS", "avx3").output().unwrap());
+    assert_eq!(ran.code(), 2);
+    assert!(ran.stderr().starts_with("error: REPMLP_KERNELS=`avx3`: this processor has plain"), "{}", ran.stderr());
+    assert_eq!(ran.stderr().lines().count(), 1);
+    assert!(!bench.path("results").exists());
 }
 
 #[test]

@@ -75,7 +75,11 @@ fn newest_checkpoint(bench: &Bench) -> PathBuf {
     for run in std::fs::read_dir(bench.path("results/runs")).unwrap() {
         let folder = run.unwrap().path().join("attempts/1");
         let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
-        all.extend(files.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("checkpoint-")));
+        // A kill may leave a temporary file, which is no checkpoint yet.
+        all.extend(files.filter(|path| {
+            let name = path.file_name().unwrap().to_string_lossy();
+            name.starts_with("checkpoint-") && name.ends_with(".safetensors")
+        }));
     }
     all.into_iter().max_by_key(|path| path.file_name().unwrap().to_owned()).unwrap()
 }
@@ -90,6 +94,11 @@ fn a_truncated_checkpoint_falls_back_to_the_one_before_and_says_so() {
     started.child.wait().unwrap();
     // Nobody may write checkpoints any more; a worker that saw its scheduler die may have ended already.
     kill_process(worker, Signal::KILL).ok();
+    let words_of = |pid: Pid| std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero()));
+    // A process that has ended has none, whether it was waited for or not.
+    while words_of(worker).is_ok_and(|words| !words.is_empty()) {
+        std::thread::yield_now();
+    }
     let path = newest_checkpoint(&bench);
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() / 3]).unwrap();

@@ -74,7 +74,6 @@ pub fn time<E: From<candle_core::Error>>(
     effort: Effort,
     mut tell: impl FnMut(Timing) -> std::result::Result<(), E>,
 ) -> std::result::Result<(), E> {
-    repmlp_kernels::check_environment()?;
     match suite {
         Suite::Train | Suite::Infer => {
             for subject in SUBJECTS.iter().filter(|subject| names.contains(&subject.case(suite))) {

@@ -1,4 +1,4 @@
-//! Lanes of a vector are target channels, and rows of a tile are the images of a pixel: nothing is empty where images are few.
+//! Lanes of a vector are target channels, and rows of a tile are the images of a pixel: less is empty where images are few.
 //!
 //! A tile comes out as (image, channel), and is turned when it is written.
 #![expect(unsafe_code, reason = "tasks write disjoint blocks of one output; vector loops take addresses")]
@@ -13,7 +13,9 @@ use crate::conv::plan::Direction;
 use crate::packing::{PACKED_NUMBERS, copy_few};
 use crate::parts::{equal_parts, equal_size, parts_for};
 use crate::scratch::with_scratch;
-use crate::simd::{MOST_LANES, MOST_ROWS, Number, Segment, Steps, TapTile, Vector, VectorLoop, sum_taps, transpose};
+use crate::simd::{
+    MOST_LANES, MOST_ROWS, Number, Segment, Steps, TapTile, Vector, VectorLoop, sum_taps, transpose, transposed, zero,
+};
 
 /// Vectors of a panel of target channels.
 const PANEL: usize = 2;
@@ -66,9 +68,8 @@ fn tasks<V: Vector>(pass: &Pass<'_, V::Number>) -> Vec<Task> {
 /// (group, panel, tap, source channel, lane); zeros for channels that are not there.
 fn pack_weight<V: Vector>(weight: &[V::Number], pass: &Pass<'_, V::Number>) -> Vec<V::Number> {
     let ((from, to), taps, width) = (pass.channels, pass.taps, PANEL * V::LANES);
-    let zero = <V::Number as candle_core::WithDType>::from_f64(0.0);
     let all_panels = panels::<V>(to);
-    let mut packed = vec![zero; pass.sizes.groups * all_panels * width * from * taps];
+    let mut packed = vec![zero::<V>(); pass.sizes.groups * all_panels * width * from * taps];
     packed.par_chunks_mut(width * from * taps).enumerate().for_each(|(panel, packed)| {
         let (group, first) = (panel / all_panels, panel % all_panels * width);
         let weight = &weight[group * from * to * taps..][..from * to * taps];
@@ -114,16 +115,7 @@ impl<V: Vector> VectorLoop<V> for PackForward<'_, V::Number> {
                 let count = V::LANES.min(row - first);
                 // SAFETY: the instruction set is the caller's promise; each slice has as many numbers as are read or written.
                 unsafe {
-                    let mut block = [V::zero(); MOST_LANES];
-                    for (vector, channel) in block.iter_mut().zip(lanes.clone()) {
-                        let numbers = &weight[channel * row + first..][..count];
-                        *vector = if count == V::LANES {
-                            V::load(numbers.as_ptr())
-                        } else {
-                            V::load_first(numbers.as_ptr(), count)
-                        };
-                    }
-                    transpose(&mut block);
+                    let block = transposed::<V>(lanes.clone().map(|channel| &weight[channel * row + first..][..count]));
                     for (i, vector) in block.into_iter().enumerate().take(count) {
                         let (source, tap) = ((first + i) / taps, (first + i) % taps);
                         let to = &mut packed[(tap * from + source) * width + v * V::LANES..][..V::LANES];
@@ -238,7 +230,8 @@ impl<T: Number> Sum<'_, T> {
             // SAFETY: a task has its rows of its channels for itself, and this sum a pixel of them.
             let mut block = unsafe { target.shared.block(start + lines.start, size, map)? };
             let mut sums = [T::zero(); MOST_ROWS * PANEL * MOST_LANES];
-            let turn = Turn { map, size, sums: sums.as_mut_ptr(), target: block.as_mut_ptr() };
+            let sums = sums.as_mut_ptr();
+            let turn = Turn { map, size, sums, target: block.as_mut_ptr() };
             // SAFETY: `V` is what the processor has. The block lies in the target, and is written where it is added to; the sums
             // have room for all images and vectors. The segments stay inside the packed source and the panel, for `Plan` leaves
             // out what lies outside the map.
@@ -246,8 +239,9 @@ impl<T: Number> Sum<'_, T> {
                 if target.onto {
                     V::compiled(FromTarget(turn));
                 }
-                let (source, weight) = (weight.as_ptr(), packed[lines.start..].as_ptr());
-                let tile = TapTile { segments, source, weight, target: sums.as_mut_ptr(), onto: target.onto, steps };
+                // Nothing is packed, and nothing read, where the rows see nothing.
+                let (source, weight) = (weight.as_ptr(), packed.as_ptr().wrapping_add(lines.start));
+                let tile = TapTile { segments, source, weight, target: sums, onto: target.onto, steps };
                 sum_taps::<V>(lines.len(), PANEL, &tile);
                 V::compiled(ToTarget(turn));
             }

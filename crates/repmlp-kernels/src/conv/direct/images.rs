@@ -12,7 +12,7 @@ use crate::packing::{PACKED_NUMBERS, copy_few};
 use crate::parts::{TASKS, equal_parts, equal_size};
 use crate::product::{MatrixMut, Shared};
 use crate::scratch::with_scratch;
-use crate::simd::{MOST_LANES, MOST_ROWS, Number, Segment, Steps, TapTile, Vector, most_vectors, sum_taps};
+use crate::simd::{MOST_LANES, MOST_ROWS, Number, Segment, Steps, TapTile, Vector, most_vectors, sum_taps, zero};
 
 /// Most vectors of a column.
 const MOST_VECTORS: usize = 8;
@@ -280,8 +280,4 @@ impl<T: Number> Sum<'_, T> {
         }
         Ok(())
     }
-}
-
-fn zero<V: Vector>() -> V::Number {
-    <V::Number as candle_core::WithDType>::from_f64(0.0)
 }

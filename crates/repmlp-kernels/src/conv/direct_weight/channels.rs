@@ -7,25 +7,24 @@ use std::ops::Range;
 use candle_core::{Error, Result};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSliceMut};
 
-use super::zero;
 use crate::conv::ConvSizes;
 use crate::packing::PACKED_NUMBERS;
 use crate::parts::{equal_parts, equal_size, parts_for, sum_parts};
 use crate::product::{Matrix, Shared, pack_right};
 use crate::scratch::with_scratch;
-use crate::simd::{Segment, Steps, TapTile, Vector, most_rows, most_vectors, sum_taps};
+use crate::simd::{Number, Segment, Steps, TapTile, Vector, most_rows, most_vectors, sum_taps, zero};
 
 /// Most images whose pixels are all turned together, row by row: more are taken some at a time, so that whole maps fit the cache.
 const FEW_IMAGES: usize = 16;
 
 /// Whose channels are lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lanes {
+pub(super) enum LaneSide {
     Inputs,
     Outputs,
 }
 
-impl Lanes {
+impl LaneSide {
     /// Those that leave fewer lanes empty; none where both leave more than a quarter empty.
     pub(super) fn of<V: Vector>(sizes: &ConvSizes) -> Option<Self> {
         let taken = |channels: usize| channels as f64 / channels.next_multiple_of(V::LANES) as f64;
@@ -41,7 +40,7 @@ struct Side<'a, T> {
     numbers: &'a [T],
     /// Channels of a group.
     channels: usize,
-    /// Pixels of a row, and rows.
+    /// Rows, and pixels of a row.
     map: (usize, usize),
     images: usize,
 }
@@ -76,7 +75,7 @@ struct Bands {
 }
 
 impl Bands {
-    fn new(sizes: &ConvSizes, lanes: Lanes, width: usize) -> Self {
+    fn new(sizes: &ConvSizes, lanes: LaneSide, width: usize) -> Self {
         let most = PACKED_NUMBERS / width;
         let map = sizes.rows.input * sizes.columns.input;
         let images = if sizes.images <= FEW_IMAGES {
@@ -89,7 +88,7 @@ impl Bands {
         let mut bands = Self { all: Vec::new(), segments: Vec::new() };
         for first in (0..sizes.rows.output).step_by(height) {
             let outputs = first..(first + height).min(sizes.rows.output);
-            let seen = seen_rows(sizes, &outputs);
+            let seen = sizes.rows.seen_by(&outputs);
             let mut known: Vec<(usize, usize)> = Vec::new();
             for start in (0..sizes.images).step_by(images) {
                 let images = start..(start + images).min(sizes.images);
@@ -99,7 +98,7 @@ impl Bands {
                     bands.segments.push(segments_of(sizes, lanes, (&outputs, &seen), images.len()));
                     known.push((images.len(), segments));
                 }
-                let rows = if lanes == Lanes::Inputs { seen.clone() } else { outputs.clone() };
+                let rows = if lanes == LaneSide::Inputs { seen.clone() } else { outputs.clone() };
                 bands.all.push(Band { rows, images, segments });
             }
         }
@@ -107,21 +106,10 @@ impl Bands {
     }
 }
 
-/// The rows of the input that some rows of the output see.
-fn seen_rows(sizes: &ConvSizes, outputs: &Range<usize>) -> Range<usize> {
-    let seen = (0..sizes.rows.kernel).flat_map(|tap| {
-        let inside = sizes.rows.inside(tap);
-        let (start, end) = (inside.start.max(outputs.start), inside.end.min(outputs.end));
-        (start..end).map(move |y| sizes.rows.seen(y, tap))
-    });
-    let start = seen.clone().min().unwrap_or(0);
-    start..seen.max().map_or(start, |last| last + 1)
-}
-
 /// For each tap, the places that it carries to some rows of the output, of so many images.
 fn segments_of(
     sizes: &ConvSizes,
-    lanes: Lanes,
+    lanes: LaneSide,
     (outputs, seen): (&Range<usize>, &Range<usize>),
     images: usize,
 ) -> Vec<Vec<Segment>> {
@@ -136,8 +124,8 @@ fn segments_of(
             for i in 0..count {
                 let (input, output) = (run.input + i, tile.start + run.output + i);
                 let (source, weight) = match lanes {
-                    Lanes::Inputs => (input - seen.start * seen_row, output),
-                    Lanes::Outputs => (output - tile.start, input),
+                    LaneSide::Inputs => (input - seen.start * seen_row, output),
+                    LaneSide::Outputs => (output - tile.start, input),
                 };
                 let count = length * images;
                 segments.push(Segment { source: source * images, weight: weight * sizes.images, count });
@@ -150,15 +138,15 @@ fn segments_of(
 
 /// dW from x (C, H, W, N) and dy.
 pub(super) fn backward_weight<V: Vector>(
-    lanes: Lanes,
+    lanes: LaneSide,
     x: &[V::Number],
     dy: &[V::Number],
     sizes: &ConvSizes,
 ) -> Result<Vec<V::Number>> {
     let side = |numbers, channels, map| Side { numbers, channels, map, images: sizes.images };
-    let inputs = side(x, sizes.group_inputs(), (sizes.columns.input, sizes.rows.input));
-    let outputs = side(dy, sizes.group_outputs(), (sizes.columns.output, sizes.rows.output));
-    let (turned, other) = if lanes == Lanes::Inputs { (inputs, outputs) } else { (outputs, inputs) };
+    let inputs = side(x, sizes.group_inputs(), (sizes.rows.input, sizes.columns.input));
+    let outputs = side(dy, sizes.group_outputs(), (sizes.rows.output, sizes.columns.output));
+    let (turned, other) = if lanes == LaneSide::Inputs { (inputs, outputs) } else { (outputs, inputs) };
     // A power of two.
     let vectors = 1 << turned.channels.div_ceil(V::LANES).ilog2();
     let width = vectors.min(most_vectors::<V>(other.channels.min(V::ROWS))) * V::LANES;
@@ -183,7 +171,7 @@ pub(super) fn backward_weight<V: Vector>(
     dw.par_chunks_mut(of_output).enumerate().for_each(|(output, dw)| {
         let (group, output) = (output / sizes.group_outputs(), output % sizes.group_outputs());
         for (input, dw) in dw.chunks_exact_mut(taps).enumerate() {
-            let (lane, row) = if lanes == Lanes::Inputs { (input, output) } else { (output, input) };
+            let (lane, row) = if lanes == LaneSide::Inputs { (input, output) } else { (output, input) };
             let start = (group * panels + lane / width) * of_panel + row * taps * width + lane % width;
             for (dw, &sum) in dw.iter_mut().zip(sums[start..].iter().step_by(width)) {
                 *dw = sum;
@@ -201,7 +189,7 @@ struct Panel<'a, T> {
     width: usize,
 }
 
-impl<T: crate::simd::Number> Panel<'_, T> {
+impl<T: Number> Panel<'_, T> {
     /// sums (channel of the other side, tap, lane) += those of a band.
     fn add<V: Vector<Number = T>>(
         &self,
@@ -211,7 +199,7 @@ impl<T: crate::simd::Number> Panel<'_, T> {
         sums: &mut [T],
     ) -> Result<()> {
         let (width, taps) = (self.width, segments.len());
-        let places = band.rows.len() * self.side.map.0 * band.images.len();
+        let places = band.rows.len() * self.side.map.1 * band.images.len();
         let (length, shared) = (sums.len(), Shared::new(sums));
         let steps = Steps {
             column: width,
@@ -244,11 +232,11 @@ impl<T: crate::simd::Number> Panel<'_, T> {
     /// The places of a band as (row, column, image, lane).
     fn pack<V: Vector<Number = T>>(&self, band: &Band, packed: &mut [T]) -> Result<()> {
         let (channel, images) = (self.side.channel(), self.side.images);
-        let row = self.side.map.0 * images;
+        let row = self.side.map.1 * images;
         let first = self.channels.start * channel + band.rows.start * row + band.images.start;
         let all = band.images.len() == images;
         let (pieces, length) =
-            if all { (1, band.rows.len() * row) } else { (band.rows.len() * self.side.map.0, band.images.len()) };
+            if all { (1, band.rows.len() * row) } else { (band.rows.len() * self.side.map.1, band.images.len()) };
         for (piece, packed) in packed.chunks_exact_mut((length * self.width).max(1)).enumerate().take(pieces) {
             let numbers = &self.turned[first + piece * images..];
             let matrix = Matrix::new(numbers, (self.channels.len(), length), channel)?.transposed();

@@ -5,14 +5,13 @@ use std::ops::Range;
 
 use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator, ParallelSliceMut};
 
-use super::zero;
 use crate::conv::ConvSizes;
 use crate::packing::{PACKED_NUMBERS, copy_few};
 use crate::parts::{equal_size, parts_for, sum_parts};
 use crate::scratch::with_scratch;
-use crate::simd::{DotRun, DotTile, Number, Vector, dots};
+use crate::simd::{DotRun, DotTile, Number, Vector, dots, zero};
 
-/// Numbers of a channel that a tile of rows works on at once: seven such pieces fill a first-level cache.
+/// Numbers of a channel that a tile of rows works on at once: the seven or ten such pieces of a tile fill a first-level cache.
 const PIECE_NUMBERS: usize = 1024;
 /// Images that are packed together.
 const PACKED_IMAGES: usize = 16;
@@ -20,7 +19,7 @@ const PACKED_IMAGES: usize = 16;
 /// dW from x (C, H, W, N) and dy.
 pub(super) fn backward_weight<V: Vector>(x: &[V::Number], dy: &[V::Number], sizes: &ConvSizes) -> Vec<V::Number> {
     // The images of a pixel, and those of the next that a tap sees, are far apart in memory: where a row of pixels is more than
-    // a cache holds of seven channels, they are brought together first.
+    // a cache holds of a tile's channels, they are brought together first.
     let packs = sizes.columns.output * sizes.images > 2 * PIECE_NUMBERS && sizes.images > PACKED_IMAGES;
     if packs { packed::<V>(x, dy, sizes) } else { as_it_lies::<V>(x, dy, sizes) }
 }
@@ -128,13 +127,7 @@ fn bands(sizes: &ConvSizes) -> Vec<Band> {
     let input_row = sizes.columns.input * PACKED_IMAGES;
     let band = |first: usize| {
         let outputs = first..(first + height).min(sizes.rows.output);
-        let seen = (0..sizes.rows.kernel).flat_map(|tap| {
-            let inside = sizes.rows.inside(tap);
-            let (start, end) = (inside.start.max(outputs.start), inside.end.min(outputs.end));
-            (start..end).map(move |y| sizes.rows.seen(y, tap))
-        });
-        let start = seen.clone().min().unwrap_or(0);
-        let inputs = start..seen.max().map_or(start, |last| last + 1);
+        let inputs = sizes.rows.seen_by(&outputs);
         let starts = (outputs.start * sizes.columns.output * PACKED_IMAGES, inputs.start * input_row);
         let runs = runs(sizes, &outputs, starts);
         Band { outputs, inputs, runs }

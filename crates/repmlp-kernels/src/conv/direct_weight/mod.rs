@@ -4,20 +4,16 @@
 mod channels;
 mod dots;
 
-use candle_core::{Result, WithDType};
+use candle_core::Result;
 
 use crate::conv::ConvSizes;
-use crate::simd::{InstructionSet, Number, Vector, for_instruction_set};
-use channels::Lanes;
+use crate::simd::{InstructionSet, Number, for_instruction_set};
+use channels::LaneSide;
 
 /// dW from x (C, H, W, N) and dy.
 pub(crate) fn backward_weight<T: Number>(set: InstructionSet, x: &[T], dy: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
-    for_instruction_set!(set, T, V => match Lanes::of::<V<T>>(sizes) {
+    for_instruction_set!(set, T, V => match LaneSide::of::<V<T>>(sizes) {
         Some(lanes) => channels::backward_weight::<V<T>>(lanes, x, dy, sizes),
         None => Ok(dots::backward_weight::<V<T>>(x, dy, sizes)),
     })
-}
-
-fn zero<V: Vector>() -> V::Number {
-    V::Number::from_f64(0.0)
 }
