@@ -1,5 +1,6 @@
 //! Lanes of a vector are the channels of one side, which is turned for it; the channels of the other are the rows of a tile and are
-//! read where they lie. A tile keeps its sums over all the places that a tap carries.
+//! read where they lie, unless images are many: then those of neighbouring pixels are far apart, and some are brought together.
+//! A tile keeps its sums over all the places that a tap carries.
 #![expect(unsafe_code, reason = "tasks write disjoint parts of one output; vector loops take addresses")]
 
 use std::ops::Range;
@@ -8,7 +9,7 @@ use candle_core::{Error, Result};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSliceMut};
 
 use crate::conv::ConvSizes;
-use crate::packing::PACKED_NUMBERS;
+use crate::packing::{PACKED_NUMBERS, copy_few};
 use crate::parts::{equal_parts, equal_size, parts_for, sum_parts};
 use crate::product::{Matrix, Shared, pack_right};
 use crate::scratch::with_scratch;
@@ -51,6 +52,19 @@ impl<'a, T> Side<'a, T> {
         self.map.0 * self.map.1 * self.images
     }
 
+    /// A band's places of all channels of a group as (channel, row, column, image).
+    fn gather(&self, group: &[T], band: &Band, to: &mut [T])
+    where
+        T: Copy,
+    {
+        let row = self.map.1 * self.images;
+        let rows = band.other_rows.start * row..band.other_rows.end * row;
+        let pixels = group.chunks_exact(self.channel()).flat_map(|map| map[rows.clone()].chunks_exact(self.images));
+        for (to, pixel) in to.chunks_exact_mut(band.images.len()).zip(pixels) {
+            copy_few(to, &pixel[band.images.clone()]);
+        }
+    }
+
     /// All channels of a group.
     fn group(&self, group: usize) -> &'a [T] {
         let count = self.channels * self.channel();
@@ -62,6 +76,8 @@ impl<'a, T> Side<'a, T> {
 struct Band {
     /// Rows of the side whose channels are lanes.
     rows: Range<usize>,
+    /// Rows of the other side.
+    other_rows: Range<usize>,
     images: Range<usize>,
     /// Which of `Bands::segments`.
     segments: usize,
@@ -70,7 +86,8 @@ struct Band {
 /// All places, in bands of which a panel fits the cache.
 struct Bands {
     all: Vec<Band>,
-    /// For each tap: `source` is a place in the packed panel, `weight` one in a channel of the other side, from the first image on.
+    /// For each tap: `source` is a place in the packed panel, `weight` one in a channel of the other side, whole or what was brought
+    /// together of it.
     segments: Vec<Vec<Vec<Segment>>>,
 }
 
@@ -98,8 +115,11 @@ impl Bands {
                     bands.segments.push(segments_of(sizes, lanes, (&outputs, &seen), images.len()));
                     known.push((images.len(), segments));
                 }
-                let rows = if lanes == LaneSide::Inputs { seen.clone() } else { outputs.clone() };
-                bands.all.push(Band { rows, images, segments });
+                let (rows, other_rows) = match lanes {
+                    LaneSide::Inputs => (seen.clone(), outputs.clone()),
+                    LaneSide::Outputs => (outputs.clone(), seen.clone()),
+                };
+                bands.all.push(Band { rows, other_rows, images, segments });
             }
         }
         bands
@@ -119,17 +139,15 @@ fn segments_of(
     let of_tap = |tap| {
         let mut segments = Vec::new();
         pixels.each_run(tap, &tile, |run| {
-            // Where the packed side and the other have the same images, neighbouring pixels are neighbours in both.
-            let (count, length) = if images == sizes.images { (1, run.length) } else { (run.length, 1) };
-            for i in 0..count {
-                let (input, output) = (run.input + i, tile.start + run.output + i);
-                let (source, weight) = match lanes {
-                    LaneSide::Inputs => (input - seen.start * seen_row, output),
-                    LaneSide::Outputs => (output - tile.start, input),
-                };
-                let count = length * images;
-                segments.push(Segment { source: source * images, weight: weight * sizes.images, count });
-            }
+            let (input, output) = (run.input, tile.start + run.output);
+            let (packed_input, packed_output) = (input - seen.start * seen_row, output - tile.start);
+            // The other side lies where it is where all of its images are taken.
+            let in_place = images == sizes.images;
+            let (source, weight) = match lanes {
+                LaneSide::Inputs => (packed_input, if in_place { output } else { packed_output }),
+                LaneSide::Outputs => (packed_output, if in_place { input } else { packed_input }),
+            };
+            segments.push(Segment { source: source * images, weight: weight * images, count: run.length * images });
         });
         segments
     };
@@ -200,29 +218,38 @@ impl<T: Number> Panel<'_, T> {
     ) -> Result<()> {
         let (width, taps) = (self.width, segments.len());
         let places = band.rows.len() * self.side.map.1 * band.images.len();
-        let (length, shared) = (sums.len(), Shared::new(sums));
-        let steps = Steps {
-            column: width,
-            source_vector: V::LANES,
-            weight_term: 1,
-            weight_row: other.channel(),
-            target_row: taps * width,
-            target_vector: V::LANES,
-        };
-        debug_assert_eq!(length, other.channels * taps * width, "a panel has its sums");
-        with_scratch(places * width, |packed: &mut [T]| {
+        let in_place = band.images.len() == other.images;
+        let of_row = band.other_rows.len() * other.map.1 * band.images.len();
+        let gathered = if in_place { 0 } else { other.channels * of_row };
+        let shared = Shared::new(sums);
+        with_scratch(places * width + gathered, |packed: &mut [T]| {
+            let (packed, gathered) = packed.split_at_mut(places * width);
             self.pack::<V>(band, packed)?;
-            for rows in equal_parts(other.channels, other.channels.div_ceil(most_rows::<V>(width / V::LANES))) {
-                let weight = group[rows.start * other.channel() + band.images.start..].as_ptr();
+            let (rows, of_row) = if in_place {
+                (group, other.channel())
+            } else {
+                other.gather(group, band, gathered);
+                (&*gathered, of_row)
+            };
+            let steps = Steps {
+                column: width,
+                source_vector: V::LANES,
+                weight_term: 1,
+                weight_row: of_row,
+                target_row: taps * width,
+                target_vector: V::LANES,
+            };
+            for tile in equal_parts(other.channels, other.channels.div_ceil(most_rows::<V>(width / V::LANES))) {
+                let weight = rows.as_ptr().wrapping_add(tile.start * of_row);
                 for (tap, segments) in segments.iter().enumerate() {
-                    let start = (rows.start * taps + tap) * width;
-                    // SAFETY: one block at a time.
-                    let mut block = unsafe { shared.block(start, (rows.len(), width), taps * width)? };
+                    let start = (tile.start * taps + tap) * width;
+                    // SAFETY: one block at a time, of sums that are written.
+                    let mut block = unsafe { shared.block(start, (tile.len(), width), taps * width)? };
                     let (source, target) = (packed.as_ptr(), block.as_mut_ptr());
-                    let tile = TapTile { segments, source, weight, target, onto: true, steps };
-                    // SAFETY: `V` is what the processor has. Places of the segments lie in the packed panel, and in a channel of the
-                    // other side, of which the group has all rows; the block lies in the sums, which are written.
-                    unsafe { sum_taps::<V>(rows.len(), width / V::LANES, &tile) };
+                    let of_tap = TapTile { segments, source, weight, target, onto: true, steps };
+                    // SAFETY: `V` is what the processor has. Places of the segments lie in the packed panel, and in a row of the
+                    // other side, of which there is one for each channel; the block lies in the sums, which are written.
+                    unsafe { sum_taps::<V>(tile.len(), width / V::LANES, &of_tap) };
                 }
             }
             Ok(())
