@@ -1,4 +1,4 @@
-//! The loops of a product: blocks of terms, rows and columns of which a cache holds what is read again and again, and tiles of which
+//! A product: blocks of terms, rows and columns of which a cache holds what is read again and again, and tiles of which
 //! the registers do.
 //!
 //! A block of the right side is packed into panels as wide as a tile, a block of the left side into rows of tiles, unless a row's
@@ -7,12 +7,16 @@
 
 use std::ops::Range;
 
+use candle_core::{Result, bail};
+
 use crate::packing::PACKED_NUMBERS;
 use crate::parts::{equal_parts, equal_size};
 use crate::product::pack::{pack_left, pack_right, prefetch};
-use crate::product::{Matrix, MatrixMut, Update};
+use crate::product::{Matrix, MatrixMut};
 use crate::scratch::with_scratch;
-use crate::simd::{MOST_LANES, MOST_ROWS, Number, Segment, Steps, TapTile, Vector, sum_taps};
+use crate::simd::{
+    InstructionSet, MOST_LANES, MOST_ROWS, Number, Segment, Steps, TapTile, Vector, for_instruction_set, sum_taps,
+};
 
 /// Terms of a block: a tile's part of either side stays in the first-level cache.
 const TERMS: usize = 256;
@@ -26,8 +30,40 @@ fn blocks(things: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
     equal_parts(things, things.div_ceil(most))
 }
 
-/// target ← left·right, or added to it; the sizes fit.
-pub(super) fn multiply<V: Vector>(
+/// What becomes of a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Update {
+    /// It replaces the target.
+    Replace,
+    /// It is added to the target.
+    Add,
+}
+
+/// target ← left·right, or target + left·right. An error where the sizes differ.
+pub(crate) fn multiply<T: Number>(
+    set: InstructionSet,
+    target: &mut MatrixMut<'_, T>,
+    update: Update,
+    left: Matrix<'_, T>,
+    right: Matrix<'_, T>,
+) -> Result<()> {
+    if target.rows != left.rows || target.columns != right.columns || left.columns != right.rows {
+        bail!(
+            "product of {}x{} and {}x{} into {}x{}",
+            left.rows,
+            left.columns,
+            right.rows,
+            right.columns,
+            target.rows,
+            target.columns
+        );
+    }
+    for_instruction_set!(set, T, V => by_blocks::<V<T>>(target, update, left, right));
+    Ok(())
+}
+
+/// The same, of sizes that fit.
+fn by_blocks<V: Vector>(
     target: &mut MatrixMut<'_, V::Number>,
     update: Update,
     left: Matrix<'_, V::Number>,

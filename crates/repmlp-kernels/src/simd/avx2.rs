@@ -1,4 +1,5 @@
 //! AVX2 and FMA.
+#![expect(unsafe_code, reason = "vector instructions, on addresses that the caller promises")]
 
 use std::arch::x86_64::{
     __m256, __m256d, __m256i, _MM_HINT_T1, _mm_add_pd, _mm_add_ps, _mm_add_sd, _mm_add_ss, _mm_cvtsd_f64,

@@ -1,4 +1,5 @@
 //! AVX-512, of which the foundation is enough.
+#![expect(unsafe_code, reason = "vector instructions, on addresses that the caller promises")]
 
 use std::arch::x86_64::{
     __m512, __m512d, _MM_HINT_T1, _mm_prefetch, _mm512_fmadd_pd, _mm512_fmadd_ps, _mm512_loadu_pd, _mm512_loadu_ps,

@@ -1,4 +1,5 @@
 //! Scalar products of a few rows with a few others over the same places.
+#![expect(unsafe_code, reason = "loops over addresses that the caller promises")]
 
 use crate::simd::{Vector, VectorLoop, zero};
 

@@ -1,4 +1,5 @@
 //! Vectors as arrays: what any processor has, and what its compiler makes of it.
+#![expect(unsafe_code, reason = "vector instructions, on addresses that the caller promises")]
 
 use std::array;
 

@@ -1,4 +1,5 @@
 //! Weighted sums of packed columns: a few rows of weights at once, a few vectors wide.
+#![expect(unsafe_code, reason = "loops over addresses that the caller promises")]
 
 use crate::simd::{Vector, VectorLoop};
 

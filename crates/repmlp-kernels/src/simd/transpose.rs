@@ -1,4 +1,5 @@
 //! Rows for columns, a vector's width at a time.
+#![expect(unsafe_code, reason = "vector instructions, on addresses that the caller promises")]
 
 use crate::simd::{MOST_LANES, Vector};
 
