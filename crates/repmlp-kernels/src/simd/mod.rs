@@ -27,4 +27,6 @@ pub(crate) use tap_tile::{Segment, Steps, TapTile, most_rows, most_vectors, sum_
 pub(crate) use transpose::{transpose, transposed};
 #[cfg(target_arch = "x86_64")]
 use vector::compiled;
-pub(crate) use vector::{MOST_LANES, MOST_ROWS, Number, Vector, VectorLoop, for_each_set, for_instruction_set, zero};
+pub(crate) use vector::{
+    MOST_LANES, MOST_ROWS, Number, Vector, VectorLoop, fills, for_each_set, for_instruction_set, zero,
+};

@@ -170,6 +170,11 @@ pub(crate) trait Vector: Copy {
     unsafe fn compiled<L: VectorLoop<Self>>(work: L) -> L::Result;
 }
 
+/// Whether so many lanes leave no more than a quarter of their vectors empty.
+pub(crate) fn fills<V: Vector>(lanes: usize) -> bool {
+    lanes.next_multiple_of(V::LANES) * 3 <= lanes * 4
+}
+
 /// 0 of a vector's numbers.
 pub(crate) fn zero<V: Vector>() -> V::Number {
     V::Number::from_f64(0.0)

@@ -50,6 +50,7 @@ fn panels<V: Vector>(channels: usize) -> usize {
 fn tasks<V: Vector>(pass: &Pass<'_, V::Number>) -> Vec<Task> {
     let (height, _) = pass.plan.target();
     let row = pass.plan.source_columns() * pass.channels.0 * pass.images;
+    // Twice as many as elsewhere: rows that bands share are packed once for each, and weights are read as a stream.
     let source_rows = (2 * PACKED_NUMBERS / row).saturating_sub(pass.sizes.rows.kernel - 1);
     let band = equal_size(height, (source_rows / pass.sizes.rows.stride).clamp(1, height));
     let all_panels = panels::<V>(pass.channels.1);

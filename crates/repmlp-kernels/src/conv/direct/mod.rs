@@ -14,7 +14,7 @@ use crate::conv::finish::Finish;
 use crate::conv::plan::{Direction, Plan};
 use crate::fresh::{room, unwritten, written};
 use crate::product::Shared;
-use crate::simd::{InstructionSet, Number, Vector, for_instruction_set};
+use crate::simd::{InstructionSet, Number, Vector, fills, for_instruction_set};
 
 /// The output (O, H', W', N).
 pub(crate) fn forward<T: Number>(
@@ -83,9 +83,7 @@ fn convolve<V: Vector>(
     let (adds, count) = (onto.is_some(), pass.sizes.groups * pass.channels.1 * pass.maps.1);
     let mut sums = onto.map_or_else(|| unwritten(count), room);
     let target = Target { shared: Shared::unwritten(&mut sums), onto: adds };
-    // A quarter of the lanes may be empty.
-    let images_fill = pass.images.next_multiple_of(V::LANES) * 3 <= pass.images * 4;
-    if images_fill || pass.channels.1 < V::LANES {
+    if fills::<V>(pass.images) || pass.channels.1 < V::LANES {
         images::convolve::<V>(pass, source, weight, &target)?;
     } else {
         channels::convolve::<V>(pass, source, weight, &target)?;

@@ -13,7 +13,7 @@ use crate::packing::{PACKED_NUMBERS, copy_few};
 use crate::parts::{equal_parts, equal_size, parts_for, sum_parts};
 use crate::product::{Matrix, Shared, pack_right};
 use crate::scratch::with_scratch;
-use crate::simd::{Number, Segment, Steps, TapTile, Vector, most_rows, most_vectors, sum_taps, zero};
+use crate::simd::{Number, Segment, Steps, TapTile, Vector, fills, most_rows, most_vectors, sum_taps, zero};
 
 /// Most images whose pixels are all turned together, row by row: more are taken some at a time, so that whole maps fit the cache.
 const FEW_IMAGES: usize = 16;
@@ -26,12 +26,16 @@ pub(super) enum LaneSide {
 }
 
 impl LaneSide {
-    /// Those that leave fewer lanes empty; none where both leave more than a quarter empty.
+    /// Those that leave fewer lanes empty; none where neither fill their vectors.
     pub(super) fn of<V: Vector>(sizes: &ConvSizes) -> Option<Self> {
         let taken = |channels: usize| channels as f64 / channels.next_multiple_of(V::LANES) as f64;
         let (inputs, outputs) = (taken(sizes.group_inputs()), taken(sizes.group_outputs()));
-        let best = if inputs >= outputs { Self::Inputs } else { Self::Outputs };
-        (inputs.max(outputs) >= 0.75).then_some(best)
+        let (best, channels) = if inputs >= outputs {
+            (Self::Inputs, sizes.group_inputs())
+        } else {
+            (Self::Outputs, sizes.group_outputs())
+        };
+        fills::<V>(channels).then_some(best)
     }
 }
 
