@@ -1,6 +1,10 @@
 //! Bringing together what a task works on: how much, and copies of a few vectors, of which there are very many: a call for each would
 //! cost more than the copy.
 
+#![expect(unsafe_code, reason = "vector instructions")]
+
+use crate::simd::Vector;
+
 /// Numbers that a task keeps packed: a quarter of a megabyte of `f32`, half a second-level cache.
 pub(crate) const PACKED_NUMBERS: usize = 1 << 16;
 
@@ -14,5 +18,20 @@ pub(crate) fn copy_few<T: Copy>(to: &mut [T], from: &[T]) {
     }
     for (to, from) in to_rest.iter_mut().zip(from_rest) {
         *to = *from;
+    }
+}
+
+/// Bytes.
+const CACHE_LINE: usize = 64;
+
+/// Asks for neighbouring numbers that are needed soon.
+///
+/// # Safety
+/// The instruction set of `V`.
+#[inline(always)]
+pub(crate) unsafe fn prefetch<V: Vector>(numbers: &[V::Number]) {
+    for number in numbers.iter().step_by(CACHE_LINE / size_of::<V::Number>()) {
+        // SAFETY: the caller's promise.
+        unsafe { V::prefetch(number) };
     }
 }

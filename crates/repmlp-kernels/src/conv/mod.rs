@@ -16,6 +16,7 @@ mod plan;
 mod sizes;
 #[cfg(test)]
 mod tests;
+mod winograd;
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, WithDType, bail};
@@ -197,6 +198,7 @@ pub(crate) fn forward<T: Number>(
         Way::Columns => by_columns::forward(InstructionSet::get(), x, weight, sizes, finish),
         Way::Depthwise => Ok(depthwise::forward(x, weight, sizes, finish)),
         Way::Direct => direct::forward(InstructionSet::get(), x, weight, sizes, finish),
+        Way::Winograd => winograd::forward(InstructionSet::get(), x, weight, sizes, finish),
     }
 }
 
@@ -213,6 +215,7 @@ pub(crate) fn backward_x<T: Number>(dy: &[T], weight: &[T], sizes: &ConvSizes, o
             Ok(depthwise::backward_x(dy, weight, sizes, dx))
         }
         Way::Direct => direct::backward_x(InstructionSet::get(), dy, weight, sizes, onto),
+        Way::Winograd => winograd::backward_x(InstructionSet::get(), dy, weight, sizes, onto),
     }
 }
 
@@ -222,6 +225,7 @@ pub(crate) fn backward_weight<T: Number>(x: &[T], dy: &[T], sizes: &ConvSizes) -
         Way::Columns => by_columns::backward_weight(InstructionSet::get(), x, dy, sizes),
         Way::Depthwise => Ok(depthwise::backward_weight(x, dy, sizes)),
         Way::Direct => direct_weight::backward_weight(InstructionSet::get(), x, dy, sizes),
+        Way::Winograd => winograd::backward_weight(InstructionSet::get(), x, dy, sizes),
     }
 }
 

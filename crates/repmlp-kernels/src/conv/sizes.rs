@@ -14,10 +14,15 @@ pub(crate) enum Way {
     Depthwise,
     /// Sums over taps; lanes are images or target channels.
     Direct,
+    /// Products of transformed tiles and kernels.
+    Winograd,
 }
 
 /// Images from which on columns are not worth gathering.
 const DIRECT_IMAGES: usize = 8;
+
+/// Channels of a group from which on transforms cost less than they save.
+const WINOGRAD_CHANNELS: usize = 32;
 
 /// A convolution whose shapes fit.
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +106,7 @@ impl ConvSizes {
     pub(crate) fn way(&self) -> Way {
         match () {
             () if self.taps() == 1 && !self.is_depthwise() => Way::Columns,
+            () if self.images >= DIRECT_IMAGES && self.has_tiles() && self.fills_tiles() => Way::Winograd,
             () if self.images >= DIRECT_IMAGES => Way::Direct,
             () if self.is_depthwise() => Way::Depthwise,
             () => Way::Columns,
@@ -110,6 +116,19 @@ impl ConvSizes {
     /// Each group has one input channel.
     fn is_depthwise(&self) -> bool {
         self.group_inputs() == 1 && self.groups > 1
+    }
+
+    /// Tiles of 2×2 output pixels see 4×4 input pixels, and kernels can be turned round.
+    pub(crate) fn has_tiles(&self) -> bool {
+        let fits = |axis: &Axis| axis.kernel == 3 && axis.stride == 1 && axis.dilation == 1 && axis.padding <= 2;
+        fits(&self.rows) && fits(&self.columns)
+    }
+
+    /// The products at each position are large enough to be worth the transforms.
+    fn fills_tiles(&self) -> bool {
+        let channels = self.group_inputs().min(self.group_outputs());
+        let tiles = self.rows.output.div_ceil(2) * self.columns.output.div_ceil(2);
+        channels >= WINOGRAD_CHANNELS && tiles * self.images >= channels
     }
 
     /// Each output pixel sees its own input pixel alone.

@@ -6,7 +6,7 @@ use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_o
 use crate::conv::composite::{by_candle, by_taps};
 use crate::conv::{
     Conv, ConvGeometry, ConvSizes, backward_x, by_columns, conv2d, conv2d_then, direct, direct_weight, grouped_fc,
-    grouped_fc_then,
+    grouped_fc_then, winograd,
 };
 use crate::conv_to_fc;
 use crate::oracle_tests::{agree, bound, difference, kind, numbers, with_gradients};
@@ -120,6 +120,17 @@ fn directly<T: Number>(case: &Case, set: InstructionSet) -> Passes {
     })
 }
 
+fn by_tiles<T: Number>(case: &Case, set: InstructionSet) -> Passes {
+    passes::<T>(case, |sizes, x, weight, dy| {
+        [
+            winograd::forward(set, x, weight, sizes, None).unwrap(),
+            winograd::backward_x(set, dy, weight, sizes, None).unwrap(),
+            winograd::backward_x(set, dy, weight, sizes, Some(x.to_vec())).unwrap(),
+            winograd::backward_weight(set, x, dy, sizes).unwrap(),
+        ]
+    })
+}
+
 fn worst(actual: &Passes, expected: &Passes) -> f64 {
     let of = |(a, e): (&Vec<f64>, &Vec<f64>)| {
         assert_eq!(a.len(), e.len());
@@ -139,6 +150,31 @@ proptest! {
             let single = worst(&directly::<f32>(&case, set), &by_columns::<f32>(&case, set));
             prop_assert!(single < bound(DType::F32), "{set:?}: {single}");
             let double = worst(&directly::<f64>(&case, set), &by_columns::<f64>(&case, set));
+            prop_assert!(double < bound(DType::F64), "{set:?}: {double}");
+        }
+    }
+}
+
+/// Convolutions that have tiles.
+fn tiled() -> impl Strategy<Value = Case> {
+    let sizes = (channels(), (1..12usize, 1..12usize), 1..20usize, (0..3usize, 0..3usize));
+    sizes.prop_filter_map("the kernel fits", |((g, c, o), map, n, padding)| {
+        let geometry = ConvGeometry { padding, groups: g, ..PLAIN };
+        let (x, weight) = ([g * c, map.0, map.1, n], [g * o, c, 3, 3]);
+        ConvSizes::new(&x, &weight, geometry).ok().filter(ConvSizes::has_tiles)?;
+        Some(Case { x, weight, geometry, dtype: DType::F32 })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn tiles_give_what_columns_give(case in tiled()) {
+        for set in InstructionSet::all() {
+            let single = worst(&by_tiles::<f32>(&case, set), &by_columns::<f32>(&case, set));
+            prop_assert!(single < bound(DType::F32), "{set:?}: {single}");
+            let double = worst(&by_tiles::<f64>(&case, set), &by_columns::<f64>(&case, set));
             prop_assert!(double < bound(DType::F64), "{set:?}: {double}");
         }
     }

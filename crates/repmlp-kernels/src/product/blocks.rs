@@ -9,9 +9,9 @@ use std::ops::Range;
 
 use candle_core::{Result, bail};
 
-use crate::packing::PACKED_NUMBERS;
+use crate::packing::{PACKED_NUMBERS, prefetch};
 use crate::parts::{equal_parts, equal_size};
-use crate::product::pack::{pack_left, pack_right, prefetch};
+use crate::product::pack::{pack_left, pack_right};
 use crate::product::{Matrix, MatrixMut};
 use crate::scratch::with_scratch;
 use crate::simd::{

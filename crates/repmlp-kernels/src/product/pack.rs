@@ -3,27 +3,13 @@
 
 use std::ops::Range;
 
+use crate::packing::prefetch;
 use crate::parts::equal_parts;
 use crate::product::Matrix;
 use crate::simd::{Vector, VectorLoop, transposed, zero};
 
 /// Terms that lie ahead of the one that is packed, and are asked for: terms are pages apart, and no processor sees them coming.
 const AHEAD: usize = 4;
-/// Bytes.
-const CACHE_LINE: usize = 64;
-
-/// Asks for neighbouring numbers that are needed soon.
-///
-/// # Safety
-/// The instruction set of `V`.
-#[inline(always)]
-pub(super) unsafe fn prefetch<V: Vector>(numbers: &[V::Number]) {
-    for number in numbers.iter().step_by(CACHE_LINE / size_of::<V::Number>()) {
-        // SAFETY: the caller's promise.
-        unsafe { V::prefetch(number) };
-    }
-}
-
 /// (tile of at most `V::ROWS` rows, term, row of the tile), of a matrix whose columns are neighbouring numbers.
 ///
 /// # Safety

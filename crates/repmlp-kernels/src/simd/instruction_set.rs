@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::OnceLock;
 
+use crate::simd::{Number, fills};
+
 /// What the kernels are compiled for and the processor has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InstructionSet {
@@ -23,6 +25,16 @@ impl InstructionSet {
         static CHOSEN: OnceLock<InstructionSet> = OnceLock::new();
         // A name that means none has been refused by `check_environment` wherever somebody could hear of it.
         *CHOSEN.get_or_init(|| Self::chosen(&environment()).or(Self::chosen("")).unwrap_or(Self::Plain))
+    }
+
+    /// The same, or one with shorter vectors where so many lanes would leave more of them empty: half a vector costs more than a
+    /// whole one that is half as long.
+    pub(crate) fn for_lanes<T: Number>(self, lanes: usize) -> Self {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 if !fills::<T::Avx512>(lanes) => Self::Avx2,
+            other => other,
+        }
     }
 
     /// The one of this name, or the best where there is no name; none where this processor lacks it.

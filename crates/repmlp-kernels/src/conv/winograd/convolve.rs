@@ -1,0 +1,198 @@
+//! From the input to the output, and from the gradient of the output to that of the input, which is the same with kernels turned
+//! round.
+#![expect(unsafe_code, reason = "tasks write disjoint blocks of one output")]
+
+use std::ops::Range;
+
+use candle_core::{Error, Result};
+use rayon::prelude::{IntoParallelIterator, ParallelIterator};
+
+use super::pixels::{Map, Side, Source, gather};
+use super::tiles::{Run, Tiles};
+use super::{KERNEL, POSITIONS, SIDE, TILE, kernels};
+use crate::conv::ConvSizes;
+use crate::conv::finish::Finish;
+use crate::fresh::{room, unwritten, written};
+use crate::packing::PACKED_NUMBERS;
+use crate::product::{Matrix, MatrixMut, Shared, Update, multiply};
+use crate::scratch::with_scratch;
+use crate::simd::{InstructionSet, Number};
+
+/// Fewest columns of a product: a tile of the registers is not wider on any processor.
+const FEWEST_COLUMNS: usize = 32;
+
+/// The output (O, H', W', N).
+pub(crate) fn forward<T: Number>(
+    set: InstructionSet,
+    x: &[T],
+    weight: &[T],
+    sizes: &ConvSizes,
+    finish: Option<&Finish<'_, T>>,
+) -> Result<Vec<T>> {
+    let (rows, columns) = (&sizes.rows, &sizes.columns);
+    let pass = Pass {
+        set,
+        groups: sizes.groups,
+        kernels: kernels::transformed(set, weight, sizes)?,
+        backward: false,
+        channels: (sizes.group_inputs(), sizes.group_outputs()),
+        source: Map {
+            height: rows.input,
+            width: columns.input,
+            images: sizes.images,
+            padding: (rows.padding, columns.padding),
+        },
+        target: (rows.output, columns.output),
+        finish,
+    };
+    pass.run(x, None)
+}
+
+/// The gradient (C, H, W, N), added to `onto` where there is one.
+pub(crate) fn backward_x<T: Number>(
+    set: InstructionSet,
+    dy: &[T],
+    weight: &[T],
+    sizes: &ConvSizes,
+    onto: Option<Vec<T>>,
+) -> Result<Vec<T>> {
+    let (rows, columns) = (&sizes.rows, &sizes.columns);
+    let pass = Pass {
+        set,
+        groups: sizes.groups,
+        kernels: kernels::transformed(set, weight, sizes)?,
+        backward: true,
+        channels: (sizes.group_outputs(), sizes.group_inputs()),
+        source: Map {
+            height: rows.output,
+            width: columns.output,
+            images: sizes.images,
+            padding: (KERNEL - 1 - rows.padding, KERNEL - 1 - columns.padding),
+        },
+        target: (rows.input, columns.input),
+        finish: None,
+    };
+    pass.run(dy, onto)
+}
+
+struct Pass<'a, T> {
+    set: InstructionSet,
+    groups: usize,
+    /// (group, position, output channel, input channel).
+    kernels: Vec<T>,
+    /// From outputs to inputs.
+    backward: bool,
+    /// Channels of a group in the source and in the target.
+    channels: (usize, usize),
+    source: Map,
+    /// Height and width.
+    target: (usize, usize),
+    finish: Option<&'a Finish<'a, T>>,
+}
+
+/// Where a task writes.
+struct Target<'a, T> {
+    shared: Shared<'a, T>,
+    /// It is added to what is there, which is written.
+    onto: bool,
+}
+
+impl<T: Number> Pass<'_, T> {
+    fn run(&self, source: &[T], onto: Option<Vec<T>>) -> Result<Vec<T>> {
+        let (height, width) = self.target;
+        let (images, tiles) = (self.source.images, Tiles::new(height, width));
+        let adds = onto.is_some();
+        let count = self.groups * self.channels.1 * height * width * images;
+        let mut sums = onto.map_or_else(|| unwritten(count), room);
+        let target = Target { shared: Shared::unwritten(&mut sums), onto: adds };
+        // What a task transforms stays in the second-level cache.
+        let columns = 2 * PACKED_NUMBERS / (POSITIONS * (self.channels.0 + self.channels.1));
+        let size = columns.max(FEWEST_COLUMNS).div_ceil(images);
+        let blocks = tiles.count().div_ceil(size);
+        (0..self.groups * blocks).into_par_iter().try_for_each(|task| {
+            let (group, first) = (task / blocks, task % blocks * size);
+            self.block(source, (group, tiles, first..(first + size).min(tiles.count())), &target)
+        })?;
+        // SAFETY: the tasks are all tiles of all groups' channels, which cover the map.
+        Ok(unsafe { written(sums) })
+    }
+
+    /// The sums of some tiles of a group.
+    fn block(
+        &self,
+        source: &[T],
+        (group, tiles, range): (usize, Tiles, Range<usize>),
+        target: &Target<'_, T>,
+    ) -> Result<()> {
+        let (from, to) = self.channels;
+        let columns = range.len() * self.source.images;
+        let source = &source[group * from * self.source.numbers()..];
+        let channels = Side { map: &self.source, numbers: source, channels: from };
+        let kernels = &self.kernels[group * POSITIONS * from * to..];
+        with_scratch(POSITIONS * (from + to) * columns + TILE * TILE * columns, |scratch: &mut [T]| {
+            let (spread, rest) = scratch.split_at_mut(POSITIONS * from * columns);
+            let (sums, pixels) = rest.split_at_mut(POSITIONS * to * columns);
+            for (row, spread) in spread.chunks_exact_mut(SIDE * from * columns).enumerate() {
+                channels.spread::<Source>(self.set, (tiles, &range, row), spread);
+            }
+            for position in 0..POSITIONS {
+                let right = Matrix::new(&spread[position * from * columns..], (from, columns), columns)?;
+                let mut sums = MatrixMut::new(&mut sums[position * to * columns..], (to, columns))?;
+                multiply(self.set, &mut sums, Update::Replace, self.left(kernels, position)?, right)?;
+            }
+            for run in tiles.runs(range.clone()) {
+                for channel in 0..to {
+                    let place = channel * columns + run.before * self.source.images;
+                    let of_run = run.columns.len() * self.source.images;
+                    let sums = std::array::from_fn(|position| &sums[position * to * columns + place..][..of_run]);
+                    self.write(&sums, (group * to + channel, &run), pixels, target)?;
+                }
+            }
+            Ok::<(), Error>(())
+        })
+    }
+
+    /// The kernels at a position, (target channel, source channel). A kernel that is turned round has its first and last rows and
+    /// columns changed.
+    fn left<'b>(&self, kernels: &'b [T], position: usize) -> Result<Matrix<'b, T>> {
+        let (from, to) = self.channels;
+        if !self.backward {
+            return Matrix::new(&kernels[position * to * from..], (to, from), from);
+        }
+        let turned = |i: usize| [3, 1, 2, 0][i];
+        let position = SIDE * turned(position / SIDE) + turned(position % SIDE);
+        Ok(Matrix::new(&kernels[position * to * from..], (from, to), to)?.transposed())
+    }
+
+    /// Writes the pixels of a channel that a run of tiles has, from the sums at each position.
+    fn write(
+        &self,
+        sums: &[&[T]; POSITIONS],
+        (channel, run): (usize, &Run),
+        pixels: &mut [T],
+        target: &Target<'_, T>,
+    ) -> Result<()> {
+        let (images, (height, width)) = (self.source.images, self.target);
+        let of_row = TILE * sums[0].len();
+        let (upper, lower) = pixels[..TILE * of_row].split_at_mut(of_row);
+        gather(self.set, sums, images, [&mut *upper, &mut *lower]);
+        let (row, column) = (TILE * run.row, TILE * run.columns.start);
+        let count = ((TILE * run.columns.end).min(width) - column) * images;
+        for (row, pixels) in (row..height).zip([upper, lower]) {
+            let start = ((channel * height + row) * width + column) * images;
+            // SAFETY: a task has the pixels of its tiles for itself; what is added to is written.
+            let mut to = unsafe { target.shared.block(start, (1, count), count)? };
+            if target.onto {
+                // SAFETY: as above.
+                unsafe { to.each_row(|_, to| to.iter_mut().zip(&*pixels).for_each(|(to, &pixel)| *to += pixel)) };
+            } else {
+                to.copy_rows(&pixels[..count], count);
+            }
+            if let Some(finish) = self.finish {
+                // SAFETY: it has just been written.
+                unsafe { finish.block(&mut to, start) };
+            }
+        }
+        Ok(())
+    }
+}
