@@ -122,10 +122,10 @@ impl CustomOp1 for MaxPool2d {
     }
 }
 
-/// Whether `x` takes the place of the largest so far: a first NaN does, and stays.
+/// Whether `x` takes the place of the largest so far: a first NaN does, and stays. No branches: lanes go the same way.
 #[inline(always)]
 fn beats<T: WithDType>(x: T, largest: T) -> bool {
-    x > largest || (is_nan(x) && !is_nan(largest))
+    (x > largest) | (is_nan(x) & !is_nan(largest))
 }
 
 #[expect(clippy::eq_op, reason = "candle's number trait has no is_nan")]
@@ -134,17 +134,18 @@ fn is_nan<T: WithDType>(x: T) -> bool {
     x != x
 }
 
-/// The images of a pixel are few: eight at once need no loop that asks how many are left.
+/// The images of a pixel are few: eight at once need no loop that asks how many are left. Where nobody asks whose the largest are, a
+/// later NaN may take the place of the first.
 #[inline(always)]
 fn keep_largest<T: WithDType>(largest: &mut [T], x: &[T]) {
     let ((largest, largest_rest), (x, x_rest)) = (largest.as_chunks_mut::<8>(), x.as_chunks::<8>());
     for (largest, x) in largest.iter_mut().zip(x) {
         for (largest, &x) in largest.iter_mut().zip(x) {
-            *largest = if beats(x, *largest) { x } else { *largest };
+            *largest = if (x > *largest) | is_nan(x) { x } else { *largest };
         }
     }
     for (largest, &x) in largest_rest.iter_mut().zip(x_rest) {
-        *largest = if beats(x, *largest) { x } else { *largest };
+        *largest = if (x > *largest) | is_nan(x) { x } else { *largest };
     }
 }
 
@@ -155,13 +156,13 @@ fn keep_owners<T: WithDType>(largest: &mut [T], owners: &mut [u32], x: &[T], tap
     let (x, x_rest) = x.as_chunks::<8>();
     for ((largest, owners), x) in largest.iter_mut().zip(owners).zip(x) {
         for ((largest, owner), &x) in largest.iter_mut().zip(owners).zip(x) {
-            let takes = *owner == NOBODY || beats(x, *largest);
+            let takes = (*owner == NOBODY) | beats(x, *largest);
             *largest = if takes { x } else { *largest };
             *owner = if takes { tap } else { *owner };
         }
     }
     for ((largest, owner), &x) in largest_rest.iter_mut().zip(owners_rest).zip(x_rest) {
-        let takes = *owner == NOBODY || beats(x, *largest);
+        let takes = (*owner == NOBODY) | beats(x, *largest);
         *largest = if takes { x } else { *largest };
         *owner = if takes { tap } else { *owner };
     }
@@ -171,10 +172,13 @@ fn forward<T: WithDType>(x: &[T], pool: &MaxPool2d) -> Vec<T> {
     let (map, row, height, set) = (pool.input_map(), pool.output_row(), pool.rows.output, InstructionSet::get());
     let pixels = pool.seen_pixels();
     let mut y = vec![T::from_f64(f64::NEG_INFINITY); x.len() / map * height * row];
-    y.par_chunks_mut(row).enumerate().for_each(|(i, y)| {
-        let seen = Seen { rows: &pool.seen_rows(i % height), pixels: &pixels, images: pool.images };
-        forward_row(set, &seen, &x[i / height * map..][..map], y);
-    });
+    y.par_chunks_mut(row).enumerate().for_each_init(
+        || vec![T::zero(); pool.columns.input * pool.images],
+        |tallest, (i, y)| {
+            let seen = Seen { rows: &pool.seen_rows(i % height), pixels: &pixels, images: pool.images };
+            forward_row(set, &seen, &x[i / height * map..][..map], tallest, y);
+        },
+    );
     y
 }
 
@@ -230,13 +234,18 @@ struct Seen<'a> {
 const NOBODY: u32 = u32::MAX;
 
 for_each_set! {
-    /// A row of a channel's output from its map; it holds −∞.
-    fn forward_row[T: WithDType](seen: &Seen<'_>, x: &[T], to: &mut [T]) {
-        for row in seen.rows {
-            for pixel in seen.pixels {
-                let x = &x[row.start + pixel.input..][..seen.images];
-                keep_largest(&mut to[pixel.output..][..seen.images], x);
+    /// A row of a channel's output from its map; it holds −∞. The largest of each column of pixels come first: windows share them.
+    fn forward_row[T: WithDType](seen: &Seen<'_>, x: &[T], tallest: &mut [T], to: &mut [T]) {
+        for (i, row) in seen.rows.iter().enumerate() {
+            let row = &x[row.start..][..tallest.len()];
+            if i == 0 {
+                tallest.copy_from_slice(row);
+            } else {
+                keep_largest(tallest, row);
             }
+        }
+        for pixel in seen.pixels {
+            keep_largest(&mut to[pixel.output..][..seen.images], &tallest[pixel.input..][..seen.images]);
         }
     }
 

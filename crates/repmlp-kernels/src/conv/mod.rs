@@ -14,6 +14,7 @@ mod direct_weight;
 mod finish;
 mod plan;
 mod sizes;
+mod subsampled;
 #[cfg(test)]
 mod tests;
 mod winograd;
@@ -196,6 +197,7 @@ pub(crate) fn forward<T: Number>(
 ) -> Result<Vec<T>> {
     match sizes.way() {
         Way::Columns => by_columns::forward(InstructionSet::get(), x, weight, sizes, finish),
+        Way::Subsampled => subsampled::forward(InstructionSet::get(), x, weight, sizes, finish),
         Way::Depthwise => Ok(depthwise::forward(x, weight, sizes, finish)),
         Way::Direct => direct::forward(InstructionSet::get(), x, weight, sizes, finish),
         Way::Winograd => winograd::forward(InstructionSet::get(), x, weight, sizes, finish),
@@ -210,6 +212,7 @@ pub(crate) fn backward_x<T: Number>(dy: &[T], weight: &[T], sizes: &ConvSizes, o
     }
     match sizes.way() {
         Way::Columns => by_columns::backward_x(InstructionSet::get(), dy, weight, sizes, onto),
+        Way::Subsampled => subsampled::backward_x(InstructionSet::get(), dy, weight, sizes, onto),
         Way::Depthwise => {
             let dx = onto.unwrap_or_else(|| vec![T::zero(); count]);
             Ok(depthwise::backward_x(dy, weight, sizes, dx))
@@ -223,6 +226,7 @@ pub(crate) fn backward_x<T: Number>(dy: &[T], weight: &[T], sizes: &ConvSizes, o
 pub(crate) fn backward_weight<T: Number>(x: &[T], dy: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
     match sizes.way() {
         Way::Columns => by_columns::backward_weight(InstructionSet::get(), x, dy, sizes),
+        Way::Subsampled => subsampled::backward_weight(InstructionSet::get(), x, dy, sizes),
         Way::Depthwise => Ok(depthwise::backward_weight(x, dy, sizes)),
         Way::Direct => direct_weight::backward_weight(InstructionSet::get(), x, dy, sizes),
         Way::Winograd => winograd::backward_weight(InstructionSet::get(), x, dy, sizes),

@@ -10,6 +10,8 @@ use crate::conv::ConvGeometry;
 pub(crate) enum Way {
     /// Products with columns, or with the map as it lies.
     Columns,
+    /// Products with the pixels that a stride leaves.
+    Subsampled,
     /// Shifted and scaled rows.
     Depthwise,
     /// Sums over taps; lanes are images or target channels.
@@ -105,6 +107,7 @@ impl ConvSizes {
     /// The way for these sizes; never by processor or threads.
     pub(crate) fn way(&self) -> Way {
         match () {
+            () if self.is_subsampled() && !self.is_depthwise() => Way::Subsampled,
             () if self.taps() == 1 && !self.is_depthwise() => Way::Columns,
             () if self.images >= DIRECT_IMAGES && self.has_tiles() && self.fills_tiles() => Way::Winograd,
             () if self.images >= DIRECT_IMAGES => Way::Direct,
@@ -129,6 +132,18 @@ impl ConvSizes {
         let channels = self.group_inputs().min(self.group_outputs());
         let tiles = self.rows.output.div_ceil(2) * self.columns.output.div_ceil(2);
         channels >= WINOGRAD_CHANNELS && tiles * self.images >= channels
+    }
+
+    /// Each output pixel sees an input pixel of its own, and some are seen by none.
+    pub(crate) fn is_subsampled(&self) -> bool {
+        let of_one = |axis: &Axis| axis.kernel == 1 && axis.padding == 0;
+        of_one(&self.rows) && of_one(&self.columns) && !self.is_pointwise()
+    }
+
+    /// The same convolution of the pixels that are seen, one tap each and no padding.
+    pub(crate) fn of_seen(&self) -> Result<Self> {
+        let alone = |axis: &Axis| Axis::new(axis.output, 1, Moves { stride: 1, padding: 0, dilation: 1 });
+        Ok(Self { rows: alone(&self.rows)?, columns: alone(&self.columns)?, ..*self })
     }
 
     /// Each output pixel sees its own input pixel alone.

@@ -11,7 +11,7 @@ use candle_core::{Result, bail};
 
 use crate::packing::{PACKED_NUMBERS, prefetch};
 use crate::parts::{equal_parts, equal_size};
-use crate::product::pack::{pack_left, pack_right};
+use crate::product::pack::{pack_left, pack_right, tile_step};
 use crate::product::{Matrix, MatrixMut};
 use crate::scratch::with_scratch;
 use crate::simd::{
@@ -75,14 +75,17 @@ fn by_blocks<V: Vector>(
         let onto = update == Update::Add || terms.start > 0;
         let in_place = left.column_step == 1;
         for rows in blocks(left.rows, if in_place { left.rows.max(1) } else { BLOCK }) {
-            let packed_left = if in_place { 0 } else { rows.len() * terms.len() };
+            let count = rows.len().div_ceil(V::ROWS);
+            let tiles: Vec<Range<usize>> =
+                equal_parts(rows.len(), count).map(|tile| rows.start + tile.start..rows.start + tile.end).collect();
+            let packed_left = if in_place { 0 } else { tiles.len() * tile_step::<V>() * terms.len() };
             let block_columns = equal_size(right.columns.div_ceil(width).max(1), (BLOCK / width).max(1)) * width;
             let packed_right = block_columns.min(right.columns.next_multiple_of(width)) * terms.len();
             with_scratch(packed_right + packed_left, |scratch: &mut [V::Number]| {
                 let (right_numbers, left_numbers) = scratch.split_at_mut(packed_right);
                 if !in_place {
                     // SAFETY: `V` is what the processor has.
-                    unsafe { pack_left::<V>(left, &rows, &terms, left_numbers) };
+                    unsafe { pack_left::<V>(left, &tiles, &terms, left_numbers) };
                 }
                 for first in (0..right.columns).step_by(block_columns) {
                     let columns = first..(first + block_columns).min(right.columns);
@@ -92,7 +95,7 @@ fn by_blocks<V: Vector>(
                     let left = Left { matrix: left, packed: (!in_place).then_some(&*left_numbers) };
                     let next = columns.end..(columns.end + block_columns).min(right.columns);
                     let next = Next { matrix: right, columns: next, terms: terms.clone() };
-                    let block = Block { left, right: numbers, rows: rows.clone(), columns, terms: terms.clone(), onto };
+                    let block = Block { left, right: numbers, tiles: &tiles, columns, terms: terms.clone(), onto };
                     block.multiply::<V>(target, &next);
                 }
             });
@@ -133,7 +136,7 @@ struct Block<'a, T> {
     left: Left<'a, T>,
     /// In panels.
     right: &'a [T],
-    rows: Range<usize>,
+    tiles: &'a [Range<usize>],
     columns: Range<usize>,
     terms: Range<usize>,
     /// Whether the sums go on from what the target holds.
@@ -155,18 +158,16 @@ impl<T: Number> Block<'_, T> {
 
     fn multiply<V: Vector<Number = T>>(&self, target: &mut MatrixMut<'_, T>, next: &Next<'_, T>) {
         let (width, terms) = (PANEL * V::LANES, self.terms.len());
-        let (tiles, panels) = (self.rows.len().div_ceil(V::ROWS), self.columns.len().div_ceil(width));
-        for (t, tile) in blocks(self.rows.len(), V::ROWS).enumerate() {
+        let (tiles, panels) = (self.tiles.len(), self.columns.len().div_ceil(width));
+        for (t, rows) in self.tiles.iter().enumerate() {
             let (weight, weight_term, weight_row) = match self.left.packed {
-                Some(packed) => (&packed[tile.start * terms..], tile.len(), 1),
+                Some(packed) => (&packed[t * tile_step::<V>() * terms..], tile_step::<V>(), 1),
                 None => {
                     let matrix = self.left.matrix;
-                    let start = (self.rows.start + tile.start) * matrix.row_step + self.terms.start;
-                    (&matrix.data[start..], 1, matrix.row_step)
+                    (&matrix.data[rows.start * matrix.row_step + self.terms.start..], 1, matrix.row_step)
                 }
             };
-            let rows = self.rows.start + tile.start..self.rows.start + tile.end;
-            self.prefetch_left::<V>(rows.end..(rows.end + tile.len()).min(self.rows.end));
+            self.prefetch_left::<V>(self.tiles.get(t + 1).cloned().unwrap_or_default());
             let columns = self.columns.clone().step_by(width);
             for (p, first) in columns.enumerate() {
                 next.prefetch::<V>(t * panels + p, tiles * panels);
@@ -180,7 +181,7 @@ impl<T: Number> Block<'_, T> {
                     target_row: target.row_step,
                     target_vector: V::LANES,
                 };
-                let mut part = target.part(&rows, &(first..(first + width).min(self.columns.end)));
+                let mut part = target.part(rows, &(first..(first + width).min(self.columns.end)));
                 let (source, weight) = (panel.as_ptr(), weight.as_ptr());
                 if part.columns == width {
                     let target = part.as_mut_ptr();

@@ -4,32 +4,35 @@
 use std::ops::Range;
 
 use crate::packing::prefetch;
-use crate::parts::equal_parts;
 use crate::product::Matrix;
 use crate::simd::{Vector, VectorLoop, transposed, zero};
 
 /// Terms that lie ahead of the one that is packed, and are asked for: terms are pages apart, and no processor sees them coming.
 const AHEAD: usize = 4;
-/// (tile of at most `V::ROWS` rows, term, row of the tile), of a matrix whose columns are neighbouring numbers.
+/// Numbers of a term in a packed tile: the rest of the last vector is filled with anything, for a whole vector is written faster than
+/// the first lanes of one.
+pub(super) fn tile_step<V: Vector>() -> usize {
+    V::ROWS.next_multiple_of(V::LANES)
+}
+
+/// (tile of at most `V::ROWS` rows, term, row of the tile and more), of a matrix whose columns are neighbouring numbers.
 ///
 /// # Safety
 /// The instruction set of `V`.
 pub(super) unsafe fn pack_left<V: Vector>(
     matrix: Matrix<'_, V::Number>,
-    rows: &Range<usize>,
+    tiles: &[Range<usize>],
     terms: &Range<usize>,
     packed: &mut [V::Number],
 ) {
-    let tiles: Vec<Range<usize>> = equal_parts(rows.len(), rows.len().div_ceil(V::ROWS)).collect();
     // SAFETY: the caller's promise.
-    unsafe { V::compiled(PackLeft { matrix, rows, terms, tiles: &tiles, packed }) }
+    unsafe { V::compiled(PackLeft { matrix, tiles, terms, packed }) }
 }
 
 struct PackLeft<'a, T> {
     matrix: Matrix<'a, T>,
-    rows: &'a Range<usize>,
-    terms: &'a Range<usize>,
     tiles: &'a [Range<usize>],
+    terms: &'a Range<usize>,
     packed: &'a mut [T],
 }
 
@@ -38,20 +41,21 @@ impl<V: Vector> VectorLoop<V> for PackLeft<'_, V::Number> {
 
     #[inline(always)]
     unsafe fn run(self) {
-        let Self { matrix, rows, terms, tiles, packed } = self;
-        let row = |term: usize| &matrix.data[term * matrix.column_step..][rows.clone()];
+        let Self { matrix, tiles, terms, packed } = self;
+        let step = tile_step::<V>();
+        let (Some(first), Some(last)) = (tiles.first(), tiles.last()) else { return };
+        let row = |term: usize| &matrix.data[term * matrix.column_step..][..last.end];
         for (t, term) in terms.clone().enumerate() {
             if term + AHEAD < terms.end {
                 // SAFETY: the instruction set is the caller's promise.
-                unsafe { prefetch::<V>(row(term + AHEAD)) };
+                unsafe { prefetch::<V>(&row(term + AHEAD)[first.start..]) };
             }
             let numbers = row(term);
-            for tile in tiles {
-                let to = &mut packed[tile.start * terms.len() + t * tile.len()..][..tile.len()];
-                let from = &numbers[tile.clone()];
-                for (from, to) in from.chunks(V::LANES).zip(to.chunks_mut(V::LANES)) {
+            for (tile, packed) in tiles.iter().zip(packed.chunks_exact_mut(step * terms.len())) {
+                let to = &mut packed[t * step..][..step];
+                for (from, to) in numbers[tile.start..].chunks(V::LANES).zip(to.chunks_exact_mut(V::LANES)) {
                     // SAFETY: the instruction set is the caller's promise; either slice has so many numbers.
-                    unsafe { V::load_first(from.as_ptr(), from.len()).store_first(to.as_mut_ptr(), to.len()) };
+                    unsafe { V::load_some(from).store(to.as_mut_ptr()) };
                 }
             }
         }

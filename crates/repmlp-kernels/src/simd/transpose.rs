@@ -16,8 +16,7 @@ where
     unsafe {
         let mut block = [V::zero(); MOST_LANES];
         for (vector, row) in block.iter_mut().zip(rows) {
-            *vector =
-                if row.len() == V::LANES { V::load(row.as_ptr()) } else { V::load_first(row.as_ptr(), row.len()) };
+            *vector = V::load_some(row);
         }
         transpose(&mut block);
         block

@@ -152,12 +152,38 @@ pub(crate) trait Vector: Copy {
     unsafe fn load(from: *const Self::Number) -> Self;
     /// 1 ≤ `count` ≤ `LANES` numbers, then zeros; reads no further.
     unsafe fn load_first(from: *const Self::Number, count: usize) -> Self;
+    /// The numbers of a slice, `LANES` at most, then zeros.
+    #[inline(always)]
+    unsafe fn load_some(from: &[Self::Number]) -> Self {
+        // SAFETY: the instruction set is the caller's promise; the slice has as many numbers as are read.
+        unsafe {
+            if from.len() >= Self::LANES {
+                Self::load(from.as_ptr())
+            } else {
+                Self::load_first(from.as_ptr(), from.len())
+            }
+        }
+    }
+
     /// Brings the number at an address nearer; reads nothing, so that any address will do.
     unsafe fn prefetch(from: *const Self::Number);
     /// Writes `LANES` numbers.
     unsafe fn store(self, to: *mut Self::Number);
     /// Writes the first `count` numbers, 1 ≤ `count` ≤ `LANES`.
     unsafe fn store_first(self, to: *mut Self::Number, count: usize);
+    /// Fills a slice of at most `LANES` numbers with the first.
+    #[inline(always)]
+    unsafe fn store_some(self, to: &mut [Self::Number]) {
+        // SAFETY: the instruction set is the caller's promise; the slice has as many numbers as are written.
+        unsafe {
+            if to.len() >= Self::LANES {
+                self.store(to.as_mut_ptr())
+            } else {
+                self.store_first(to.as_mut_ptr(), to.len())
+            }
+        }
+    }
+
     /// self·b + c.
     unsafe fn multiply_add(self, b: Self, c: Self) -> Self;
     /// The sum of all lanes.

@@ -14,7 +14,8 @@ use crate::packing::{PACKED_NUMBERS, copy_few};
 use crate::parts::{equal_parts, equal_size, parts_for};
 use crate::scratch::with_scratch;
 use crate::simd::{
-    MOST_LANES, MOST_ROWS, Number, Segment, Steps, TapTile, Vector, VectorLoop, sum_taps, transpose, transposed, zero,
+    MOST_LANES, MOST_ROWS, Number, Segment, Steps, TapTile, Vector, VectorLoop, for_instruction_set, sum_taps,
+    transpose, transposed, zero,
 };
 
 /// Vectors of a panel of target channels.
@@ -117,7 +118,7 @@ impl<V: Vector> VectorLoop<V> for PackForward<'_, V::Number> {
                 // SAFETY: the instruction set is the caller's promise; each slice has as many numbers as are read or written.
                 unsafe {
                     let block = transposed::<V>(lanes.clone().map(|channel| &weight[channel * row + first..][..count]));
-                    for (i, vector) in block.into_iter().enumerate().take(count) {
+                    for (i, vector) in block.iter().enumerate().take(count) {
                         let (source, tap) = ((first + i) / taps, (first + i) % taps);
                         let to = &mut packed[(tap * from + source) * width + v * V::LANES..][..V::LANES];
                         vector.store(to.as_mut_ptr());
@@ -232,19 +233,20 @@ impl<T: Number> Sum<'_, T> {
             let mut block = unsafe { target.shared.block(start + lines.start, size, map)? };
             let mut sums = [T::zero(); MOST_ROWS * PANEL * MOST_LANES];
             let sums = sums.as_mut_ptr();
-            let turn = Turn { map, size, sums, target: block.as_mut_ptr() };
-            // SAFETY: `V` is what the processor has. The block lies in the target, and is written where it is added to; the sums
+            let turn = Turn { map, width, size, sums, target: block.as_mut_ptr() };
+            let set = pass.set.for_lanes::<T>(lines.len());
+            // SAFETY: `V` and the set are what the processor has. The block lies in the target, and is written where it is added to; the sums
             // have room for all images and vectors. The segments stay inside the packed source and the panel, for `Plan` leaves
             // out what lies outside the map.
             unsafe {
                 if target.onto {
-                    V::compiled(FromTarget(turn));
+                    for_instruction_set!(set, T, V => V::<T>::compiled(FromTarget(turn)));
                 }
                 // Nothing is packed, and nothing read, where the rows see nothing.
                 let (source, weight) = (weight.as_ptr(), packed.as_ptr().wrapping_add(lines.start));
                 let tile = TapTile { segments, source, weight, target: sums, onto: target.onto, steps };
                 sum_taps::<V>(lines.len(), PANEL, &tile);
-                V::compiled(ToTarget(turn));
+                for_instruction_set!(set, T, V => V::<T>::compiled(ToTarget(turn)));
             }
         }
         Ok(())
@@ -256,6 +258,8 @@ impl<T: Number> Sum<'_, T> {
 struct Turn<T> {
     /// Numbers between neighbouring channels of the target.
     map: usize,
+    /// Numbers between neighbouring images of the sums.
+    width: usize,
     /// Channels and images.
     size: (usize, usize),
     sums: *mut T,
@@ -270,17 +274,22 @@ impl<V: Vector> VectorLoop<V> for ToTarget<V::Number> {
 
     #[inline(always)]
     unsafe fn run(self) {
-        let Turn { map, size: (channels, images), sums, target } = self.0;
+        let Turn { map, width, size: (channels, images), sums, target } = self.0;
         for first in (0..channels).step_by(V::LANES) {
             // SAFETY: the instruction set and the addresses are the caller's promise.
             unsafe {
                 let mut block = [V::zero(); MOST_LANES];
                 for (i, vector) in block.iter_mut().enumerate().take(images) {
-                    *vector = V::load(sums.add(i * PANEL * V::LANES + first));
+                    *vector = V::load(sums.add(i * width + first));
                 }
                 transpose(&mut block);
-                for (l, vector) in block.into_iter().enumerate().take(V::LANES.min(channels - first)) {
-                    vector.store_first(target.add((first + l) * map), images);
+                for (l, vector) in block.iter().enumerate().take(V::LANES.min(channels - first)) {
+                    let to = target.add((first + l) * map);
+                    if images == V::LANES {
+                        vector.store(to)
+                    } else {
+                        vector.store_first(to, images)
+                    };
                 }
             }
         }
@@ -295,7 +304,7 @@ impl<V: Vector> VectorLoop<V> for FromTarget<V::Number> {
 
     #[inline(always)]
     unsafe fn run(self) {
-        let Turn { map, size: (channels, images), sums, target } = self.0;
+        let Turn { map, width, size: (channels, images), sums, target } = self.0;
         for first in (0..channels).step_by(V::LANES) {
             // SAFETY: the instruction set and the addresses are the caller's promise.
             unsafe {
@@ -304,8 +313,8 @@ impl<V: Vector> VectorLoop<V> for FromTarget<V::Number> {
                     *vector = V::load_first(target.add((first + l) * map), images);
                 }
                 transpose(&mut block);
-                for (i, vector) in block.into_iter().enumerate().take(images) {
-                    vector.store(sums.add(i * PANEL * V::LANES + first));
+                for (i, vector) in block.iter().enumerate().take(images) {
+                    vector.store(sums.add(i * width + first));
                 }
             }
         }

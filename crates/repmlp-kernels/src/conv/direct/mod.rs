@@ -24,7 +24,7 @@ pub(crate) fn forward<T: Number>(
     sizes: &ConvSizes,
     finish: Option<&Finish<'_, T>>,
 ) -> Result<Vec<T>> {
-    let pass = Pass::new(sizes, Direction::Forward, finish);
+    let pass = Pass { finish, ..Pass::new(set, sizes, Direction::Forward) };
     for_instruction_set!(set, T, V => convolve::<V<T>>(&pass, x, weight, None))
 }
 
@@ -36,12 +36,13 @@ pub(crate) fn backward_x<T: Number>(
     sizes: &ConvSizes,
     onto: Option<Vec<T>>,
 ) -> Result<Vec<T>> {
-    let pass = Pass::new(sizes, Direction::Backward, None);
+    let pass = Pass::new(set, sizes, Direction::Backward);
     for_instruction_set!(set, T, V => convolve::<V<T>>(&pass, dy, weight, onto))
 }
 
 /// One pass.
 struct Pass<'a, T> {
+    set: InstructionSet,
     direction: Direction,
     plan: Plan,
     /// Channels of a group in the source and in the target.
@@ -55,7 +56,7 @@ struct Pass<'a, T> {
 }
 
 impl<'a, T> Pass<'a, T> {
-    fn new(sizes: &'a ConvSizes, direction: Direction, finish: Option<&'a Finish<'a, T>>) -> Self {
+    fn new(set: InstructionSet, sizes: &'a ConvSizes, direction: Direction) -> Self {
         let (inputs, outputs) = (sizes.group_inputs(), sizes.group_outputs());
         let (input_map, output_map) = (sizes.input_map(), sizes.output_map());
         let (channels, maps) = match direction {
@@ -63,7 +64,7 @@ impl<'a, T> Pass<'a, T> {
             Direction::Backward => ((outputs, inputs), (output_map, input_map)),
         };
         let plan = Plan::new(sizes, direction);
-        Self { direction, plan, channels, maps, images: sizes.images, taps: sizes.taps(), sizes, finish }
+        Self { set, direction, plan, channels, maps, images: sizes.images, taps: sizes.taps(), sizes, finish: None }
     }
 }
 

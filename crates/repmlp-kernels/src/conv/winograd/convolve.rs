@@ -1,5 +1,4 @@
-//! From the input to the output, and from the gradient of the output to that of the input, which is the same with kernels turned
-//! round.
+//! From the input to the output, and from the gradient of the output to that of the input.
 #![expect(unsafe_code, reason = "tasks write disjoint blocks of one output")]
 
 use std::ops::Range;
@@ -12,6 +11,7 @@ use super::tiles::{Run, Tiles};
 use super::{KERNEL, POSITIONS, SIDE, TILE, kernels};
 use crate::conv::ConvSizes;
 use crate::conv::finish::Finish;
+use crate::conv::plan::Direction;
 use crate::fresh::{room, unwritten, written};
 use crate::packing::PACKED_NUMBERS;
 use crate::product::{Matrix, MatrixMut, Shared, Update, multiply};
@@ -29,23 +29,7 @@ pub(crate) fn forward<T: Number>(
     sizes: &ConvSizes,
     finish: Option<&Finish<'_, T>>,
 ) -> Result<Vec<T>> {
-    let (rows, columns) = (&sizes.rows, &sizes.columns);
-    let pass = Pass {
-        set,
-        groups: sizes.groups,
-        kernels: kernels::transformed(set, weight, sizes)?,
-        backward: false,
-        channels: (sizes.group_inputs(), sizes.group_outputs()),
-        source: Map {
-            height: rows.input,
-            width: columns.input,
-            images: sizes.images,
-            padding: (rows.padding, columns.padding),
-        },
-        target: (rows.output, columns.output),
-        finish,
-    };
-    pass.run(x, None)
+    Pass { finish, ..Pass::new(set, weight, sizes, Direction::Forward)? }.run(x, None)
 }
 
 /// The gradient (C, H, W, N), added to `onto` where there is one.
@@ -56,38 +40,40 @@ pub(crate) fn backward_x<T: Number>(
     sizes: &ConvSizes,
     onto: Option<Vec<T>>,
 ) -> Result<Vec<T>> {
-    let (rows, columns) = (&sizes.rows, &sizes.columns);
-    let pass = Pass {
-        set,
-        groups: sizes.groups,
-        kernels: kernels::transformed(set, weight, sizes)?,
-        backward: true,
-        channels: (sizes.group_outputs(), sizes.group_inputs()),
-        source: Map {
-            height: rows.output,
-            width: columns.output,
-            images: sizes.images,
-            padding: (KERNEL - 1 - rows.padding, KERNEL - 1 - columns.padding),
-        },
-        target: (rows.input, columns.input),
-        finish: None,
-    };
-    pass.run(dy, onto)
+    Pass::new(set, weight, sizes, Direction::Backward)?.run(dy, onto)
 }
 
 struct Pass<'a, T> {
     set: InstructionSet,
     groups: usize,
-    /// (group, position, output channel, input channel).
+    /// (group, position, target channel, source channel).
     kernels: Vec<T>,
-    /// From outputs to inputs.
-    backward: bool,
     /// Channels of a group in the source and in the target.
     channels: (usize, usize),
     source: Map,
     /// Height and width.
     target: (usize, usize),
     finish: Option<&'a Finish<'a, T>>,
+}
+
+impl<T: Number> Pass<'_, T> {
+    fn new(set: InstructionSet, weight: &[T], sizes: &ConvSizes, direction: Direction) -> Result<Self> {
+        let (rows, columns, images, groups) = (&sizes.rows, &sizes.columns, sizes.images, sizes.groups);
+        let kernels = kernels::transformed(set, weight, sizes, direction)?;
+        let (inputs, outputs) = (sizes.group_inputs(), sizes.group_outputs());
+        let (input, output) = ((rows.input, columns.input), (rows.output, columns.output));
+        let map = |(height, width), padding| Map { height, width, images, padding };
+        Ok(match direction {
+            Direction::Forward => {
+                let source = map(input, (rows.padding, columns.padding));
+                Self { set, groups, kernels, channels: (inputs, outputs), source, target: output, finish: None }
+            }
+            Direction::Backward => {
+                let source = map(output, (KERNEL - 1 - rows.padding, KERNEL - 1 - columns.padding));
+                Self { set, groups, kernels, channels: (outputs, inputs), source, target: input, finish: None }
+            }
+        })
+    }
 }
 
 /// Where a task writes.
@@ -136,9 +122,10 @@ impl<T: Number> Pass<'_, T> {
                 channels.spread::<Source>(self.set, (tiles, &range, row), spread);
             }
             for position in 0..POSITIONS {
+                let left = Matrix::new(&kernels[position * to * from..], (to, from), from)?;
                 let right = Matrix::new(&spread[position * from * columns..], (from, columns), columns)?;
                 let mut sums = MatrixMut::new(&mut sums[position * to * columns..], (to, columns))?;
-                multiply(self.set, &mut sums, Update::Replace, self.left(kernels, position)?, right)?;
+                multiply(self.set, &mut sums, Update::Replace, left, right)?;
             }
             for run in tiles.runs(range.clone()) {
                 for channel in 0..to {
@@ -150,18 +137,6 @@ impl<T: Number> Pass<'_, T> {
             }
             Ok::<(), Error>(())
         })
-    }
-
-    /// The kernels at a position, (target channel, source channel). A kernel that is turned round has its first and last rows and
-    /// columns changed.
-    fn left<'b>(&self, kernels: &'b [T], position: usize) -> Result<Matrix<'b, T>> {
-        let (from, to) = self.channels;
-        if !self.backward {
-            return Matrix::new(&kernels[position * to * from..], (to, from), from);
-        }
-        let turned = |i: usize| [3, 1, 2, 0][i];
-        let position = SIDE * turned(position / SIDE) + turned(position % SIDE);
-        Ok(Matrix::new(&kernels[position * to * from..], (from, to), to)?.transposed())
     }
 
     /// Writes the pixels of a channel that a run of tiles has, from the sums at each position.

@@ -1,11 +1,12 @@
 //! The transforms of kernels, of many at once: G·g·Gᵀ, and Gᵀ·u·G, which makes the gradient of the first from that of the second.
 #![expect(unsafe_code, reason = "tasks write disjoint rows of one output")]
 
-use candle_core::{Result, WithDType};
+use candle_core::{Error, Result, WithDType};
 use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator, ParallelSliceMut};
 
 use super::{KERNEL, POSITIONS, SIDE};
 use crate::conv::ConvSizes;
+use crate::conv::plan::Direction;
 use crate::fresh::{unwritten, written};
 use crate::product::Shared;
 use crate::simd::{InstructionSet, Number, for_each_set};
@@ -15,21 +16,35 @@ const LANES: usize = 8;
 /// Taps of a kernel.
 const TAPS: usize = KERNEL * KERNEL;
 
-/// (group, position, output channel, input channel) from a weight (O, C/groups, 3, 3).
-pub(super) fn transformed<T: Number>(set: InstructionSet, weight: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
+/// (group, position, target channel, source channel) from a weight (O, C/groups, 3, 3); backward, kernels are turned round.
+pub(super) fn transformed<T: Number>(
+    set: InstructionSet,
+    weight: &[T],
+    sizes: &ConvSizes,
+    direction: Direction,
+) -> Result<Vec<T>> {
     let (inputs, outputs) = (sizes.group_inputs(), sizes.group_outputs());
-    let mut all = unwritten(sizes.outputs * inputs * POSITIONS);
+    let (sources, targets) = match direction {
+        Direction::Forward => (inputs, outputs),
+        Direction::Backward => (outputs, inputs),
+    };
+    let mut all = unwritten(weight.len() / TAPS * POSITIONS);
     let shared = Shared::unwritten(&mut all);
-    (0..sizes.outputs).into_par_iter().try_for_each_init(Vec::new, |row, output| {
-        row.resize(POSITIONS * inputs, T::zero());
-        spread_kernels(set, &weight[output * inputs * TAPS..][..inputs * TAPS], row);
-        let start = (output / outputs * POSITIONS * outputs + output % outputs) * inputs;
-        // SAFETY: a task has the rows of an output channel for itself.
-        let mut rows = unsafe { shared.block(start, (POSITIONS, inputs), outputs * inputs)? };
-        rows.copy_rows(row, inputs);
-        Ok::<(), candle_core::Error>(())
+    (0..sizes.groups * targets).into_par_iter().try_for_each_init(Vec::new, |row, task| {
+        let (group, target) = (task / targets, task % targets);
+        let of_group = &weight[group * outputs * inputs * TAPS..][..outputs * inputs * TAPS];
+        row.resize(POSITIONS * sources, T::zero());
+        match direction {
+            Direction::Forward => spread_kernels(set, &of_group[target * inputs * TAPS..], TAPS, direction, row),
+            Direction::Backward => spread_kernels(set, &of_group[target * TAPS..], inputs * TAPS, direction, row),
+        }
+        let start = (group * POSITIONS * targets + target) * sources;
+        // SAFETY: a task has the rows of a target channel for itself.
+        let mut rows = unsafe { shared.block(start, (POSITIONS, sources), targets * sources)? };
+        rows.copy_rows(row, sources);
+        Ok::<(), Error>(())
     })?;
-    // SAFETY: the tasks are all output channels, and each has written its rows at all positions.
+    // SAFETY: the tasks are all target channels, and each has written its rows at all positions.
     Ok(unsafe { written(all) })
 }
 
@@ -62,15 +77,16 @@ fn gather<T: WithDType>([a, b, c, d]: [[T; LANES]; SIDE]) -> [[T; LANES]; KERNEL
 }
 
 for_each_set! {
-    /// (position, kernel) from kernels one after another.
-    fn spread_kernels[T: WithDType](kernels: &[T], to: &mut [T]) {
-        let count = kernels.len() / TAPS;
+    /// (position, kernel) from kernels that begin `step` numbers apart.
+    fn spread_kernels[T: WithDType](kernels: &[T], step: usize, direction: Direction, to: &mut [T]) {
+        let count = to.len() / POSITIONS;
         for first in (0..count).step_by(LANES) {
             let lanes = LANES.min(count - first);
             let mut taps = [[T::zero(); LANES]; TAPS];
-            for (lane, kernel) in kernels[first * TAPS..].chunks_exact(TAPS).take(lanes).enumerate() {
-                for (tap, &number) in taps.iter_mut().zip(kernel) {
-                    tap[lane] = number;
+            for lane in 0..lanes {
+                let kernel = &kernels[(first + lane) * step..][..TAPS];
+                for (i, &number) in kernel.iter().enumerate() {
+                    taps[if direction == Direction::Forward { i } else { TAPS - 1 - i }][lane] = number;
                 }
             }
             let row = |i: usize| [taps[KERNEL * i], taps[KERNEL * i + 1], taps[KERNEL * i + 2]];

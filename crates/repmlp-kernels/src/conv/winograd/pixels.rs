@@ -142,16 +142,16 @@ impl<V: Vector, S: Spread> VectorLoop<V> for SpreadRun<'_, V::Number, S> {
                     let count = V::LANES.min(images - image);
                     let mut pixels = [V::zero(); SIDE];
                     for (i, pixel) in pixels.iter_mut().enumerate().take(S::REACH - TILE) {
-                        *pixel = load(&patch[i * images + image..][..count]);
+                        *pixel = V::load_some(&patch[i * images + image..][..count]);
                     }
                     for tile in 0..run.columns.len() {
                         for (i, pixel) in pixels.iter_mut().enumerate().take(S::REACH).skip(S::REACH - TILE) {
-                            *pixel = load(&patch[(TILE * tile + i) * images + image..][..count]);
+                            *pixel = V::load_some(&patch[(TILE * tile + i) * images + image..][..count]);
                         }
                         let place = start + tile * images + image;
                         for (column, (first, second, weights)) in S::ROWS.into_iter().enumerate() {
                             let sum = weighted::<V>([pixels[first], pixels[second]], weights);
-                            store(sum, &mut to[column * channels * columns + place..][..count]);
+                            sum.store_some(&mut to[column * channels * columns + place..][..count]);
                         }
                         // The next tile sees the last pixels of this one first.
                         (pixels[0], pixels[1]) = (pixels[2], pixels[3]);
@@ -174,10 +174,10 @@ unsafe fn add_rows<V: Vector>(rows: [&[V::Number]; 2], weights: [f64; 2], to: &m
             let mut parts = [V::zero(); 2];
             for (part, row) in parts.iter_mut().zip(rows) {
                 if !row.is_empty() {
-                    *part = load(&row[i * V::LANES..][..to.len()]);
+                    *part = V::load_some(&row[i * V::LANES..][..to.len()]);
                 }
             }
-            store(weighted(parts, weights), to);
+            weighted::<V>(parts, weights).store_some(to);
         }
     }
 }
@@ -189,22 +189,6 @@ unsafe fn weighted<V: Vector>([first, second]: [V; 2], weights: [f64; 2]) -> V {
     let [alpha, beta] = weights.map(V::Number::from_f64);
     // SAFETY: the caller's promise.
     unsafe { V::splat(&alpha).multiply_add(first, V::splat(&beta).multiply_add(second, V::zero())) }
-}
-
-/// As many numbers as the slice has, `LANES` at most, then zeros.
-#[inline(always)]
-unsafe fn load<V: Vector>(from: &[V::Number]) -> V {
-    // SAFETY: the instruction set is the caller's promise.
-    unsafe { if from.len() == V::LANES { V::load(from.as_ptr()) } else { V::load_first(from.as_ptr(), from.len()) } }
-}
-
-/// As many numbers as the slice has, `LANES` at most.
-#[inline(always)]
-unsafe fn store<V: Vector>(vector: V, to: &mut [V::Number]) {
-    // SAFETY: the instruction set is the caller's promise.
-    unsafe {
-        if to.len() == V::LANES { vector.store(to.as_mut_ptr()) } else { vector.store_first(to.as_mut_ptr(), to.len()) }
-    }
 }
 
 /// Target pixels of a run of tiles, two rows of (pixel, image), from the sums at each position, (tile, image).
@@ -241,15 +225,15 @@ impl<V: Vector> VectorLoop<V> for Gather<'_, V::Number> {
                     for (row, sums) in rows.iter_mut().zip(sums.chunks_exact(SIDE)) {
                         let mut numbers = [V::zero(); SIDE];
                         for (number, sums) in numbers.iter_mut().zip(sums) {
-                            *number = load::<V>(&sums[tile * images + image..][..count]);
+                            *number = V::load_some(&sums[tile * images + image..][..count]);
                         }
                         *row = tile_of(numbers);
                     }
                     for column in 0..TILE {
-                        let [up, low] = tile_of([rows[0][column], rows[1][column], rows[2][column], rows[3][column]]);
+                        let [up, low] = tile_of(rows.map(|row| row[column]));
                         let place = (TILE * tile + column) * images + image;
-                        store(up, &mut upper[place..][..count]);
-                        store(low, &mut lower[place..][..count]);
+                        up.store_some(&mut upper[place..][..count]);
+                        low.store_some(&mut lower[place..][..count]);
                     }
                 }
             }

@@ -1,0 +1,61 @@
+//! A 1×1 convolution with a stride and no padding: one without a stride, of the pixels that are seen.
+
+use candle_core::{Result, WithDType};
+use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
+
+use crate::conv::finish::Finish;
+use crate::conv::{ConvSizes, by_columns};
+use crate::packing::copy_few;
+use crate::simd::{InstructionSet, Number};
+
+/// The output (O, H', W', N).
+pub(crate) fn forward<T: Number>(
+    set: InstructionSet,
+    x: &[T],
+    weight: &[T],
+    sizes: &ConvSizes,
+    finish: Option<&Finish<'_, T>>,
+) -> Result<Vec<T>> {
+    by_columns::forward(set, &seen(x, sizes), weight, &sizes.of_seen()?, finish)
+}
+
+/// The gradient (C, H, W, N), added to `onto` where there is one.
+pub(crate) fn backward_x<T: Number>(
+    set: InstructionSet,
+    dy: &[T],
+    weight: &[T],
+    sizes: &ConvSizes,
+    onto: Option<Vec<T>>,
+) -> Result<Vec<T>> {
+    let of_seen = by_columns::backward_x(set, dy, weight, &sizes.of_seen()?, None)?;
+    let mut dx = onto.unwrap_or_else(|| vec![T::zero(); sizes.inputs * sizes.input_map()]);
+    dx.par_chunks_mut(sizes.input_map()).zip(of_seen.par_chunks(sizes.output_map())).for_each(|(dx, seen)| {
+        for (place, pixel) in places(sizes).zip(seen.chunks_exact(sizes.images)) {
+            dx[place..][..sizes.images].iter_mut().zip(pixel).for_each(|(dx, &number)| *dx += number);
+        }
+    });
+    Ok(dx)
+}
+
+/// The gradient of the weight.
+pub(crate) fn backward_weight<T: Number>(set: InstructionSet, x: &[T], dy: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
+    by_columns::backward_weight(set, &seen(x, sizes), dy, &sizes.of_seen()?)
+}
+
+/// First number of each pixel of a channel that is seen.
+fn places(sizes: &ConvSizes) -> impl Iterator<Item = usize> {
+    let (rows, columns, images) = (sizes.rows, sizes.columns, sizes.images);
+    let place = move |y, x| (rows.seen(y, 0) * columns.input + columns.seen(x, 0)) * images;
+    (0..rows.output).flat_map(move |y| (0..columns.output).map(move |x| place(y, x)))
+}
+
+/// The pixels that are seen, (C, H', W', N).
+fn seen<T: WithDType>(x: &[T], sizes: &ConvSizes) -> Vec<T> {
+    let mut seen = vec![T::zero(); sizes.inputs * sizes.output_map()];
+    seen.par_chunks_mut(sizes.output_map()).zip(x.par_chunks(sizes.input_map())).for_each(|(seen, x)| {
+        for (pixel, place) in seen.chunks_exact_mut(sizes.images).zip(places(sizes)) {
+            copy_few(pixel, &x[place..][..sizes.images]);
+        }
+    });
+    seen
+}
