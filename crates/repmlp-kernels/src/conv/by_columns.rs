@@ -37,7 +37,8 @@ impl Tiles {
 
     /// The same for a map that is its own columns: a product keeps blocks of it in the cache by itself.
     fn pointwise(map: usize) -> Self {
-        let width = (map / TASKS).clamp(256, 4096).next_multiple_of(64);
+        // No sliver at the end, for a thread would wait while another sums it; and whole panels of every processor.
+        let width = equal_size(map, (map / TASKS).clamp(256, 4096)).next_multiple_of(32);
         Self { map, width: width.min(map) }
     }
 

@@ -266,6 +266,15 @@ struct Turn<T> {
     target: *mut T,
 }
 
+impl<T> Turn<T> {
+    /// Channels and images of the squares that a transposition turns.
+    fn squares(&self, lanes: usize) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
+        let (channels, images) = self.size;
+        let parts = move |count: usize| (0..count).step_by(lanes).map(move |first| first..(first + lanes).min(count));
+        parts(channels).flat_map(move |channels| parts(images).map(move |images| (channels.clone(), images)))
+    }
+}
+
 /// The tile is written to the target.
 struct ToTarget<T>(Turn<T>);
 
@@ -274,21 +283,21 @@ impl<V: Vector> VectorLoop<V> for ToTarget<V::Number> {
 
     #[inline(always)]
     unsafe fn run(self) {
-        let Turn { map, width, size: (channels, images), sums, target } = self.0;
-        for first in (0..channels).step_by(V::LANES) {
+        let Turn { map, width, sums, target, .. } = self.0;
+        for (channels, images) in self.0.squares(V::LANES) {
             // SAFETY: the instruction set and the addresses are the caller's promise.
             unsafe {
                 let mut block = [V::zero(); MOST_LANES];
-                for (i, vector) in block.iter_mut().enumerate().take(images) {
-                    *vector = V::load(sums.add(i * width + first));
+                for (vector, i) in block.iter_mut().zip(images.clone()) {
+                    *vector = V::load(sums.add(i * width + channels.start));
                 }
                 transpose(&mut block);
-                for (l, vector) in block.iter().enumerate().take(V::LANES.min(channels - first)) {
-                    let to = target.add((first + l) * map);
-                    if images == V::LANES {
+                for (vector, channel) in block.iter().zip(channels) {
+                    let to = target.add(channel * map + images.start);
+                    if images.len() == V::LANES {
                         vector.store(to)
                     } else {
-                        vector.store_first(to, images)
+                        vector.store_first(to, images.len())
                     };
                 }
             }
@@ -304,17 +313,17 @@ impl<V: Vector> VectorLoop<V> for FromTarget<V::Number> {
 
     #[inline(always)]
     unsafe fn run(self) {
-        let Turn { map, width, size: (channels, images), sums, target } = self.0;
-        for first in (0..channels).step_by(V::LANES) {
+        let Turn { map, width, sums, target, .. } = self.0;
+        for (channels, images) in self.0.squares(V::LANES) {
             // SAFETY: the instruction set and the addresses are the caller's promise.
             unsafe {
                 let mut block = [V::zero(); MOST_LANES];
-                for (l, vector) in block.iter_mut().enumerate().take(V::LANES.min(channels - first)) {
-                    *vector = V::load_first(target.add((first + l) * map), images);
+                for (vector, channel) in block.iter_mut().zip(channels.clone()) {
+                    *vector = V::load_first(target.add(channel * map + images.start), images.len());
                 }
                 transpose(&mut block);
-                for (i, vector) in block.iter().enumerate().take(images) {
-                    vector.store(sums.add(i * width + first));
+                for (vector, i) in block.iter().zip(images) {
+                    vector.store(sums.add(i * width + channels.start));
                 }
             }
         }
