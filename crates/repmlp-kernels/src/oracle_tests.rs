@@ -9,7 +9,8 @@ use crate::then::End;
 use crate::{
     AdamWStep, ConvGeometry, LinearMap, Moments, NormedBranch, PoolGeometry, SgdStep, Then, adamw, adamw_step,
     add_bias, add_to_pixels, affine_then, avg_pool2d, batch_norm, batch_norm_then, conv_to_fc, cross_entropy,
-    grouped_fc, max_pool, max_pool2d, mean_pixel, normed_sum_then, pixels, rearrange, relu, sgd, sgd_step, softmax,
+    grouped_fc, max_pool, max_pool2d, mean_pixel, normed_sum_then, pixels, rearrange, rearrange_plus, relu, sgd,
+    sgd_step, softmax,
 };
 
 /// Distinct numbers in (−1, 1) that depend on `seed`: no ties, so that every maximum has one owner.
@@ -207,6 +208,33 @@ proptest! {
         ).unwrap();
         // Nothing is computed.
         prop_assert!(worst <= 0.0, "{worst}");
+    }
+
+    #[test]
+    fn a_rearrangement_and_what_is_added_equal_their_composites(c in 1..4usize, rest in (1..4usize, 1..6usize, 1..40usize), turned in any::<bool>(), double in any::<bool>()) {
+        let dtype = if double { DType::F64 } else { DType::F32 };
+        let (view, m) = ([c, rest.0, rest.1, rest.2], rest.0 * rest.2);
+        // Dimension 1 goes to the last two, or the last dimension into the middle, where runs are not what is added.
+        let (order, m) = if turned { ([0, 3, 1, 2], rest.0 * rest.1) } else { ([0, 2, 1, 3], m) };
+        let pixels = c * rest.0 * rest.1 * rest.2 / c / m;
+        let inputs = [numbers(&[view.iter().product()], 14, dtype).unwrap(), numbers(&[c, m], 15, dtype).unwrap()];
+        let result = Shape::from((c, pixels, m));
+        let worst = agree(
+            &inputs,
+            |t| rearrange_plus(&t[0], view, order, (c, pixels, m), &t[1]),
+            |t| pixels::composite_add(&rearrange::composite(&t[0], view, order, &result)?, &t[1]),
+        ).unwrap();
+        prop_assert!(worst < bound(dtype), "{worst}");
+    }
+
+    #[test]
+    fn windows_that_cover_a_map_are_averaged_as_by_candle(c in 1..4usize, kernel in (1..5usize, 1..5usize), count in (1..4usize, 1..4usize), n in 1..20usize, double in any::<bool>()) {
+        let dtype = if double { DType::F64 } else { DType::F32 };
+        let x = numbers(&[c, kernel.0 * count.0, kernel.1 * count.1, n], 9, dtype).unwrap();
+        let ours = |t: &[Tensor]| avg_pool2d(&t[0], PoolGeometry { kernel, stride: kernel, padding: (0, 0) });
+        let candles = |t: &[Tensor]| t[0].permute((3, 0, 1, 2))?.contiguous()?.avg_pool2d(kernel)?.permute((1, 2, 3, 0));
+        let worst = agree(&[x], ours, candles).unwrap();
+        prop_assert!(worst < bound(dtype), "{worst}");
     }
 
     #[test]

@@ -48,18 +48,23 @@ pub(crate) fn composite_add(x: &Tensor, pixel: &Tensor) -> Result<Tensor> {
 
 /// (C, P, M), P being all that lies between.
 #[derive(Clone, Copy)]
-struct Sizes {
-    channels: usize,
-    pixels: usize,
-    columns: usize,
+pub(crate) struct Sizes {
+    pub(crate) channels: usize,
+    pub(crate) pixels: usize,
+    pub(crate) columns: usize,
 }
 
 impl Sizes {
     fn of(x: &Tensor) -> Result<Self> {
-        let &[channels, ref between @ .., columns] = x.dims() else { bail!("{:?} has no pixels", x.dims()) };
+        Self::of_shape(x.dims())
+    }
+
+    /// Those of a tensor with these dimensions.
+    pub(crate) fn of_shape(dims: &[usize]) -> Result<Self> {
+        let &[channels, ref between @ .., columns] = dims else { bail!("{dims:?} has no pixels") };
         let pixels = between.iter().product();
         if channels * pixels * columns == 0 {
-            bail!("pixels of {:?}: nothing may be empty", x.dims());
+            bail!("pixels of {dims:?}: nothing may be empty");
         }
         Ok(Self { channels, pixels, columns })
     }
@@ -69,7 +74,7 @@ impl Sizes {
     }
 
     /// scale · the sum of the pixels of each channel.
-    fn sum<T: WithDType>(self, x: &[T], scale: f64) -> Vec<T> {
+    pub(crate) fn sum<T: WithDType>(self, x: &[T], scale: f64) -> Vec<T> {
         let mut all = vec![T::zero(); self.channels * self.columns];
         let channels = all.par_chunks_mut(self.columns).zip(x.par_chunks(self.pixels * self.columns));
         let set = InstructionSet::get();

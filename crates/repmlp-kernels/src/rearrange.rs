@@ -2,11 +2,12 @@
 #![expect(unsafe_code, reason = "outputs are written in full before they count as numbers")]
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType, bail};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, WithDType, bail};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSliceMut};
 
 use crate::element::{TASK_ELEMENTS, for_dtype, has_kernel, slice, with_slice};
 use crate::fresh::{unwritten, write_all, written};
+use crate::pixels::{Sizes, add_to_pixels};
 
 /// The numbers of x as a tensor of shape `view`, whose dimension `order[i]` becomes dimension i; the result is contiguous and has
 /// the shape `result`.
@@ -19,13 +20,8 @@ pub fn rearrange<const D: usize>(
     order: [usize; D],
     result: impl Into<Shape>,
 ) -> Result<Tensor> {
-    let (result, count) = (result.into(), x.elem_count());
-    if view.iter().product::<usize>() != count || result.elem_count() != count {
-        bail!("{:?} is neither {view:?} nor {result:?}", x.dims());
-    }
-    if (0..D).any(|d| !order.contains(&d)) {
-        bail!("{order:?} is no order of {D} dimensions");
-    }
+    let result = result.into();
+    check(x, &view, &order, &result)?;
     if has_kernel(x) {
         x.contiguous()?.apply_op1(Rearrange { view, order, result })
     } else {
@@ -43,6 +39,45 @@ pub(crate) fn composite<const D: usize>(
     x.reshape(&view[..])?.permute(&order[..])?.reshape(result)
 }
 
+/// `rearrange` to (C, …, M), and `shared` (C, M) added to all that lies between the first dimension and the last: what is added is not
+/// worth a pass, and a tensor that the graph keeps, of its own.
+///
+/// # Errors
+/// As `rearrange`, and when `shared` or the last dimension of the view does not fit the result.
+pub fn rearrange_plus<const D: usize>(
+    x: &Tensor,
+    view: [usize; D],
+    order: [usize; D],
+    result: impl Into<Shape>,
+    shared: &Tensor,
+) -> Result<Tensor> {
+    let result = result.into();
+    let runs_fit =
+        D > 0 && order[D - 1] == D - 1 && shared.dims().last().is_some_and(|m| m.is_multiple_of(view[D - 1].max(1)));
+    if !has_kernel(x) || !runs_fit || x.elem_count() == 0 {
+        return add_to_pixels(&rearrange(x, view, order, result)?, shared);
+    }
+    let sizes = Sizes::of_shape(result.dims())?;
+    if shared.dims() != [sizes.channels, sizes.columns] {
+        bail!("{:?} cannot be added to each pixel of {result:?}", shared.dims());
+    }
+    check(x, &view, &order, &result)?;
+    let rearrange = Rearrange { view, order, result };
+    x.contiguous()?.apply_op2(&shared.contiguous()?, RearrangePlus { rearrange, sizes })
+}
+
+/// An error where the shapes have other numbers of elements, or `order` is none of the view's dimensions.
+fn check(x: &Tensor, view: &[usize], order: &[usize], result: &Shape) -> Result<()> {
+    let count = x.elem_count();
+    if view.iter().product::<usize>() != count || result.elem_count() != count {
+        bail!("{:?} is neither {view:?} nor {result:?}", x.dims());
+    }
+    if (0..view.len()).any(|d| !order.contains(&d)) {
+        bail!("{order:?} is no order of {} dimensions", view.len());
+    }
+    Ok(())
+}
+
 struct Rearrange<const D: usize> {
     view: [usize; D],
     order: [usize; D],
@@ -56,26 +91,72 @@ impl<const D: usize> CustomOp1 for Rearrange<D> {
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let y = for_dtype!(x.dtype(), T => {
-            T::to_cpu_storage_owned(copy(slice::<T>(x, layout)?, self.view, self.order))
+            T::to_cpu_storage_owned(copy(slice::<T>(x, layout)?, self.view, self.order, None))
         });
         Ok((y, self.result.clone()))
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        self.back(x, dy).map(Some)
+    }
+}
+
+impl<const D: usize> Rearrange<D> {
+    /// dy in the order of x.
+    fn back(&self, x: &Tensor, dy: &Tensor) -> Result<Tensor> {
         let mut back = [0; D];
         for (i, &d) in self.order.iter().enumerate() {
             back[d] = i;
         }
-        let dx = for_dtype!(x.dtype(), T => {
-            let dx = with_slice::<T, _>(dy, |dy| copy(dy, self.order.map(|d| self.view[d]), back))?;
-            Tensor::from_vec(dx, x.shape(), x.device())?
-        });
-        Ok(Some(dx))
+        for_dtype!(x.dtype(), T => {
+            let dx = with_slice::<T, _>(dy, |dy| copy(dy, self.order.map(|d| self.view[d]), back, None))?;
+            Tensor::from_vec(dx, x.shape(), x.device())
+        })
     }
 }
 
-/// The last dimension of the result is a run: neighbours in x where that one is the last there too.
-fn copy<T: WithDType, const D: usize>(x: &[T], view: [usize; D], order: [usize; D]) -> Vec<T> {
+struct RearrangePlus<const D: usize> {
+    rearrange: Rearrange<D>,
+    sizes: Sizes,
+}
+
+impl<const D: usize> CustomOp2 for RearrangePlus<D> {
+    fn name(&self) -> &'static str {
+        "rearrange_plus"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        shared: &CpuStorage,
+        shared_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let Rearrange { view, order, ref result } = self.rearrange;
+        let y = for_dtype!(x.dtype(), T => {
+            let (x, shared) = (slice::<T>(x, x_layout)?, slice::<T>(shared, shared_layout)?);
+            T::to_cpu_storage_owned(copy(x, view, order, Some((shared, self.sizes))))
+        });
+        Ok((y, result.clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, shared: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let d_shared = for_dtype!(x.dtype(), T => {
+            let d_shared = with_slice::<T, _>(dy, |dy| self.sizes.sum(dy, 1.0))?;
+            Tensor::from_vec(d_shared, shared.shape(), shared.device())?
+        });
+        Ok((Some(self.rearrange.back(x, dy)?), Some(d_shared)))
+    }
+}
+
+/// The last dimension of the result is a run: neighbours in x where that one is the last there too. What is added is shared by the
+/// pixels of a channel of the result, and has whole runs.
+fn copy<T: WithDType, const D: usize>(
+    x: &[T],
+    view: [usize; D],
+    order: [usize; D],
+    plus: Option<(&[T], Sizes)>,
+) -> Vec<T> {
     let mut steps = [1; D];
     for d in (1..D).rev() {
         steps[d - 1] = steps[d] * view[d];
@@ -95,7 +176,12 @@ fn copy<T: WithDType, const D: usize>(x: &[T], view: [usize; D], order: [usize; 
                 start += rest % sizes[d] * steps[d];
                 rest /= sizes[d];
             }
-            if step == 1 {
+            if let Some((shared, sizes)) = plus {
+                let place = (task * runs_a_task + i) * run;
+                let channel = place / (sizes.pixels * sizes.columns);
+                let shared = &shared[channel * sizes.columns + place % sizes.columns..][..run];
+                write_all(to, (0..run).map(|i| x[start + i * step] + shared[i]));
+            } else if step == 1 {
                 write_all(to, x[start..start + run].iter().copied());
             } else {
                 write_all(to, (0..run).map(|i| x[start + i * step]));

@@ -4,6 +4,7 @@
 
 use candle_core::{Result, Tensor};
 use repmlp::models::Model;
+use repmlp_kernels::backward;
 
 use crate::batch::Batch;
 use crate::objective::{Judge, Judgement};
@@ -23,7 +24,7 @@ impl Learner {
     /// When the batch does not fit the network.
     pub(crate) fn step(&self, batch: &Batch, place: StepPlace) -> Result<Tensor> {
         let Judgement { loss, hits } = self.judge.train(&self.model, batch)?;
-        self.optimizer.step(&loss.backward()?, place)?;
+        self.optimizer.step(&backward(&loss)?, place)?;
         Tensor::stack(&[loss.detach(), hits], 0)
     }
 }

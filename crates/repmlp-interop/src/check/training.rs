@@ -3,7 +3,7 @@
 use candle_core::{Device, Result, Tensor, Var};
 use repmlp::Mode;
 use repmlp::models::Model;
-use repmlp_kernels::{SgdStep, sgd_step};
+use repmlp_kernels::{SgdStep, backward, sgd_step};
 
 use crate::case::{Structure, TrainingCase};
 use crate::check::rows::{Filling, Rows, Worst};
@@ -47,7 +47,7 @@ pub(super) fn check(case: &TrainingCase, rows: &mut Rows<'_>) -> std::result::Re
     for t in 0..steps {
         let loss = batches.loss(rows, &model, t)?;
         losses.push(loss.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?);
-        let gradients = loss.backward()?;
+        let gradients = backward(&loss)?;
         let step = SgdStep {
             learning_rate: case.schedule.at(keys.lr, t, keys.steps),
             momentum: keys.momentum,

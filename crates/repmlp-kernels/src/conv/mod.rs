@@ -22,6 +22,7 @@ mod winograd;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, WithDType, bail};
 
+use crate::backward::of_weight;
 use crate::element::{for_dtype, has_kernel, slice, with_slice};
 use crate::simd::{InstructionSet, Number};
 use crate::then::{End, Then};
@@ -179,7 +180,7 @@ impl CustomOp2 for Conv {
             };
             let dw = if weight.track_op() {
                 let dw = with_slice::<T, _>(x, |x| backward_weight(x, dy, sizes))??;
-                Some(Tensor::from_vec(dw, weight.shape(), device)?)
+                of_weight(weight, Tensor::from_vec(dw, weight.shape(), device)?)
             } else {
                 None
             };

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType, bail};
 
+use crate::backward::of_weight;
 use crate::batch_norm::{Moments, RowMoments, batch_norm_then};
 use crate::conv::{self, Conv, ConvGeometry};
 use crate::element::{for_dtype, has_kernel, slice, with_slices};
@@ -272,7 +273,7 @@ impl CustomOp3 for NormedSum {
             let all = with_slices::<T, _, 5>([x, first, others, y, dy], of)??;
             let dx = all.x.map(|dx| Tensor::from_vec(dx, x.shape(), device)).transpose()?;
             let d_first = Tensor::from_vec(all.first, first.shape(), device)?;
-            Ok((dx, Some(d_first), Some(Tensor::from_vec(all.others, others.shape(), device)?)))
+            Ok((dx, of_weight(first, d_first), Some(Tensor::from_vec(all.others, others.shape(), device)?)))
         })
     }
 }

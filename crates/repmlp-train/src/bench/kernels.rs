@@ -1,7 +1,9 @@
 //! What the kernels are timed on, each beside the composite that it replaces, and the most that the processor can do.
 
 use candle_core::{Device, Result, Tensor, Var};
-use repmlp_kernels::{ConvGeometry, Then, batch_norm_then, conv_to_fc, conv2d, grouped_fc, multiply_adds, relu};
+use repmlp_kernels::{
+    ConvGeometry, Then, backward, batch_norm_then, conv_to_fc, conv2d, grouped_fc, multiply_adds, relu,
+};
 
 /// One thing to do.
 pub(super) struct Case {
@@ -47,7 +49,7 @@ impl Passes {
             Self::Both => {
                 let vars = inputs.iter().map(Var::from_tensor).collect::<Result<Vec<_>>>()?;
                 let tensors: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
-                Box::new(move || f(&tensors)?.backward().map(drop))
+                Box::new(move || backward(&f(&tensors)?).map(drop))
             }
         })
     }

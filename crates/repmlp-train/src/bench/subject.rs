@@ -8,6 +8,7 @@ use repmlp::catalogue::{self, NamedModel};
 use repmlp::cost::{Account, CountedForm, LayerCost};
 use repmlp::models::{Model, Task};
 use repmlp::vars::Vars;
+use repmlp_kernels::backward;
 
 use super::Suite;
 use super::kernels::{Work, numbers};
@@ -138,7 +139,7 @@ fn block(channels: usize, side: usize, batch: usize, suite: Suite) -> Result<Wor
     }
     // Inside a network, the gradient of the input is needed too.
     let x_chwn = Var::from_tensor(&x_chwn)?;
-    Ok(Box::new(move || block.forward(x_chwn.as_tensor(), Mode::Train)?.backward().map(drop)))
+    Ok(Box::new(move || backward(&block.forward(x_chwn.as_tensor(), Mode::Train)?).map(drop)))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The Global Perceptron (paper section 3.2): partitions learn of each other through FC1 and FC2.
 
 use candle_core::{Result, Tensor};
-use repmlp_kernels::{add_to_pixels, mean_pixel, relu};
+use repmlp_kernels::relu;
 
 use crate::Mode;
 use crate::blocks::rep_mlp::RepMlpShape;
@@ -43,13 +43,12 @@ impl GlobalPerceptron {
         })
     }
 
-    /// Partitions (C, h, w, M) of `images` images → the same, each with its global value added.
+    /// What is added to every pixel of each partition, from the partitions' means; both (C, `h_p·w_p·N`).
     ///
     /// # Errors
     /// Those of candle.
-    pub(crate) fn forward(&self, partitions: &Tensor, images: usize, mode: Mode) -> Result<Tensor> {
-        let pooled = self.bn.forward(&mean_pixel(partitions)?, mode)?;
-        self.fcs.add_to(partitions, &pooled, images)
+    pub(crate) fn forward(&self, pooled: &Tensor, images: usize, mode: Mode) -> Result<Tensor> {
+        self.fcs.forward(&self.bn.forward(pooled, mode)?, images)
     }
 
     /// FC1 with the batch norm in it, and FC2.
@@ -96,21 +95,14 @@ impl GlobalPerceptron {
 }
 
 impl FcPair {
-    /// FC2(ReLU(FC1(pooled))) added to every pixel of its partition.
-    fn add_to(&self, partitions: &Tensor, pooled: &Tensor, images: usize) -> Result<Tensor> {
-        let (c, _, _, m) = partitions.dims4()?;
-        // (C, h_p·w_p·N) is (C·h_p·w_p, N) already: FC1 sees an image as a column, channel-major as in the paper.
-        let pooled_pn = pooled.reshape((c * m / images, images))?;
-        let global = self.fc2.forward(&relu(&self.fc1.forward(&pooled_pn)?)?)?;
-        add_to_pixels(partitions, &global.reshape((c, m))?)
-    }
-
-    /// Partitions (C, h, w, M) of `images` images → the same, each with its global value added.
+    /// FC2(ReLU(FC1(pooled))), both (C, `h_p·w_p·N`).
     ///
     /// # Errors
     /// Those of candle.
-    pub(crate) fn forward(&self, partitions: &Tensor, images: usize) -> Result<Tensor> {
-        self.add_to(partitions, &mean_pixel(partitions)?, images)
+    pub(crate) fn forward(&self, pooled: &Tensor, images: usize) -> Result<Tensor> {
+        // (C, h_p·w_p·N) is (C·h_p·w_p, N) already: FC1 sees an image as a column, channel-major as in the paper.
+        let pooled_pn = pooled.reshape(((), images))?;
+        self.fc2.forward(&relu(&self.fc1.forward(&pooled_pn)?)?)?.reshape(pooled.shape())
     }
 
     /// Shows its tensors to `visit`.

@@ -109,15 +109,19 @@ impl RepMlpBlock {
     /// When the map has another size.
     pub(crate) fn forward_then(&self, x_chwn: &Tensor, mode: Mode, then: Then<'_>) -> Result<Tensor> {
         let images = x_chwn.dim(3)?;
-        let mut partitions = self.shape.partitioning.partition(x_chwn)?;
-        if let Some(global) = &self.global {
-            partitions = global.forward(&partitions, images, mode)?;
-        }
+        let partitioning = self.shape.partitioning;
+        let partitions = match &self.global {
+            None => partitioning.partition(x_chwn)?,
+            Some(global) => {
+                let values = global.forward(&partitioning.pool(x_chwn)?, images, mode)?;
+                partitioning.partition_plus(x_chwn, &values)?
+            }
+        };
         let branches: Vec<Normed<'_>> =
             std::iter::once(self.partition.normed()).chain(self.local.iter().map(LocalBranch::normed)).collect();
         let (before, after) = around_restore(then);
         let y = normed_sum(&partitions, &branches, mode, before)?;
-        after.after(&self.shape.partitioning.restore(&y)?)
+        after.after(&partitioning.restore(&y)?)
     }
 
     /// The inference form of the same function, with the running statistics (paper section 3.4).
@@ -167,10 +171,12 @@ impl DeployedRepMlpBlock {
     pub(crate) fn forward_then(&self, x_chwn: &Tensor, then: Then<'_>) -> Result<Tensor> {
         let RepMlpShape { groups, partitioning, .. } = self.shape;
         let images = x_chwn.dim(3)?;
-        let mut partitions = partitioning.partition(x_chwn)?;
-        if let Some(global) = &self.global {
-            partitions = global.forward(&partitions, images)?;
-        }
+        let partitions = match &self.global {
+            None => partitioning.partition(x_chwn)?,
+            Some(global) => {
+                partitioning.partition_plus(x_chwn, &global.forward(&partitioning.pool(x_chwn)?, images)?)?
+            }
+        };
         let (before, after) = around_restore(then);
         let y = match &self.partition {
             DeployedPartitionPerceptron::Conv(conv) => conv.deployed_then(&partitions, before)?,

@@ -4,7 +4,7 @@
 //! column of partitions, image): what a partition's pixel sees is contiguous, and so is what a channel sees.
 
 use candle_core::{Result, Tensor};
-use repmlp_kernels::rearrange;
+use repmlp_kernels::{PoolGeometry, avg_pool2d, rearrange, rearrange_plus};
 
 /// How a map is cut: all sizes that both directions need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,10 +48,36 @@ impl Partitioning {
     /// # Errors
     /// When the map is not H×W.
     pub fn partition(self, x_chwn: &Tensor) -> Result<Tensor> {
-        let Self { h, w, h_p, w_p, map } = self;
+        let Self { h, w, h_p, w_p, .. } = self;
         let (c, _, _, n) = x_chwn.dims4()?;
-        let x_chwn = x_chwn.pad_with_zeros(1, 0, h_p * h - map.0)?.pad_with_zeros(2, 0, w_p * w - map.1)?;
-        rearrange(&x_chwn, [c, h_p, h, w_p, w, n], [0, 2, 4, 1, 3, 5], (c, h, w, h_p * w_p * n))
+        rearrange(&self.pad(x_chwn)?, [c, h_p, h, w_p, w, n], [0, 2, 4, 1, 3, 5], (c, h, w, h_p * w_p * n))
+    }
+
+    /// The same with a value (C, `h_p·w_p·N`) added to every pixel of its partition.
+    ///
+    /// # Errors
+    /// When the sizes do not fit.
+    pub(crate) fn partition_plus(self, x_chwn: &Tensor, values: &Tensor) -> Result<Tensor> {
+        let Self { h, w, h_p, w_p, .. } = self;
+        let (c, _, _, n) = x_chwn.dims4()?;
+        let (view, result) = ([c, h_p, h, w_p, w, n], (c, h, w, h_p * w_p * n));
+        rearrange_plus(&self.pad(x_chwn)?, view, [0, 2, 4, 1, 3, 5], result, values)
+    }
+
+    /// The mean of each partition, (C, `h_p·w_p·N`).
+    ///
+    /// # Errors
+    /// When the map is not H×W.
+    pub(crate) fn pool(self, x_chwn: &Tensor) -> Result<Tensor> {
+        let kernel = (self.h, self.w);
+        let geometry = PoolGeometry { kernel, stride: kernel, padding: (0, 0) };
+        avg_pool2d(&self.pad(x_chwn)?, geometry)?.reshape((x_chwn.dim(0)?, ()))
+    }
+
+    /// The map with zeros at its lower and right end, so that partitions cover it.
+    fn pad(self, x_chwn: &Tensor) -> Result<Tensor> {
+        let Self { h, w, h_p, w_p, map } = self;
+        x_chwn.pad_with_zeros(1, 0, h_p * h - map.0)?.pad_with_zeros(2, 0, w_p * w - map.1)
     }
 
     /// (O, h, w, `h_p·w_p·N`) → (O, H, W, N), the inverse of `partition`.
