@@ -5,7 +5,7 @@ use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_o
 
 use crate::conv::composite::{by_candle, by_taps};
 use crate::conv::{
-    Conv, ConvGeometry, ConvSizes, backward_x, by_columns, conv2d, conv2d_then, direct, direct_weight, grouped_fc,
+    Conv, ConvGeometry, ConvSizes, Way, backward_x, by_columns, conv2d, conv2d_then, direct, direct_weight, grouped_fc,
     grouped_fc_then, winograd,
 };
 use crate::conv_to_fc;
@@ -272,6 +272,10 @@ fn several_tiles_give_the_same_and_no_bit_depends_on_the_threads() {
         ([30, 9, 70, 33], [26, 30, 3, 3], same(1, (3, 3))),
         ([30, 9, 70, 33], [26, 30, 3, 3], rows_apart),
         ([30, 5, 70, 33], [8, 30, 1, 3], beyond_the_map),
+        // Channels enough for tiles; several blocks of them, and groups.
+        ([40, 9, 15, 9], [33, 40, 3, 3], same(1, (3, 3))),
+        ([66, 7, 6, 21], [64, 33, 3, 3], same(2, (3, 3))),
+        ([32, 5, 6, 130], [32, 32, 3, 3], ConvGeometry { padding: (2, 0), ..PLAIN }),
         // Channels enough to be split, forward and backward.
         ([520, 3, 5, 20], [600, 260, 1, 1], same(2, (1, 1))),
     ] {
@@ -288,6 +292,23 @@ fn several_tiles_give_the_same_and_no_bit_depends_on_the_threads() {
         assert!(bits(&run(1)) == bits(&run(3)), "{x:?} {weight:?}");
         let worst = agree(&inputs, |t| conv2d(&t[0], &t[1], geometry), |t| by_taps(&t[0], &t[1], &sizes)).unwrap();
         assert!(worst < bound(DType::F32), "{x:?} {weight:?}: {worst}");
+    }
+}
+
+#[test]
+fn tiles_are_finished_as_other_sums_are() {
+    let geometry = ConvGeometry { padding: (1, 1), ..PLAIN };
+    let (x, weight) = ([40, 5, 7, 9], [33, 40, 3, 3]);
+    let sizes = ConvSizes::new(&x, &weight, geometry).unwrap();
+    assert_eq!(sizes.way(), Way::Winograd);
+    let conv = Conv { sizes, output: sizes.output_dims().into() };
+    let of = |shape: &[usize], seed| numbers(shape, seed, DType::F32).unwrap();
+    let (x, weight, bias, addend) = (of(&x, 1), of(&weight, 2), of(&[33], 3), of(conv.output.dims(), 4));
+    for what in 0..4 {
+        let then = kind(what, Some(&addend));
+        let actual = conv2d_then(&x, &weight, &bias, geometry, then).unwrap();
+        let expected = conv.composite_then(&x, (&weight, &bias), then).unwrap();
+        assert!(difference(&actual, &expected).unwrap() < bound(DType::F32));
     }
 }
 

@@ -143,8 +143,12 @@ unsafe fn pack_transposed<V: Vector>(
             // SAFETY: the instruction set is the caller's promise; each slice has as many numbers as are read or written.
             unsafe {
                 let numbers = |column| &matrix.data[terms.start + term + column * matrix.column_step..][..count];
+                for column in columns.clone() {
+                    // Of the next panel; a prefetch may ask for what is not there.
+                    V::prefetch(numbers(column).as_ptr().wrapping_add(width * matrix.column_step));
+                }
                 let block = transposed::<V>(columns.clone().map(numbers));
-                for (l, vector) in block.into_iter().enumerate().take(count) {
+                for (l, vector) in block.iter().enumerate().take(count) {
                     vector.store(panel[(term + l) * width + v * V::LANES..][..V::LANES].as_mut_ptr());
                 }
             }

@@ -177,9 +177,9 @@ pub(crate) trait Vector: Copy {
         // SAFETY: the instruction set is the caller's promise; the slice has as many numbers as are written.
         unsafe {
             if to.len() >= Self::LANES {
-                self.store(to.as_mut_ptr())
+                self.store(to.as_mut_ptr());
             } else {
-                self.store_first(to.as_mut_ptr(), to.len())
+                self.store_first(to.as_mut_ptr(), to.len());
             }
         }
     }

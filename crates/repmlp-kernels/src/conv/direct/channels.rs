@@ -295,9 +295,9 @@ impl<V: Vector> VectorLoop<V> for ToTarget<V::Number> {
                 for (vector, channel) in block.iter().zip(channels) {
                     let to = target.add(channel * map + images.start);
                     if images.len() == V::LANES {
-                        vector.store(to)
+                        vector.store(to);
                     } else {
-                        vector.store_first(to, images.len())
+                        vector.store_first(to, images.len());
                     };
                 }
             }

@@ -155,17 +155,17 @@ impl<T: Number> Pass<'_, T> {
         let count = ((TILE * run.columns.end).min(width) - column) * images;
         for (row, pixels) in (row..height).zip([upper, lower]) {
             let start = ((channel * height + row) * width + column) * images;
+            let pixels = &mut pixels[..count];
             // SAFETY: a task has the pixels of its tiles for itself; what is added to is written.
             let mut to = unsafe { target.shared.block(start, (1, count), count)? };
             if target.onto {
                 // SAFETY: as above.
                 unsafe { to.each_row(|_, to| to.iter_mut().zip(&*pixels).for_each(|(to, &pixel)| *to += pixel)) };
             } else {
-                to.copy_rows(&pixels[..count], count);
-            }
-            if let Some(finish) = self.finish {
-                // SAFETY: it has just been written.
-                unsafe { finish.block(&mut to, start) };
+                if let Some(finish) = self.finish {
+                    finish.row(pixels, start);
+                }
+                to.copy_rows(pixels, count);
             }
         }
         Ok(())
