@@ -18,12 +18,12 @@ use crate::simd::{InstructionSet, for_each_set};
 pub fn avg_pool2d(x_chwn: &Tensor, geometry: PoolGeometry) -> Result<Tensor> {
     match Windows::of(x_chwn, geometry)? {
         Some(windows) if has_kernel(x_chwn) => x_chwn.contiguous()?.apply_op1(windows),
-        _ => composite(x_chwn, geometry),
+        Some(windows) => windows.composite(x_chwn),
+        None => by_convolution(x_chwn, geometry),
     }
 }
 
-/// The same as a convolution.
-fn composite(x_chwn: &Tensor, geometry: PoolGeometry) -> Result<Tensor> {
+fn by_convolution(x_chwn: &Tensor, geometry: PoolGeometry) -> Result<Tensor> {
     let (channels, ..) = x_chwn.dims4()?;
     let PoolGeometry { kernel, stride, padding } = geometry;
     let share = 1.0 / (kernel.0 * kernel.1).max(1) as f64;
@@ -50,6 +50,14 @@ impl Windows {
         let covers = kernel == stride && padding == (0, 0) && fits(h, kernel.0) && fits(w, kernel.1);
         let count = || (h / kernel.0, w / kernel.1);
         Ok((covers && channels > 0 && images > 0).then(|| Self { kernel, count: count(), channels, images }))
+    }
+
+    /// The means with candle's operations.
+    fn composite(&self, x_chwn: &Tensor) -> Result<Tensor> {
+        let (rows, columns) = (self.channels * self.count.0, self.count.1);
+        let across = x_chwn.reshape((rows * self.kernel.0 * columns, self.kernel.1, self.images))?.mean(1)?;
+        let down = across.reshape((rows, self.kernel.0, columns * self.images))?.mean(1)?;
+        down.reshape((self.channels, self.count.0, columns, self.images))
     }
 
     /// Numbers of a row of pixels.
@@ -118,5 +126,27 @@ impl CustomOp1 for Windows {
             Tensor::from_vec(with_slice::<T, _>(dy, |dy| self.spread(dy))?, x.shape(), x.device())?
         });
         Ok(Some(dx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::DType;
+    use proptest::prelude::{any, prop_assert, proptest};
+
+    use super::{Windows, avg_pool2d};
+    use crate::PoolGeometry;
+    use crate::oracle_tests::{agree, bound, numbers};
+
+    proptest! {
+        #[test]
+        fn windows_that_cover_a_map_equal_their_composite(c in 1..4usize, kernel in (1..5usize, 1..5usize), count in (1..4usize, 1..4usize), n in 1..20usize, double in any::<bool>()) {
+            let dtype = if double { DType::F64 } else { DType::F32 };
+            let x = numbers(&[c, kernel.0 * count.0, kernel.1 * count.1, n], 9, dtype).unwrap();
+            let geometry = PoolGeometry { kernel, stride: kernel, padding: (0, 0) };
+            let windows = Windows::of(&x, geometry).unwrap().unwrap();
+            let worst = agree(&[x], |t| avg_pool2d(&t[0], geometry), |t| windows.composite(&t[0])).unwrap();
+            prop_assert!(worst < bound(dtype), "{worst}");
+        }
     }
 }

@@ -11,16 +11,38 @@ thread_local! {
     static COLLECTED: RefCell<Option<Vec<(Tensor, Tensor)>>> = const { RefCell::new(None) };
 }
 
-/// The gradients of a loss with respect to all variables, as candle's `Tensor::backward` gives them, without a cleared tensor and
-/// an addition for each weight of a kernel.
+/// A pass that collects; whatever becomes of it, the one around it, if any, goes on afterwards.
+struct Collecting {
+    outer: Option<Vec<(Tensor, Tensor)>>,
+}
+
+impl Collecting {
+    fn begin() -> Self {
+        Self { outer: COLLECTED.replace(Some(Vec::new())) }
+    }
+
+    fn collected() -> Vec<(Tensor, Tensor)> {
+        COLLECTED.with_borrow_mut(|collected| collected.as_mut().map(std::mem::take).unwrap_or_default())
+    }
+}
+
+impl Drop for Collecting {
+    fn drop(&mut self) {
+        COLLECTED.set(self.outer.take());
+    }
+}
+
+/// The gradients of a loss with respect to all variables, as candle's `Tensor::backward` gives them up to rounding, without a cleared
+/// tensor and an addition for each large weight of a kernel. While it runs, an operation's own backward pass must not call
+/// `Tensor::backward`: that one's weights would be collected here.
 ///
 /// # Errors
 /// Those of candle's pass.
 pub fn backward(loss: &Tensor) -> Result<GradStore> {
-    let outer = COLLECTED.replace(Some(Vec::new()));
-    let passed = loss.backward();
-    let collected = COLLECTED.replace(outer).unwrap_or_default();
-    let mut gradients = passed?;
+    let collecting = Collecting::begin();
+    let mut gradients = loss.backward()?;
+    let collected = Collecting::collected();
+    drop(collecting);
     for (weight, gradient) in collected {
         let sum = match gradients.remove(&weight) {
             Some(there) => (there + gradient)?,
@@ -48,28 +70,76 @@ pub(crate) fn of_weight(weight: &Tensor, gradient: Tensor) -> Option<Tensor> {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{DType, Var};
+    use candle_core::{CustomOp1, DType, Result, Tensor, Var};
 
-    use super::backward;
+    use super::{COLLECTED, Collecting, backward, of_weight};
     use crate::grouped_fc;
     use crate::oracle_tests::{difference, numbers};
 
+    fn var(shape: &[usize], seed: u64) -> Var {
+        Var::from_tensor(&numbers(shape, seed, DType::F64).unwrap()).unwrap()
+    }
+
     #[test]
     fn gradients_are_candles_whoever_else_uses_the_weight() {
-        let weight = Var::from_tensor(&numbers(&[6, 4], 1, DType::F64).unwrap()).unwrap();
-        let x = Var::from_tensor(&numbers(&[4, 3], 2, DType::F64).unwrap()).unwrap();
+        let (weight, x, alone) = (var(&[6, 4], 1), var(&[4, 3], 2), var(&[6, 4], 3));
         let (w, x_tensor) = (weight.as_tensor(), x.as_tensor());
         // Twice in a kernel, once in an operation of candle's, and once behind an operation that waits for its gradient.
         let twice =
             (grouped_fc(x_tensor, w, 1).unwrap() + grouped_fc(&x_tensor.sqr().unwrap(), w, 1).unwrap()).unwrap();
         let behind = grouped_fc(x_tensor, &w.affine(2.0, 1.0).unwrap(), 1).unwrap();
-        let y = ((twice + behind).unwrap() + w.matmul(x_tensor).unwrap()).unwrap();
+        let frozen = grouped_fc(x_tensor, &w.detach(), 1).unwrap();
+        let alone_in_a_kernel = grouped_fc(x_tensor, &alone, 1).unwrap();
+        let y = [behind, frozen, alone_in_a_kernel, w.matmul(x_tensor).unwrap()];
+        let y = y.iter().try_fold(twice, |sum, term| sum + term).unwrap();
         let loss = y.sqr().unwrap().sum_all().unwrap();
         let (ours, candles) = (backward(&loss).unwrap(), loss.backward().unwrap());
-        for var in [&weight, &x] {
+        for var in [&weight, &x, &alone] {
             let (ours, candles) = (ours.get(var).unwrap(), candles.get(var).unwrap());
             assert!(difference(ours, candles).unwrap() < 1e-14);
         }
         assert_eq!(ours.get_ids().count(), candles.get_ids().count());
+    }
+
+    #[test]
+    fn a_variables_gradient_is_collected_while_a_pass_runs_and_then_no_more() {
+        let (weight, gradient) = (var(&[2, 2], 1), numbers(&[2, 2], 2, DType::F64).unwrap());
+        let collecting = Collecting::begin();
+        assert!(of_weight(&weight, gradient.clone()).is_none());
+        assert!(of_weight(&weight.affine(2.0, 0.0).unwrap(), gradient.clone()).is_some());
+        // A pass within a pass has its own.
+        drop(Collecting::begin());
+        assert_eq!(Collecting::collected().len(), 1);
+        drop(collecting);
+        assert!(of_weight(&weight, gradient).is_some());
+    }
+
+    /// Its backward pass fails.
+    struct Failing;
+
+    impl CustomOp1 for Failing {
+        fn name(&self) -> &'static str {
+            "failing"
+        }
+
+        fn cpu_fwd(
+            &self,
+            storage: &candle_core::CpuStorage,
+            layout: &candle_core::Layout,
+        ) -> Result<(candle_core::CpuStorage, candle_core::Shape)> {
+            Ok((storage.clone(), layout.shape().clone()))
+        }
+
+        fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
+            candle_core::bail!("as it should")
+        }
+    }
+
+    #[test]
+    fn a_pass_that_fails_collects_no_longer() {
+        let x = var(&[3], 1);
+        let loss = x.apply_op1(Failing).unwrap().sum_all().unwrap();
+        assert!(backward(&loss).is_err());
+        assert!(COLLECTED.with_borrow(Option::is_none));
     }
 }

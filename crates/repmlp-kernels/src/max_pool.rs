@@ -141,12 +141,17 @@ fn keep_largest<T: WithDType>(largest: &mut [T], x: &[T]) {
     let ((largest, largest_rest), (x, x_rest)) = (largest.as_chunks_mut::<8>(), x.as_chunks::<8>());
     for (largest, x) in largest.iter_mut().zip(x) {
         for (largest, &x) in largest.iter_mut().zip(x) {
-            *largest = if (x > *largest) | is_nan(x) { x } else { *largest };
+            *largest = larger(*largest, x);
         }
     }
     for (largest, &x) in largest_rest.iter_mut().zip(x_rest) {
-        *largest = if (x > *largest) | is_nan(x) { x } else { *largest };
+        *largest = larger(*largest, x);
     }
+}
+
+#[inline(always)]
+fn larger<T: WithDType>(largest: T, x: T) -> T {
+    if (x > largest) | is_nan(x) { x } else { largest }
 }
 
 /// The same, and whose they are.

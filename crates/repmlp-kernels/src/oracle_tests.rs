@@ -172,7 +172,7 @@ proptest! {
     }
 
     #[test]
-    fn max_pool_equals_its_composite(c in 1..4usize, map in (1..9usize, 1..9usize), n in 1..5usize, kernel in (1..5usize, 1..5usize), stride in (1..4usize, 1..4usize), pad in any::<bool>(), double in any::<bool>()) {
+    fn max_pool_equals_its_composite(c in 1..4usize, map in (1..9usize, 1..9usize), n in 1..20usize, kernel in (1..5usize, 1..5usize), stride in (1..4usize, 1..4usize), pad in any::<bool>(), double in any::<bool>()) {
         let dtype = if double { DType::F64 } else { DType::F32 };
         let padding = if pad { (kernel.0 / 2, kernel.1 / 2) } else { (0, 0) };
         prop_assume!(kernel.0 <= map.0 + 2 * padding.0 && kernel.1 <= map.1 + 2 * padding.1);
@@ -375,6 +375,26 @@ fn a_window_with_a_nan_gives_nan() {
     let y = y.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     assert!(y[0].is_nan() && y[1].is_nan());
     assert_eq!(y[2].to_bits(), 3f32.to_bits());
+}
+
+#[test]
+fn the_first_nan_of_a_window_of_many_images_keeps_it() {
+    // Nine images, windows of 2×2: a NaN above, one below, and none.
+    let at = |above: f32, below: f32| [3.0, above, below, 4.0];
+    let windows = [at(f32::NAN, 9.0), at(1.0, f32::NAN), at(f32::NAN, f32::NAN), at(1.0, 2.0)];
+    let x: Vec<f32> = (0..4).flat_map(|pixel| (0..9).map(move |image| windows[image % 4][pixel])).collect();
+    let x = Var::from_tensor(&Tensor::from_vec(x, (1, 2, 2, 9), &Device::Cpu).unwrap()).unwrap();
+    let y = max_pool2d(&x, PoolGeometry { kernel: (2, 2), stride: (2, 2), padding: (0, 0) }).unwrap();
+    let largest = y.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let gradients = y.sum_all().unwrap().backward().unwrap();
+    let dx = gradients.get(&x).unwrap().reshape((4, 9)).unwrap().to_vec2::<f32>().unwrap();
+    for image in 0..9 {
+        let owner = [1, 2, 1, 3][image % 4];
+        assert!(if image % 4 == 3 { (largest[image] - 4.0).abs() < 1e-6 } else { largest[image].is_nan() });
+        for (pixel, dx) in dx.iter().enumerate() {
+            assert_eq!(dx[image].to_bits(), (if pixel == owner { 1f32 } else { 0.0 }).to_bits(), "{image} {pixel}");
+        }
+    }
 }
 
 #[test]

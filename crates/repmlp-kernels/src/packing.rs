@@ -1,12 +1,15 @@
 //! Bringing together what a task works on: how much, and copies of a few vectors, of which there are very many: a call for each would
 //! cost more than the copy.
-
 #![expect(unsafe_code, reason = "vector instructions")]
 
 use crate::simd::Vector;
 
 /// Numbers that a task keeps packed: a quarter of a megabyte of `f32`, half a second-level cache.
 pub(crate) const PACKED_NUMBERS: usize = 1 << 16;
+
+/// Pieces that lie ahead of the one that is brought together, and are asked for: they are pages apart, and no processor sees them
+/// coming.
+pub(crate) const AHEAD: usize = 4;
 
 /// As `copy_from_slice`, for slices of the same few numbers.
 #[inline(always)]

@@ -43,7 +43,7 @@ pub(crate) fn composite<const D: usize>(
 /// worth a pass, and a tensor that the graph keeps, of its own.
 ///
 /// # Errors
-/// As `rearrange`, and when `shared` or the last dimension of the view does not fit the result.
+/// As `rearrange`, and when `shared` does not fit the result or x is empty.
 pub fn rearrange_plus<const D: usize>(
     x: &Tensor,
     view: [usize; D],
@@ -145,12 +145,14 @@ impl<const D: usize> CustomOp2 for RearrangePlus<D> {
             let d_shared = with_slice::<T, _>(dy, |dy| self.sizes.sum(dy, 1.0))?;
             Tensor::from_vec(d_shared, shared.shape(), shared.device())?
         });
-        Ok((Some(self.rearrange.back(x, dy)?), Some(d_shared)))
+        // The images take no part in the graph.
+        let dx = if x.track_op() { Some(self.rearrange.back(x, dy)?) } else { None };
+        Ok((dx, Some(d_shared)))
     }
 }
 
 /// The last dimension of the result is a run: neighbours in x where that one is the last there too. What is added is shared by the
-/// pixels of a channel of the result, and has whole runs.
+/// pixels of a channel of the result, and has whole runs of neighbours.
 fn copy<T: WithDType, const D: usize>(
     x: &[T],
     view: [usize; D],
@@ -180,7 +182,7 @@ fn copy<T: WithDType, const D: usize>(
                 let place = (task * runs_a_task + i) * run;
                 let channel = place / (sizes.pixels * sizes.columns);
                 let shared = &shared[channel * sizes.columns + place % sizes.columns..][..run];
-                write_all(to, (0..run).map(|i| x[start + i * step] + shared[i]));
+                write_all(to, x[start..start + run].iter().zip(shared).map(|(&x, &shared)| x + shared));
             } else if step == 1 {
                 write_all(to, x[start..start + run].iter().copied());
             } else {

@@ -16,13 +16,10 @@ use tokio::process::{Child, ChildStdin, Command};
 use crate::error::unwritable;
 use crate::{Options, RunnerError, Slot};
 
-/// After how many milliseconds the allocator gives freed memory back; never where it is negative.
-const PURGE_DELAY: &str = "MIMALLOC_PURGE_DELAY";
-
 /// What a process that computes is told as it starts: the number of threads, which pools of tensor libraries read; that candle's
 /// threads, which turn in a loop for their next piece of work, let the processor go to others soon; and to keep the memory that a
 /// training step frees for the next one, which the allocator (mimalloc) reads. Given back to the system, its pages would be
-/// cleared anew each time. Who has little memory may set that variable to other than -1: a process then takes less, and longer.
+/// cleared anew each time.
 pub fn worker_environment(threads: usize) -> [(&'static str, String); 6] {
     let of_threads = |name| (name, threads.to_string());
     [
@@ -31,7 +28,7 @@ pub fn worker_environment(threads: usize) -> [(&'static str, String); 6] {
         of_threads("OPENBLAS_NUM_THREADS"),
         of_threads("MKL_NUM_THREADS"),
         ("CANDLE_BARRIER_POOL_SPIN_LIMIT", "100".to_owned()),
-        (PURGE_DELAY, std::env::var(PURGE_DELAY).unwrap_or_else(|_| "-1".to_owned())),
+        ("MIMALLOC_PURGE_DELAY", "-1".to_owned()),
     ]
 }
 

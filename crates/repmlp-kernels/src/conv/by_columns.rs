@@ -22,32 +22,29 @@ const POINTWISE_CHUNK_ROWS: usize = 256;
 /// Fewest channels of a task where the tiles of a map as it lies are too few tasks.
 const FEWEST_CHANNELS: usize = 128;
 
-/// The tiles of an output channel for columns of so many rows.
-#[derive(Clone, Copy)]
-struct Tiles {
-    map: usize,
-    width: usize,
-}
+/// The tiles of an output channel.
+struct Tiles(Vec<Range<usize>>);
 
 impl Tiles {
+    /// For columns of so many rows.
     fn new(map: usize, rows: usize) -> Self {
-        let width = (TILE_NUMBERS / rows).clamp(256, 4096);
-        Self { map, width: equal_size(map, width) }
+        let width = equal_size(map, (TILE_NUMBERS / rows).clamp(256, 4096));
+        Self((0..map).step_by(width).map(|first| first..(first + width).min(map)).collect())
     }
 
-    /// The same for a map that is its own columns: a product keeps blocks of it in the cache by itself.
+    /// The same for a map that is its own columns: a product keeps blocks of it in the cache by itself. Whole panels of every
+    /// processor, and no sliver, for a thread would wait while another sums it.
     fn pointwise(map: usize) -> Self {
-        // No sliver at the end, for a thread would wait while another sums it; and whole panels of every processor.
-        let width = equal_size(map, (map / TASKS).clamp(256, 4096)).next_multiple_of(32);
-        Self { map, width: width.min(map) }
+        let count = map.div_ceil((map / TASKS).clamp(256, 4096));
+        Self(equal_parts(map.div_ceil(32), count).map(|part| part.start * 32..(part.end * 32).min(map)).collect())
     }
 
-    fn count(self) -> usize {
-        self.map.div_ceil(self.width)
+    fn count(&self) -> usize {
+        self.0.len()
     }
 
-    fn get(self, index: usize) -> Range<usize> {
-        index * self.width..((index + 1) * self.width).min(self.map)
+    fn get(&self, index: usize) -> Range<usize> {
+        self.0[index].clone()
     }
 }
 

@@ -127,14 +127,17 @@ impl ConvSizes {
         fits(&self.rows) && fits(&self.columns)
     }
 
-    /// The products at each position are large enough to be worth the transforms.
+    /// The products at each position are large enough to be worth the transforms, and save what they cost: a direct sum leaves
+    /// out the taps on padding, tiles do not, nor what reaches out of the map.
     fn fills_tiles(&self) -> bool {
         let channels = self.group_inputs().min(self.group_outputs());
         let tiles = self.rows.output.div_ceil(2) * self.columns.output.div_ceil(2);
-        channels >= WINOGRAD_CHANNELS && tiles * self.images >= channels
+        let inside = |axis: &Axis| (0..axis.kernel).map(|tap| axis.inside(tap).len()).sum::<usize>();
+        let direct = inside(&self.rows) * inside(&self.columns);
+        channels >= WINOGRAD_CHANNELS && tiles * self.images >= channels && 16 * tiles * 4 <= direct * 3
     }
 
-    /// Each output pixel sees an input pixel of its own, and some are seen by none.
+    /// Each output pixel sees an input pixel of its own, of which a stride may leave some out.
     pub(crate) fn is_subsampled(&self) -> bool {
         let of_one = |axis: &Axis| axis.kernel == 1 && axis.padding == 0;
         of_one(&self.rows) && of_one(&self.columns) && !self.is_pointwise()

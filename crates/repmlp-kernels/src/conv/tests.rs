@@ -6,7 +6,7 @@ use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_o
 use crate::conv::composite::{by_candle, by_taps};
 use crate::conv::{
     Conv, ConvGeometry, ConvSizes, Way, backward_x, by_columns, conv2d, conv2d_then, direct, direct_weight, grouped_fc,
-    grouped_fc_then, winograd,
+    grouped_fc_then, subsampled, winograd,
 };
 use crate::conv_to_fc;
 use crate::oracle_tests::{agree, bound, difference, kind, numbers, with_gradients};
@@ -155,6 +155,61 @@ proptest! {
     }
 }
 
+fn subsampled<T: Number>(case: &Case, set: InstructionSet) -> Passes {
+    passes::<T>(case, |sizes, x, weight, dy| {
+        [
+            subsampled::forward(set, x, weight, sizes, None).unwrap(),
+            subsampled::backward_x(set, dy, weight, sizes, None).unwrap(),
+            subsampled::backward_x(set, dy, weight, sizes, Some(x.to_vec())).unwrap(),
+            subsampled::backward_weight(set, x, dy, sizes).unwrap(),
+        ]
+    })
+}
+
+/// 1×1 convolutions with a stride.
+fn strided() -> impl Strategy<Value = Case> {
+    let sizes = (channels(), (1..9usize, 1..9usize), 1..20usize, (1..4usize, 1..4usize), any::<bool>());
+    sizes.prop_filter_map("pixels are left out", |((g, c, o), map, n, stride, double)| {
+        let geometry = ConvGeometry { stride, groups: g, ..PLAIN };
+        let (x, weight) = ([g * c, map.0, map.1, n], [g * o, c, 1, 1]);
+        ConvSizes::new(&x, &weight, geometry).ok().filter(ConvSizes::is_subsampled)?;
+        Some(Case { x, weight, geometry, dtype: if double { DType::F64 } else { DType::F32 } })
+    })
+}
+
+proptest! {
+    #[test]
+    fn pixels_that_a_stride_leaves_give_what_columns_give(case in strided()) {
+        let set = InstructionSet::get();
+        let single = worst(&subsampled::<f32>(&case, set), &by_columns::<f32>(&case, set));
+        prop_assert!(single < bound(DType::F32), "{single}");
+        let double = worst(&subsampled::<f64>(&case, set), &by_columns::<f64>(&case, set));
+        prop_assert!(double < bound(DType::F64), "{double}");
+    }
+
+    #[test]
+    fn a_deployed_convolution_with_a_stride_equals_its_composite(case in strided(), what in 0..4usize) {
+        let sizes = ConvSizes::new(&case.x, &case.weight, case.geometry).unwrap();
+        let [x, weight] = case.inputs().unwrap();
+        let bias = numbers(&case.weight[..1], 3, case.dtype).unwrap();
+        let conv = Conv { sizes, output: sizes.output_dims().into() };
+        let addend = numbers(conv.output.dims(), 4, case.dtype).unwrap();
+        let then = kind(what, Some(&addend));
+        let actual = conv2d_then(&x, &weight, &bias, case.geometry, then).unwrap();
+        let expected = conv.composite_then(&x, (&weight, &bias), then).unwrap();
+        prop_assert!(difference(&actual, &expected).unwrap() < bound(case.dtype));
+    }
+}
+
+/// More channels than the numbers of a block.
+#[test]
+fn tiles_of_very_many_channels_are_taken_one_by_one() {
+    let geometry = ConvGeometry { padding: (1, 1), ..PLAIN };
+    let case = Case { x: [33_000, 2, 3, 1], weight: [1, 33_000, 3, 3], geometry, dtype: DType::F64 };
+    let set = InstructionSet::get();
+    assert!(worst(&by_tiles::<f64>(&case, set), &by_columns::<f64>(&case, set)) < bound(DType::F64));
+}
+
 /// Convolutions that have tiles.
 fn tiled() -> impl Strategy<Value = Case> {
     let sizes = (channels(), (1..12usize, 1..12usize), 1..20usize, (0..3usize, 0..3usize));
@@ -276,6 +331,9 @@ fn several_tiles_give_the_same_and_no_bit_depends_on_the_threads() {
         ([40, 9, 15, 9], [33, 40, 3, 3], same(1, (3, 3))),
         ([66, 7, 6, 21], [64, 33, 3, 3], same(2, (3, 3))),
         ([32, 5, 6, 130], [32, 32, 3, 3], ConvGeometry { padding: (2, 0), ..PLAIN }),
+        // A stride without a kernel, one way and both, of groups.
+        ([24, 9, 8, 9], [20, 12, 1, 1], ConvGeometry { stride: (2, 3), groups: 2, ..PLAIN }),
+        ([5, 6, 7, 2], [4, 5, 1, 1], ConvGeometry { stride: (1, 2), ..PLAIN }),
         // Channels enough to be split, forward and backward.
         ([520, 3, 5, 20], [600, 260, 1, 1], same(2, (1, 1))),
     ] {
@@ -298,7 +356,7 @@ fn several_tiles_give_the_same_and_no_bit_depends_on_the_threads() {
 #[test]
 fn tiles_are_finished_as_other_sums_are() {
     let geometry = ConvGeometry { padding: (1, 1), ..PLAIN };
-    let (x, weight) = ([40, 5, 7, 9], [33, 40, 3, 3]);
+    let (x, weight) = ([40, 6, 7, 9], [33, 40, 3, 3]);
     let sizes = ConvSizes::new(&x, &weight, geometry).unwrap();
     assert_eq!(sizes.way(), Way::Winograd);
     let conv = Conv { sizes, output: sizes.output_dims().into() };

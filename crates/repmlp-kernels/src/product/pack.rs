@@ -3,12 +3,10 @@
 
 use std::ops::Range;
 
-use crate::packing::prefetch;
+use crate::packing::{AHEAD, prefetch};
 use crate::product::Matrix;
 use crate::simd::{Vector, VectorLoop, transposed, zero};
 
-/// Terms that lie ahead of the one that is packed, and are asked for: terms are pages apart, and no processor sees them coming.
-const AHEAD: usize = 4;
 /// Numbers of a term in a packed tile: the rest of the last vector is filled with anything, for a whole vector is written faster than
 /// the first lanes of one.
 pub(super) fn tile_step<V: Vector>() -> usize {

@@ -27,8 +27,8 @@ impl InstructionSet {
         *CHOSEN.get_or_init(|| Self::chosen(&environment()).or(Self::chosen("")).unwrap_or(Self::Plain))
     }
 
-    /// The same, or one with shorter vectors where so many lanes would leave more of them empty: half a vector costs more than a
-    /// whole one that is half as long.
+    /// The same, or one with shorter vectors where so many lanes do not fill its own: the first half of a vector is read and written
+    /// slower than a whole one that is half as long.
     pub(crate) fn for_lanes<T: Number>(self, lanes: usize) -> Self {
         match self {
             #[cfg(target_arch = "x86_64")]

@@ -3,7 +3,7 @@
 
 use crate::simd::{MOST_LANES, Vector};
 
-/// The numbers of at most `LANES` equally long rows, themselves no longer than that: vector i has number i of each row, and zeros.
+/// The numbers of at most `LANES` equally long rows that are not empty, themselves no longer than that: vector i has number i of each row, and zeros.
 ///
 /// # Safety
 /// The instruction set of `V`.

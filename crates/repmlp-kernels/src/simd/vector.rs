@@ -152,9 +152,10 @@ pub(crate) trait Vector: Copy {
     unsafe fn load(from: *const Self::Number) -> Self;
     /// 1 ≤ `count` ≤ `LANES` numbers, then zeros; reads no further.
     unsafe fn load_first(from: *const Self::Number, count: usize) -> Self;
-    /// The numbers of a slice, `LANES` at most, then zeros.
+    /// The first numbers of a slice that is not empty, `LANES` at most, then zeros.
     #[inline(always)]
     unsafe fn load_some(from: &[Self::Number]) -> Self {
+        debug_assert!(!from.is_empty(), "a vector has a number at least");
         // SAFETY: the instruction set is the caller's promise; the slice has as many numbers as are read.
         unsafe {
             if from.len() >= Self::LANES {
@@ -171,9 +172,10 @@ pub(crate) trait Vector: Copy {
     unsafe fn store(self, to: *mut Self::Number);
     /// Writes the first `count` numbers, 1 ≤ `count` ≤ `LANES`.
     unsafe fn store_first(self, to: *mut Self::Number, count: usize);
-    /// Fills a slice of at most `LANES` numbers with the first.
+    /// Writes the first numbers of a slice that is not empty, `LANES` at most.
     #[inline(always)]
     unsafe fn store_some(self, to: &mut [Self::Number]) {
+        debug_assert!(!to.is_empty(), "a vector has a number at least");
         // SAFETY: the instruction set is the caller's promise; the slice has as many numbers as are written.
         unsafe {
             if to.len() >= Self::LANES {

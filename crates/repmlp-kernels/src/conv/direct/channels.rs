@@ -235,18 +235,18 @@ impl<T: Number> Sum<'_, T> {
             let sums = sums.as_mut_ptr();
             let turn = Turn { map, width, size, sums, target: block.as_mut_ptr() };
             let set = pass.set.for_lanes::<T>(lines.len());
-            // SAFETY: `V` and the set are what the processor has. The block lies in the target, and is written where it is added to; the sums
-            // have room for all images and vectors. The segments stay inside the packed source and the panel, for `Plan` leaves
-            // out what lies outside the map.
+            // SAFETY: `V` and the set are what the processor has. The block lies in the target, and is written where it is added
+            // to; the sums have room for all images and vectors. The segments stay inside the packed source and the panel, for
+            // `Plan` leaves out what lies outside the map.
             unsafe {
                 if target.onto {
-                    for_instruction_set!(set, T, V => V::<T>::compiled(FromTarget(turn)));
+                    for_instruction_set!(set, T, W => W::<T>::compiled(FromTarget(turn)));
                 }
                 // Nothing is packed, and nothing read, where the rows see nothing.
                 let (source, weight) = (weight.as_ptr(), packed.as_ptr().wrapping_add(lines.start));
                 let tile = TapTile { segments, source, weight, target: sums, onto: target.onto, steps };
                 sum_taps::<V>(lines.len(), PANEL, &tile);
-                for_instruction_set!(set, T, V => V::<T>::compiled(ToTarget(turn)));
+                for_instruction_set!(set, T, W => W::<T>::compiled(ToTarget(turn)));
             }
         }
         Ok(())
@@ -298,7 +298,7 @@ impl<V: Vector> VectorLoop<V> for ToTarget<V::Number> {
                         vector.store(to);
                     } else {
                         vector.store_first(to, images.len());
-                    };
+                    }
                 }
             }
         }

@@ -4,9 +4,9 @@
 use candle_core::{Error, Result};
 use rayon::prelude::{IntoParallelIterator, ParallelIterator};
 
-use super::pixels::{Map, Side, Source, TargetGradient};
+use super::pixels::{Channels, Map, Source, TargetGradient};
 use super::tiles::Tiles;
-use super::{SIDE, kernels};
+use super::{FEWEST_COLUMNS, SIDE, kernels};
 use crate::conv::ConvSizes;
 use crate::fresh::{unwritten, written};
 use crate::packing::PACKED_NUMBERS;
@@ -23,7 +23,7 @@ pub(crate) fn backward_weight<T: Number>(set: InstructionSet, x: &[T], dy: &[T],
     let tiles = Tiles::new(rows.output, columns.output);
     let input = Map { height: rows.input, width: columns.input, images, padding: (rows.padding, columns.padding) };
     let output = Map { height: rows.output, width: columns.output, images, padding: (0, 0) };
-    let size = (2 * PACKED_NUMBERS / (SIDE * (inputs + outputs))).div_ceil(images);
+    let size = (2 * PACKED_NUMBERS / (SIDE * (inputs + outputs))).max(FEWEST_COLUMNS).div_ceil(images);
     let blocks = tiles.count().div_ceil(size);
     let parts = parts_for(sizes.groups * SIDE).min(blocks);
     let of_row = SIDE * outputs * inputs;
@@ -32,8 +32,8 @@ pub(crate) fn backward_weight<T: Number>(set: InstructionSet, x: &[T], dy: &[T],
     (0..parts * sizes.groups * SIDE).into_par_iter().try_for_each(|task| {
         let (part, group, row) = (task / SIDE / sizes.groups, task / SIDE % sizes.groups, task % SIDE);
         let (x, dy) = (&x[group * inputs * input.numbers()..], &dy[group * outputs * output.numbers()..]);
-        let x = Side { map: &input, numbers: x, channels: inputs };
-        let dy = Side { map: &output, numbers: dy, channels: outputs };
+        let x = Channels { map: &input, numbers: x, count: inputs };
+        let dy = Channels { map: &output, numbers: dy, count: outputs };
         for (index, block) in equal_parts(blocks, parts).nth(part).unwrap_or_default().enumerate() {
             let range = block * size..((block + 1) * size).min(tiles.count());
             let columns = range.len() * images;

@@ -6,9 +6,9 @@ use std::ops::Range;
 use candle_core::{Error, Result};
 use rayon::prelude::{IntoParallelIterator, ParallelIterator};
 
-use super::pixels::{Map, Side, Source, gather};
+use super::pixels::{Channels, Map, Source, gather};
 use super::tiles::{Run, Tiles};
-use super::{KERNEL, POSITIONS, SIDE, TILE, kernels};
+use super::{FEWEST_COLUMNS, KERNEL, POSITIONS, SIDE, TILE, kernels};
 use crate::conv::ConvSizes;
 use crate::conv::finish::Finish;
 use crate::conv::plan::Direction;
@@ -17,9 +17,6 @@ use crate::packing::PACKED_NUMBERS;
 use crate::product::{Matrix, MatrixMut, Shared, Update, multiply};
 use crate::scratch::with_scratch;
 use crate::simd::{InstructionSet, Number};
-
-/// Fewest columns of a product: a tile of the registers is not wider on any processor.
-const FEWEST_COLUMNS: usize = 32;
 
 /// The output (O, H', W', N).
 pub(crate) fn forward<T: Number>(
@@ -91,7 +88,7 @@ impl<T: Number> Pass<'_, T> {
         let count = self.groups * self.channels.1 * height * width * images;
         let mut sums = onto.map_or_else(|| unwritten(count), room);
         let target = Target { shared: Shared::unwritten(&mut sums), onto: adds };
-        // What a task transforms stays in the second-level cache.
+        // What a task transforms stays in the second-level cache, unless the fewest columns of very many channels do not.
         let columns = 2 * PACKED_NUMBERS / (POSITIONS * (self.channels.0 + self.channels.1));
         let size = columns.max(FEWEST_COLUMNS).div_ceil(images);
         let blocks = tiles.count().div_ceil(size);
@@ -113,7 +110,7 @@ impl<T: Number> Pass<'_, T> {
         let (from, to) = self.channels;
         let columns = range.len() * self.source.images;
         let source = &source[group * from * self.source.numbers()..];
-        let channels = Side { map: &self.source, numbers: source, channels: from };
+        let channels = Channels { map: &self.source, numbers: source, count: from };
         let kernels = &self.kernels[group * POSITIONS * from * to..];
         with_scratch(POSITIONS * (from + to) * columns + TILE * TILE * columns, |scratch: &mut [T]| {
             let (spread, rest) = scratch.split_at_mut(POSITIONS * from * columns);

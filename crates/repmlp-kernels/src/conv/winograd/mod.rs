@@ -5,7 +5,7 @@
 //! product ⊙ at each of the sixteen positions, summed over channels, is a product of matrices: (target channel, source channel) and
 //! (source channel, tile and image). Images are neighbours, so that the transforms are sums of whole vectors.
 //!
-//! A number that is not finite makes its whole tile NaN.
+//! A number that is not finite reaches the pixels that see it, an infinity mostly as NaN.
 
 mod backward_weight;
 mod convolve;
@@ -24,3 +24,5 @@ const POSITIONS: usize = SIDE * SIDE;
 const TILE: usize = 2;
 /// Taps of the kernel along either axis.
 const KERNEL: usize = 3;
+/// Fewest columns of a product: no processor's registers hold a wider tile.
+const FEWEST_COLUMNS: usize = 32;

@@ -8,12 +8,9 @@ use candle_core::WithDType;
 
 use super::tiles::{Run, Tiles};
 use super::{POSITIONS, SIDE, TILE};
-use crate::packing::prefetch;
+use crate::packing::{AHEAD, prefetch};
 use crate::scratch::with_scratch;
 use crate::simd::{InstructionSet, Number, Vector, VectorLoop, for_instruction_set, zero};
-
-/// Channels that lie ahead of the one that is transformed, and are asked for: no processor sees them coming.
-const AHEAD: usize = 4;
 
 /// A row of a matrix with at most two numbers that are not 0: two pixels it sees, and how often.
 type Row = (usize, usize, [f64; 2]);
@@ -59,14 +56,14 @@ impl Map {
 }
 
 /// Some channels of a map.
-pub(super) struct Side<'a, T> {
+pub(super) struct Channels<'a, T> {
     pub(super) map: &'a Map,
     /// Channel after channel.
     pub(super) numbers: &'a [T],
-    pub(super) channels: usize,
+    pub(super) count: usize,
 }
 
-impl<T: Number> Side<'_, T> {
+impl<T: Number> Channels<'_, T> {
     /// A row of the transformed tiles of a range: (column, channel, tile, image).
     pub(super) fn spread<S: Spread>(
         &self,
@@ -75,13 +72,13 @@ impl<T: Number> Side<'_, T> {
         to: &mut [T],
     ) {
         let (images, columns) = (self.map.images, range.len() * self.map.images);
-        assert_eq!(to.len(), SIDE * self.channels * columns, "each pixel of each transformed tile has its place");
+        assert_eq!(to.len(), SIDE * self.count * columns, "each pixel of each transformed tile has its place");
         let set = set.for_lanes::<T>(images);
         with_scratch((TILE * range.len() + SIDE) * images, |patch: &mut [T]| {
             for run in tiles.runs(range.clone()) {
                 let patch = &mut patch[..(TILE * (run.columns.len() - 1) + S::REACH) * images];
                 let work = SpreadRun {
-                    side: self,
+                    channels: self,
                     run,
                     row: S::ROWS[row],
                     columns,
@@ -98,7 +95,7 @@ impl<T: Number> Side<'_, T> {
 
 /// The tiles of a run.
 struct SpreadRun<'a, T, S> {
-    side: &'a Side<'a, T>,
+    channels: &'a Channels<'a, T>,
     run: Run,
     row: Row,
     /// Tiles and images of a channel.
@@ -115,7 +112,13 @@ impl<V: Vector, S: Spread> VectorLoop<V> for SpreadRun<'_, V::Number, S> {
     #[inline(always)]
     unsafe fn run(self) {
         let Self {
-            side: Side { map, numbers, channels }, run, row: (first, second, weights), columns, patch, to, ..
+            channels: Channels { map, numbers, count: channels },
+            run,
+            row: (first, second, weights),
+            columns,
+            patch,
+            to,
+            ..
         } = self;
         let images = map.images;
         // Columns of pixels that are seen, counted with the padding, and those of them that lie in the map.

@@ -113,8 +113,9 @@ impl RepMlpBlock {
         let partitions = match &self.global {
             None => partitioning.partition(x_chwn)?,
             Some(global) => {
-                let values = global.forward(&partitioning.pool(x_chwn)?, images, mode)?;
-                partitioning.partition_plus(x_chwn, &values)?
+                let padded = partitioning.pad(x_chwn)?;
+                let values = global.forward(&partitioning.pool(&padded)?, images, mode)?;
+                partitioning.partition_plus(&padded, &values)?
             }
         };
         let branches: Vec<Normed<'_>> =
@@ -174,7 +175,9 @@ impl DeployedRepMlpBlock {
         let partitions = match &self.global {
             None => partitioning.partition(x_chwn)?,
             Some(global) => {
-                partitioning.partition_plus(x_chwn, &global.forward(&partitioning.pool(x_chwn)?, images)?)?
+                let padded = partitioning.pad(x_chwn)?;
+                let values = global.forward(&partitioning.pool(&padded)?, images)?;
+                partitioning.partition_plus(&padded, &values)?
             }
         };
         let (before, after) = around_restore(then);
