@@ -160,17 +160,21 @@ fn keep_owners<T: WithDType>(largest: &mut [T], owners: &mut [u32], x: &[T], tap
     let ((largest, largest_rest), (owners, owners_rest)) = (largest.as_chunks_mut::<8>(), owners.as_chunks_mut::<8>());
     let (x, x_rest) = x.as_chunks::<8>();
     for ((largest, owners), x) in largest.iter_mut().zip(owners).zip(x) {
-        for ((largest, owner), &x) in largest.iter_mut().zip(owners).zip(x) {
-            let takes = (*owner == NOBODY) | beats(x, *largest);
-            *largest = if takes { x } else { *largest };
-            *owner = if takes { tap } else { *owner };
-        }
+        // One loop for each array: only then are they vectors to the compiler.
+        let takes: [bool; 8] = std::array::from_fn(|lane| takes(largest[lane], owners[lane], x[lane]));
+        *largest = std::array::from_fn(|lane| if takes[lane] { x[lane] } else { largest[lane] });
+        *owners = std::array::from_fn(|lane| if takes[lane] { tap } else { owners[lane] });
     }
     for ((largest, owner), &x) in largest_rest.iter_mut().zip(owners_rest).zip(x_rest) {
-        let takes = (*owner == NOBODY) | beats(x, *largest);
+        let takes = takes(*largest, *owner, x);
         *largest = if takes { x } else { *largest };
         *owner = if takes { tap } else { *owner };
     }
+}
+
+#[inline(always)]
+fn takes<T: WithDType>(largest: T, owner: u32, x: T) -> bool {
+    (owner == NOBODY) | beats(x, largest)
 }
 
 fn forward<T: WithDType>(x: &[T], pool: &MaxPool2d) -> Vec<T> {
