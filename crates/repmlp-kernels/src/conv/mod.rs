@@ -15,6 +15,7 @@ mod finish;
 mod plan;
 mod sizes;
 mod subsampled;
+mod target;
 #[cfg(test)]
 mod tests;
 mod winograd;

@@ -28,6 +28,18 @@ impl Case {
     }
 }
 
+/// Of a deployed convolution, and what follows it by number, from its composite.
+fn deployed_difference(case: &Case, what: usize) -> Result<f64> {
+    let sizes = ConvSizes::new(&case.x, &case.weight, case.geometry)?;
+    let [x, weight] = case.inputs()?;
+    let bias = numbers(&case.weight[..1], 3, case.dtype)?;
+    let conv = Conv { sizes, output: sizes.output_dims().into() };
+    let addend = numbers(conv.output.dims(), 4, case.dtype)?;
+    let then = kind(what, Some(&addend));
+    let actual = conv2d_then(&x, &weight, &bias, case.geometry, then)?;
+    difference(&actual, &conv.composite_then(&x, (&weight, &bias), then)?)
+}
+
 /// Groups, channels of a group: few of each, many of one, depthwise.
 fn channels() -> impl Strategy<Value = (usize, usize, usize)> {
     prop_oneof![
@@ -62,15 +74,7 @@ proptest! {
 
     #[test]
     fn a_deployed_convolution_equals_its_composite(case in cases(), what in 0..4usize) {
-        let sizes = ConvSizes::new(&case.x, &case.weight, case.geometry).unwrap();
-        let [x, weight] = case.inputs().unwrap();
-        let bias = numbers(&case.weight[..1], 3, case.dtype).unwrap();
-        let conv = Conv { sizes, output: sizes.output_dims().into() };
-        let addend = numbers(conv.output.dims(), 4, case.dtype).unwrap();
-        let then = kind(what, Some(&addend));
-        let actual = conv2d_then(&x, &weight, &bias, case.geometry, then).unwrap();
-        let expected = conv.composite_then(&x, (&weight, &bias), then).unwrap();
-        prop_assert!(difference(&actual, &expected).unwrap() < bound(case.dtype));
+        prop_assert!(deployed_difference(&case, what).unwrap() < bound(case.dtype));
     }
 
     #[test]
@@ -189,15 +193,7 @@ proptest! {
 
     #[test]
     fn a_deployed_convolution_with_a_stride_equals_its_composite(case in strided(), what in 0..4usize) {
-        let sizes = ConvSizes::new(&case.x, &case.weight, case.geometry).unwrap();
-        let [x, weight] = case.inputs().unwrap();
-        let bias = numbers(&case.weight[..1], 3, case.dtype).unwrap();
-        let conv = Conv { sizes, output: sizes.output_dims().into() };
-        let addend = numbers(conv.output.dims(), 4, case.dtype).unwrap();
-        let then = kind(what, Some(&addend));
-        let actual = conv2d_then(&x, &weight, &bias, case.geometry, then).unwrap();
-        let expected = conv.composite_then(&x, (&weight, &bias), then).unwrap();
-        prop_assert!(difference(&actual, &expected).unwrap() < bound(case.dtype));
+        prop_assert!(deployed_difference(&case, what).unwrap() < bound(case.dtype));
     }
 }
 
@@ -356,17 +352,10 @@ fn several_tiles_give_the_same_and_no_bit_depends_on_the_threads() {
 #[test]
 fn tiles_are_finished_as_other_sums_are() {
     let geometry = ConvGeometry { padding: (1, 1), ..PLAIN };
-    let (x, weight) = ([40, 6, 7, 9], [33, 40, 3, 3]);
-    let sizes = ConvSizes::new(&x, &weight, geometry).unwrap();
-    assert_eq!(sizes.way(), Way::Winograd);
-    let conv = Conv { sizes, output: sizes.output_dims().into() };
-    let of = |shape: &[usize], seed| numbers(shape, seed, DType::F32).unwrap();
-    let (x, weight, bias, addend) = (of(&x, 1), of(&weight, 2), of(&[33], 3), of(conv.output.dims(), 4));
+    let case = Case { x: [40, 6, 7, 9], weight: [33, 40, 3, 3], geometry, dtype: DType::F32 };
+    assert_eq!(ConvSizes::new(&case.x, &case.weight, geometry).unwrap().way(), Way::Winograd);
     for what in 0..4 {
-        let then = kind(what, Some(&addend));
-        let actual = conv2d_then(&x, &weight, &bias, geometry, then).unwrap();
-        let expected = conv.composite_then(&x, (&weight, &bias), then).unwrap();
-        assert!(difference(&actual, &expected).unwrap() < bound(DType::F32));
+        assert!(deployed_difference(&case, what).unwrap() < bound(DType::F32), "{what}");
     }
 }
 

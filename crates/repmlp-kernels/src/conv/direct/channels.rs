@@ -8,8 +8,9 @@ use std::ops::Range;
 use candle_core::Result;
 use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator, ParallelSliceMut};
 
-use super::{Pass, Target};
+use super::Pass;
 use crate::conv::plan::Direction;
+use crate::conv::target::Target;
 use crate::packing::{PACKED_NUMBERS, copy_few};
 use crate::parts::{equal_parts, equal_size, parts_for};
 use crate::scratch::with_scratch;

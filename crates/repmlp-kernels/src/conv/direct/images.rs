@@ -6,8 +6,9 @@ use std::ops::Range;
 use candle_core::{Error, Result};
 use rayon::prelude::{IntoParallelIterator, ParallelIterator};
 
-use super::{Pass, Target};
+use super::Pass;
 use crate::conv::plan::Direction;
+use crate::conv::target::Target;
 use crate::packing::{PACKED_NUMBERS, copy_few};
 use crate::parts::{TASKS, equal_parts, equal_size};
 use crate::product::{MatrixMut, Shared};

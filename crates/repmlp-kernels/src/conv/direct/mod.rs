@@ -12,6 +12,7 @@ use candle_core::Result;
 use crate::conv::ConvSizes;
 use crate::conv::finish::Finish;
 use crate::conv::plan::{Direction, Plan};
+use crate::conv::target::Target;
 use crate::fresh::{room, unwritten, written};
 use crate::product::Shared;
 use crate::simd::{InstructionSet, Number, Vector, fills, for_instruction_set};
@@ -66,13 +67,6 @@ impl<'a, T> Pass<'a, T> {
         let plan = Plan::new(sizes, direction);
         Self { set, direction, plan, channels, maps, images: sizes.images, taps: sizes.taps(), sizes, finish: None }
     }
-}
-
-/// Where sums go.
-struct Target<'a, T> {
-    shared: Shared<'a, T>,
-    /// They are added to what is there, which is written.
-    onto: bool,
 }
 
 fn convolve<V: Vector>(

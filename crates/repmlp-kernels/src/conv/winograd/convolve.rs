@@ -12,6 +12,7 @@ use super::{FEWEST_COLUMNS, KERNEL, POSITIONS, SIDE, TILE, kernels};
 use crate::conv::ConvSizes;
 use crate::conv::finish::Finish;
 use crate::conv::plan::Direction;
+use crate::conv::target::Target;
 use crate::fresh::{room, unwritten, written};
 use crate::packing::PACKED_NUMBERS;
 use crate::product::{Matrix, MatrixMut, Shared, Update, multiply};
@@ -71,13 +72,6 @@ impl<T: Number> Pass<'_, T> {
             }
         })
     }
-}
-
-/// Where a task writes.
-struct Target<'a, T> {
-    shared: Shared<'a, T>,
-    /// It is added to what is there, which is written.
-    onto: bool,
 }
 
 impl<T: Number> Pass<'_, T> {
