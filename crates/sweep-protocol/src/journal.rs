@@ -202,6 +202,14 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_read_to_the_last_bit() {
+        // Read back quickly rather than exactly, this loss came out a bit larger.
+        let loss = 1.0372208042144775f64;
+        let read: f64 = serde_json::from_str(&serde_json::to_string(&loss).unwrap()).unwrap();
+        assert_eq!(read.to_bits(), loss.to_bits());
+    }
+
+    #[test]
     fn a_reader_follows_a_growing_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.jsonl");
