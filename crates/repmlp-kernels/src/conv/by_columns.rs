@@ -10,7 +10,7 @@ use crate::conv::ConvSizes;
 use crate::conv::finish::Finish;
 use crate::fresh::{room, unwritten, written};
 use crate::parts::{TASKS, equal_parts, equal_size, parts_for, sum_parts};
-use crate::product::{Matrix, MatrixMut, Shared, Update, multiply};
+use crate::product::{MOST_COLUMNS, Matrix, MatrixMut, Shared, Update, multiply};
 use crate::simd::{InstructionSet, Number};
 
 /// Numbers of a tile's columns: half a megabyte of `f32` stays in the second-level cache of most processors.
@@ -36,7 +36,8 @@ impl Tiles {
     /// processor, and no sliver, for a thread would wait while another sums it.
     fn pointwise(map: usize) -> Self {
         let count = map.div_ceil((map / TASKS).clamp(256, 4096));
-        Self(equal_parts(map.div_ceil(32), count).map(|part| part.start * 32..(part.end * 32).min(map)).collect())
+        let panels = equal_parts(map.div_ceil(MOST_COLUMNS), count);
+        Self(panels.map(|part| part.start * MOST_COLUMNS..(part.end * MOST_COLUMNS).min(map)).collect())
     }
 
     fn count(&self) -> usize {

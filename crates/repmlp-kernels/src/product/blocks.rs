@@ -22,6 +22,8 @@ use crate::simd::{
 const TERMS: usize = 256;
 /// Vectors of a panel.
 const PANEL: usize = 2;
+/// Most columns of a panel, on any processor.
+pub(crate) const MOST_COLUMNS: usize = PANEL * MOST_LANES;
 /// Rows and columns of a block.
 const BLOCK: usize = PACKED_NUMBERS / TERMS;
 

@@ -6,10 +6,9 @@ use rayon::prelude::{IntoParallelIterator, ParallelIterator};
 
 use super::pixels::{Channels, Map, Source, TargetGradient};
 use super::tiles::Tiles;
-use super::{FEWEST_COLUMNS, SIDE, kernels};
+use super::{SIDE, kernels};
 use crate::conv::ConvSizes;
 use crate::fresh::{unwritten, written};
-use crate::packing::PACKED_NUMBERS;
 use crate::parts::{equal_parts, parts_for, sum_parts};
 use crate::product::{Matrix, Shared, Update, multiply};
 use crate::scratch::with_scratch;
@@ -23,9 +22,8 @@ pub(crate) fn backward_weight<T: Number>(set: InstructionSet, x: &[T], dy: &[T],
     let tiles = Tiles::new(rows.output, columns.output);
     let input = Map { height: rows.input, width: columns.input, images, padding: (rows.padding, columns.padding) };
     let output = Map { height: rows.output, width: columns.output, images, padding: (0, 0) };
-    let size = (2 * PACKED_NUMBERS / (SIDE * (inputs + outputs))).max(FEWEST_COLUMNS).div_ceil(images);
-    let blocks = tiles.count().div_ceil(size);
-    let parts = parts_for(sizes.groups * SIDE).min(blocks);
+    let blocks = tiles.blocks(SIDE * (inputs + outputs), images);
+    let parts = parts_for(sizes.groups * SIDE).min(blocks.len());
     let of_row = SIDE * outputs * inputs;
     let mut partial = unwritten(parts * sizes.groups * SIDE * of_row);
     let shared = Shared::unwritten(&mut partial);
@@ -34,13 +32,13 @@ pub(crate) fn backward_weight<T: Number>(set: InstructionSet, x: &[T], dy: &[T],
         let (x, dy) = (&x[group * inputs * input.numbers()..], &dy[group * outputs * output.numbers()..]);
         let x = Channels { map: &input, numbers: x, count: inputs };
         let dy = Channels { map: &output, numbers: dy, count: outputs };
-        for (index, block) in equal_parts(blocks, parts).nth(part).unwrap_or_default().enumerate() {
-            let range = block * size..((block + 1) * size).min(tiles.count());
+        let of_part = equal_parts(blocks.len(), parts).nth(part).unwrap_or_default();
+        for (index, range) in blocks[of_part].iter().enumerate() {
             let columns = range.len() * images;
             with_scratch(SIDE * (inputs + outputs) * columns, |scratch: &mut [T]| {
                 let (spread_x, spread_dy) = scratch.split_at_mut(SIDE * inputs * columns);
-                x.spread::<Source>(set, (tiles, &range, row), spread_x);
-                dy.spread::<TargetGradient>(set, (tiles, &range, row), spread_dy);
+                x.spread::<Source>(set, (tiles, range, row), spread_x);
+                dy.spread::<TargetGradient>(set, (tiles, range, row), spread_dy);
                 for position in 0..SIDE {
                     let left = Matrix::new(&spread_dy[position * outputs * columns..], (outputs, columns), columns)?;
                     let right = Matrix::new(&spread_x[position * inputs * columns..], (inputs, columns), columns)?;

@@ -8,13 +8,12 @@ use rayon::prelude::{IntoParallelIterator, ParallelIterator};
 
 use super::pixels::{Channels, Map, Source, gather};
 use super::tiles::{Run, Tiles};
-use super::{FEWEST_COLUMNS, KERNEL, POSITIONS, SIDE, TILE, kernels};
+use super::{KERNEL, POSITIONS, SIDE, TILE, kernels};
 use crate::conv::ConvSizes;
 use crate::conv::finish::Finish;
 use crate::conv::plan::Direction;
 use crate::conv::target::Target;
 use crate::fresh::{room, unwritten, written};
-use crate::packing::PACKED_NUMBERS;
 use crate::product::{Matrix, MatrixMut, Shared, Update, multiply};
 use crate::scratch::with_scratch;
 use crate::simd::{InstructionSet, Number};
@@ -82,13 +81,10 @@ impl<T: Number> Pass<'_, T> {
         let count = self.groups * self.channels.1 * height * width * images;
         let mut sums = onto.map_or_else(|| unwritten(count), room);
         let target = Target { shared: Shared::unwritten(&mut sums), onto: adds };
-        // What a task transforms stays in the second-level cache, unless the fewest columns of very many channels do not.
-        let columns = 2 * PACKED_NUMBERS / (POSITIONS * (self.channels.0 + self.channels.1));
-        let size = columns.max(FEWEST_COLUMNS).div_ceil(images);
-        let blocks = tiles.count().div_ceil(size);
-        (0..self.groups * blocks).into_par_iter().try_for_each(|task| {
-            let (group, first) = (task / blocks, task % blocks * size);
-            self.block(source, (group, tiles, first..(first + size).min(tiles.count())), &target)
+        let blocks = tiles.blocks(POSITIONS * (self.channels.0 + self.channels.1), images);
+        (0..self.groups * blocks.len()).into_par_iter().try_for_each(|task| {
+            let (group, block) = (task / blocks.len(), &blocks[task % blocks.len()]);
+            self.block(source, (group, tiles, block), &target)
         })?;
         // SAFETY: the tasks are all tiles of all groups' channels, which cover the map.
         Ok(unsafe { written(sums) })
@@ -98,7 +94,7 @@ impl<T: Number> Pass<'_, T> {
     fn block(
         &self,
         source: &[T],
-        (group, tiles, range): (usize, Tiles, Range<usize>),
+        (group, tiles, range): (usize, Tiles, &Range<usize>),
         target: &Target<'_, T>,
     ) -> Result<()> {
         let (from, to) = self.channels;
@@ -110,7 +106,7 @@ impl<T: Number> Pass<'_, T> {
             let (spread, rest) = scratch.split_at_mut(POSITIONS * from * columns);
             let (sums, pixels) = rest.split_at_mut(POSITIONS * to * columns);
             for (row, spread) in spread.chunks_exact_mut(SIDE * from * columns).enumerate() {
-                channels.spread::<Source>(self.set, (tiles, &range, row), spread);
+                channels.spread::<Source>(self.set, (tiles, range, row), spread);
             }
             for position in 0..POSITIONS {
                 let left = Matrix::new(&kernels[position * to * from..], (to, from), from)?;

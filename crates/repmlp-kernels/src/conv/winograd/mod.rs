@@ -24,5 +24,3 @@ const POSITIONS: usize = SIDE * SIDE;
 const TILE: usize = 2;
 /// Taps of the kernel along either axis.
 const KERNEL: usize = 3;
-/// Fewest columns of a product: no processor's registers hold a wider tile.
-const FEWEST_COLUMNS: usize = 32;

@@ -3,6 +3,8 @@
 use std::ops::Range;
 
 use super::TILE;
+use crate::packing::PACKED_NUMBERS;
+use crate::product::MOST_COLUMNS;
 
 /// The tiles of a map, row by row; the last of a row and of a column may reach out of it.
 #[derive(Clone, Copy)]
@@ -26,6 +28,14 @@ impl Tiles {
     /// Those of a map of so many pixels.
     pub(super) fn new(height: usize, width: usize) -> Self {
         Self { rows: height.div_ceil(TILE), columns: width.div_ceil(TILE) }
+    }
+
+    /// Blocks of neighbouring tiles. What becomes of one, so many numbers for each channel and tile of so many images, stays in the
+    /// second-level cache, unless a product's fewest columns do not.
+    pub(super) fn blocks(self, numbers: usize, images: usize) -> Vec<Range<usize>> {
+        let columns = (2 * PACKED_NUMBERS / numbers).max(MOST_COLUMNS);
+        let size = columns.div_ceil(images);
+        (0..self.count()).step_by(size).map(|first| first..(first + size).min(self.count())).collect()
     }
 
     /// How many.
