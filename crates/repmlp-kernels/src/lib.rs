@@ -6,13 +6,15 @@
 //! nothing depends on the thread count. Nothing here knows a model.
 //!
 //! Heavy loops use AVX-512, or AVX2 and FMA, where the processor has them (`simd`); `REPMLP_KERNELS=avx2` or `plain` in the
-//! environment keeps to less, whose sums are rounded differently. `unsafe` stands where vectors and outputs that are shared by
-//! tasks or not cleared before need it, and nowhere else in the workspace; each place says why it is sound.
+//! environment keeps to less, whose sums are rounded differently. `unsafe` stands where vectors, outputs that are shared by
+//! tasks or not cleared before, and the program's allocator need it, and nowhere else in the workspace; each place says why it is
+//! sound.
 //!
 //! Layouts: `chwn` is channels, height, width, images, images fastest; `rm` is rows × columns.
 
 mod adamw;
 mod add_bias;
+mod allocator;
 mod avg_pool;
 mod axis;
 mod backward;
@@ -41,6 +43,7 @@ mod update;
 
 pub use adamw::{AdamWStep, adamw_step};
 pub use add_bias::add_bias;
+pub use allocator::Allocator;
 pub use avg_pool::avg_pool2d;
 pub use backward::backward;
 pub use batch_norm::{Moments, affine_then, batch_norm_then};

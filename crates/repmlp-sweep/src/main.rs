@@ -18,10 +18,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Training asks for the same large buffers at every step; the system's allocator hands their pages back each time, and the
-/// kernel clears them again.
+/// Training asks for the same large buffers at every step.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: repmlp_kernels::Allocator = repmlp_kernels::Allocator::new();
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse_from(cli::with_run_implied(std::env::args_os()));

@@ -16,11 +16,9 @@ use tokio::process::{Child, ChildStdin, Command};
 use crate::error::unwritable;
 use crate::{Options, RunnerError, Slot};
 
-/// What a process that computes is told as it starts: the number of threads, which pools of tensor libraries read; that candle's
-/// threads, which turn in a loop for their next piece of work, let the processor go to others soon; and to keep the memory that a
-/// training step frees for the next one, which the allocator (mimalloc) reads. Given back to the system, its pages would be
-/// cleared anew each time.
-pub fn worker_environment(threads: usize) -> [(&'static str, String); 6] {
+/// What a process that computes is told as it starts: the number of threads, which pools of tensor libraries read, and that candle's
+/// threads, which turn in a loop for their next piece of work, let the processor go to others soon.
+pub fn worker_environment(threads: usize) -> [(&'static str, String); 5] {
     let of_threads = |name| (name, threads.to_string());
     [
         of_threads("RAYON_NUM_THREADS"),
@@ -28,7 +26,6 @@ pub fn worker_environment(threads: usize) -> [(&'static str, String); 6] {
         of_threads("OPENBLAS_NUM_THREADS"),
         of_threads("MKL_NUM_THREADS"),
         ("CANDLE_BARRIER_POOL_SPIN_LIMIT", "100".to_owned()),
-        ("MIMALLOC_PURGE_DELAY", "-1".to_owned()),
     ]
 }
 
