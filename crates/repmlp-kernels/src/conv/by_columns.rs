@@ -7,10 +7,10 @@ use candle_core::{Error, Result};
 use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 
 use crate::conv::ConvSizes;
-use crate::conv::finish::Finish;
+use crate::conv::finish::{Finish, FinishFrom};
 use crate::fresh::{room, unwritten, written};
 use crate::parts::{TASKS, equal_parts, equal_size, parts_for, sum_parts};
-use crate::product::{MOST_COLUMNS, Matrix, MatrixMut, Shared, Update, multiply};
+use crate::product::{MOST_COLUMNS, Matrix, MatrixMut, Shared, Update, multiply, multiply_then};
 use crate::simd::{InstructionSet, Number};
 
 /// Numbers of a tile's columns: half a megabyte of `f32` stays in the second-level cache of most processors.
@@ -98,12 +98,7 @@ pub(crate) fn forward<T: Number>(
         let start = first * map + tile.start;
         // SAFETY: a task has a tile of some of a group's channels for itself.
         let mut y = unsafe { shared.block(start, (chunk.len(), tile.len()), map)? };
-        multiply(set, &mut y, Update::Replace, weight, columns)?;
-        if let Some(finish) = finish {
-            // SAFETY: the product has just replaced it.
-            unsafe { finish.block(&mut y, start) };
-        }
-        Ok::<(), Error>(())
+        multiply_then(set, &mut y, Update::Replace, (weight, columns), &FinishFrom { finish, start })
     })?;
     // SAFETY: the tasks are all tiles of all groups, and a product replaces all of its target.
     Ok(unsafe { written(y) })

@@ -1,10 +1,13 @@
 //! What a convolution does to its sums while they are in cache: a bias, a shortcut, a `ReLU`.
 #![expect(unsafe_code, reason = "finished blocks are written before")]
 
+use std::ops::Range;
+
 use candle_core::WithDType;
 
-use crate::product::MatrixMut;
-use crate::simd::{InstructionSet, for_each_set};
+use crate::packing::prefetch;
+use crate::product::{Epilogue, MatrixMut};
+use crate::simd::{InstructionSet, Number, Vector, for_each_set};
 use crate::then::End;
 
 /// y ← end(y + bias of the channel + addend).
@@ -37,6 +40,31 @@ impl<T: WithDType> Finish<'_, T> {
         match self.addend {
             None => add_bias(self.set, row, bias, self.end),
             Some(addend) => add_both(self.set, row, bias, &addend[start..], self.end),
+        }
+    }
+}
+
+/// The same as the epilogue of a product whose target begins with number `start` of the output; nothing where there is none.
+pub(crate) struct FinishFrom<'a, T> {
+    pub(crate) finish: Option<&'a Finish<'a, T>>,
+    pub(crate) start: usize,
+}
+
+impl<T: Number> Epilogue<T> for FinishFrom<'_, T> {
+    #[inline(always)]
+    unsafe fn prefetch<V: Vector<Number = T>>(&self, rows: &Range<usize>, columns: &Range<usize>) {
+        let Some((finish, addend)) = self.finish.and_then(|finish| Some((finish, finish.addend?))) else { return };
+        for row in rows.clone() {
+            let start = self.start + row * finish.map + columns.start;
+            // SAFETY: the caller's promise.
+            unsafe { prefetch::<V>(&addend[start..][..columns.len()]) };
+        }
+    }
+
+    unsafe fn apply(&self, sums: &mut MatrixMut<'_, T>, (row, column): (usize, usize)) {
+        if let Some(finish) = self.finish {
+            // SAFETY: the caller's promise.
+            unsafe { finish.block(sums, self.start + row * finish.map + column) };
         }
     }
 }

@@ -49,6 +49,39 @@ pub(crate) fn multiply<T: Number>(
     left: Matrix<'_, T>,
     right: Matrix<'_, T>,
 ) -> Result<()> {
+    multiply_then(set, target, update, (left, right), &())
+}
+
+/// What becomes of sums while they are in cache.
+pub(crate) trait Epilogue<T> {
+    /// Asks for what `apply` will need for some rows and columns of the target.
+    ///
+    /// # Safety
+    /// The instruction set of `V`.
+    unsafe fn prefetch<V: Vector<Number = T>>(&self, rows: &Range<usize>, columns: &Range<usize>);
+
+    /// Is shown a part of the target, which begins in that row and column; each number once.
+    ///
+    /// # Safety
+    /// The part is written.
+    unsafe fn apply(&self, sums: &mut MatrixMut<'_, T>, first: (usize, usize));
+}
+
+/// Nothing.
+impl<T> Epilogue<T> for () {
+    unsafe fn prefetch<V: Vector<Number = T>>(&self, _: &Range<usize>, _: &Range<usize>) {}
+
+    unsafe fn apply(&self, _: &mut MatrixMut<'_, T>, _: (usize, usize)) {}
+}
+
+/// The same and what becomes of the sums.
+pub(crate) fn multiply_then<T: Number>(
+    set: InstructionSet,
+    target: &mut MatrixMut<'_, T>,
+    update: Update,
+    (left, right): (Matrix<'_, T>, Matrix<'_, T>),
+    epilogue: &impl Epilogue<T>,
+) -> Result<()> {
     if target.rows != left.rows || target.columns != right.columns || left.columns != right.rows {
         bail!(
             "product of {}x{} and {}x{} into {}x{}",
@@ -60,7 +93,7 @@ pub(crate) fn multiply<T: Number>(
             target.columns
         );
     }
-    for_instruction_set!(set, T, V => by_blocks::<V<T>>(target, update, left, right));
+    for_instruction_set!(set, T, V => by_blocks::<V<T>>(target, update, (left, right), epilogue));
     Ok(())
 }
 
@@ -68,13 +101,14 @@ pub(crate) fn multiply<T: Number>(
 fn by_blocks<V: Vector>(
     target: &mut MatrixMut<'_, V::Number>,
     update: Update,
-    left: Matrix<'_, V::Number>,
-    right: Matrix<'_, V::Number>,
+    (left, right): (Matrix<'_, V::Number>, Matrix<'_, V::Number>),
+    epilogue: &impl Epilogue<V::Number>,
 ) {
     let width = PANEL * V::LANES;
     // A sum of no terms is written too.
     for terms in equal_parts(left.columns, left.columns.div_ceil(TERMS).max(1)) {
         let onto = update == Update::Add || terms.start > 0;
+        let epilogue = (terms.end == left.columns).then_some(epilogue);
         let in_place = left.column_step == 1;
         for rows in blocks(left.rows, if in_place { left.rows.max(1) } else { BLOCK }) {
             let count = rows.len().div_ceil(V::ROWS);
@@ -98,7 +132,7 @@ fn by_blocks<V: Vector>(
                     let next = columns.end..(columns.end + block_columns).min(right.columns);
                     let next = Next { matrix: right, columns: next, terms: terms.clone() };
                     let block = Block { left, right: numbers, tiles: &tiles, columns, terms: terms.clone(), onto };
-                    block.multiply::<V>(target, &next);
+                    block.multiply::<V>(target, &next, epilogue);
                 }
             });
         }
@@ -158,7 +192,12 @@ impl<T: Number> Block<'_, T> {
         }
     }
 
-    fn multiply<V: Vector<Number = T>>(&self, target: &mut MatrixMut<'_, T>, next: &Next<'_, T>) {
+    fn multiply<V: Vector<Number = T>>(
+        &self,
+        target: &mut MatrixMut<'_, T>,
+        next: &Next<'_, T>,
+        epilogue: Option<&impl Epilogue<T>>,
+    ) {
         let (width, terms) = (PANEL * V::LANES, self.terms.len());
         let (tiles, panels) = (self.tiles.len(), self.columns.len().div_ceil(width));
         for (t, rows) in self.tiles.iter().enumerate() {
@@ -173,6 +212,11 @@ impl<T: Number> Block<'_, T> {
             let columns = self.columns.clone().step_by(width);
             for (p, first) in columns.enumerate() {
                 next.prefetch::<V>(t * panels + p, tiles * panels);
+                let columns = first..(first + width).min(self.columns.end);
+                if let Some(epilogue) = epilogue {
+                    // SAFETY: `V` is what the processor has.
+                    unsafe { epilogue.prefetch::<V>(rows, &columns) };
+                }
                 let panel = &self.right[p * width * terms..][..width * terms];
                 let segments = [Segment { source: 0, weight: 0, count: terms }];
                 let mut steps = Steps {
@@ -183,7 +227,7 @@ impl<T: Number> Block<'_, T> {
                     target_row: target.row_step,
                     target_vector: V::LANES,
                 };
-                let mut part = target.part(rows, &(first..(first + width).min(self.columns.end)));
+                let mut part = target.part(rows, &columns);
                 let (source, weight) = (panel.as_ptr(), weight.as_ptr());
                 if part.columns == width {
                     let target = part.as_mut_ptr();
@@ -205,6 +249,10 @@ impl<T: Number> Block<'_, T> {
                 // SAFETY: as above; the array has room for all rows and vectors, and is written.
                 unsafe { sum_taps::<V>(rows.len(), PANEL, &tile) };
                 part.copy_rows(&whole, width);
+            }
+            if let Some(epilogue) = epilogue {
+                // SAFETY: the tile's sums over these and all terms before are in all of these columns.
+                unsafe { epilogue.apply(&mut target.part(rows, &self.columns), (rows.start, self.columns.start)) };
             }
         }
     }

@@ -7,6 +7,6 @@ mod pack;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use blocks::{MOST_COLUMNS, Update, multiply};
+pub(crate) use blocks::{Epilogue, MOST_COLUMNS, Update, multiply, multiply_then};
 pub(crate) use matrix::{Matrix, MatrixMut, Shared};
 pub(crate) use pack::pack_right;

@@ -1,11 +1,15 @@
 //! Products against sums written down term by term, in every layout that a view can have.
+#![expect(unsafe_code, reason = "an epilogue relies on the product")]
+
+use std::cell::RefCell;
+use std::ops::Range;
 
 use candle_core::DType;
 use proptest::prelude::{Just, ProptestConfig, Strategy, prop_assert, prop_oneof, proptest};
 
 use crate::oracle_tests::bound;
-use crate::product::{Matrix, MatrixMut, Update, multiply};
-use crate::simd::{InstructionSet, Number};
+use crate::product::{Epilogue, Matrix, MatrixMut, Update, multiply, multiply_then};
+use crate::simd::{InstructionSet, Number, Vector};
 
 /// Some numbers between −1 and 1.
 fn numbers<T: Number>(count: usize, seed: u64) -> Vec<T> {
@@ -42,6 +46,27 @@ struct Case {
     update: Update,
 }
 
+/// Negates each number, and counts how often it has.
+struct Negate {
+    columns: usize,
+    counts: RefCell<Vec<u8>>,
+}
+
+impl<T: Number> Epilogue<T> for Negate {
+    unsafe fn prefetch<V: Vector<Number = T>>(&self, _: &Range<usize>, _: &Range<usize>) {}
+
+    unsafe fn apply(&self, sums: &mut MatrixMut<'_, T>, (row, column): (usize, usize)) {
+        let visit = |r: usize, numbers: &mut [T]| {
+            let places = &mut self.counts.borrow_mut()[(row + r) * self.columns + column..];
+            for (number, count) in numbers.iter_mut().zip(places) {
+                (*number, *count) = (T::zero() - *number, *count + 1);
+            }
+        };
+        // SAFETY: the caller's promise.
+        unsafe { sums.each_row(visit) };
+    }
+}
+
 /// The largest error, relative to the largest number that a sum could come to.
 fn worst<T: Number>(set: InstructionSet, case: &Case) -> f64 {
     let Case { sizes: [rows, columns, terms], gap, update, .. } = *case;
@@ -52,6 +77,12 @@ fn worst<T: Number>(set: InstructionSet, case: &Case) -> f64 {
     let there: Vec<T> = numbers(rows * columns, 3);
     let mut actual = there.clone();
     multiply(set, &mut MatrixMut::new(&mut actual, (rows, columns)).unwrap(), update, left, right).unwrap();
+    let mut negated = there.clone();
+    let negate = Negate { columns, counts: RefCell::new(vec![0; rows * columns]) };
+    let mut target = MatrixMut::new(&mut negated, (rows, columns)).unwrap();
+    multiply_then(set, &mut target, update, (left, right), &negate).unwrap();
+    assert!(negate.counts.into_inner().iter().all(|&count| count == 1), "an epilogue is shown each number once");
+    assert!(negated.iter().zip(&actual).all(|(&negated, &sum)| negated == T::zero() - sum));
     let mut worst: f64 = 0.0;
     for r in 0..rows {
         for c in 0..columns {
