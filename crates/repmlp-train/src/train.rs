@@ -108,37 +108,8 @@ fn attempt(
         return Err(TrainError::Config(faults));
     }
     let device = orders.device.open()?;
-    let data = config.data.load(orders.data.as_deref(), seed)?;
-    let steps_per_epoch = (data.train.images.len() / config.training.batch) as u64;
-    if steps_per_epoch == 0 {
-        return Err(DataError::TooFew { images: data.train.images.len(), batch: config.training.batch }.into());
-    }
-    let vars = Vars::new(seed, DType::F32, &device);
-    let model = Model::new(&config.model, config.task(), &vars.root())?;
-    let fingerprint = config.begin(&data.fingerprint, &vars, orders.data.as_deref())?;
-    let judge = Judge::new(config, &vars)?;
-    let optimizer = Optimizer::new(&config.training.optimizer, &vars)?;
-    let mut run = Run {
-        config,
-        seed,
-        orders,
-        device,
-        data,
-        fingerprint,
-        vars,
-        learner: Learner { model, judge, optimizer },
-        steps_per_epoch,
-        step: 0,
-        sums: Sums::default(),
-    };
-    run.resume(sink)?;
-    run.start(sink)?;
-    while run.step < run.steps() {
-        if run.train_epoch(stop, sink)? == Pace::Stopped {
-            return Ok(Outcome::Stopped);
-        }
-    }
-    run.finish(sink)
+    // Among a CPU's threads that compute: asked from outside, they would be woken for each operation, and wake the asker after it.
+    device.with_context(|| Run::new(config, seed, orders, device.clone())?.complete(stop, sink))
 }
 
 /// Whether an epoch ran to its end.
@@ -182,7 +153,46 @@ pub(crate) struct Run<'a> {
     sums: Sums,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    /// Before its first step.
+    fn new(config: &'a RunConfig, seed: u64, orders: &'a Orders, device: Device) -> Result<Self, TrainError> {
+        let data = config.data.load(orders.data.as_deref(), seed)?;
+        let steps_per_epoch = (data.train.images.len() / config.training.batch) as u64;
+        if steps_per_epoch == 0 {
+            return Err(DataError::TooFew { images: data.train.images.len(), batch: config.training.batch }.into());
+        }
+        let vars = Vars::new(seed, DType::F32, &device);
+        let model = Model::new(&config.model, config.task(), &vars.root())?;
+        let fingerprint = config.begin(&data.fingerprint, &vars, orders.data.as_deref())?;
+        let judge = Judge::new(config, &vars)?;
+        let optimizer = Optimizer::new(&config.training.optimizer, &vars)?;
+        Ok(Self {
+            config,
+            seed,
+            orders,
+            device,
+            data,
+            fingerprint,
+            vars,
+            learner: Learner { model, judge, optimizer },
+            steps_per_epoch,
+            step: 0,
+            sums: Sums::default(),
+        })
+    }
+
+    /// From wherever an earlier attempt has left it, to its end or to the step at which it is told to stop.
+    fn complete(mut self, stop: &StopFlag, sink: &mut dyn Sink) -> Result<Outcome, TrainError> {
+        self.resume(sink)?;
+        self.start(sink)?;
+        while self.step < self.steps() {
+            if self.train_epoch(stop, sink)? == Pace::Stopped {
+                return Ok(Outcome::Stopped);
+            }
+        }
+        self.finish(sink)
+    }
+
     fn steps(&self) -> u64 {
         self.steps_per_epoch * u64::from(self.config.training.epochs)
     }
@@ -355,7 +365,7 @@ impl Run<'_> {
         Ok(self.learner.model.forward(images_nchw, Mode::Evaluate)?.detach())
     }
 
-    pub(crate) fn split<'a>(&'a self, subset: &'a Subset) -> EvaluationSplit<'a> {
+    pub(crate) fn split<'s>(&'s self, subset: &'s Subset) -> EvaluationSplit<'s> {
         let threads = self.orders.threads;
         EvaluationSplit { subset, preparation: &self.data.preparation, device: &self.device, threads }
     }

@@ -10,7 +10,7 @@ pub struct SinkError(#[from] JournalError);
 /// Takes events in the order in which they happen.
 ///
 /// `emit` returns only when the event is safe (on disk, for a journal). After an error no further event is emitted.
-pub trait Sink {
+pub trait Sink: Send {
     /// Takes one event.
     fn emit(&mut self, event: Event) -> Result<(), SinkError>;
 }

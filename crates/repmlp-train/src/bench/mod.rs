@@ -6,7 +6,7 @@
 mod kernels;
 mod subject;
 
-use candle_core::Result;
+use candle_core::{Device, Result};
 
 pub use crate::stopwatch::Effort;
 use crate::stopwatch::{in_turns, median};
@@ -68,7 +68,17 @@ pub fn names(suite: Suite) -> Vec<String> {
 ///
 /// # Errors
 /// Those of candle and of `tell`.
-pub fn time<E: From<candle_core::Error>>(
+pub fn time<E: From<candle_core::Error> + Send>(
+    suite: Suite,
+    names: &[String],
+    effort: Effort,
+    tell: impl FnMut(Timing) -> std::result::Result<(), E> + Send,
+) -> std::result::Result<(), E> {
+    // Where a run computes too.
+    Device::Cpu.with_context(|| time_here(suite, names, effort, tell))
+}
+
+fn time_here<E: From<candle_core::Error>>(
     suite: Suite,
     names: &[String],
     effort: Effort,
