@@ -4,7 +4,8 @@ use candle_core::backprop::GradStore;
 use candle_core::{DType, Result, Tensor, Var};
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_assume, proptest};
 
-use super::{LinearMap, NormedBranch, by_parts, normed_sum_then};
+use super::operation::by_parts;
+use super::{LinearMap, NormedBranch, normed_sum_then};
 use crate::batch_norm;
 use crate::conv::ConvGeometry;
 use crate::oracle_tests::{bound, clear_of_the_kink, difference_to, numbers, with_gradients};

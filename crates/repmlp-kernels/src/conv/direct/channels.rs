@@ -8,7 +8,7 @@ use std::ops::Range;
 use candle_core::Result;
 use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator, ParallelSliceMut};
 
-use super::Pass;
+use super::pass::Pass;
 use crate::conv::plan::Direction;
 use crate::conv::target::Target;
 use crate::packing::{PACKED_NUMBERS, copy_few};

@@ -6,7 +6,7 @@ use std::ops::Range;
 use candle_core::{Error, Result};
 use rayon::prelude::{IntoParallelIterator, ParallelIterator};
 
-use super::Pass;
+use super::pass::Pass;
 use crate::conv::plan::Direction;
 use crate::conv::target::Target;
 use crate::packing::{PACKED_NUMBERS, copy_few};

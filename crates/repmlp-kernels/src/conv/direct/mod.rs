@@ -2,87 +2,9 @@
 //!
 //! What the forward pass does from the input to the output, the gradient of the input does from the output to the input. Lanes of
 //! a vector are images, or target channels where images would leave much of it empty.
-#![expect(unsafe_code, reason = "outputs are written in full before they count as numbers")]
 
 mod channels;
 mod images;
+mod pass;
 
-use candle_core::Result;
-
-use crate::conv::ConvSizes;
-use crate::conv::finish::Finish;
-use crate::conv::plan::{Direction, Plan};
-use crate::conv::target::Target;
-use crate::fresh::{room, unwritten, written};
-use crate::product::Shared;
-use crate::simd::{InstructionSet, Number, Vector, fills, for_instruction_set};
-
-/// The output (O, H', W', N).
-pub(crate) fn forward<T: Number>(
-    set: InstructionSet,
-    x: &[T],
-    weight: &[T],
-    sizes: &ConvSizes,
-    finish: Option<&Finish<'_, T>>,
-) -> Result<Vec<T>> {
-    let pass = Pass { finish, ..Pass::new(set, sizes, Direction::Forward) };
-    for_instruction_set!(set, T, V => convolve::<V<T>>(&pass, x, weight, None))
-}
-
-/// The gradient (C, H, W, N), added to `onto` where there is one.
-pub(crate) fn backward_x<T: Number>(
-    set: InstructionSet,
-    dy: &[T],
-    weight: &[T],
-    sizes: &ConvSizes,
-    onto: Option<Vec<T>>,
-) -> Result<Vec<T>> {
-    let pass = Pass::new(set, sizes, Direction::Backward);
-    for_instruction_set!(set, T, V => convolve::<V<T>>(&pass, dy, weight, onto))
-}
-
-/// One pass.
-struct Pass<'a, T> {
-    set: InstructionSet,
-    direction: Direction,
-    plan: Plan,
-    /// Channels of a group in the source and in the target.
-    channels: (usize, usize),
-    /// Numbers of a channel in the source and in the target.
-    maps: (usize, usize),
-    images: usize,
-    taps: usize,
-    sizes: &'a ConvSizes,
-    finish: Option<&'a Finish<'a, T>>,
-}
-
-impl<'a, T> Pass<'a, T> {
-    fn new(set: InstructionSet, sizes: &'a ConvSizes, direction: Direction) -> Self {
-        let (inputs, outputs) = (sizes.group_inputs(), sizes.group_outputs());
-        let (input_map, output_map) = (sizes.input_map(), sizes.output_map());
-        let (channels, maps) = match direction {
-            Direction::Forward => ((inputs, outputs), (input_map, output_map)),
-            Direction::Backward => ((outputs, inputs), (output_map, input_map)),
-        };
-        let plan = Plan::new(sizes, direction);
-        Self { set, direction, plan, channels, maps, images: sizes.images, taps: sizes.taps(), sizes, finish: None }
-    }
-}
-
-fn convolve<V: Vector>(
-    pass: &Pass<'_, V::Number>,
-    source: &[V::Number],
-    weight: &[V::Number],
-    onto: Option<Vec<V::Number>>,
-) -> Result<Vec<V::Number>> {
-    let (adds, count) = (onto.is_some(), pass.sizes.groups * pass.channels.1 * pass.maps.1);
-    let mut sums = onto.map_or_else(|| unwritten(count), room);
-    let target = Target { shared: Shared::unwritten(&mut sums), onto: adds };
-    if fills::<V>(pass.images) || pass.channels.1 < V::LANES {
-        images::convolve::<V>(pass, source, weight, &target)?;
-    } else {
-        channels::convolve::<V>(pass, source, weight, &target)?;
-    }
-    // SAFETY: either way writes every pixel of all images of all channels, also one without terms.
-    Ok(unsafe { written(sums) })
-}
+pub(crate) use pass::{backward_x, forward};

@@ -1,0 +1,207 @@
+//! The operations: their tensors, and what they keep between the passes.
+
+use std::sync::{Arc, OnceLock};
+
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Device, Layout, Result, Shape, Tensor, WithDType, bail};
+
+use super::rows::{RowMoments, Rows};
+use super::{composite, composite_affine};
+use crate::element::{for_dtype, has_kernel, slice, with_slices};
+use crate::then::{End, Then};
+
+/// Mean and biased variance of each row, both (R), cut off from the gradient.
+pub struct Moments {
+    /// Means.
+    pub mean: Tensor,
+    /// Variances with divisor M.
+    pub variance: Tensor,
+}
+
+impl Moments {
+    /// Those of rows, as tensors.
+    pub(crate) fn of(rows: &[RowMoments], dtype: DType) -> Result<Self> {
+        let tensor = |of: fn(&RowMoments) -> f64| {
+            let all: Vec<f64> = rows.iter().map(of).collect();
+            Tensor::from_vec(all, rows.len(), &Device::Cpu)?.to_dtype(dtype)
+        };
+        Ok(Self { mean: tensor(|m| m.mean)?, variance: tensor(|m| m.variance)? })
+    }
+}
+
+/// γ·(x − mean)/√(variance + eps) + β for each row of x, and what follows, forward and backward in the same passes. γ and β
+/// are (R), and the rows are the R equal parts of x, whatever its shape: channels of (C, H, W, N), or pixels of channels. The
+/// result has the shape of x; the statistics are over the M numbers of a row.
+///
+/// The gradient treats the statistics as functions of x, as training does.
+///
+/// # Errors
+/// When the shapes do not fit.
+pub fn batch_norm_then(
+    x: &Tensor,
+    gamma: &Tensor,
+    beta: &Tensor,
+    eps: f64,
+    then: Then<'_>,
+) -> Result<(Tensor, Moments)> {
+    rows_of(x, [gamma, beta], then)?;
+    if !has_kernel(x) {
+        return composite(x, gamma, beta, eps, then);
+    }
+    let moments = Arc::new(OnceLock::new());
+    let op = BatchNorm { eps, end: then.end(), moments: Arc::clone(&moments) };
+    let affine = Tensor::stack(&[gamma, beta], 0)?;
+    let x = x.contiguous()?;
+    let y = match then.addend() {
+        None => x.apply_op2(&affine, op)?,
+        Some(addend) => x.apply_op3(&affine, &addend.contiguous()?, op)?,
+    };
+    Ok((y, Moments::of(moments.get().map_or(&[], Vec::as_slice), x.dtype())?))
+}
+
+/// scale·x + shift for each row of x and what follows, in one pass; scale and shift are (R), rows as in [`batch_norm_then`].
+/// Batch norm with fixed statistics. Forward only: the result is cut off from the gradient.
+///
+/// # Errors
+/// When the shapes do not fit.
+pub fn affine_then(x: &Tensor, scale: &Tensor, shift: &Tensor, then: Then<'_>) -> Result<Tensor> {
+    rows_of(x, [scale, shift], then)?;
+    if !has_kernel(x) {
+        return composite_affine(x, scale, shift, then);
+    }
+    let affine = Tensor::stack(&[scale, shift], 0)?;
+    let (x, op) = (x.contiguous()?, Affine { end: then.end() });
+    match then.addend() {
+        None => x.apply_op2_no_bwd(&affine, &op),
+        Some(addend) => x.apply_op3_no_bwd(&affine, &addend.contiguous()?, &op),
+    }
+}
+
+/// R; an error where x has no so many equal parts, or something else does not fit.
+fn rows_of(x: &Tensor, vectors: [&Tensor; 2], then: Then<'_>) -> Result<usize> {
+    let rows = vectors[0].dims1()?;
+    if x.elem_count() == 0 || rows == 0 || !x.elem_count().is_multiple_of(rows) {
+        bail!("batch norm of {:?} in {rows} rows: they must be equal, and not empty", x.dims());
+    }
+    if vectors[1].dims() != [rows] {
+        bail!("batch norm of {rows} rows with one number for each in {:?}", vectors[1].dims());
+    }
+    if let Some(addend) = then.addend().filter(|addend| addend.dims() != x.dims()) {
+        bail!("batch norm of {:?} plus {:?}: the shapes must be equal", x.dims(), addend.dims());
+    }
+    Ok(rows)
+}
+
+/// Carries the statistics from the forward pass to the caller and to the backward pass.
+struct BatchNorm {
+    eps: f64,
+    end: End,
+    moments: Arc<OnceLock<Vec<RowMoments>>>,
+}
+
+impl BatchNorm {
+    fn forward<T: WithDType>(&self, rows: &Rows<'_, T>) -> Vec<T> {
+        let (y, moments) = rows.normalise(self.eps);
+        // An operation runs once; were it run again, it would find the same.
+        let _same = self.moments.set(moments);
+        y
+    }
+
+    /// Gradients of x, of γ and β one after another, and of the addend where it is not dy itself.
+    fn backward(&self, inputs: [&Tensor; 2], y: &Tensor, dy: &Tensor) -> Result<(Tensor, Tensor, Option<Tensor>)> {
+        let [x, affine] = inputs;
+        let Some(moments) = self.moments.get() else { bail!("a backward pass needs its forward pass") };
+        let device = x.device();
+        for_dtype!(x.dtype(), T => {
+            let gradients = with_slices::<T, _, 4>([x, affine, y, dy], |[x, affine, y, dy]| {
+                let rows = Rows { x, affine, addend: None, end: self.end };
+                rows.gradients(y, dy, moments, self.eps)
+            })?;
+            let masked = match gradients.masked {
+                Some(masked) => Some(Tensor::from_vec(masked, y.shape(), device)?),
+                None => None,
+            };
+            let d_affine = Tensor::from_vec(gradients.affine, affine.shape(), device)?;
+            Ok((Tensor::from_vec(gradients.x, x.shape(), device)?, d_affine, masked))
+        })
+    }
+}
+
+struct Affine {
+    end: End,
+}
+
+macro_rules! forward {
+    ($op:ident, |$self:ident, $rows:ident| $y:expr) => {
+        impl CustomOp2 for $op {
+            fn name(&self) -> &'static str {
+                stringify!($op)
+            }
+
+            fn cpu_fwd(
+                &self,
+                x: &CpuStorage,
+                x_layout: &Layout,
+                affine: &CpuStorage,
+                affine_layout: &Layout,
+            ) -> Result<(CpuStorage, Shape)> {
+                let $self = self;
+                let y = for_dtype!(x.dtype(), T => {
+                    let (x, affine) = (slice::<T>(x, x_layout)?, slice::<T>(affine, affine_layout)?);
+                    let $rows = Rows { x, affine, addend: None, end: self.end };
+                    T::to_cpu_storage_owned($y)
+                });
+                Ok((y, x_layout.shape().clone()))
+            }
+
+            fn bwd(&self, x: &Tensor, affine: &Tensor, y: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+                let (dx, d_affine, _) = self.backward([x, affine], y, dy)?;
+                Ok((Some(dx), Some(d_affine)))
+            }
+        }
+
+        impl CustomOp3 for $op {
+            fn name(&self) -> &'static str {
+                stringify!($op)
+            }
+
+            fn cpu_fwd(
+                &self,
+                x: &CpuStorage,
+                x_layout: &Layout,
+                affine: &CpuStorage,
+                affine_layout: &Layout,
+                addend: &CpuStorage,
+                addend_layout: &Layout,
+            ) -> Result<(CpuStorage, Shape)> {
+                let $self = self;
+                let y = for_dtype!(x.dtype(), T => {
+                    let (x, affine) = (slice::<T>(x, x_layout)?, slice::<T>(affine, affine_layout)?);
+                    let $rows = Rows { x, affine, addend: Some(slice::<T>(addend, addend_layout)?), end: self.end };
+                    T::to_cpu_storage_owned($y)
+                });
+                Ok((y, x_layout.shape().clone()))
+            }
+
+            fn bwd(
+                &self,
+                x: &Tensor,
+                affine: &Tensor,
+                _addend: &Tensor,
+                y: &Tensor,
+                dy: &Tensor,
+            ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+                let (dx, d_affine, masked) = self.backward([x, affine], y, dy)?;
+                Ok((Some(dx), Some(d_affine), Some(masked.unwrap_or_else(|| dy.clone()))))
+            }
+        }
+    };
+}
+forward!(BatchNorm, |op, rows| op.forward(&rows));
+forward!(Affine, |_op, rows| rows.scale_and_shift());
+
+impl Affine {
+    fn backward(&self, _: [&Tensor; 2], _: &Tensor, _: &Tensor) -> Result<(Tensor, Tensor, Option<Tensor>)> {
+        bail!("a fixed scale and shift has no gradient")
+    }
+}

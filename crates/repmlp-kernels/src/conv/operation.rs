@@ -1,0 +1,213 @@
+//! A convolution, and an FC layer with groups, as operations of candle: shapes, and which gradients are needed.
+
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, WithDType, bail};
+
+use crate::backward::of_weight;
+use crate::conv::finish::Finish;
+use crate::conv::{ConvSizes, backward_weight, backward_x, composite, forward};
+use crate::element::{for_dtype, has_kernel, slice, with_slice};
+use crate::simd::InstructionSet;
+use crate::then::{End, Then};
+
+/// How a convolution moves over a map, as (height, width) where two numbers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvGeometry {
+    /// Input pixels between neighbouring output pixels.
+    pub stride: (usize, usize),
+    /// Pixels of zeros on both sides of the map.
+    pub padding: (usize, usize),
+    /// Input pixels between neighbouring taps.
+    pub dilation: (usize, usize),
+    /// Groups of channels; output channel o of O sees the C/groups channels of group ⌊o·groups/O⌋.
+    pub groups: usize,
+}
+
+/// The convolution (cross-correlation) of x (C, H, W, N) with weight (O, C/groups, Kʰ, Kʷ): (O, H', W', N) with
+/// H' = ⌊(H + 2·padding − dilation·(Kʰ − 1) − 1)/stride⌋ + 1, W' likewise.
+///
+/// # Errors
+/// When the groups do not divide both channel counts, the weight does not fit them, something is empty, or the kernel is
+/// larger than the padded map.
+pub fn conv2d(x_chwn: &Tensor, weight: &Tensor, geometry: ConvGeometry) -> Result<Tensor> {
+    Conv::on_map(x_chwn, weight, geometry)?.of(x_chwn, weight)
+}
+
+/// `conv2d` plus a bias (O) and what follows, in one pass: a convolution with its batch norm merged. Forward only: the result is
+/// cut off from the gradient.
+///
+/// # Errors
+/// As `conv2d`, and when the bias or what is added does not fit the output.
+pub fn conv2d_then(
+    x_chwn: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    geometry: ConvGeometry,
+    then: Then<'_>,
+) -> Result<Tensor> {
+    Conv::on_map(x_chwn, weight, geometry)?.then(x_chwn, (weight, bias), then)
+}
+
+/// An FC layer with groups on each column of x (C, …, M), whose dimensions but the last are its inputs, channel by channel:
+/// weight (O·P, C/groups·P), P being the product of the dimensions between, gives (O, …, M).
+///
+/// # Errors
+/// When the groups do not divide both channel counts, the weight does not fit, or something is empty.
+pub fn grouped_fc(x: &Tensor, weight: &Tensor, groups: usize) -> Result<Tensor> {
+    Conv::on_columns(x, weight, groups)?.of(x, weight)
+}
+
+/// `grouped_fc` plus a bias (O·P) and what follows, in one pass. Forward only: the result is cut off from the gradient.
+///
+/// # Errors
+/// As `grouped_fc`, and when the bias or what is added does not fit the output.
+pub fn grouped_fc_then(x: &Tensor, weight: &Tensor, bias: &Tensor, groups: usize, then: Then<'_>) -> Result<Tensor> {
+    Conv::on_columns(x, weight, groups)?.then(x, (weight, bias), then)
+}
+
+/// A convolution of something with so many numbers, to a shape with so many.
+pub(crate) struct Conv {
+    pub(crate) sizes: ConvSizes,
+    pub(crate) output: Shape,
+}
+
+impl Conv {
+    /// That of a map.
+    pub(crate) fn on_map(x_chwn: &Tensor, weight: &Tensor, geometry: ConvGeometry) -> Result<Self> {
+        let sizes = ConvSizes::new(x_chwn.dims(), weight.dims(), geometry)?;
+        Ok(Self { sizes, output: sizes.output_dims().into() })
+    }
+
+    /// The 1×1 convolution of one pixel, of which the inputs of an FC layer are the channels.
+    pub(crate) fn on_columns(x: &Tensor, weight: &Tensor, groups: usize) -> Result<Self> {
+        let (&[channels, ref between @ .., columns], &[outputs, inputs]) = (x.dims(), weight.dims()) else {
+            bail!("grouped_fc takes x (C, .., M) and weight (Q, P), not {:?} and {:?}", x.dims(), weight.dims());
+        };
+        let pixels: usize = between.iter().product();
+        if groups == 0 || !channels.is_multiple_of(groups) || pixels == 0 || !outputs.is_multiple_of(groups * pixels) {
+            bail!(
+                "grouped_fc of {:?} to {outputs} outputs in {groups} groups: they must divide the channels",
+                x.dims()
+            );
+        }
+        let geometry = ConvGeometry { stride: (1, 1), padding: (0, 0), dilation: (1, 1), groups };
+        let sizes = ConvSizes::new(&[channels * pixels, 1, 1, columns], &[outputs, inputs, 1, 1], geometry)?;
+        let output = [&[outputs / pixels], between, &[columns]].concat();
+        Ok(Self { sizes, output: output.into() })
+    }
+
+    pub(crate) fn of(self, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+        if has_kernel(x) { x.contiguous()?.apply_op2(&weight.contiguous()?, self) } else { self.composite(x, weight) }
+    }
+
+    fn then(self, x: &Tensor, (weight, bias): (&Tensor, &Tensor), then: Then<'_>) -> Result<Tensor> {
+        if bias.dims() != [self.sizes.outputs] {
+            bail!("{} outputs with a bias of {:?}", self.sizes.outputs, bias.dims());
+        }
+        if let Some(addend) = then.addend().filter(|addend| addend.dims() != self.output.dims()) {
+            bail!("{:?} plus {:?}: the shapes must be equal", self.output.dims(), addend.dims());
+        }
+        if !has_kernel(x) {
+            return self.composite_then(x, (weight, bias), then);
+        }
+        let op = Deployed { conv: self, bias: bias.clone(), addend: then.addend().cloned(), end: then.end() };
+        x.contiguous()?.apply_op2_no_bwd(&weight.contiguous()?, &op)
+    }
+
+    /// The same with candle's operations.
+    pub(crate) fn composite(&self, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+        let sizes = &self.sizes;
+        let (rows, columns) = (&sizes.rows, &sizes.columns);
+        let x = x.reshape((sizes.inputs, rows.input, columns.input, sizes.images))?;
+        let weight = weight.reshape((sizes.outputs, sizes.group_inputs(), rows.kernel, columns.kernel))?;
+        composite::conv2d(&x, &weight, sizes)?.reshape(&self.output)
+    }
+
+    /// The same with a bias and what follows.
+    pub(super) fn composite_then(
+        &self,
+        x: &Tensor,
+        (weight, bias): (&Tensor, &Tensor),
+        then: Then<'_>,
+    ) -> Result<Tensor> {
+        let y = self.composite(x, weight)?.reshape((bias.dim(0)?, ()))?.broadcast_add(&bias.unsqueeze(1)?)?;
+        Ok(then.after(&y.reshape(&self.output)?)?.detach())
+    }
+}
+
+impl CustomOp2 for Conv {
+    fn name(&self) -> &'static str {
+        "conv2d_chwn"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let y = for_dtype!(x.dtype(), T => {
+            let (x, weight) = (slice::<T>(x, x_layout)?, slice::<T>(weight, weight_layout)?);
+            T::to_cpu_storage_owned(forward(x, weight, &self.sizes, None)?)
+        });
+        Ok((y, self.output.clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, weight: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (sizes, device) = (&self.sizes, x.device());
+        // The images and a frozen weight take no part in the graph: their gradients would be thrown away.
+        for_dtype!(x.dtype(), T => with_slice::<T, _>(dy, |dy| {
+            let dx = if x.track_op() {
+                let dx = with_slice::<T, _>(weight, |weight| backward_x(dy, weight, sizes, None))??;
+                Some(Tensor::from_vec(dx, x.shape(), device)?)
+            } else {
+                None
+            };
+            let dw = if weight.track_op() {
+                let dw = with_slice::<T, _>(x, |x| backward_weight(x, dy, sizes))??;
+                of_weight(weight, Tensor::from_vec(dw, weight.shape(), device)?)
+            } else {
+                None
+            };
+            Ok((dx, dw))
+        })?)
+    }
+}
+
+/// A convolution without a gradient and what follows it.
+struct Deployed {
+    conv: Conv,
+    bias: Tensor,
+    addend: Option<Tensor>,
+    end: End,
+}
+
+impl CustomOp2 for Deployed {
+    fn name(&self) -> &'static str {
+        "conv2d_then_chwn"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let y = for_dtype!(x.dtype(), T => {
+            let (x, weight) = (slice::<T>(x, x_layout)?, slice::<T>(weight, weight_layout)?);
+            let finished = |addend: Option<&[T]>| {
+                with_slice::<T, _>(&self.bias, |bias| {
+                    let finish = Finish { set: InstructionSet::get(), bias, addend, end: self.end, map: self.conv.sizes.output_map() };
+                    forward(x, weight, &self.conv.sizes, Some(&finish))
+                })?
+            };
+            T::to_cpu_storage_owned(match &self.addend {
+                None => finished(None)?,
+                Some(addend) => with_slice::<T, _>(addend, |addend| finished(Some(addend)))??,
+            })
+        });
+        Ok((y, self.conv.output.clone()))
+    }
+}

@@ -1,0 +1,52 @@
+//! The passes over slices, each the way that its sizes ask for.
+
+use candle_core::{Result, bail};
+
+use crate::conv::finish::Finish;
+use crate::conv::{ConvSizes, Way, by_columns, depthwise, direct, direct_weight, subsampled, winograd};
+use crate::simd::{InstructionSet, Number};
+
+/// The output, finished where it is to be.
+pub(crate) fn forward<T: Number>(
+    x: &[T],
+    weight: &[T],
+    sizes: &ConvSizes,
+    finish: Option<&Finish<'_, T>>,
+) -> Result<Vec<T>> {
+    match sizes.way() {
+        Way::Columns => by_columns::forward(InstructionSet::get(), x, weight, sizes, finish),
+        Way::Subsampled => subsampled::forward(InstructionSet::get(), x, weight, sizes, finish),
+        Way::Depthwise => Ok(depthwise::forward(x, weight, sizes, finish)),
+        Way::Direct => direct::forward(InstructionSet::get(), x, weight, sizes, finish),
+        Way::Winograd => winograd::forward(InstructionSet::get(), x, weight, sizes, finish),
+    }
+}
+
+/// The gradient of x, added to `onto` where there is one.
+pub(crate) fn backward_x<T: Number>(dy: &[T], weight: &[T], sizes: &ConvSizes, onto: Option<Vec<T>>) -> Result<Vec<T>> {
+    let count = sizes.inputs * sizes.input_map();
+    if let Some(onto) = onto.as_ref().filter(|onto| onto.len() != count) {
+        bail!("a gradient of {count} numbers onto {}", onto.len());
+    }
+    match sizes.way() {
+        Way::Columns => by_columns::backward_x(InstructionSet::get(), dy, weight, sizes, onto),
+        Way::Subsampled => subsampled::backward_x(InstructionSet::get(), dy, weight, sizes, onto),
+        Way::Depthwise => {
+            let dx = onto.unwrap_or_else(|| vec![T::zero(); count]);
+            Ok(depthwise::backward_x(dy, weight, sizes, dx))
+        }
+        Way::Direct => direct::backward_x(InstructionSet::get(), dy, weight, sizes, onto),
+        Way::Winograd => winograd::backward_x(InstructionSet::get(), dy, weight, sizes, onto),
+    }
+}
+
+/// The gradient of the weight.
+pub(crate) fn backward_weight<T: Number>(x: &[T], dy: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
+    match sizes.way() {
+        Way::Columns => by_columns::backward_weight(InstructionSet::get(), x, dy, sizes),
+        Way::Subsampled => subsampled::backward_weight(InstructionSet::get(), x, dy, sizes),
+        Way::Depthwise => Ok(depthwise::backward_weight(x, dy, sizes)),
+        Way::Direct => direct_weight::backward_weight(InstructionSet::get(), x, dy, sizes),
+        Way::Winograd => winograd::backward_weight(InstructionSet::get(), x, dy, sizes),
+    }
+}
