@@ -20,7 +20,7 @@ use clap::Parser;
 
 /// Training asks for the same large buffers at every step.
 #[global_allocator]
-static ALLOCATOR: repmlp_kernels::Allocator = repmlp_kernels::Allocator::new();
+static ALLOCATOR: repmlp_train::Allocator = repmlp_train::Allocator::new();
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse_from(cli::with_run_implied(std::env::args_os()));
