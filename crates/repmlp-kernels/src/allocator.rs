@@ -30,7 +30,8 @@ const GRANULARITY: usize = 1 << 25;
 /// Addresses that are kept free for the heap to grow in, 1 TiB: more than machines have memory, and a small part of all addresses.
 const RESERVED: usize = 1 << 40;
 
-/// Stands behind `#[global_allocator]`.
+/// Stands behind `#[global_allocator]`. Once a large block was asked for it must not move: the heap links its lists to their own
+/// addresses. Its lock may ask for a small block, which is the system's.
 pub struct Allocator {
     heap: Mutex<Dlmalloc<Pages>>,
 }
@@ -114,10 +115,10 @@ unsafe impl GlobalAlloc for Allocator {
             // SAFETY: as the caller says; the layout is that of the request, which went there.
             return unsafe { System.dealloc(block, layout) };
         }
-        // SAFETY: `alloc` has written the address, and has asked for that size.
+        // SAFETY: `alloc` has written the address, which the heap gave.
         unsafe {
             let memory = block.cast::<*mut u8>().sub(1).read();
-            self.heap().free(memory, with_margin(layout), HEAP_ALIGNMENT);
+            self.heap().c_free(memory);
         }
     }
 
@@ -147,34 +148,41 @@ struct Pages {
 }
 
 impl Pages {
-    /// The next of the addresses that are kept free; none where the system keeps none or they are used up.
-    fn next(&self, size: usize) -> Option<*mut u8> {
-        let (start, end) = self.reserved.get().unwrap_or_else(|| {
-            // SAFETY: at an address of the system's choice, over no other mapping.
-            let reserved = unsafe {
-                mmap_anonymous(ptr::null_mut(), RESERVED, ProtFlags::empty(), MapFlags::PRIVATE | MapFlags::NORESERVE)
-            };
-            reserved.map_or((0, 0), |start| (start.expose_provenance(), start.addr() + RESERVED))
+    /// The addresses that are kept free, asked for once; no range where the system keeps none.
+    fn reserved(&self) -> (usize, usize) {
+        let range = self.reserved.get().unwrap_or_else(|| {
+            // SAFETY: at an address of the system's choice, over no other mapping. Without access it counts as no memory.
+            let range = unsafe { mmap_anonymous(ptr::null_mut(), RESERVED, ProtFlags::empty(), MapFlags::PRIVATE) };
+            range.map_or((0, 0), |start| (start.expose_provenance(), start.addr() + RESERVED))
         });
-        let next = if size <= end - start { start + size } else { end };
-        self.reserved.set(Some((next, end)));
-        (next == start + size).then(|| ptr::with_exposed_provenance_mut(start))
+        self.reserved.set(Some(range));
+        range
+    }
+
+    /// So much memory at the next of them, unless they are used up.
+    fn next(&self, size: usize) -> Option<rustix::io::Result<*mut u8>> {
+        let (start, end) = self.reserved();
+        if size > end - start {
+            return None;
+        }
+        let pages: *mut u8 = ptr::with_exposed_provenance_mut(start);
+        // SAFETY: the addresses are mapped, and in nobody's use.
+        let refused = unsafe { mprotect(pages.cast(), size, MprotectFlags::READ | MprotectFlags::WRITE) };
+        Some(refused.map(|()| {
+            self.reserved.set(Some((start + size, end)));
+            pages
+        }))
     }
 }
 
 // SAFETY: memory is mapped for the heap alone, readable and writable, and never unmapped.
 unsafe impl dlmalloc::Allocator for Pages {
     fn alloc(&self, size: usize) -> (*mut u8, usize, u32) {
-        let access = MprotectFlags::READ | MprotectFlags::WRITE;
-        let pages = match self.next(size) {
-            // SAFETY: the addresses are mapped, and in nobody's use.
-            Some(pages) => unsafe { mprotect(pages.cast(), size, access) }.map(|()| pages),
+        let pages = self.next(size).unwrap_or_else(|| {
+            let access = ProtFlags::READ | ProtFlags::WRITE;
             // SAFETY: at an address of the system's choice, over no other mapping.
-            None => unsafe {
-                let access = ProtFlags::READ | ProtFlags::WRITE;
-                mmap_anonymous(ptr::null_mut(), size, access, MapFlags::PRIVATE).map(<*mut c_void>::cast)
-            },
-        };
+            unsafe { mmap_anonymous(ptr::null_mut(), size, access, MapFlags::PRIVATE).map(<*mut c_void>::cast) }
+        });
         let Ok(pages) = pages else { return (ptr::null_mut(), 0, 0) };
         #[cfg(target_os = "linux")]
         // SAFETY: the mapping is that long; the advice changes no content. Without large pages all works as well.
@@ -343,9 +351,13 @@ mod tests {
     }
 
     #[test]
-    fn what_the_system_refuses_is_no_block() {
+    fn what_the_system_refuses_is_no_block_and_costs_no_addresses() {
+        let allocator = Allocator::new();
+        let before = Block::new(&allocator, GRANULARITY, 4, 1);
         let layout = Layout::from_size_align(1 << 60, 4).unwrap();
         // SAFETY: the layout has a size.
-        assert!(unsafe { Allocator::new().alloc(layout) }.is_null());
+        assert!(unsafe { allocator.alloc(layout) }.is_null());
+        let after = Block::new(&allocator, GRANULARITY, 4, 2);
+        assert_eq!(after.range().start.next_multiple_of(GRANULARITY), before.range().end.next_multiple_of(GRANULARITY));
     }
 }

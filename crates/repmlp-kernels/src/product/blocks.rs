@@ -74,7 +74,7 @@ impl<T> Epilogue<T> for () {
     unsafe fn apply(&self, _: &mut MatrixMut<'_, T>, _: (usize, usize)) {}
 }
 
-/// The same and what becomes of the sums.
+/// As [`multiply`], and what becomes of the sums.
 pub(crate) fn multiply_then<T: Number>(
     set: InstructionSet,
     target: &mut MatrixMut<'_, T>,

@@ -53,7 +53,7 @@ pub(crate) fn run(arguments: &BenchArgs) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Thread pools and the allocator read what they are told when a process starts; this one starts again in its own place, as an
+/// Thread pools read what they are told when a process starts; this one starts again in its own place, as an
 /// attempt is started.
 fn start_with(threads: usize) -> Result<()> {
     let variables = worker_environment(threads);
