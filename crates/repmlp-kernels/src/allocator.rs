@@ -18,7 +18,7 @@ use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect};
 /// A block of so many bytes, or of more, is large.
 const LARGE: usize = 1 << 16;
 
-/// Alignment of a large block in bytes: a cache line, so that no vector of a kernel lies across two.
+/// Alignment of a large block in bytes: a cache line, so that whole vectors from its start on do not lie across two.
 const ALIGNMENT: usize = 64;
 
 /// That of the heap itself.
@@ -39,7 +39,7 @@ pub struct Allocator {
 impl Allocator {
     /// One that has asked the system for nothing yet.
     pub const fn new() -> Self {
-        Self::with_memory_from(Pages { reserved: Cell::new(None) })
+        Self::with_memory_from(Pages { left: Cell::new(None) })
     }
 
     const fn with_memory_from(pages: Pages) -> Self {
@@ -143,33 +143,33 @@ unsafe impl GlobalAlloc for Allocator {
 
 /// Where the heap has its memory from, for good: addresses one behind the other, so that the heap stays one piece.
 struct Pages {
-    /// Addresses that are kept free for the heap, once it has asked for memory.
-    reserved: Cell<Option<(usize, usize)>>,
+    /// Of the addresses that are kept free for the heap, once it has asked for memory.
+    left: Cell<Option<(usize, usize)>>,
 }
 
 impl Pages {
-    /// The addresses that are kept free, asked for once; no range where the system keeps none.
-    fn reserved(&self) -> (usize, usize) {
-        let range = self.reserved.get().unwrap_or_else(|| {
+    /// Start and end of the addresses that are left, asked for once; no range where the system keeps none.
+    fn left(&self) -> (usize, usize) {
+        let left = self.left.get().unwrap_or_else(|| {
             // SAFETY: at an address of the system's choice, over no other mapping. Without access it counts as no memory.
-            let range = unsafe { mmap_anonymous(ptr::null_mut(), RESERVED, ProtFlags::empty(), MapFlags::PRIVATE) };
-            range.map_or((0, 0), |start| (start.expose_provenance(), start.addr() + RESERVED))
+            let all = unsafe { mmap_anonymous(ptr::null_mut(), RESERVED, ProtFlags::empty(), MapFlags::PRIVATE) };
+            all.map_or((0, 0), |start| (start.expose_provenance(), start.addr() + RESERVED))
         });
-        self.reserved.set(Some(range));
-        range
+        self.left.set(Some(left));
+        left
     }
 
-    /// So much memory at the next of them, unless they are used up.
+    /// So much memory at the next of them, or the system's refusal; none where they do not suffice.
     fn next(&self, size: usize) -> Option<rustix::io::Result<*mut u8>> {
-        let (start, end) = self.reserved();
+        let (start, end) = self.left();
         if size > end - start {
             return None;
         }
         let pages: *mut u8 = ptr::with_exposed_provenance_mut(start);
         // SAFETY: the addresses are mapped, and in nobody's use.
-        let refused = unsafe { mprotect(pages.cast(), size, MprotectFlags::READ | MprotectFlags::WRITE) };
-        Some(refused.map(|()| {
-            self.reserved.set(Some((start + size, end)));
+        let allowed = unsafe { mprotect(pages.cast(), size, MprotectFlags::READ | MprotectFlags::WRITE) };
+        Some(allowed.map(|()| {
+            self.left.set(Some((start + size, end)));
             pages
         }))
     }
@@ -319,8 +319,35 @@ mod tests {
     #[test]
     fn a_returned_block_serves_the_same_request() {
         let allocator = Allocator::new();
-        let range = || Block::new(&allocator, 5 * LARGE, 4, 1).range();
-        assert_eq!(range(), range());
+        // Its neighbours are in use: it fits or it does not.
+        let [_before, place, _behind] = [1, 2, 3].map(|number| Block::new(&allocator, 5 * LARGE, 4, number));
+        let range = place.range();
+        drop(place);
+        assert_eq!(Block::new(&allocator, 5 * LARGE, 4, 4).range(), range);
+    }
+
+    // SAFETY: a block is its holder's alone, and its allocator may be used by all threads.
+    unsafe impl Send for Block<'_> {}
+
+    #[test]
+    fn threads_have_blocks_of_their_own_and_return_those_of_others() {
+        let (sender, received) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            for thread in 0..4_u8 {
+                let sender = sender.clone();
+                scope.spawn(move || {
+                    for round in 0..64 {
+                        let block = |size: usize| Block::new(&SHARED, size * LARGE, 4, 64 * thread + round);
+                        let blocks = [block(1), block(2), block(usize::from(thread) + 1)];
+                        assert!(blocks.iter().all(Block::is_intact));
+                        let [_, sent, _] = blocks;
+                        sender.send(sent).unwrap();
+                    }
+                });
+            }
+            drop(sender);
+            assert_eq!(received.into_iter().filter(Block::is_intact).count(), 4 * 64);
+        });
     }
 
     #[test]
@@ -344,7 +371,7 @@ mod tests {
 
     #[test]
     fn without_addresses_kept_free_memory_is_found_elsewhere() {
-        let allocator = Allocator::with_memory_from(Pages { reserved: Cell::new(Some((0, 0))) });
+        let allocator = Allocator::with_memory_from(Pages { left: Cell::new(Some((0, 0))) });
         // More than is asked of the system at once, so that it is asked twice.
         let blocks: Vec<_> = (0..3).map(|b| Block::new(&allocator, GRANULARITY, 4, b)).collect();
         assert!(blocks.iter().all(Block::is_intact));

@@ -62,7 +62,8 @@ pub struct Orders {
 /// Raised by whoever wants the attempt to write a checkpoint and stop.
 pub type StopFlag = AtomicBool;
 
-/// Brings a run to completion, or as far as `stop` lets it; says everything to `sink`, the outcome last.
+/// Brings a run to completion, or as far as `stop` lets it; says everything to `sink`, the outcome last. On a CPU it works on a thread of
+/// candle's pool, and two runs of one process share that pool: their times mean nothing then, their results are the same.
 ///
 /// # Errors
 /// When the attempt failed; the outcome is in the sink too, unless the sink itself failed.

@@ -60,7 +60,7 @@ pub(crate) trait Epilogue<T> {
     /// The instruction set of `V`.
     unsafe fn prefetch<V: Vector<Number = T>>(&self, rows: &Range<usize>, columns: &Range<usize>);
 
-    /// Is shown a part of the target, which begins in that row and column; each number once.
+    /// Is shown a part of the target, which begins in that row and column; each number once, after its last term.
     ///
     /// # Safety
     /// The part is written.

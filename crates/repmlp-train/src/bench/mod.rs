@@ -74,7 +74,7 @@ pub fn time<E: From<candle_core::Error> + Send>(
     effort: Effort,
     tell: impl FnMut(Timing) -> std::result::Result<(), E> + Send,
 ) -> std::result::Result<(), E> {
-    // Where a run computes too.
+    // On a thread of the pool, as a run does.
     Device::Cpu.with_context(|| time_here(suite, names, effort, tell))
 }
 
