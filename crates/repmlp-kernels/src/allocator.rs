@@ -21,9 +21,6 @@ const LARGE: usize = 1 << 16;
 /// Alignment of a large block in bytes: a cache line, so that whole vectors from its start on do not lie across two.
 const ALIGNMENT: usize = 64;
 
-/// That of the heap itself.
-const HEAP_ALIGNMENT: usize = 16;
-
 /// The heap asks the system for a multiple of so many bytes, so that large pages fit. What is not touched takes no memory.
 const GRANULARITY: usize = 1 << 25;
 
@@ -66,34 +63,17 @@ fn is_large(layout: Layout) -> bool {
     layout.size() >= LARGE && layout.align() <= ALIGNMENT
 }
 
-/// Bytes that the heap is asked for: an aligned block fits behind an address, whatever the heap's own alignment. Asked for
-/// aligned memory, the heap would cut off what lies before it, and a block that is returned would not fit the same request again.
-fn with_margin(layout: Layout) -> usize {
-    layout.size() + ALIGNMENT
-}
-
-// SAFETY: a large block lies, aligned, within memory that the heap has given for it alone, which is as much longer than the block
-// as alignment can take, and is returned by the address that stands before it; all others are the system's. The layout alone
-// tells which, and it is the same for a request and its return. Neither unwinds, for the heap has no panics that depend on the caller.
+// SAFETY: a large block is the heap's, of the size and alignment asked for, and goes back there; all others are the system's. The layout
+// alone tells which, and it is the same for a request and its return. Neither unwinds, for the heap has no panics that depend on the
+// caller.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if !is_large(layout) {
             // SAFETY: as the caller says.
             return unsafe { System.alloc(layout) };
         }
-        // SAFETY: any size may be asked for; a layout's is at most `isize::MAX`.
-        let memory = unsafe { self.heap().malloc(with_margin(layout), HEAP_ALIGNMENT) };
-        if memory.is_null() {
-            return memory;
-        }
-        // At least the heap's alignment, which is room for an address, and at most the margin.
-        let skipped = ALIGNMENT - memory.addr() % ALIGNMENT;
-        // SAFETY: the block and the address before it lie in the memory.
-        unsafe {
-            let block = memory.add(skipped);
-            block.cast::<*mut u8>().sub(1).write(memory);
-            block
-        }
+        // SAFETY: any size may be asked for.
+        unsafe { self.heap().malloc(layout.size(), ALIGNMENT) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
@@ -115,11 +95,8 @@ unsafe impl GlobalAlloc for Allocator {
             // SAFETY: as the caller says; the layout is that of the request, which went there.
             return unsafe { System.dealloc(block, layout) };
         }
-        // SAFETY: `alloc` has written the address, which the heap gave.
-        unsafe {
-            let memory = block.cast::<*mut u8>().sub(1).read();
-            self.heap().c_free(memory);
-        }
+        // SAFETY: it is the heap's.
+        unsafe { self.heap().c_free(block) };
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
