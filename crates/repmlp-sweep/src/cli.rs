@@ -22,8 +22,14 @@ Exit codes:
     2  usage                                  20  results folder in use, or of another version
     3  invalid experiment or report file      21  results folder cannot be written
     4  data missing or damaged                70  internal fault
-    5  work remains                           74  an attempt could not write its files
-   10  some runs failed                      130  interrupted twice";
+    5  work remains                           71  the system gives no process or thread
+   10  some runs failed                       74  an attempt could not write its files
+                                             130  interrupted twice
+
+Failed runs, by kind:
+  io, crash, oom, data     the machine or the data failed: the next call tries them again
+  config, diverged, equivalence, timed_out
+                           the run itself failed and would fail again: it waits for --retry-failed";
 
 /// One TOML file in; trained runs, SQLite, tables and plots out.
 #[derive(Debug, Parser)]
@@ -162,7 +168,7 @@ pub(crate) struct RunArgs {
     /// Start at most so many runs now.
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
-    /// Try failed runs again.
+    /// Try runs again that failed by themselves; others are tried again anyway.
     #[arg(long)]
     pub(crate) retry_failed: bool,
     /// Stop at the first failure; the others are continued by the next call.

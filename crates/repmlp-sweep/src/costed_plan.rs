@@ -7,7 +7,7 @@ use rayon::prelude::{ParallelIterator, ParallelSlice};
 use repmlp_train::config::RunConfig;
 use sweep_plan::Plan;
 use sweep_protocol::{RunId, RunRow};
-use sweep_store::Store;
+use sweep_store::Reader;
 
 use crate::cli::SpecArgs;
 use crate::predict::Cost;
@@ -39,9 +39,9 @@ impl CostedPlan {
     }
 
     /// What is known of the plan's runs.
-    pub(crate) async fn known(&self, store: &mut Store) -> Result<BTreeMap<RunId, RunRow>> {
+    pub(crate) fn known(&self, results: &mut Reader) -> Result<BTreeMap<RunId, RunRow>> {
         let ids: Vec<RunId> = self.plan.runs.iter().map(|run| run.id).collect();
-        Ok(store.run_rows(&ids).await?.into_iter().map(|row| (row.run, row)).collect())
+        Ok(results.run_rows(&ids)?.into_iter().map(|row| (row.run, row)).collect())
     }
 
     /// Multiply-adds of each run's training, where that is known.

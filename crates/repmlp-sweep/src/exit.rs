@@ -12,7 +12,7 @@ use sweep_report::ReportError;
 use sweep_runner::RunnerError;
 use sweep_store::StoreError;
 
-use crate::screen::Screen;
+use crate::screen::{Screen, say};
 
 /// What the program's exit code says. Documented in `--help`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub(crate) enum Exit {
     Unwritable = 21,
     /// A fault of the program.
     Internal = 70,
+    /// The operating system gives no process or thread.
+    System = 71,
     /// An attempt could not write its journal.
     Io = 74,
     /// Interrupted twice.
@@ -55,11 +57,10 @@ impl From<Exit> for ExitCode {
 pub(crate) struct UsageError(pub(crate) String);
 
 /// Shows an error on standard error; returns the exit code that it means.
-#[expect(clippy::print_stderr, reason = "the one place where errors reach the person")]
 pub(crate) fn report(error: &anyhow::Error, screen: Screen) -> Exit {
     match error.downcast_ref::<PlanError>() {
-        Some(plan) => eprintln!("{}", plan.render(screen.plan_colors())),
-        None => eprintln!("{} {}", screen.alarm("error:"), chain(error)),
+        Some(plan) => say(&plan.render(screen.plan_colors())),
+        None => say(&format!("{} {}", screen.alarm("error:"), chain(error))),
     }
     code(error)
 }
@@ -103,15 +104,19 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if let Some(fault) = cause.downcast_ref::<RunnerError>() {
         return Some(match fault {
             RunnerError::InUse { .. } => Exit::InUse,
-            RunnerError::Unwritable { .. } | RunnerError::Journal(_) => Exit::Unwritable,
-            _ => Exit::Internal,
+            RunnerError::NotText { .. } => Exit::Usage,
+            RunnerError::Unwritable { .. } | RunnerError::Unreadable { .. } | RunnerError::Journal(_) => {
+                Exit::Unwritable
+            }
+            RunnerError::Process { .. } | RunnerError::Survivor { .. } => Exit::System,
+            RunnerError::Orders { .. } | RunnerError::Unheard => Exit::Internal,
         });
     }
     if let Some(fault) = cause.downcast_ref::<StoreError>() {
         return Some(match fault {
-            StoreError::Version { .. } | StoreError::Foreign { .. } => Exit::InUse,
-            StoreError::Missing { .. } => Exit::Usage,
-            StoreError::Sql { .. } | StoreError::Io { .. } => Exit::Unwritable,
+            StoreError::Version { .. } | StoreError::Foreign { .. } | StoreError::Newer { .. } => Exit::InUse,
+            StoreError::Sql { .. } | StoreError::Io { .. } | StoreError::Unusable { .. } => Exit::Unwritable,
+            StoreError::UnknownRun { .. } => Exit::Internal,
         });
     }
     if let Some(fault) = cause.downcast_ref::<ReportError>() {

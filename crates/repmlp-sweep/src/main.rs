@@ -25,8 +25,18 @@ static ALLOCATOR: repmlp_train::Allocator = repmlp_train::Allocator::new();
 fn main() -> ExitCode {
     let cli = cli::Cli::parse_from(cli::with_run_implied(std::env::args_os()));
     let screen = screen::Screen::of(cli.color);
+    start_threads();
     match commands::dispatch(cli, screen) {
         Ok(exit) => exit.into(),
         Err(error) => exit::report(&error, screen).into(),
+    }
+}
+
+/// Starts the threads that plan and cost runs. Where the system gives none, this thread does their work: asked for later, they would end the
+/// program.
+fn start_threads() {
+    if rayon::ThreadPoolBuilder::new().build_global().is_err() {
+        // Refused again, it is the first use that fails, as without this.
+        drop(rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build_global());
     }
 }

@@ -6,7 +6,7 @@ use repmlp::cost::CountedForm;
 use repmlp::models::{ModelConfig, Task};
 use repmlp_train::config::{OptimizerConfig, RunConfig};
 use sweep_protocol::{Metric, RunId};
-use sweep_store::Store;
+use sweep_store::Reader;
 
 /// What a configuration costs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -113,12 +113,11 @@ impl Speed {
 
     /// From the finished runs among `costs` (run → multiply-adds of its training).
     pub(crate) async fn measured(
-        store: Option<&mut Store>,
+        results: &mut Reader,
         plan: (&str, &str),
         costs: &BTreeMap<RunId, f64>,
     ) -> anyhow::Result<Self> {
-        let Some(store) = store else { return Ok(Self::ASSUMED) };
-        let Some(rows) = store.experiment_rows(plan.0, plan.1).await? else { return Ok(Self::ASSUMED) };
+        let Some(rows) = results.experiment_rows(plan.0, plan.1).await? else { return Ok(Self::ASSUMED) };
         let mut seconds: BTreeMap<RunId, f64> = BTreeMap::new();
         for row in rows.measurements.iter().filter(|row| row.measurement.metric == Metric::TrainTime) {
             *seconds.entry(row.run).or_default() += row.measurement.value;

@@ -10,7 +10,7 @@ use sweep_runner::{Update, UpdateKind, WorkItem};
 
 use crate::costed_plan::CostedPlan;
 use crate::predict::duration;
-use crate::screen::Screen;
+use crate::screen::{Screen, say};
 use crate::work::Work;
 
 /// Says a line without tearing bars.
@@ -20,12 +20,11 @@ pub(crate) struct Voice {
 }
 
 impl Voice {
-    #[expect(clippy::print_stderr, reason = "progress is for the person, on standard error")]
     pub(crate) fn say(&self, line: &str) {
         match &self.bars {
             // A bar that cannot be drawn is no reason to stop training.
             Some(bars) => drop(bars.println(line)),
-            None => eprintln!("{line}"),
+            None => say(line),
         }
     }
 }
@@ -64,9 +63,9 @@ impl Progress {
         };
         let planned: Vec<_> = costed.plan.runs.iter().map(|run| (run.id, label(run))).collect();
         let costs = costed.training_flops();
+        let labels: BTreeMap<RunId, &String> = planned.iter().map(|(id, label)| (*id, label)).collect();
         let shown = |item: &WorkItem| {
-            let label =
-                planned.iter().find(|(id, _)| *id == item.run).map_or_else(String::new, |(_, label)| label.clone());
+            let label = labels.get(&item.run).map_or_else(String::new, |label| (*label).clone());
             let cost = costs.get(&item.run).copied().unwrap_or(1.0);
             (item.run, Shown { label, cost, bar: None, steps: 1, steps_per_epoch: 1 })
         };
@@ -111,7 +110,7 @@ impl Progress {
             UpdateKind::Events(lines) => lines.iter().for_each(|line| self.show_event(update.run, &line.event)),
             UpdateKind::Supervisor(lines) => {
                 for line in lines {
-                    if let SupervisorEvent::Closed { status, message } = &line.event {
+                    if let SupervisorEvent::Closed { status, message, .. } = &line.event {
                         self.show_end(update, *status, message.as_deref());
                     }
                 }
@@ -175,7 +174,7 @@ impl Progress {
                 }
             }
             Event::Noticed { text } => voice.say(&format!("{}: {text}", shown.label)),
-            Event::Checkpointed { .. } | Event::Ended { .. } => {}
+            Event::Inherited { .. } | Event::Checkpointed { .. } | Event::Ended { .. } => {}
         }
     }
 
@@ -230,8 +229,9 @@ impl Progress {
     /// What has become of it, and where it lies.
     pub(crate) fn end(&self, rows: &[RunRow], folder: Option<&Path>) {
         let mut counts: BTreeMap<Status, usize> = BTreeMap::new();
+        let statuses: BTreeMap<RunId, Status> = rows.iter().map(|row| (row.run, row.status)).collect();
         for (id, _) in &self.planned {
-            let status = rows.iter().find(|row| row.run == *id).map_or(Status::Queued, |row| row.status);
+            let status = statuses.get(id).copied().unwrap_or_default();
             *counts.entry(status).or_default() += 1;
         }
         let counts: Vec<_> = counts.iter().map(|(status, n)| format!("{n} {status}")).collect();

@@ -1,8 +1,13 @@
 //! What the terminal can show: colour, width, whether a person watches.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 
 use clap::ValueEnum;
+
+/// Says a line on standard error. A terminal that is gone is no reason to stop: nobody is left to be told.
+pub(crate) fn say(line: &str) {
+    drop(writeln!(std::io::stderr(), "{line}"));
+}
 
 /// When to use colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -22,6 +22,13 @@ pub(crate) enum Work {
     },
     /// It is done.
     Reuse,
+    /// It succeeded, and its measurements are not all there any more: they are measured again.
+    Incomplete,
+    /// It failed for a reason that lies in the machine or the data: it is tried again.
+    Retry {
+        /// How.
+        status: Status,
+    },
     /// It failed and waits for `--retry-failed`.
     Failed {
         /// How.
@@ -51,6 +58,8 @@ impl Work {
                 Some(trainer_version) if trainer_version != TRAINER_VERSION => Self::Again { trainer_version },
                 _ => Self::Reuse,
             },
+            Status::Incomplete => Self::Incomplete,
+            Status::Failed(kind) if kind.is_transient() => Self::Retry { status: row.status },
             Status::Failed(_) | Status::TimedOut => Self::Failed { status: row.status, message: row.message.clone() },
             Status::Running => Self::Running,
             Status::Queued if row.attempts == 0 => Self::Start,
@@ -61,7 +70,12 @@ impl Work {
     /// Whether `run` starts an attempt for it.
     pub(crate) fn is_open(&self, failed: FailedRuns) -> bool {
         match self {
-            Self::Start | Self::Continue { .. } | Self::Again { .. } | Self::Running => true,
+            Self::Start
+            | Self::Continue { .. }
+            | Self::Again { .. }
+            | Self::Incomplete
+            | Self::Retry { .. }
+            | Self::Running => true,
             Self::Failed { .. } => failed == FailedRuns::Retry,
             Self::Reuse => false,
         }
@@ -77,6 +91,8 @@ impl fmt::Display for Work {
             Self::Again { trainer_version } => {
                 write!(f, "again: measured by trainer {trainer_version}, this is {TRAINER_VERSION}")
             }
+            Self::Incomplete => f.write_str("incomplete: measurements are missing, trains again"),
+            Self::Retry { status } => write!(f, "{status}, tried again"),
             Self::Reuse => f.write_str("done, reused"),
             Self::Failed { status, .. } => write!(f, "{status}, waits for --retry-failed"),
             Self::Running => f.write_str("running"),
@@ -112,8 +128,16 @@ mod tests {
     }
 
     #[test]
-    fn failures_wait_to_be_asked_for() {
-        let failed = Work::of(Some(&row(Status::Failed(FailureKind::Diverged), 1, 1)));
-        assert!(!failed.is_open(FailedRuns::Wait) && failed.is_open(FailedRuns::Retry));
+    fn failures_of_the_machine_are_tried_again_and_those_of_the_run_wait_to_be_asked_for() {
+        use FailureKind::{Config, Crash, Data, Diverged, Equivalence, Io, Oom};
+        let waits = |status| {
+            let work = Work::of(Some(&row(status, 1, 1)));
+            assert!(work.is_open(FailedRuns::Retry), "{status}");
+            !work.is_open(FailedRuns::Wait)
+        };
+        assert!([Config, Diverged, Equivalence].into_iter().all(|kind| waits(Status::Failed(kind))));
+        assert!(waits(Status::TimedOut));
+        assert!(![Crash, Data, Io, Oom].into_iter().any(|kind| waits(Status::Failed(kind))));
+        assert!(!waits(Status::Incomplete) && !waits(Status::Cancelled));
     }
 }

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
-use sweep_protocol::write_atomically;
+use sweep_protocol::{Measurement, write_atomically};
 
 use crate::train::TRAINER_VERSION;
 
 /// What a checkpoint says besides tensors.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CheckpointHeader {
     /// Steps done since the run began.
@@ -25,6 +25,8 @@ pub(crate) struct CheckpointHeader {
     pub trainer_version: u32,
     /// Bits of the epoch's running sums (`f64`): loss, correct labels, labels judged, seconds, seconds waited.
     pub sums: [u64; 5],
+    /// Everything that the run had measured, in order: so that no line of a journal is needed to go on.
+    pub measured: Vec<Measurement>,
 }
 
 /// A checkpoint cannot be written or used.
@@ -130,32 +132,48 @@ fn parse_name(name: &str) -> Option<(u64, &str)> {
     Some((step.parse().ok()?, digest))
 }
 
-/// The intact checkpoint of this trainer with the most steps in these folders, and the damaged files that it was preferred
-/// to.
-pub(crate) fn newest(folders: &[PathBuf]) -> (Option<Checkpoint>, Vec<PathBuf>) {
+/// What [`newest`] came to.
+pub(crate) struct Newest {
+    pub(crate) found: Option<Checkpoint>,
+    /// Files with as many steps or more that could not be used.
+    pub(crate) passed_over: Vec<PassedOver>,
+}
+
+/// A checkpoint that could not be used.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct PassedOver {
+    pub(crate) path: PathBuf,
+    /// As the rest of a sentence.
+    pub(crate) why: &'static str,
+}
+
+/// The intact checkpoint of this trainer with the most steps in these folders.
+pub(crate) fn newest(folders: &[PathBuf]) -> Newest {
     let mut candidates = candidates(folders);
-    let mut damaged = Vec::new();
+    let mut passed_over = Vec::new();
     while let Some((_, path)) = candidates.pop() {
-        match load(&path) {
-            Some(Loaded::Ours(checkpoint)) => return (Some(checkpoint), damaged),
-            Some(Loaded::OfAnotherTrainer) => {}
-            None => damaged.push(path),
-        }
+        let why = match load(&path) {
+            Some(Loaded::Ours(checkpoint)) => return Newest { found: Some(checkpoint), passed_over },
+            Some(Loaded::OfAnotherTrainer) => "was written by another version of the trainer",
+            None => "is damaged",
+        };
+        passed_over.push(PassedOver { path, why });
     }
-    (None, damaged)
+    Newest { found: None, passed_over }
 }
 
 /// An intact file.
 enum Loaded {
     Ours(Checkpoint),
-    /// It would continue another training; what else it says is that trainer's business.
+    /// It would continue another training, or lacks what this trainer needs; what else it says is that trainer's business.
     OfAnotherTrainer,
 }
 
-/// The part of a header that every trainer writes.
+/// The part of a header that every trainer writes, and what one of trainer 6 that was written before values were carried lacks.
 #[derive(Deserialize)]
 struct Writer {
     trainer_version: u32,
+    measured: Option<serde::de::IgnoredAny>,
 }
 
 /// `None` when anything about the file is not as it was written.
@@ -167,7 +185,8 @@ fn load(path: &Path) -> Option<Loaded> {
     }
     let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes).ok()?;
     let header = metadata.metadata().as_ref()?.get(HEADER)?;
-    if serde_json::from_str::<Writer>(header).ok()?.trainer_version != TRAINER_VERSION {
+    let writer: Writer = serde_json::from_str(header).ok()?;
+    if writer.trainer_version != TRAINER_VERSION || writer.measured.is_none() {
         return Some(Loaded::OfAnotherTrainer);
     }
     let header = serde_json::from_str(header).ok()?;
@@ -178,11 +197,20 @@ fn load(path: &Path) -> Option<Loaded> {
 #[cfg(test)]
 mod tests {
     use candle_core::Device;
+    use sweep_protocol::Metric;
 
     use super::*;
 
     fn header(step: u64) -> CheckpointHeader {
-        CheckpointHeader { step, data_fingerprint: "f".into(), trainer_version: TRAINER_VERSION, sums: [1, 2, 3, 4, 5] }
+        let measured =
+            Measurement { metric: Metric::Loss, split: None, form: None, epoch: Some(1), value: 1.0372208042144775 };
+        CheckpointHeader {
+            step,
+            data_fingerprint: "f".into(),
+            trainer_version: TRAINER_VERSION,
+            sums: [1, 2, 3, 4, 5],
+            measured: vec![measured],
+        }
     }
 
     fn tensors(value: f32) -> Vec<(String, Tensor)> {
@@ -197,17 +225,17 @@ mod tests {
         let name = save(folder.path(), &header(12), &tensors(2.0)).unwrap();
         let path = folder.path().join(name);
         let bytes = std::fs::read(&path).unwrap();
-        assert_eq!(newest(&folders).0.unwrap().header, header(12));
+        assert_eq!(newest(&folders).found.unwrap().header, header(12));
         for length in [0, 1, 7, 8, 20, bytes.len() / 2, bytes.len() - 1] {
             std::fs::write(&path, &bytes[..length]).unwrap();
-            let (found, damaged) = newest(&folders);
+            let Newest { found, passed_over } = newest(&folders);
             assert_eq!(found.unwrap().header, header(5), "cut at {length}");
-            assert_eq!(damaged, std::slice::from_ref(&path));
+            assert_eq!(passed_over, [PassedOver { path: path.clone(), why: "is damaged" }]);
         }
         let mut flipped = bytes.clone();
         *flipped.last_mut().unwrap() ^= 1;
         std::fs::write(&path, flipped).unwrap();
-        assert_eq!(newest(&folders).0.unwrap().header.step, 5);
+        assert_eq!(newest(&folders).found.unwrap().header.step, 5);
     }
 
     #[test]
@@ -222,7 +250,7 @@ mod tests {
         assert_eq!(steps, [12, 100]);
         let foreign = CheckpointHeader { trainer_version: TRAINER_VERSION + 1, ..header(200) };
         save(folder.path(), &foreign, &tensors(2.0)).unwrap();
-        assert_eq!(newest(&folders).0.unwrap().header.step, 100);
+        assert_eq!(newest(&folders).found.unwrap().header.step, 100);
     }
 
     #[test]
@@ -230,9 +258,9 @@ mod tests {
         let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         save(a.path(), &header(9), &tensors(1.0)).unwrap();
         save(b.path(), &header(10), &tensors(2.0)).unwrap();
-        let found = newest(&[a.path().to_owned(), b.path().to_owned()]).0.unwrap();
+        let found = newest(&[a.path().to_owned(), b.path().to_owned()]).found.unwrap();
         assert_eq!(found.header.step, 10);
         assert_eq!(found.tensors["a"].to_vec2::<f32>().unwrap()[0], [2.0; 3]);
-        assert!(newest(&[a.path().join("missing")]).0.is_none());
+        assert!(newest(&[a.path().join("missing")]).found.is_none());
     }
 }

@@ -5,13 +5,14 @@ use repmlp::Mode;
 use repmlp::cost::CountedForm;
 use repmlp::models::{DeployedModel, Model};
 use repmlp::vars::Vars;
-use sweep_protocol::{Event, Form, Measurement, Metric, Outcome, Sink, Split};
+use sweep_protocol::{Event, Form, Measurement, Metric, Outcome, Split};
 
 use crate::checkpoint;
 use crate::config::RunConfig;
 use crate::equivalence::Comparison;
 use crate::error::TrainError;
 use crate::evaluate::EvaluationSplit;
+use crate::ledger::Ledger;
 use crate::throughput::{self, Network};
 use crate::train::{Run, ThroughputTiming};
 
@@ -20,7 +21,7 @@ pub const WEIGHTS: &str = "weights.safetensors";
 
 impl Run<'_> {
     /// Merges, compares, counts, times.
-    pub(crate) fn finish(&self, sink: &mut dyn Sink) -> Result<Outcome, TrainError> {
+    pub(crate) fn finish(&self, ledger: &mut Ledger<'_>) -> Result<Outcome, TrainError> {
         let deployed = self.learner.model.reparameterize()?;
         let test = self.split(&self.data.test);
         let answer = self.config.model.answer();
@@ -29,28 +30,25 @@ impl Run<'_> {
         let epoch = Some(self.config.training.epochs);
         let split = Some(Split::Test);
         let mut add = |metric, form, value| measurements.push(Measurement { metric, split, form, epoch, value });
-        if comparison.max_abs_diff.is_finite() {
-            add(Metric::MaxAbsDiff, None, comparison.max_abs_diff);
-        }
+        add(Metric::MaxAbsDiff, None, comparison.max_abs_diff);
         add(Metric::Top1Agreement, None, comparison.agreement());
         let judged = self.learner.judge.evaluate(test, |x| deployed.forward(x))?;
-        for (metric, value) in judged.into_iter().filter(|(_, value)| value.is_finite()) {
-            add(metric, Some(Form::Deployed), value);
-        }
-        sink.emit(Event::Measured { measurements })?;
+        judged.into_iter().for_each(|(metric, value)| add(metric, Some(Form::Deployed), value));
+        ledger.measured(measurements)?;
         if let Some(exact) = comparison.settle(|| compare_in_f64(self.config, &self.weights(), test))? {
             let text = format!(
                 "both forms differ by {:.1e}, and by {:.1e} when computed in f64: the merge is right, but the network \
                  enlarges rounding errors",
                 comparison.max_abs_diff, exact.max_abs_diff
             );
-            sink.emit(Event::Noticed { text })?;
+            ledger.say(Event::Noticed { text })?;
         }
         match self.orders.throughput {
             ThroughputTiming::Later => Ok(Outcome::AwaitsQuiet),
             ThroughputTiming::Now => {
                 let measurements = self.throughput(&deployed)?;
-                sink.emit(Event::Measured { measurements })?;
+                ledger.measured(measurements)?;
+                ledger.may_write()?;
                 self.save_weights()?;
                 Ok(Outcome::Succeeded)
             }

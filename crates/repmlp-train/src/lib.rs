@@ -15,6 +15,7 @@ mod equivalence;
 mod error;
 mod evaluate;
 mod learner;
+mod ledger;
 mod loader;
 mod loss;
 mod mixup;

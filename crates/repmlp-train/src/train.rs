@@ -12,13 +12,14 @@ use repmlp::vars::Vars;
 use sweep_protocol::{Environment, Event, Form, Measurement, Metric, Outcome, Sink, Split};
 
 use crate::batch::{HostBatch, TrainEpoch};
-use crate::checkpoint::{self, CheckpointError, CheckpointHeader};
+use crate::checkpoint::{self, CheckpointError, CheckpointHeader, Newest, PassedOver};
 use crate::config::RunConfig;
 use crate::data::{DataError, Dataset, Subset};
 use crate::device::DeviceChoice;
 use crate::error::TrainError;
 use crate::evaluate::EvaluationSplit;
 use crate::learner::Learner;
+use crate::ledger::Ledger;
 use crate::loader::Loader;
 use crate::objective::Judge;
 use crate::optimizer::{Optimizer, StepPlace};
@@ -74,13 +75,14 @@ pub fn train(
     stop: &StopFlag,
     sink: &mut dyn Sink,
 ) -> Result<Outcome, TrainError> {
-    let result = attempt(config, seed, orders, stop, sink);
+    let mut ledger = Ledger::new(sink);
+    let result = attempt(config, seed, orders, stop, &mut ledger);
     let outcome = match &result {
         Ok(outcome) => outcome.clone(),
         Err(e) => Outcome::Failed { failure: e.kind(), message: chain(e) },
     };
     if !matches!(result, Err(TrainError::Sink(_))) {
-        sink.emit(Event::Ended { outcome })?;
+        ledger.end(outcome)?;
     }
     result
 }
@@ -102,7 +104,7 @@ fn attempt(
     seed: u64,
     orders: &Orders,
     stop: &StopFlag,
-    sink: &mut dyn Sink,
+    ledger: &mut Ledger<'_>,
 ) -> Result<Outcome, TrainError> {
     let faults = config.faults();
     if !faults.is_empty() {
@@ -110,7 +112,7 @@ fn attempt(
     }
     let device = orders.device.open()?;
     // Among a CPU's threads that compute: asked from outside, they would be woken for each operation, and wake the asker after it.
-    device.with_context(|| Run::new(config, seed, orders, device.clone())?.complete(stop, sink))
+    device.with_context(|| Run::new(config, seed, orders, device.clone())?.complete(stop, ledger))
 }
 
 /// Whether an epoch ran to its end.
@@ -183,22 +185,23 @@ impl<'a> Run<'a> {
     }
 
     /// From wherever an earlier attempt has left it, to its end or to the step at which it is told to stop.
-    fn complete(mut self, stop: &StopFlag, sink: &mut dyn Sink) -> Result<Outcome, TrainError> {
-        self.resume(sink)?;
-        self.start(sink)?;
+    fn complete(mut self, stop: &StopFlag, ledger: &mut Ledger<'_>) -> Result<Outcome, TrainError> {
+        let inherited = self.resume(ledger)?;
+        self.start(ledger)?;
+        ledger.inherit(inherited)?;
         while self.step < self.steps() {
-            if self.train_epoch(stop, sink)? == Pace::Stopped {
+            if self.train_epoch(stop, ledger)? == Pace::Stopped {
                 return Ok(Outcome::Stopped);
             }
         }
-        self.finish(sink)
+        self.finish(ledger)
     }
 
     fn steps(&self) -> u64 {
         self.steps_per_epoch * u64::from(self.config.training.epochs)
     }
 
-    fn start(&self, sink: &mut dyn Sink) -> Result<(), TrainError> {
+    fn start(&self, ledger: &mut Ledger<'_>) -> Result<(), TrainError> {
         let environment = Environment {
             trainer_version: TRAINER_VERSION,
             code: self.orders.code.clone(),
@@ -208,7 +211,7 @@ impl<'a> Run<'a> {
             pid: std::process::id(),
             data_fingerprint: self.fingerprint.clone(),
         };
-        sink.emit(Event::Started {
+        ledger.say(Event::Started {
             environment,
             epochs: self.config.training.epochs,
             steps_per_epoch: u32::try_from(self.steps_per_epoch).unwrap_or(u32::MAX),
@@ -217,14 +220,15 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Goes on from the newest intact checkpoint of earlier attempts.
-    fn resume(&mut self, sink: &mut dyn Sink) -> Result<(), TrainError> {
-        let (found, damaged) = checkpoint::newest(&self.orders.resume_from);
-        for path in damaged {
-            let text = format!("{} is damaged; falling back to the checkpoint before it", path.display());
-            sink.emit(Event::Noticed { text })?;
+    /// Goes on from the newest intact checkpoint of earlier attempts; returns what they had measured by then.
+    fn resume(&mut self, ledger: &mut Ledger<'_>) -> Result<Vec<Measurement>, TrainError> {
+        let Newest { found, passed_over } = checkpoint::newest(&self.orders.resume_from);
+        let next =
+            if found.is_some() { "the run goes on from the checkpoint before it" } else { "the run starts over" };
+        for PassedOver { path, why } in passed_over {
+            ledger.say(Event::Noticed { text: format!("{} {why}; {next}", path.display()) })?;
         }
-        let Some(found) = found else { return Ok(()) };
+        let Some(found) = found else { return Ok(Vec::new()) };
         let foreign = |reason: String| CheckpointError::Foreign { path: found.path.clone(), reason };
         if found.header.data_fingerprint != self.fingerprint {
             let reason = format!(
@@ -241,35 +245,37 @@ impl<'a> Run<'a> {
         let [loss, correct, judged, seconds, waited] = found.header.sums.map(f64::from_bits);
         self.sums = Sums { loss, correct, judged, seconds, waited };
         self.step = found.header.step;
-        Ok(())
+        Ok(found.header.measured)
     }
 
-    fn save_checkpoint(&self, sink: &mut dyn Sink) -> Result<(), TrainError> {
+    fn save_checkpoint(&self, ledger: &mut Ledger<'_>) -> Result<(), TrainError> {
+        ledger.may_write()?;
         let Sums { loss, correct, judged, seconds, waited } = self.sums;
         let header = CheckpointHeader {
             step: self.step,
             data_fingerprint: self.fingerprint.clone(),
             trainer_version: TRAINER_VERSION,
             sums: [loss, correct, judged, seconds, waited].map(f64::to_bits),
+            measured: ledger.so_far().to_vec(),
         };
         let mut tensors = self.weights();
         tensors.extend(self.learner.optimizer.state().into_iter().map(|(name, var)| (name, var.as_tensor().clone())));
         let file = checkpoint::save(&self.orders.folder, &header, &tensors)?;
-        sink.emit(Event::Checkpointed { step: self.step, file })?;
+        ledger.say(Event::Checkpointed { step: self.step, file })?;
         checkpoint::prune(&self.orders.folder)?;
         Ok(())
     }
 
     /// The rest of the current epoch, its evaluation and its checkpoint.
-    fn train_epoch(&mut self, stop: &StopFlag, sink: &mut dyn Sink) -> Result<Pace, TrainError> {
+    fn train_epoch(&mut self, stop: &StopFlag, ledger: &mut Ledger<'_>) -> Result<Pace, TrainError> {
         let epoch = self.step / self.steps_per_epoch;
         let mut batches = self.batches(epoch)?;
         let mut unread = Vec::new();
         let mut clock = Instant::now();
         while self.step < (epoch + 1) * self.steps_per_epoch {
             if stop.load(Ordering::Relaxed) {
-                self.read_losses(&mut unread, &mut clock, sink)?;
-                self.save_checkpoint(sink)?;
+                self.read_losses(&mut unread, &mut clock, ledger)?;
+                self.save_checkpoint(ledger)?;
                 return Ok(Pace::Stopped);
             }
             let asked = Instant::now();
@@ -280,11 +286,11 @@ impl<'a> Run<'a> {
             unread.push(Unread { loss_and_hits, judged: batch.judged });
             self.step += 1;
             if self.step.is_multiple_of(LOG_INTERVAL) {
-                self.read_losses(&mut unread, &mut clock, sink)?;
+                self.read_losses(&mut unread, &mut clock, ledger)?;
             }
         }
-        self.read_losses(&mut unread, &mut clock, sink)?;
-        self.end_epoch(sink)?;
+        self.read_losses(&mut unread, &mut clock, ledger)?;
+        self.end_epoch(ledger)?;
         Ok(Pace::Whole)
     }
 
@@ -306,7 +312,7 @@ impl<'a> Run<'a> {
         &mut self,
         unread: &mut Vec<Unread>,
         clock: &mut Instant,
-        sink: &mut dyn Sink,
+        ledger: &mut Ledger<'_>,
     ) -> Result<(), TrainError> {
         if unread.is_empty() {
             return Ok(());
@@ -329,11 +335,11 @@ impl<'a> Run<'a> {
         *clock = Instant::now();
         unread.clear();
         let epoch = (self.step / self.steps_per_epoch) as u32;
-        sink.emit(Event::Progressed { epoch, step: self.step, loss: latest })?;
+        ledger.say(Event::Progressed { epoch, step: self.step, loss: latest })?;
         Ok(())
     }
 
-    fn end_epoch(&mut self, sink: &mut dyn Sink) -> Result<(), TrainError> {
+    fn end_epoch(&mut self, ledger: &mut Ledger<'_>) -> Result<(), TrainError> {
         let epoch = Some((self.step / self.steps_per_epoch) as u32);
         let form = Some(Form::Training);
         let mut measurements = Vec::new();
@@ -357,9 +363,9 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        sink.emit(Event::Measured { measurements })?;
+        ledger.measured(measurements)?;
         self.sums = Sums::default();
-        self.save_checkpoint(sink)
+        self.save_checkpoint(ledger)
     }
 
     pub(crate) fn evaluated(&self, images_nchw: &Tensor) -> candle_core::Result<Tensor> {

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{FailureKind, Measurement, Status};
+use crate::{FailureKind, Measurement, Status, Tally};
 
 /// Where an attempt runs: everything that is recorded but is no part of a run's identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +75,12 @@ pub enum Event {
         /// All of one moment.
         measurements: Vec<Measurement>,
     },
+    /// Values that earlier attempts measured before the checkpoint that this attempt goes on from. The checkpoint carries them,
+    /// so that the journal of the attempt that ends a run holds everything that the run measured.
+    Inherited {
+        /// In the order in which they were measured.
+        measurements: Vec<Measurement>,
+    },
     /// The state is on disk.
     Checkpointed {
         /// Steps done since the run began.
@@ -91,7 +97,20 @@ pub enum Event {
     Ended {
         /// How.
         outcome: Outcome,
+        /// Number and digest of all values that this journal holds; absent in journals of the first format.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        measured: Option<Tally>,
     },
+}
+
+/// What tells a process from every other, also from a later one with the same id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProcessStamp {
+    /// The machine's boot, as its kernel names it.
+    pub boot: String,
+    /// When the process started, in the kernel's ticks since the boot.
+    pub start_ticks: u64,
 }
 
 /// One thing that the runner says of an attempt. Lines of `supervisor.jsonl`.
@@ -104,6 +123,9 @@ pub enum SupervisorEvent {
         pid: u32,
         /// Slot it runs in, counted from 0.
         slot: u32,
+        /// Which process that is; absent where the system does not say, and in journals of the first format.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        process: Option<ProcessStamp>,
     },
     /// The attempt is over; this decides the run's status.
     Closed {
@@ -112,5 +134,9 @@ pub enum SupervisorEvent {
         /// Why, when it did not succeed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         message: Option<String>,
+        /// Bytes of the attempt's journal that count: what a process that was given up writes later lies beyond them. Absent in
+        /// journals of the first format.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        journal_bytes: Option<u64>,
     },
 }

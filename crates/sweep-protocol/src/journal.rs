@@ -1,7 +1,15 @@
-//! JSON lines: append one, each flushed; read what is complete, as it grows.
+//! JSON lines with a checksum each: append one, durable; read what is complete, as it grows.
 //!
-//! A journal is the truth and the database is derived from it, so a line that was cut by a crash or a full disk costs
-//! that line alone. Knows nothing of what the lines say.
+//! A journal is the truth and the database is derived from it, so damage costs the line that it hits and no other: a line that was
+//! cut by a crash or a full disk, that fails its checksum, or that is missing between its neighbours. Knows nothing of what the
+//! lines say.
+//!
+//! ```text
+//! {"v":2,"seq":0,"at_ms":1764,"event":{…},"check":"4f8a0c2e6b1d3f57"}
+//! ```
+//!
+//! `check` is the beginning of the BLAKE3 digest of all bytes before `,"check"`. Lines of the first format have neither `v` nor `check`;
+//! they are read, and the reader says that they are not checked.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -11,6 +19,15 @@ use std::time::UNIX_EPOCH;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+use crate::durable::sync_folder;
+
+/// Version of the format that is written.
+const FORMAT: u32 = 2;
+/// Hexadecimal digits of a line's checksum.
+const CHECK_DIGITS: usize = 16;
+/// What stands between a line's content and its checksum.
+const CHECK_KEY: &str = ",\"check\":\"";
 
 /// A journal could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -25,16 +42,36 @@ pub enum JournalError {
         /// Why.
         source: io::Error,
     },
-    /// A complete line is not what a journal holds.
-    #[error("journal {path}, line {line}: not understood; was it written by another version?")]
-    Line {
+    /// An event cannot be written down: it has a number that is not finite.
+    #[error("journal {path}: an event cannot be written")]
+    Event {
         /// Which file.
         path: PathBuf,
-        /// Counted from 1.
-        line: u64,
         /// Why.
         source: serde_json::Error,
     },
+    /// An intact line of a later format.
+    #[error(
+        "journal {path}: written by a newer version of this program (format {found}, this version reads {FORMAT}); use that version"
+    )]
+    Newer {
+        /// Which file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+}
+
+/// A line of a journal that is lost; those around it are not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}, line {line}: {what}")]
+pub struct LineDamage {
+    /// Which journal.
+    pub path: PathBuf,
+    /// Counted from 1.
+    pub line: u64,
+    /// What is wrong, as a sentence without its end.
+    pub what: String,
 }
 
 /// One line of a journal.
@@ -49,6 +86,16 @@ pub struct JournalLine<T> {
     pub event: T,
 }
 
+/// A line as format 2 has it, without its checksum.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored<T> {
+    v: u32,
+    seq: u64,
+    at_ms: u64,
+    event: T,
+}
+
 /// Milliseconds since 1970, UTC. For records only: no result depends on it.
 #[expect(clippy::disallowed_methods, reason = "the one place that stamps records with the wall clock")]
 pub fn now_ms() -> u64 {
@@ -56,148 +103,321 @@ pub fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Appends lines to a journal; each is handed to the operating system before `append` returns.
+fn check_of(content: &[u8]) -> String {
+    blake3::hash(content).to_hex()[..CHECK_DIGITS].to_owned()
+}
+
+/// Appends lines to a journal.
 #[derive(Debug)]
 pub struct JournalWriter<T> {
     path: PathBuf,
     file: File,
+    length: u64,
     next_seq: u64,
     kind: PhantomData<T>,
 }
 
 impl<T: Serialize + DeserializeOwned> JournalWriter<T> {
-    /// Opens a journal for appending; an incomplete last line of an earlier writer is cut off.
+    /// Opens a journal for appending; an incomplete last line of an earlier writer is cut off, damaged lines stay.
     ///
     /// # Errors
-    /// When the file cannot be opened, or holds complete lines that are not understood.
+    /// When the file cannot be opened, or is of a later format.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
-        let (complete, next_seq) = if path.exists() {
-            let mut reader = JournalReader::<T>::new(path);
-            let next_seq = reader.read_new()?.last().map_or(0, |line| line.seq + 1);
-            (reader.offset, next_seq)
-        } else {
-            (0, 0)
-        };
+        let mut reader = JournalReader::<T>::new(path);
+        reader.read_new()?;
         let fault = |doing| move |source| JournalError::Io { path: path.to_owned(), doing, source };
+        let is_new = !path.exists();
         let mut file =
             OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(fault("opening"))?;
-        file.set_len(complete).map_err(fault("cutting an incomplete line"))?;
+        file.set_len(reader.offset).map_err(fault("cutting an incomplete line"))?;
         file.seek(SeekFrom::End(0)).map_err(fault("seeking"))?;
-        Ok(Self { path: path.to_owned(), file, next_seq, kind: PhantomData })
+        if is_new && let Some(folder) = path.parent() {
+            sync_folder(folder).map_err(fault("syncing its folder"))?;
+        }
+        Ok(Self { path: path.to_owned(), file, length: reader.offset, next_seq: reader.next_seq, kind: PhantomData })
     }
 
-    /// Appends one line.
+    /// Appends one line; it is on the disk when this returns.
     ///
     /// # Errors
-    /// When the line cannot be written whole (a full disk).
+    /// When the line cannot be written whole (a full disk); nothing of it is left then.
     pub fn append(&mut self, event: T) -> Result<(), JournalError> {
-        let fault = |source| JournalError::Io { path: self.path.clone(), doing: "appending", source };
-        let line = JournalLine { seq: self.next_seq, at_ms: now_ms(), event };
-        let mut bytes = serde_json::to_vec(&line).map_err(|source| fault(source.into()))?;
-        bytes.push(b'\n');
-        self.file.write_all(&bytes).map_err(fault)?;
+        self.append_without_sync(event)?;
+        self.file.sync_data().map_err(|source| self.fault("syncing", source))
+    }
+
+    /// Appends one line that a crash of the machine may take away, and that nothing depends on.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub fn append_without_sync(&mut self, event: T) -> Result<(), JournalError> {
+        let line = Stored { v: FORMAT, seq: self.next_seq, at_ms: now_ms(), event };
+        let mut bytes =
+            serde_json::to_vec(&line).map_err(|source| JournalError::Event { path: self.path.clone(), source })?;
+        bytes.pop(); // the brace, which follows the checksum
+        let check = check_of(&bytes);
+        bytes.extend_from_slice(format!("{CHECK_KEY}{check}\"}}\n").as_bytes());
+        if let Err(source) = self.file.write_all(&bytes) {
+            let cut = self.file.set_len(self.length).and_then(|()| self.file.seek(SeekFrom::Start(self.length)));
+            return Err(
+                self.fault(if cut.is_ok() { "appending" } else { "appending, and cutting what was written," }, source)
+            );
+        }
+        self.length += bytes.len() as u64;
         self.next_seq += 1;
         Ok(())
     }
+
+    fn fault(&self, doing: &'static str, source: io::Error) -> JournalError {
+        JournalError::Io { path: self.path.clone(), doing, source }
+    }
+}
+
+/// What a reader found since it was last asked.
+#[derive(Debug, PartialEq)]
+pub struct JournalPart<T> {
+    /// The intact lines, in order.
+    pub lines: Vec<JournalLine<T>>,
+    /// What is lost between them.
+    pub damage: Vec<LineDamage>,
 }
 
 /// Reads a journal as it grows.
 #[derive(Debug)]
 pub struct JournalReader<T> {
     path: PathBuf,
+    /// Bytes of complete lines so far.
     offset: u64,
+    /// Bytes that count; what lies beyond was written when nobody was to write any more.
+    extent: u64,
     lines: u64,
+    next_seq: u64,
+    /// Damaged lines since the last intact one: numbers that are missing for a known reason.
+    damaged: u64,
+    checked: u64,
+    unchecked: u64,
     kind: PhantomData<T>,
 }
 
 impl<T: DeserializeOwned> JournalReader<T> {
     /// Starts at the beginning of a file that need not exist yet.
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), offset: 0, lines: 0, kind: PhantomData }
+        Self {
+            path: path.to_owned(),
+            offset: 0,
+            extent: u64::MAX,
+            lines: 0,
+            next_seq: 0,
+            damaged: 0,
+            checked: 0,
+            unchecked: 0,
+            kind: PhantomData,
+        }
+    }
+
+    /// Reads no further than so many bytes.
+    #[must_use]
+    pub fn up_to(self, extent: Option<u64>) -> Self {
+        Self { extent: extent.unwrap_or(u64::MAX), ..self }
+    }
+
+    /// Bytes of the complete lines that were read.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Intact lines without a checksum that were read: the first format has none.
+    pub fn unchecked(&self) -> u64 {
+        self.unchecked
     }
 
     /// The complete lines that were added since the last call; an incomplete last line is left for later.
     ///
     /// # Errors
-    /// When the file cannot be read, or a complete line is not understood (lines before it are lost to this call only).
-    pub fn read_new(&mut self) -> Result<Vec<JournalLine<T>>, JournalError> {
+    /// When the file cannot be read or is of a later format.
+    pub fn read_new(&mut self) -> Result<JournalPart<T>, JournalError> {
+        self.read(|_| Ok(()))
+    }
+
+    /// As [`Self::read_new`]; what it returns is on the disk, whether its writer has come to that or not.
+    ///
+    /// # Errors
+    /// As [`Self::read_new`], and when the file cannot be synced.
+    pub fn read_durable(&mut self) -> Result<JournalPart<T>, JournalError> {
+        self.read(File::sync_data)
+    }
+
+    fn read(&mut self, settle: impl FnOnce(&File) -> io::Result<()>) -> Result<JournalPart<T>, JournalError> {
+        let mut part = JournalPart { lines: Vec::new(), damage: Vec::new() };
         let fault = |source| JournalError::Io { path: self.path.clone(), doing: "reading", source };
         let mut file = match File::open(&self.path) {
             Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(part),
             Err(e) => return Err(fault(e)),
         };
         file.seek(SeekFrom::Start(self.offset)).map_err(fault)?;
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(fault)?;
+        (&mut file).take(self.extent.saturating_sub(self.offset)).read_to_end(&mut bytes).map_err(fault)?;
         let complete = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
-        let mut lines = Vec::new();
+        if complete > 0 {
+            settle(&file).map_err(fault)?;
+        }
         for line in bytes[..complete].split_inclusive(|&b| b == b'\n') {
-            let number = self.lines + lines.len() as u64 + 1;
-            lines.push(serde_json::from_slice(line).map_err(|source| JournalError::Line {
-                path: self.path.clone(),
-                line: number,
-                source,
-            })?);
+            self.take(&line[..line.len() - 1], &mut part)?;
         }
         self.offset += complete as u64;
-        self.lines += lines.len() as u64;
-        Ok(lines)
+        Ok(part)
+    }
+
+    /// Takes in one complete line, without its end.
+    fn take(&mut self, text: &[u8], part: &mut JournalPart<T>) -> Result<(), JournalError> {
+        self.lines += 1;
+        let mut damage = |line, what: String| part.damage.push(LineDamage { path: self.path.clone(), line, what });
+        let (line, is_checked) = match parsed(text) {
+            Parsed::Intact { line, is_checked } => (line, is_checked),
+            Parsed::Newer(found) => return Err(JournalError::Newer { path: self.path.clone(), found }),
+            Parsed::Damaged(what) => {
+                self.damaged += 1;
+                damage(self.lines, what);
+                return Ok(());
+            }
+        };
+        if !is_checked && self.checked > 0 {
+            self.damaged += 1;
+            damage(self.lines, "its checksum is missing".to_owned());
+            return Ok(());
+        }
+        if line.seq < self.next_seq {
+            damage(self.lines, format!("it repeats line number {}", line.seq));
+            return Ok(());
+        }
+        let missing = (line.seq - self.next_seq).saturating_sub(self.damaged);
+        if missing > 0 {
+            damage(self.lines, format!("{missing} lines before it are missing"));
+        }
+        self.next_seq = line.seq + 1;
+        self.damaged = 0;
+        *(if is_checked { &mut self.checked } else { &mut self.unchecked }) += 1;
+        part.lines.push(line);
+        Ok(())
     }
 }
 
-/// Writes a file so that a reader finds the old content or the new, never a part: temporary file, fsync, rename, fsync
-/// of the folder.
-///
-/// # Errors
-/// When any of these steps fails; the old content is then untouched.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().ok_or_else(|| io::Error::other("a file needs a folder"))?;
-    let mut name = path.file_name().ok_or_else(|| io::Error::other("a file needs a name"))?.to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = folder.join(name);
-    let written = File::create(&temporary)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| std::fs::rename(&temporary, path));
-    if written.is_err() && temporary.exists() {
-        std::fs::remove_file(&temporary)?;
+/// What a complete line turns out to be.
+enum Parsed<T> {
+    Intact { line: JournalLine<T>, is_checked: bool },
+    Newer(u32),
+    Damaged(String),
+}
+
+fn parsed<T: DeserializeOwned>(text: &[u8]) -> Parsed<T> {
+    let Some((content, check)) = checked_parts(text) else {
+        return match serde_json::from_slice(text) {
+            Ok(line) => Parsed::Intact { line, is_checked: false },
+            Err(fault) => Parsed::Damaged(format!("not understood: {fault}")),
+        };
+    };
+    if check_of(content).as_bytes() != check {
+        return Parsed::Damaged("its checksum is not that of its content".to_owned());
     }
-    written?;
-    File::open(folder)?.sync_all()
+    let whole = [content, b"}"].concat();
+    match serde_json::from_slice::<Stored<T>>(&whole) {
+        Ok(Stored { v, .. }) if v > FORMAT => Parsed::Newer(v),
+        Ok(Stored { seq, at_ms, event, .. }) => {
+            Parsed::Intact { line: JournalLine { seq, at_ms, event }, is_checked: true }
+        }
+        Err(fault) => match serde_json::from_slice::<Version>(&whole) {
+            Ok(Version { v }) if v > FORMAT => Parsed::Newer(v),
+            _ => Parsed::Damaged(format!("not understood: {fault}")),
+        },
+    }
+}
+
+/// The one part of a line that every format from the second on has.
+#[derive(Deserialize)]
+struct Version {
+    v: u32,
+}
+
+/// A line's content and its checksum's digits; nothing for a line that does not end with a checksum.
+fn checked_parts(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let rest = text.strip_suffix(b"\"}")?;
+    let (rest, check) = rest.split_at_checked(rest.len().checked_sub(CHECK_DIGITS)?)?;
+    Some((rest.strip_suffix(CHECK_KEY.as_bytes())?, check))
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::{any, prop_assert_eq, proptest};
+    use std::fs;
+
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
     use super::*;
-    use crate::Event;
+    use crate::{Event, Measurement, Metric};
 
     fn notice(text: &str) -> Event {
         Event::Noticed { text: text.to_owned() }
     }
 
+    fn written(texts: &[String]) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        let mut writer = JournalWriter::open(&path).unwrap();
+        for text in texts {
+            writer.append_without_sync(notice(text)).unwrap();
+        }
+        (folder, path)
+    }
+
+    fn read(path: &Path) -> JournalPart<Event> {
+        JournalReader::<Event>::new(path).read_new().unwrap()
+    }
+
     proptest! {
         #[test]
-        fn a_journal_cut_anywhere_keeps_every_line_before_the_cut(texts in proptest::collection::vec(any::<String>(), 1..6), share in 0.0..1.0f64) {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("journal.jsonl");
-            let mut writer = JournalWriter::open(&path).unwrap();
-            for text in &texts {
-                writer.append(notice(text)).unwrap();
-            }
-            let bytes = std::fs::read(&path).unwrap();
+        fn a_journal_cut_anywhere_keeps_every_line_before_the_cut(
+            texts in proptest::collection::vec(any::<String>(), 1..6), share in 0.0..1.0f64,
+        ) {
+            let (_folder, path) = written(&texts);
+            let bytes = fs::read(&path).unwrap();
             let cut = (bytes.len() as f64 * share) as usize;
-            std::fs::write(&path, &bytes[..cut]).unwrap();
+            fs::write(&path, &bytes[..cut]).unwrap();
             let whole = bytes[..cut].iter().filter(|&&b| b == b'\n').count();
-
-            let read = JournalReader::<Event>::new(&path).read_new().unwrap();
-            prop_assert_eq!(read.len(), whole);
+            prop_assert_eq!(read(&path).lines.len(), whole);
 
             JournalWriter::open(&path).unwrap().append(notice("after")).unwrap();
-            let read = JournalReader::<Event>::new(&path).read_new().unwrap();
-            prop_assert_eq!(read.len(), whole + 1);
-            prop_assert_eq!(read[whole].seq, whole as u64);
+            let part = read(&path);
+            prop_assert_eq!((part.lines.len(), part.damage.len()), (whole + 1, 0));
+            prop_assert_eq!(part.lines[whole].seq, whole as u64);
+        }
+
+        #[test]
+        fn a_flipped_bit_costs_lines_and_changes_none(
+            texts in proptest::collection::vec(any::<String>(), 1..6), share in 0.0..1.0f64, bit in 0..8u8,
+        ) {
+            let (_folder, path) = written(&texts);
+            let before = read(&path).lines;
+            let mut bytes = fs::read(&path).unwrap();
+            let at = (bytes.len() as f64 * share) as usize;
+            bytes[at] ^= 1 << bit;
+            fs::write(&path, &bytes).unwrap();
+            let after = read(&path);
+            prop_assert!(after.lines.iter().all(|line| before.contains(line)));
+            // The end of the last line may be what was hit: the line is incomplete then, which is no damage.
+            let is_noticed = !after.damage.is_empty() || after.lines.len() + 1 == before.len();
+            prop_assert!(is_noticed && after.lines.len() + 2 >= before.len(), "{:?}", after);
+        }
+
+        #[test]
+        fn lines_that_were_taken_out_are_missed(count in 2..8usize, out in 0..7usize) {
+            let texts: Vec<String> = (0..count).map(|i| i.to_string()).collect();
+            let (_folder, path) = written(&texts);
+            let text = fs::read_to_string(&path).unwrap();
+            let out = out % (count - 1); // the last one's absence is for the tally to notice
+            let rest: String = text.split_inclusive('\n').enumerate().filter(|(i, _)| *i != out).map(|(_, line)| line).collect();
+            fs::write(&path, rest).unwrap();
+            let part = read(&path);
+            prop_assert_eq!((part.lines.len(), part.damage.len()), (count - 1, 1));
         }
     }
 
@@ -210,26 +430,61 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_follows_a_growing_file() {
+    fn a_reader_follows_a_growing_file_and_stops_at_its_extent() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.jsonl");
         let mut reader = JournalReader::<Event>::new(&path);
-        assert!(reader.read_new().unwrap().is_empty());
+        assert!(reader.read_new().unwrap().lines.is_empty());
         let mut writer = JournalWriter::open(&path).unwrap();
         writer.append(notice("a")).unwrap();
-        assert_eq!(reader.read_new().unwrap().len(), 1);
-        assert!(reader.read_new().unwrap().is_empty());
+        assert_eq!(reader.read_durable().unwrap().lines.len(), 1);
+        assert!(reader.read_new().unwrap().lines.is_empty());
+        let extent = reader.offset();
         writer.append(notice("b")).unwrap();
-        assert_eq!(reader.read_new().unwrap()[0].event, notice("b"));
+        assert_eq!(reader.read_new().unwrap().lines[0].event, notice("b"));
+        assert_eq!(JournalReader::<Event>::new(&path).up_to(Some(extent)).read_new().unwrap().lines.len(), 1);
     }
 
     #[test]
-    fn a_foreign_line_is_named_by_number() {
+    fn lines_of_the_first_format_are_read_and_told_from_lines_that_lost_their_checksum() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.jsonl");
-        JournalWriter::open(&path).unwrap().append(notice("a")).unwrap();
-        std::fs::write(&path, [std::fs::read(&path).unwrap(), b"{}\n".to_vec()].concat()).unwrap();
+        let old = "{\"seq\":0,\"at_ms\":1,\"event\":{\"kind\":\"noticed\",\"text\":\"a\"}}\n";
+        fs::write(&path, old).unwrap();
+        JournalWriter::open(&path).unwrap().append(notice("b")).unwrap();
+        let mut reader = JournalReader::<Event>::new(&path);
+        assert_eq!((reader.read_new().unwrap().lines.len(), reader.unchecked()), (2, 1));
+        fs::write(&path, fs::read_to_string(&path).unwrap() + &old.replace("\"seq\":0", "\"seq\":2")).unwrap();
+        let part = read(&path);
+        assert_eq!(part.lines.len(), 2);
+        assert!(part.damage[0].to_string().ends_with("line 3: its checksum is missing"), "{:?}", part.damage);
+    }
+
+    #[test]
+    fn a_foreign_line_is_named_by_number_and_a_newer_format_is_refused() {
+        let (_folder, path) = written(&["a".to_owned()]);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text + "{}\n").unwrap();
+        assert!(read(&path).damage[0].to_string().contains("line 2: not understood"));
+        let content = "{\"v\":3,\"what\":\"is new\"";
+        fs::write(&path, format!("{content}{CHECK_KEY}{}\"}}\n", check_of(content.as_bytes()))).unwrap();
         let fault = JournalReader::<Event>::new(&path).read_new().unwrap_err().to_string();
-        assert!(fault.contains("line 2"), "{fault}");
+        assert!(fault.contains("format 3"), "{fault}");
+    }
+
+    #[test]
+    fn a_number_that_is_not_finite_is_not_written() {
+        let (_folder, path) = written(&["a".to_owned()]);
+        let mut writer = JournalWriter::open(&path).unwrap();
+        let value = |value| Measurement { metric: Metric::Loss, split: None, form: None, epoch: Some(1), value };
+        let fault = writer.append(Event::Measured { measurements: vec![value(1.0), value(f64::NAN)] }).unwrap_err();
+        assert!(fault.to_string().contains("cannot be written"), "{fault}");
+        writer.append(Event::Measured { measurements: vec![value(1.0)] }).unwrap();
+        assert_eq!(read(&path).lines.len(), 2);
+        // A line of an older program, which wrote `null`, costs itself alone.
+        let text = fs::read_to_string(&path).unwrap();
+        let null = "{\"seq\":0,\"at_ms\":1,\"event\":{\"kind\":\"measured\",\"measurements\":[{\"metric\":\"loss\",\"value\":null}]}}\n";
+        fs::write(&path, format!("{null}{text}")).unwrap();
+        assert_eq!((read(&path).lines.len(), read(&path).damage.len()), (2, 1));
     }
 }

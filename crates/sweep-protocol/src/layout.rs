@@ -26,7 +26,7 @@ impl ResultsLayout {
         self.root.join("metrics.sqlite")
     }
 
-    /// Held by the one scheduler of the folder; contains its process id.
+    /// Held by the one scheduler of the folder, together with the folder itself; contains its process id.
     pub fn lock(&self) -> PathBuf {
         self.root.join("scheduler.lock")
     }
@@ -79,6 +79,16 @@ impl RunLayout {
         self.root.join("attempts")
     }
 
+    /// Where damaged files of the run are set aside.
+    pub fn damaged(&self) -> PathBuf {
+        self.root.join("damaged")
+    }
+
+    /// The number of the attempt whose folder has this name; nothing for other folders (`+1`, `01`, `1 (copy)`).
+    pub fn attempt_number(name: &str) -> Option<u32> {
+        name.parse().ok().filter(|number: &u32| *number > 0 && number.to_string() == name)
+    }
+
     /// The folder of one attempt (counted from 1).
     pub fn attempt(&self, number: u32) -> AttemptLayout {
         AttemptLayout { root: self.attempts().join(number.to_string()) }
@@ -105,6 +115,11 @@ impl AttemptLayout {
     /// What the attempt may use (device, threads, data folder), as JSON.
     pub fn orders(&self) -> PathBuf {
         self.root.join("orders.json")
+    }
+
+    /// Who may write into the folder.
+    pub fn lease(&self) -> PathBuf {
+        self.root.join("lease")
     }
 
     /// What the attempt says.

@@ -6,22 +6,28 @@
 //! experiment file -> PlanRecord -> attempt folders (ResultsLayout) -> Event lines (journal) -> ExperimentRows
 //! ```
 
+mod durable;
 mod event;
 mod journal;
 mod layout;
+mod lease;
 mod metric;
 mod plan_record;
 mod rows;
 mod run_id;
 mod sink;
 mod status;
+mod tally;
 
-pub use event::{Environment, Event, Outcome, SupervisorEvent};
-pub use journal::{JournalError, JournalLine, JournalReader, JournalWriter, now_ms, write_atomically};
+pub use durable::{create_folders, create_new_folder, is_temporary, sync_folder, write_atomically};
+pub use event::{Environment, Event, Outcome, ProcessStamp, SupervisorEvent};
+pub use journal::{JournalError, JournalLine, JournalPart, JournalReader, JournalWriter, LineDamage, now_ms};
 pub use layout::{AttemptLayout, ResultsLayout, RunLayout};
+pub use lease::Lease;
 pub use metric::{Better, Form, Measurement, Metric, Split};
 pub use plan_record::{AxisRecord, Coordinates, ExclusionRecord, PlanRecord, PlannedRunRecord};
 pub use rows::{ExperimentRows, MeasurementRow, RunRow};
 pub use run_id::{RunId, RunIdError};
-pub use sink::{MemorySink, Sink, SinkError};
+pub use sink::{LeasedJournal, MemorySink, Sink, SinkError};
 pub use status::{FailureKind, Status};
+pub use tally::Tally;

@@ -217,8 +217,19 @@ pub struct Measurement {
     /// After how many epochs; absent for what training does not change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<u32>,
-    /// The value in the metric's unit; always finite.
+    /// The value in the metric's unit; always finite: others are not written.
+    #[serde(serialize_with = "finite")]
     pub value: f64,
+}
+
+/// JSON has no word for a number that is not finite; `null` would be lost to every reader.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn finite<S: serde::Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    if value.is_finite() {
+        serializer.serialize_f64(*value)
+    } else {
+        Err(serde::ser::Error::custom(format!("a measured value is {value}")))
+    }
 }
 
 #[cfg(test)]

@@ -29,6 +29,15 @@ impl FailureKind {
     const ALL: [Self; 7] =
         [Self::Config, Self::Data, Self::Diverged, Self::Oom, Self::Crash, Self::Io, Self::Equivalence];
 
+    /// Whether the failure comes from the machine or the data beside it, so that the same run may end well another time: the next
+    /// call tries it again. The others come from the run itself and would come again.
+    pub fn is_transient(self) -> bool {
+        match self {
+            Self::Data | Self::Oom | Self::Crash | Self::Io => true,
+            Self::Config | Self::Diverged | Self::Equivalence => false,
+        }
+    }
+
     /// Its name in files and SQL.
     pub fn name(self) -> &'static str {
         match self {
@@ -44,15 +53,18 @@ impl FailureKind {
 }
 
 /// Where a run stands. `failed: diverged` in text, `failed:diverged` in files and SQL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Status {
     /// Planned, not started, or waiting to be continued.
+    #[default]
     Queued,
     /// An attempt is alive.
     Running,
     /// Everything that was asked for is measured.
     Succeeded,
+    /// The last attempt succeeded, but what it measured is not all there any more: it is measured again.
+    Incomplete,
     /// The last attempt ended badly.
     Failed(FailureKind),
     /// The last attempt ran past its time limit.
@@ -62,7 +74,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// Whether another call of the same command has nothing to do for the run (failures wait for a retry).
+    /// Whether the run came to an end of its own, good or bad.
     pub fn is_finished(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed(_) | Self::TimedOut)
     }
@@ -74,6 +86,7 @@ impl fmt::Display for Status {
             Self::Queued => f.write_str("queued"),
             Self::Running => f.write_str("running"),
             Self::Succeeded => f.write_str("succeeded"),
+            Self::Incomplete => f.write_str("incomplete"),
             Self::Failed(kind) => write!(f, "failed:{}", kind.name()),
             Self::TimedOut => f.write_str("timed_out"),
             Self::Cancelled => f.write_str("cancelled"),
@@ -91,7 +104,7 @@ impl FromStr for Status {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let failed = FailureKind::ALL.into_iter().map(Self::Failed);
-        [Self::Queued, Self::Running, Self::Succeeded, Self::TimedOut, Self::Cancelled]
+        [Self::Queued, Self::Running, Self::Succeeded, Self::Incomplete, Self::TimedOut, Self::Cancelled]
             .into_iter()
             .chain(failed)
             .find(|status| status.to_string() == text)

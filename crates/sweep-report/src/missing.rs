@@ -60,6 +60,7 @@ pub(crate) fn status_in_words(status: Status) -> String {
         Status::Queued => "not run yet".to_owned(),
         Status::Running => "running".to_owned(),
         Status::Succeeded => "succeeded".to_owned(),
+        Status::Incomplete => "incomplete: measurements are missing".to_owned(),
         Status::Failed(kind) => format!("failed: {}", kind.name()),
         Status::TimedOut => "timed out".to_owned(),
         Status::Cancelled => "interrupted".to_owned(),

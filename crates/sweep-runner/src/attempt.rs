@@ -10,10 +10,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::folder::{self, Throughput};
+use crate::oom::MemoryWatch;
 use crate::record::Record;
 use crate::verdict::{self, Cause, Evidence};
 use crate::worker::Worker;
-use crate::{Options, Request, RunnerError, Slot, Update, WorkItem, oom};
+use crate::{Options, Request, RunnerError, Slot, Update, WorkItem, oom, process};
 
 /// How often a journal is looked at.
 const POLL: Duration = Duration::from_millis(100);
@@ -40,6 +41,7 @@ enum Limit {
 struct End {
     exit: ExitStatus,
     stopped: Option<Cause>,
+    memory: MemoryWatch,
 }
 
 impl Attempt {
@@ -64,11 +66,11 @@ impl Attempt {
             outcome: record.outcome(),
             exit: end.exit,
             stopped: end.stopped,
-            kernel_killed_for_memory: oom::kills() > kills_before,
+            killed_for_memory: oom::kills() > kills_before || end.memory.suspects(),
             log_tail: folder::log_tail(&new.folder.log())?,
         });
         let status = closing.status;
-        record.say(closing.into_event()).await?;
+        record.say(closing.into_event(record.length())).await?;
         folder::tidy(&self.layout.run(self.item.run), status)?;
         Ok(status)
     }
@@ -83,7 +85,9 @@ impl Attempt {
     /// Stays with the process until it has ended and everything that it said is passed on.
     async fn supervise(&mut self, worker: &mut Worker, record: &mut Record) -> Result<End, RunnerError> {
         let slot = u32::try_from(self.slot).unwrap_or(u32::MAX);
-        record.say(SupervisorEvent::Launched { pid: worker.pid(), slot }).await?;
+        let pid = worker.pid();
+        record.say(SupervisorEvent::Launched { pid, slot, process: process::stamp(pid) }).await?;
+        let mut memory = MemoryWatch::new();
         let mut poll = interval(POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut limit = self.options.timeout.map_or(Limit::None, |timeout| Limit::Stop(Instant::now() + timeout));
@@ -94,9 +98,10 @@ impl Attempt {
                 exit = worker.exit() => {
                     let exit = exit?;
                     record.follow().await?;
-                    return Ok(End { exit, stopped });
+                    return Ok(End { exit, stopped, memory });
                 }
                 _ = poll.tick() => {
+                    memory.look(pid);
                     record.follow().await?;
                     if !record.is_followed() {
                         worker.kill()?;

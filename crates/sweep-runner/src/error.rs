@@ -35,10 +35,10 @@ pub enum RunnerError {
     /// A supervisor's journal cannot be kept.
     #[error("an attempt cannot be supervised")]
     Journal(#[from] JournalError),
-    /// A run's folder was made for another configuration.
-    #[error("{path}: holds another configuration than this run's; it was changed by hand or is damaged")]
-    OtherRun {
-        /// The configuration's file.
+    /// A path that cannot be written into orders.
+    #[error("{}: the path is not UTF-8 text; rename the folder, or give another one", path.display())]
+    NotText {
+        /// Which.
         path: PathBuf,
     },
     /// Orders cannot be put into JSON.

@@ -7,7 +7,10 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use sweep_protocol::{AttemptLayout, ResultsLayout, RunLayout, Status, write_atomically};
+use sweep_protocol::{
+    AttemptLayout, Lease, ResultsLayout, RunLayout, Status, create_folders, create_new_folder, is_temporary, now_ms,
+    sync_folder, write_atomically,
+};
 
 use crate::error::{unreadable, unwritable};
 use crate::{Options, RunnerError, Slot, WorkItem};
@@ -37,19 +40,22 @@ pub(crate) fn prepare(
     throughput: Throughput,
 ) -> Result<NewAttempt, RunnerError> {
     let run = layout.run(item.run);
-    fs::create_dir_all(run.attempts()).map_err(unwritable(&run.attempts()))?;
-    keep_config(&run.config(), item)?;
+    create_folders(&run.attempts()).map_err(unwritable(&run.attempts()))?;
+    keep_config(&run, item)?;
 
     let earlier = attempt_numbers(&run)?;
     let number = earlier.last().map_or(1, |last| last + 1);
     let folder = run.attempt(number);
-    fs::create_dir(folder.root()).map_err(unwritable(folder.root()))?;
+    create_new_folder(folder.root()).map_err(unwritable(folder.root()))?;
+    let token = token(item, number);
+    Lease::grant(&folder.lease(), &token).map_err(unwritable(&folder.lease()))?;
 
     let resume_from: Vec<PathBuf> = earlier.iter().rev().map(|&n| run.attempt(n).root().to_owned()).collect();
     let fault = |source| RunnerError::Orders { path: folder.orders(), source };
     let mut orders = options.orders.clone();
     orders.insert("device".to_owned(), slot.device.as_str().into());
     orders.insert("threads".to_owned(), slot.threads.into());
+    orders.insert("lease".to_owned(), token.into());
     orders.insert("resume_from".to_owned(), serde_json::to_value(resume_from).map_err(fault)?);
     orders.insert("throughput".to_owned(), serde_json::to_value(throughput).map_err(fault)?);
     let text = serde_json::to_vec_pretty(&orders).map_err(fault)?;
@@ -57,36 +63,59 @@ pub(crate) fn prepare(
     Ok(NewAttempt { number, folder })
 }
 
-/// Writes what the run's identity is the digest of, byte for byte; or finds it written.
-fn keep_config(path: &Path, item: &WorkItem) -> Result<(), RunnerError> {
+/// A word that no other scheduler grants for this attempt.
+fn token(item: &WorkItem, attempt: u32) -> String {
+    format!("{}-{attempt}-{}-{}", item.run.short(), std::process::id(), now_ms())
+}
+
+/// Writes what the run's identity is the digest of, byte for byte; or finds it written. A file with another content is damaged: it is set
+/// aside, since the plan has what belongs there.
+fn keep_config(run: &RunLayout, item: &WorkItem) -> Result<(), RunnerError> {
+    let path = run.config();
     let text = format!("{{\"config\":{},\"seed\":{}}}", item.config_json, item.seed);
-    match fs::read(path) {
-        Ok(found) if found == text.as_bytes() => Ok(()),
-        Ok(_) => Err(RunnerError::OtherRun { path: path.to_owned() }),
-        Err(fault) if fault.kind() == io::ErrorKind::NotFound => {
-            write_atomically(path, text.as_bytes()).map_err(unwritable(path))
-        }
-        Err(source) => Err(RunnerError::Unreadable { path: path.to_owned(), source }),
+    match fs::read(&path) {
+        Ok(found) if found == text.as_bytes() => return Ok(()),
+        Ok(_) => set_aside(run, &path)?,
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => {}
+        Err(_) if path.is_dir() => set_aside(run, &path)?,
+        Err(source) => return Err(RunnerError::Unreadable { path, source }),
     }
+    write_atomically(&path, text.as_bytes()).map_err(unwritable(&path))
+}
+
+/// Moves a damaged file of a run into its folder `damaged`, under a name that is free there.
+fn set_aside(run: &RunLayout, path: &Path) -> Result<(), RunnerError> {
+    let folder = run.damaged();
+    create_folders(&folder).map_err(unwritable(&folder))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let free = (1_u32..).map(|number| folder.join(format!("{name}.{number}"))).find(|target| !target.exists());
+    let target = free.unwrap_or_else(|| folder.join(name));
+    fs::rename(path, &target).and_then(|()| sync_folder(run.root())).map_err(unwritable(path))
 }
 
 /// The numbers of a run's attempts, in order.
 pub(crate) fn attempt_numbers(run: &RunLayout) -> Result<Vec<u32>, RunnerError> {
     let names = names_in(&run.attempts())?;
-    let mut numbers: Vec<u32> = names.iter().filter_map(|name| name.parse().ok()).collect();
+    let mut numbers: Vec<u32> = names.iter().filter_map(|name| RunLayout::attempt_number(name)).collect();
     numbers.sort_unstable();
     Ok(numbers)
 }
 
 /// Leaves of a run's checkpoints what its next attempt may need: none after success, otherwise the newest and one
-/// before it, in case that one is damaged. Newest are those of later attempts, then those of more steps.
+/// before it, in case that one is damaged. Newest are those of later attempts, then those of more steps. Temporary files that killed
+/// attempts left go too.
 pub(crate) fn tidy(run: &RunLayout, status: Status) -> Result<(), RunnerError> {
     let keep = if status == Status::Succeeded { 0 } else { 2 };
     let mut checkpoints = Vec::new();
     for number in attempt_numbers(run)? {
         let folder = run.attempt(number);
         let is_checkpoint = |name: &String| name.starts_with("checkpoint-") && name.ends_with(".safetensors");
-        let names = names_in(folder.root())?.into_iter().filter(is_checkpoint);
+        let (temporary, names): (Vec<_>, Vec<_>) =
+            names_in(folder.root())?.into_iter().partition(|name| is_temporary(name));
+        for path in temporary.into_iter().map(|name| folder.root().join(name)) {
+            fs::remove_file(&path).map_err(unwritable(&path))?;
+        }
+        let names = names.into_iter().filter(is_checkpoint);
         // A longer name has more digits, so this order is that of the steps with and without leading zeros.
         checkpoints.extend(names.map(|name| (number, name.len(), name)));
     }

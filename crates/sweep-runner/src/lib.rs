@@ -13,6 +13,7 @@ mod folder;
 mod lock;
 mod oom;
 mod options;
+mod process;
 mod record;
 mod recover;
 mod run;

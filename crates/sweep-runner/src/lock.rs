@@ -1,10 +1,15 @@
 //! One scheduler a results folder. The operating system frees the lock when its process ends, however it ends.
+//!
+//! Two things are locked: the folder itself, which nobody can remove without its runs, and a file in it, which names the holder. A
+//! network file system may know no lock of folders; there the file alone holds, on all machines if the file system's locks reach
+//! that far (NFS version 4 does), and removing the file lets a second scheduler in. A lease in each attempt's folder then
+//! keeps the first one's processes from writing.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::Path;
 
-use sweep_protocol::ResultsLayout;
+use sweep_protocol::{ResultsLayout, create_folders};
 
 use crate::RunnerError;
 use crate::error::unwritable;
@@ -13,7 +18,8 @@ use crate::error::unwritable;
 #[derive(Debug)]
 pub struct SchedulerLock {
     layout: ResultsLayout,
-    _held: File,
+    _file: File,
+    _folder: Option<File>,
 }
 
 impl SchedulerLock {
@@ -21,13 +27,23 @@ impl SchedulerLock {
     ///
     /// # Errors
     /// [`RunnerError::InUse`] when another scheduler has it, [`RunnerError::Unwritable`] when the folder or the lock
-    /// cannot be made.
+    /// cannot be made, [`RunnerError::NotText`] when its path is not UTF-8.
     pub fn acquire(layout: &ResultsLayout) -> Result<Self, RunnerError> {
         // Absolute, since paths below it are handed to other processes and recognised in their command lines.
         let root = std::path::absolute(layout.root()).map_err(unwritable(layout.root()))?;
-        fs::create_dir_all(&root).map_err(unwritable(&root))?;
+        if root.to_str().is_none() {
+            return Err(RunnerError::NotText { path: root });
+        }
+        create_folders(&root).map_err(unwritable(&root))?;
         let layout = ResultsLayout::new(root);
         let path = layout.lock();
+        let folder = File::open(layout.root()).map_err(unwritable(layout.root()))?;
+        let folder = match folder.try_lock() {
+            Ok(()) => Some(folder),
+            Err(TryLockError::WouldBlock) => return Err(in_use(&layout)),
+            // This file system knows no lock of folders.
+            Err(TryLockError::Error(_)) => None,
+        };
         let mut file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -37,13 +53,11 @@ impl SchedulerLock {
             .map_err(unwritable(&path))?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(RunnerError::InUse { path: layout.root().to_owned(), pid: owner(&mut file) });
-            }
+            Err(TryLockError::WouldBlock) => return Err(in_use(&layout)),
             Err(TryLockError::Error(source)) => return Err(RunnerError::Unwritable { path, source }),
         }
         sign(&mut file, &path)?;
-        Ok(Self { layout, _held: file })
+        Ok(Self { layout, _file: file, _folder: folder })
     }
 
     /// The locked results folder, by its absolute path.
@@ -52,9 +66,13 @@ impl SchedulerLock {
     }
 }
 
-fn owner(file: &mut File) -> Option<u32> {
+fn in_use(layout: &ResultsLayout) -> RunnerError {
+    RunnerError::InUse { path: layout.root().to_owned(), pid: owner(&layout.lock()) }
+}
+
+fn owner(path: &Path) -> Option<u32> {
     let mut text = String::new();
-    file.read_to_string(&mut text).ok()?;
+    File::open(path).ok()?.take(32).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
 }
 

@@ -1,14 +1,87 @@
 //! Whether memory ran out, which a process that was killed for it cannot say.
+//!
+//! Three witnesses: the kernel's count of such kills in the control group (both versions), what the process held when it was last
+//! looked at, and the last words of its log.
 
 use std::fs;
 use std::path::Path;
 
+use crate::process;
+
+/// A process that was killed while it held this share of the memory that it could have was killed for it.
+const SUSPECT_SHARE: f64 = 0.8;
+
 /// How many processes of this control group the kernel has killed for memory; nothing where that is not counted.
 pub(crate) fn kills() -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let group = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    let events = fs::read_to_string(Path::new("/sys/fs/cgroup").join(group).join("memory.events")).ok()?;
-    events.lines().find_map(|line| line.strip_prefix("oom_kill "))?.parse().ok()
+    let count = |file: &str| {
+        let (path, key) = file_of(&groups, file)?;
+        read_count(&fs::read_to_string(path).ok()?, key)
+    };
+    count("memory.events").or_else(|| count("memory.oom_control"))
+}
+
+/// Where the control group's file lies, and the key of its count of kills.
+fn file_of(groups: &str, file: &str) -> Option<(std::path::PathBuf, &'static str)> {
+    let root = Path::new("/sys/fs/cgroup");
+    let below = |group: &str| group.trim_start_matches('/').to_owned();
+    match file {
+        // Version 2 has one tree.
+        "memory.events" | "memory.max" => {
+            let group = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+            Some((root.join(below(group)).join(file), "oom_kill "))
+        }
+        // Version 1 has a tree for each controller.
+        _ => {
+            let group = groups.lines().find_map(|line| {
+                let mut parts = line.splitn(3, ':').skip(1);
+                let controllers = parts.next()?;
+                controllers.split(',').any(|name| name == "memory").then(|| parts.next()).flatten()
+            })?;
+            Some((root.join("memory").join(below(group)).join(file), "oom_kill "))
+        }
+    }
+}
+
+fn read_count(text: &str, key: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(key))?.trim().parse().ok()
+}
+
+/// Bytes that a process here can have: the control group's limit or the machine's memory.
+fn limit() -> Option<u64> {
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let of_group = ["memory.max", "memory.limit_in_bytes"].into_iter().filter_map(|file| {
+        let (path, _) = file_of(&groups, file)?;
+        fs::read_to_string(path).ok()?.trim().parse::<u64>().ok()
+    });
+    let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let kib = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+        Some(kib.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1024)
+    });
+    of_group.chain(machine).min()
+}
+
+/// What a process held when it was last looked at.
+#[derive(Debug, Default)]
+pub(crate) struct MemoryWatch {
+    limit: Option<u64>,
+    held: u64,
+}
+
+impl MemoryWatch {
+    pub(crate) fn new() -> Self {
+        Self { limit: limit(), held: 0 }
+    }
+
+    /// Looks at a process.
+    pub(crate) fn look(&mut self, pid: u32) {
+        self.held = process::resident_bytes(pid).unwrap_or(self.held);
+    }
+
+    /// Whether it held so much that a kill was for memory.
+    pub(crate) fn suspects(&self) -> bool {
+        self.limit.is_some_and(|limit| self.held as f64 >= SUSPECT_SHARE * limit as f64)
+    }
 }
 
 /// Whether the last lines of a log tell of memory that could not be had: Rust's and CUDA's words for it.
@@ -26,5 +99,22 @@ mod tests {
         assert!(is_told_by("memory allocation of 4096 bytes failed"));
         assert!(is_told_by("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")"));
         assert!(!is_told_by("index out of bounds"));
+    }
+
+    #[test]
+    fn both_versions_of_control_groups_are_found() {
+        let second = file_of("0::/user.slice/a\n", "memory.events").unwrap();
+        assert_eq!(second.0, Path::new("/sys/fs/cgroup/user.slice/a/memory.events"));
+        let first = file_of("5:cpu,cpuacct:/x\n4:memory:/docker/b\n0::/\n", "memory.oom_control").unwrap();
+        assert_eq!(first.0, Path::new("/sys/fs/cgroup/memory/docker/b/memory.oom_control"));
+        assert!(file_of("5:cpu:/x\n", "memory.oom_control").is_none());
+        assert_eq!(read_count("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n", "oom_kill "), Some(3));
+    }
+
+    #[test]
+    fn a_process_that_held_most_of_its_memory_is_suspect() {
+        let watch = |held| MemoryWatch { limit: Some(1000), held };
+        assert!(watch(800).suspects() && !watch(799).suspects());
+        assert!(!MemoryWatch::default().suspects());
     }
 }

@@ -51,6 +51,8 @@ pub enum Request {
 pub struct Options {
     /// The program of every attempt.
     pub program: PathBuf,
+    /// What it is called in lists of processes, where that is not its path.
+    pub name: Option<OsString>,
     /// Its arguments; the attempt's folder is added as the last one.
     pub arguments: Vec<OsString>,
     /// At least one. With several, throughput is measured after everything else, one run at a time.

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use sweep_protocol::{
-    AttemptLayout, Event, FailureKind, JournalError, JournalReader, JournalWriter, Outcome, RunId, SupervisorEvent,
+    AttemptLayout, Event, FailureKind, JournalPart, JournalReader, JournalWriter, Outcome, RunId, SupervisorEvent,
 };
 use tokio::sync::mpsc;
 
@@ -13,7 +13,10 @@ use crate::{RunnerError, Update, UpdateKind};
 pub(crate) struct Record {
     run: RunId,
     attempt: u32,
-    journal: Result<JournalReader<Event>, JournalError>,
+    /// What cannot be followed says why.
+    journal: Result<JournalReader<Event>, String>,
+    /// Bytes of the journal that were passed on.
+    length: u64,
     outcome: Option<Outcome>,
     supervisor: JournalWriter<SupervisorEvent>,
     supervisor_reader: JournalReader<SupervisorEvent>,
@@ -31,6 +34,7 @@ impl Record {
             run,
             attempt,
             journal: Ok(JournalReader::new(&folder.journal())),
+            length: 0,
             outcome: None,
             supervisor: JournalWriter::open(&folder.supervisor())?,
             supervisor_reader: JournalReader::new(&folder.supervisor()),
@@ -42,16 +46,20 @@ impl Record {
     /// [`Self::is_followed`].
     pub(crate) async fn follow(&mut self) -> Result<(), RunnerError> {
         let Ok(reader) = &mut self.journal else { return Ok(()) };
-        match reader.read_new() {
-            Ok(lines) if lines.is_empty() => Ok(()),
-            Ok(lines) => {
-                if let Some(Event::Ended { outcome }) = lines.last().map(|line| &line.event) {
+        // Durable first: the index must not know what a power cut takes from the journal.
+        match reader.read_durable() {
+            Ok(JournalPart { lines, damage }) => {
+                self.length = reader.offset();
+                if let Some(Event::Ended { outcome, .. }) = lines.last().map(|line| &line.event) {
                     self.outcome = Some(outcome.clone());
                 }
-                self.pass_on(UpdateKind::Events(lines)).await
+                if let Some(damage) = damage.into_iter().next() {
+                    self.journal = Err(damage.to_string());
+                }
+                if lines.is_empty() { Ok(()) } else { self.pass_on(UpdateKind::Events(lines)).await }
             }
             Err(fault) => {
-                self.journal = Err(fault);
+                self.journal = Err(chain(&fault));
                 Ok(())
             }
         }
@@ -66,14 +74,19 @@ impl Record {
     pub(crate) fn outcome(&self) -> Option<Outcome> {
         match &self.journal {
             Ok(_) => self.outcome.clone(),
-            Err(fault) => Some(Outcome::Failed { failure: FailureKind::Io, message: chain(fault) }),
+            Err(fault) => Some(Outcome::Failed { failure: FailureKind::Io, message: fault.clone() }),
         }
+    }
+
+    /// Bytes of the attempt's journal that were passed on.
+    pub(crate) fn length(&self) -> u64 {
+        self.length
     }
 
     /// Puts down what the supervisor says, and passes it on.
     pub(crate) async fn say(&mut self, event: SupervisorEvent) -> Result<(), RunnerError> {
         self.supervisor.append(event)?;
-        let lines = self.supervisor_reader.read_new()?;
+        let lines = self.supervisor_reader.read_new()?.lines;
         self.pass_on(UpdateKind::Supervisor(lines)).await
     }
 

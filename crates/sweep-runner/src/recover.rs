@@ -5,10 +5,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
-use sweep_protocol::{AttemptLayout, Event, JournalReader, JournalWriter, Outcome, RunId, Status, SupervisorEvent};
+use sweep_protocol::{
+    AttemptLayout, Event, JournalReader, JournalWriter, Lease, ProcessStamp, RunId, Status, SupervisorEvent,
+};
 use tokio::time::{interval, timeout};
 
-use crate::{RunnerError, SchedulerLock, folder, verdict, worker};
+use crate::error::unwritable;
+use crate::{RunnerError, SchedulerLock, folder, process, verdict, worker};
 
 /// How often a killed process is looked for.
 const POLL: Duration = Duration::from_millis(20);
@@ -26,11 +29,11 @@ pub struct Recovered {
     pub status: Status,
 }
 
-/// Closes every open attempt of these runs: as it said itself, or as cancelled. A process that still works on one is
-/// killed first.
+/// Closes every open attempt of these runs: as it said itself, or as cancelled. Its lease is revoked and a process that still works on
+/// it is killed first. A supervisor's journal whose closing line is lost is closed again in the same way.
 ///
 /// # Errors
-/// When a supervisor's journal cannot be read or written, or a process does not end.
+/// When a file cannot be read or written, or a process does not end.
 pub async fn recover(lock: &SchedulerLock, runs: &[RunId]) -> Result<Vec<Recovered>, RunnerError> {
     let mut recovered = Vec::new();
     for &run in runs {
@@ -46,48 +49,48 @@ pub async fn recover(lock: &SchedulerLock, runs: &[RunId]) -> Result<Vec<Recover
 }
 
 async fn close_if_open(folder: &AttemptLayout) -> Result<Option<Status>, RunnerError> {
-    let mut pid = None;
-    for line in JournalReader::<SupervisorEvent>::new(&folder.supervisor()).read_new()? {
+    let mut launched = None;
+    for line in JournalReader::<SupervisorEvent>::new(&folder.supervisor()).read_new()?.lines {
         match line.event {
-            SupervisorEvent::Launched { pid: launched, .. } => pid = Some(launched),
+            SupervisorEvent::Launched { pid, process, .. } => launched = Some((pid, process)),
             SupervisorEvent::Closed { .. } => return Ok(None),
         }
     }
-    if let Some(pid) = pid {
-        end_survivor(pid, folder).await?;
+    Lease::revoke(&folder.lease()).map_err(unwritable(&folder.lease()))?;
+    if let Some((pid, process)) = launched {
+        end_survivor(pid, process.as_ref(), folder).await?;
     }
-    let closing = verdict::of_orphan(last_word(folder).as_ref());
+    let mut journal = JournalReader::<Event>::new(&folder.journal());
+    let lines = journal.read_durable()?.lines;
+    let last_word = lines.into_iter().next_back().and_then(|line| match line.event {
+        Event::Ended { outcome, .. } => Some(outcome),
+        _ => None,
+    });
+    let closing = verdict::of_orphan(last_word.as_ref());
     let status = closing.status;
-    JournalWriter::open(&folder.supervisor())?.append(closing.into_event())?;
+    JournalWriter::open(&folder.supervisor())?.append(closing.into_event(journal.offset()))?;
     Ok(Some(status))
 }
 
-/// How the attempt ended in its own words. A journal that cannot be understood has none; `rebuild` reports it.
-fn last_word(folder: &AttemptLayout) -> Option<Outcome> {
-    let lines = JournalReader::<Event>::new(&folder.journal()).read_new().ok()?;
-    match lines.into_iter().next_back()?.event {
-        Event::Ended { outcome } => Some(outcome),
-        _ => None,
-    }
-}
-
-async fn end_survivor(pid: u32, folder: &AttemptLayout) -> Result<(), RunnerError> {
-    if !works_on(pid, folder.root()) {
+async fn end_survivor(pid: u32, known: Option<&ProcessStamp>, folder: &AttemptLayout) -> Result<(), RunnerError> {
+    let is_ours =
+        || works_on(pid, folder.root()) && known.is_none_or(|known| process::stamp(pid).as_ref() == Some(known));
+    if !is_ours() {
         return Ok(());
     }
     let survivor = || RunnerError::Survivor { pid, path: folder.root().to_owned() };
     worker::kill_group(pid).map_err(|_| survivor())?;
     let gone = async {
         let mut poll = interval(POLL);
-        while works_on(pid, folder.root()) {
+        while is_ours() {
             poll.tick().await;
         }
     };
     timeout(PATIENCE, gone).await.map_err(|_| survivor())
 }
 
-/// Whether a process lives that was started for this folder: ids are used again, so its command line has to name the
-/// folder. Where there is no `/proc` the process is left to notice for itself that its scheduler died.
+/// Whether a process lives that was started for this folder: its command line has to name the folder. Where there is no `/proc`
+/// the process is left to notice for itself that its scheduler died.
 fn works_on(pid: u32, folder: &Path) -> bool {
     let command_line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     command_line.split(|&byte| byte == 0).any(|argument| argument == folder.as_os_str().as_bytes())

@@ -26,7 +26,8 @@ pub(crate) struct Evidence {
     pub(crate) outcome: Option<Outcome>,
     pub(crate) exit: ExitStatus,
     pub(crate) stopped: Option<Cause>,
-    pub(crate) kernel_killed_for_memory: bool,
+    /// Whether a kill was for memory, by the kernel's count or by what the process held.
+    pub(crate) killed_for_memory: bool,
     pub(crate) log_tail: String,
 }
 
@@ -42,8 +43,9 @@ impl Closing {
         Self { status, message: Some(message.into()) }
     }
 
-    pub(crate) fn into_event(self) -> SupervisorEvent {
-        SupervisorEvent::Closed { status: self.status, message: self.message }
+    /// As the supervisor's last line, with the bytes of the attempt's journal that count.
+    pub(crate) fn into_event(self, journal_bytes: u64) -> SupervisorEvent {
+        SupervisorEvent::Closed { status: self.status, message: self.message, journal_bytes: Some(journal_bytes) }
     }
 }
 
@@ -97,7 +99,7 @@ fn of_silence(evidence: &Evidence) -> Closing {
 
 fn was_out_of_memory(evidence: &Evidence) -> bool {
     const SIGKILL: i32 = 9;
-    let by_kernel = evidence.exit.signal() == Some(SIGKILL) && evidence.kernel_killed_for_memory;
+    let by_kernel = evidence.exit.signal() == Some(SIGKILL) && evidence.killed_for_memory;
     by_kernel || oom::is_told_by(&evidence.log_tail)
 }
 
@@ -115,7 +117,7 @@ mod tests {
             outcome: None,
             exit,
             stopped: None,
-            kernel_killed_for_memory: false,
+            killed_for_memory: false,
             log_tail: String::new(),
         }
     }
@@ -135,8 +137,8 @@ mod tests {
         assert_eq!(failed(&silent(exited(101))), FailureKind::Crash);
         assert_eq!(failed(&silent(killed)), FailureKind::Crash);
         assert_eq!(failed(&silent(exited(74))), FailureKind::Io);
-        assert_eq!(failed(&Evidence { kernel_killed_for_memory: true, ..silent(killed) }), FailureKind::Oom);
-        assert_eq!(failed(&Evidence { kernel_killed_for_memory: true, ..silent(exited(1)) }), FailureKind::Crash);
+        assert_eq!(failed(&Evidence { killed_for_memory: true, ..silent(killed) }), FailureKind::Oom);
+        assert_eq!(failed(&Evidence { killed_for_memory: true, ..silent(exited(1)) }), FailureKind::Crash);
         let log_tail = "memory allocation of 9 bytes failed".to_owned();
         assert_eq!(failed(&Evidence { log_tail, ..silent(ExitStatus::from_raw(6)) }), FailureKind::Oom);
     }

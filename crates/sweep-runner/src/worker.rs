@@ -41,6 +41,9 @@ impl Worker {
     pub(crate) fn launch(options: &Options, slot: &Slot, folder: &AttemptLayout) -> Result<Self, RunnerError> {
         let log = File::create(folder.log()).map_err(unwritable(&folder.log()))?;
         let mut command = Command::new(&options.program);
+        if let Some(name) = &options.name {
+            command.arg0(name);
+        }
         command
             .args(&options.arguments)
             .arg(folder.root())

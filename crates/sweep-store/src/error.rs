@@ -3,15 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
+use sweep_protocol::{JournalError, RunId};
+
 /// An index could not be opened, asked, written or made again.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// There is no file to read.
-    #[error("{path}: no such index; nothing has been run in this results folder")]
-    Missing {
-        /// Which file was looked for.
-        path: PathBuf,
-    },
     /// The file is some other program's database.
     #[error(
         "{path}: a database, but not of this program (application id {found:#x}, expected {expected:#x}); move it away"
@@ -24,10 +20,10 @@ pub enum StoreError {
         /// This program's.
         expected: i32,
     },
-    /// The file was written by another version of this program.
+    /// The file was written by a newer version of this program.
     #[error(
-        "{path}: index of schema version {found}, expected {expected}; use the program that wrote it, or make the index \
-         again from the journals with `rebuild`"
+        "{path}: index of schema version {found}, this program reads up to {expected}; use the newer program that wrote it, or make \
+         the index again from the journals with `rebuild`"
     )]
     Version {
         /// Which file.
@@ -46,6 +42,28 @@ pub enum StoreError {
         doing: &'static str,
         /// Why.
         source: sqlx::Error,
+    },
+    /// A run that no plan has.
+    #[error("{path}: run {run} is not in any plan")]
+    UnknownRun {
+        /// The index.
+        path: PathBuf,
+        /// Which run.
+        run: RunId,
+    },
+    /// The index that was just made cannot be used.
+    #[error("{path}: the index that was made cannot be used: {why}")]
+    Unusable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// A journal of a newer version of this program.
+    #[error("the results folder cannot be read")]
+    Newer {
+        /// Which journal and version.
+        source: JournalError,
     },
     /// A file beside the index could not be moved or removed.
     #[error("{path}: {doing} failed")]

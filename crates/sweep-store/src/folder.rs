@@ -3,12 +3,19 @@
 //! Knows files, not the index. An incomplete last line is no damage: it is what a process leaves that dies in the
 //! middle of a word, and it was never said.
 
-use std::fs;
+use std::fmt::Write;
+use std::fs::{self, Metadata};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
-use sweep_protocol::{Event, JournalLine, PlanRecord, ResultsLayout, RunId, RunLayout, SupervisorEvent};
+use sweep_protocol::{
+    AttemptLayout, JournalReader, LineDamage, PlanRecord, ResultsLayout, RunId, RunLayout, SupervisorEvent,
+};
+
+use crate::StoreError;
+use crate::fold::{AttemptLines, RunState};
 
 /// A part of a results folder that could not be used; everything else was.
 #[derive(Debug, thiserror::Error)]
@@ -21,23 +28,32 @@ pub enum Damage {
         /// Why.
         source: io::Error,
     },
-    /// A line of a journal is not understood.
-    #[error("{path}, line {line}: not understood")]
-    Line {
+    /// Part of a journal is lost.
+    #[error("{0}")]
+    Line(LineDamage),
+    /// A journal is shorter than it was when its attempt was closed.
+    #[error("{path}: {missing} bytes are missing at its end")]
+    Cut {
         /// Which journal.
         path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-        /// Why.
-        source: serde_json::Error,
+        /// How many.
+        missing: u64,
     },
     /// A plan is not understood.
-    #[error("{path}: not a plan")]
+    #[error("{path}: not a plan; `run` its experiment file to write it again")]
     Plan {
         /// Which file.
         path: PathBuf,
         /// Why.
         source: serde_json::Error,
+    },
+    /// A plan lies in another experiment's or profile's folder.
+    #[error("{path}: the plan of {named}, in another folder (a copy?); it is not used")]
+    Misplaced {
+        /// Which file.
+        path: PathBuf,
+        /// Whose plan it is.
+        named: String,
     },
     /// A run's configuration is not what its identity was made from.
     #[error("{path}: not the configuration that gives run {run} its id")]
@@ -47,6 +63,20 @@ pub enum Damage {
         /// Whose folder it lies in.
         run: RunId,
     },
+    /// A run that was attempted has no folder any more.
+    #[error("{path}: the folder was deleted; the run counts as not started")]
+    Deleted {
+        /// Where it was.
+        path: PathBuf,
+    },
+    /// The index said something else than the journals.
+    #[error("{path}: damaged ({why}); what it says is taken from the journals")]
+    Index {
+        /// The index.
+        path: PathBuf,
+        /// What was found.
+        why: String,
+    },
 }
 
 /// What a run's identity was made from.
@@ -55,39 +85,50 @@ pub(crate) struct RunFile {
     pub(crate) seed: u64,
 }
 
-/// What was said of one attempt by itself and by its supervisor.
-pub(crate) struct AttemptLines {
-    pub(crate) attempt: u32,
-    pub(crate) journal: Vec<JournalLine<Event>>,
-    pub(crate) supervisor: Vec<JournalLine<SupervisorEvent>>,
-}
-
 /// Reads a results folder and collects the damage on the way.
-pub(crate) struct FolderReader<'a> {
-    pub(crate) layout: &'a ResultsLayout,
+#[derive(Debug)]
+pub(crate) struct FolderReader {
+    pub(crate) layout: ResultsLayout,
     pub(crate) damage: Vec<Damage>,
 }
 
-impl FolderReader<'_> {
+impl FolderReader {
+    pub(crate) fn new(layout: &ResultsLayout) -> Self {
+        Self { layout: layout.clone(), damage: Vec::new() }
+    }
+
     /// Every plan, in the order of experiment and profile.
     pub(crate) fn plans(&mut self) -> Vec<PlanRecord> {
         let mut plans = Vec::new();
-        for experiment in self.names_in::<String>(&self.layout.plans()) {
-            for profile in self.names_in::<String>(&self.layout.plans().join(&experiment)) {
-                let path = self.layout.plan(&experiment, &profile);
-                let Some(bytes) = self.bytes(&path) else { continue };
-                match serde_json::from_slice(&bytes) {
-                    Ok(plan) => plans.push(plan),
-                    Err(source) => self.damage.push(Damage::Plan { path, source }),
-                }
+        for experiment in self.names_in(&self.layout.plans()) {
+            for profile in self.names_in(&self.layout.plans().join(&experiment)) {
+                plans.extend(self.plan(&experiment, &profile));
             }
         }
         plans
     }
 
-    /// Every run that has a folder.
+    /// The plan of an experiment and profile, if there is one.
+    pub(crate) fn plan(&mut self, experiment: &str, profile: &str) -> Option<PlanRecord> {
+        let path = self.layout.plan(experiment, profile);
+        let bytes = self.bytes(&path)?;
+        match serde_json::from_slice::<PlanRecord>(&bytes) {
+            Ok(plan) if plan.experiment == experiment && plan.profile == profile => Some(plan),
+            Ok(plan) => {
+                let named = format!("{} ({})", plan.experiment, plan.profile);
+                self.damage.push(Damage::Misplaced { path, named });
+                None
+            }
+            Err(source) => {
+                self.damage.push(Damage::Plan { path, source });
+                None
+            }
+        }
+    }
+
+    /// Every run that has a folder, in order.
     pub(crate) fn runs(&mut self) -> Vec<RunId> {
-        self.names_in(&self.layout.runs())
+        self.names_in(&self.layout.runs()).iter().filter_map(|name| name.parse().ok()).collect()
     }
 
     /// The configuration of a run, if its folder has it.
@@ -101,31 +142,76 @@ impl FolderReader<'_> {
         file
     }
 
-    /// What was said of each attempt of a run, in their order.
-    pub(crate) fn attempts(&mut self, run: &RunLayout) -> Vec<AttemptLines> {
-        let numbers = self.names_in::<u32>(&run.attempts());
-        let lines = numbers.into_iter().map(|attempt| {
-            let folder = run.attempt(attempt);
-            AttemptLines {
-                attempt,
-                journal: self.lines(&folder.journal()),
-                supervisor: self.lines(&folder.supervisor()),
-            }
-        });
-        lines.collect()
+    /// What a run came to, by its folder.
+    pub(crate) fn run_state(&mut self, run: RunId) -> Result<RunState, StoreError> {
+        let layout = self.layout.run(run);
+        let numbers = self.attempt_numbers(&layout);
+        let attempts: Result<Vec<_>, _> =
+            numbers.into_iter().map(|number| self.attempt(number, &layout.attempt(number))).collect();
+        Ok(RunState::of(run, &attempts?))
     }
 
-    fn lines<T: DeserializeOwned>(&mut self, path: &Path) -> Vec<JournalLine<T>> {
-        let bytes = self.bytes(path).unwrap_or_default();
-        let mut lines = Vec::new();
-        let complete = bytes.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\n"));
-        for (number, line) in (1..).zip(complete) {
-            match serde_json::from_slice(line) {
-                Ok(line) => lines.push(line),
-                Err(source) => self.damage.push(Damage::Line { path: path.to_owned(), line: number, source }),
-            }
+    /// What the sizes and times of a run's files come to: while it is the same, so is what they say. Empty for a run without attempts.
+    pub(crate) fn stamp(&mut self, run: RunId) -> String {
+        let layout = self.layout.run(run);
+        let numbers = self.attempt_numbers(&layout);
+        let mut stamp = if numbers.is_empty() { String::new() } else { file_stamp(&layout.config()) };
+        for number in numbers {
+            let attempt = layout.attempt(number);
+            let [journal, supervisor] = [attempt.journal(), attempt.supervisor()].map(|path| file_stamp(&path));
+            // Writing to a text cannot fail.
+            let _: std::fmt::Result = write!(stamp, ";{number}:{journal}:{supervisor}");
         }
-        lines
+        stamp
+    }
+
+    fn attempt_numbers(&mut self, run: &RunLayout) -> Vec<u32> {
+        let names = self.names_in(&run.attempts());
+        let mut numbers: Vec<u32> = names.iter().filter_map(|name| RunLayout::attempt_number(name)).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    fn attempt(&mut self, attempt: u32, folder: &AttemptLayout) -> Result<AttemptLines, StoreError> {
+        let (supervisor, _, _) =
+            self.lines::<SupervisorEvent>(JournalReader::new(&folder.supervisor()), &folder.supervisor())?;
+        let extent = supervisor.iter().rev().find_map(|line| match line.event {
+            SupervisorEvent::Closed { journal_bytes, .. } => Some(journal_bytes),
+            SupervisorEvent::Launched { .. } => None,
+        });
+        let extent = extent.flatten();
+        let known = self.damage.len();
+        let path = folder.journal();
+        let (journal, read, unchecked) = self.lines(JournalReader::new(&path).up_to(extent), &path)?;
+        if let Some(missing) = extent.and_then(|extent| extent.checked_sub(read)).filter(|missing| *missing > 0) {
+            self.damage.push(Damage::Cut { path, missing });
+        }
+        let damage = self.damage[known..].iter().map(|damage| match damage {
+            Damage::Line(damage) => damage.clone(),
+            other => LineDamage { path: folder.journal(), line: 0, what: other.to_string() },
+        });
+        Ok(AttemptLines { attempt, journal, damage: damage.collect(), unchecked, supervisor })
+    }
+
+    /// The intact lines of a journal, its length in bytes and the number of lines without a checksum.
+    fn lines<T: DeserializeOwned>(
+        &mut self,
+        mut reader: JournalReader<T>,
+        path: &Path,
+    ) -> Result<(Vec<sweep_protocol::JournalLine<T>>, u64, u64), StoreError> {
+        use sweep_protocol::JournalError;
+        match reader.read_new() {
+            Ok(part) => {
+                self.damage.extend(part.damage.into_iter().map(Damage::Line));
+                Ok((part.lines, reader.offset(), reader.unchecked()))
+            }
+            Err(source @ JournalError::Newer { .. }) => Err(StoreError::Newer { source }),
+            Err(JournalError::Io { source, .. }) => {
+                self.damage.push(Damage::Unreadable { path: path.to_owned(), source });
+                Ok((Vec::new(), 0, 0))
+            }
+            Err(source) => Err(StoreError::Newer { source }),
+        }
     }
 
     /// The content of a file; nothing when it does not exist.
@@ -133,19 +219,19 @@ impl FolderReader<'_> {
         self.unless_missing(path, fs::read(path))
     }
 
-    /// The entries of a folder whose names are what is asked for, in order; none when it does not exist.
-    fn names_in<T: std::str::FromStr + Ord>(&mut self, path: &Path) -> Vec<T> {
+    /// The entries of a folder whose names are text, in order; none when it does not exist.
+    fn names_in(&mut self, path: &Path) -> Vec<String> {
         let entries = fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
         let entries = self.unless_missing(path, entries).unwrap_or_default();
-        let mut names: Vec<T> =
-            entries.iter().filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse().ok())).collect();
+        let mut names: Vec<String> = entries.iter().filter_map(|entry| entry.file_name().into_string().ok()).collect();
         names.sort();
         names
     }
 
     fn unless_missing<T>(&mut self, path: &Path, read: io::Result<T>) -> Option<T> {
         read.map_err(|source| {
-            if source.kind() != io::ErrorKind::NotFound {
+            // A file where a folder belongs, or the other way round, is somebody else's.
+            if !matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
                 self.damage.push(Damage::Unreadable { path: path.to_owned(), source });
             }
         })
@@ -153,18 +239,17 @@ impl FolderReader<'_> {
     }
 }
 
+/// Size and time of change of a file; `-` when it is not there.
+fn file_stamp(path: &Path) -> String {
+    let text = |m: Metadata| format!("{},{},{}", m.size(), m.mtime(), m.mtime_nsec());
+    fs::metadata(path).map_or_else(|_| "-".to_owned(), text)
+}
+
 /// Takes `{"config":…,"seed":…}` apart without touching the configuration's bytes, since they are what was hashed.
 fn parse_run_file(bytes: &[u8]) -> Option<RunFile> {
     let inner = std::str::from_utf8(bytes).ok()?.trim_end().strip_prefix("{\"config\":")?.strip_suffix('}')?;
     let (config, seed) = inner.rsplit_once(",\"seed\":")?;
     Some(RunFile { config: config.to_owned(), seed: seed.parse().ok()? })
-}
-
-/// The path with something after its last name: `metrics.sqlite` and `-wal` make `metrics.sqlite-wal`.
-pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 #[cfg(test)]

@@ -7,18 +7,18 @@ use std::error::Error;
 
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection};
-use sqlx::{Connection, Row};
-use sweep_protocol::{
-    Event, ExperimentRows, Form, JournalLine, Measurement, MeasurementRow, PlanRecord, RunId, RunRow, Split,
-    SupervisorEvent,
-};
+use sqlx::{Connection, QueryBuilder, Row};
+use sweep_protocol::{Event, Form, JournalLine, Measurement, PlanRecord, RunId, RunRow, Split, Tally};
 
-use crate::rows::{self, AttemptRow, ExperimentCounts};
+use crate::fold::RunState;
+use crate::rows::{self, AttemptRow};
 
 /// `PRAGMA application_id` of this program's files.
 pub(crate) const APPLICATION_ID: i32 = 0x5377_6570;
 /// `PRAGMA user_version` that this program writes and reads.
-pub(crate) const SCHEMA_VERSION: i32 = 2;
+pub(crate) const SCHEMA_VERSION: i32 = 3;
+/// Values that one statement inserts: its parameters stay far below SQLite's limit.
+const VALUES_AT_ONCE: usize = 64;
 
 /// What a database file says of itself; zeros for one that nobody has written to.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,12 @@ pub(crate) async fn signature(connection: &mut SqliteConnection) -> sqlx::Result
     })
 }
 
+/// What is wrong with the file's structure, if anything is.
+pub(crate) async fn structural_damage(connection: &mut SqliteConnection) -> sqlx::Result<Option<String>> {
+    let found: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(connection).await?;
+    Ok(Some(found).filter(|found| found != "ok"))
+}
+
 /// Gives an empty database its tables, all or none. The journal mode stays with the file.
 pub(crate) async fn create(connection: &mut SqliteConnection) -> sqlx::Result<()> {
     sqlx::raw_sql("PRAGMA journal_mode = WAL").execute(&mut *connection).await?;
@@ -44,41 +50,49 @@ pub(crate) async fn create(connection: &mut SqliteConnection) -> sqlx::Result<()
     transaction.commit().await
 }
 
-/// Replaces what is known of the plan's experiment and profile, and forgets runs that nobody asks for any more.
+/// Replaces what is known of the plan's experiment and profile.
 pub(crate) async fn record_plan(
     connection: &mut SqliteConnection,
     plan: &PlanRecord,
     configs: &BTreeMap<RunId, String>,
 ) -> sqlx::Result<()> {
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let text = serde_json::to_string(plan).map_err(encode)?;
+    // The same plan again is what most calls record; a file without changes costs no write.
+    let known: Option<String> = sqlx::query_scalar("SELECT plan FROM experiment WHERE name = ? AND profile = ?")
+        .bind(&plan.experiment)
+        .bind(&plan.profile)
+        .fetch_optional(&mut *connection)
+        .await?;
+    if known.as_ref() == Some(&text) {
+        return Ok(());
+    }
     // A replaced row takes its experiment_run and coordinate rows along.
     sqlx::query("INSERT OR REPLACE INTO experiment (name, profile, question, plan) VALUES (?, ?, ?, ?)")
         .bind(&plan.experiment)
         .bind(&plan.profile)
         .bind(&plan.question)
-        .bind(serde_json::to_string(plan).map_err(encode)?)
-        .execute(&mut *transaction)
+        .bind(text)
+        .execute(&mut *connection)
         .await?;
     for (position, planned) in (0_i64..).zip(&plan.runs) {
-        record_run(&mut transaction, planned.run, planned.seed, configs.get(&planned.run).map(String::as_str)).await?;
+        record_run(connection, planned.run, planned.seed, configs.get(&planned.run).map(String::as_str)).await?;
         let of_run = |sql: &'static str| {
             sqlx::query(sql).bind(&plan.experiment).bind(&plan.profile).bind(planned.run.to_string())
         };
         of_run("INSERT INTO experiment_run (name, profile, run_id, position, coordinates) VALUES (?, ?, ?, ?, ?)")
             .bind(position)
             .bind(planned.coordinates.to_string())
-            .execute(&mut *transaction)
+            .execute(&mut *connection)
             .await?;
         for (axis, label) in &planned.coordinates.0 {
             of_run("INSERT INTO coordinate (name, profile, run_id, axis, label) VALUES (?, ?, ?, ?, ?)")
                 .bind(axis)
                 .bind(label)
-                .execute(&mut *transaction)
+                .execute(&mut *connection)
                 .await?;
         }
     }
-    forget_orphans(&mut transaction).await?;
-    transaction.commit().await
+    Ok(())
 }
 
 /// Makes a run known; a configuration that is already known stays.
@@ -103,20 +117,102 @@ pub(crate) async fn record_run(
 
 /// Deletes runs that are in no plan and were never attempted.
 pub(crate) async fn forget_orphans(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM run WHERE attempts = 0 AND run_id NOT IN (SELECT run_id FROM experiment_run)")
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The number that a run has in the index.
+pub(crate) async fn number_of(connection: &mut SqliteConnection, run: RunId) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar("SELECT run FROM run WHERE run_id = ?").bind(run.to_string()).fetch_optional(connection).await
+}
+
+/// Replaces all that is known of a run by what its folder says.
+pub(crate) async fn replace_run(
+    connection: &mut SqliteConnection,
+    number: i64,
+    state: &RunState,
+    stamp: &str,
+) -> sqlx::Result<()> {
+    let row = &state.row;
+    let run = row.run.to_string();
+    for delete in ["DELETE FROM attempt WHERE run_id = ?1", "DELETE FROM value WHERE run = ?2"] {
+        sqlx::query(delete).bind(&run).bind(number).execute(&mut *connection).await?;
+    }
+    for attempt in &state.attempts {
+        insert_attempt(connection, &run, attempt).await?;
+    }
+    insert_values(connection, number, &state.values).await?;
     sqlx::query(
-        "DELETE FROM run WHERE run_id NOT IN (SELECT run_id FROM experiment_run)
-                           AND run_id NOT IN (SELECT run_id FROM attempt)",
+        "UPDATE run SET status = ?2, message = ?3, attempts = ?4, trainer_version = ?5, data_fingerprint = ?6,
+            checkpoint_step = ?7, stamp = ?8, digest = ?9, values_digest = ?10
+         WHERE run = ?1",
     )
+    .bind(number)
+    .bind(row.status.to_string())
+    .bind(&row.message)
+    .bind(row.attempts)
+    .bind(row.trainer_version)
+    .bind(&row.data_fingerprint)
+    .bind(row.checkpoint_step.cast_signed())
+    .bind(stamp)
+    .bind(row_digest(row, stamp))
+    .bind(Tally::of(state.values.iter().map(|(measurement, _)| measurement)).digest)
     .execute(connection)
     .await?;
     Ok(())
 }
 
-pub(crate) async fn knows(connection: &mut SqliteConnection, run: RunId) -> sqlx::Result<bool> {
-    sqlx::query_scalar("SELECT count(*) = 1 FROM run WHERE run_id = ?")
-        .bind(run.to_string())
-        .fetch_one(connection)
-        .await
+async fn insert_attempt(connection: &mut SqliteConnection, run: &str, attempt: &AttemptRow) -> sqlx::Result<()> {
+    let signed = |value: Option<u64>| value.map(u64::cast_signed);
+    sqlx::query(
+        "INSERT INTO attempt (run_id, attempt, status, message, pid, slot, host, device, threads, code, trainer_version,
+            data_fingerprint, started_at_ms, ended_at_ms, resumed_at_step, checkpoint_step, unchecked_lines)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(run)
+    .bind(attempt.attempt)
+    .bind(attempt.status.to_string())
+    .bind(&attempt.message)
+    .bind(attempt.pid)
+    .bind(attempt.slot)
+    .bind(&attempt.host)
+    .bind(&attempt.device)
+    .bind(attempt.threads)
+    .bind(&attempt.code)
+    .bind(attempt.trainer_version)
+    .bind(&attempt.data_fingerprint)
+    .bind(signed(attempt.started_at_ms))
+    .bind(signed(attempt.ended_at_ms))
+    .bind(signed(attempt.resumed_at_step))
+    .bind(signed(attempt.checkpoint_step))
+    .bind(attempt.unchecked_lines.cast_signed())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn insert_values(
+    connection: &mut SqliteConnection,
+    number: i64,
+    values: &[(Measurement, u32)],
+) -> sqlx::Result<()> {
+    for chunk in values.chunks(VALUES_AT_ONCE) {
+        let mut insert =
+            QueryBuilder::<Sqlite>::new("INSERT INTO value (run, metric, split, form, epoch, value, attempt) ");
+        insert.push_values(chunk, |mut row, (measurement, attempt)| {
+            row.push_bind(number)
+                .push_bind(measurement.metric.name())
+                .push_bind(measurement.split.map_or("", Split::name))
+                .push_bind(measurement.form.map_or("", Form::name))
+                .push_bind(measurement.epoch.map_or(-1, i64::from))
+                .push_bind(measurement.value)
+                .push_bind(*attempt);
+        });
+        insert.build().execute(&mut *connection).await?;
+    }
+    Ok(())
 }
 
 /// Which attempt a statement is about.
@@ -133,240 +229,128 @@ impl AttemptKey {
     }
 }
 
-/// Applies those lines of an attempt's journal that are new.
-pub(crate) async fn apply_journal(
+/// Shows an attempt as running: until it is closed and read from its folder, the index follows it for eyes only.
+pub(crate) async fn show_launched(
     connection: &mut SqliteConnection,
     key: AttemptKey,
-    lines: &[JournalLine<Event>],
+    (pid, slot, at_ms): (u32, u32, u64),
 ) -> sqlx::Result<()> {
-    let applied = last_applied(connection, key, "SELECT journal_seq FROM attempt WHERE run_id = ?1 AND attempt = ?2");
-    let fresh = after(lines, applied.await?);
-    let Some(last) = fresh.last() else { return Ok(()) };
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    record_attempt(&mut transaction, key).await?;
-    for line in fresh {
-        apply_event(&mut transaction, key, &line.event).await?;
-    }
-    key.query("UPDATE attempt SET journal_seq = ?3 WHERE run_id = ?1 AND attempt = ?2")
-        .bind(last.seq.cast_signed())
-        .execute(&mut *transaction)
-        .await?;
-    settle_run(&mut transaction, key.run).await?;
-    transaction.commit().await
-}
-
-/// Applies those lines of an attempt's supervisor that are new.
-pub(crate) async fn apply_supervisor(
-    connection: &mut SqliteConnection,
-    key: AttemptKey,
-    lines: &[JournalLine<SupervisorEvent>],
-) -> sqlx::Result<()> {
-    let applied =
-        last_applied(connection, key, "SELECT supervisor_seq FROM attempt WHERE run_id = ?1 AND attempt = ?2");
-    let fresh = after(lines, applied.await?);
-    if fresh.is_empty() {
-        return Ok(());
-    }
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    record_attempt(&mut transaction, key).await?;
-    for line in fresh {
-        let query = match &line.event {
-            SupervisorEvent::Launched { pid, slot } => key
-                .query(
-                    "UPDATE attempt SET supervisor_seq = ?3, started_at_ms = ?4, pid = ?5, slot = ?6
-                     WHERE run_id = ?1 AND attempt = ?2",
-                )
-                .bind(line.seq.cast_signed())
-                .bind(line.at_ms.cast_signed())
-                .bind(*pid)
-                .bind(*slot),
-            SupervisorEvent::Closed { status, message } => key
-                .query(
-                    "UPDATE attempt SET supervisor_seq = ?3, ended_at_ms = ?4, status = ?5, message = ?6
-                     WHERE run_id = ?1 AND attempt = ?2",
-                )
-                .bind(line.seq.cast_signed())
-                .bind(line.at_ms.cast_signed())
-                .bind(status.to_string())
-                .bind(message.clone()),
-        };
-        query.execute(&mut *transaction).await?;
-    }
-    settle_run(&mut transaction, key.run).await?;
-    transaction.commit().await
-}
-
-/// The number of the line that was applied last; -1 when none was. Asked before the transaction begins, so that lines
-/// that are known already cost no write; nobody else writes.
-async fn last_applied(connection: &mut SqliteConnection, key: AttemptKey, sql: &'static str) -> sqlx::Result<i64> {
-    let row = key.query(sql).fetch_optional(connection).await?;
-    row.map_or(Ok(-1), |row| row.try_get(0))
-}
-
-fn after<T>(lines: &[JournalLine<T>], seq: i64) -> &[JournalLine<T>] {
-    &lines[lines.partition_point(|line| line.seq.cast_signed() <= seq)..]
-}
-
-async fn record_attempt(connection: &mut SqliteConnection, key: AttemptKey) -> sqlx::Result<()> {
-    key.query("INSERT INTO attempt (run_id, attempt) VALUES (?1, ?2) ON CONFLICT DO NOTHING")
+    key.query(
+        "INSERT INTO attempt (run_id, attempt, started_at_ms, pid, slot) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT DO UPDATE SET started_at_ms = excluded.started_at_ms, pid = excluded.pid, slot = excluded.slot",
+    )
+    .bind(at_ms.cast_signed())
+    .bind(pid)
+    .bind(slot)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query("UPDATE run SET status = 'running', message = NULL, stamp = '' WHERE run_id = ?")
+        .bind(key.run.to_string())
         .execute(connection)
         .await?;
     Ok(())
 }
 
-/// A run stands where its latest attempt stands.
-async fn settle_run(connection: &mut SqliteConnection, run: RunId) -> sqlx::Result<()> {
-    sqlx::query(
-        "UPDATE run SET (status, message) =
-            (SELECT status, message FROM attempt WHERE run_id = ?1 ORDER BY attempt DESC LIMIT 1)
-         WHERE run_id = ?1",
-    )
-    .bind(run.to_string())
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-async fn apply_event(connection: &mut SqliteConnection, key: AttemptKey, event: &Event) -> sqlx::Result<()> {
-    match event {
-        Event::Started { environment, resumed_at_step, .. } => {
-            key.query(
-                "UPDATE attempt SET host = ?3, device = ?4, threads = ?5, code = ?6, trainer_version = ?7,
-                    data_fingerprint = ?8, resumed_at_step = ?9
-                 WHERE run_id = ?1 AND attempt = ?2",
-            )
-            .bind(environment.host.clone())
-            .bind(environment.device.clone())
-            .bind(i64::try_from(environment.threads).map_err(encode)?)
-            .bind(environment.code.clone())
-            .bind(environment.trainer_version)
-            .bind(environment.data_fingerprint.clone())
-            .bind(resumed_at_step.cast_signed())
-            .execute(connection)
-            .await?;
-        }
-        Event::Measured { measurements } => {
-            for measurement in measurements {
-                measure(connection, key, measurement).await?;
-            }
-        }
-        Event::Checkpointed { step, .. } => {
-            key.query("UPDATE attempt SET checkpoint_step = ?3 WHERE run_id = ?1 AND attempt = ?2")
-                .bind(step.cast_signed())
-                .execute(connection)
-                .await?;
-        }
-        // Progress and notices are for eyes only, and how an attempt ended is its supervisor's to say.
-        Event::Progressed { .. } | Event::Noticed { .. } | Event::Ended { .. } => {}
-    }
-    Ok(())
-}
-
-/// Records a value, unless a later attempt has measured it again.
-async fn measure(connection: &mut SqliteConnection, key: AttemptKey, measured: &Measurement) -> sqlx::Result<()> {
-    key.query(
-        "INSERT INTO measurement (run_id, attempt, metric, split, form, epoch, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-         ON CONFLICT (run_id, metric, coalesce(split, ''), coalesce(form, ''), coalesce(epoch, -1))
-         DO UPDATE SET value = excluded.value, attempt = excluded.attempt WHERE excluded.attempt >= attempt",
-    )
-    .bind(measured.metric.name())
-    .bind(measured.split.map(Split::name))
-    .bind(measured.form.map(Form::name))
-    .bind(measured.epoch)
-    .bind(measured.value)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Where those of the runs stand that are known, in the order in which they were asked for.
-pub(crate) async fn run_rows(connection: &mut SqliteConnection, runs: &[RunId]) -> sqlx::Result<Vec<RunRow>> {
-    sqlx::query(
-        "SELECT run_state.* FROM json_each(?) AS asked JOIN run_state ON run_id = asked.value ORDER BY asked.key",
-    )
-    .bind(serde_json::to_string(runs).map_err(encode)?)
-    .try_map(|row| rows::run_row(&row))
-    .fetch_all(connection)
-    .await
-}
-
-/// Everything that a report of an experiment and profile is made from, as of one moment.
-pub(crate) async fn experiment_rows(
+/// Shows what an attempt says while it runs.
+pub(crate) async fn show_events(
     connection: &mut SqliteConnection,
-    name: &str,
-    profile: &str,
-) -> sqlx::Result<Option<ExperimentRows>> {
-    let mut snapshot = connection.begin().await?;
-    let plan: Option<String> = sqlx::query_scalar("SELECT plan FROM experiment WHERE name = ? AND profile = ?")
-        .bind(name)
-        .bind(profile)
-        .fetch_optional(&mut *snapshot)
-        .await?;
-    let Some(plan) = plan else { return Ok(None) };
-    let plan: PlanRecord = serde_json::from_str(&plan).map_err(rows::decode)?;
-    let ids: Vec<RunId> = plan.runs.iter().map(|planned| planned.run).collect();
-    let runs = run_rows(&mut snapshot, &ids).await?;
-    let mut measurements = Vec::new();
-    for &run in &ids {
-        measurements.extend(measurements_of(&mut snapshot, run).await?);
+    key: AttemptKey,
+    number: i64,
+    lines: &[JournalLine<Event>],
+) -> sqlx::Result<()> {
+    for line in lines {
+        match &line.event {
+            Event::Measured { measurements } | Event::Inherited { measurements } => {
+                for measurement in measurements {
+                    show_value(connection, key.attempt, number, measurement).await?;
+                }
+            }
+            Event::Checkpointed { step, .. } => {
+                key.query("UPDATE attempt SET checkpoint_step = ?3 WHERE run_id = ?1 AND attempt = ?2")
+                    .bind(step.cast_signed())
+                    .execute(&mut *connection)
+                    .await?;
+            }
+            // The rest is read when the attempt is closed.
+            Event::Started { .. } | Event::Progressed { .. } | Event::Noticed { .. } | Event::Ended { .. } => {}
+        }
     }
-    snapshot.commit().await?;
-    Ok(Some(ExperimentRows { plan, runs, measurements }))
+    Ok(())
 }
 
-async fn measurements_of(connection: &mut SqliteConnection, run: RunId) -> sqlx::Result<Vec<MeasurementRow>> {
-    let mut rows = sqlx::query("SELECT metric, split, form, epoch, value FROM measurement WHERE run_id = ?")
-        .bind(run.to_string())
-        .try_map(|row| Ok(MeasurementRow { run, measurement: rows::measurement(&row)? }))
-        .fetch_all(connection)
-        .await?;
-    rows.sort_by_key(|row| {
-        (row.measurement.metric, row.measurement.split, row.measurement.form, row.measurement.epoch)
-    });
-    Ok(rows)
-}
-
-/// Every experiment and profile with the number of runs in each status.
-pub(crate) async fn experiments(connection: &mut SqliteConnection) -> sqlx::Result<Vec<ExperimentCounts>> {
-    let rows = sqlx::query(
-        "SELECT name, profile, status, count(*) AS runs
-         FROM experiment LEFT JOIN experiment_run USING (name, profile) LEFT JOIN run USING (run_id)
-         GROUP BY name, profile, status ORDER BY name, profile",
+async fn show_value(
+    connection: &mut SqliteConnection,
+    attempt: u32,
+    number: i64,
+    measured: &Measurement,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT OR REPLACE INTO value (run, metric, split, form, epoch, value, attempt) VALUES (?, ?, ?, ?, ?, ?, ?)",
     )
-    .fetch_all(connection)
+    .bind(number)
+    .bind(measured.metric.name())
+    .bind(measured.split.map_or("", Split::name))
+    .bind(measured.form.map_or("", Form::name))
+    .bind(measured.epoch.map_or(-1, i64::from))
+    .bind(measured.value)
+    .bind(attempt)
+    .execute(connection)
     .await?;
-    let mut experiments: Vec<ExperimentCounts> = Vec::new();
-    for row in rows {
-        let (experiment, profile): (String, String) = (row.try_get("name")?, row.try_get("profile")?);
-        if experiments.last().is_none_or(|last| (&last.experiment, &last.profile) != (&experiment, &profile)) {
-            experiments.push(ExperimentCounts { experiment, profile, counts: BTreeMap::new() });
-        }
-        if let (Some(last), Some(status)) = (experiments.last_mut(), rows::optional_word(&row, "status")?) {
-            last.counts.insert(status, row.try_get("runs")?);
-        }
+    Ok(())
+}
+
+/// What the index says of a run, with what proves it.
+pub(crate) struct CachedRun {
+    pub(crate) number: i64,
+    pub(crate) row: RunRow,
+    pub(crate) stamp: String,
+    pub(crate) values_digest: String,
+    /// Whether the row is what was written.
+    pub(crate) is_intact: bool,
+}
+
+/// Every run that the index knows.
+pub(crate) async fn cached_runs(connection: &mut SqliteConnection) -> sqlx::Result<BTreeMap<RunId, CachedRun>> {
+    let cached = |row: sqlx::sqlite::SqliteRow| {
+        let (stamp, digest): (String, String) = (row.try_get("stamp")?, row.try_get("digest")?);
+        let run = rows::run_row(&row)?;
+        let is_intact = row_digest(&run, &stamp) == digest;
+        let (number, values_digest) = (row.try_get("run")?, row.try_get("values_digest")?);
+        Ok((run.run, CachedRun { number, row: run, stamp, values_digest, is_intact }))
+    };
+    let sql = "SELECT run, run_id, status, message, attempts, trainer_version, data_fingerprint, checkpoint_step, stamp, digest,
+        values_digest FROM run";
+    Ok(sqlx::query(sql).try_map(cached).fetch_all(connection).await?.into_iter().collect())
+}
+
+/// The values of the runs with numbers from `first` to `last`, by their numbers.
+pub(crate) async fn values(
+    connection: &mut SqliteConnection,
+    (first, last): (i64, i64),
+) -> sqlx::Result<BTreeMap<i64, Vec<Measurement>>> {
+    let mut values: BTreeMap<i64, Vec<Measurement>> = BTreeMap::new();
+    let all = sqlx::query("SELECT run, metric, split, form, epoch, value FROM value WHERE run BETWEEN ? AND ?")
+        .bind(first)
+        .bind(last)
+        .try_map(|row| Ok((row.try_get::<i64, _>("run")?, rows::value(&row)?)))
+        .fetch_all(connection)
+        .await?;
+    for (number, measurement) in all {
+        values.entry(number).or_default().push(measurement);
     }
-    Ok(experiments)
+    values.values_mut().for_each(|of_run| of_run.sort_by_key(crate::fold::key));
+    Ok(values)
 }
 
-/// The runs whose ids start with a prefix of lower-case hexadecimal digits, in order.
-pub(crate) async fn find_runs(connection: &mut SqliteConnection, prefix: &str) -> sqlx::Result<Vec<RunId>> {
-    // `g` follows the last hexadecimal digit, so the primary key answers this with one search.
-    sqlx::query("SELECT run_id FROM run WHERE run_id >= ?1 AND run_id < ?1 || 'g' ORDER BY run_id")
-        .bind(prefix.to_owned())
-        .try_map(|row| rows::word(&row, "run_id"))
-        .fetch_all(connection)
-        .await
+/// A digest of what a row of `run` says.
+fn row_digest(row: &RunRow, stamp: &str) -> String {
+    let RunRow { run, status, message, attempts, trainer_version, data_fingerprint, checkpoint_step } = row;
+    let text = format!(
+        "{run}|{status}|{message:?}|{attempts}|{trainer_version:?}|{data_fingerprint:?}|{checkpoint_step}|{stamp}"
+    );
+    blake3::hash(text.as_bytes()).to_hex()[..32].to_owned()
 }
 
-/// The attempts of a run, in order.
-pub(crate) async fn attempts(connection: &mut SqliteConnection, run: RunId) -> sqlx::Result<Vec<AttemptRow>> {
-    sqlx::query("SELECT * FROM attempt WHERE run_id = ? ORDER BY attempt")
-        .bind(run.to_string())
-        .try_map(|row| rows::attempt_row(&row))
-        .fetch_all(connection)
-        .await
-}
-
-fn encode(fault: impl Error + Send + Sync + 'static) -> sqlx::Error {
+pub(crate) fn encode(fault: impl Error + Send + Sync + 'static) -> sqlx::Error {
     sqlx::Error::Encode(Box::new(fault))
 }

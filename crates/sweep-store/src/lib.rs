@@ -1,20 +1,24 @@
-//! Plans and journals become a `SQLite` index, and the index answers questions.
+//! Plans and journals become a `SQLite` index, and both answer questions.
 //!
-//! The journals are the truth: the index can be thrown away and made again from them, and a line that is applied twice
-//! changes nothing. There is one writer at a time, the process that holds the results folder's lock; readers are as
-//! many as like. Nothing here knows who runs, draws or reports, and only `index.rs` and `schema.sql` know SQL.
+//! The journals are the truth: the index can be thrown away and made again from them. [`Store`] writes it, one process at a time, the
+//! one that holds the results folder's lock. [`Reader`] asks: it takes from the index what is proven to be what the journals say,
+//! and the rest from the journals. Nothing here knows who runs, draws or reports, and only `index.rs` and `schema.sql` know SQL.
 //!
 //! ```text
-//! plan.json, run.json, journals -> Store (catch_up, apply_*) -> metrics.sqlite -> rows
+//! run folders -> folder (lines) -> fold (RunState) -> Store -> metrics.sqlite -> Reader -> rows
+//!                                        '---------------------------------------^
 //! ```
 
 mod error;
+mod fold;
 mod folder;
 mod index;
+mod reader;
 mod rows;
 mod store;
 
 pub use error::StoreError;
 pub use folder::Damage;
+pub use reader::Reader;
 pub use rows::{AttemptRow, ExperimentCounts};
 pub use store::Store;

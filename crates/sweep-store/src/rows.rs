@@ -12,7 +12,7 @@ use sqlx::sqlite::SqliteRow;
 use sweep_protocol::{Measurement, RunRow, Status};
 
 /// One execution of a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AttemptRow {
     /// Counted from 1.
     pub attempt: u32,
@@ -44,6 +44,8 @@ pub struct AttemptRow {
     pub resumed_at_step: Option<u64>,
     /// Steps in its newest checkpoint.
     pub checkpoint_step: Option<u64>,
+    /// Lines of its journal that carry no checksum: those of the first format.
+    pub unchecked_lines: u64,
 }
 
 /// An experiment and profile, and where its runs stand.
@@ -69,33 +71,15 @@ pub(crate) fn run_row(row: &SqliteRow) -> sqlx::Result<RunRow> {
     })
 }
 
-pub(crate) fn measurement(row: &SqliteRow) -> sqlx::Result<Measurement> {
+/// A row of the table `value`, where an absent key is an empty text or -1.
+pub(crate) fn value(row: &SqliteRow) -> sqlx::Result<Measurement> {
+    let epoch: i64 = row.try_get("epoch")?;
     Ok(Measurement {
         metric: word(row, "metric")?,
         split: optional_word(row, "split")?,
         form: optional_word(row, "form")?,
-        epoch: row.try_get("epoch")?,
+        epoch: if epoch < 0 { None } else { Some(u32::try_from(epoch).map_err(decode)?) },
         value: row.try_get("value")?,
-    })
-}
-
-pub(crate) fn attempt_row(row: &SqliteRow) -> sqlx::Result<AttemptRow> {
-    Ok(AttemptRow {
-        attempt: row.try_get("attempt")?,
-        status: word(row, "status")?,
-        message: row.try_get("message")?,
-        pid: row.try_get("pid")?,
-        slot: row.try_get("slot")?,
-        host: row.try_get("host")?,
-        device: row.try_get("device")?,
-        threads: row.try_get("threads")?,
-        code: row.try_get("code")?,
-        trainer_version: row.try_get("trainer_version")?,
-        data_fingerprint: row.try_get("data_fingerprint")?,
-        started_at_ms: row.try_get("started_at_ms")?,
-        ended_at_ms: row.try_get("ended_at_ms")?,
-        resumed_at_step: row.try_get("resumed_at_step")?,
-        checkpoint_step: row.try_get("checkpoint_step")?,
     })
 }
 
@@ -104,12 +88,13 @@ pub(crate) fn word<T: FromStr<Err: Error + Send + Sync + 'static>>(row: &SqliteR
     row.try_get::<&str, _>(column)?.parse().map_err(decode)
 }
 
-/// As [`word`], where NULL is allowed.
+/// As [`word`], where the empty text is none.
 pub(crate) fn optional_word<T: FromStr<Err: Error + Send + Sync + 'static>>(
     row: &SqliteRow,
     column: &str,
 ) -> sqlx::Result<Option<T>> {
-    row.try_get::<Option<&str>, _>(column)?.map(str::parse).transpose().map_err(decode)
+    let text = row.try_get::<&str, _>(column)?;
+    if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(decode) }
 }
 
 pub(crate) fn decode(fault: impl Error + Send + Sync + 'static) -> sqlx::Error {

@@ -3,7 +3,7 @@
 -- Values are in base units: accuracy is a fraction, times are seconds unless a column's name ends in `_ms`.
 
 PRAGMA application_id = 0x53776570; -- "Swep": whose file this is
-PRAGMA user_version = 2;            -- version of this schema; another one is refused, and `rebuild` makes this one
+PRAGMA user_version = 3;            -- version of this schema: `run` and `rebuild` make this one of an older one, a newer is refused
 
 -- One row for each experiment and profile, as last started.
 CREATE TABLE experiment (
@@ -16,19 +16,27 @@ CREATE TABLE experiment (
 
 -- One row for each configuration with its seed. Experiments that ask the same thing share the run.
 CREATE TABLE run (
-    run_id   TEXT NOT NULL PRIMARY KEY,      -- 64 hexadecimal digits: the digest of configuration and seed
-    short_id TEXT NOT NULL,                  -- the first ten of them
-    config   TEXT,                           -- JSON; NULL after a rebuild when the run was planned and never started
-    seed     INTEGER NOT NULL,
-    status   TEXT NOT NULL DEFAULT 'queued', -- its latest attempt's
-    message  TEXT                            -- its latest attempt's
+    run              INTEGER PRIMARY KEY,             -- names the run in the table `value`
+    run_id           TEXT NOT NULL UNIQUE,            -- 64 hexadecimal digits: the digest of configuration and seed
+    short_id         TEXT NOT NULL,                   -- the first ten of them
+    config           TEXT,                            -- JSON; NULL after a rebuild when the run was planned and never started
+    seed             INTEGER NOT NULL,
+    status           TEXT NOT NULL DEFAULT 'queued',  -- its latest attempt's
+    message          TEXT,                            -- its latest attempt's
+    attempts         INTEGER NOT NULL DEFAULT 0,
+    trainer_version  INTEGER,                         -- from here: of the latest attempt that got far enough to say it
+    data_fingerprint TEXT,
+    checkpoint_step  INTEGER NOT NULL DEFAULT 0,
+    stamp            TEXT NOT NULL DEFAULT '',        -- sizes and times of the files that this row and its values were read from
+    digest           TEXT NOT NULL DEFAULT '',        -- of this row and its values, so that damage is noticed
+    values_digest    TEXT NOT NULL DEFAULT ''
 ) STRICT;
 
 -- Which runs an experiment consists of.
 CREATE TABLE experiment_run (
     name        TEXT NOT NULL,
     profile     TEXT NOT NULL,
-    run_id      TEXT NOT NULL REFERENCES run,
+    run_id      TEXT NOT NULL REFERENCES run (run_id),
     position    INTEGER NOT NULL, -- in the plan, from 0
     coordinates TEXT NOT NULL,    -- `groups=2 partition=8`
     PRIMARY KEY (name, profile, run_id),
@@ -48,7 +56,7 @@ CREATE TABLE coordinate (
 
 -- One row for each execution of a run. Times: `datetime(started_at_ms / 1000, 'unixepoch')`.
 CREATE TABLE attempt (
-    run_id           TEXT NOT NULL REFERENCES run,
+    run_id           TEXT NOT NULL REFERENCES run (run_id),
     attempt          INTEGER NOT NULL,               -- from 1; also the name of its folder
     status           TEXT NOT NULL DEFAULT 'running', -- until its supervisor closes it
     message          TEXT,                           -- why, when it did not succeed
@@ -64,37 +72,36 @@ CREATE TABLE attempt (
     ended_at_ms      INTEGER,
     resumed_at_step  INTEGER,
     checkpoint_step  INTEGER,                        -- of its newest checkpoint
-    journal_seq      INTEGER NOT NULL DEFAULT -1,    -- last line applied of journal.jsonl
-    supervisor_seq   INTEGER NOT NULL DEFAULT -1,    -- last line applied of supervisor.jsonl
+    unchecked_lines  INTEGER NOT NULL DEFAULT 0,     -- lines of its journal without a checksum (format 1)
     PRIMARY KEY (run_id, attempt)
 ) STRICT, WITHOUT ROWID;
 
--- One row for each measured value; of values that were measured again after a resume, the latest attempt's.
-CREATE TABLE measurement (
-    run_id  TEXT NOT NULL,
-    metric  TEXT NOT NULL, -- accuracy, loss, throughput, …
-    split   TEXT,          -- train, validation, test; NULL where images do not matter
-    form    TEXT,          -- training, deployed; NULL where both forms share the value
-    epoch   INTEGER,       -- epochs done; NULL for what training does not change
+-- What was measured, as it is kept: small, and in the order in which it is asked for. Ask the view `measurement`.
+CREATE TABLE value (
+    run     INTEGER NOT NULL REFERENCES run,
+    metric  TEXT NOT NULL,
+    split   TEXT NOT NULL,    -- '' for none
+    form    TEXT NOT NULL,    -- '' for none
+    epoch   INTEGER NOT NULL, -- -1 for none
     value   REAL NOT NULL,
-    attempt INTEGER NOT NULL, -- which measured it
-    FOREIGN KEY (run_id, attempt) REFERENCES attempt
-) STRICT;
+    attempt INTEGER NOT NULL,
+    PRIMARY KEY (run, metric, split, form, epoch)
+) STRICT, WITHOUT ROWID;
 
--- NULL is not equal to NULL, so absent keys take part in uniqueness through values that do not occur.
-CREATE UNIQUE INDEX measurement_key
-    ON measurement (run_id, metric, coalesce(split, ''), coalesce(form, ''), coalesce(epoch, -1));
+-- One row for each measured value; of values that were measured again after a resume, the latest attempt's.
+CREATE VIEW measurement AS
+SELECT run_id,
+    metric,                       -- accuracy, loss, throughput, …
+    nullif(split, '') AS split,   -- train, validation, test; NULL where images do not matter
+    nullif(form, '') AS form,     -- training, deployed; NULL where both forms share the value
+    nullif(epoch, -1) AS epoch,   -- epochs done; NULL for what training does not change
+    value,
+    attempt                       -- whose journal holds it
+FROM value JOIN run USING (run);
 
 -- Where each run stands, with what is known from the latest attempt that got far enough to say it.
 CREATE VIEW run_state AS
-SELECT run_id, short_id, seed, status, message,
-    (SELECT count(*) FROM attempt WHERE attempt.run_id = run.run_id) AS attempts,
-    (SELECT trainer_version FROM attempt WHERE attempt.run_id = run.run_id AND trainer_version IS NOT NULL
-        ORDER BY attempt DESC LIMIT 1) AS trainer_version,
-    (SELECT data_fingerprint FROM attempt WHERE attempt.run_id = run.run_id AND data_fingerprint IS NOT NULL
-        ORDER BY attempt DESC LIMIT 1) AS data_fingerprint,
-    coalesce((SELECT checkpoint_step FROM attempt WHERE attempt.run_id = run.run_id AND checkpoint_step IS NOT NULL
-        ORDER BY attempt DESC LIMIT 1), 0) AS checkpoint_step
+SELECT run_id, short_id, seed, status, message, attempts, trainer_version, data_fingerprint, checkpoint_step
 FROM run;
 
 -- What each run came to: of values that were measured after several epochs, the last.

@@ -1,78 +1,71 @@
-//! The index as one file: opened, written by the one writer, asked by many readers, made again.
+//! The index as it is written: by the one process that holds the results folder's lock.
 //!
-//! Knows when a file may be touched and which file a fault belongs to; the statements are in `index.rs`.
+//! Knows when a file may be touched and which file a fault belongs to; the statements are in `index.rs`, what a run came to is decided
+//! in `fold.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
-use sweep_protocol::{Event, ExperimentRows, JournalLine, PlanRecord, ResultsLayout, RunId, RunRow, SupervisorEvent};
+use sweep_protocol::{Event, JournalLine, PlanRecord, ResultsLayout, RunId, Status, SupervisorEvent, sync_folder};
 
-use crate::folder::{FolderReader, beside};
+use crate::folder::FolderReader;
 use crate::index::{self, APPLICATION_ID, AttemptKey, SCHEMA_VERSION};
-use crate::{AttemptRow, Damage, ExperimentCounts, StoreError};
+use crate::{Damage, StoreError};
 
-/// The index of a results folder.
+/// How long a writer waits for a program that holds the index (a `sqlite3` shell in a transaction).
+const PATIENCE: Duration = Duration::from_secs(600);
+/// What SQLite may keep beside a database file.
+const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// The index of a results folder, open for writing.
 #[derive(Debug)]
 pub struct Store {
+    layout: ResultsLayout,
     path: PathBuf,
     connection: SqliteConnection,
 }
 
 impl Store {
-    /// Opens the index for writing; makes an empty one where there is none. Only the process that holds the results
-    /// folder's lock may do this.
+    /// Opens the index for writing. One that is missing, damaged or of an older version is made again from the journals; what was
+    /// wrong with it is returned. Only the process that holds the results folder's lock may do this.
     ///
     /// # Errors
-    /// When the file is of another program or version (it is then not touched), or cannot be opened or created.
-    pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        if path.exists() {
-            Self::peek(path).await?;
-        }
-        let options = SqliteConnectOptions::new().create_if_missing(true).synchronous(SqliteSynchronous::Normal);
-        let mut store = Self::connect(path, options).await?;
-        let created = match index::signature(&mut store.connection).await {
-            Ok(signature) if signature.is_empty => index::create(&mut store.connection).await,
-            other => other.map(drop),
+    /// When the file is of another program or a newer version (it is then not touched), or cannot be opened or made.
+    pub async fn open(layout: &ResultsLayout) -> Result<(Self, Vec<Damage>), StoreError> {
+        let path = layout.database();
+        let mut damage = match usable(&path).await? {
+            Usable::Yes => Vec::new(),
+            Usable::Missing => Self::rebuild(layout).await?,
+            Usable::No(why) => {
+                let mut damage = vec![Damage::Index { path: path.clone(), why }];
+                damage.extend(Self::rebuild(layout).await?);
+                damage
+            }
         };
-        created.map_err(fault(path, "creating the index"))?;
-        Ok(store)
+        let mut store = Self::at(layout, &path).await?;
+        let known = index::cached_runs(&mut store.connection).await.map_err(fault(&path, "reading runs"));
+        if let Err(StoreError::Sql { source, .. }) = known {
+            damage.push(Damage::Index { path: path.clone(), why: source.to_string() });
+            store.close().await?;
+            damage.extend(Self::rebuild(layout).await?);
+            store = Self::at(layout, &path).await?;
+        }
+        Ok((store, damage))
     }
 
-    /// Opens the index for reading, beside a writer or not.
-    ///
-    /// # Errors
-    /// When there is none, or it is of another program or version, or cannot be opened.
-    pub async fn open_read_only(path: &Path) -> Result<Self, StoreError> {
-        if !path.exists() {
-            return Err(StoreError::Missing { path: path.to_owned() });
-        }
-        let (store, is_empty) = Self::peek(path).await?;
-        if is_empty { Err(StoreError::Missing { path: path.to_owned() }) } else { Ok(store) }
-    }
-
-    /// Opens an existing file without touching it and says whether it is still empty.
-    async fn peek(path: &Path) -> Result<(Self, bool), StoreError> {
-        let mut store = Self::connect(path, SqliteConnectOptions::new().read_only(true)).await?;
-        let signature =
-            index::signature(&mut store.connection).await.map_err(fault(path, "reading the index's version"))?;
-        if !signature.is_empty && signature.application_id != APPLICATION_ID {
-            let (found, expected) = (signature.application_id, APPLICATION_ID);
-            return Err(StoreError::Foreign { path: path.to_owned(), found, expected });
-        }
-        if !signature.is_empty && signature.schema_version != SCHEMA_VERSION {
-            let (found, expected) = (signature.schema_version, SCHEMA_VERSION);
-            return Err(StoreError::Version { path: path.to_owned(), found, expected });
-        }
-        Ok((store, signature.is_empty))
-    }
-
-    async fn connect(path: &Path, options: SqliteConnectOptions) -> Result<Self, StoreError> {
-        let connection = options.filename(path).connect().await.map_err(fault(path, "opening the index"))?;
-        Ok(Self { path: path.to_owned(), connection })
+    async fn at(layout: &ResultsLayout, path: &Path) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .synchronous(SqliteSynchronous::Normal)
+            .busy_timeout(PATIENCE);
+        let connection = options.connect().await.map_err(fault(path, "opening the index"))?;
+        Ok(Self { layout: layout.clone(), path: path.to_owned(), connection })
     }
 
     /// Replaces what is known of the plan's experiment and profile. `configs` has the canonical configuration of every
@@ -85,10 +78,16 @@ impl Store {
         plan: &PlanRecord,
         configs: &BTreeMap<RunId, String>,
     ) -> Result<(), StoreError> {
-        index::record_plan(&mut self.connection, plan, configs).await.map_err(fault(&self.path, "recording a plan"))
+        let record = async {
+            let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
+            index::record_plan(&mut transaction, plan, configs).await?;
+            index::forget_orphans(&mut transaction).await?;
+            transaction.commit().await
+        };
+        record.await.map_err(fault(&self.path, "recording a plan"))
     }
 
-    /// Applies lines of an attempt's journal, in their order; those that were applied before change nothing.
+    /// Shows what an attempt has newly said; what counts is read from its folder once it is closed.
     ///
     /// # Errors
     /// When the run is not known or the index cannot be written; it is then as before.
@@ -98,11 +97,17 @@ impl Store {
         attempt: u32,
         lines: &[JournalLine<Event>],
     ) -> Result<(), StoreError> {
-        let key = AttemptKey { run, attempt };
-        index::apply_journal(&mut self.connection, key, lines).await.map_err(fault(&self.path, "applying a journal"))
+        let number = self.number_of(run).await?;
+        let apply = async {
+            let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
+            index::show_events(&mut transaction, AttemptKey { run, attempt }, number, lines).await?;
+            transaction.commit().await
+        };
+        apply.await.map_err(fault(&self.path, "applying a journal"))
     }
 
-    /// Applies lines of an attempt's supervisor, in their order; those that were applied before change nothing.
+    /// Applies what an attempt's supervisor has newly said: with its closing line, the run is read from its folder. Returns what was
+    /// damaged there.
     ///
     /// # Errors
     /// When the run is not known or the index cannot be written; it is then as before.
@@ -111,34 +116,80 @@ impl Store {
         run: RunId,
         attempt: u32,
         lines: &[JournalLine<SupervisorEvent>],
-    ) -> Result<(), StoreError> {
-        let key = AttemptKey { run, attempt };
-        index::apply_supervisor(&mut self.connection, key, lines)
-            .await
-            .map_err(fault(&self.path, "applying a supervisor's journal"))
-    }
-
-    /// Applies what the folders of these runs say and the index does not know yet: after a scheduler died, its last
-    /// lines. Returns what was damaged.
-    ///
-    /// # Errors
-    /// When the index cannot be written.
-    pub async fn catch_up(&mut self, layout: &ResultsLayout, runs: &[RunId]) -> Result<Vec<Damage>, StoreError> {
-        let mut folder = FolderReader { layout, damage: Vec::new() };
-        for &run in runs {
-            if let Some(file) = folder.run_file(run) {
-                index::record_run(&mut self.connection, run, file.seed, Some(&file.config))
-                    .await
-                    .map_err(fault(&self.path, "recording a run"))?;
-            }
-            if !index::knows(&mut self.connection, run).await.map_err(fault(&self.path, "looking for a run"))? {
-                continue;
-            }
-            for lines in folder.attempts(&layout.run(run)) {
-                self.apply_supervisor(run, lines.attempt, &lines.supervisor).await?;
-                self.apply_journal(run, lines.attempt, &lines.journal).await?;
+    ) -> Result<Vec<Damage>, StoreError> {
+        self.number_of(run).await?;
+        for line in lines {
+            match &line.event {
+                SupervisorEvent::Launched { pid, slot, .. } => {
+                    index::show_launched(&mut self.connection, AttemptKey { run, attempt }, (*pid, *slot, line.at_ms))
+                        .await
+                        .map_err(fault(&self.path, "applying a supervisor's journal"))?;
+                }
+                SupervisorEvent::Closed { .. } => return self.refresh(&[run]).await,
             }
         }
+        Ok(Vec::new())
+    }
+
+    async fn number_of(&mut self, run: RunId) -> Result<i64, StoreError> {
+        let number =
+            index::number_of(&mut self.connection, run).await.map_err(fault(&self.path, "looking for a run"))?;
+        number.ok_or_else(|| StoreError::UnknownRun { path: self.path.clone(), run })
+    }
+
+    /// The runs of the folder whose files are not as they were when the index read them, and those with an attempt that was open then:
+    /// what a scheduler that died may have left.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub async fn unsettled(&mut self) -> Result<Vec<RunId>, StoreError> {
+        let mut folder = FolderReader::new(&self.layout);
+        let cached = index::cached_runs(&mut self.connection).await.map_err(fault(&self.path, "reading runs"))?;
+        let attempted = cached.values().filter(|known| known.row.attempts > 0).map(|known| known.row.run);
+        let runs: BTreeSet<RunId> = folder.runs().into_iter().chain(attempted).collect();
+        let is_settled = |folder: &mut FolderReader, run: RunId| {
+            let stamp = folder.stamp(run);
+            match cached.get(&run) {
+                Some(known) => known.is_intact && known.stamp == stamp && known.row.status != Status::Running,
+                None => stamp.is_empty(),
+            }
+        };
+        Ok(runs.into_iter().filter(|&run| !is_settled(&mut folder, run)).collect())
+    }
+
+    /// Reads those of the runs again whose files are not as they were when the index read them: after a scheduler died, after a
+    /// folder was copied, deleted or damaged. Returns what was damaged.
+    ///
+    /// # Errors
+    /// When the index cannot be written, or a journal is of a newer version.
+    pub async fn refresh(&mut self, runs: &[RunId]) -> Result<Vec<Damage>, StoreError> {
+        let path = self.path.clone();
+        let mut folder = FolderReader::new(&self.layout);
+        let cached = index::cached_runs(&mut self.connection).await.map_err(fault(&path, "reading runs"))?;
+        let mut transaction =
+            self.connection.begin_with("BEGIN IMMEDIATE").await.map_err(fault(&path, "writing the index"))?;
+        for &run in runs {
+            let stamp = folder.stamp(run);
+            let known = cached.get(&run);
+            if known.is_some_and(|known| known.is_intact && known.stamp == stamp) {
+                continue;
+            }
+            if let Some(file) = folder.run_file(run) {
+                index::record_run(&mut transaction, run, file.seed, Some(&file.config))
+                    .await
+                    .map_err(fault(&path, "recording a run"))?;
+            }
+            let number = index::number_of(&mut transaction, run).await.map_err(fault(&path, "looking for a run"))?;
+            let Some(number) = number else { continue };
+            let state = folder.run_state(run)?;
+            if state.attempts.is_empty() && known.is_some_and(|known| known.row.attempts > 0) {
+                folder.damage.push(Damage::Deleted { path: self.layout.run(run).root().to_owned() });
+            }
+            index::replace_run(&mut transaction, number, &state, &stamp)
+                .await
+                .map_err(fault(&path, "recording a run"))?;
+        }
+        transaction.commit().await.map_err(fault(&path, "writing the index"))?;
         Ok(folder.damage)
     }
 
@@ -150,72 +201,34 @@ impl Store {
     pub async fn rebuild(layout: &ResultsLayout) -> Result<Vec<Damage>, StoreError> {
         let path = layout.database();
         let fresh = beside(&path, "-rebuild");
-        for leftover in ["", "-wal", "-shm"] {
-            remove(&beside(&fresh, leftover))?;
-        }
-        let mut store = Self::open(&fresh).await?;
-        let mut folder = FolderReader { layout, damage: Vec::new() };
+        remove(&fresh)?;
+        remove_companions(&fresh)?;
+        let mut store = Self::at(layout, &fresh).await?;
+        index::create(&mut store.connection).await.map_err(fault(&fresh, "creating the index"))?;
+        let mut folder = FolderReader::new(layout);
+        let mut runs: BTreeSet<RunId> = folder.runs().into_iter().collect();
         for plan in folder.plans() {
             store.record_plan(&plan, &BTreeMap::new()).await?;
+            runs.extend(plan.runs.iter().map(|planned| planned.run));
         }
-        let runs = folder.runs();
-        folder.damage.extend(store.catch_up(layout, &runs).await?);
+        let runs: Vec<RunId> = runs.into_iter().collect();
+        folder.damage.extend(store.refresh(&runs).await?);
         index::forget_orphans(&mut store.connection).await.map_err(fault(&fresh, "forgetting runs"))?;
         store.close().await?;
-        // The old write-ahead log belongs to the old file alone.
-        remove(&beside(&path, "-wal"))?;
-        remove(&beside(&path, "-shm"))?;
-        fs::rename(&fresh, &path).map_err(|source| StoreError::Io { path, doing: "replacing the index", source })?;
-        Ok(folder.damage)
-    }
-
-    /// Where those of the runs stand that are known, in the order in which they are asked for.
-    ///
-    /// # Errors
-    /// When the index cannot be read.
-    pub async fn run_rows(&mut self, runs: &[RunId]) -> Result<Vec<RunRow>, StoreError> {
-        index::run_rows(&mut self.connection, runs).await.map_err(fault(&self.path, "reading runs"))
-    }
-
-    /// Everything that a report of an experiment and profile is made from, as of one moment; nothing when no such
-    /// plan is recorded.
-    ///
-    /// # Errors
-    /// When the index cannot be read.
-    pub async fn experiment_rows(
-        &mut self,
-        experiment: &str,
-        profile: &str,
-    ) -> Result<Option<ExperimentRows>, StoreError> {
-        index::experiment_rows(&mut self.connection, experiment, profile)
-            .await
-            .map_err(fault(&self.path, "reading an experiment"))
-    }
-
-    /// Every experiment and profile, with where its runs stand.
-    ///
-    /// # Errors
-    /// When the index cannot be read.
-    pub async fn experiments(&mut self) -> Result<Vec<ExperimentCounts>, StoreError> {
-        index::experiments(&mut self.connection).await.map_err(fault(&self.path, "listing experiments"))
-    }
-
-    /// The runs whose id starts with `prefix`, as a person types it.
-    ///
-    /// # Errors
-    /// When the index cannot be read.
-    pub async fn find_runs(&mut self, prefix: &str) -> Result<Vec<RunId>, StoreError> {
-        index::find_runs(&mut self.connection, &prefix.to_ascii_lowercase())
-            .await
-            .map_err(fault(&self.path, "looking for runs"))
-    }
-
-    /// The attempts of a run, in order.
-    ///
-    /// # Errors
-    /// When the index cannot be read.
-    pub async fn attempts(&mut self, run: RunId) -> Result<Vec<AttemptRow>, StoreError> {
-        index::attempts(&mut self.connection, run).await.map_err(fault(&self.path, "reading attempts"))
+        // The old write-ahead log belongs to the old file alone: SQLite would apply it to the new one.
+        remove_companions(&path)?;
+        let replaced = fs::File::open(&fresh)
+            .and_then(|file| file.sync_all())
+            .and_then(|()| fs::rename(&fresh, &path))
+            .and_then(|()| sync_folder(layout.root()));
+        replaced.map_err(|source| StoreError::Io { path: path.clone(), doing: "replacing the index", source })?;
+        remove_companions(&path)?;
+        remove_companions(&fresh)?;
+        match usable(&path).await? {
+            Usable::Yes => Ok(folder.damage),
+            Usable::Missing => Err(StoreError::Unusable { path, why: "it is not there".to_owned() }),
+            Usable::No(why) => Err(StoreError::Unusable { path, why }),
+        }
     }
 
     /// Closes the file; without this it is closed some time after the store is dropped.
@@ -227,9 +240,81 @@ impl Store {
     }
 }
 
-fn fault(path: &Path, doing: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
+/// Whether a file is an index that this program can use.
+pub(crate) enum Usable {
+    Yes,
+    Missing,
+    /// It is not, and is made again from the journals.
+    No(String),
+}
+
+/// Looks at the index without touching it.
+pub(crate) async fn usable(path: &Path) -> Result<Usable, StoreError> {
+    if !path.exists() {
+        return Ok(Usable::Missing);
+    }
+    if beside(path, "-journal").exists() {
+        return Ok(Usable::No("its making was interrupted".to_owned()));
+    }
+    let look = async {
+        let mut connection = SqliteConnectOptions::new().filename(path).read_only(true).connect().await?;
+        let signature = index::signature(&mut connection).await?;
+        let ours = signature.application_id == APPLICATION_ID && signature.schema_version == SCHEMA_VERSION;
+        let damage = if ours { index::structural_damage(&mut connection).await? } else { None };
+        connection.close().await?;
+        Ok((signature, damage))
+    };
+    let (signature, damage) = match look.await {
+        Ok(found) => found,
+        Err(source) if is_damage(&source) => return Ok(Usable::No(source.to_string())),
+        Err(source) => return Err(StoreError::Sql { path: path.to_owned(), doing: "opening the index", source }),
+    };
+    if signature.is_empty {
+        return Ok(Usable::No("it is empty".to_owned()));
+    }
+    if signature.application_id != APPLICATION_ID {
+        let (found, expected) = (signature.application_id, APPLICATION_ID);
+        return Err(StoreError::Foreign { path: path.to_owned(), found, expected });
+    }
+    if signature.schema_version > SCHEMA_VERSION {
+        let (found, expected) = (signature.schema_version, SCHEMA_VERSION);
+        return Err(StoreError::Version { path: path.to_owned(), found, expected });
+    }
+    if signature.schema_version < SCHEMA_VERSION {
+        return Ok(Usable::No(format!(
+            "schema version {}, this program writes {SCHEMA_VERSION}",
+            signature.schema_version
+        )));
+    }
+    Ok(damage.map_or(Usable::Yes, Usable::No))
+}
+
+/// Whether SQLite says that the file, rather than the machine, is at fault: `SQLITE_CORRUPT`, `SQLITE_NOTADB`, a value of the wrong kind.
+fn is_damage(fault: &sqlx::Error) -> bool {
+    match fault {
+        sqlx::Error::Database(fault) => {
+            let code = fault.code().and_then(|code| code.parse::<i32>().ok());
+            code.is_some_and(|code| matches!(code & 0xff, 1 | 11 | 26))
+        }
+        sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_) => true,
+        _ => false,
+    }
+}
+
+pub(crate) fn fault(path: &Path, doing: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
     let path = path.to_owned();
     move |source| StoreError::Sql { path, doing, source }
+}
+
+/// The path with something after its last name: `metrics.sqlite` and `-wal` make `metrics.sqlite-wal`.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn remove_companions(path: &Path) -> Result<(), StoreError> {
+    COMPANIONS.iter().try_for_each(|suffix| remove(&beside(path, suffix)))
 }
 
 fn remove(path: &Path) -> Result<(), StoreError> {

@@ -4,11 +4,10 @@ use std::fs::File;
 use std::io::Write;
 
 use anyhow::{Context, Result};
-use sweep_store::Store;
 
 use crate::cli::{ExportArgs, ExportFormat};
-use crate::commands::print_bytes;
 use crate::commands::report::recorded;
+use crate::commands::{open_results, print_bytes, say_damage};
 use crate::exit::{Exit, UsageError};
 use crate::project::Project;
 
@@ -21,8 +20,9 @@ pub(crate) async fn run(arguments: ExportArgs) -> Result<Exit> {
         return Err(UsageError(message).into());
     }
     let project = Project::of(&arguments.source);
-    let mut store = Store::open_read_only(&project.results(&arguments.results).database()).await?;
-    let rows = recorded(&mut store, &arguments.source, arguments.profile.as_deref()).await?;
+    let mut results = open_results(&project.results(&arguments.results)).await?;
+    let rows = recorded(&mut results, &arguments.source, arguments.profile.as_deref()).await?;
+    say_damage(&mut results);
     let (declaration, paper) = project.declaration(&rows.plan)?;
     let mut frame = sweep_report::frame(&rows, &declaration, &paper)?;
     let mut bytes = Vec::new();

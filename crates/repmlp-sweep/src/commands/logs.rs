@@ -2,19 +2,18 @@
 
 use anyhow::{Context, Result};
 use sweep_protocol::{Event, JournalReader, Outcome};
-use sweep_store::Store;
 
-use super::print;
 use super::show::find_run;
+use super::{open_results, print};
 use crate::cli::LogsArgs;
 use crate::exit::{Exit, UsageError};
 use crate::project::Project;
 
 pub(crate) async fn run(arguments: LogsArgs) -> Result<Exit> {
     let layout = Project::here().results(&arguments.results);
-    let mut store = Store::open_read_only(&layout.database()).await?;
-    let id = find_run(&mut store, &arguments.run).await?;
-    let attempts = store.attempts(id).await?;
+    let mut results = open_results(&layout).await?;
+    let id = find_run(&mut results, &arguments.run)?;
+    let (_, attempts, _) = results.run(id)?;
     let Some(number) = arguments.attempt.or(attempts.last().map(|a| a.attempt)) else {
         return Err(UsageError(format!("run {} was not started yet", id.short())).into());
     };
@@ -22,10 +21,10 @@ pub(crate) async fn run(arguments: LogsArgs) -> Result<Exit> {
     let log = std::fs::read(attempt.log())
         .with_context(|| format!("run {} has no log of attempt {number}: {}", id.short(), attempt.log().display()))?;
     print(&format!("# {}\n", attempt.root().display()))?;
-    for line in JournalReader::<Event>::new(&attempt.journal()).read_new()? {
+    for line in JournalReader::<Event>::new(&attempt.journal()).read_new()?.lines {
         match line.event {
             Event::Noticed { text } => print(&format!("noticed: {text}\n"))?,
-            Event::Ended { outcome: Outcome::Failed { message, .. } } => print(&format!("failed: {message}\n"))?,
+            Event::Ended { outcome: Outcome::Failed { message, .. }, .. } => print(&format!("failed: {message}\n"))?,
             _ => {}
         }
     }

@@ -16,15 +16,14 @@ mod train;
 mod verify;
 mod weights;
 
-use std::path::Path;
-
 use anyhow::Result;
 use clap::CommandFactory;
-use sweep_store::Store;
+use sweep_protocol::ResultsLayout;
+use sweep_store::Reader;
 
 use crate::cli::{Cli, Command, VerifyCommand};
 use crate::exit::Exit;
-use crate::screen::Screen;
+use crate::screen::{Screen, say};
 
 /// Carries out what was typed.
 pub(crate) fn dispatch(cli: Cli, screen: Screen) -> Result<Exit> {
@@ -54,14 +53,30 @@ pub(crate) fn dispatch(cli: Cli, screen: Screen) -> Result<Exit> {
     }
 }
 
-/// Runs a command that waits for processes or for the index.
+/// Runs a command that waits for processes or for the index. On this thread: a runtime with threads of its own panics where the system
+/// gives none.
 fn asynchronous(command: impl Future<Output = Result<Exit>>) -> Result<Exit> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(command)
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
 }
 
-/// The index, opened for reading; `None` where nothing was measured yet.
-async fn existing_index(path: &Path) -> Result<Option<Store>> {
-    if path.exists() { Ok(Some(Store::open_read_only(path).await?)) } else { Ok(None) }
+/// A results folder, opened for reading; nothing need be there.
+async fn open_results(layout: &ResultsLayout) -> Result<Reader> {
+    Ok(Reader::open(layout).await?)
+}
+
+/// Says what was found damaged while a results folder was read: on standard error, since the answer goes to standard output.
+fn say_damage(results: &mut Reader) {
+    for damage in results.take_damage() {
+        say(&format!("note: {}", chained(&damage)));
+    }
+}
+
+/// A fault with its cause, in one line.
+fn chained(fault: &dyn std::error::Error) -> String {
+    match fault.source() {
+        Some(source) => format!("{fault}: {source}"),
+        None => fault.to_string(),
+    }
 }
 
 /// Writes to standard output. A reader that has gone away (`| head`) is no fault.
@@ -73,9 +88,14 @@ fn print(text: &str) -> Result<()> {
 fn print_bytes(bytes: &[u8]) -> Result<()> {
     use std::io::Write;
     match std::io::stdout().write_all(bytes) {
-        Err(fault) if fault.kind() != std::io::ErrorKind::BrokenPipe => Err(fault.into()),
-        _ => Ok(()),
+        // A terminal that was closed answers with an input/output error.
+        Err(fault) if fault.kind() == std::io::ErrorKind::BrokenPipe || is_lost_terminal(&fault) => Ok(()),
+        written => Ok(written?),
     }
+}
+
+fn is_lost_terminal(fault: &std::io::Error) -> bool {
+    fault.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }
 
 /// Prints a value as JSON.

@@ -8,7 +8,7 @@ use sweep_plan::Plan;
 use sweep_protocol::{RunId, RunRow};
 
 use super::grid::grid;
-use super::{existing_index, print, print_json};
+use super::{open_results, print, print_json, say_damage};
 use crate::cli::PlanArgs;
 use crate::costed_plan::CostedPlan;
 use crate::exit::Exit;
@@ -19,13 +19,11 @@ use crate::work::{FailedRuns, Work};
 pub(crate) async fn run(arguments: PlanArgs) -> Result<Exit> {
     let costed = CostedPlan::load(&arguments.spec)?;
     let layout = Project::of(&arguments.spec.path).results(&arguments.results);
-    let mut store = existing_index(&layout.database()).await?;
-    let known = match &mut store {
-        Some(store) => costed.known(store).await?,
-        None => BTreeMap::new(),
-    };
+    let mut results = open_results(&layout).await?;
+    let known = costed.known(&mut results)?;
     let names = (costed.plan.experiment.as_str(), costed.plan.profile.as_str());
-    let speed = Speed::measured(store.as_mut(), names, &costed.training_flops()).await?;
+    let speed = Speed::measured(&mut results, names, &costed.training_flops()).await?;
+    say_damage(&mut results);
     let view = View { costed: &costed, known: &known, speed };
     if arguments.json {
         print_json(&view.json())?;

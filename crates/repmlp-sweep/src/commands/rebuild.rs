@@ -4,7 +4,7 @@ use anyhow::Result;
 use sweep_runner::SchedulerLock;
 use sweep_store::Store;
 
-use super::print;
+use super::{chained, print};
 use crate::cli::ResultsArgs;
 use crate::exit::Exit;
 use crate::project::Project;
@@ -18,12 +18,4 @@ pub(crate) async fn run(arguments: ResultsArgs) -> Result<Exit> {
     }
     print(&format!("{} is made again from its journals\n", layout.database().display()))?;
     Ok(if damages.is_empty() { Exit::Done } else { Exit::Data })
-}
-
-/// A damage with its cause.
-fn chained(damage: &dyn std::error::Error) -> String {
-    match damage.source() {
-        Some(source) => format!("{damage}: {source}"),
-        None => damage.to_string(),
-    }
 }

@@ -6,9 +6,9 @@ use anyhow::{Context, Result};
 use sweep_protocol::{ExperimentRows, ResultsLayout, write_atomically};
 use sweep_report::published::{self, Difference};
 use sweep_report::{Rendering, render, tables, terminal};
-use sweep_store::Store;
+use sweep_store::Reader;
 
-use super::print;
+use super::{open_results, print, say_damage};
 use crate::cli::{ReportArgs, ReportsArgs};
 use crate::exit::{Exit, UsageError};
 use crate::project::Project;
@@ -25,8 +25,9 @@ pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
         let profile = arguments.profile.as_deref().unwrap_or("default");
         return check_one(&project, &layout.published(&name, profile), &arguments.reports);
     }
-    let mut store = Store::open_read_only(&layout.database()).await?;
-    let rows = recorded(&mut store, path, arguments.profile.as_deref()).await?;
+    let mut results = open_results(&layout).await?;
+    let rows = recorded(&mut results, path, arguments.profile.as_deref()).await?;
+    say_damage(&mut results);
     if arguments.json {
         let (declaration, paper) = project.declaration(&rows.plan)?;
         let json = render(&rows, &declaration, &paper)?.into_iter().find(|r| r.path == Path::new("report.json"));
@@ -39,10 +40,10 @@ pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
 }
 
 /// What is recorded of an experiment under a profile.
-pub(super) async fn recorded(store: &mut Store, spec: &Path, profile: Option<&str>) -> Result<ExperimentRows> {
+pub(super) async fn recorded(results: &mut Reader, spec: &Path, profile: Option<&str>) -> Result<ExperimentRows> {
     let name = spec.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let profile = profile.unwrap_or("default");
-    let rows = store.experiment_rows(&name, profile).await?;
+    let rows = results.experiment_rows(&name, profile).await?;
     rows.ok_or_else(|| {
         UsageError(format!("nothing was started of `{name}` under the profile `{profile}`: run it first")).into()
     })

@@ -1,18 +1,20 @@
 //! `run`: what is missing of an experiment is trained, stored as it is measured, and reported.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use repmlp_train::DeviceChoice;
 use repmlp_train::data::{DataConfig, DataError};
-use sweep_protocol::{FailureKind, RunId, RunRow, Status, write_atomically};
+use sweep_protocol::{FailureKind, RunId, RunRow, Status, create_folders, write_atomically};
 use sweep_runner::{OnFailure, Options, Request, RunnerError, SchedulerLock, Slot, Update, UpdateKind, WorkItem};
 use sweep_store::{Damage, Store};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use super::{print, report};
+use super::{chained, open_results, print, report, say_damage};
 use crate::cli::RunArgs;
 use crate::costed_plan::CostedPlan;
 use crate::exit::{Exit, UsageError};
@@ -33,16 +35,18 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
     let project = Project::of(&arguments.spec.path);
     let lock = SchedulerLock::acquire(&project.results(&arguments.results))?;
     let (mut store, damages) = prepare(&costed, &lock).await?;
-    let known = costed.known(&mut store).await?;
+    let known = costed.known(&mut open_results(lock.layout()).await?)?;
     refuse_other_data(&costed, &known, &fingerprints)?;
 
     let items = items(&costed, &known, &arguments)?;
     let slots = slots(&devices, &arguments, items.len());
     let mut progress = Progress::new(&costed, &items, lock.layout(), screen);
-    damages.iter().for_each(|damage| progress.voice().say(&format!("passed over: {damage}")));
+    damages.iter().for_each(|damage| progress.voice().say(&format!("note: {}", chained(damage))));
     progress.begin(&known);
+    let program = OwnProgram::find()?;
     let options = Options {
-        program: std::env::current_exe().context("the program's own path is not known")?,
+        program: program.path,
+        name: program.name,
         arguments: vec!["train".into()],
         slots,
         quiet_threads: arguments.threads.map_or_else(cores, |threads| threads as usize),
@@ -53,15 +57,35 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
         on_failure: if arguments.fail_fast { OnFailure::Stop } else { OnFailure::Continue },
     };
     let request = carry_out(&lock, items, options, &mut store, &mut progress).await?;
-    let name = (costed.plan.experiment.as_str(), costed.plan.profile.as_str());
-    let rows = store.experiment_rows(name.0, name.1).await?.context("a recorded plan is known")?;
     store.close().await?;
+    let name = (costed.plan.experiment.as_str(), costed.plan.profile.as_str());
+    let mut results = open_results(lock.layout()).await?;
+    let rows = results.experiment_rows(name.0, name.1).await?.context("a recorded plan is known")?;
+    say_damage(&mut results);
     // Renderings of an unfinished sweep would take the place of finished ones; `report` makes them when asked to.
     let finished = rows.plan.runs.len() == rows.runs.iter().filter(|row| row.status.is_finished()).count();
     let folder = if finished { Some(report::write(&project, lock.layout(), &arguments.reports, &rows)?) } else { None };
     progress.end(&rows.runs, folder.as_deref());
     print(&report::shown(&project, &rows, screen)?)?;
     Ok(exit(&costed, &rows.runs, request))
+}
+
+/// The program that carries out attempts: this one, also when the file that it was started from is replaced or moved meanwhile, since a
+/// sweep's attempts are one trainer's.
+struct OwnProgram {
+    path: PathBuf,
+    name: Option<OsString>,
+}
+
+impl OwnProgram {
+    fn find() -> Result<Self> {
+        let path = std::env::current_exe().context("the program's own path is not known")?;
+        let running = Path::new("/proc/self/exe");
+        if running.exists() {
+            return Ok(Self { path: running.to_owned(), name: Some(path.into_os_string()) });
+        }
+        Ok(Self { path, name: None })
+    }
 }
 
 /// The devices that were asked for, each opened once: one that is not to be had is refused before anything starts.
@@ -141,21 +165,21 @@ fn refuse_other_data(costed: &CostedPlan, known: &BTreeMap<RunId, RunRow>, finge
     Ok(())
 }
 
-/// Writes the plan down, ends what a dead scheduler left, and opens the index.
+/// Writes the plan down, ends what a dead scheduler left of any experiment, and brings the index up to the journals.
 async fn prepare(costed: &CostedPlan, lock: &SchedulerLock) -> Result<(Store, Vec<Damage>)> {
     let plan = &costed.plan;
     let layout = lock.layout();
     let path = layout.plan(&plan.experiment, &plan.profile);
     let unwritable = |source| RunnerError::Unwritable { path: path.clone(), source };
-    let mut store = Store::open(&layout.database()).await?;
-    path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(unwritable)?;
+    path.parent().map_or(Ok(()), create_folders).map_err(unwritable)?;
     let record = plan.record();
     write_atomically(&path, &serde_json::to_vec_pretty(&record)?).map_err(unwritable)?;
-    let ids: Vec<RunId> = plan.runs.iter().map(|run| run.id).collect();
-    sweep_runner::recover(lock, &ids).await?;
+    let (mut store, mut damages) = Store::open(layout).await?;
+    let unsettled = store.unsettled().await?;
+    sweep_runner::recover(lock, &unsettled).await?;
     let configs = plan.runs.iter().map(|run| (run.id, plan.configurations[run.configuration].clone())).collect();
     store.record_plan(&record, &configs).await?;
-    let damages = store.catch_up(layout, &ids).await?;
+    damages.extend(store.refresh(&unsettled).await?);
     Ok((store, damages))
 }
 
@@ -182,6 +206,12 @@ fn items(costed: &CostedPlan, known: &BTreeMap<RunId, RunRow>, arguments: &RunAr
 /// What every attempt is told beyond its slot.
 fn orders(data: Option<&Path>) -> Result<serde_json::Map<String, serde_json::Value>> {
     let data: Option<PathBuf> = data.map(std::path::absolute).transpose()?;
+    if let Some(path) = data.as_ref().filter(|path| path.to_str().is_none()) {
+        let path = path.display();
+        return Err(
+            UsageError(format!("--data {path}: the path is not UTF-8 text; rename the folder or link to it")).into()
+        );
+    }
     Ok(serde_json::Map::from_iter([("data".to_owned(), serde_json::to_value(data)?)]))
 }
 
@@ -201,11 +231,17 @@ async fn carry_out(
         while let Some(update) = receiver.recv().await {
             progress.show(&update);
             // After a fault of the index the journals still hold everything; the attempts are only asked to stop.
-            if fault.is_none()
-                && let Err(first) = apply(store, &update).await
-            {
-                fault = Some(first);
-                requests.send_modify(|request| *request = Request::Finish.max(*request));
+            if fault.is_some() {
+                continue;
+            }
+            match apply(store, &update).await {
+                Ok(damages) => {
+                    damages.iter().for_each(|damage| progress.voice().say(&format!("note: {}", chained(damage))))
+                }
+                Err(first) => {
+                    fault = Some(first);
+                    requests.send_modify(|request| *request = Request::Finish.max(*request));
+                }
             }
         }
         fault.map_or(Ok(()), Err)
@@ -219,34 +255,52 @@ async fn carry_out(
     Ok(request)
 }
 
-async fn apply(store: &mut Store, update: &Update) -> Result<()> {
+async fn apply(store: &mut Store, update: &Update) -> Result<Vec<Damage>> {
     let Update { run, attempt, kind } = update;
-    match kind {
-        UpdateKind::Events(lines) => store.apply_journal(*run, *attempt, lines).await?,
+    Ok(match kind {
+        UpdateKind::Events(lines) => {
+            store.apply_journal(*run, *attempt, lines).await?;
+            Vec::new()
+        }
         UpdateKind::Supervisor(lines) => store.apply_supervisor(*run, *attempt, lines).await?,
-    }
-    Ok(())
+    })
 }
 
-/// The first Ctrl-C (or SIGTERM) asks attempts to write a checkpoint and stop, the second kills them.
+/// The first Ctrl-C asks attempts to write a checkpoint and stop, the second kills them; so do SIGTERM, and SIGHUP when the terminal is
+/// lost. Under `nohup` SIGHUP is ignored, and stays so.
 async fn listen(requests: watch::Sender<Request>, voice: crate::progress::Voice) {
-    let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else { return };
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+    let mut hang_up = if ignores_hang_up() { None } else { signal(SignalKind::hangup()).ok() };
     for (request, word) in [
         (Request::Finish, "stopping: attempts write a checkpoint; interrupt again to kill them"),
         (Request::Kill, "killing"),
     ] {
+        let hung_up = async {
+            match &mut hang_up {
+                Some(signal) => signal.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             Ok(()) = tokio::signal::ctrl_c() => {}
             Some(()) = terminate.recv() => {}
+            Some(()) = hung_up => {}
         }
         voice.say(word);
         requests.send_modify(|current| *current = request.max(*current));
     }
 }
 
+/// Whether SIGHUP, the first signal, is ignored.
+fn ignores_hang_up() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+}
+
 fn exit(costed: &CostedPlan, rows: &[RunRow], request: Request) -> Exit {
-    let status_of = |id: RunId| rows.iter().find(|row| row.run == id).map_or(Status::Queued, |row| row.status);
-    let all: Vec<Status> = costed.plan.runs.iter().map(|run| status_of(run.id)).collect();
+    let known: BTreeMap<RunId, Status> = rows.iter().map(|row| (row.run, row.status)).collect();
+    let all: Vec<Status> = costed.plan.runs.iter().map(|run| known.get(&run.id).copied().unwrap_or_default()).collect();
     if request == Request::Kill {
         return Exit::Interrupted;
     }

@@ -1,20 +1,20 @@
 //! `show`: one run, with everything that is known of it.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::json;
 use sweep_protocol::{Measurement, ResultsLayout, RunId, RunRow};
-use sweep_store::{AttemptRow, Store};
+use sweep_store::{AttemptRow, Reader};
 
 use super::grid::grid;
-use super::{print, print_json};
+use super::{open_results, print, print_json, say_damage};
 use crate::cli::ShowArgs;
 use crate::exit::{Exit, UsageError};
 use crate::predict::duration;
 use crate::project::Project;
 
 /// The one run whose id starts with `prefix`.
-pub(super) async fn find_run(store: &mut Store, prefix: &str) -> Result<RunId> {
-    let found = store.find_runs(prefix).await?;
+pub(super) fn find_run(results: &mut Reader, prefix: &str) -> Result<RunId> {
+    let found = results.find_runs(prefix);
     match found.as_slice() {
         [run] => Ok(*run),
         [] => Err(UsageError(format!("no run starts with `{prefix}`; `repmlp-sweep status NAME` lists them")).into()),
@@ -27,11 +27,11 @@ pub(super) async fn find_run(store: &mut Store, prefix: &str) -> Result<RunId> {
 
 pub(crate) async fn run(arguments: ShowArgs) -> Result<Exit> {
     let layout = Project::here().results(&arguments.results);
-    let mut store = Store::open_read_only(&layout.database()).await?;
-    let id = find_run(&mut store, &arguments.run).await?;
-    let row = store.run_rows(&[id]).await?.pop().context("a run that was found is known")?;
-    let attempts = store.attempts(id).await?;
-    let (places, measurements) = of_experiments(&mut store, id).await?;
+    let mut results = open_results(&layout).await?;
+    let id = find_run(&mut results, &arguments.run)?;
+    let (row, attempts, measurements) = results.run(id)?;
+    let places = places(&mut results, id)?;
+    say_damage(&mut results);
     let config = config(&layout, id);
     if arguments.json {
         let attempts: Vec<_> = attempts.iter().map(|a| json!({ "attempt": a.attempt, "status": a.status.to_string(), "message": a.message, "device": a.device, "host": a.host, "code": a.code })).collect();
@@ -44,17 +44,16 @@ pub(crate) async fn run(arguments: ShowArgs) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Where the run sits in every experiment that asks for it, and what was measured of it.
-async fn of_experiments(store: &mut Store, id: RunId) -> Result<(Vec<String>, Vec<Measurement>)> {
-    let (mut places, mut measurements) = (Vec::new(), Vec::new());
-    for e in store.experiments().await? {
-        let Some(rows) = store.experiment_rows(&e.experiment, &e.profile).await? else { continue };
-        if let Some(run) = rows.plan.runs.iter().find(|run| run.run == id) {
-            places.push(format!("{} ({}): {} seed {}", e.experiment, e.profile, run.coordinates, run.seed));
-            measurements = rows.measurements.iter().filter(|row| row.run == id).map(|row| row.measurement).collect();
-        }
+/// Where the run sits in every experiment that asks for it.
+fn places(results: &mut Reader, id: RunId) -> Result<Vec<String>> {
+    let mut places = Vec::new();
+    for e in results.experiments()? {
+        let planned = results.plan(&e.experiment, &e.profile).map(|plan| plan.runs).unwrap_or_default();
+        let own = planned.iter().find(|run| run.run == id);
+        places
+            .extend(own.map(|run| format!("{} ({}): {} seed {}", e.experiment, e.profile, run.coordinates, run.seed)));
     }
-    Ok((places, measurements))
+    Ok(places)
 }
 
 /// The resolved configuration, as the run's folder has it; null before the first attempt.
@@ -81,6 +80,10 @@ fn text(
         text += &format!("\n# configuration\n{toml}");
     }
     text += &format!("\n# attempts\n{}", attempt_lines(attempts));
+    let unchecked: u64 = attempts.iter().map(|attempt| attempt.unchecked_lines).sum();
+    if unchecked > 0 {
+        text += &format!("{unchecked} lines of its journals were written without checksums, by an older version\n");
+    }
     text += &format!("\n# measurements, latest epoch\n{}", measurement_lines(measurements));
     text
 }
@@ -104,8 +107,8 @@ fn attempt_lines(attempts: &[AttemptRow]) -> String {
 }
 
 fn measurement_lines(measurements: &[Measurement]) -> String {
-    let same = |a: &Measurement, b: &Measurement| (a.metric, a.split, a.form) == (b.metric, b.split, b.form);
-    let is_latest = |m: &&Measurement| !measurements.iter().any(|other| same(m, other) && other.epoch > m.epoch);
+    let latest: std::collections::BTreeMap<_, _> =
+        measurements.iter().map(|m| ((m.metric, m.split, m.form), m)).collect();
     let line = |m: &Measurement| {
         vec![
             m.metric.to_string(),
@@ -116,6 +119,6 @@ fn measurement_lines(measurements: &[Measurement]) -> String {
             m.metric.unit().to_owned(),
         ]
     };
-    let lines: Vec<_> = measurements.iter().filter(is_latest).map(line).collect();
+    let lines: Vec<_> = latest.into_values().map(line).collect();
     grid(&["metric", "split", "form", "epoch", "value", "unit"], &lines)
 }

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use anyhow::Result;
 use serde_json::json;
-use sweep_protocol::{ExperimentRows, Form, Metric, RunId, Split};
-use sweep_store::{ExperimentCounts, Store};
+use sweep_protocol::{ExperimentRows, Form, Measurement, MeasurementRow, Metric, RunId, RunRow, Split};
+use sweep_store::ExperimentCounts;
 
 use super::grid::grid;
-use super::{print, print_json};
+use super::{open_results, print, print_json, say_damage};
 use crate::cli::StatusArgs;
 use crate::exit::{Exit, UsageError};
 use crate::project::Project;
@@ -17,14 +17,22 @@ use crate::project::Project;
 pub(crate) async fn run(arguments: StatusArgs) -> Result<Exit> {
     let asked = arguments.experiment.as_deref().map(Path::new);
     let project = asked.filter(|path| path.extension().is_some()).map_or_else(Project::here, Project::of);
-    let mut store = Store::open_read_only(&project.results(&arguments.results).database()).await?;
-    let experiments = store.experiments().await?;
+    let layout = project.results(&arguments.results);
+    let mut results = open_results(&layout).await?;
+    let experiments = results.experiments()?;
+    if experiments.is_empty() {
+        say_damage(&mut results);
+        return Err(
+            UsageError(format!("{}: nothing has been run in this results folder", layout.root().display())).into()
+        );
+    }
     let Some(asked) = asked else {
         if arguments.json {
             print_json(&experiments.iter().map(counts_json).collect::<Vec<_>>())?;
         } else {
             print(&overview(&experiments))?;
         }
+        say_damage(&mut results);
         return Ok(Exit::Done);
     };
     let name = asked.file_stem().unwrap_or_default().to_string_lossy();
@@ -37,8 +45,9 @@ pub(crate) async fn run(arguments: StatusArgs) -> Result<Exit> {
     }
     let mut all = Vec::new();
     for e in found {
-        all.extend(store.experiment_rows(&e.experiment, &e.profile).await?);
+        all.extend(results.experiment_rows(&e.experiment, &e.profile).await?);
     }
+    say_damage(&mut results);
     if arguments.json {
         print_json(&all)?;
     } else {
@@ -63,17 +72,29 @@ fn overview(experiments: &[ExperimentCounts]) -> String {
     grid(&["experiment", "profile", "runs", "where they stand"], &experiments.iter().map(row).collect::<Vec<_>>())
 }
 
+/// The test accuracy of each run and form after the latest epoch that has one.
+fn accuracies(measurements: &[MeasurementRow]) -> BTreeMap<(RunId, Form), Measurement> {
+    let mut latest: BTreeMap<(RunId, Form), Measurement> = BTreeMap::new();
+    for MeasurementRow { run, measurement: m } in measurements {
+        let Some(form) = m.form.filter(|_| m.metric == Metric::Accuracy && m.split == Some(Split::Test)) else {
+            continue;
+        };
+        let known = latest.entry((*run, form)).or_insert(*m);
+        if m.epoch > known.epoch {
+            *known = *m;
+        }
+    }
+    latest
+}
+
 /// A line for each run of an experiment.
 fn runs(rows: &ExperimentRows) -> String {
-    let latest = |run: RunId, form: Form| {
-        let of_run = rows.measurements.iter().filter(|row| row.run == run).map(|row| row.measurement);
-        of_run
-            .filter(|m| m.metric == Metric::Accuracy && m.split == Some(Split::Test) && m.form == Some(form))
-            .max_by_key(|m| m.epoch)
-    };
+    let known: BTreeMap<RunId, &RunRow> = rows.runs.iter().map(|row| (row.run, row)).collect();
+    let accuracies = accuracies(&rows.measurements);
     let line = |planned: &sweep_protocol::PlannedRunRecord| {
-        let known = rows.runs.iter().find(|row| row.run == planned.run);
-        let accuracy = latest(planned.run, Form::Deployed).or_else(|| latest(planned.run, Form::Training));
+        let known = known.get(&planned.run);
+        let latest = |form| accuracies.get(&(planned.run, form));
+        let accuracy = latest(Form::Deployed).or_else(|| latest(Form::Training));
         vec![
             planned.run.short(),
             planned.coordinates.to_string(),

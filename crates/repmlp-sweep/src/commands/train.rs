@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use repmlp_train::config::RunConfig;
 use repmlp_train::{DeviceChoice, Orders, StopFlag, ThroughputTiming, train};
 use serde::Deserialize;
-use sweep_protocol::{AttemptLayout, JournalWriter};
+use sweep_protocol::{AttemptLayout, JournalWriter, Lease, LeasedJournal, Sink};
 
 use crate::exit::{Exit, UsageError};
 
@@ -21,6 +21,8 @@ struct OrdersFile {
     threads: usize,
     resume_from: Vec<PathBuf>,
     throughput: Timing,
+    /// The attempt's right to write; absent where a person starts it by hand.
+    lease: Option<String>,
     data: Option<PathBuf>,
 }
 
@@ -47,6 +49,7 @@ pub(crate) fn run(folder: &Path) -> Result<Exit> {
     };
     let RunFile { config, seed } = read(&run_file)?;
     let orders: OrdersFile = read(&attempt.orders())?;
+    let lease = orders.lease;
     let orders = Orders {
         device: orders.device.parse::<DeviceChoice>()?,
         threads: orders.threads,
@@ -60,10 +63,14 @@ pub(crate) fn run(folder: &Path) -> Result<Exit> {
         code: format!("{} ({})", env!("CARGO_PKG_VERSION"), env!("REPMLP_SWEEP_COMMIT")),
         host: host_name(),
     };
-    let mut journal = JournalWriter::open(&attempt.journal())?;
+    let journal = JournalWriter::open(&attempt.journal())?;
+    let mut sink: Box<dyn Sink> = match lease {
+        Some(token) => Box::new(LeasedJournal { journal, lease: Lease::held(&attempt.lease(), &token) }),
+        None => Box::new(journal),
+    };
     let stop = Arc::new(StopFlag::new(false));
-    stop_when_told(Arc::clone(&stop));
-    train(&config, seed, &orders, &stop, &mut journal)?;
+    stop_when_told(Arc::clone(&stop)).context("no thread that listens for `stop` can be started")?;
+    train(&config, seed, &orders, &stop, &mut *sink)?;
     Ok(Exit::Done)
 }
 
@@ -73,8 +80,8 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
 }
 
 /// Raises the flag at the line `stop`, or when the other end of standard input has gone: its scheduler died.
-fn stop_when_told(stop: Arc<StopFlag>) {
-    std::thread::spawn(move || {
+fn stop_when_told(stop: Arc<StopFlag>) -> std::io::Result<()> {
+    let listen = move || {
         let mut lines = std::io::stdin().lock().lines();
         while let Some(Ok(line)) = lines.next() {
             if line == "stop" {
@@ -82,7 +89,8 @@ fn stop_when_told(stop: Arc<StopFlag>) {
             }
         }
         stop.store(true, Ordering::Relaxed);
-    });
+    };
+    std::thread::Builder::new().name("stop".to_owned()).spawn(listen).map(drop)
 }
 
 fn host_name() -> String {

@@ -6,10 +6,9 @@ use anyhow::{Context, Result, bail};
 use repmlp::catalogue::NamedModel;
 use repmlp_interop::{Import, Naming, StoredForm, export, read_checkpoint, write_safetensors};
 use repmlp_train::config::RunConfig;
-use sweep_store::Store;
 
-use super::print;
 use super::show::find_run;
+use super::{open_results, print};
 use crate::cli::{ExportArgs, FormChoice, ImportArgs, NamingChoice};
 use crate::exit::{Exit, UsageError};
 use crate::named_model;
@@ -67,14 +66,13 @@ async fn source(arguments: &ExportArgs) -> Result<(PathBuf, NamedModel)> {
         return Ok((asked.clone(), named_model::find(model)?));
     }
     let layout = Project::here().results(&arguments.results);
-    let mut store = Store::open_read_only(&layout.database()).await?;
-    let run = find_run(&mut store, &asked.to_string_lossy()).await?;
+    let mut results = open_results(&layout).await?;
+    let run = find_run(&mut results, &asked.to_string_lossy())?;
     let folder = layout.run(run);
     let text = std::fs::read_to_string(folder.config()).context("the run's configuration")?;
     let record: serde_json::Value = serde_json::from_str(&text).context("the run's configuration")?;
     let config: RunConfig = serde_json::from_value(record["config"].clone()).context("the run's configuration")?;
-    let mut attempts = store.attempts(run).await?;
-    attempts.sort_by_key(|attempt| attempt.attempt);
+    let (_, attempts, _) = results.run(run)?;
     let files = attempts.iter().rev().map(|attempt| folder.attempt(attempt.attempt).root().join(repmlp_train::WEIGHTS));
     match files.into_iter().find(|file| file.is_file()) {
         Some(file) => Ok((file, NamedModel { name: run.short(), task: config.task(), model: config.model })),

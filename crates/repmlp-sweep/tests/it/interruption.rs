@@ -102,7 +102,7 @@ fn a_truncated_checkpoint_falls_back_to_the_one_before_and_says_so() {
     let path = newest_checkpoint(&bench);
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() / 3]).unwrap();
-    let mut again = bench.start_until(words, "is damaged; falling back");
+    let mut again = bench.start_until(words, "is damaged; the run goes on from the checkpoint before it");
     signal(&again.child, Signal::KILL);
     again.child.wait().unwrap();
 }

@@ -92,11 +92,16 @@ impl<'a> Bench<'a> {
 
 /// Everything measured that is no timing.
 pub(crate) fn measured(events: &[Event]) -> Vec<Measurement> {
+    all_measured(events).into_iter().filter(|m| !m.metric.is_timing()).collect()
+}
+
+/// Everything measured, by this attempt and by those before it.
+pub(crate) fn all_measured(events: &[Event]) -> Vec<Measurement> {
     let all = events.iter().filter_map(|event| match event {
-        Event::Measured { measurements } => Some(measurements),
+        Event::Measured { measurements } | Event::Inherited { measurements } => Some(measurements),
         _ => None,
     });
-    all.flatten().filter(|m| !m.metric.is_timing()).copied().collect()
+    all.flatten().copied().collect()
 }
 
 /// Writes a PNG of `side` x `side` with 1 or 3 channels, the value of each byte given by its place.

@@ -89,7 +89,9 @@ fn a_file_that_cannot_be_decoded_ends_the_run_and_is_named() {
     let bench = Bench { data: Some(data.path()), threads: 2, ..Bench::new(root.path()) };
     let (events, outcome) = bench.attempt(CONFIG, 1, u64::MAX);
     assert!(matches!(outcome, Err(TrainError::Data(DataError::Damaged { .. }))));
-    let Some(Event::Ended { outcome: Outcome::Failed { failure, message } }) = events.last() else { panic!("no end") };
+    let Some(Event::Ended { outcome: Outcome::Failed { failure, message }, .. }) = events.last() else {
+        panic!("no end")
+    };
     assert_eq!(*failure, FailureKind::Data);
     assert!(message.contains("train/1/7.png is damaged: a whole PNG expected"), "{message}");
 }

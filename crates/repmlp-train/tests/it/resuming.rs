@@ -1,9 +1,9 @@
 //! A training that is stopped anywhere and continued ends with the same bits.
 
 use repmlp_train::TrainError;
-use sweep_protocol::{Event, Outcome};
+use sweep_protocol::{Event, Outcome, Tally};
 
-use crate::fixture::{Bench, TINY, measured};
+use crate::fixture::{Bench, TINY, all_measured, measured};
 
 /// 96 images make 24 steps of 4 in an epoch; two epochs.
 const TRAINING: &str = r#"
@@ -44,17 +44,20 @@ fn stopped_equals_straight(config: &str) {
     let (straight, stopped) = (Bench::new(straight.path()), Bench::new(stopped.path()));
     let expected = straight.run(config);
 
+    let mut last = Vec::new();
     // Losses are read every ten steps and at the end of an epoch of 24: both stops lie within one.
-    let mut actual = Vec::new();
     for (number, stop_at, expected) in
         [(1, 10, Outcome::Stopped), (2, 40, Outcome::Stopped), (3, u64::MAX, Outcome::Succeeded)]
     {
         let (events, outcome) = stopped.attempt(config, number, stop_at);
         assert_eq!(outcome.unwrap(), expected);
-        assert!(matches!(events.last(), Some(Event::Ended { outcome }) if *outcome == expected));
-        actual.extend(measured(&events));
+        assert!(matches!(events.last(), Some(Event::Ended { outcome, .. }) if *outcome == expected));
+        last = events;
     }
-    assert_eq!(actual, expected);
+    // The last attempt's journal alone holds everything that the run measured, also what was measured before the stops.
+    assert_eq!(measured(&last), expected);
+    let Some(Event::Ended { measured: Some(tally), .. }) = last.last() else { panic!("no tally") };
+    assert_eq!(*tally, Tally::of(&all_measured(&last)));
     assert!(straight.weights(1) == stopped.weights(3), "weights differ");
 }
 
@@ -64,7 +67,9 @@ fn a_loss_that_is_no_number_ends_the_run_as_diverged() {
     let config = config().replace("learning_rate = 0.05", "learning_rate = 1e12");
     let (events, outcome) = Bench::new(root.path()).attempt(&config, 1, u64::MAX);
     assert!(matches!(outcome, Err(TrainError::Diverged { .. })));
-    let Some(Event::Ended { outcome: Outcome::Failed { failure, message } }) = events.last() else { panic!("no end") };
+    let Some(Event::Ended { outcome: Outcome::Failed { failure, message }, .. }) = events.last() else {
+        panic!("no end")
+    };
     assert_eq!(failure.name(), "diverged");
     assert!(message.contains("epoch 1"), "{message}");
 }

@@ -76,7 +76,7 @@ fn weights_that_do_not_fit_are_refused_with_their_place() {
     let bench = Bench { data: Some(data.path()), ..Bench::new(root.path()) };
     let fault = |config: &str| {
         let (events, outcome) = bench.attempt(config, 1, u64::MAX);
-        let Some(Event::Ended { outcome: sweep_protocol::Outcome::Failed { failure, .. } }) = events.last() else {
+        let Some(Event::Ended { outcome: sweep_protocol::Outcome::Failed { failure, .. }, .. }) = events.last() else {
             panic!("no failure")
         };
         assert_eq!(failure.name(), "data");

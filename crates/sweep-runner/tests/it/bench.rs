@@ -43,6 +43,7 @@ impl Bench {
         let lock = Arc::new(SchedulerLock::acquire(&ResultsLayout::new(folder.path().join("results"))).unwrap());
         let options = Options {
             program: "/bin/sh".into(),
+            name: None,
             arguments: vec![path.into()],
             slots: vec![Slot { device: "cpu".into(), threads: 3 }],
             quiet_threads: 4,
@@ -71,7 +72,7 @@ impl Bench {
     /// The last line of an attempt's supervisor.
     pub(crate) fn closing(&self, run: RunId, number: u32) -> SupervisorEvent {
         let path = self.attempt(run, number).supervisor();
-        JournalReader::new(&path).read_new().unwrap().pop().unwrap().event
+        JournalReader::new(&path).read_new().unwrap().lines.pop().unwrap().event
     }
 
     pub(crate) fn path(&self) -> &std::path::Path {

@@ -34,3 +34,15 @@ fn an_abandoned_lock_file_is_no_lock() {
     let _held = SchedulerLock::acquire(&layout).unwrap();
     assert_eq!(fs::read_to_string(layout.lock()).unwrap(), format!("{}\n", std::process::id()));
 }
+
+#[test]
+fn removing_the_lock_file_lets_no_second_scheduler_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = ResultsLayout::new(folder.path());
+    let held = SchedulerLock::acquire(&layout).unwrap();
+    fs::remove_file(layout.lock()).unwrap();
+    let refused = SchedulerLock::acquire(&layout).unwrap_err();
+    assert!(matches!(refused, RunnerError::InUse { .. }), "{refused:?}");
+    drop(held);
+    SchedulerLock::acquire(&layout).unwrap();
+}

@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use sweep_protocol::{Event, JournalWriter, Outcome, RunId, Status, SupervisorEvent};
+use sweep_protocol::{
+    Event, JournalReader, JournalWriter, Lease, LeasedJournal, Outcome, ProcessStamp, RunId, Sink, SinkError, Status,
+    SupervisorEvent,
+};
 use sweep_runner::{Recovered, recover};
 
 use crate::bench::{Bench, counts, items};
@@ -11,7 +14,7 @@ use crate::bench::{Bench, counts, items};
 fn leave_open(bench: &Bench, run: RunId, number: u32, said: &[Event]) {
     let folder = bench.attempt(run, number);
     fs::create_dir_all(folder.root()).unwrap();
-    let launched = SupervisorEvent::Launched { pid: 999_999_999, slot: 0 };
+    let launched = SupervisorEvent::Launched { pid: 999_999_999, slot: 0, process: None };
     JournalWriter::open(&folder.supervisor()).unwrap().append(launched).unwrap();
     let mut journal = JournalWriter::open(&folder.journal()).unwrap();
     for event in said {
@@ -27,10 +30,8 @@ async fn open_attempts_are_closed_once() {
     let recovered = recover(&bench.lock, &[run]).await.unwrap();
     assert_eq!(recovered, [Recovered { run, attempt: 1, status: Status::Cancelled }]);
     let closing = bench.closing(run, 1);
-    assert_eq!(
-        closing,
-        SupervisorEvent::Closed { status: Status::Cancelled, message: Some("scheduler died".to_owned()) }
-    );
+    let message = Some("scheduler died".to_owned());
+    assert_eq!(closing, SupervisorEvent::Closed { status: Status::Cancelled, message, journal_bytes: Some(0) });
     assert!(recover(&bench.lock, &[run]).await.unwrap().is_empty());
 }
 
@@ -43,7 +44,7 @@ async fn the_last_word_of_an_open_attempt_counts() {
         (2, Outcome::AwaitsQuiet, Status::Queued),
         (3, Outcome::Succeeded, Status::Succeeded),
     ] {
-        leave_open(&bench, run, number, &[Event::Ended { outcome }]);
+        leave_open(&bench, run, number, &[Event::Ended { outcome, measured: None }]);
         let recovered = recover(&bench.lock, &[run]).await.unwrap();
         assert_eq!(recovered, [Recovered { run, attempt: number, status }]);
     }
@@ -64,7 +65,7 @@ async fn a_process_that_is_not_the_attempts_is_left_alone() {
     let folder = bench.attempt(run, 1);
     fs::create_dir_all(folder.root()).unwrap();
     // This very test: alive, and not working on that folder.
-    let launched = SupervisorEvent::Launched { pid: std::process::id(), slot: 0 };
+    let launched = SupervisorEvent::Launched { pid: std::process::id(), slot: 0, process: None };
     JournalWriter::open(&folder.supervisor()).unwrap().append(launched).unwrap();
     assert_eq!(recover(&bench.lock, &[run]).await.unwrap().len(), 1);
 }
@@ -112,4 +113,71 @@ async fn what_was_recovered_is_continued() {
     leave_open(&bench, items[0].run, 1, &[]);
     recover(&bench.lock, &[items[0].run]).await.unwrap();
     assert_eq!(counts(&bench.run(&items).await.0), ["succeeded=1"]);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_process_with_the_id_and_the_words_of_an_attempt_but_another_start_is_left_alone() {
+    let bench = Bench::new("");
+    let run = items(1)[0].run;
+    let folder = bench.attempt(run, 1);
+    fs::create_dir_all(folder.root()).unwrap();
+    let mut other = std::process::Command::new("sh");
+    let mut other =
+        other.args(["-c", "read word"]).arg(folder.root()).stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let process = Some(ProcessStamp { boot: "another".to_owned(), start_ticks: 1 });
+    let launched = SupervisorEvent::Launched { pid: other.id(), slot: 0, process };
+    JournalWriter::open(&folder.supervisor()).unwrap().append(launched).unwrap();
+    assert_eq!(recover(&bench.lock, &[run]).await.unwrap().len(), 1);
+    assert!(other.try_wait().unwrap().is_none(), "it was killed");
+    other.kill().unwrap();
+    other.wait().unwrap();
+}
+
+#[tokio::test]
+async fn what_a_given_up_process_writes_later_does_not_count() {
+    let bench = Bench::new("");
+    let run = items(1)[0].run;
+    leave_open(&bench, run, 1, &[Event::Noticed { text: "counts".to_owned() }]);
+    let folder = bench.attempt(run, 1);
+    let lease = Lease::grant(&folder.lease(), "first").unwrap();
+    let mut survivor = LeasedJournal { journal: JournalWriter::open(&folder.journal()).unwrap(), lease };
+    recover(&bench.lock, &[run]).await.unwrap();
+    let late = || Event::Noticed { text: "late".to_owned() };
+    assert!(matches!(survivor.emit(late()), Err(SinkError::Revoked)));
+    // It had asked for its lease before that was revoked: its line lies beyond those that count.
+    survivor.journal.append(late()).unwrap();
+    let SupervisorEvent::Closed { journal_bytes, .. } = bench.closing(run, 1) else { panic!("not closed") };
+    let counted = JournalReader::<Event>::new(&folder.journal()).up_to(journal_bytes).read_new().unwrap();
+    assert_eq!(counted.lines.len(), 1);
+}
+
+#[tokio::test]
+async fn garbage_in_a_supervisors_journal_costs_its_lines_and_blocks_nothing() {
+    let bench = Bench::new("succeeded");
+    let items = items(1);
+    bench.run(&items).await;
+    let path = bench.attempt(items[0].run, 1).supervisor();
+    let whole = fs::read(&path).unwrap();
+    for garbage in [b"".to_vec(), vec![0; 300], b"{}\n[1,2]\n\xff\n".to_vec(), whole[..whole.len() / 2].to_vec()] {
+        fs::write(&path, &garbage).unwrap();
+        let recovered = recover(&bench.lock, &[items[0].run]).await.unwrap();
+        assert_eq!(recovered[0].status, Status::Succeeded, "by the attempt's own last word");
+        assert!(recover(&bench.lock, &[items[0].run]).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_configuration_is_set_aside_and_written_again() {
+    let bench = Bench::new("succeeded");
+    let items = items(1);
+    let layout = bench.run_layout(items[0].run);
+    fs::create_dir_all(layout.attempts().join("+1")).unwrap();
+    for (i, damaged) in ["", "{\"config\":", "{}"].into_iter().enumerate() {
+        fs::write(layout.config(), damaged).unwrap();
+        assert_eq!(counts(&bench.run(&items).await.0), ["succeeded=1"]);
+        assert_eq!(fs::read_to_string(layout.config()).unwrap(), r#"{"config":{},"seed":0}"#);
+        let aside = layout.damaged().join(format!("run.json.{}", i + 1));
+        assert_eq!(fs::read_to_string(aside).unwrap(), damaged);
+    }
 }

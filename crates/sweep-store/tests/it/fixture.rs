@@ -1,13 +1,14 @@
 //! A plan of two runs, things that attempts say, and the content of an index as text.
 
-use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
 use std::path::Path;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{Column, ConnectOptions, Row, TypeInfo, ValueRef};
 use sweep_protocol::{
-    AxisRecord, Coordinates, Environment, Event, Form, JournalLine, Measurement, Metric, Outcome, PlanRecord,
-    PlannedRunRecord, ResultsLayout, RunId, Split, Status, SupervisorEvent,
+    AxisRecord, Coordinates, Environment, Event, Form, JournalWriter, Measurement, Metric, Outcome, PlanRecord,
+    PlannedRunRecord, ResultsLayout, RunId, Split, Status, SupervisorEvent, Tally,
 };
 use sweep_store::Store;
 
@@ -15,10 +16,6 @@ pub(crate) const CONFIGS: [&str; 2] = [r#"{"groups":1}"#, r#"{"groups":2}"#];
 
 pub(crate) fn ids() -> [RunId; 2] {
     CONFIGS.map(|config| RunId::of(config, 0))
-}
-
-pub(crate) fn configs() -> BTreeMap<RunId, String> {
-    CONFIGS.iter().map(|config| (RunId::of(config, 0), (*config).to_owned())).collect()
 }
 
 pub(crate) fn plan(experiment: &str) -> PlanRecord {
@@ -36,10 +33,56 @@ pub(crate) fn plan(experiment: &str) -> PlanRecord {
     }
 }
 
-/// A results folder's index with the plan recorded.
-pub(crate) async fn planned(layout: &ResultsLayout) -> Store {
-    let mut store = Store::open(&layout.database()).await.unwrap();
-    store.record_plan(&plan("groups"), &configs()).await.unwrap();
+/// Writes the plan and the runs' configurations where a scheduler puts them.
+pub(crate) fn lay_out(layout: &ResultsLayout) {
+    let path = layout.plan("groups", "default");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, serde_json::to_vec(&plan("groups")).unwrap()).unwrap();
+    for (run, config) in std::iter::zip(ids(), CONFIGS) {
+        fs::create_dir_all(layout.run(run).root()).unwrap();
+        fs::write(layout.run(run).config(), format!(r#"{{"config":{config},"seed":0}}"#)).unwrap();
+    }
+}
+
+/// What was said of an attempt.
+#[derive(Clone, Debug)]
+pub(crate) struct Said {
+    pub(crate) run: RunId,
+    pub(crate) attempt: u32,
+    pub(crate) events: Vec<Event>,
+    /// What it left of a line that it could not finish.
+    pub(crate) tail: &'static str,
+    pub(crate) closed: Option<Status>,
+}
+
+/// A first attempt that succeeded.
+pub(crate) fn whole(run: RunId) -> Said {
+    Said { run, attempt: 1, events: whole_run(), tail: "", closed: Some(Status::Succeeded) }
+}
+
+/// Writes an attempt's two journals.
+pub(crate) fn write_attempt(layout: &ResultsLayout, said: &Said) {
+    let folder = layout.run(said.run).attempt(said.attempt);
+    fs::create_dir_all(folder.root()).unwrap();
+    let mut journal = JournalWriter::open(&folder.journal()).unwrap();
+    for event in &said.events {
+        journal.append_without_sync(event.clone()).unwrap();
+    }
+    let length = fs::metadata(folder.journal()).unwrap().len();
+    fs::OpenOptions::new().append(true).open(folder.journal()).unwrap().write_all(said.tail.as_bytes()).unwrap();
+    let mut supervisor = JournalWriter::open(&folder.supervisor()).unwrap();
+    supervisor.append_without_sync(launched()).unwrap();
+    if let Some(status) = said.closed {
+        supervisor.append_without_sync(closed(status, length)).unwrap();
+    }
+}
+
+/// A results folder in which the first run succeeded at its first attempt and the second one has not begun, with its index.
+pub(crate) async fn half_done(layout: &ResultsLayout) -> Store {
+    lay_out(layout);
+    write_attempt(layout, &whole(ids()[0]));
+    let (store, damage) = Store::open(layout).await.unwrap();
+    assert!(damage.is_empty(), "{damage:?}");
     store
 }
 
@@ -86,7 +129,7 @@ pub(crate) fn whole_run() -> Vec<Event> {
             Measurement { metric: TrainTime, split: None, form: None, epoch: Some(n), value: 1.5 },
         ])
     };
-    vec![
+    let mut events = vec![
         started(3, 0),
         Event::Progressed { epoch: 0, step: 1, loss: 2.5 },
         epoch(1),
@@ -104,21 +147,23 @@ pub(crate) fn whole_run() -> Vec<Event> {
             Measurement { metric: MaxAbsDiff, split: Some(Split::Test), form: None, epoch: None, value: 1e-6 },
             Measurement { metric: Top1Agreement, split: Some(Split::Test), form: None, epoch: None, value: 1.0 },
         ]),
-        Event::Ended { outcome: Outcome::Succeeded },
-    ]
+    ];
+    let measured = events.iter().filter_map(|event| match event {
+        Event::Measured { measurements } => Some(measurements),
+        _ => None,
+    });
+    let measured = Some(Tally::of(measured.flatten()));
+    events.push(Event::Ended { outcome: Outcome::Succeeded, measured });
+    events
 }
 
 pub(crate) fn launched() -> SupervisorEvent {
-    SupervisorEvent::Launched { pid: 7, slot: 1 }
+    SupervisorEvent::Launched { pid: 7, slot: 1, process: None }
 }
 
-pub(crate) fn closed(status: Status) -> SupervisorEvent {
+pub(crate) fn closed(status: Status, journal_bytes: u64) -> SupervisorEvent {
     let message = (status != Status::Succeeded).then(|| "why".to_owned());
-    SupervisorEvent::Closed { status, message }
-}
-
-pub(crate) fn lines<T>(events: Vec<T>) -> Vec<JournalLine<T>> {
-    (0..).zip(events).map(|(seq, event)| JournalLine { seq, at_ms: 1000 + seq, event }).collect()
+    SupervisorEvent::Closed { status, message, journal_bytes: Some(journal_bytes) }
 }
 
 /// Runs a query on a second connection and renders each row as `column=value` fields.
@@ -148,7 +193,8 @@ pub(crate) async fn dump(path: &Path) -> Vec<String> {
     let mut rows = Vec::new();
     for table in [
         "SELECT 'experiment', * FROM experiment",
-        "SELECT 'run', * FROM run",
+        "SELECT 'run', run_id, config, seed, status, message, attempts, trainer_version, data_fingerprint, checkpoint_step, stamp, digest,
+            values_digest FROM run",
         "SELECT 'experiment_run', * FROM experiment_run",
         "SELECT 'coordinate', * FROM coordinate",
         "SELECT 'attempt', * FROM attempt",

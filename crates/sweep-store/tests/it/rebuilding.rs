@@ -1,52 +1,13 @@
 //! The index made again from the folder is the index that grew with it.
 
 use std::fs;
-use std::io::Write;
 
 use proptest::prelude::{Just, Strategy, prop_assert_eq, prop_oneof, proptest};
 use proptest::test_runner::Config;
-use sweep_protocol::{
-    Event, Form, JournalReader, JournalWriter, Metric, ResultsLayout, RunId, Split, Status, SupervisorEvent,
-};
-use sweep_store::{Damage, Store};
+use sweep_protocol::{Event, Form, JournalReader, Metric, ResultsLayout, Split, Status, SupervisorEvent};
+use sweep_store::{Damage, Reader, Store};
 
-use crate::fixture::{CONFIGS, closed, dump, ids, launched, measured, of_images, plan, planned, started, whole_run};
-
-/// Writes the plan and the runs' configurations where a scheduler puts them.
-fn lay_out(layout: &ResultsLayout) {
-    let path = layout.plan("groups", "default");
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, serde_json::to_vec(&plan("groups")).unwrap()).unwrap();
-    for (run, config) in std::iter::zip(ids(), CONFIGS) {
-        fs::create_dir_all(layout.run(run).root()).unwrap();
-        fs::write(layout.run(run).config(), format!(r#"{{"config":{config},"seed":0}}"#)).unwrap();
-    }
-}
-
-/// Writes an attempt's two journals; `tail` is what it left of a line that it could not finish.
-fn write_attempt(layout: &ResultsLayout, said: &Said) {
-    let folder = layout.run(said.run).attempt(said.attempt);
-    fs::create_dir_all(folder.root()).unwrap();
-    let mut supervisor = JournalWriter::open(&folder.supervisor()).unwrap();
-    supervisor.append(launched()).unwrap();
-    if let Some(status) = said.closed {
-        supervisor.append(closed(status)).unwrap();
-    }
-    let mut journal = JournalWriter::open(&folder.journal()).unwrap();
-    for event in &said.events {
-        journal.append(event.clone()).unwrap();
-    }
-    fs::OpenOptions::new().append(true).open(folder.journal()).unwrap().write_all(said.tail.as_bytes()).unwrap();
-}
-
-#[derive(Clone, Debug)]
-struct Said {
-    run: RunId,
-    attempt: u32,
-    events: Vec<Event>,
-    tail: &'static str,
-    closed: Option<Status>,
-}
+use crate::fixture::{Said, dump, ids, lay_out, measured, of_images, started, whole, write_attempt};
 
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
@@ -78,11 +39,11 @@ fn attempts() -> impl Strategy<Value = Vec<Said>> {
     })
 }
 
-/// Applies the journals' first lines, some of them twice, as a scheduler does that dies and leaves the rest unread.
+/// Shows the journals' first lines, some of them twice, as a scheduler does that dies and leaves the rest unread.
 async fn follow(store: &mut Store, layout: &ResultsLayout, said: &Said, share: usize) {
     let folder = layout.run(said.run).attempt(said.attempt);
-    let journal = JournalReader::<Event>::new(&folder.journal()).read_new().unwrap();
-    let supervisor = JournalReader::<SupervisorEvent>::new(&folder.supervisor()).read_new().unwrap();
+    let journal = JournalReader::<Event>::new(&folder.journal()).read_new().unwrap().lines;
+    let supervisor = JournalReader::<SupervisorEvent>::new(&folder.supervisor()).read_new().unwrap().lines;
     let read = journal.len() * share / 4;
     store.apply_supervisor(said.run, said.attempt, &supervisor[..1]).await.unwrap();
     store.apply_journal(said.run, said.attempt, &journal[..read / 2]).await.unwrap();
@@ -98,26 +59,21 @@ proptest! {
             let folder = tempfile::tempdir().unwrap();
             let layout = ResultsLayout::new(folder.path());
             lay_out(&layout);
-            let mut store = planned(&layout).await;
+            let (mut store, _) = Store::open(&layout).await.unwrap();
             for said in &said {
                 write_attempt(&layout, said);
                 follow(&mut store, &layout, said, share).await;
             }
-            let damage = store.catch_up(&layout, &ids()).await.unwrap();
-            prop_assert_eq!(damage.len(), 0);
+            let unsettled = store.unsettled().await.unwrap();
+            prop_assert_eq!(store.refresh(&unsettled).await.unwrap().len(), 0);
             store.close().await.unwrap();
             let grown = dump(&layout.database()).await;
 
-            let damage = Store::rebuild(&layout).await.unwrap();
-            prop_assert_eq!(damage.len(), 0);
+            prop_assert_eq!(Store::rebuild(&layout).await.unwrap().len(), 0);
             prop_assert_eq!(dump(&layout.database()).await, grown);
             Ok(())
         })?;
     }
-}
-
-fn whole(run: RunId) -> Said {
-    Said { run, attempt: 1, events: whole_run(), tail: "", closed: Some(Status::Succeeded) }
 }
 
 #[tokio::test]
@@ -142,8 +98,7 @@ async fn damage_is_listed_and_costs_only_what_it_hit() {
     assert!(listed.iter().any(|text| text.contains("journal.jsonl, line 2")), "{listed:?}");
     assert!(listed.iter().any(|text| text.contains("run.json")), "{listed:?}");
     assert_eq!(listed.len(), 3);
-    let mut store = Store::open_read_only(&layout.database()).await.unwrap();
-    let rows = store.run_rows(&[first, second]).await.unwrap();
+    let rows = Reader::open(&layout).await.unwrap().run_rows(&[first, second]).unwrap();
     assert!(rows.iter().all(|row| row.status == Status::Succeeded), "{rows:?}");
 }
 
@@ -157,8 +112,7 @@ async fn a_rebuild_replaces_an_index_of_another_version_and_its_write_ahead_log(
         fs::write(layout.root().join(name), "of another age").unwrap();
     }
     assert!(Store::rebuild(&layout).await.unwrap().is_empty());
-    let mut store = Store::open_read_only(&layout.database()).await.unwrap();
-    assert_eq!(store.run_rows(&ids()).await.unwrap()[0].status, Status::Succeeded);
+    assert_eq!(Reader::open(&layout).await.unwrap().run_rows(&ids()).unwrap()[0].status, Status::Succeeded);
     assert!(!layout.root().join("metrics.sqlite-rebuild").exists());
 }
 
@@ -167,6 +121,5 @@ async fn a_folder_without_anything_makes_an_empty_index() {
     let folder = tempfile::tempdir().unwrap();
     let layout = ResultsLayout::new(folder.path());
     assert!(Store::rebuild(&layout).await.unwrap().is_empty());
-    let mut store = Store::open_read_only(&layout.database()).await.unwrap();
-    assert!(store.experiments().await.unwrap().is_empty());
+    assert!(Reader::open(&layout).await.unwrap().experiments().unwrap().is_empty());
 }

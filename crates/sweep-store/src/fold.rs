@@ -1,0 +1,171 @@
+//! What a run came to, from everything that was said of it: pure.
+//!
+//! The one place that decides whether a run that its supervisor closed as succeeded has all of its measurements. Knows lines of
+//! journals, not files and not SQL.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sweep_protocol::{
+    Event, Form, JournalLine, LineDamage, Measurement, Metric, Outcome, RunId, RunRow, Split, Status, SupervisorEvent,
+    Tally,
+};
+
+use crate::rows::AttemptRow;
+
+/// What was said of one attempt by itself and by its supervisor.
+#[derive(Debug, Default)]
+pub(crate) struct AttemptLines {
+    pub(crate) attempt: u32,
+    pub(crate) journal: Vec<JournalLine<Event>>,
+    /// What is lost of the journal.
+    pub(crate) damage: Vec<LineDamage>,
+    /// Lines of the journal that carry no checksum.
+    pub(crate) unchecked: u64,
+    pub(crate) supervisor: Vec<JournalLine<SupervisorEvent>>,
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct RunState {
+    pub(crate) row: RunRow,
+    pub(crate) attempts: Vec<AttemptRow>,
+    /// In the order of metric, split, form and epoch, each once, with the attempt whose journal holds it.
+    pub(crate) values: Vec<(Measurement, u32)>,
+}
+
+/// What names a value of a run.
+type Key = (Metric, Option<Split>, Option<Form>, Option<u32>);
+
+pub(crate) fn key(measurement: &Measurement) -> Key {
+    (measurement.metric, measurement.split, measurement.form, measurement.epoch)
+}
+
+impl RunState {
+    /// What was said of the attempts of a run, in their order.
+    pub(crate) fn of(run: RunId, attempts: &[AttemptLines]) -> Self {
+        let rows: Vec<AttemptRow> = attempts.iter().map(attempt_row).collect();
+        let latest = |said: fn(&AttemptRow) -> bool| rows.iter().rev().find(|row| said(row));
+        let (status, message) = match (rows.last(), attempts.last()) {
+            (Some(row), Some(last)) if row.status == Status::Succeeded => match missing(attempts, last) {
+                None => (Status::Succeeded, None),
+                Some(what) => (Status::Incomplete, Some(format!("its measurements are not all there: {what}"))),
+            },
+            (Some(row), _) => (row.status, row.message.clone()),
+            _ => (Status::Queued, None),
+        };
+        let row = RunRow {
+            run,
+            status,
+            message,
+            attempts: u32::try_from(rows.len()).unwrap_or(u32::MAX),
+            trainer_version: latest(|row| row.trainer_version.is_some()).and_then(|row| row.trainer_version),
+            data_fingerprint: latest(|row| row.data_fingerprint.is_some()).and_then(|row| row.data_fingerprint.clone()),
+            checkpoint_step: latest(|row| row.checkpoint_step.is_some())
+                .and_then(|row| row.checkpoint_step)
+                .unwrap_or(0),
+        };
+        Self { row, values: values(attempts), attempts: rows }
+    }
+}
+
+fn measured(lines: &AttemptLines) -> impl Iterator<Item = &Measurement> {
+    let measurements = lines.journal.iter().filter_map(|line| match &line.event {
+        Event::Measured { measurements } | Event::Inherited { measurements } => Some(measurements),
+        _ => None,
+    });
+    measurements.flatten()
+}
+
+/// The values of a run. A later attempt's replace an earlier one's; the journal of an attempt that ended with a tally holds all.
+fn values(attempts: &[AttemptLines]) -> Vec<(Measurement, u32)> {
+    let is_whole = |lines: &AttemptLines| tally(lines).is_some_and(|tally| *tally == Tally::of(measured(lines)));
+    let from = attempts.iter().rposition(is_whole).unwrap_or(0);
+    let mut values = BTreeMap::new();
+    for lines in attempts.get(from..).unwrap_or_default() {
+        values.extend(measured(lines).map(|measurement| (key(measurement), (*measurement, lines.attempt))));
+    }
+    values.into_values().collect()
+}
+
+/// The tally of an attempt's last word.
+fn tally(lines: &AttemptLines) -> Option<&Tally> {
+    match &lines.journal.last()?.event {
+        Event::Ended { measured, .. } => measured.as_ref(),
+        _ => None,
+    }
+}
+
+/// What the journals lack of a run whose last attempt was closed as succeeded.
+fn missing(attempts: &[AttemptLines], last: &AttemptLines) -> Option<String> {
+    let damage = || last.damage.first().map_or_else(String::new, |damage| format!(" ({damage})"));
+    let Some(Event::Ended { outcome: Outcome::Succeeded, measured: expected }) =
+        last.journal.last().map(|line| &line.event)
+    else {
+        return Some(format!("attempt {} has no last word{}", last.attempt, damage()));
+    };
+    match expected {
+        Some(expected) => {
+            let found = Tally::of(measured(last));
+            let what = if found.count == expected.count { "others than its last word counts" } else { "values" };
+            (found != *expected).then(|| format!("{} of {} {what}{}", found.count, expected.count, damage()))
+        }
+        None => missing_unchecked(attempts),
+    }
+}
+
+/// The same for a run of the first format, whose journals have neither checksums nor a tally: every epoch must have its training loss,
+/// and the trained network its count of parameters.
+fn missing_unchecked(attempts: &[AttemptLines]) -> Option<String> {
+    let all = || attempts.iter().flat_map(measured);
+    let trained: BTreeSet<u32> =
+        all().filter(|m| m.metric == Metric::Loss && m.split == Some(Split::Train)).filter_map(|m| m.epoch).collect();
+    let epochs = attempts.iter().flat_map(|lines| &lines.journal).filter_map(|line| match line.event {
+        Event::Started { epochs, .. } => Some(epochs),
+        _ => None,
+    });
+    if let Some(absent) = (1..=epochs.max()?).find(|epoch| !trained.contains(epoch)) {
+        return Some(format!("epoch {absent} has no training loss"));
+    }
+    let is_counted = all().any(|m| m.metric == Metric::Params);
+    (!is_counted).then(|| "the values after the last epoch".to_owned())
+}
+
+fn attempt_row(lines: &AttemptLines) -> AttemptRow {
+    let mut row = AttemptRow {
+        attempt: lines.attempt,
+        status: Status::Running,
+        unchecked_lines: lines.unchecked,
+        ..AttemptRow::default()
+    };
+    for line in &lines.supervisor {
+        match &line.event {
+            SupervisorEvent::Launched { pid, slot, .. } => {
+                (row.pid, row.slot, row.started_at_ms) = (Some(*pid), Some(*slot), Some(line.at_ms));
+            }
+            SupervisorEvent::Closed { status, message, .. } => {
+                (row.status, row.message, row.ended_at_ms) = (*status, message.clone(), Some(line.at_ms));
+            }
+        }
+    }
+    for line in &lines.journal {
+        match &line.event {
+            Event::Started { environment, resumed_at_step, .. } => {
+                row.host = Some(environment.host.clone());
+                row.device = Some(environment.device.clone());
+                row.threads = u32::try_from(environment.threads).ok();
+                row.code = Some(environment.code.clone());
+                row.trainer_version = Some(environment.trainer_version);
+                row.data_fingerprint = Some(environment.data_fingerprint.clone());
+                row.resumed_at_step = Some(*resumed_at_step);
+            }
+            Event::Checkpointed { step, .. } => row.checkpoint_step = Some(*step),
+            // Progress and notices are for eyes only, and how an attempt ended is its supervisor's to say.
+            Event::Measured { .. }
+            | Event::Inherited { .. }
+            | Event::Progressed { .. }
+            | Event::Noticed { .. }
+            | Event::Ended { .. } => {}
+        }
+    }
+    row
+}

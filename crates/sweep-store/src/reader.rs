@@ -1,0 +1,214 @@
+//! What a results folder says, for everyone who only asks.
+//!
+//! Plans and journals answer; the index spares reading those of them whose files are as they were when it read them. So a reader needs
+//! no index, is never behind a running sweep, and is not misled by an index that is damaged, old or on a disk that cannot be written.
+
+use std::collections::BTreeMap;
+
+use sqlx::ConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sweep_protocol::{
+    ExperimentRows, Measurement, MeasurementRow, PlanRecord, ResultsLayout, RunId, RunRow, Status, Tally,
+};
+
+use crate::fold::RunState;
+use crate::folder::FolderReader;
+use crate::index::{self, CachedRun};
+use crate::rows::{AttemptRow, ExperimentCounts};
+use crate::store::{Usable, usable};
+use crate::{Damage, StoreError};
+
+/// A results folder, open for reading.
+#[derive(Debug)]
+pub struct Reader {
+    folder: FolderReader,
+    index: Option<SqliteConnection>,
+    cached: BTreeMap<RunId, CachedRun>,
+}
+
+impl std::fmt::Debug for CachedRun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.row)
+    }
+}
+
+impl Reader {
+    /// Opens a results folder; it need not have an index, or exist.
+    ///
+    /// # Errors
+    /// When the index is of a newer version or another program.
+    pub async fn open(layout: &ResultsLayout) -> Result<Self, StoreError> {
+        let mut reader = Self { folder: FolderReader::new(layout), index: None, cached: BTreeMap::new() };
+        let path = layout.database();
+        let why = match usable(&path).await {
+            Ok(Usable::Missing) => return Ok(reader),
+            Ok(Usable::Yes) => match connect(layout).await {
+                Ok((connection, cached)) => {
+                    (reader.index, reader.cached) = (Some(connection), cached);
+                    return Ok(reader);
+                }
+                Err(fault) => fault.to_string(),
+            },
+            Ok(Usable::No(why)) => why,
+            // A folder that cannot be written has no place for what SQLite keeps beside the file.
+            Err(StoreError::Sql { .. }) => return Ok(reader),
+            Err(fault) => return Err(fault),
+        };
+        reader.folder.damage.push(Damage::Index { path, why });
+        Ok(reader)
+    }
+
+    /// What was found damaged since this was last asked.
+    pub fn take_damage(&mut self) -> Vec<Damage> {
+        std::mem::take(&mut self.folder.damage)
+    }
+
+    /// Where these runs stand, in the order in which they are asked for.
+    ///
+    /// # Errors
+    /// When a journal is of a newer version.
+    pub fn run_rows(&mut self, runs: &[RunId]) -> Result<Vec<RunRow>, StoreError> {
+        runs.iter().map(|&run| self.known(run).map(Known::into_row)).collect()
+    }
+
+    /// The plan of an experiment and profile; nothing when none was started.
+    pub fn plan(&mut self, experiment: &str, profile: &str) -> Option<PlanRecord> {
+        self.folder.plan(experiment, profile)
+    }
+
+    /// Everything that a report of an experiment and profile is made from; nothing when no such plan is recorded.
+    ///
+    /// # Errors
+    /// When a journal is of a newer version.
+    pub async fn experiment_rows(
+        &mut self,
+        experiment: &str,
+        profile: &str,
+    ) -> Result<Option<ExperimentRows>, StoreError> {
+        let Some(plan) = self.plan(experiment, profile) else { return Ok(None) };
+        let known: Result<Vec<Known>, _> = plan.runs.iter().map(|planned| self.known(planned.run)).collect();
+        let known = known?;
+        let mut cached = self.cached_values(&known).await;
+        let (mut runs, mut measurements) = (Vec::new(), Vec::new());
+        for known in known {
+            let (row, values) = match known {
+                Known::Read(state) => (state.row, state.values.into_iter().map(|(value, _)| value).collect()),
+                Known::Cached { number, row, values_digest } => {
+                    let values = cached.remove(&number).unwrap_or_default();
+                    if Tally::of(&values).digest == values_digest {
+                        (row, values)
+                    } else {
+                        self.distrust("its values are not those that were written");
+                        let state = self.folder.run_state(row.run)?;
+                        (state.row, state.values.into_iter().map(|(value, _)| value).collect())
+                    }
+                }
+            };
+            measurements.extend(values.into_iter().map(|measurement| MeasurementRow { run: row.run, measurement }));
+            runs.push(row);
+        }
+        Ok(Some(ExperimentRows { plan, runs, measurements }))
+    }
+
+    /// Every experiment and profile, with where its runs stand.
+    ///
+    /// # Errors
+    /// When a journal is of a newer version.
+    pub fn experiments(&mut self) -> Result<Vec<ExperimentCounts>, StoreError> {
+        let mut experiments = Vec::new();
+        for PlanRecord { experiment, profile, runs, .. } in self.folder.plans() {
+            let mut counts: BTreeMap<Status, u32> = BTreeMap::new();
+            for planned in runs {
+                *counts.entry(self.known(planned.run)?.into_row().status).or_default() += 1;
+            }
+            experiments.push(ExperimentCounts { experiment, profile, counts });
+        }
+        Ok(experiments)
+    }
+
+    /// The runs whose id starts with `prefix`, as a person types it, in order.
+    pub fn find_runs(&mut self, prefix: &str) -> Vec<RunId> {
+        let planned = self.folder.plans().into_iter().flat_map(|plan| plan.runs).map(|planned| planned.run);
+        let mut runs: Vec<RunId> = planned.chain(self.folder.runs()).filter(|run| run.starts_with(prefix)).collect();
+        runs.sort();
+        runs.dedup();
+        runs
+    }
+
+    /// Everything that is known of one run: where it stands, its attempts in order, and its values.
+    ///
+    /// # Errors
+    /// When a journal is of a newer version.
+    pub fn run(&mut self, run: RunId) -> Result<(RunRow, Vec<AttemptRow>, Vec<Measurement>), StoreError> {
+        let row = self.known(run)?.into_row();
+        let state = self.folder.run_state(run)?;
+        Ok((row, state.attempts, state.values.into_iter().map(|(value, _)| value).collect()))
+    }
+
+    /// What is known of a run: from the index while the run's files are as it read them, otherwise from these files.
+    fn known(&mut self, run: RunId) -> Result<Known, StoreError> {
+        let stamp = self.folder.stamp(run);
+        let Some(cached) = self.cached.get(&run) else { return self.folder.run_state(run).map(Known::Read) };
+        if cached.is_intact && cached.stamp == stamp {
+            let (number, row, values_digest) = (cached.number, cached.row.clone(), cached.values_digest.clone());
+            return Ok(Known::Cached { number, row, values_digest });
+        }
+        let (was_attempted, is_intact) = (cached.row.attempts > 0, cached.is_intact || cached.stamp.is_empty());
+        if !is_intact {
+            self.distrust("a run's row is not what was written");
+        }
+        let mut state = self.folder.run_state(run)?;
+        if was_attempted && state.attempts.is_empty() {
+            state.row.status = Status::Incomplete;
+            state.row.message = Some("its folder was deleted".to_owned());
+        }
+        Ok(Known::Read(state))
+    }
+
+    /// The values that the index has of runs, by their numbers; none when it cannot be read.
+    async fn cached_values(&mut self, known: &[Known]) -> BTreeMap<i64, Vec<Measurement>> {
+        let numbers = known.iter().filter_map(|known| match known {
+            Known::Cached { number, .. } => Some(*number),
+            Known::Read(_) => None,
+        });
+        let range = numbers.clone().min().zip(numbers.max());
+        let (Some(range), Some(index)) = (range, &mut self.index) else { return BTreeMap::new() };
+        match index::values(index, range).await {
+            Ok(values) => values,
+            Err(fault) => {
+                self.distrust(&fault.to_string());
+                BTreeMap::new()
+            }
+        }
+    }
+
+    /// Says once that the index is damaged.
+    fn distrust(&mut self, why: &str) {
+        let path = self.folder.layout.database();
+        if !self.folder.damage.iter().any(|damage| matches!(damage, Damage::Index { .. })) {
+            self.folder.damage.push(Damage::Index { path, why: why.to_owned() });
+        }
+    }
+}
+
+/// What is known of a run.
+enum Known {
+    Cached { number: i64, row: RunRow, values_digest: String },
+    Read(RunState),
+}
+
+impl Known {
+    fn into_row(self) -> RunRow {
+        match self {
+            Self::Cached { row, .. } => row,
+            Self::Read(state) => state.row,
+        }
+    }
+}
+
+async fn connect(layout: &ResultsLayout) -> sqlx::Result<(SqliteConnection, BTreeMap<RunId, CachedRun>)> {
+    let options = SqliteConnectOptions::new().filename(layout.database()).read_only(true);
+    let mut connection = options.connect().await?;
+    let cached = index::cached_runs(&mut connection).await?;
+    Ok((connection, cached))
+}
