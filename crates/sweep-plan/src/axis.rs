@@ -5,10 +5,12 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use sweep_protocol::check_line;
 
 use crate::document::{Entry, Item, Node, Span};
 use crate::error::Faults;
 use crate::overlay::{Overlay, leaves, nest, overlap};
+use crate::shape::check_text;
 
 const FORMS: &str = "give `path` and `values`, or `zip`, or `[axis.points.LABEL]` tables";
 
@@ -121,7 +123,16 @@ impl Axis {
         }
     }
 
+    /// Refuses labels that cannot be shown: those that are spelled from values were not seen before.
+    pub(crate) fn check_spelling(&self, faults: &mut Faults) {
+        let what = format!("a label of axis `{}`", self.name);
+        for point in &self.points {
+            check_text(check_line(&point.label), &what, &point.overlay.tree.span, faults);
+        }
+    }
+
     fn check_labels(&self, faults: &mut Faults) {
+        self.check_spelling(faults);
         let mut seen = BTreeSet::new();
         for point in self.points.iter().filter(|point| !seen.insert(point.label.as_str())) {
             let message = format!("axis `{}` has two points `{}`", self.name, point.label);

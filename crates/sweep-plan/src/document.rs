@@ -12,6 +12,7 @@ use toml::Spanned;
 use toml::de::{DeInteger, DeString, DeTable, DeValue};
 
 use crate::error::Faults;
+use crate::link::file_behind;
 
 /// Bytes of a file.
 pub(crate) type Span = Range<usize>;
@@ -19,7 +20,7 @@ pub(crate) type Span = Range<usize>;
 /// The span that stands for the file as a whole.
 pub(crate) const WHOLE_FILE: Span = 0..0;
 
-/// A file as it was read, under the path that is shown.
+/// A file as it was read, under the path that is shown: the one that a link leads to.
 #[derive(Debug)]
 pub(crate) struct SourceFile {
     pub(crate) path: PathBuf,
@@ -28,7 +29,7 @@ pub(crate) struct SourceFile {
 
 impl SourceFile {
     pub(crate) fn read(path: &Path) -> io::Result<Arc<Self>> {
-        Ok(Arc::new(Self { path: path.to_owned(), text: fs::read_to_string(path)? }))
+        Ok(Arc::new(Self { path: file_behind(path), text: fs::read_to_string(path)? }))
     }
 
     /// The folder that relative paths of the file start from.

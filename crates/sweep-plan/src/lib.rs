@@ -17,6 +17,7 @@ mod experiment;
 mod grid;
 mod keys;
 mod labels;
+mod link;
 mod nearest;
 mod overlay;
 mod plan;
@@ -28,6 +29,7 @@ mod shape;
 
 pub use blame::ConfigFault;
 pub use error::{Colors, Fault, PlanError};
-pub use experiment::{Experiment, load};
+pub use experiment::{Experiment, digest, load};
+pub use link::file_behind;
 pub use plan::{Merged, Plan, PlannedRun, Resolved, plan};
 pub use schema::experiment_schema;
