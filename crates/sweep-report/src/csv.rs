@@ -98,3 +98,38 @@ fn quoted(field: &str) -> String {
         field.to_owned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, prop_assert_eq, proptest};
+
+    use super::*;
+
+    /// Fields of a CSV as RFC 4180 has them.
+    fn fields(csv: &str) -> Vec<Vec<String>> {
+        let (mut lines, mut line, mut field, mut is_quoted) = (Vec::new(), Vec::new(), String::new(), false);
+        let mut chars = csv.chars().peekable();
+        while let Some(c) = chars.next() {
+            match c {
+                '"' if is_quoted && chars.peek() == Some(&'"') => field.extend(chars.next()),
+                '"' => is_quoted = !is_quoted,
+                ',' if !is_quoted => line.push(std::mem::take(&mut field)),
+                '\n' if !is_quoted => {
+                    line.push(std::mem::take(&mut field));
+                    lines.push(std::mem::take(&mut line));
+                }
+                c => field.push(c),
+            }
+        }
+        lines
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_gives_back_its_fields(words in proptest::collection::vec(any::<String>(), 1..6)) {
+            let two = line(words.iter().cloned()) + &line(words.iter().map(|word| format!("\"{word},\r\n")));
+            let quoted: Vec<String> = words.iter().map(|word| format!("\"{word},\r\n")).collect();
+            prop_assert_eq!(fields(&two), vec![words, quoted]);
+        }
+    }
+}

@@ -23,6 +23,8 @@ mod overview;
 mod paper;
 mod plots;
 pub mod published;
+mod read_toml;
+pub mod rendered;
 mod report;
 mod schema;
 mod sheet;
