@@ -7,7 +7,7 @@ use repmlp_interop::InteropError;
 use repmlp_train::data::DataError;
 use repmlp_train::{StartError, TrainError};
 use sweep_plan::PlanError;
-use sweep_protocol::JournalError;
+use sweep_protocol::{JournalError, printable};
 use sweep_report::ReportError;
 use sweep_runner::RunnerError;
 use sweep_store::StoreError;
@@ -59,7 +59,7 @@ pub(crate) struct UsageError(pub(crate) String);
 pub(crate) fn report(error: &anyhow::Error, screen: Screen) -> Exit {
     match error.downcast_ref::<PlanError>() {
         Some(plan) => eprintln!("{}", plan.render(screen.plan_colors())),
-        None => eprintln!("{} {}", screen.alarm("error:"), chain(error)),
+        None => eprintln!("{} {}", screen.alarm("error:"), printable(&chain(error))),
     }
     code(error)
 }

@@ -39,6 +39,16 @@ pub enum Damage {
         /// Why.
         source: serde_json::Error,
     },
+    /// A plan lies in the folder of another: a copy would take the place of the plan that it was copied from.
+    #[error("{path}: the plan of {experiment} ({profile}), which is not what its folder is called")]
+    Misplaced {
+        /// Which file.
+        path: PathBuf,
+        /// Whose plan it is.
+        experiment: String,
+        /// Under which profile.
+        profile: String,
+    },
     /// A run's configuration is not what its identity was made from.
     #[error("{path}: not the configuration that gives run {run} its id")]
     Identity {
@@ -76,7 +86,14 @@ impl FolderReader<'_> {
             for profile in self.names_in::<String>(&self.layout.plans().join(&experiment)) {
                 let path = self.layout.plan(&experiment, &profile);
                 let Some(bytes) = self.bytes(&path) else { continue };
-                match serde_json::from_slice(&bytes) {
+                match serde_json::from_slice::<PlanRecord>(&bytes) {
+                    Ok(plan) if (&plan.experiment, &plan.profile) != (&experiment, &profile) => {
+                        self.damage.push(Damage::Misplaced {
+                            path,
+                            experiment: plan.experiment,
+                            profile: plan.profile,
+                        });
+                    }
                     Ok(plan) => plans.push(plan),
                     Err(source) => self.damage.push(Damage::Plan { path, source }),
                 }

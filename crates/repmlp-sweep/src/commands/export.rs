@@ -10,6 +10,7 @@ use crate::cli::{ExportArgs, ExportFormat};
 use crate::commands::print_bytes;
 use crate::commands::report::recorded;
 use crate::exit::{Exit, UsageError};
+use crate::plan_file;
 use crate::project::Project;
 
 pub(crate) async fn run(arguments: ExportArgs) -> Result<Exit> {
@@ -21,8 +22,10 @@ pub(crate) async fn run(arguments: ExportArgs) -> Result<Exit> {
         return Err(UsageError(message).into());
     }
     let project = Project::of(&arguments.source);
-    let mut store = Store::open_read_only(&project.results(&arguments.results).database()).await?;
+    let layout = project.results(&arguments.results);
+    let mut store = Store::open_read_only(&layout.database()).await?;
     let rows = recorded(&mut store, &arguments.source, arguments.profile.as_deref()).await?;
+    plan_file::check(&layout, Some(&arguments.source), &rows.plan)?;
     let (declaration, paper) = project.declaration(&rows.plan)?;
     let mut frame = sweep_report::frame(&rows, &declaration, &paper)?;
     let mut bytes = Vec::new();

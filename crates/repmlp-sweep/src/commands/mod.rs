@@ -20,6 +20,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use clap::CommandFactory;
+use sweep_protocol::{check_prose, printable};
 use sweep_store::Store;
 
 use crate::cli::{Cli, Command, VerifyCommand};
@@ -64,9 +65,16 @@ async fn existing_index(path: &Path) -> Result<Option<Store>> {
     if path.exists() { Ok(Some(Store::open_read_only(path).await?)) } else { Ok(None) }
 }
 
-/// Writes to standard output. A reader that has gone away (`| head`) is no fault.
+/// Writes text to standard output. Names, labels and messages in it come from files, so that what a terminal would obey is
+/// replaced. A reader that has gone away (`| head`) is no fault.
 fn print(text: &str) -> Result<()> {
-    print_bytes(text.as_bytes())
+    print_bytes(printable(text).as_bytes())
+}
+
+/// Says a line on standard error: what the person should know beside the output that was asked for.
+#[expect(clippy::print_stderr, reason = "notes are for the person, on standard error")]
+pub(crate) fn say(line: &str) {
+    eprintln!("{}", printable(line));
 }
 
 /// The same for what need not be text.
@@ -78,7 +86,32 @@ fn print_bytes(bytes: &[u8]) -> Result<()> {
     }
 }
 
+/// JSON in which no character is left that a terminal would obey: outside of texts there is none.
+fn json_text(json: &str) -> String {
+    let mut out = String::with_capacity(json.len() + 1);
+    for c in json.chars() {
+        match check_prose(c.encode_utf8(&mut [0; 4])) {
+            Ok(()) => out.push(c),
+            Err(_) => out += &format!("\\u{:04x}", u32::from(c)),
+        }
+    }
+    out + "\n"
+}
+
 /// Prints a value as JSON.
 fn print_json(value: &impl serde::Serialize) -> Result<()> {
-    print(&format!("{}\n", serde_json::to_string_pretty(value)?))
+    print_bytes(json_text(&serde_json::to_string_pretty(value)?).as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_keeps_what_a_terminal_would_obey_as_an_escape() {
+        let text = "a\u{9b}2J \u{202e}\n\u{1b}é";
+        let json = json_text(&serde_json::to_string(text).unwrap());
+        assert_eq!(json, "\"a\\u009b2J \\u202e\\n\\u001bé\"\n");
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+    }
 }

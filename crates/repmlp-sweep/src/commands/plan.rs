@@ -12,6 +12,7 @@ use super::{existing_index, print, print_json};
 use crate::cli::PlanArgs;
 use crate::costed_plan::CostedPlan;
 use crate::exit::Exit;
+use crate::plan_file;
 use crate::predict::{Speed, count, duration};
 use crate::project::Project;
 use crate::work::{FailedRuns, Work};
@@ -19,6 +20,7 @@ use crate::work::{FailedRuns, Work};
 pub(crate) async fn run(arguments: PlanArgs) -> Result<Exit> {
     let costed = CostedPlan::load(&arguments.spec)?;
     let layout = Project::of(&arguments.spec.path).results(&arguments.results);
+    plan_file::say_what_changed(&layout, &costed);
     let mut store = existing_index(&layout.database()).await?;
     let known = match &mut store {
         Some(store) => costed.known(store).await?,

@@ -12,10 +12,11 @@ use sweep_runner::{OnFailure, Options, Request, RunnerError, SchedulerLock, Slot
 use sweep_store::{Damage, Store};
 use tokio::sync::{mpsc, watch};
 
-use super::{print, report};
+use super::{print_bytes, report};
 use crate::cli::RunArgs;
 use crate::costed_plan::CostedPlan;
 use crate::exit::{Exit, UsageError};
+use crate::plan_file;
 use crate::progress::Progress;
 use crate::project::Project;
 use crate::screen::Screen;
@@ -60,7 +61,7 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
     let finished = rows.plan.runs.len() == rows.runs.iter().filter(|row| row.status.is_finished()).count();
     let folder = if finished { Some(report::write(&project, lock.layout(), &arguments.reports, &rows)?) } else { None };
     progress.end(&rows.runs, folder.as_deref());
-    print(&report::shown(&project, &rows, screen)?)?;
+    print_bytes(report::shown(&project, &rows, screen)?.as_bytes())?;
     Ok(exit(&costed, &rows.runs, request))
 }
 
@@ -149,7 +150,7 @@ async fn prepare(costed: &CostedPlan, lock: &SchedulerLock) -> Result<(Store, Ve
     let unwritable = |source| RunnerError::Unwritable { path: path.clone(), source };
     let mut store = Store::open(&layout.database()).await?;
     path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(unwritable)?;
-    let record = plan.record();
+    let record = plan_file::claim(layout, costed)?;
     write_atomically(&path, &serde_json::to_vec_pretty(&record)?).map_err(unwritable)?;
     let ids: Vec<RunId> = plan.runs.iter().map(|run| run.id).collect();
     sweep_runner::recover(lock, &ids).await?;

@@ -170,3 +170,23 @@ async fn a_folder_without_anything_makes_an_empty_index() {
     let mut store = Store::open_read_only(&layout.database()).await.unwrap();
     assert!(store.experiments().await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_plan_in_the_folder_of_another_is_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = ResultsLayout::new(folder.path());
+    lay_out(&layout);
+    // A copy that someone kept, of an older plan.
+    let mut older = plan("groups");
+    older.runs.truncate(1);
+    for (experiment, profile) in [("groups-old", "default"), ("groups", "before")] {
+        let path = layout.plan(experiment, profile);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, serde_json::to_vec(&older).unwrap()).unwrap();
+    }
+    let damages = Store::rebuild(&layout).await.unwrap();
+    assert!(matches!(damages.as_slice(), [Damage::Misplaced { .. }, Damage::Misplaced { .. }]), "{damages:?}");
+    let rows =
+        Store::open_read_only(&layout.database()).await.unwrap().experiment_rows("groups", "default").await.unwrap();
+    assert_eq!(rows.unwrap().plan.runs.len(), 2);
+}
