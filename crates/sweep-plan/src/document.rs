@@ -13,6 +13,7 @@ use toml::de::{DeInteger, DeString, DeTable, DeValue};
 
 use crate::error::Faults;
 use crate::link::file_behind;
+use crate::unclosed;
 
 /// Bytes of a file.
 pub(crate) type Span = Range<usize>;
@@ -164,6 +165,11 @@ pub(crate) fn parse(source: &Arc<SourceFile>) -> Result<Node, Faults> {
     let mut faults = Faults::new(source);
     let mut errors: Vec<_> = errors.iter().map(|e| (e.span().unwrap_or(WHOLE_FILE), e.message())).collect();
     errors.sort_by_key(|(span, _)| span.start);
+    if let Some(unclosed) = unclosed::find(&source.text).filter(|_| !errors.is_empty()) {
+        // Everything behind it is a consequence.
+        errors.retain(|(span, _)| span.end <= unclosed.span.start);
+        faults.add(&unclosed.span, unclosed.message, unclosed.help.to_owned());
+    }
     // What follows the first error of a line is mostly its consequence.
     errors.dedup_by_key(|(span, _)| source.text.bytes().take(span.start).filter(|byte| *byte == b'\n').count());
     errors.iter().for_each(|(span, message)| faults.add(span, *message, None));

@@ -26,6 +26,7 @@ mod row;
 mod schema;
 mod selection;
 mod shape;
+mod unclosed;
 
 pub use blame::ConfigFault;
 pub use error::{Colors, Fault, PlanError};
