@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use sweep_protocol::check_line;
+use sweep_protocol::{FRAME_COLUMNS, TABLE_COLUMNS, check_line, is_reserved_column};
 
 use crate::document::{Entry, Item, Node, Span};
 use crate::error::Faults;
@@ -63,6 +63,14 @@ impl Axis {
                 return None;
             }
         };
+        if is_reserved_column(name.text()?) {
+            let message =
+                format!("an axis cannot be called `{}`: exported tables have a column of that name", name.text()?);
+            let reserved =
+                FRAME_COLUMNS.iter().chain(TABLE_COLUMNS.iter().filter(|name| !FRAME_COLUMNS.contains(name)));
+            let reserved = reserved.copied().collect::<Vec<_>>().join(", ");
+            faults.add(&name.span, message, format!("choose another name; reserved are {reserved}"));
+        }
         let mut axis = Self { name: name.text()?.to_owned(), span: name.span.clone(), form, points };
         if axis.points.is_empty() {
             faults.add(&axis.span, format!("axis `{}` has no points", axis.name), FORMS.to_owned());

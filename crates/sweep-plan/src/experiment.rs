@@ -161,6 +161,9 @@ fn assemble(root: &Node, mut ground: Vec<Overlay>, profiles: Profiles<'_>, fault
     }
 }
 
+/// The largest whole number of SQLite.
+const MOST_SEED: u64 = i64::MAX as u64;
+
 /// The seeds that a key of the right shape stands for; one when it is absent.
 fn seeds(key: Option<&Entry>, faults: &mut Faults) -> Vec<u64> {
     let Some(key) = key else { return vec![0] };
@@ -175,6 +178,10 @@ fn seeds(key: Option<&Entry>, faults: &mut Faults) -> Vec<u64> {
     let mut seeds = Vec::new();
     for node in nodes {
         let seed = node.value().as_u64().unwrap_or_default();
+        if seed > MOST_SEED {
+            let help = format!("the index holds seeds up to {MOST_SEED}");
+            faults.add(&node.span, format!("seed {seed} is too large"), help);
+        }
         if !seen.insert(seed) {
             faults.add(&node.span, format!("seed {seed} is named twice"), "name every seed once".to_owned());
         }

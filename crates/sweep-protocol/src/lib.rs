@@ -6,6 +6,7 @@
 //! experiment file -> PlanRecord -> attempt folders (ResultsLayout) -> Event lines (journal) -> ExperimentRows
 //! ```
 
+mod columns;
 mod event;
 mod journal;
 mod layout;
@@ -18,6 +19,7 @@ mod sink;
 mod status;
 mod text;
 
+pub use columns::{FRAME_COLUMNS, TABLE_COLUMNS, axis_column, is_reserved_column};
 pub use event::{Environment, Event, Outcome, SupervisorEvent};
 pub use journal::{JournalError, JournalLine, JournalReader, JournalWriter, now_ms, write_atomically};
 pub use layout::{AttemptLayout, ResultsLayout, RunLayout};

@@ -2,36 +2,16 @@
 //!
 //! Spells a computed table; computes nothing.
 
+use sweep_protocol::{TABLE_COLUMNS, axis_column};
+
 use crate::statistics::Interval;
 use crate::table::{Cell, CellValue, Column, Delta, Row, Table};
 use crate::unit::Unit;
 
-const STATISTICS: [&str; 19] = [
-    "metric",
-    "split",
-    "form",
-    "epoch",
-    "n",
-    "planned",
-    "mean",
-    "sd",
-    "low95",
-    "high95",
-    "best",
-    "missing",
-    "delta",
-    "delta_n",
-    "delta_low95",
-    "delta_high95",
-    "p",
-    "p_holm",
-    "paper",
-];
-
 /// One line for each cell, below a line of names.
 pub(crate) fn table(table: &Table) -> String {
-    let header = table.axes.iter().map(String::as_str).chain(STATISTICS);
-    let mut out = line(header.map(str::to_owned));
+    let axes = table.axes.iter().map(|axis| axis_column(axis));
+    let mut out = line(axes.chain(TABLE_COLUMNS.map(str::to_owned)));
     for row in &table.rows {
         for (column, cell) in table.columns.iter().zip(&row.cells) {
             out += &line(row.labels.iter().cloned().chain(cell_fields(row, column, cell)));
