@@ -84,6 +84,12 @@ impl Project {
         Ok(reports.join(&plan.experiment).join(&plan.profile))
     }
 
+    /// Refuses a plan whose declared report could not be made of it: that is to be known before training.
+    pub(crate) fn check_declaration(&self, plan: &PlanRecord) -> Result<(), ReportError> {
+        let (declaration, paper) = self.declaration(plan)?;
+        sweep_report::check_declaration(&declaration, plan, &paper)
+    }
+
     /// The declared report of an experiment, or the one made for an experiment that declares none.
     pub(crate) fn declaration(&self, plan: &PlanRecord) -> Result<(Declaration, PaperNumbers), ReportError> {
         let reports = self.folder("reports");

@@ -9,8 +9,12 @@ use crate::error::Fault;
 use crate::group::{Group, Grouping, axis_of};
 use crate::{PaperNumbers, ReportError};
 
-/// Refuses a declaration that names what its experiment or the paper does not have.
-pub(crate) fn check(declaration: &Declaration, plan: &PlanRecord, paper: &PaperNumbers) -> Result<(), ReportError> {
+/// Refuses a declaration that names what its experiment or the paper does not have. The plan is enough to tell: it can be asked
+/// before anything ran.
+///
+/// # Errors
+/// With every fault of the declaration.
+pub fn check(declaration: &Declaration, plan: &PlanRecord, paper: &PaperNumbers) -> Result<(), ReportError> {
     let mut faults = repeated_or_bad_ids(declaration);
     for table in &declaration.tables {
         let place = format!("table `{}`", table.id);

@@ -19,7 +19,9 @@ use crate::work::{FailedRuns, Work};
 
 pub(crate) async fn run(arguments: PlanArgs) -> Result<Exit> {
     let costed = CostedPlan::load(&arguments.spec)?;
-    let layout = Project::of(&arguments.spec.path).results(&arguments.results);
+    let project = Project::of(&arguments.spec.path);
+    project.check_declaration(&costed.plan.record())?;
+    let layout = project.results(&arguments.results);
     plan_file::say_what_changed(&layout, &costed);
     let mut store = existing_index(&layout.database()).await?;
     let known = match &mut store {

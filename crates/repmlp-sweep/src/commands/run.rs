@@ -29,6 +29,7 @@ const GRACE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
     let costed = CostedPlan::load(&arguments.spec)?;
+    Project::of(&arguments.spec.path).check_declaration(&costed.plan.record())?;
     let devices = devices(&arguments)?;
     let fingerprints = check_data(&costed, arguments.data.data.as_deref())?;
     let project = Project::of(&arguments.spec.path);
