@@ -88,19 +88,19 @@ fn print_bytes(bytes: &[u8]) -> Result<()> {
 
 /// JSON in which no character is left that a terminal would obey: outside of texts there is none.
 fn json_text(json: &str) -> String {
-    let mut out = String::with_capacity(json.len() + 1);
+    let mut out = String::with_capacity(json.len());
     for c in json.chars() {
         match check_prose(c.encode_utf8(&mut [0; 4])) {
             Ok(()) => out.push(c),
             Err(_) => out += &format!("\\u{:04x}", u32::from(c)),
         }
     }
-    out + "\n"
+    out
 }
 
 /// Prints a value as JSON.
 fn print_json(value: &impl serde::Serialize) -> Result<()> {
-    print_bytes(json_text(&serde_json::to_string_pretty(value)?).as_bytes())
+    print_bytes(json_text(&format!("{}\n", serde_json::to_string_pretty(value)?)).as_bytes())
 }
 
 #[cfg(test)]
@@ -111,7 +111,7 @@ mod tests {
     fn json_keeps_what_a_terminal_would_obey_as_an_escape() {
         let text = "a\u{9b}2J \u{202e}\n\u{1b}é";
         let json = json_text(&serde_json::to_string(text).unwrap());
-        assert_eq!(json, "\"a\\u009b2J \\u202e\\n\\u001bé\"\n");
+        assert_eq!(json, "\"a\\u009b2J \\u202e\\n\\u001bé\"");
         assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
     }
 }

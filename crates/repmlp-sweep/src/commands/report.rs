@@ -9,7 +9,7 @@ use sweep_report::rendered::{self, Kept};
 use sweep_report::{render, tables, terminal};
 use sweep_store::Store;
 
-use super::{print, print_bytes, say};
+use super::{json_text, print, print_bytes, say};
 use crate::cli::{ReportArgs, ReportsArgs};
 use crate::exit::{Exit, UsageError};
 use crate::plan_file;
@@ -33,7 +33,8 @@ pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
     if arguments.json {
         let (declaration, paper) = project.declaration(&rows.plan)?;
         let json = render(&rows, &declaration, &paper)?.into_iter().find(|r| r.path == Path::new("report.json"));
-        print_bytes(&json.context("a report has a JSON spelling")?.bytes)?;
+        let bytes = json.context("a report has a JSON spelling")?.bytes;
+        print_bytes(json_text(&String::from_utf8(bytes)?).as_bytes())?;
         return Ok(Exit::Done);
     }
     write(&project, &layout, &arguments.reports, &rows)?;
