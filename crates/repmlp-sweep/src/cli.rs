@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+use sweep_protocol::{NAME_RULE, check_name};
 
 use crate::screen::ColorChoice;
 
@@ -115,7 +116,7 @@ pub(crate) struct SpecArgs {
     #[arg(value_name = "SPEC", value_hint = ValueHint::FilePath)]
     pub(crate) path: PathBuf,
     /// A profile of the file; without it, the file as it stands.
-    #[arg(long, short)]
+    #[arg(long, short, value_parser = parse_name)]
     pub(crate) profile: Option<String>,
 }
 
@@ -250,7 +251,7 @@ pub(crate) struct StatusArgs {
     /// An experiment by name or file; without it, all of them.
     pub(crate) experiment: Option<String>,
     /// One profile of the experiment.
-    #[arg(long, short)]
+    #[arg(long, short, value_parser = parse_name)]
     pub(crate) profile: Option<String>,
     #[command(flatten)]
     pub(crate) results: ResultsArgs,
@@ -287,7 +288,7 @@ pub(crate) struct ReportArgs {
     #[arg(value_name = "SPEC", required_unless_present = "check", value_hint = ValueHint::FilePath)]
     pub(crate) path: Option<PathBuf>,
     /// A profile of the file.
-    #[arg(long, short)]
+    #[arg(long, short, value_parser = parse_name)]
     pub(crate) profile: Option<String>,
     #[command(flatten)]
     pub(crate) results: ResultsArgs,
@@ -319,7 +320,7 @@ pub(crate) struct ExportArgs {
     #[arg(value_name = "SPEC|RUN|FILE", value_hint = ValueHint::FilePath)]
     pub(crate) source: PathBuf,
     /// A profile of the experiment file.
-    #[arg(long, short)]
+    #[arg(long, short, value_parser = parse_name)]
     pub(crate) profile: Option<String>,
     #[command(flatten)]
     pub(crate) results: ResultsArgs,
@@ -414,6 +415,10 @@ pub(crate) struct SchemaArgs {
     /// Which files it is for.
     #[arg(value_enum)]
     pub(crate) of: SchemaOf,
+}
+
+fn parse_name(text: &str) -> Result<String, String> {
+    check_name(text).map(|()| text.to_owned()).map_err(|fault| format!("it {fault}: {NAME_RULE}"))
 }
 
 fn parse_duration(text: &str) -> Result<std::time::Duration, String> {

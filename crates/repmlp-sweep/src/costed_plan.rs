@@ -1,6 +1,7 @@
 //! A plan with what its runs cost: what `plan` shows, `run` carries out and the progress bar weighs by.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use rayon::prelude::{ParallelIterator, ParallelSlice};
@@ -20,6 +21,10 @@ const NEIGHBOURS: usize = 1024;
 pub(crate) struct CostedPlan {
     pub(crate) plan: Plan,
     pub(crate) costs: Vec<Cost>,
+    /// The experiment file, where a link leads to it.
+    pub(crate) path: PathBuf,
+    /// Of the file and its base files.
+    pub(crate) digest: String,
 }
 
 impl CostedPlan {
@@ -30,7 +35,8 @@ impl CostedPlan {
         // A typed configuration is many times its text: each lives only while it is costed.
         let cost = |texts: &[String]| Cost::of_all(texts.iter().map(|text| typed(text)));
         let costs = plan.configurations.par_chunks(NEIGHBOURS).map(cost).collect::<Result<Vec<_>>>()?;
-        Ok(Self { plan, costs: costs.into_iter().flatten().collect() })
+        let (path, digest) = (sweep_plan::file_behind(&spec.path), experiment.digest().to_owned());
+        Ok(Self { plan, costs: costs.into_iter().flatten().collect(), path, digest })
     }
 
     /// A configuration of the plan, typed.

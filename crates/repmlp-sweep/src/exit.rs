@@ -7,7 +7,7 @@ use repmlp_interop::InteropError;
 use repmlp_train::data::DataError;
 use repmlp_train::{StartError, TrainError};
 use sweep_plan::PlanError;
-use sweep_protocol::JournalError;
+use sweep_protocol::{JournalError, printable};
 use sweep_report::ReportError;
 use sweep_runner::RunnerError;
 use sweep_store::StoreError;
@@ -60,7 +60,7 @@ pub(crate) struct UsageError(pub(crate) String);
 pub(crate) fn report(error: &anyhow::Error, screen: Screen) -> Exit {
     match error.downcast_ref::<PlanError>() {
         Some(plan) => say(&plan.render(screen.plan_colors())),
-        None => say(&format!("{} {}", screen.alarm("error:"), chain(error))),
+        None => say(&format!("{} {}", screen.alarm("error:"), printable(&chain(error)))),
     }
     code(error)
 }

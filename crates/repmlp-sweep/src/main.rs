@@ -7,6 +7,7 @@ mod commands;
 mod costed_plan;
 mod exit;
 mod named_model;
+mod plan_file;
 mod predict;
 mod progress;
 mod project;

@@ -5,7 +5,9 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use sweep_protocol::{Event, Form, Metric, ResultsLayout, RunId, RunRow, Split, Status, SupervisorEvent};
+use sweep_protocol::{
+    Event, Form, Metric, ResultsLayout, RunId, RunRow, Split, Status, SupervisorEvent, printable, printable_line,
+};
 use sweep_runner::{Update, UpdateKind, WorkItem};
 
 use crate::costed_plan::CostedPlan;
@@ -57,7 +59,7 @@ impl Progress {
     pub(crate) fn new(costed: &CostedPlan, items: &[WorkItem], layout: &ResultsLayout, screen: Screen) -> Self {
         let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
         let label = |run: &sweep_plan::PlannedRun| {
-            let coordinates = run.coordinates.to_string();
+            let coordinates = printable_line(&run.coordinates.to_string()).into_owned();
             let name = if coordinates.is_empty() { run.id.short() } else { coordinates };
             if costed.plan.seeds.len() > 1 { format!("{name} seed {}", run.seed) } else { name }
         };
@@ -173,7 +175,7 @@ impl Progress {
                     }
                 }
             }
-            Event::Noticed { text } => voice.say(&format!("{}: {text}", shown.label)),
+            Event::Noticed { text } => voice.say(&format!("{}: {}", shown.label, printable(text))),
             Event::Inherited { .. } | Event::Checkpointed { .. } | Event::Ended { .. } => {}
         }
     }
@@ -209,7 +211,7 @@ impl Progress {
             Status::Succeeded => format!("{label} done"),
             Status::Queued => format!("{label} trained; its throughput is measured when nothing else runs"),
             _ => {
-                let why = message.map(|message| format!(": {message}")).unwrap_or_default();
+                let why = message.map(|message| format!(": {}", printable(message))).unwrap_or_default();
                 let log = self.layout.run(update.run).attempt(update.attempt).log();
                 format!("{} {label} {status}{why}\n  log: {}", self.screen.alarm("!"), log.display())
             }

@@ -2,10 +2,39 @@
 
 use std::path::{Path, PathBuf};
 
-use sweep_protocol::{PlanRecord, ResultsLayout};
+use anyhow::Result;
+use sweep_protocol::{NAME_RULE, PlanRecord, ResultsLayout, check_name};
 use sweep_report::{Declaration, PaperNumbers, ReportError};
 
 use crate::cli::{ReportsArgs, ResultsArgs};
+use crate::exit::UsageError;
+
+/// The name of the experiment of a file, which need not exist: the stem of the file that a link leads to.
+///
+/// # Errors
+/// When that cannot be a name.
+pub(crate) fn experiment_name(spec: &Path) -> Result<String> {
+    let name = sweep_plan::file_behind(spec).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let refusal =
+        |fault| UsageError(format!("`{}` names no experiment, its name {fault}: {NAME_RULE}", spec.display()));
+    check_name(&name).map_err(refusal)?;
+    Ok(name)
+}
+
+/// The name of an experiment that was asked for by name or by file, and the file.
+///
+/// # Errors
+/// When it cannot be a name.
+pub(crate) fn name_or_file(asked: &Path) -> Result<(String, Option<&Path>)> {
+    let is_file = asked.extension().is_some_and(|e| e == "toml") || asked.components().count() > 1;
+    if is_file {
+        return Ok((experiment_name(asked)?, Some(asked)));
+    }
+    let name = asked.to_string_lossy().into_owned();
+    check_name(&name)
+        .map_err(|fault| UsageError(format!("`{name}` is no experiment, its name {fault}: {NAME_RULE}")))?;
+    Ok((name, None))
+}
 
 /// The folder that `experiments`, `results` and `reports` lie in.
 #[derive(Clone, Debug)]
@@ -14,8 +43,10 @@ pub(crate) struct Project {
 }
 
 impl Project {
-    /// The project of an experiment file: the folder above `experiments`, or the file's own where it lies elsewhere.
+    /// The project of an experiment file: the folder above `experiments`, or the file's own where it lies elsewhere. A link
+    /// stands where it leads.
     pub(crate) fn of(spec: &Path) -> Self {
+        let spec = sweep_plan::file_behind(spec);
         let folder = spec.parent().map_or_else(PathBuf::new, Path::to_owned);
         let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
         let named_experiments =
@@ -44,10 +75,19 @@ impl Project {
         ResultsLayout::new(arguments.results.clone().unwrap_or_else(|| self.folder("results")))
     }
 
-    /// The folder of an experiment's renderings.
-    pub(crate) fn renderings(&self, arguments: &ReportsArgs, plan: &PlanRecord) -> PathBuf {
+    /// The folder of an experiment's renderings. Names come from records, and files are written and removed there.
+    pub(crate) fn renderings(&self, arguments: &ReportsArgs, plan: &PlanRecord) -> Result<PathBuf> {
+        for name in [&plan.experiment, &plan.profile] {
+            check_name(name).map_err(|fault| UsageError(format!("`{name}` {fault}, so no folder can be called so")))?;
+        }
         let reports = arguments.reports.clone().unwrap_or_else(|| self.folder("reports"));
-        reports.join(&plan.experiment).join(&plan.profile)
+        Ok(reports.join(&plan.experiment).join(&plan.profile))
+    }
+
+    /// Refuses a plan whose declared report could not be made of it: that is to be known before training.
+    pub(crate) fn check_declaration(&self, plan: &PlanRecord) -> Result<(), ReportError> {
+        let (declaration, paper) = self.declaration(plan)?;
+        sweep_report::check_declaration(&declaration, plan, &paper)
     }
 
     /// The declared report of an experiment, or the one made for an experiment that declares none.

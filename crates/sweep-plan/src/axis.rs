@@ -5,10 +5,12 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use sweep_protocol::{FRAME_COLUMNS, TABLE_COLUMNS, check_line, is_reserved_column};
 
 use crate::document::{Entry, Item, Node, Span};
 use crate::error::Faults;
 use crate::overlay::{Overlay, leaves, nest, overlap};
+use crate::shape::check_text;
 
 const FORMS: &str = "give `path` and `values`, or `zip`, or `[axis.points.LABEL]` tables";
 
@@ -61,6 +63,14 @@ impl Axis {
                 return None;
             }
         };
+        if is_reserved_column(name.text()?) {
+            let message =
+                format!("an axis cannot be called `{}`: exported tables have a column of that name", name.text()?);
+            let reserved =
+                FRAME_COLUMNS.iter().chain(TABLE_COLUMNS.iter().filter(|name| !FRAME_COLUMNS.contains(name)));
+            let reserved = reserved.copied().collect::<Vec<_>>().join(", ");
+            faults.add(&name.span, message, format!("choose another name; reserved are {reserved}"));
+        }
         let mut axis = Self { name: name.text()?.to_owned(), span: name.span.clone(), form, points };
         if axis.points.is_empty() {
             faults.add(&axis.span, format!("axis `{}` has no points", axis.name), FORMS.to_owned());
@@ -121,7 +131,16 @@ impl Axis {
         }
     }
 
+    /// Refuses labels that cannot be shown: those that are spelled from values were not seen before.
+    pub(crate) fn check_spelling(&self, faults: &mut Faults) {
+        let what = format!("a label of axis `{}`", self.name);
+        for point in &self.points {
+            check_text(check_line(&point.label), &what, &point.overlay.tree.span, faults);
+        }
+    }
+
     fn check_labels(&self, faults: &mut Faults) {
+        self.check_spelling(faults);
         let mut seen = BTreeSet::new();
         for point in self.points.iter().filter(|point| !seen.insert(point.label.as_str())) {
             let message = format!("axis `{}` has two points `{}`", self.name, point.label);

@@ -12,6 +12,8 @@ use toml::Spanned;
 use toml::de::{DeInteger, DeString, DeTable, DeValue};
 
 use crate::error::Faults;
+use crate::link::file_behind;
+use crate::unclosed;
 
 /// Bytes of a file.
 pub(crate) type Span = Range<usize>;
@@ -19,7 +21,7 @@ pub(crate) type Span = Range<usize>;
 /// The span that stands for the file as a whole.
 pub(crate) const WHOLE_FILE: Span = 0..0;
 
-/// A file as it was read, under the path that is shown.
+/// A file as it was read, under the path that is shown: the one that a link leads to.
 #[derive(Debug)]
 pub(crate) struct SourceFile {
     pub(crate) path: PathBuf,
@@ -28,7 +30,7 @@ pub(crate) struct SourceFile {
 
 impl SourceFile {
     pub(crate) fn read(path: &Path) -> io::Result<Arc<Self>> {
-        Ok(Arc::new(Self { path: path.to_owned(), text: fs::read_to_string(path)? }))
+        Ok(Arc::new(Self { path: file_behind(path), text: fs::read_to_string(path)? }))
     }
 
     /// The folder that relative paths of the file start from.
@@ -163,6 +165,11 @@ pub(crate) fn parse(source: &Arc<SourceFile>) -> Result<Node, Faults> {
     let mut faults = Faults::new(source);
     let mut errors: Vec<_> = errors.iter().map(|e| (e.span().unwrap_or(WHOLE_FILE), e.message())).collect();
     errors.sort_by_key(|(span, _)| span.start);
+    if let Some(unclosed) = unclosed::find(&source.text).filter(|_| !errors.is_empty()) {
+        // Everything behind it is a consequence.
+        errors.retain(|(span, _)| span.end <= unclosed.span.start);
+        faults.add(&unclosed.span, unclosed.message, unclosed.help.to_owned());
+    }
     // What follows the first error of a line is mostly its consequence.
     errors.dedup_by_key(|(span, _)| source.text.bytes().take(span.start).filter(|byte| *byte == b'\n').count());
     errors.iter().for_each(|(span, message)| faults.add(span, *message, None));

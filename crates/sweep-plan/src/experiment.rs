@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::iter;
 use std::path::Path;
 
-use sweep_protocol::{AxisRecord, Coordinates};
+use sweep_protocol::{AxisRecord, Coordinates, NAME_RULE, check_name};
 
 use crate::document::{self, Entry, Item, Node, SourceFile, Span, WHOLE_FILE};
 use crate::error::{Faults, PlanError};
@@ -32,12 +32,18 @@ pub struct Experiment {
     pub(crate) baseline: Coordinates,
     pub(crate) baseline_span: Span,
     pub(crate) seeds: Vec<u64>,
+    pub(crate) digest: String,
 }
 
 impl Experiment {
     /// The stem of its file.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What [`digest`] gives for the files that it was read from.
+    pub fn digest(&self) -> &str {
+        &self.digest
     }
 
     /// Names of all profiles that [`load`] takes, `default` first.
@@ -55,6 +61,7 @@ pub fn load(path: &Path, profile: Option<&str>) -> Result<Experiment, PlanError>
     let mut faults = Faults::new(&source);
     let root = document::parse(&source)?;
     shape::check(&keys::EXPERIMENT, &root, &mut faults);
+    check_file_name(&mut faults);
     let ground = base::chain(&root, &mut faults);
     faults.check()?;
 
@@ -69,6 +76,41 @@ pub fn load(path: &Path, profile: Option<&str>) -> Result<Experiment, PlanError>
     expansion::check(&experiment, &root, &mut faults);
     faults.check()?;
     Ok(experiment)
+}
+
+/// The BLAKE3 digest of an experiment file and its base files, in hexadecimal digits: it changes with every edit.
+///
+/// # Errors
+/// When one of the files cannot be read or is no TOML.
+pub fn digest(path: &Path) -> Result<String, PlanError> {
+    let source = SourceFile::read(path).map_err(|source| PlanError::Unreadable { path: path.to_owned(), source })?;
+    let mut faults = Faults::new(&source);
+    let root = document::parse(&source)?;
+    let ground = base::chain(&root, &mut faults);
+    faults.check()?;
+    Ok(digest_of(&source, &ground))
+}
+
+fn digest_of(source: &SourceFile, bases: &[Overlay]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let texts = iter::once(&source.text).chain(bases.iter().map(|base| &base.source.text));
+    for text in texts {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+/// Refuses a file whose stem cannot be the name of its folders of results and renderings.
+fn check_file_name(faults: &mut Faults) {
+    if let Err(fault) = check_name(&stem(&faults.source.path)) {
+        let message = format!("the name of this file is that of its experiment, and {fault}");
+        faults.add(&WHOLE_FILE, message, format!("rename the file: {NAME_RULE}"));
+    }
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 #[derive(Clone, Copy)]
@@ -97,12 +139,13 @@ fn assemble(root: &Node, mut ground: Vec<Overlay>, profiles: Profiles<'_>, fault
         known.coordinates(table.entries_of("baseline"), faults);
         seeds(table.get("seeds"), faults);
     }
+    let digest = digest_of(&faults.source, &ground);
     ground.extend(Overlay::below(root, &faults.source));
     ground.extend(chosen.table.and_then(|table| Overlay::below(table, &faults.source)));
     let value = |key: &str| chosen.table.and_then(|table| table.get(key)).or_else(|| root.get(key));
     let baseline = value("baseline").map(|entry| &entry.node);
     Experiment {
-        name: faults.source.path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        name: stem(&faults.source.path),
         profile: chosen.name.to_owned(),
         question: root.text_of("question").unwrap_or_default().to_owned(),
         profiles: all.iter().map(|profile| profile.name.to_owned()).collect(),
@@ -114,8 +157,12 @@ fn assemble(root: &Node, mut ground: Vec<Overlay>, profiles: Profiles<'_>, fault
         baseline: known.coordinates(baseline.map_or(&[], Node::entries), faults),
         baseline_span: baseline.map_or(WHOLE_FILE, |node| node.span.clone()),
         seeds: seeds(value("seeds"), faults),
+        digest,
     }
 }
+
+/// The largest whole number of SQLite.
+const MOST_SEED: u64 = i64::MAX as u64;
 
 /// The seeds that a key of the right shape stands for; one when it is absent.
 fn seeds(key: Option<&Entry>, faults: &mut Faults) -> Vec<u64> {
@@ -131,6 +178,10 @@ fn seeds(key: Option<&Entry>, faults: &mut Faults) -> Vec<u64> {
     let mut seeds = Vec::new();
     for node in nodes {
         let seed = node.value().as_u64().unwrap_or_default();
+        if seed > MOST_SEED {
+            let help = format!("the index holds seeds up to {MOST_SEED}");
+            faults.add(&node.span, format!("seed {seed} is too large"), help);
+        }
         if !seen.insert(seed) {
             faults.add(&node.span, format!("seed {seed} is named twice"), "name every seed once".to_owned());
         }

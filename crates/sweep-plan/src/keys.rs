@@ -31,14 +31,20 @@ pub(crate) enum Need {
 pub(crate) enum Kind {
     /// Any value of a configuration.
     Any,
-    /// A text that is not blank.
+    /// One line that is not blank.
     Text,
+    /// A text of one line or several that is not blank.
+    Prose,
+    /// What files and folders may be called.
+    Name,
     /// A whole number from this one upwards.
     Whole(u64),
     /// At least one of these.
     List(&'static Kind),
-    /// A table with free keys.
+    /// A table whose keys are labels or names that are declared elsewhere.
     Map(&'static Kind),
+    /// A table whose keys are names of files and folders.
+    Named(&'static Kind),
     OneOf(&'static [Kind]),
     /// A part of a configuration.
     Overlay,
@@ -62,7 +68,7 @@ pub(crate) const EXPERIMENT: Block = Block {
     name: "experiment",
     doc: "One question, and the runs that answer it.",
     keys: &[
-        required("question", Kind::Text, "The question that the experiment asks, in one sentence."),
+        required("question", Kind::Prose, "The question that the experiment asks, in one sentence."),
         required(
             "base",
             Kind::Text,
@@ -89,7 +95,7 @@ pub(crate) const EXPERIMENT: Block = Block {
         ),
         optional(
             "profile",
-            Kind::Map(&Kind::Block(&PROFILE)),
+            Kind::Named(&Kind::Block(&PROFILE)),
             "A named variation of the experiment, chosen on the command line.",
         ),
         optional("limits", Kind::Block(&LIMITS), "What the plan must not exceed."),
@@ -101,7 +107,7 @@ pub(crate) const AXIS: Block = Block {
     name: "axis",
     doc: "A dimension in one of three forms: `path` and `values`, or `zip`, or `[axis.points.LABEL]` tables.",
     keys: &[
-        required("name", Kind::Text, "Name of the axis in coordinates, tables and plots."),
+        required("name", Kind::Name, "Name of the axis in coordinates, tables and plots."),
         optional("path", Kind::Text, "Dotted key of the configuration that takes the values."),
         optional("values", Kind::List(&Kind::Any), "One point for each value."),
         optional(
@@ -140,7 +146,7 @@ const EXCLUDE: Block = Block {
             Kind::Map(&Kind::OneOf(&[Kind::Text, Kind::List(&Kind::Text)])),
             "Axis with a label or a list of labels; all named axes must match.",
         ),
-        required("reason", Kind::Text, "Why; shown in the plan and under tables."),
+        required("reason", Kind::Prose, "Why; shown in the plan and under tables."),
     ],
 };
 

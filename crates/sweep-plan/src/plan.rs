@@ -154,6 +154,7 @@ impl Plan {
             baseline: self.baseline.clone(),
             runs: self.runs.iter().map(run).collect(),
             exclusions: self.exclusions.clone(),
+            source: None,
         }
     }
 }

@@ -63,6 +63,7 @@ fn with_points(declared: &[Grid], profile: &Entry, faults: &mut Faults) -> Vec<G
         }
         wanted.node.entries().iter().for_each(|own| known.check_name(&wanted.key, (&own.key, &own.key_span), faults));
         axes.iter_mut().for_each(|axis| **axis = axis.with_points(&wanted.node, faults));
+        axes.iter().for_each(|axis| axis.check_spelling(faults));
         if matches!(&wanted.node.item, Item::Table(own) if own.is_empty()) {
             let message = format!("profile `{}` leaves axis `{}` without points", profile.key, wanted.key);
             faults.add(&wanted.key_span, message, "name a point, or remove the key".to_owned());

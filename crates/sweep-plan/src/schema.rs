@@ -54,10 +54,12 @@ fn block(of: &Block, definitions: &mut Map<String, Value>) -> Value {
 fn kind(of: &Kind, definitions: &mut Map<String, Value>) -> Value {
     match of {
         Kind::Any => json!({}),
-        Kind::Text => json!({ "type": "string", "minLength": 1 }),
+        Kind::Text | Kind::Prose | Kind::Name => json!({ "type": "string", "minLength": 1 }),
         Kind::Whole(from) => json!({ "type": "integer", "minimum": from }),
         Kind::List(items) => json!({ "type": "array", "minItems": 1, "items": kind(items, definitions) }),
-        Kind::Map(values) => json!({ "type": "object", "additionalProperties": kind(values, definitions) }),
+        Kind::Map(values) | Kind::Named(values) => {
+            json!({ "type": "object", "additionalProperties": kind(values, definitions) })
+        }
         Kind::OneOf(kinds) => {
             let forms: Vec<_> = kinds.iter().map(|of| kind(of, definitions)).collect();
             json!({ "anyOf": forms })

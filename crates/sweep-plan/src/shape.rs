@@ -4,8 +4,9 @@
 //! profiles are not its business.
 
 use serde_json::Value;
+use sweep_protocol::{NAME_RULE, TextError, check_line, check_name, check_prose};
 
-use crate::document::{Item, Node};
+use crate::document::{Item, Node, Span};
 use crate::error::Faults;
 use crate::keys::{Block, Kind, Need};
 use crate::nearest::suggest;
@@ -39,9 +40,12 @@ fn check_kind(kind: &Kind, what: &str, node: &Node, faults: &mut Faults) {
         return faults.add(&node.span, message, remedy(kind, what, &node.item));
     }
     match (kind, &node.item) {
-        (Kind::Text, Item::Scalar(Value::String(text))) if text.trim().is_empty() => {
+        (Kind::Text | Kind::Prose, Item::Scalar(Value::String(text))) if text.trim().is_empty() => {
             faults.add(&node.span, format!("{what} must not be empty"), None);
         }
+        (Kind::Text, Item::Scalar(Value::String(text))) => check_text(check_line(text), what, &node.span, faults),
+        (Kind::Prose, Item::Scalar(Value::String(text))) => check_text(check_prose(text), what, &node.span, faults),
+        (Kind::Name, Item::Scalar(Value::String(text))) => name(text, what, &node.span, faults),
         (Kind::List(_), Item::List(items)) if items.is_empty() => {
             faults.add(&node.span, format!("{what} must not be empty"), "give at least one item".to_owned());
         }
@@ -49,7 +53,16 @@ fn check_kind(kind: &Kind, what: &str, node: &Node, faults: &mut Faults) {
             items.iter().for_each(|item| check_kind(of, &format!("an item of {what}"), item, faults));
         }
         (Kind::Map(of), Item::Table(entries)) => {
-            entries.iter().for_each(|e| check_kind(of, &format!("`{}` in {what}", e.key), &e.node, faults));
+            for e in entries {
+                check_text(check_line(&e.key), &format!("a key of {what}"), &e.key_span, faults);
+                check_kind(of, &format!("`{}` in {what}", e.key.escape_debug()), &e.node, faults);
+            }
+        }
+        (Kind::Named(of), Item::Table(entries)) => {
+            for e in entries {
+                name(&e.key, &format!("the name of a {}", what.trim_matches('`')), &e.key_span, faults);
+                check_kind(of, &format!("`{}` in {what}", e.key.escape_debug()), &e.node, faults);
+            }
         }
         (Kind::OneOf(kinds), item) => {
             kinds.iter().filter(|kind| fits(kind, item)).for_each(|kind| check_kind(kind, what, node, faults));
@@ -59,13 +72,27 @@ fn check_kind(kind: &Kind, what: &str, node: &Node, faults: &mut Faults) {
     }
 }
 
+/// Adds a fault where a text has a character that it may not have; spelled labels of axes come here too.
+pub(crate) fn check_text(found: Result<(), TextError>, what: &str, span: &Span, faults: &mut Faults) {
+    if let Err(fault) = found {
+        let help = "remove it: a terminal obeys it, or a reader sees something else".to_owned();
+        faults.add(span, format!("{what} contains {fault}"), help);
+    }
+}
+
+fn name(text: &str, what: &str, span: &Span, faults: &mut Faults) {
+    if let Err(fault) = check_name(text) {
+        faults.add(span, format!("{what} {fault}"), NAME_RULE.to_owned());
+    }
+}
+
 /// Whether the outermost form agrees.
 fn fits(kind: &Kind, item: &Item) -> bool {
     match (kind, item) {
         (Kind::Any, _)
-        | (Kind::Text, Item::Scalar(Value::String(_)))
+        | (Kind::Text | Kind::Prose | Kind::Name, Item::Scalar(Value::String(_)))
         | (Kind::List(_), Item::List(_))
-        | (Kind::Map(_) | Kind::Overlay | Kind::Block(_), Item::Table(_)) => true,
+        | (Kind::Map(_) | Kind::Named(_) | Kind::Overlay | Kind::Block(_), Item::Table(_)) => true,
         (Kind::Whole(from), Item::Scalar(value)) => value.as_u64().is_some_and(|number| number >= *from),
         (Kind::OneOf(kinds), item) => kinds.iter().any(|kind| fits(kind, item)),
         _ => false,
@@ -75,10 +102,10 @@ fn fits(kind: &Kind, item: &Item) -> bool {
 fn describe(kind: &Kind) -> String {
     match kind {
         Kind::Any => "a value".to_owned(),
-        Kind::Text => "a text".to_owned(),
+        Kind::Text | Kind::Prose | Kind::Name => "a text".to_owned(),
         Kind::Whole(from) => format!("a whole number from {from}"),
         Kind::List(_) => "a list".to_owned(),
-        Kind::Map(_) | Kind::Overlay | Kind::Block(_) => "a table".to_owned(),
+        Kind::Map(_) | Kind::Named(_) | Kind::Overlay | Kind::Block(_) => "a table".to_owned(),
         Kind::OneOf(kinds) => kinds.iter().map(describe).collect::<Vec<_>>().join(" or "),
     }
 }
@@ -94,7 +121,9 @@ fn found(item: &Item) -> String {
 
 fn remedy(kind: &Kind, what: &str, item: &Item) -> Option<String> {
     match (kind, item) {
-        (Kind::Text | Kind::OneOf([Kind::Text, ..]), Item::Scalar(value)) => Some(format!("write \"{value}\"")),
+        (Kind::Text | Kind::Prose | Kind::Name | Kind::OneOf([Kind::Text, ..]), Item::Scalar(value)) => {
+            Some(format!("write \"{value}\""))
+        }
         (Kind::List(Kind::Block(_)), Item::Table(_)) => {
             Some(format!("write `[[{}]]` with two brackets", what.trim_matches('`')))
         }

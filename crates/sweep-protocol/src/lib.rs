@@ -6,28 +6,34 @@
 //! experiment file -> PlanRecord -> attempt folders (ResultsLayout) -> Event lines (journal) -> ExperimentRows
 //! ```
 
+mod columns;
 mod durable;
 mod event;
 mod journal;
 mod layout;
 mod lease;
 mod metric;
+mod name;
 mod plan_record;
 mod rows;
 mod run_id;
 mod sink;
 mod status;
 mod tally;
+mod text;
 
+pub use columns::{FRAME_COLUMNS, TABLE_COLUMNS, axis_column, is_reserved_column};
 pub use durable::{create_folders, create_new_folder, is_temporary, sync_folder, write_atomically};
 pub use event::{Environment, Event, Outcome, ProcessStamp, SupervisorEvent};
 pub use journal::{JournalError, JournalLine, JournalPart, JournalReader, JournalWriter, LineDamage, now_ms};
 pub use layout::{AttemptLayout, ResultsLayout, RunLayout};
 pub use lease::Lease;
 pub use metric::{Better, Form, Measurement, Metric, Split};
-pub use plan_record::{AxisRecord, Coordinates, ExclusionRecord, PlanRecord, PlannedRunRecord};
+pub use name::{MOST_NAME_BYTES, NAME_RULE, NameError, check_name};
+pub use plan_record::{AxisRecord, Coordinates, ExclusionRecord, PlanRecord, PlanSource, PlannedRunRecord};
 pub use rows::{ExperimentRows, MeasurementRow, RunRow};
 pub use run_id::{RunId, RunIdError};
 pub use sink::{LeasedJournal, MemorySink, Sink, SinkError};
 pub use status::{FailureKind, Status};
 pub use tally::Tally;
+pub use text::{TextError, check_line, check_prose, printable, printable_line};

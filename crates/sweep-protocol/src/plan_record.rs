@@ -80,4 +80,19 @@ pub struct PlanRecord {
     pub runs: Vec<PlannedRunRecord>,
     /// What is left out.
     pub exclusions: Vec<ExclusionRecord>,
+    /// The file that it was made from; absent in plans of older versions, and in published ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<PlanSource>,
+}
+
+/// The experiment file that a plan was made from, so that another file of that name is told apart, and an edit is noticed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanSource {
+    /// Its path, seen from the results folder: a project that is copied or moved as a whole stays consistent.
+    pub file: String,
+    /// BLAKE3 digest of the file and its base files.
+    pub digest: String,
+    /// When the plan was written: milliseconds since 1970, UTC.
+    pub written_at_ms: u64,
 }

@@ -2,36 +2,16 @@
 //!
 //! Spells a computed table; computes nothing.
 
+use sweep_protocol::{TABLE_COLUMNS, axis_column};
+
 use crate::statistics::Interval;
 use crate::table::{Cell, CellValue, Column, Delta, Row, Table};
 use crate::unit::Unit;
 
-const STATISTICS: [&str; 19] = [
-    "metric",
-    "split",
-    "form",
-    "epoch",
-    "n",
-    "planned",
-    "mean",
-    "sd",
-    "low95",
-    "high95",
-    "best",
-    "missing",
-    "delta",
-    "delta_n",
-    "delta_low95",
-    "delta_high95",
-    "p",
-    "p_holm",
-    "paper",
-];
-
 /// One line for each cell, below a line of names.
 pub(crate) fn table(table: &Table) -> String {
-    let header = table.axes.iter().map(String::as_str).chain(STATISTICS);
-    let mut out = line(header.map(str::to_owned));
+    let axes = table.axes.iter().map(|axis| axis_column(axis));
+    let mut out = line(axes.chain(TABLE_COLUMNS.map(str::to_owned)));
     for row in &table.rows {
         for (column, cell) in table.columns.iter().zip(&row.cells) {
             out += &line(row.labels.iter().cloned().chain(cell_fields(row, column, cell)));
@@ -96,5 +76,40 @@ fn quoted(field: &str) -> String {
         format!("\"{}\"", field.replace('"', "\"\""))
     } else {
         field.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, prop_assert_eq, proptest};
+
+    use super::*;
+
+    /// Fields of a CSV as RFC 4180 has them.
+    fn fields(csv: &str) -> Vec<Vec<String>> {
+        let (mut lines, mut line, mut field, mut is_quoted) = (Vec::new(), Vec::new(), String::new(), false);
+        let mut chars = csv.chars().peekable();
+        while let Some(c) = chars.next() {
+            match c {
+                '"' if is_quoted && chars.peek() == Some(&'"') => field.extend(chars.next()),
+                '"' => is_quoted = !is_quoted,
+                ',' if !is_quoted => line.push(std::mem::take(&mut field)),
+                '\n' if !is_quoted => {
+                    line.push(std::mem::take(&mut field));
+                    lines.push(std::mem::take(&mut line));
+                }
+                c => field.push(c),
+            }
+        }
+        lines
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_gives_back_its_fields(words in proptest::collection::vec(any::<String>(), 1..6)) {
+            let two = line(words.iter().cloned()) + &line(words.iter().map(|word| format!("\"{word},\r\n")));
+            let quoted: Vec<String> = words.iter().map(|word| format!("\"{word},\r\n")).collect();
+            prop_assert_eq!(fields(&two), vec![words, quoted]);
+        }
     }
 }

@@ -10,8 +10,7 @@ use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use sweep_protocol::{Form, Metric, Split};
 
-use crate::ReportError;
-use crate::schema;
+use crate::{ReportError, read_toml, schema};
 
 /// A report: what is shown of an experiment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -199,12 +198,9 @@ impl Declaration {
     /// Reads a declaration.
     ///
     /// # Errors
-    /// When the file cannot be read or does not have the form of a declaration.
+    /// When the file cannot be read, does not have the form of a declaration, or has a text that cannot be shown.
     pub fn load(path: &Path) -> Result<Self, ReportError> {
-        let fault = |source| ReportError::Io { path: path.to_owned(), doing: "reading", source };
-        let text = std::fs::read_to_string(path).map_err(fault)?;
-        let fault = |source| ReportError::Toml { path: path.to_owned(), source: Box::new(source) };
-        toml::from_str(&text).map_err(fault)
+        read_toml::read(path)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use sweep_protocol::RunId;
+use sweep_protocol::{NAME_RULE, NameError, RunId, TextError};
 
 /// A report could not be made, or its published rows not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +25,18 @@ pub enum ReportError {
         path: PathBuf,
         /// What and where.
         source: Box<toml::de::Error>,
+    },
+    /// A declaration or a paper's table has a text that cannot be shown.
+    #[error("{path}, line {line}, column {column}: this text contains {source}; remove it")]
+    Text {
+        /// Which file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// Where the text starts, counted from 1.
+        column: usize,
+        /// Which character.
+        source: TextError,
     },
     /// The declaration does not fit the experiment or the paper; all its faults at once.
     #[error("the report does not fit its experiment:{}", listed(faults))]
@@ -106,10 +118,12 @@ pub enum Fault {
         place: String,
     },
     /// An id cannot be a file name.
-    #[error("{place}: an id is made of a-z, 0-9, `_` and `-`")]
+    #[error("{place}: this id {reason}; {NAME_RULE}")]
     BadId {
         /// Table or plot.
         place: String,
+        /// Why.
+        reason: NameError,
     },
     /// A column refers to the paper and the table does not say which of its rows belong to which.
     #[error("{place}: a column has a `reference`, the table has no `[table.paper]`")]

@@ -2,15 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sweep_protocol::PlanRecord;
+use sweep_protocol::{PlanRecord, check_name};
 
 use crate::declaration::{Declaration, PlotDeclaration, TableDeclaration};
 use crate::error::Fault;
 use crate::group::{Group, Grouping, axis_of};
 use crate::{PaperNumbers, ReportError};
 
-/// Refuses a declaration that names what its experiment or the paper does not have.
-pub(crate) fn check(declaration: &Declaration, plan: &PlanRecord, paper: &PaperNumbers) -> Result<(), ReportError> {
+/// Refuses a declaration that names what its experiment or the paper does not have. The plan is enough to tell: it can be asked
+/// before anything ran.
+///
+/// # Errors
+/// With every fault of the declaration.
+pub fn check(declaration: &Declaration, plan: &PlanRecord, paper: &PaperNumbers) -> Result<(), ReportError> {
     let mut faults = repeated_or_bad_ids(declaration);
     for table in &declaration.tables {
         let place = format!("table `{}`", table.id);
@@ -39,13 +43,13 @@ pub(crate) fn axes_of(plot: &PlotDeclaration) -> (Vec<String>, &BTreeMap<String,
 fn repeated_or_bad_ids(declaration: &Declaration) -> Vec<Fault> {
     let tables = declaration.tables.iter().map(|table| (format!("table `{}`", table.id), table.id.as_str()));
     let plots = declaration.plots.iter().map(|plot| (format!("plot `{}`", plot.id()), plot.id()));
-    let mut seen = BTreeSet::from(["report"]);
+    let mut seen = BTreeSet::from(["report".to_owned()]);
     let mut faults = Vec::new();
     for (place, id) in tables.chain(plots) {
-        let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
-        if id.is_empty() || !id.chars().all(is_word) {
-            faults.push(Fault::BadId { place });
-        } else if !seen.insert(id) {
+        if let Err(reason) = check_name(id) {
+            faults.push(Fault::BadId { place, reason });
+        // Some file systems do not tell `A` from `a`.
+        } else if !seen.insert(id.to_lowercase()) {
             faults.push(Fault::RepeatedId { place });
         }
     }

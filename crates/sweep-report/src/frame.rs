@@ -5,16 +5,13 @@
 use std::io::Write;
 
 use polars::prelude::{Column, CsvWriter, DataFrame, ParquetWriter, SerWriter};
-use sweep_protocol::{ExperimentRows, Form, MeasurementRow, PlannedRunRecord, Split, Status};
+use sweep_protocol::{ExperimentRows, Form, MeasurementRow, PlannedRunRecord, Split, Status, axis_column};
 
 use crate::declaration::{Declaration, Quantity};
 use crate::group::{Group, Grouping};
 use crate::measured::Measured;
 use crate::unit::Unit;
 use crate::{PaperNumbers, ReportError, fit};
-
-/// Columns after those of the axes.
-const FIXED: [&str; 9] = ["run", "seed", "status", "metric", "split", "form", "epoch", "value", "source"];
 
 /// One row of the frame.
 struct Line<'a> {
@@ -37,8 +34,7 @@ pub fn frame(rows: &ExperimentRows, declaration: &Declaration, paper: &PaperNumb
     lines.extend(paper_lines(rows, declaration, paper));
     let mut columns = Vec::new();
     for (i, axis) in rows.plan.axes.iter().enumerate() {
-        let name = if FIXED.contains(&axis.name.as_str()) { format!("axis_{}", axis.name) } else { axis.name.clone() };
-        columns.push(column(&name, &lines, |line| line.labels[i]));
+        columns.push(column(&axis_column(&axis.name), &lines, |line| line.labels[i]));
     }
     let run_of = |line: &Line<'_>| line.run.map(|run| run.run.to_string());
     columns.push(Column::new("run".into(), lines.iter().map(run_of).collect::<Vec<_>>()));

@@ -23,6 +23,8 @@ mod overview;
 mod paper;
 mod plots;
 pub mod published;
+mod read_toml;
+pub mod rendered;
 mod report;
 mod schema;
 mod sheet;
@@ -37,6 +39,7 @@ pub use declaration::{
     TableDeclaration, report_schema,
 };
 pub use error::{Fault, ReportError};
+pub use fit::check as check_declaration;
 pub use frame::{frame, write_csv, write_parquet};
 pub use overview::{Failure, Overview};
 pub use paper::{PaperNumbers, PaperRow, PaperTable};

@@ -2,6 +2,8 @@
 //!
 //! Spells a computed table; computes nothing.
 
+use sweep_protocol::printable_line;
+
 use crate::sheet::{Sheet, Text};
 use crate::table::Table;
 
@@ -36,15 +38,79 @@ fn cell(text: &Text) -> String {
     }
 }
 
-/// Text that Markdown shows as it is.
+/// Text that Markdown shows as it is, in one line: no link, image, HTML, formula or character that a terminal obeys.
 pub(crate) fn escaped(text: &str) -> String {
+    let text = printable_line(text);
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' | '\r' => out.push(' '),
-            '|' | '*' | '_' | '`' | '<' | '\\' => out.extend(['\\', c]),
-            _ => out.push(c),
+    for (at, c) in text.char_indices() {
+        if is_markup(c, &text[..at], &text[at + c.len_utf8()..]) {
+            out.push('\\');
         }
+        out.push(c);
     }
     out
+}
+
+/// Whether Markdown, as GitHub reads it, would take a character for more than itself. Brackets are escaped only where a link or
+/// an image would come of them: intervals and labels have many.
+fn is_markup(c: char, before: &str, after: &str) -> bool {
+    match c {
+        '|' | '*' | '_' | '`' | '<' | '\\' | '~' | '$' => true,
+        ']' => after.starts_with(['(', '[', ':']),
+        '&' => after.starts_with(|next: char| next == '#' || next.is_ascii_alphabetic()),
+        // Bare addresses become links.
+        ':' => after.starts_with("//"),
+        '.' => before.to_ascii_lowercase().ends_with("www"),
+        // A heading loses the signs at its end.
+        '#' => after.is_empty(),
+        _ => false,
+    }
+}
+
+/// The same inside the brackets of an image, where every bracket counts.
+pub(crate) fn escaped_in_brackets(text: &str) -> String {
+    let mut out = String::new();
+    let escaped = escaped(text);
+    let mut before = None;
+    for c in escaped.chars() {
+        if matches!(c, '[' | ']') && before != Some('\\') {
+            out.push('\\');
+        }
+        out.push(c);
+        // A backslash that is itself escaped escapes nothing.
+        before = if before == Some('\\') { None } else { Some(c) };
+    }
+    out
+}
+
+/// A file's name as the target of a link.
+pub(crate) fn target(name: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let spelled = |byte: u8| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    name.bytes().map(spelled).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_markdown_would_act_on_is_shown() {
+        let cases = [
+            ("![p](http://a.b/c.png)", r"![p\](http\://a.b/c.png)"),
+            ("[1](2)", r"[1\](2)"),
+            ("[a][b] [c]: d", r"[a\][b] [c\]: d"),
+            ("<img src=x> &lt; &#60; a & b", r"\<img src=x> \&lt; \&#60; a & b"),
+            ("$x$ ~~y~~ `z` a|b \\", r"\$x\$ \~\~y\~\~ \`z\` a\|b \\"),
+            ("www.a.b https://c", r"www\.a.b https\://c"),
+            ("[−0.62, 0.00], p = 1 [95%]", "[−0.62, 0.00], p = 1 [95%]"),
+            ("C #", r"C \#"),
+            ("two\nlines \u{1b}[31m", "two lines \u{fffd}[31m"),
+        ];
+        for (text, shown) in cases {
+            assert_eq!(escaped(text), shown, "{text}");
+        }
+        assert_eq!(escaped_in_brackets(r"a] [b](c) \] \"), r"a\] \[b\](c) \\\] \\");
+        assert_eq!(target("größe 2.svg"), "gr%C3%B6%C3%9Fe%202.svg");
+    }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Deserialize;
 use sweep_protocol::Form;
 
-use crate::{Declaration, ReportError};
+use crate::{Declaration, ReportError, read_toml};
 
 /// The tables of the paper that a report refers to, by file as declared.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -65,14 +65,7 @@ impl PaperNumbers {
     pub fn load(reports: &Path, declaration: &Declaration) -> Result<Self, ReportError> {
         let mut tables = BTreeMap::new();
         for link in declaration.tables.iter().filter_map(|table| table.paper.as_ref()) {
-            let path = reports.join(&link.file);
-            let text = std::fs::read_to_string(&path).map_err(|source| ReportError::Io {
-                path: path.clone(),
-                doing: "reading",
-                source,
-            })?;
-            let table = toml::from_str(&text).map_err(|source| ReportError::Toml { path, source: Box::new(source) })?;
-            tables.insert(link.file.clone(), table);
+            tables.insert(link.file.clone(), read_toml::read(&reports.join(&link.file))?);
         }
         Ok(Self { tables })
     }

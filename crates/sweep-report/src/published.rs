@@ -8,9 +8,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sweep_protocol::{ExperimentRows, Form, Measurement, MeasurementRow, Metric, RunId, Split, write_atomically};
+use sweep_protocol::{
+    ExperimentRows, Form, Measurement, MeasurementRow, Metric, PlanRecord, RunId, Split, write_atomically,
+};
 
-use crate::{Declaration, PaperNumbers, ReportError, render};
+use crate::rendered::{MANIFEST, Manifest};
+use crate::{Declaration, PaperNumbers, Rendering, ReportError, render};
 
 const PLAN: &str = "plan.json";
 const RUNS: &str = "runs.json";
@@ -24,7 +27,7 @@ pub enum Difference {
     Missing(PathBuf),
     /// It has other bytes.
     Differs(PathBuf),
-    /// It is there and not rendered.
+    /// It is a former rendering that is no longer asked for. Files that rendering did not write are the user's and no difference.
     Unexpected(PathBuf),
 }
 
@@ -47,7 +50,8 @@ pub fn write(folder: &Path, rows: &ExperimentRows) -> Result<(), ReportError> {
     runs.sort_by_key(|(place, _)| *place);
     measurements.sort_by_key(|(key, _)| *key);
     fs::create_dir_all(folder).map_err(io_fault(folder, "creating the folder"))?;
-    write_json(&folder.join(PLAN), &rows.plan)?;
+    // Where the experiment file lies is nothing that a reader of the measurements needs.
+    write_json(&folder.join(PLAN), &PlanRecord { source: None, ..rows.plan.clone() })?;
     write_json(&folder.join(RUNS), &runs.into_iter().map(|(_, row)| row).collect::<Vec<_>>())?;
     let lines: String = measurements.into_iter().map(|(_, row)| line(row)).collect();
     write_bytes(&folder.join(MEASUREMENTS), format!("{HEADER}\n{lines}").as_bytes())
@@ -72,17 +76,24 @@ pub fn read(folder: &Path) -> Result<ExperimentRows, ReportError> {
     Ok(ExperimentRows { plan: read_json(&folder.join(PLAN))?, runs: read_json(&folder.join(RUNS))?, measurements })
 }
 
-/// Renders the published rows and compares the bytes with those in `rendered`, a folder of this report alone.
+/// Renders the published rows and compares the bytes with those in `rendered`, and its manifest, where it has one. Files that
+/// rendering did not write are passed over.
 ///
 /// # Errors
-/// When the rows cannot be read or rendered, or the folder of renderings cannot be listed.
+/// When the rows cannot be read or rendered, or a rendering cannot be read.
 pub fn check(
     published: &Path,
     declaration: &Declaration,
     paper: &PaperNumbers,
     rendered: &Path,
 ) -> Result<Vec<Difference>, ReportError> {
-    let renderings = render(&read(published)?, declaration, paper)?;
+    let mut renderings = render(&read(published)?, declaration, paper)?;
+    let current = Manifest::of(&renderings);
+    let former = Manifest::read(rendered);
+    // Reports of older versions have no manifest.
+    if rendered.join(MANIFEST).exists() {
+        renderings.push(Rendering { path: MANIFEST.into(), bytes: current.bytes()? });
+    }
     let mut differences = BTreeSet::new();
     let mut expected = BTreeSet::new();
     for rendering in renderings {
@@ -97,11 +108,10 @@ pub fn check(
         }
         expected.insert(rendering.path);
     }
-    if rendered.exists() {
-        for entry in fs::read_dir(rendered).map_err(io_fault(rendered, "listing"))? {
-            let name = PathBuf::from(entry.map_err(io_fault(rendered, "listing"))?.file_name());
-            if !expected.contains(&name) {
-                differences.insert(Difference::Unexpected(name));
+    if let Some(manifest) = &former {
+        for name in manifest.names().filter(|name| !expected.contains(Path::new(name))) {
+            if manifest.is_as_written(rendered, name).map_err(io_fault(&rendered.join(name), "reading"))? {
+                differences.insert(Difference::Unexpected(name.into()));
             }
         }
     }

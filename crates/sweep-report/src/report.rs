@@ -5,10 +5,10 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
-use sweep_protocol::ExperimentRows;
+use sweep_protocol::{ExperimentRows, printable};
 
 use crate::declaration::Declaration;
-use crate::markdown::{self, escaped};
+use crate::markdown::{self, escaped, escaped_in_brackets, target};
 use crate::missing::status_in_words;
 use crate::overview::Overview;
 use crate::plots::{self, DrawnPlot};
@@ -80,7 +80,8 @@ fn markdown_report(declaration: &Declaration, overview: &Overview, tables: &[Tab
     out += &format!("**Scale.** {}\n\n", escaped(&overview.scale()));
     out += &format!("**Runs.** {}\n\n", escaped(&overview.progress()));
     if let Some(note) = &declaration.note {
-        out += &format!("{}\n\n", note.trim());
+        // The author's own Markdown.
+        out += &format!("{}\n\n", printable(note.trim()));
     }
     for table in tables {
         out += &format!("## {}\n\n{}\n", escaped(&table.title), markdown::table(table));
@@ -88,7 +89,12 @@ fn markdown_report(declaration: &Declaration, overview: &Overview, tables: &[Tab
     for plot in plots {
         out += &format!("## {}\n\n", escaped(&plot.title));
         out += &match &plot.picture {
-            Some(_) => format!("![{}]({}.svg)\n\n{}\n\n", escaped(&plot.title), plot.id, escaped(&plot.caption)),
+            Some(_) => format!(
+                "![{}]({}.svg)\n\n{}\n\n",
+                escaped_in_brackets(&plot.title),
+                target(&plot.id),
+                escaped(&plot.caption)
+            ),
             None => "Nothing is measured yet that it could show.\n\n".to_owned(),
         };
     }

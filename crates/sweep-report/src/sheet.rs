@@ -2,6 +2,8 @@
 //!
 //! Scales and rounds; knows no markup. CSV and JSON do not come by here: they keep unrounded base units.
 
+use sweep_protocol::printable_line;
+
 use crate::notes::has_spread;
 use crate::statistics::Summary;
 use crate::table::{CellValue, Column, Delta, Row, Table};
@@ -60,6 +62,15 @@ impl Sheet {
         });
         let rows = rows.collect();
         Self { header, words: table.axes.len(), rows, row_notes }
+    }
+
+    /// The same without characters that a terminal would obey. Markdown and LaTeX replace them while they escape.
+    pub(crate) fn printable(mut self) -> Self {
+        let texts = self.rows.iter_mut().flatten().map(|text| &mut text.text);
+        for text in self.header.iter_mut().chain(texts) {
+            *text = printable_line(text).into_owned();
+        }
+        self
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Spells a computed table; knows a width and whether colour is wanted, not where they come from.
 
+use sweep_protocol::printable_line;
+
 use crate::sheet::{Sheet, Text};
 use crate::table::Table;
 
@@ -22,13 +24,13 @@ const GAP: usize = 2;
 
 /// The table in lines of at most `width` characters where its cells allow.
 pub fn terminal(table: &Table, width: usize, color: Color) -> String {
-    let sheet = Sheet::of(table);
-    let mut out = format!("{}\n\n", strong(&table.title, color));
+    let sheet = Sheet::of(table).printable();
+    let mut out = format!("{}\n\n", strong(&printable_line(&table.title), color));
     out += &aligned(&sheet, width, color).unwrap_or_else(|| stacked(&sheet, color));
     let row_notes = sheet.row_notes.iter().map(|(letter, note)| format!("[{letter}] {note}"));
     for (i, note) in row_notes.chain(table.notes.iter().cloned()).enumerate() {
         out += if i == 0 { "\n" } else { "" };
-        out += &wrapped(&note, width).iter().map(|line| format!("{line}\n")).collect::<String>();
+        out += &wrapped(&printable_line(&note), width).iter().map(|line| format!("{line}\n")).collect::<String>();
     }
     out
 }

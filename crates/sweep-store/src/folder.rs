@@ -47,8 +47,8 @@ pub enum Damage {
         /// Why.
         source: serde_json::Error,
     },
-    /// A plan lies in another experiment's or profile's folder.
-    #[error("{path}: the plan of {named}, in another folder (a copy?); it is not used")]
+    /// A plan lies in the folder of another: a copy would take the place of the plan that it was copied from.
+    #[error("{path}: the plan of {named}, which is not what its folder is called; it is not used")]
     Misplaced {
         /// Which file.
         path: PathBuf,

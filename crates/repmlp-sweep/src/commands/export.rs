@@ -9,6 +9,7 @@ use crate::cli::{ExportArgs, ExportFormat};
 use crate::commands::report::recorded;
 use crate::commands::{open_results, print_bytes, say_damage};
 use crate::exit::{Exit, UsageError};
+use crate::plan_file;
 use crate::project::Project;
 
 pub(crate) async fn run(arguments: ExportArgs) -> Result<Exit> {
@@ -20,9 +21,11 @@ pub(crate) async fn run(arguments: ExportArgs) -> Result<Exit> {
         return Err(UsageError(message).into());
     }
     let project = Project::of(&arguments.source);
-    let mut results = open_results(&project.results(&arguments.results)).await?;
+    let layout = project.results(&arguments.results);
+    let mut results = open_results(&layout).await?;
     let rows = recorded(&mut results, &arguments.source, arguments.profile.as_deref()).await?;
     say_damage(&mut results);
+    plan_file::check(&layout, Some(&arguments.source), &rows.plan)?;
     let (declaration, paper) = project.declaration(&rows.plan)?;
     let mut frame = sweep_report::frame(&rows, &declaration, &paper)?;
     let mut bytes = Vec::new();

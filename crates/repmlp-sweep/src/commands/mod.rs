@@ -18,12 +18,12 @@ mod weights;
 
 use anyhow::Result;
 use clap::CommandFactory;
-use sweep_protocol::ResultsLayout;
+use sweep_protocol::{ResultsLayout, check_prose, printable};
 use sweep_store::Reader;
 
 use crate::cli::{Cli, Command, VerifyCommand};
 use crate::exit::Exit;
-use crate::screen::{Screen, say};
+use crate::screen::Screen;
 
 /// Carries out what was typed.
 pub(crate) fn dispatch(cli: Cli, screen: Screen) -> Result<Exit> {
@@ -79,9 +79,15 @@ fn chained(fault: &dyn std::error::Error) -> String {
     }
 }
 
-/// Writes to standard output. A reader that has gone away (`| head`) is no fault.
+/// Writes text to standard output. Names, labels and messages in it come from files, so that what a terminal would obey is
+/// replaced. A reader that has gone away (`| head`) is no fault.
 fn print(text: &str) -> Result<()> {
-    print_bytes(text.as_bytes())
+    print_bytes(printable(text).as_bytes())
+}
+
+/// Says a line on standard error: what the person should know beside the output that was asked for.
+pub(crate) fn say(line: &str) {
+    crate::screen::say(&printable(line));
 }
 
 /// The same for what need not be text.
@@ -98,7 +104,32 @@ fn is_lost_terminal(fault: &std::io::Error) -> bool {
     fault.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }
 
+/// JSON in which no character is left that a terminal would obey: outside of texts there is none.
+fn json_text(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        match check_prose(c.encode_utf8(&mut [0; 4])) {
+            Ok(()) => out.push(c),
+            Err(_) => out += &format!("\\u{:04x}", u32::from(c)),
+        }
+    }
+    out
+}
+
 /// Prints a value as JSON.
 fn print_json(value: &impl serde::Serialize) -> Result<()> {
-    print(&format!("{}\n", serde_json::to_string_pretty(value)?))
+    print_bytes(json_text(&format!("{}\n", serde_json::to_string_pretty(value)?)).as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_keeps_what_a_terminal_would_obey_as_an_escape() {
+        let text = "a\u{9b}2J \u{202e}\n\u{1b}é";
+        let json = json_text(&serde_json::to_string(text).unwrap());
+        assert_eq!(json, "\"a\\u009b2J \\u202e\\n\\u001bé\"");
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+    }
 }

@@ -12,13 +12,17 @@ use super::{open_results, print, print_json, say_damage};
 use crate::cli::PlanArgs;
 use crate::costed_plan::CostedPlan;
 use crate::exit::Exit;
+use crate::plan_file;
 use crate::predict::{Speed, count, duration};
 use crate::project::Project;
 use crate::work::{FailedRuns, Work};
 
 pub(crate) async fn run(arguments: PlanArgs) -> Result<Exit> {
     let costed = CostedPlan::load(&arguments.spec)?;
-    let layout = Project::of(&arguments.spec.path).results(&arguments.results);
+    let project = Project::of(&arguments.spec.path);
+    project.check_declaration(&costed.plan.record())?;
+    let layout = project.results(&arguments.results);
+    plan_file::say_what_changed(&layout, &costed);
     let mut results = open_results(&layout).await?;
     let known = costed.known(&mut results)?;
     let names = (costed.plan.experiment.as_str(), costed.plan.profile.as_str());

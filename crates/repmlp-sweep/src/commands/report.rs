@@ -3,15 +3,17 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use sweep_protocol::{ExperimentRows, ResultsLayout, write_atomically};
+use sweep_protocol::{ExperimentRows, ResultsLayout};
 use sweep_report::published::{self, Difference};
-use sweep_report::{Rendering, render, tables, terminal};
+use sweep_report::rendered::{self, Kept};
+use sweep_report::{render, tables, terminal};
 use sweep_store::Reader;
 
-use super::{open_results, print, say_damage};
+use super::{json_text, open_results, print, print_bytes, say, say_damage};
 use crate::cli::{ReportArgs, ReportsArgs};
 use crate::exit::{Exit, UsageError};
-use crate::project::Project;
+use crate::plan_file;
+use crate::project::{Project, experiment_name};
 use crate::screen::Screen;
 
 pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
@@ -21,27 +23,29 @@ pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
         return check_all(&project, &layout, &arguments.reports);
     };
     if arguments.check {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let name = experiment_name(path)?;
         let profile = arguments.profile.as_deref().unwrap_or("default");
         return check_one(&project, &layout.published(&name, profile), &arguments.reports);
     }
     let mut results = open_results(&layout).await?;
     let rows = recorded(&mut results, path, arguments.profile.as_deref()).await?;
     say_damage(&mut results);
+    plan_file::check(&layout, Some(path), &rows.plan)?;
     if arguments.json {
         let (declaration, paper) = project.declaration(&rows.plan)?;
         let json = render(&rows, &declaration, &paper)?.into_iter().find(|r| r.path == Path::new("report.json"));
-        print(&String::from_utf8(json.context("a report has a JSON spelling")?.bytes)?)?;
+        let bytes = json.context("a report has a JSON spelling")?.bytes;
+        print_bytes(json_text(&String::from_utf8(bytes)?).as_bytes())?;
         return Ok(Exit::Done);
     }
     write(&project, &layout, &arguments.reports, &rows)?;
-    print(&shown(&project, &rows, screen)?)?;
+    print_bytes(shown(&project, &rows, screen)?.as_bytes())?;
     Ok(Exit::Done)
 }
 
 /// What is recorded of an experiment under a profile.
 pub(super) async fn recorded(results: &mut Reader, spec: &Path, profile: Option<&str>) -> Result<ExperimentRows> {
-    let name = spec.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let name = experiment_name(spec)?;
     let profile = profile.unwrap_or("default");
     let rows = results.experiment_rows(&name, profile).await?;
     rows.ok_or_else(|| {
@@ -65,28 +69,22 @@ pub(super) fn write(
 ) -> Result<std::path::PathBuf> {
     let (declaration, paper) = project.declaration(&rows.plan)?;
     let renderings = render(rows, &declaration, &paper)?;
+    let folder = project.renderings(arguments, &rows.plan)?;
     published::write(&layout.published(&rows.plan.experiment, &rows.plan.profile), rows)?;
-    let folder = project.renderings(arguments, &rows.plan);
-    std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-    remove_former(&folder, &renderings)?;
-    for rendering in renderings {
-        let path = folder.join(&rendering.path);
-        write_atomically(&path, &rendering.bytes).with_context(|| format!("{} cannot be written", path.display()))?;
-    }
-    Ok(folder)
-}
-
-/// Removes renderings that the declaration no longer asks for; files of other sorts are left alone.
-fn remove_former(folder: &Path, renderings: &[Rendering]) -> Result<()> {
-    for entry in std::fs::read_dir(folder).with_context(|| format!("{} cannot be listed", folder.display()))? {
-        let path = entry?.path();
-        let rendered = ["md", "json", "csv", "tex", "svg", "png"];
-        let is_rendering = path.extension().is_some_and(|e| rendered.iter().any(|known| e == *known));
-        if is_rendering && !renderings.iter().any(|r| path.ends_with(&r.path)) {
-            std::fs::remove_file(&path).with_context(|| format!("{} cannot be removed", path.display()))?;
+    for kept in rendered::write(&folder, &renderings)? {
+        match kept {
+            Kept::Edited(path) => {
+                say(&format!(
+                    "{} is no longer rendered; it was edited, so it stays: remove it yourself",
+                    path.display()
+                ));
+            }
+            Kept::MovedAside { from, to } => {
+                say(&format!("{} was not as rendered: it is kept as {}", from.display(), to.display()));
+            }
         }
     }
-    Ok(())
+    Ok(folder)
 }
 
 /// Checks every report that is published.
@@ -107,13 +105,13 @@ fn check_all(project: &Project, layout: &ResultsLayout, arguments: &ReportsArgs)
 fn check_one(project: &Project, published: &Path, arguments: &ReportsArgs) -> Result<Exit> {
     let rows = published::read(published)?;
     let (declaration, paper) = project.declaration(&rows.plan)?;
-    let folder = project.renderings(arguments, &rows.plan);
+    let folder = project.renderings(arguments, &rows.plan)?;
     let differences = published::check(published, &declaration, &paper, &folder)?;
     for difference in &differences {
         let (path, what) = match difference {
             Difference::Missing(path) => (path, "is missing"),
             Difference::Differs(path) => (path, "is not what the published measurements render to"),
-            Difference::Unexpected(path) => (path, "is no rendering of this report"),
+            Difference::Unexpected(path) => (path, "was rendered once and is no longer asked for"),
         };
         print(&format!("{} {what}\n", folder.join(path).display()))?;
     }

@@ -14,10 +14,11 @@ use sweep_store::{Damage, Store};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use super::{chained, open_results, print, report, say_damage};
+use super::{chained, open_results, print_bytes, report, say_damage};
 use crate::cli::RunArgs;
 use crate::costed_plan::CostedPlan;
 use crate::exit::{Exit, UsageError};
+use crate::plan_file;
 use crate::progress::Progress;
 use crate::project::Project;
 use crate::screen::Screen;
@@ -30,6 +31,7 @@ const GRACE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
     let costed = CostedPlan::load(&arguments.spec)?;
+    Project::of(&arguments.spec.path).check_declaration(&costed.plan.record())?;
     let devices = devices(&arguments)?;
     let fingerprints = check_data(&costed, arguments.data.data.as_deref())?;
     let project = Project::of(&arguments.spec.path);
@@ -66,7 +68,7 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
     let finished = rows.plan.runs.len() == rows.runs.iter().filter(|row| row.status.is_finished()).count();
     let folder = if finished { Some(report::write(&project, lock.layout(), &arguments.reports, &rows)?) } else { None };
     progress.end(&rows.runs, folder.as_deref());
-    print(&report::shown(&project, &rows, screen)?)?;
+    print_bytes(report::shown(&project, &rows, screen)?.as_bytes())?;
     Ok(exit(&costed, &rows.runs, request))
 }
 
@@ -172,8 +174,11 @@ async fn prepare(costed: &CostedPlan, lock: &SchedulerLock) -> Result<(Store, Ve
     let path = layout.plan(&plan.experiment, &plan.profile);
     let unwritable = |source| RunnerError::Unwritable { path: path.clone(), source };
     path.parent().map_or(Ok(()), create_folders).map_err(unwritable)?;
-    let record = plan.record();
-    write_atomically(&path, &serde_json::to_vec_pretty(&record)?).map_err(unwritable)?;
+    let record = plan_file::claim(layout, costed)?;
+    let text = serde_json::to_vec_pretty(&record)?;
+    if std::fs::read(&path).ok().as_ref() != Some(&text) {
+        write_atomically(&path, &text).map_err(unwritable)?;
+    }
     let (mut store, mut damages) = Store::open(layout).await?;
     let unsettled = store.unsettled().await?;
     sweep_runner::recover(lock, &unsettled).await?;
@@ -236,7 +241,7 @@ async fn carry_out(
             }
             match apply(store, &update).await {
                 Ok(damages) => {
-                    damages.iter().for_each(|damage| progress.voice().say(&format!("note: {}", chained(damage))))
+                    damages.iter().for_each(|damage| progress.voice().say(&format!("note: {}", chained(damage))));
                 }
                 Err(first) => {
                     fault = Some(first);

@@ -12,21 +12,23 @@ use super::grid::grid;
 use super::{open_results, print, print_json, say_damage};
 use crate::cli::StatusArgs;
 use crate::exit::{Exit, UsageError};
-use crate::project::Project;
+use crate::plan_file;
+use crate::project::{Project, name_or_file};
 
 pub(crate) async fn run(arguments: StatusArgs) -> Result<Exit> {
-    let asked = arguments.experiment.as_deref().map(Path::new);
-    let project = asked.filter(|path| path.extension().is_some()).map_or_else(Project::here, Project::of);
+    let asked = arguments.experiment.as_deref().map(|asked| name_or_file(Path::new(asked))).transpose()?;
+    let file = asked.as_ref().and_then(|(_, file)| *file);
+    let project = file.map_or_else(Project::here, Project::of);
     let layout = project.results(&arguments.results);
     let mut results = open_results(&layout).await?;
     let experiments = results.experiments()?;
     if experiments.is_empty() {
         say_damage(&mut results);
-        return Err(
-            UsageError(format!("{}: nothing has been run in this results folder", layout.root().display())).into()
-        );
+        let folder = layout.root().display();
+        return Err(UsageError(format!("{folder}: nothing has been run in this results folder")).into());
     }
-    let Some(asked) = asked else {
+    let Some((name, _)) = asked else {
+        experiments.iter().for_each(|e| plan_file::say_if_edited(&layout, (&e.experiment, &e.profile)));
         if arguments.json {
             print_json(&experiments.iter().map(counts_json).collect::<Vec<_>>())?;
         } else {
@@ -35,7 +37,6 @@ pub(crate) async fn run(arguments: StatusArgs) -> Result<Exit> {
         say_damage(&mut results);
         return Ok(Exit::Done);
     };
-    let name = asked.file_stem().unwrap_or_default().to_string_lossy();
     let wanted =
         |e: &&ExperimentCounts| e.experiment == name && arguments.profile.as_ref().is_none_or(|p| *p == e.profile);
     let found: Vec<_> = experiments.iter().filter(wanted).collect();
@@ -48,6 +49,7 @@ pub(crate) async fn run(arguments: StatusArgs) -> Result<Exit> {
         all.extend(results.experiment_rows(&e.experiment, &e.profile).await?);
     }
     say_damage(&mut results);
+    all.iter().try_for_each(|rows| plan_file::check(&layout, file, &rows.plan))?;
     if arguments.json {
         print_json(&all)?;
     } else {

@@ -146,3 +146,21 @@ fn a_command_line_that_means_nothing_is_a_usage_error() {
     let unbuilt = refused(&bench, "experiments/tiny.toml --device cuda:0", 2);
     assert!(unbuilt.contains("--features cuda"), "{unbuilt}");
 }
+
+#[test]
+fn a_report_that_cannot_be_made_is_refused_before_training() {
+    let bench = Bench::new();
+    std::fs::create_dir_all(bench.path("reports")).unwrap();
+    let declare = |text: &str| std::fs::write(bench.path("reports/tiny.toml"), text).unwrap();
+    let table = "title = 'T'\n[[table]]\nid = 'groups'\nrows = ['gruops']\nwhere = { groups = '7' }\n\
+                 [[table.column]]\nmetric = 'params'\nform = 'deployed'\n";
+    for words in ["plan experiments/tiny.toml", "experiments/tiny.toml", "plan experiments/tiny.toml --profile seeds"] {
+        declare(table);
+        let said = refused(&bench, words, 3);
+        assert!(said.contains("no axis `gruops`") && said.contains("no point `7`"), "{said}");
+        declare(&table.replace("'params'", "'parms'"));
+        let said = refused(&bench, words, 3);
+        assert!(said.contains("reports/tiny.toml") && said.contains("line 7"), "{said}");
+    }
+    assert!(!bench.path("results").exists());
+}

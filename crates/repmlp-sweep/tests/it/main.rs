@@ -7,5 +7,6 @@ mod benchmark;
 mod exchange;
 mod faults;
 mod interruption;
+mod own_files;
 mod road;
 mod tidy;

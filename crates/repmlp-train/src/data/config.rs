@@ -3,6 +3,7 @@
 use repmlp::ConfigFault;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sweep_protocol::{NAME_RULE, check_name};
 
 use crate::data::augment::{AugmentConfig, EvaluateConfig};
 use crate::data::records::RecordsConfig;
@@ -94,6 +95,10 @@ impl DataConfig {
 
     fn source_faults(&self) -> Vec<ConfigFault> {
         let mut faults = Vec::new();
+        // The name is that of a folder below the data folder.
+        if let Err(fault) = check_name(self.source.name()) {
+            faults.push(ConfigFault::new("data.source.name", format!("{fault}: {NAME_RULE}")));
+        }
         let mut check = |ok: bool, key: &str, message: &str| {
             if !ok {
                 faults.push(ConfigFault::new(format!("data.{key}"), message));
@@ -202,6 +207,25 @@ mod tests {
             )),
         ];
         assert_eq!(all.concat().join("\n"), FAULTS.trim());
+    }
+
+    #[test]
+    fn a_name_that_leads_out_of_the_data_folder_is_refused() {
+        let kinds = [
+            "kind = 'idx', classes = 10",
+            "kind = 'records', label_bytes = 1, classes = 2, side = 32, train = [], test = []",
+            "kind = 'image-folder', classes = 2",
+            "kind = 'identities', identities = 5, held_out = 2",
+            "kind = 'masks', classes = 5, ignore = 5",
+        ];
+        for kind in kinds {
+            for name in ["../secrets", "/etc", "", "..", "a/b"] {
+                let found = faults(&format!("image_size = 64\nsource = {{ {kind}, name = '{name}' }}"));
+                assert!(found.iter().any(|fault| fault.starts_with("data.source.name: ")), "{kind} {name}: {found:?}");
+            }
+            let found = faults(&format!("image_size = 64\nsource = {{ {kind}, name = 'Größen 2.0' }}"));
+            assert!(!found.iter().any(|fault| fault.contains("name")), "{kind}: {found:?}");
+        }
     }
 
     const FAULTS: &str = "

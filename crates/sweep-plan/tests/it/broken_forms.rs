@@ -6,12 +6,38 @@ use crate::bench::{Bench, GROUPS, more_faults};
 
 #[test]
 fn a_syntax_error() {
-    assert_snapshot!(more_faults("seeds = [1, 2\n[[axis]]\n"), @r"
-    error: missing comma between array elements, expected `,`
-     --> x.toml:4:1
+    assert_snapshot!(more_faults("seeds = [1, 2\n[[axis]]\n"), @"
+    error: this list is not closed
+     --> x.toml:3:9
       |
-    4 | [[axis]]
-      | ^
+    3 | seeds = [1, 2
+      |         ^
+      |
+      = help: write `]` where it ends
+    ");
+}
+
+#[test]
+fn what_is_not_closed_is_said_once_where_it_was_opened() {
+    let more = "[[axis]]\nname = \"g\"\npath = \"model.groups\"\nvalues = [1, 2]\n\n[profile.smoke]\nseeds = 1\n";
+    for opening in ["seeds = [1,\n", "overlay = { training.epochs = 3\n", "seeds = [1, 2 # ]\n"] {
+        let faults = more_faults(&[opening, more].concat());
+        assert!(faults.contains("x.toml:3:") && faults.matches("error").count() == 1, "{faults}");
+    }
+    assert_snapshot!(more_faults(&["x = 1 2\nseeds = [1,\n", more].concat()), @"
+    error: string values must be quoted, expected literal string
+     --> x.toml:3:5
+      |
+    3 | x = 1 2
+      |     ^^^
+
+    error: this list is not closed
+     --> x.toml:4:9
+      |
+    4 | seeds = [1,
+      |         ^
+      |
+      = help: write `]` where it ends
     ");
 }
 

@@ -225,3 +225,29 @@ fn points_of_a_profile_that_are_none_or_unknown() {
     let unknown = faults("groups.eight = { model.groups = 8 }");
     assert!(unknown.contains("axis `groups` has no label `eight`"), "{unknown}");
 }
+
+#[test]
+fn an_axis_with_the_name_of_an_exported_column() {
+    assert_snapshot!(more_faults(&GROUPS.replace("\"groups\"\npath", "\"epoch\"\npath")), @r#"
+    error: an axis cannot be called `epoch`: exported tables have a column of that name
+     --> x.toml:4:8
+      |
+    4 | name = "epoch"
+      |        ^^^^^^^
+      |
+      = help: choose another name; reserved are run, seed, status, metric, split, form, epoch, value, source, n, planned, mean, sd, low95, high95, best, missing, delta, delta_n, delta_low95, delta_high95, p, p_holm, paper
+    "#);
+}
+
+#[test]
+fn a_seed_that_the_index_cannot_hold() {
+    assert_snapshot!(more_faults("seeds = [9223372036854775807, 9223372036854775808]\n"), @"
+    error: seed 9223372036854775808 is too large
+     --> x.toml:3:31
+      |
+    3 | seeds = [9223372036854775807, 9223372036854775808]
+      |                               ^^^^^^^^^^^^^^^^^^^
+      |
+      = help: the index holds seeds up to 9223372036854775807
+    ");
+}

@@ -5,6 +5,7 @@
 mod bench;
 mod broken_forms;
 mod broken_names;
+mod broken_text;
 mod golden;
 mod laws;
 mod resolver_faults;

@@ -5,6 +5,7 @@ use super::palette::{Look, series};
 use super::panel::{Layout, Panel};
 use super::picture::{Picture, Point};
 use super::scale::Scale;
+use super::seeds::{Completeness, Seeds};
 use super::{Source, axis_label, bounds};
 use crate::declaration::CurvesPlot;
 use crate::group::{Group, Grouping};
@@ -19,12 +20,13 @@ const MOST_DOTS: u32 = 12;
 
 /// One series: the values of its seeds, and their mean.
 struct Curves {
+    /// With the number of seeds behind the mean where that is not all.
     name: String,
     seeds: Vec<Vec<(u32, f64)>>,
     mean: Vec<(u32, f64)>,
 }
 
-pub(super) fn picture(source: &Source<'_>, plot: &CurvesPlot, title: &str) -> Option<Picture> {
+pub(super) fn picture(source: &Source<'_>, plot: &CurvesPlot, title: &str) -> Option<(Picture, Completeness)> {
     let groups = Grouping { axes: &plot.series, only: &plot.only }.groups(source.plan);
     let curves: Vec<Curves> = groups.iter().filter_map(|group| curves_of(source, plot, group)).collect();
     let points = || curves.iter().flat_map(|curve| curve.seeds.iter().chain([&curve.mean])).flatten();
@@ -52,7 +54,8 @@ pub(super) fn picture(source: &Source<'_>, plot: &CurvesPlot, title: &str) -> Op
             points.into_iter().for_each(|point| panel.dot(point, look, 3.0));
         }
     }
-    Some(panel.picture)
+    // Its caption says of which seeds the means are, and its legend of how many.
+    Some((panel.picture, Completeness::Complete))
 }
 
 fn draw(panel: &mut Panel, curve: &[(u32, f64)], (look, width): (Look, f64)) -> Vec<Point> {
@@ -81,5 +84,6 @@ fn curves_of(source: &Source<'_>, plot: &CurvesPlot, group: &Group<'_>) -> Optio
     };
     let epochs = succeeded.first().into_iter().flatten().map(|(epoch, _)| *epoch);
     let mean: Vec<(u32, f64)> = epochs.filter_map(mean_at).collect();
-    (!seeds.is_empty()).then(|| Curves { name: group.name(), seeds, mean })
+    let behind = Seeds { measured: succeeded.len(), planned: group.runs.len() };
+    (!seeds.is_empty()).then(|| Curves { name: group.name() + &behind.suffix(), seeds, mean })
 }

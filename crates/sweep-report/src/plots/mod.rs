@@ -11,6 +11,7 @@ mod picture;
 mod placement;
 mod scale;
 mod scatter;
+mod seeds;
 
 use sweep_protocol::{ExperimentRows, PlanRecord};
 
@@ -20,6 +21,7 @@ use crate::measured::Measured;
 use crate::unit::{Unit, with_unit, words};
 pub(crate) use picture::Image;
 use picture::Picture;
+use seeds::Completeness;
 
 /// A plot of a report.
 pub(crate) struct DrawnPlot {
@@ -48,15 +50,17 @@ pub(crate) fn draw(rows: &ExperimentRows, declaration: &Declaration) -> Result<V
 impl Source<'_> {
     fn draw(&self, plot: &PlotDeclaration) -> Result<DrawnPlot, ReportError> {
         let title = title(plot);
-        let (picture, caption): (Option<Picture>, &str) = match plot {
+        let (drawn, caption): (Option<(Picture, Completeness)>, &str) = match plot {
             PlotDeclaration::Line(plot) => (line::picture(self, plot, &title), line::CAPTION),
             PlotDeclaration::Bars(plot) => (bars::picture(self, plot, &title), bars::CAPTION),
             PlotDeclaration::Scatter(plot) => (scatter::picture(self, plot, &title), scatter::CAPTION),
             PlotDeclaration::Curves(plot) => (curves::picture(self, plot, &title), curves::CAPTION),
         };
         let fault = |source| ReportError::Drawing { plot: plot.id().to_owned(), source };
+        let (picture, completeness) = drawn.unzip();
         let picture = picture.map(|picture| picture.image()).transpose().map_err(fault)?;
-        Ok(DrawnPlot { id: plot.id().to_owned(), title, caption: caption.to_owned(), picture })
+        let caption = format!("{caption}{}", completeness.map_or("", Completeness::caption));
+        Ok(DrawnPlot { id: plot.id().to_owned(), title, caption, picture })
     }
 }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::Source;
-use super::palette::series;
+use super::palette::{Look, series};
 use super::panel::{Legend, LegendEntry};
+use super::seeds::{Completeness, Seeds};
 use crate::declaration::AxisPlot;
 use crate::group::{Group, Grouping, axis_of};
 use crate::statistics::Summary;
@@ -34,9 +35,15 @@ pub(super) struct Mark {
     pub(super) mean: f64,
     /// Absent for one seed, and where nothing varies.
     pub(super) sd: Option<f64>,
+    pub(super) seeds: Seeds,
 }
 
 impl Mark {
+    /// The look of its series; hollow where seeds are missing.
+    pub(super) fn look(self, series: Look) -> Look {
+        Look { hollow: series.hollow || !self.seeds.is_complete(), ..series }
+    }
+
     /// From one deviation below to one above.
     pub(super) fn ends(self) -> Option<(f64, f64)> {
         self.sd.map(|sd| (self.mean - sd, self.mean + sd))
@@ -69,13 +76,19 @@ impl OverAxis {
             let x = labels.iter().position(|known| Some(known.as_str()) == *label);
             if let (Some(x), Some(summary)) = (x, Summary::of(&values)) {
                 let sd = summary.sd.filter(|sd| *sd > 0.0).map(|sd| unit.scaled(sd));
-                let mark = Mark { x, mean: unit.scaled(summary.mean), sd };
+                let seeds = Seeds { measured: summary.n, planned: group.runs.len() };
+                let mark = Mark { x, mean: unit.scaled(summary.mean), sd, seeds };
                 by_name.entry(place).or_insert((name, Series::default())).1.points.push(mark);
             }
         }
         let (names, series): (Vec<String>, Vec<Series>) = by_name.into_values().unzip();
         let legend = legend(&plot.series, &names);
         (!series.is_empty()).then_some(Self { labels, series, legend })
+    }
+
+    /// Whether seeds are missing behind any mark.
+    pub(super) fn completeness(&self) -> Completeness {
+        self.series.iter().flat_map(|series| &series.points).map(|mark| mark.seeds).collect()
     }
 
     /// Every value that the vertical axis must hold, ends of error bars included.

@@ -15,6 +15,8 @@ use plotters::prelude::DrawingBackend;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontFamily, FontTransform, IntoFont, RGBColor, ShapeStyle, TextStyle};
 
+use sweep_protocol::printable_line;
+
 use super::letters::{Bitmap, Lettering};
 use super::palette::Ink;
 
@@ -91,7 +93,8 @@ impl Picture {
         self.draw_shapes(&area)?;
         for shape in &self.shapes {
             if let Shape::Words { at, text, size, ink, anchor } = shape {
-                area.draw(&Text::new(text.as_str(), pixel(*at), text_style(*size, *ink, *anchor)))?;
+                // A control character would make this no XML.
+                area.draw(&Text::new(printable_line(text).into_owned(), pixel(*at), text_style(*size, *ink, *anchor)))?;
             }
         }
         area.present()?;

@@ -3,11 +3,12 @@
 use sweep_protocol::Better;
 
 use super::letters::text_width;
-use super::palette::{PALE, series};
+use super::palette::{Look, PALE, series};
 use super::panel::{Layout, Legend, Panel, SMALL_SIZE};
 use super::picture::{Anchor, Picture, Point};
 use super::placement::{Area, place};
 use super::scale::Scale;
+use super::seeds::{Completeness, Seeds};
 use super::{Source, axis_label, bounds};
 use crate::declaration::{Quantity, ScatterPlot};
 use crate::group::{Group, Grouping};
@@ -23,6 +24,7 @@ struct Dot {
     x: f64,
     y: f64,
     sd: Option<f64>,
+    seeds: Seeds,
 }
 
 impl Dot {
@@ -33,7 +35,7 @@ impl Dot {
     }
 }
 
-pub(super) fn picture(source: &Source<'_>, plot: &ScatterPlot, title: &str) -> Option<Picture> {
+pub(super) fn picture(source: &Source<'_>, plot: &ScatterPlot, title: &str) -> Option<(Picture, Completeness)> {
     let groups = Grouping { axes: &plot.label, only: &plot.only }.groups(source.plan);
     let dots: Vec<Dot> = groups.iter().filter_map(|group| dot(source, plot, group)).collect();
     let xs: Vec<f64> = dots.iter().map(|dot| dot.x).collect();
@@ -47,22 +49,24 @@ pub(super) fn picture(source: &Source<'_>, plot: &ScatterPlot, title: &str) -> O
     let mut panel = Panel::new(layout);
     let centers: Vec<Point> = dots.iter().map(|dot| panel.at(dot.x, dot.y)).collect();
     for (dot, center) in dots.iter().zip(&centers) {
-        let dominated = dots.iter().any(|other| dominates(other, dot, plot));
-        let ink = if dominated { PALE } else { series(0).ink };
+        let complete = || dots.iter().filter(|other| other.seeds.is_complete());
+        // A mean over the seeds that did not fail is no rival, and has none.
+        let is_rival = dot.seeds.is_complete() && !complete().any(|other| dominates(other, dot, plot));
+        let ink = if is_rival { series(0).ink } else { PALE };
         if dot.sd.is_some() {
             panel.error_bar(dot.x, dot.ends(), ink);
         }
-        panel.dot(*center, ink, 4.5);
+        panel.dot(*center, Look { ink, hollow: !dot.seeds.is_complete() }, 4.5);
     }
     draw_labels(&mut panel, &plot.label, (&dots, &centers));
-    Some(panel.picture)
+    Some((panel.picture, dots.iter().map(|dot| dot.seeds).collect()))
 }
 
 /// `groups = 2` for one axis, `2/full` for several.
 fn draw_labels(panel: &mut Panel, axes: &[String], (dots, centers): (&[Dot], &[Point])) {
     let text = |dot: &Dot| match axes {
-        [axis] => format!("{axis} = {}", dot.name),
-        _ => dot.name.clone(),
+        [axis] => format!("{axis} = {}{}", dot.name, dot.seeds.suffix()),
+        _ => format!("{}{}", dot.name, dot.seeds.suffix()),
     };
     let texts: Vec<String> = dots.iter().map(text).collect();
     let sizes: Vec<(f64, f64)> = texts.iter().map(|text| (text_width(text, SMALL_SIZE), SMALL_SIZE)).collect();
@@ -87,7 +91,8 @@ fn dot(source: &Source<'_>, plot: &ScatterPlot, group: &Group<'_>) -> Option<Dot
     let (x, y) = (mean(&plot.x)?, mean(&plot.y)?);
     let (x_unit, y_unit) = (Unit::of(plot.x.metric), Unit::of(plot.y.metric));
     let sd = y.sd.filter(|sd| *sd > 0.0).map(|sd| y_unit.scaled(sd));
-    Some(Dot { name: group.name(), x: x_unit.scaled(x.mean), y: y_unit.scaled(y.mean), sd })
+    let seeds = Seeds { measured: x.n.min(y.n), planned: group.runs.len() };
+    Some(Dot { name: group.name(), x: x_unit.scaled(x.mean), y: y_unit.scaled(y.mean), sd, seeds })
 }
 
 /// Whether `a` is at least as good as `b` in both quantities and better in one.

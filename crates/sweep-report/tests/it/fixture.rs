@@ -144,6 +144,7 @@ fn empty(experiment: &str, axes: &[(&str, &[&str])]) -> ExperimentRows {
         baseline: Coordinates::default(),
         runs: Vec::new(),
         exclusions: Vec::new(),
+        source: None,
     };
     ExperimentRows { plan, runs: Vec::new(), measurements: Vec::new() }
 }

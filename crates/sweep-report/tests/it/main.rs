@@ -5,6 +5,8 @@
 mod declarations;
 mod fixture;
 mod frames;
+mod hostile_text;
 mod publishing;
+mod rendering_folders;
 mod spellings;
 mod tables;

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use sweep_protocol::PlanSource;
 use sweep_report::published::{Difference, check, read, write};
-use sweep_report::{ReportError, render};
+use sweep_report::{Rendering, ReportError, render, rendered};
 
 use crate::fixture::{declaration, paper, rows};
 
@@ -47,23 +48,41 @@ fn a_damaged_line_is_named() {
 }
 
 #[test]
-fn check_names_what_is_missing_changed_or_left_over() {
-    let (published, rendered) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    write(published.path(), &rows()).unwrap();
-    let differences = || check(published.path(), &declaration(), &paper(), rendered.path()).unwrap();
-    for rendering in render(&rows(), &declaration(), &paper()).unwrap() {
-        std::fs::write(rendered.path().join(rendering.path), rendering.bytes).unwrap();
-    }
-    assert_eq!(differences(), []);
+fn what_is_published_does_not_say_where_the_experiment_lies() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut sourced = rows();
+    let source = PlanSource { file: "../experiments/groups.toml".into(), digest: "d".into(), written_at_ms: 7 };
+    sourced.plan.source = Some(source);
+    write(folder.path(), &sourced).unwrap();
+    write(other.path(), &rows()).unwrap();
+    let plan = |folder: &tempfile::TempDir| std::fs::read(folder.path().join("plan.json")).unwrap();
+    assert_eq!(plan(&folder), plan(&other));
+}
 
-    std::fs::remove_file(rendered.path().join("speed.png")).unwrap();
-    std::fs::write(rendered.path().join("report.md"), "edited by hand").unwrap();
-    std::fs::write(rendered.path().join("old_plot.svg"), "").unwrap();
+#[test]
+fn check_names_what_is_missing_changed_or_left_over() {
+    let (published, rendered_to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write(published.path(), &rows()).unwrap();
+    let differences = || check(published.path(), &declaration(), &paper(), rendered_to.path()).unwrap();
+    let renderings = render(&rows(), &declaration(), &paper()).unwrap();
+    for rendering in &renderings {
+        std::fs::write(rendered_to.path().join(&rendering.path), &rendering.bytes).unwrap();
+    }
+    assert_eq!(differences(), [], "a report of an older version has no manifest");
+    let more = |name: &str| Rendering { path: name.into(), bytes: Vec::new() };
+    let with_more = [renderings, vec![more("old_plot.svg"), more("old_plot.png")]].concat();
+    rendered::write(rendered_to.path(), &with_more).unwrap();
+
+    std::fs::remove_file(rendered_to.path().join("speed.png")).unwrap();
+    std::fs::write(rendered_to.path().join("report.md"), "edited by hand").unwrap();
+    std::fs::write(rendered_to.path().join("old_plot.png"), "edited by hand, so it is the user's").unwrap();
+    std::fs::write(rendered_to.path().join("notes.md"), "the user's").unwrap();
     let path = |name: &str| Path::new(name).to_owned();
     assert_eq!(
         differences(),
         [
             Difference::Missing(path("speed.png")),
+            Difference::Differs(path("manifest.json")),
             Difference::Differs(path("report.md")),
             Difference::Unexpected(path("old_plot.svg")),
         ]

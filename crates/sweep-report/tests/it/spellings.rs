@@ -174,3 +174,37 @@ fn labels_that_would_overlap_are_turned() {
         std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name), rendering.bytes).unwrap();
     }
 }
+
+#[test]
+fn a_row_with_missing_seeds_is_marked_and_compared_with_nothing() {
+    // Groups 1 and 4 have two seeds of three; 1 is better than 2 in accuracy, 4 in parameters.
+    let circles = |svg: &str, ink: &str| {
+        svg.lines().filter(|line| line.starts_with("<circle") && line.contains(&format!("fill=\"{ink}\""))).count()
+    };
+    let scatter = text("accuracy_against_params.svg");
+    assert_eq!((circles(&scatter, "#0072B2"), circles(&scatter, "#A6A6A6")), (1, 2), "{scatter}");
+    for name in ["accuracy_against_params.svg", "accuracy_over_groups.svg", "speed.svg", "learning_curves.svg"] {
+        let svg = text(name);
+        assert_eq!(svg.matches("2 of 3").count(), 2, "{name}: {svg}");
+        assert!(!svg.contains("3 of 3"), "{name}: {svg}");
+    }
+    let report = text("report.md");
+    assert_eq!(report.matches("Hollow marks are means over fewer seeds than planned").count(), 3, "{report}");
+
+    // A good mean of the seeds that did not diverge takes nothing from the complete rows.
+    let mut rows = crowded_rows();
+    let before = render(&rows, &Declaration::default_for(&rows.plan), &paper()).unwrap();
+    let blue = |all: &[Rendering]| {
+        let scatter = all.iter().find(|r| r.path.as_os_str() == "accuracy_against_flops.svg").unwrap();
+        circles(&String::from_utf8_lossy(&scatter.bytes), "#0072B2")
+    };
+    let best = rows.plan.runs.iter().filter(|run| run.coordinates.get("groups") == Some("8")).map(|run| run.run);
+    let best: Vec<_> = best.collect();
+    for row in rows.runs.iter_mut().filter(|row| best.contains(&row.run)).skip(1).step_by(2) {
+        row.status = sweep_protocol::Status::TimedOut;
+    }
+    let after = render(&rows, &Declaration::default_for(&rows.plan), &paper()).unwrap();
+    assert!(blue(&after) > 0 && blue(&before) > 0);
+    assert!(String::from_utf8_lossy(&after[0].bytes).contains("Hollow marks"));
+    assert!(!String::from_utf8_lossy(&before[0].bytes).contains("Hollow marks"));
+}

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use sweep_protocol::{JournalReader, SupervisorEvent};
-use sweep_runner::{RunnerError, UpdateKind, WorkItem};
+use sweep_runner::{UpdateKind, WorkItem};
 
 use crate::bench::{Bench, counts, items, story};
 

@@ -30,6 +30,7 @@ pub(crate) fn plan(experiment: &str) -> PlanRecord {
             .map(|(run, label)| PlannedRunRecord { run, seed: 0, coordinates: at(label) })
             .collect(),
         exclusions: Vec::new(),
+        source: None,
     }
 }
 

@@ -7,7 +7,7 @@ use proptest::test_runner::Config;
 use sweep_protocol::{Event, Form, JournalReader, Metric, ResultsLayout, Split, Status, SupervisorEvent};
 use sweep_store::{Damage, Reader, Store};
 
-use crate::fixture::{Said, dump, ids, lay_out, measured, of_images, started, whole, write_attempt};
+use crate::fixture::{Said, dump, ids, lay_out, measured, of_images, plan, started, whole, write_attempt};
 
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
@@ -122,4 +122,23 @@ async fn a_folder_without_anything_makes_an_empty_index() {
     let layout = ResultsLayout::new(folder.path());
     assert!(Store::rebuild(&layout).await.unwrap().is_empty());
     assert!(Reader::open(&layout).await.unwrap().experiments().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_plan_in_the_folder_of_another_is_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = ResultsLayout::new(folder.path());
+    lay_out(&layout);
+    // A copy that someone kept, of an older plan.
+    let mut older = plan("groups");
+    older.runs.truncate(1);
+    for (experiment, profile) in [("groups-old", "default"), ("groups", "before")] {
+        let path = layout.plan(experiment, profile);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, serde_json::to_vec(&older).unwrap()).unwrap();
+    }
+    let damages = Store::rebuild(&layout).await.unwrap();
+    assert!(matches!(damages.as_slice(), [Damage::Misplaced { .. }, Damage::Misplaced { .. }]), "{damages:?}");
+    let rows = Reader::open(&layout).await.unwrap().experiment_rows("groups", "default").await.unwrap();
+    assert_eq!(rows.unwrap().plan.runs.len(), 2);
 }

@@ -1,0 +1,197 @@
+//! Whose plan a recorded plan is: which experiment file it was made from, and whether that file was edited since.
+//!
+//! Results of an experiment lie below its name, so two files of one stem would share plan and report. Knows files, not runs.
+
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::Result;
+use sweep_protocol::{PlanRecord, PlanSource, ResultsLayout, now_ms};
+
+use crate::commands::say;
+use crate::costed_plan::CostedPlan;
+use crate::exit::UsageError;
+
+/// The record of a plan that is about to be written, with the file that it comes from. Refuses to replace the plan of another
+/// file; a file that is gone is said and followed.
+pub(crate) fn claim(layout: &ResultsLayout, costed: &CostedPlan) -> Result<PlanRecord> {
+    let record = costed.plan.record();
+    let former_record = recorded_plan(layout, &record.experiment, &record.profile);
+    let former = former_record.as_ref().and_then(|former| former.source.clone());
+    let owner = former.as_ref().and_then(|former| other_owner(layout, former, &costed.path));
+    if let (Some(former), Some(owner)) = (former, owner) {
+        // A copy of the same content asks for the same plan.
+        if owner.exists() && former.digest != costed.digest {
+            return Err(foreign(layout, &owner, &costed.path, &record));
+        }
+        if !owner.exists() {
+            let names = format!("`{}` ({})", record.experiment, record.profile);
+            let (gone, new) = (owner.display(), costed.path.display());
+            say(&format!("the plan of {names} was made from {gone}, which is gone: {new} takes its place"));
+        }
+    }
+    let source = PlanSource {
+        file: seen_from(&real(layout.root()), &real(&costed.path)),
+        digest: costed.digest.clone(),
+        written_at_ms: now_ms(),
+    };
+    let record = PlanRecord { source: Some(source), ..record };
+    // The same plan of the same file again stays as it was written.
+    Ok(former_record.filter(|former| is_same_plan(former, &record)).unwrap_or(record))
+}
+
+/// Whether two records differ in nothing but the time of writing.
+fn is_same_plan(a: &PlanRecord, b: &PlanRecord) -> bool {
+    let timeless = |plan: &PlanRecord| plan.source.as_ref().map(|source| (source.file.clone(), source.digest.clone()));
+    timeless(a) == timeless(b) && PlanRecord { source: b.source.clone(), ..a.clone() } == *b
+}
+
+/// For a plan that is shown as it is recorded: refuses one that was made from another file than `spec`, where a file was named,
+/// and says when the file was edited since.
+pub(crate) fn check(layout: &ResultsLayout, spec: Option<&Path>, plan: &PlanRecord) -> Result<()> {
+    let Some(source) = &plan.source else { return Ok(()) };
+    let spec = spec.map_or_else(|| path_of(layout, source), sweep_plan::file_behind);
+    if is_unchanged(&spec, source) {
+        return Ok(());
+    }
+    if let Some(owner) = other_owner(layout, source, &spec).filter(|owner| owner.exists()) {
+        return Err(foreign(layout, &owner, &spec, plan));
+    }
+    if spec.exists() {
+        say_edited(&spec, source, AS_RUN);
+    }
+    Ok(())
+}
+
+/// Says when the file of a recorded plan was edited since.
+pub(crate) fn say_if_edited(layout: &ResultsLayout, (experiment, profile): (&str, &str)) {
+    let Some(source) = recorded(layout, experiment, profile) else { return };
+    let path = path_of(layout, &source);
+    if path.exists() && !is_unchanged(&path, &source) {
+        say_edited(&path, &source, AS_RUN);
+    }
+}
+
+/// For a plan that is shown before it is run: whose the recorded one is, and whether it was made from the file as it is now.
+pub(crate) fn say_what_changed(layout: &ResultsLayout, costed: &CostedPlan) {
+    let plan = &costed.plan;
+    let Some(source) = recorded(layout, &plan.experiment, &plan.profile) else { return };
+    let is_same = source.digest == costed.digest;
+    match other_owner(layout, &source, &costed.path) {
+        Some(owner) if owner.exists() && !is_same => say(&format!(
+            "results of `{}` ({}) belong to {}: `run` will refuse this file; rename one of them, or use --results",
+            plan.experiment,
+            plan.profile,
+            owner.display()
+        )),
+        _ if !is_same => say_edited(&costed.path, &source, "this shows what the next `run` does"),
+        _ => {}
+    }
+}
+
+const AS_RUN: &str = "this shows the plan as it was run; `run` it again to update";
+
+fn is_unchanged(file: &Path, source: &PlanSource) -> bool {
+    sweep_plan::digest(file).is_ok_and(|digest| digest == source.digest)
+}
+
+fn say_edited(file: &Path, source: &PlanSource, what: &str) {
+    say(&format!("{} was edited after its last run ({}): {what}", file.display(), utc(source.written_at_ms)));
+}
+
+fn foreign(layout: &ResultsLayout, owner: &Path, spec: &Path, plan: &PlanRecord) -> anyhow::Error {
+    UsageError(format!(
+        "results of `{}` ({}) in {} belong to {}, not to {}: rename one of the two files, or give this one another folder by --results",
+        plan.experiment, plan.profile, layout.root().display(), owner.display(), spec.display()
+    ))
+    .into()
+}
+
+/// The source of the plan that is recorded; nothing where there is none, or one of an older version.
+fn recorded(layout: &ResultsLayout, experiment: &str, profile: &str) -> Option<PlanSource> {
+    recorded_plan(layout, experiment, profile)?.source
+}
+
+/// The plan that is recorded, where one is and is understood.
+fn recorded_plan(layout: &ResultsLayout, experiment: &str, profile: &str) -> Option<PlanRecord> {
+    let bytes = std::fs::read(layout.plan(experiment, profile)).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+/// The file that a plan was made from, when it is another than `spec`.
+fn other_owner(layout: &ResultsLayout, source: &PlanSource, spec: &Path) -> Option<PathBuf> {
+    let owner = path_of(layout, source);
+    (real(&owner) != real(spec)).then_some(owner)
+}
+
+/// Where the file of a plan lies, without detours, and seen from the current folder where it lies below.
+fn path_of(layout: &ResultsLayout, source: &PlanSource) -> PathBuf {
+    let path = tidied(&real(layout.root()).join(&source.file));
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(here).map(Path::to_owned).unwrap_or(path)
+}
+
+/// Absolute and without links, as far as the file exists.
+fn real(path: &Path) -> PathBuf {
+    let absolute = || std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    path.canonicalize().unwrap_or_else(|_| absolute())
+}
+
+/// `a/../b` as `b`; for paths without links.
+fn tidied(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(out.pop()),
+            part => out.push(part),
+        }
+    }
+    out
+}
+
+/// An absolute path as it is seen from an absolute folder, with slashes.
+fn seen_from(folder: &Path, path: &Path) -> String {
+    let shared = folder.components().zip(path.components()).take_while(|(a, b)| a == b).count();
+    let up = folder.components().skip(shared).map(|_| "..".to_owned());
+    let down = path.components().skip(shared).map(|part| part.as_os_str().to_string_lossy().into_owned());
+    up.chain(down).collect::<Vec<_>>().join("/")
+}
+
+/// `2026-11-28 06:21 UTC`.
+fn utc(ms: u64) -> String {
+    let (minutes, days) = (ms / 60_000 % 1440, ms / 86_400_000);
+    // Civil from days, counted in years that begin in March, so that a leap day is the last.
+    let day = days + 719_468;
+    let era = day / 146_097;
+    let of_era = day % 146_097;
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let date = of_year - (153 * month + 2) / 5 + 1;
+    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    format!("{}-{month:02}-{date:02} {:02}:{:02} UTC", year + era * 400 + carry, minutes / 60, minutes % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_seen_from_a_folder_and_found_again() {
+        for (folder, path, seen) in [
+            ("/p/results", "/p/experiments/x.toml", "../experiments/x.toml"),
+            ("/p/results", "/p/results/x.toml", "x.toml"),
+            ("/other/r", "/p/x.toml", "../../p/x.toml"),
+        ] {
+            assert_eq!(seen_from(Path::new(folder), Path::new(path)), seen);
+            assert_eq!(tidied(&Path::new(folder).join(seen)), Path::new(path));
+        }
+    }
+
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        assert_eq!(utc(0), "1970-01-01 00:00 UTC");
+        assert_eq!(utc(951_826_200_000), "2000-02-29 12:10 UTC");
+        assert_eq!(utc(1_735_689_599_000), "2024-12-31 23:59 UTC");
+        assert_eq!(utc(1_795_847_000_000), "2026-11-28 06:23 UTC");
+    }
+}

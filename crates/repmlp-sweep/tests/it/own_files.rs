@@ -1,0 +1,220 @@
+//! What is the user's stays the user's: files in report folders, folders beside them, other experiments of the same name.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use crate::bench::{Bench, Ran};
+
+/// One run of a few images.
+const ONCE: &str = "experiments/tiny.toml --threads 1";
+
+fn edit(path: &Path, from: &str, to: &str) {
+    let text = fs::read_to_string(path).unwrap();
+    assert!(text.contains(from), "{text}");
+    fs::write(path, text.replace(from, to)).unwrap();
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|fault| panic!("{}: {fault}", path.display()))
+}
+
+fn refused(ran: &Ran, code: i32) -> String {
+    assert_eq!(ran.code(), code, "{}{}", ran.stdout(), ran.stderr());
+    ran.stderr()
+}
+
+#[test]
+fn files_that_were_not_rendered_stay_and_are_no_fault() {
+    let bench = Bench::new();
+    let folder = bench.path("reports/tiny/default");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("notes.md"), "mine").unwrap();
+    fs::write(folder.join("for_slides.png"), "mine too").unwrap();
+    bench.done(ONCE);
+    bench.done("report --check");
+    let declared = "title = 'Groups'\n[[table]]\nid = 'groups'\nrows = ['groups']\n[[table.column]]\nmetric = 'params'\n\
+                    form = 'deployed'\n[[plot]]\nid = 'params'\nkind = 'bars'\naxis = 'groups'\n\
+                    y = { metric = 'params', form = 'deployed' }\n";
+    fs::write(bench.path("reports/tiny.toml"), declared).unwrap();
+    fs::write(folder.join("results.tex"), "edited").unwrap();
+    fs::write(folder.join("report.md"), "edited too").unwrap();
+    fs::write(folder.join("report.md.4194304999.tmp"), "half").unwrap();
+    fs::write(folder.join("groups.csv"), "my own").unwrap();
+    fs::write(folder.join("data.csv.1.tmp"), "not rendered").unwrap();
+    let check = bench.run("report --check");
+    assert!(refused(&check, 10).is_empty());
+    for (file, is_named) in [
+        ("report.md", true),
+        ("results.csv was rendered once", true),
+        ("groups.tex is missing", true),
+        ("notes.md", false),
+        ("results.tex", false),
+    ] {
+        assert_eq!(check.stdout().contains(file), is_named, "{file}: {}", check.stdout());
+    }
+
+    let said = bench.done("report experiments/tiny.toml").stderr();
+    for line in [
+        "reports/tiny/default/results.tex is no longer rendered; it was edited, so it stays",
+        "reports/tiny/default/report.md was not as rendered: it is kept as reports/tiny/default/report.md.edited-1",
+        "reports/tiny/default/groups.csv was not as rendered: it is kept as reports/tiny/default/groups.csv.edited-1",
+    ] {
+        assert!(said.contains(line), "{said}");
+    }
+    for (file, content) in [
+        ("notes.md", "mine"),
+        ("for_slides.png", "mine too"),
+        ("results.tex", "edited"),
+        ("report.md.edited-1", "edited too"),
+        ("groups.csv.edited-1", "my own"),
+        ("data.csv.1.tmp", "not rendered"),
+    ] {
+        assert_eq!(read(&folder.join(file)), content, "{file}");
+    }
+    for gone in ["results.csv", "accuracy_against_flops.svg", "learning_curves.png", "report.md.4194304999.tmp"] {
+        assert!(!folder.join(gone).exists(), "{gone}");
+    }
+    assert!(bench.done("report experiments/tiny.toml").stderr().is_empty(), "what is the user's is said once");
+    bench.done("report --check");
+}
+
+#[test]
+fn links_are_not_followed_out_of_a_report_folder() {
+    let bench = Bench::new();
+    bench.done(ONCE);
+    let folder = bench.path("reports/tiny/default");
+    let target = bench.path("precious.md");
+    fs::rename(folder.join("report.md"), &target).unwrap();
+    symlink(&target, folder.join("report.md")).unwrap();
+    let rendered = read(&target);
+    edit(&folder.join("manifest.json"), "\"renderings\": {", "\"renderings\": {\n    \"../../../precious.md\": \"\",");
+    bench.done("report experiments/tiny.toml");
+    assert_eq!(read(&target), rendered);
+    assert!(folder.join("report.md.edited-1").is_symlink() && !folder.join("report.md").is_symlink());
+}
+
+#[test]
+fn a_folder_of_an_older_version_loses_nothing() {
+    let bench = Bench::new();
+    bench.done(ONCE);
+    let folder = bench.path("reports/tiny/default");
+    fs::remove_file(folder.join("manifest.json")).unwrap();
+    bench.done("report --check");
+    fs::write(folder.join("report.md"), "of other measurements").unwrap();
+    fs::write(folder.join("old_table.csv"), "rendered once").unwrap();
+    assert!(bench.done("report experiments/tiny.toml").stderr().is_empty());
+    assert_eq!(read(&folder.join("old_table.csv")), "rendered once");
+    assert!(!folder.join("report.md.edited-1").exists() && read(&folder.join("report.md")).starts_with("# "));
+    bench.done("report --check");
+}
+
+#[test]
+fn a_name_that_is_a_path_leads_nowhere() {
+    let bench = Bench::new();
+    for file in ["README.md", "fig.png", "package.json"] {
+        fs::write(bench.path(file), "mine").unwrap();
+    }
+    for words in [
+        "experiments/tiny.toml --profile ../..",
+        "plan experiments/tiny.toml --profile /tmp",
+        "report experiments/tiny.toml --profile ..",
+        "report experiments/tiny.toml --check --profile a/b",
+        "export experiments/tiny.toml --profile .",
+        "status tiny --profile ../x",
+        "status ..",
+    ] {
+        let said = refused(&bench.run(words), 2);
+        assert!(said.contains("letters, digits"), "{words}: {said}");
+    }
+    edit(&bench.path("experiments/tiny.toml"), "[profile.seeds]", "[profile.\"../..\"]");
+    let said = refused(&bench.run(ONCE), 3);
+    assert!(said.contains("[profile.\"../..\"]") && said.contains("contains `/`"), "{said}");
+    assert!(!bench.path("results").exists() && !bench.path("reports").exists());
+    for file in ["README.md", "fig.png", "package.json"] {
+        assert_eq!(read(&bench.path(file)), "mine");
+    }
+}
+
+#[test]
+fn two_files_of_one_stem_do_not_share_a_plan() {
+    let bench = Bench::new();
+    for folder in ["a", "b"] {
+        fs::create_dir_all(bench.path(folder)).unwrap();
+        fs::create_dir_all(bench.path(folder).join("base")).unwrap();
+        fs::copy(bench.path("experiments/tiny.toml"), bench.path(folder).join("study.toml")).unwrap();
+        fs::copy(bench.path("experiments/base/tiny.toml"), bench.path(folder).join("base/tiny.toml")).unwrap();
+    }
+    edit(&bench.path("b/study.toml"), "values = [1, 2]", "values = [2, 1]");
+    let run = |words: &str| {
+        let mut command = bench.command(words);
+        Ran(command.env("REPMLP_SWEEP_RESULTS", "r").env("REPMLP_SWEEP_REPORTS", "p").output().unwrap())
+    };
+    assert_eq!(run("a/study.toml --threads 1").code(), 0);
+    let (plan, report) = (bench.path("r/experiments/study/default/plan.json"), bench.path("p/study/default/report.md"));
+    let before = (read(&plan), read(&report));
+    assert!(before.0.contains("\"../a/study.toml\""), "{}", before.0);
+    assert!(!read(&bench.path("r/published/study/default/plan.json")).contains("source"));
+    for words in ["b/study.toml", "report b/study.toml", "export b/study.toml", "status b/study.toml"] {
+        let said = refused(&run(words), 2);
+        assert!(said.contains("a/study.toml") && said.contains("b/study.toml") && said.contains("--results"), "{said}");
+    }
+    assert!(run("plan b/study.toml").stderr().contains("`run` will refuse this file"));
+    assert_eq!(before, (read(&plan), read(&report)));
+    assert!(run("a/study.toml --threads 1").stderr().contains("0 of 2 runs to do"));
+
+    fs::remove_file(bench.path("a/study.toml")).unwrap();
+    let said = run("b/study.toml --threads 1").stderr();
+    assert!(said.contains("was made from a/study.toml, which is gone: b/study.toml takes its place"), "{said}");
+    assert_eq!(run("report b/study.toml").stderr(), "");
+}
+
+#[test]
+fn a_project_that_is_moved_as_a_whole_stays_one_and_an_edit_is_said() {
+    let bench = Bench::new();
+    fs::create_dir(bench.path("project")).unwrap();
+    fs::rename(bench.path("experiments"), bench.path("project/experiments")).unwrap();
+    bench.done("project/experiments/tiny.toml --threads 1");
+    fs::rename(bench.path("project"), bench.path("moved")).unwrap();
+    for words in ["report moved/experiments/tiny.toml", "plan moved/experiments/tiny.toml"] {
+        assert_eq!(bench.done(words).stderr(), "", "{words}");
+    }
+    // An edit of a base file is one of the experiment.
+    edit(&bench.path("moved/experiments/base/tiny.toml"), "repeats = 3", "repeats = 4");
+    for words in [
+        "report moved/experiments/tiny.toml",
+        "export moved/experiments/tiny.toml",
+        "plan moved/experiments/tiny.toml",
+        "status moved/experiments/tiny.toml",
+        "status tiny --results moved/results",
+        "status --results moved/results",
+    ] {
+        let said = bench.done(words).stderr();
+        assert!(said.contains("moved/experiments/tiny.toml was edited after its last run (20"), "{words}: {said}");
+    }
+    bench.done("moved/experiments/tiny.toml --threads 1");
+    assert_eq!(bench.done("report moved/experiments/tiny.toml").stderr(), "");
+}
+
+#[test]
+fn a_link_to_an_experiment_is_that_experiment() {
+    let bench = Bench::new();
+    symlink("experiments/tiny.toml", bench.path("latest.toml")).unwrap();
+    bench.done("latest.toml --threads 1");
+    assert!(bench.path("results/experiments/tiny/default/plan.json").exists());
+    assert!(bench.path("reports/tiny/default/report.md").exists());
+    assert_eq!(bench.done(ONCE).stdout(), bench.done("report latest.toml").stdout());
+    assert!(bench.done("status latest.toml").stdout().starts_with("tiny, profile default"));
+}
+
+#[test]
+fn nothing_that_a_terminal_obeys_comes_from_a_file() {
+    let bench = Bench::new();
+    bench.done(ONCE);
+    let runs = fs::read_dir(bench.path("results/runs")).unwrap().map(|run| run.unwrap().path());
+    let log = runs.map(|run| run.join("attempts/1/log.txt")).find(|log| log.exists()).unwrap();
+    fs::write(&log, "\u{1b}[2Jgone\u{9b}31m\r\nline\u{202e}\n").unwrap();
+    let id = log.iter().rev().nth(3).unwrap().to_str().unwrap().to_owned();
+    let logs = bench.done(&format!("logs {id} --attempt 1")).stdout();
+    assert!(logs.contains("\u{fffd}[2Jgone\u{fffd}31m\nline\u{fffd}\n"), "{logs:?}");
+}

@@ -1,0 +1,53 @@
+//! Reads the TOML files of a report: declarations and the paper's tables.
+//!
+//! Every text in them comes to be shown, so one that cannot be is refused at its line, whatever its key is.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use sweep_protocol::{TextError, check_line, check_prose};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::ReportError;
+
+/// The key of texts that may have several lines.
+const PROSE: &str = "note";
+
+/// The content of a file.
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, ReportError> {
+    let fault = |source| ReportError::Io { path: path.to_owned(), doing: "reading", source };
+    let text = std::fs::read_to_string(path).map_err(fault)?;
+    let fault = |source| ReportError::Toml { path: path.to_owned(), source: Box::new(source) };
+    let content = toml::from_str(&text).map_err(fault)?;
+    let tree = DeTable::parse(&text).map_err(fault)?;
+    match in_table(tree.get_ref()) {
+        None => Ok(content),
+        Some((start, source)) => {
+            let before = text.get(..start).unwrap_or_default();
+            let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+            let (line, column) = (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1);
+            Err(ReportError::Text { path: path.to_owned(), line, column, source })
+        }
+    }
+}
+
+/// The first text that cannot be shown, and the byte that it starts at.
+fn in_table(table: &DeTable<'_>) -> Option<(usize, TextError)> {
+    let found = table.iter().filter_map(|(key, value)| {
+        let of_key = check_line(key.get_ref()).err().map(|fault| (key.span().start, fault));
+        of_key.or_else(|| in_value(key.get_ref(), value))
+    });
+    found.min_by_key(|(start, _)| *start)
+}
+
+fn in_value(key: &str, value: &Spanned<DeValue<'_>>) -> Option<(usize, TextError)> {
+    let start = value.span().start;
+    match value.get_ref() {
+        DeValue::String(text) if key == PROSE => check_prose(text).err().map(|fault| (start, fault)),
+        DeValue::String(text) => check_line(text).err().map(|fault| (start, fault)),
+        DeValue::Array(items) => items.iter().find_map(|item| in_value(key, item)),
+        DeValue::Table(table) => in_table(table),
+        _ => None,
+    }
+}

@@ -1,0 +1,79 @@
+//! The laws of a folder of renderings: what is ours follows the declaration, what is the user's is never lost.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, prop_oneof, proptest};
+use sweep_report::Rendering;
+use sweep_report::rendered::write;
+
+/// What happens to a folder.
+#[derive(Clone, Debug)]
+enum Step {
+    /// A report with these files is rendered.
+    Render(BTreeMap<u8, u8>),
+    /// The user writes a file of a rendering's name.
+    Edit(u8, u8),
+    /// The user writes a file of another name.
+    Own(u8, u8),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let files = btree_map(0..4u8, 0..3u8, 0..4).prop_map(Step::Render);
+    prop_oneof![
+        files,
+        (0..4u8, 0..9u8).prop_map(|(n, c)| Step::Edit(n, c)),
+        (0..4u8, 0..9u8).prop_map(|(n, c)| Step::Own(n, c))
+    ]
+}
+
+fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    entries.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect()
+}
+
+proptest! {
+    #[test]
+    fn no_text_of_the_users_is_ever_lost(steps in vec(step(), 1..12)) {
+        let folder = tempfile::tempdir().unwrap();
+        // Renderings and edits have bytes of their own, so that each can be told where it came from.
+        let mut texts: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        for (at, step) in steps.into_iter().enumerate() {
+            match step {
+                Step::Own(name, content) => {
+                    let text = format!("own {content}").into_bytes();
+                    fs::write(folder.path().join(format!("notes{name}.md")), &text).unwrap();
+                    texts.insert(format!("notes{name}.md"), text);
+                }
+                Step::Edit(name, content) => {
+                    let text = format!("edit {content} of step {at}").into_bytes();
+                    let file = format!("f{name}.csv");
+                    fs::write(folder.path().join(&file), &text).unwrap();
+                    texts.insert(file, text);
+                }
+                Step::Render(files) => {
+                    let files: BTreeMap<String, Vec<u8>> = files.iter().map(|(n, c)| (format!("f{n}.csv"), vec![*c])).collect();
+                    let renderings: Vec<Rendering> =
+                        files.iter().map(|(path, bytes)| Rendering { path: path.into(), bytes: bytes.clone() }).collect();
+                    write(folder.path(), &renderings).unwrap();
+                    let now = contents(folder.path());
+                    for (name, bytes) in &files {
+                        prop_assert_eq!(&now[name], bytes);
+                    }
+                    // Everything else is a manifest or the user's.
+                    for (name, bytes) in &now {
+                        let is_text = bytes.starts_with(b"own") || bytes.starts_with(b"edit");
+                        prop_assert!(files.contains_key(name) || name == "manifest.json" || is_text, "{}", name);
+                    }
+                    for (name, text) in &texts {
+                        prop_assert!(now.values().any(|bytes| bytes == text), "{} is lost", name);
+                    }
+                    prop_assert_eq!(write(folder.path(), &renderings).unwrap(), []);
+                    prop_assert_eq!(&now, &contents(folder.path()));
+                }
+            }
+        }
+    }
+}
