@@ -20,6 +20,8 @@ use crate::data::image::{Image, Mask};
 pub(crate) enum Undecodable {
     /// They are not what they should be.
     Damaged { expected: &'static str, found: String },
+    /// They are an image of another format.
+    OtherFormat { name: &'static str },
     /// They claim more pixels than are allowed.
     TooLarge { height: usize, width: usize },
     /// They are an image, but no mask.
@@ -41,6 +43,12 @@ fn format_of(bytes: &[u8]) -> Result<Format, Undecodable> {
     match bytes {
         [0xff, 0xd8, 0xff, ..] => Ok(Format::Jpeg),
         [0x89, b'P', b'N', b'G', ..] => Ok(Format::Png),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => {
+            Err(Undecodable::OtherFormat { name: "WebP" })
+        }
+        [b'G', b'I', b'F', b'8', ..] => Err(Undecodable::OtherFormat { name: "GIF" }),
+        [b'B', b'M', ..] => Err(Undecodable::OtherFormat { name: "BMP" }),
+        [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => Err(Undecodable::OtherFormat { name: "TIFF" }),
         _ => Err(Undecodable::new("a JPEG or PNG file", &format!("{} other bytes", bytes.len()))),
     }
 }
@@ -257,6 +265,19 @@ mod tests {
         for cut in [0, 2, 20, bytes.len() / 2, bytes.len() - 2] {
             assert!(size(&bytes[..cut]).is_err(), "{cut}");
             assert!(image(&bytes[..cut], 3).is_err(), "{cut}");
+        }
+    }
+
+    #[test]
+    fn another_format_is_named_whatever_the_file_is_called() {
+        for (bytes, name) in [
+            (&b"RIFF\x10\0\0\0WEBPVP8 "[..], "WebP"),
+            (b"GIF89a", "GIF"),
+            (b"BM\0\0", "BMP"),
+            (b"II*\0", "TIFF"),
+            (b"MM\0*", "TIFF"),
+        ] {
+            assert_eq!(image(bytes, 3).unwrap_err(), Undecodable::OtherFormat { name });
         }
     }
 

@@ -46,6 +46,14 @@ pub enum DataError {
         /// Their names, as text.
         names: String,
     },
+    /// An image of a format that is not read, under the name of another.
+    #[error("{} is a {name} image, whatever its name says: convert it to PNG or JPEG", .path.display())]
+    OtherFormat {
+        /// Which file.
+        path: PathBuf,
+        /// The format.
+        name: &'static str,
+    },
     /// Images lie beside the folders that they belong in.
     #[error(
         "{} has {count} images outside of its folders, one for each class ({names}): move them into one, or away",

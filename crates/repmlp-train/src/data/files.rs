@@ -251,6 +251,7 @@ fn undecodable(path: &Path, fault: Undecodable, limit: usize) -> DataError {
     let path = path.to_owned();
     match fault {
         Undecodable::Damaged { expected, found } => DataError::Damaged { path, expected: expected.to_owned(), found },
+        Undecodable::OtherFormat { name } => DataError::OtherFormat { path, name },
         Undecodable::TooLarge { height, width } => DataError::TooManyPixels { path, height, width, limit },
         Undecodable::NoMask { found } => DataError::NoMask { path, found },
     }

@@ -8,8 +8,16 @@ use crate::data::folder::or_gzipped;
 use crate::data::pool::{Decoded, Pool, RawSet};
 use crate::data::{DataError, Folder};
 
-pub(crate) const WHERE: &str = "An IDX set has train-images-idx3-ubyte, train-labels-idx1-ubyte, and t10k- or test- likewise, or \
-     files that data.source.train_images and so on name. Fashion-MNIST, for one, is Debian's package dataset-fashion-mnist";
+const WHERE: &str = "An IDX set has train-images-idx3-ubyte, train-labels-idx1-ubyte, and t10k- or test- likewise, or files that \
+     data.source.train_images and so on name";
+
+const WHERE_FASHION: &str = "Fashion-MNIST is Debian's package dataset-fashion-mnist, or \
+     github.com/zalandoresearch/fashion-mnist";
+
+/// Where to get the set of this name.
+pub(crate) fn whence(name: &str) -> &'static str {
+    if name.starts_with("fashion-mnist") { WHERE_FASHION } else { WHERE }
+}
 
 /// Any set in MNIST's IDX format, gzipped or not: `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, and `t10k-` or
 /// `test-` likewise, unless its files are named here.

@@ -106,7 +106,7 @@ impl SourceConfig {
         let located = |name: &str, get: &str| Folder::find(folder, name, get);
         match self {
             Self::FashionMnist5k {} => embedded::read(),
-            Self::Idx(config) => idx::read(&located(&config.name, idx::WHERE)?, config),
+            Self::Idx(config) => idx::read(&located(&config.name, idx::whence(&config.name))?, config),
             Self::Cifar10 {} => records::read(
                 &located("cifar-10-batches-bin", records::WHERE_CIFAR)?,
                 &RecordsConfig::cifar10(),
