@@ -4,16 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::path::Path;
 
-use candle_core::pickle::PthTensors;
 use candle_core::{Device, Tensor};
 
 use crate::error::InteropError;
-
-/// Keys that training scripts keep the state dict of a network under.
-const NESTINGS: &[&str] = &["state_dict", "model", "model_state_dict", "state_dict_ema", "net"];
+use crate::file::{open_file, read_file};
+use crate::state_dict;
 
 /// What `DataParallel` and its kin put before every name.
 const PARALLEL_PREFIX: &str = "module.";
@@ -42,38 +40,32 @@ pub fn read_checkpoint(path: &Path) -> Result<BTreeMap<String, Tensor>, InteropE
 
 /// All tensors of a safetensors file.
 pub(crate) fn read_safetensors(path: &Path) -> Result<BTreeMap<String, Tensor>, InteropError> {
-    let io_fault = |source| InteropError::Io { path: path.to_owned(), doing: "read", source };
-    let bytes = std::fs::read(path).map_err(io_fault)?;
+    let bytes = read_file(path, u64::MAX).map_err(io_fault(path))?;
     let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|e| fault(path, &e))?;
     Ok(tensors.into_iter().collect())
 }
 
 fn read_state_dict(path: &Path) -> Result<BTreeMap<String, Tensor>, InteropError> {
-    if first_bytes(path)? != ZIP {
+    let (mut file, metadata) = open_file(path).map_err(io_fault(path))?;
+    if first_bytes(&mut file).map_err(io_fault(path))? != ZIP {
         let reason = "it is neither safetensors nor an archive of torch.save; save it again with PyTorch 1.6 or later";
         return Err(fault(path, &reason));
     }
-    let whole = PthTensors::new(path, None).map_err(|e| fault(path, &e))?;
-    let nested = NESTINGS.iter().filter_map(|key| PthTensors::new(path, Some(key)).ok());
-    let nested = nested.filter(|tensors| !tensors.tensor_infos().is_empty());
-    // A script may keep single tensors, such as its best accuracy, beside the state dict: what is nested comes first.
-    let state_dict = nested.into_iter().next().unwrap_or(whole);
-    let mut tensors = BTreeMap::new();
-    for name in state_dict.tensor_infos().keys() {
-        if let Some(tensor) = state_dict.get(name).map_err(|e| fault(path, &format!("`{name}`: {e}")))? {
-            tensors.insert(name.clone(), tensor);
-        }
-    }
-    Ok(tensors)
+    state_dict::read(file, metadata.len()).map_err(|reason| fault(path, &reason))
 }
 
-fn first_bytes(path: &Path) -> Result<[u8; 2], InteropError> {
+fn first_bytes(file: &mut File) -> std::io::Result<[u8; 2]> {
     let mut first = [0; 2];
-    let read = File::open(path).and_then(|mut file| match file.read_exact(&mut first) {
-        Err(short) if short.kind() == std::io::ErrorKind::UnexpectedEof => Ok(()),
-        other => other,
-    });
-    read.map(|()| first).map_err(|source| InteropError::Io { path: path.to_owned(), doing: "read", source })
+    match file.read_exact(&mut first) {
+        Err(short) if short.kind() == std::io::ErrorKind::UnexpectedEof => {}
+        other => other?,
+    }
+    file.rewind()?;
+    Ok(first)
+}
+
+fn io_fault(path: &Path) -> impl FnOnce(std::io::Error) -> InteropError {
+    |source| InteropError::Io { path: path.to_owned(), doing: "read", source }
 }
 
 fn fault(path: &Path, reason: &impl ToString) -> InteropError {

@@ -169,7 +169,7 @@ pub(crate) struct RunArgs {
     /// Start at most so many runs now.
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
-    /// Try runs again that failed by themselves; others are tried again anyway.
+    /// Try all failed runs again, also those that would fail again (see the kinds in `repmlp-sweep --help`).
     #[arg(long)]
     pub(crate) retry_failed: bool,
     /// Stop at the first failure; the others are continued by the next call.

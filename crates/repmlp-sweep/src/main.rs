@@ -5,6 +5,7 @@
 mod cli;
 mod commands;
 mod costed_plan;
+mod data_check;
 mod exit;
 mod named_model;
 mod plan_file;

@@ -4,14 +4,13 @@
 //! Knows a file and a network; which run or program wrote the file it does not know.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::path::{Component, Path, PathBuf};
 
 use candle_core::{DType, Device};
 use repmlp::ConfigFault;
 use repmlp::models::Model;
 use repmlp::vars::Vars;
-use repmlp_interop::{Import, InteropError, StoredForm, listed, read_checkpoint};
+use repmlp_interop::{Import, InteropError, StoredForm, listed, open_file, read_checkpoint};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -184,7 +183,7 @@ fn has_part(name: &str, word: &str) -> bool {
 
 fn digest(path: &Path) -> std::io::Result<String> {
     let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(File::open(path)?)?;
+    hasher.update_reader(open_file(path)?.0)?;
     Ok(hasher.finalize().to_hex()[..12].to_owned())
 }
 

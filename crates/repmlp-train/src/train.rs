@@ -160,10 +160,7 @@ impl<'a> Run<'a> {
     /// Before its first step.
     fn new(config: &'a RunConfig, seed: u64, orders: &'a Orders, device: Device) -> Result<Self, TrainError> {
         let data = config.data.load(orders.data.as_deref(), seed)?;
-        let steps_per_epoch = (data.train.images.len() / config.training.batch) as u64;
-        if steps_per_epoch == 0 {
-            return Err(DataError::TooFew { images: data.train.images.len(), batch: config.training.batch }.into());
-        }
+        let steps_per_epoch = data.count.batches(config.training.batch)?;
         let vars = Vars::new(seed, DType::F32, &device);
         let model = Model::new(&config.model, config.task(), &vars.root())?;
         let fingerprint = config.begin(&data.fingerprint, &vars, orders.data.as_deref())?;
@@ -346,7 +343,10 @@ impl<'a> Run<'a> {
         let mut add = |metric, split, value| measurements.push(Measurement { metric, split, form, epoch, value });
         let Sums { loss, correct, judged, seconds, waited } = self.sums;
         add(Metric::Loss, Some(Split::Train), loss / self.steps_per_epoch as f64);
-        add(Metric::Accuracy, Some(Split::Train), correct / judged);
+        // Cuts of scenes may show nothing but pixels that do not count.
+        if judged > 0.0 {
+            add(Metric::Accuracy, Some(Split::Train), correct / judged);
+        }
         add(Metric::TrainTime, None, seconds);
         add(Metric::DataWait, None, waited);
         let schedule = &self.config.training.schedule;

@@ -297,10 +297,13 @@ fn id_of(value: &Value) -> String {
     value.get("id").and_then(Value::as_str).unwrap_or("without an id").to_owned()
 }
 
+/// Bytes of a file of cases, at most.
+const MOST_JSON: u64 = 64 << 20;
+
 fn json<T: DeserializeOwned>(path: &Path) -> Result<T, InteropError> {
     let fault = |source| InteropError::Io { path: path.to_owned(), doing: "read", source };
-    let text = std::fs::read_to_string(path).map_err(fault)?;
-    serde_json::from_str(&text).map_err(|source| InteropError::Json { path: path.to_owned(), source })
+    let bytes = crate::file::read_file(path, MOST_JSON).map_err(fault)?;
+    serde_json::from_slice(&bytes).map_err(|source| InteropError::Json { path: path.to_owned(), source })
 }
 
 fn load(path: &Path) -> Result<BTreeMap<String, Tensor>, InteropError> {

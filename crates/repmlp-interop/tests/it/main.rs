@@ -5,5 +5,6 @@
 mod cases;
 mod checkpoints;
 mod exchange;
+mod hostile;
 mod name_lists;
 mod parity;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use repmlp_train::DeviceChoice;
-use repmlp_train::data::{DataConfig, DataError};
+use repmlp_train::data::DataError;
 use sweep_protocol::{FailureKind, RunId, RunRow, Status, create_folders, write_atomically};
 use sweep_runner::{OnFailure, Options, Request, RunnerError, SchedulerLock, Slot, Update, UpdateKind, WorkItem};
 use sweep_store::{Damage, Store};
@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use super::{chained, open_results, print_bytes, report, say_damage};
 use crate::cli::RunArgs;
 use crate::costed_plan::CostedPlan;
+use crate::data_check::check_data;
 use crate::exit::{Exit, UsageError};
 use crate::plan_file;
 use crate::progress::Progress;
@@ -120,38 +121,6 @@ fn slots(devices: &[DeviceChoice], arguments: &RunArgs, work: usize) -> Vec<Slot
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// What is known of a set once it was read.
-#[derive(Clone)]
-struct ReadSet {
-    fingerprint: String,
-    train_images: usize,
-}
-
-/// Reads every data set once, and the weights that a configuration starts from, before anything starts. Returns what its runs
-/// are made from.
-fn check_data(costed: &CostedPlan, folder: Option<&Path>) -> Result<Vec<String>> {
-    let mut read: Vec<(DataConfig, ReadSet)> = Vec::new();
-    let mut fingerprints = Vec::new();
-    for i in 0..costed.costs.len() {
-        let config = costed.config(i)?;
-        let same = read.iter().find(|(data, _)| *data == config.data);
-        let set = match same {
-            Some((_, set)) => set.clone(),
-            None => {
-                let data = config.data.load(folder, 0)?;
-                let set = ReadSet { fingerprint: data.fingerprint, train_images: data.train.images.len() };
-                read.push((config.data.clone(), set.clone()));
-                set
-            }
-        };
-        if set.train_images < config.training.batch {
-            return Err(DataError::TooFew { images: set.train_images, batch: config.training.batch }.into());
-        }
-        fingerprints.push(config.fingerprint(&set.fingerprint, folder)?);
-    }
-    Ok(fingerprints)
 }
 
 /// A run that was measured on other data under the same name is not continued and not reused.

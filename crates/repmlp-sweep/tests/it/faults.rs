@@ -53,7 +53,48 @@ fn missing_and_damaged_data_are_named() {
     assert!(missing.contains("data_batch_1.bin"), "{missing}");
     std::fs::write(folder.join("data_batch_1.bin"), vec![0; 3074]).unwrap();
     let damaged = refused(&bench, "experiments/tiny.toml --profile cifar10 --data data", 4);
-    assert!(damaged.contains("a whole number of 3073-byte records expected, 3074 bytes found"), "{damaged}");
+    assert!(damaged.contains("a whole number of 3073-byte records"), "{damaged}");
+    assert!(damaged.contains("expected, 3074 bytes found; fetch it again"), "{damaged}");
+    assert!(!bench.path("results").exists());
+}
+
+/// Three rows on 20 training images, of which two leave too few.
+const EDGES: &str = r#"
+question = "Which rows can be trained?"
+base     = "base/tiny.toml"
+
+[overlay.data.source]
+kind    = "records"
+name    = "own"
+classes = 2
+side    = 2
+train   = ["a.bin"]
+test    = ["a.bin"]
+
+[[axis]]
+name = "edge"
+
+[axis.points.none]
+data.validation = 0.0
+
+[axis.points.batch]
+training.batch = 32
+
+[axis.points.validation]
+data.validation = 0.9999
+"#;
+
+#[test]
+fn rows_without_a_whole_batch_are_named_with_the_keys_that_leave_so_few() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("experiments/edges.toml"), EDGES).unwrap();
+    std::fs::create_dir_all(bench.path("data/own")).unwrap();
+    let records: Vec<u8> = (0..20u8).flat_map(|i| [vec![i % 2], vec![i; 12]].concat()).collect();
+    std::fs::write(bench.path("data/own/a.bin"), records).unwrap();
+    insta::assert_snapshot!("too_few_images", refused(&bench, "experiments/edges.toml --data data", 4));
+    let one = refused(&bench, "experiments/edges.toml --data nowhere", 4);
+    assert!(one.starts_with("error: no a.bin or a.bin.gz in nowhere. There is no folder nowhere/own either."), "{one}");
+    assert_eq!(one.lines().count(), 1, "one fault of all rows\n{one}");
     assert!(!bench.path("results").exists());
 }
 

@@ -34,10 +34,28 @@ pub struct DataConfig {
     /// Use at most so many test images (the first of the file; from folders, in turns from each).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_limit: Option<usize>,
+    /// Pixels of an image file, at most; 2^26 unless it is said here. A file of few bytes can claim to unpack to any number.
+    #[serde(default = "customary_pixels", skip_serializing_if = "is_customary")]
+    pub pixel_limit: usize,
+    /// Classes that are meant to have no training image; of any other class there must be one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub absent_classes: Vec<u32>,
     /// Digest that the images must have: the 12 digits that `repmlp-sweep show RUN` prints behind the set's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
 }
+
+fn customary_pixels() -> usize {
+    1 << 26
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_customary(pixels: &usize) -> bool {
+    *pixels == customary_pixels()
+}
+
+/// Most pixels that an image may be allowed to have: a gigabyte of grey.
+const MOST_PIXELS: usize = 1 << 30;
 
 /// How an image of a set becomes the square that a network sees, augmentation aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +91,11 @@ impl DataConfig {
         check(self.augment.crop_padding <= self.image_size, "augment.crop_padding", "must not exceed the image".into());
         check(self.train_limit != Some(0), "train_limit", "must be at least 1".into());
         check(self.test_limit != Some(0), "test_limit", "must be at least 1".into());
+        let allowed = (1..=MOST_PIXELS).contains(&self.pixel_limit);
+        check(allowed, "pixel_limit", format!("must be between 1 and {MOST_PIXELS}"));
         let SourceShape { classes, side, channels, .. } = self.source.shape();
+        let absent = self.absent_classes.iter().all(|&class| (class as usize) < classes);
+        check(absent, "absent_classes", format!("must be classes: 0 to {}", classes.saturating_sub(1)));
         if let Some(side) = side.filter(|_| self.fit() == Fit::Padded) {
             let message = format!("images of {side}x{side} do not fit: raise it to at least {side}");
             check(side <= self.image_size, "image_size", message);
@@ -105,7 +127,9 @@ impl DataConfig {
             }
         };
         match &self.source {
-            SourceConfig::Records(RecordsConfig { label_bytes, side, .. }) => {
+            SourceConfig::Records(RecordsConfig { label_bytes, side, validation, .. }) => {
+                let single = validation.is_empty() || self.validation == 0.0;
+                check(single, "validation", "must be 0: data.source.validation names files for Validation");
                 check((1..=16).contains(label_bytes), "source.label_bytes", "must be between 1 and 16");
                 check((1..=1024).contains(side), "source.side", "must be between 1 and 1024");
             }

@@ -8,6 +8,8 @@ use rand_chacha::rand_core::RngCore;
 use repmlp::stream::stream;
 
 use crate::data::config::{DataConfig, Fit};
+use crate::data::coverage::{check_classes, check_judged};
+use crate::data::files::{Depth, Reading};
 use crate::data::normalization::Normalization;
 use crate::data::pool::{Images, Subset};
 use crate::data::{AugmentConfig, DataError};
@@ -22,8 +24,45 @@ pub struct Dataset {
     pub validation: Subset,
     /// Images that only the report sees.
     pub test: Subset,
+    /// How many images there are to train on.
+    pub count: TrainCount,
     /// How an image becomes what the network sees.
     pub(crate) preparation: Arc<Preparation>,
+}
+
+/// How many images there are to train on, and where the others are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrainCount {
+    /// In the set's training part.
+    all: usize,
+    /// Of these, set aside for Validation by a share.
+    set_aside: usize,
+    /// What is left after that and after the limit.
+    left: usize,
+}
+
+impl TrainCount {
+    /// Batches of an epoch; an incomplete one is left out.
+    ///
+    /// # Errors
+    /// When there is no whole one: which keys leave so few.
+    pub fn batches(self, batch: usize) -> Result<u64, DataError> {
+        let Self { all, set_aside, left } = self;
+        if left >= batch {
+            return Ok((left / batch) as u64);
+        }
+        let (mut facts, mut remedies) = (vec![format!("the set has {all}")], vec!["lower training.batch"]);
+        if set_aside > 0 {
+            facts.push(format!("data.validation sets {set_aside} of them aside"));
+            remedies.push("lower data.validation");
+        }
+        if left < all - set_aside {
+            facts.push(format!("data.train_limit keeps {left}"));
+            remedies.push("raise data.train_limit");
+        }
+        let cause = format!("{}; {}", facts.join(", "), remedies.join(" or "));
+        Err(DataError::TooFew { images: left, batch, cause })
+    }
 }
 
 /// How an image becomes what the network sees.
@@ -44,11 +83,26 @@ impl DataConfig {
     /// # Errors
     /// When a file is missing or damaged, or the set is not what the configuration says.
     pub fn load(&self, folder: Option<&Path>, seed: u64) -> Result<Dataset, DataError> {
-        let raw = self.source.read(folder)?;
+        self.read(folder, seed, Depth::Headers)
+    }
+
+    /// The same, and reads every image to its end: damage is then known before a training begins.
+    ///
+    /// # Errors
+    /// Those of [`DataConfig::load`].
+    pub fn check(&self, folder: Option<&Path>, seed: u64) -> Result<Dataset, DataError> {
+        self.read(folder, seed, Depth::Pixels)
+    }
+
+    fn read(&self, folder: Option<&Path>, seed: u64, depth: Depth) -> Result<Dataset, DataError> {
+        let raw = self.source.read(folder, Reading { pixel_limit: self.pixel_limit, depth })?;
         if let Some(expected) = self.fingerprint.as_ref().filter(|expected| **expected != raw.digest) {
             return Err(DataError::Fingerprint { expected: expected.clone(), found: raw.digest });
         }
         let fingerprint = format!("{} {}", self.source.name(), raw.digest);
+        check_judged(&self.source, &raw.train, "training")?;
+        check_classes(&self.source, &raw.train, &self.absent_classes)?;
+        let count = raw.train.images.len();
         let (all, mut test) = (self.fitted(raw.train)?, self.fitted(raw.test)?);
         let preparation = Preparation {
             channels: self.source.shape().channels,
@@ -63,8 +117,13 @@ impl DataConfig {
         train.truncate(self.train_limit.unwrap_or(usize::MAX));
         test.images.truncate(self.test_limit.unwrap_or(usize::MAX));
         let part = |images| Subset { pool: Arc::clone(&all.pool), images };
-        let validation = raw.validation.unwrap_or_else(|| part(order));
-        Ok(Dataset { fingerprint, train: part(train), validation, test, preparation: Arc::new(preparation) })
+        let count = TrainCount { all: count, set_aside: order.len(), left: train.len() };
+        let validation = raw.validation.map(|part| self.fitted(part)).transpose()?.unwrap_or_else(|| part(order));
+        let train = part(train);
+        for (part, name) in [(&train, "training"), (&validation, "validation"), (&test, "test")] {
+            check_judged(&self.source, part, name)?;
+        }
+        Ok(Dataset { fingerprint, train, validation, test, count, preparation: Arc::new(preparation) })
     }
 
     /// A part with images that fit.
@@ -115,6 +174,22 @@ mod tests {
 
     /// Of the files in data/fashion-mnist-5k.
     const FROZEN_FINGERPRINT: &str = "Fashion-MNIST-5k 0fa7e955b14a";
+
+    #[test]
+    fn what_leaves_too_few_images_is_told() {
+        let count = |config: DataConfig| config.load(None, 0).unwrap().count;
+        assert_eq!(count(config(0.1)).batches(45).unwrap(), 100);
+        let fault = |config: DataConfig| count(config).batches(5001).unwrap_err().to_string();
+        assert_eq!(
+            fault(config(0.0)),
+            "5000 training images do not fill one batch of 5001: the set has 5000; lower training.batch"
+        );
+        assert_eq!(
+            fault(DataConfig { train_limit: Some(7), ..config(0.99) }),
+            "7 training images do not fill one batch of 5001: the set has 5000, data.validation sets 4950 of them aside, \
+             data.train_limit keeps 7; lower training.batch or lower data.validation or raise data.train_limit"
+        );
+    }
 
     #[test]
     fn another_seed_cuts_another_validation_split() {

@@ -1,7 +1,8 @@
 //! JPEG and PNG files as images and masks.
 //!
 //! Formats are told apart by their first bytes, since ImageNet has a PNG that is called JPEG. The JPEG decoder runs without
-//! its processor-specific paths: a file then gives the same pixels on every machine.
+//! its processor-specific paths: a file then gives the same pixels on every machine. Orientations that a camera has noted
+//! (EXIF) are not applied, as torchvision does not. A header is held against a limit before there is memory for its pixels.
 
 use std::fmt::Display;
 use std::io::Cursor;
@@ -16,14 +17,20 @@ use crate::data::image::{Image, Mask};
 
 /// Bytes that are no such image.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Undecodable {
-    pub(crate) expected: &'static str,
-    pub(crate) found: String,
+pub(crate) enum Undecodable {
+    /// They are not what they should be.
+    Damaged { expected: &'static str, found: String },
+    /// They are an image of another format.
+    OtherFormat { name: &'static str },
+    /// They claim more pixels than are allowed.
+    TooLarge { height: usize, width: usize },
+    /// They are an image, but no mask.
+    NoMask { found: String },
 }
 
 impl Undecodable {
     fn new(expected: &'static str, found: &dyn Display) -> Self {
-        Self { expected, found: found.to_string() }
+        Self::Damaged { expected, found: found.to_string() }
     }
 }
 
@@ -36,31 +43,33 @@ fn format_of(bytes: &[u8]) -> Result<Format, Undecodable> {
     match bytes {
         [0xff, 0xd8, 0xff, ..] => Ok(Format::Jpeg),
         [0x89, b'P', b'N', b'G', ..] => Ok(Format::Png),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => {
+            Err(Undecodable::OtherFormat { name: "WebP" })
+        }
+        [b'G', b'I', b'F', b'8', ..] => Err(Undecodable::OtherFormat { name: "GIF" }),
+        [b'B', b'M', ..] => Err(Undecodable::OtherFormat { name: "BMP" }),
+        [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => Err(Undecodable::OtherFormat { name: "TIFF" }),
         _ => Err(Undecodable::new("a JPEG or PNG file", &format!("{} other bytes", bytes.len()))),
     }
 }
 
 /// Height and width, from the header alone; a JPEG must have an end too.
-pub(crate) fn size(bytes: &[u8]) -> Result<(usize, usize), Undecodable> {
+pub(crate) fn size(bytes: &[u8], pixel_limit: usize) -> Result<(usize, usize), Undecodable> {
     match format_of(bytes)? {
-        Format::Jpeg => {
-            let decoder = jpeg_header(bytes, ColorSpace::RGB)?;
-            let (width, height) = decoder.dimensions().ok_or_else(|| Undecodable::new("a JPEG header", &"none"))?;
-            Ok((height, width))
-        }
+        Format::Jpeg => Ok(jpeg_header(bytes, ColorSpace::RGB, pixel_limit)?.1),
         Format::Png => {
-            let mut decoder = png::Decoder::new(Cursor::new(bytes));
+            let mut decoder = png_decoder(bytes);
             let info = decoder.read_header_info().map_err(|e| Undecodable::new("a PNG header", &e))?;
-            Ok((info.height as usize, info.width as usize))
+            checked_png(info, bytes.len(), pixel_limit)
         }
     }
 }
 
 /// The image with 1 or 3 `channels`, whatever colours the file has.
-pub(crate) fn image(bytes: &[u8], channels: usize) -> Result<Image, Undecodable> {
+pub(crate) fn image(bytes: &[u8], channels: usize, pixel_limit: usize) -> Result<Image, Undecodable> {
     let decoded = match format_of(bytes)? {
-        Format::Jpeg => jpeg(bytes)?,
-        Format::Png => png(bytes)?,
+        Format::Jpeg => jpeg(bytes, pixel_limit)?,
+        Format::Png => png(bytes, pixel_limit)?,
     };
     Ok(match (channels, decoded.channels) {
         (1, 3) => grey_of(&decoded),
@@ -69,43 +78,116 @@ pub(crate) fn image(bytes: &[u8], channels: usize) -> Result<Image, Undecodable>
     })
 }
 
-/// Bytes as they are: the ids of an 8-bit grey or indexed PNG.
-pub(crate) fn mask(bytes: &[u8]) -> Result<Mask, Undecodable> {
-    let (info, bytes) = png_bytes(bytes, Transformations::IDENTITY)?;
-    match (info.color_type, info.bit_depth) {
-        (ColorType::Grayscale | ColorType::Indexed, BitDepth::Eight) => {
-            Ok(Mask { height: info.height as usize, width: info.width as usize, ids: bytes })
+/// The ids of a grey or indexed PNG of up to 8 bits, as they are.
+pub(crate) fn mask(bytes: &[u8], pixel_limit: usize) -> Result<Mask, Undecodable> {
+    if let Format::Jpeg = format_of(bytes)? {
+        return Err(Undecodable::NoMask { found: "a JPEG, which does not keep ids".to_owned() });
+    }
+    let (info, bytes) = png_bytes(bytes, Transformations::IDENTITY, pixel_limit)?;
+    let bits = info.bit_depth as usize;
+    match info.color_type {
+        ColorType::Grayscale | ColorType::Indexed if bits <= 8 => {}
+        ColorType::Grayscale => return Err(Undecodable::NoMask { found: format!("a PNG of {bits} bits") }),
+        _ => return Err(Undecodable::NoMask { found: "a PNG of colours, not of ids".to_owned() }),
+    }
+    let (height, width) = (info.height as usize, info.width as usize);
+    let ids = match info.bit_depth {
+        BitDepth::Eight => bytes,
+        _ => bytes.chunks_exact(info.line_size).flat_map(|row| unpacked(row, bits, width)).collect(),
+    };
+    Ok(Mask { height, width, ids })
+}
+
+/// The first `count` values of so many bits, the highest bits first.
+fn unpacked(row: &[u8], bits: usize, count: usize) -> impl Iterator<Item = u8> {
+    (0..count).map(move |i| (row[i * bits / 8] >> (8 - bits - i * bits % 8)) & ((1 << bits) - 1))
+}
+
+fn checked((height, width): (usize, usize), pixel_limit: usize) -> Result<(usize, usize), Undecodable> {
+    match height.checked_mul(width) {
+        Some(0) => Err(Undecodable::new("an image with pixels", &format!("{width}x{height}"))),
+        Some(pixels) if pixels <= pixel_limit => Ok((height, width)),
+        _ => Err(Undecodable::TooLarge { height, width }),
+    }
+}
+
+/// Length of the JPEG that `bytes` begin with. What lies behind its end, such as a telephone's video, is no part of it.
+fn jpeg_length(bytes: &[u8]) -> Option<usize> {
+    let mut at = 2;
+    loop {
+        at += bytes.get(at..)?.iter().position(|&byte| byte == 0xff)?;
+        match *bytes.get(at + 1)? {
+            // A byte between two markers; a 0xff of an image's data, a mark in it without a length.
+            0xff => at += 1,
+            0x00 | 0x01 | 0xd0..=0xd8 => at += 2,
+            0xd9 => return Some(at + 2),
+            _ => at += 2 + usize::from(u16::from_be_bytes([*bytes.get(at + 2)?, *bytes.get(at + 3)?])),
         }
-        other => Err(Undecodable::new("an 8-bit grey or indexed PNG of class ids", &format!("{other:?}"))),
     }
 }
 
-fn jpeg_header(bytes: &[u8], color: ColorSpace) -> Result<JpegDecoder<ZCursor<&[u8]>>, Undecodable> {
-    // The decoder fills what is missing with grey. After the last start of a scan, data cannot contain 0xff 0xd9 but at
-    // its end.
-    let ends = bytes.windows(2).rev().find(|pair| matches!(pair, [0xff, 0xd9 | 0xda]));
-    if ends != Some(&[0xff, 0xd9]) {
+type JpegHeader<'a> = (JpegDecoder<ZCursor<&'a [u8]>>, (usize, usize));
+
+/// A decoder that has read the header, with height and width.
+fn jpeg_header(bytes: &[u8], color: ColorSpace, pixel_limit: usize) -> Result<JpegHeader<'_>, Undecodable> {
+    // The decoder fills what is missing with grey.
+    let Some(length) = jpeg_length(bytes) else {
         return Err(Undecodable::new("a JPEG with an end", &format!("{} bytes without one", bytes.len())));
-    }
-    let options = DecoderOptions::default().jpeg_set_out_colorspace(color);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    };
+    let sides = usize::from(u16::MAX);
+    let options = DecoderOptions::default().jpeg_set_out_colorspace(color).set_max_width(sides).set_max_height(sides);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&bytes[..length]), options);
     decoder.decode_headers().map_err(|e| Undecodable::new("a JPEG header", &e))?;
-    Ok(decoder)
-}
-
-fn jpeg(bytes: &[u8]) -> Result<Image, Undecodable> {
-    let grey = jpeg_header(bytes, ColorSpace::RGB)?.input_colorspace() == Some(ColorSpace::Luma);
-    let (color, channels) = if grey { (ColorSpace::Luma, 1) } else { (ColorSpace::RGB, 3) };
-    let mut decoder = jpeg_header(bytes, color)?;
-    let interleaved = decoder.decode().map_err(|e| Undecodable::new("a whole JPEG", &e))?;
     let (width, height) = decoder.dimensions().ok_or_else(|| Undecodable::new("a JPEG header", &"none"))?;
-    Ok(planar(&interleaved, (height, width), (channels, channels)))
+    checked((height, width), pixel_limit)?;
+    Ok((decoder, (height, width)))
 }
 
-fn png_bytes(bytes: &[u8], transformations: Transformations) -> Result<(png::OutputInfo, Vec<u8>), Undecodable> {
-    let fault = |e: &dyn Display| Undecodable::new("a whole PNG", e);
+fn jpeg(bytes: &[u8], pixel_limit: usize) -> Result<Image, Undecodable> {
+    let grey = jpeg_header(bytes, ColorSpace::RGB, pixel_limit)?.0.input_colorspace() == Some(ColorSpace::Luma);
+    let (color, channels) = if grey { (ColorSpace::Luma, 1) } else { (ColorSpace::RGB, 3) };
+    let (mut decoder, size) = jpeg_header(bytes, color, pixel_limit)?;
+    let interleaved = decoder.decode().map_err(|e| Undecodable::new("a whole JPEG", &e))?;
+    if interleaved.len() != size.0 * size.1 * channels {
+        return Err(Undecodable::new("a whole JPEG", &format!("{} bytes of pixels", interleaved.len())));
+    }
+    Ok(planar(&interleaved, size, (channels, channels)))
+}
+
+fn png_decoder(bytes: &[u8]) -> png::Decoder<Cursor<&[u8]>> {
     let mut decoder = png::Decoder::new(Cursor::new(bytes));
+    // Texts and profiles say nothing of the pixels, and may unpack to anything.
+    decoder.set_ignore_text_chunk(true);
+    decoder.set_ignore_iccp_chunk(true);
+    decoder
+}
+
+/// How many bytes one of a deflated stream stands for, at most.
+const MOST_DEFLATED: usize = 1032;
+
+/// Height and width that a header claims, if there are bytes for so many pixels.
+fn checked_png(info: &png::Info<'_>, bytes: usize, pixel_limit: usize) -> Result<(usize, usize), Undecodable> {
+    let (height, width) = checked((info.height as usize, info.width as usize), pixel_limit)?;
+    let least = height * (width * info.bits_per_pixel()).div_ceil(8);
+    if least / MOST_DEFLATED > bytes {
+        return Err(Undecodable::new("a whole PNG", &format!("{bytes} bytes for {width}x{height} pixels")));
+    }
+    Ok((height, width))
+}
+
+fn png_bytes(
+    bytes: &[u8],
+    transformations: Transformations,
+    pixel_limit: usize,
+) -> Result<(png::OutputInfo, Vec<u8>), Undecodable> {
+    let fault = |e: &dyn Display| Undecodable::new("a whole PNG", e);
+    let mut decoder = png_decoder(bytes);
     decoder.set_transformations(transformations);
+    checked_png(
+        decoder.read_header_info().map_err(|e| Undecodable::new("a PNG header", &e))?,
+        bytes.len(),
+        pixel_limit,
+    )?;
     let mut reader = decoder.read_info().map_err(|e| fault(&e))?;
     let mut pixels = vec![0; reader.output_buffer_size().ok_or_else(|| fault(&"a size beyond memory"))?];
     let info = reader.next_frame(&mut pixels).map_err(|e| fault(&e))?;
@@ -113,8 +195,8 @@ fn png_bytes(bytes: &[u8], transformations: Transformations) -> Result<(png::Out
     Ok((info, pixels))
 }
 
-fn png(bytes: &[u8]) -> Result<Image, Undecodable> {
-    let (info, interleaved) = png_bytes(bytes, Transformations::EXPAND | Transformations::STRIP_16)?;
+fn png(bytes: &[u8], pixel_limit: usize) -> Result<Image, Undecodable> {
+    let (info, interleaved) = png_bytes(bytes, Transformations::EXPAND | Transformations::STRIP_16, pixel_limit)?;
     let stride = info.color_type.samples();
     // What lies behind the colours is transparency.
     let channels = if stride < 3 { 1 } else { 3 };
@@ -142,7 +224,21 @@ pub(crate) fn luma([red, green, blue]: [u8; 3]) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::fixture::{png_of, tiny_jpeg};
+    use crate::data::fixture::{packed_png, png_of, tiny_jpeg};
+
+    const LIMIT: usize = 1000;
+
+    fn size(bytes: &[u8]) -> Result<(usize, usize), Undecodable> {
+        super::size(bytes, LIMIT)
+    }
+
+    fn image(bytes: &[u8], channels: usize) -> Result<Image, Undecodable> {
+        super::image(bytes, channels, LIMIT)
+    }
+
+    fn mask(bytes: &[u8]) -> Result<Mask, Undecodable> {
+        super::mask(bytes, LIMIT)
+    }
 
     #[test]
     fn a_png_keeps_its_pixels_and_grey_becomes_three_channels() {
@@ -173,11 +269,69 @@ mod tests {
     }
 
     #[test]
+    fn another_format_is_named_whatever_the_file_is_called() {
+        for (bytes, name) in [
+            (&b"RIFF\x10\0\0\0WEBPVP8 "[..], "WebP"),
+            (b"GIF89a", "GIF"),
+            (b"BM\0\0", "BMP"),
+            (b"II*\0", "TIFF"),
+            (b"MM\0*", "TIFF"),
+        ] {
+            assert_eq!(image(bytes, 3).unwrap_err(), Undecodable::OtherFormat { name });
+        }
+    }
+
+    #[test]
+    fn a_jpeg_ends_at_its_own_end() {
+        let bytes = tiny_jpeg();
+        let whole = image(&bytes, 3).unwrap();
+        for behind in [&b"video"[..], b"\xff\xd8\xff\xda\0\0", &bytes[..100], &bytes] {
+            assert_eq!(image(&[&bytes, behind].concat(), 3).unwrap(), whole);
+        }
+        // A preview in front, in a segment of its own.
+        let length = (bytes.len() as u16 + 2).to_be_bytes();
+        let with_preview = [&bytes[..2], &[0xff, 0xe1], &length, &bytes, &bytes[2..]].concat();
+        assert_eq!(image(&with_preview, 3).unwrap(), whole);
+    }
+
+    #[test]
     fn a_mask_is_ids_and_nothing_else() {
         let ids = mask(&png_of((2, 2), 1, &[0, 1, 11, 255])).unwrap();
         assert_eq!(ids.ids, [0, 1, 11, 255]);
         let fault = mask(&png_of((1, 1), 3, &[1, 2, 3])).unwrap_err();
-        assert_eq!(fault.found, "(Rgb, Eight)");
-        assert_eq!(fault.expected, "an 8-bit grey or indexed PNG of class ids");
+        assert_eq!(fault, Undecodable::NoMask { found: "a PNG of colours, not of ids".into() });
+        let fault = mask(&packed_png((1, 1), (ColorType::Grayscale, BitDepth::Sixteen), &[1, 2])).unwrap_err();
+        assert_eq!(fault, Undecodable::NoMask { found: "a PNG of 16 bits".into() });
+        assert!(matches!(mask(&tiny_jpeg()), Err(Undecodable::NoMask { .. })));
+    }
+
+    #[test]
+    fn ids_of_few_bits_are_not_stretched() {
+        for color in [ColorType::Grayscale, ColorType::Indexed] {
+            let ids = |depth, rows: &[u8]| mask(&packed_png((2, 3), (color, depth), rows)).unwrap().ids;
+            assert_eq!(ids(BitDepth::One, &[0b1010_0000, 0b0110_0000]), [1, 0, 1, 0, 1, 1]);
+            assert_eq!(ids(BitDepth::Two, &[0b1110_0100, 0b0001_1000]), [3, 2, 1, 0, 1, 2]);
+            assert_eq!(ids(BitDepth::Four, &[0x12, 0x30, 0xf0, 0x70]), [1, 2, 3, 15, 0, 7]);
+            assert_eq!(ids(BitDepth::Eight, &[1, 2, 3, 4, 5, 6]), [1, 2, 3, 4, 5, 6]);
+        }
+    }
+
+    #[test]
+    fn a_header_is_believed_within_limits() {
+        let too_large = |bytes: &[u8]| {
+            let expected = Undecodable::TooLarge { height: 1, width: 1001 };
+            assert_eq!(size(bytes).unwrap_err(), expected);
+            assert_eq!(image(bytes, 3).unwrap_err(), expected);
+        };
+        too_large(&png_of((1, 1001), 1, &[0; 1001]));
+        let mut jpeg = tiny_jpeg();
+        let frame = jpeg.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+        jpeg[frame + 5..frame + 9].copy_from_slice(&[0, 1, 3, 233]);
+        too_large(&jpeg);
+        // As many pixels as are allowed, and not a byte for them.
+        let mut png = png_of((8000, 8000), 1, &vec![0; 64_000_000]);
+        png.truncate(200);
+        let fault = super::image(&png, 3, 1 << 26).unwrap_err();
+        assert_eq!(fault, Undecodable::new("a whole PNG", &"200 bytes for 8000x8000 pixels"));
     }
 }

@@ -1,13 +1,35 @@
 //! Image files that are decoded when they are used: paths stay in memory, pixels do not.
 //!
 //! A set of a hundred gigabytes is read once when it is opened, for its digest and to find what is damaged, and then file
-//! by file as batches are made; what the system's page cache holds is not read again.
+//! by file as batches are made; what the system's page cache holds is not read again. A file whose content changed since the
+//! set was opened is refused when it is used: a run is made from the files that its fingerprint names.
 
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use repmlp_interop::{open_file, read_whole};
 
 use crate::data::decode::{self, Undecodable};
 use crate::data::image::{Image, Mask};
-use crate::data::{DataError, Folder};
+use crate::data::{DataError, Folder, Ids};
+
+/// How a set is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reading {
+    /// Pixels of an image file, at most.
+    pub(crate) pixel_limit: usize,
+    pub(crate) depth: Depth,
+}
+
+/// How far image files are read when a set is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// Images up to their size, masks to their end.
+    Headers,
+    /// All to their end.
+    Pixels,
+}
 
 /// Image files of one set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,36 +37,102 @@ pub(crate) struct Files {
     root: PathBuf,
     /// Channels that every image gets.
     pub(crate) channels: usize,
-    /// Below the root.
-    images: Vec<String>,
-    masks: Option<MaskFiles>,
+    pixel_limit: usize,
+    images: Vec<Known>,
+    masks: Option<Masks>,
+}
+
+/// Names of the files of a set, below its folder.
+pub(crate) struct Names {
+    pub(crate) images: Vec<String>,
+    pub(crate) masks: Option<MaskFiles>,
 }
 
 /// Masks beside images.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MaskFiles {
-    /// Below the root, in the order of the images.
+    /// In the order of the images.
     pub(crate) names: Vec<String>,
+    pub(crate) classes: MaskClasses,
+}
+
+/// What numbers in masks mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MaskClasses {
     /// Ids are below it.
-    pub(crate) classes: usize,
+    pub(crate) count: usize,
     /// Or this one, for pixels that do not count.
     pub(crate) ignore: u8,
 }
 
-/// What is known of a file without decoding it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Masks {
+    files: Vec<Known>,
+    /// Ids that occur in each.
+    ids: Vec<Ids>,
+    classes: MaskClasses,
+}
+
+/// A file as it was when the set was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Known {
+    name: String,
+    stamp: Stamp,
+    digest: [u8; 8],
+}
+
+/// What the system says of a file: as long as nothing of it changes, neither does the content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Scanned {
-    digest: blake3::Hash,
-    size: (usize, usize),
+struct Stamp {
+    size: u64,
+    /// Seconds and nanoseconds.
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
 }
 
 impl Files {
-    pub(crate) fn new(folder: &Folder, channels: usize, images: Vec<String>) -> Self {
-        Self { root: folder.path().to_owned(), channels, images, masks: None }
-    }
-
-    pub(crate) fn with_masks(self, masks: MaskFiles) -> Self {
-        Self { masks: Some(masks), ..self }
+    /// Reads every file once. Adds names and contents to `hasher`; what is damaged and a mask that does not fit its image are
+    /// named.
+    pub(crate) fn open(
+        folder: &Folder,
+        (names, channels): (Names, usize),
+        reading: Reading,
+        hasher: &mut blake3::Hasher,
+    ) -> Result<Self, DataError> {
+        let Reading { pixel_limit, depth } = reading;
+        let size = |path: &Path, bytes: &[u8]| {
+            let size = match depth {
+                Depth::Headers => decode::size(bytes, pixel_limit),
+                Depth::Pixels => decode::image(bytes, channels, pixel_limit).map(|image| (image.height, image.width)),
+            };
+            size.map_err(|fault| undecodable(path, fault, pixel_limit))
+        };
+        let mut files = Self { root: folder.path().to_owned(), channels, pixel_limit, images: Vec::new(), masks: None };
+        let (images, sizes) = files.scan(names.images, hasher, size)?;
+        files.images = images;
+        if let Some(MaskFiles { names, classes }) = names.masks {
+            let decoded = |path: &Path, bytes: &[u8]| {
+                let mask = files.decoded_mask(path, bytes, classes)?;
+                Ok((Ids::of(&mask.ids), (mask.height, mask.width)))
+            };
+            let (masks, seen) = files.scan(names, hasher, decoded)?;
+            let (ids, mask_sizes): (Vec<Ids>, Vec<_>) = seen.into_iter().unzip();
+            let mut pairs = sizes.iter().zip(&mask_sizes).zip(&masks);
+            if let Some(((image, mask), file)) = pairs.find(|((image, mask), _)| image != mask) {
+                return Err(DataError::MaskSize { path: files.root.join(&file.name), image: *image, mask: *mask });
+            }
+            files.masks = Some(Masks { files: masks, ids, classes });
+        }
+        Ok(files)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -53,80 +141,183 @@ impl Files {
 
     /// Decodes an image.
     pub(crate) fn image(&self, index: u32) -> Result<Image, DataError> {
-        let path = self.root.join(&self.images[index as usize]);
-        let bytes = read(&path)?;
-        decode::image(&bytes, self.channels).map_err(|fault| damaged(&path, fault))
+        let (path, bytes) = self.unchanged(&self.images[index as usize])?;
+        decode::image(&bytes, self.channels, self.pixel_limit)
+            .map_err(|fault| undecodable(&path, fault, self.pixel_limit))
     }
 
     /// Decodes an image's mask, where the set has masks.
     pub(crate) fn mask(&self, index: u32) -> Result<Option<Mask>, DataError> {
         let Some(masks) = &self.masks else { return Ok(None) };
-        let path = self.root.join(&masks.names[index as usize]);
-        let mut mask = decode::mask(&read(&path)?).map_err(|fault| damaged(&path, fault))?;
-        for id in &mut mask.ids {
-            if *id == masks.ignore {
-                *id = Mask::IGNORED;
-            } else if usize::from(*id) >= masks.classes {
-                let expected = format!("class ids below {}, or {} to ignore", masks.classes, masks.ignore);
-                return Err(DataError::Damaged { path, expected, found: id.to_string() });
-            }
-        }
-        Ok(Some(mask))
+        let (path, bytes) = self.unchanged(&masks.files[index as usize])?;
+        self.decoded_mask(&path, &bytes, masks.classes).map(Some)
     }
 
-    /// Reads every file once. Adds names and contents to `hasher`; a damaged header and a mask of another size than its
-    /// image are named.
-    pub(crate) fn scan(&self, hasher: &mut blake3::Hasher) -> Result<(), DataError> {
-        let images = scan(&self.root, &self.images, hasher)?;
-        let Some(masks) = &self.masks else { return Ok(()) };
-        let of_masks = scan(&self.root, &masks.names, hasher)?;
-        for ((image, mask), name) in images.iter().zip(&of_masks).zip(&masks.names) {
-            if image.size != mask.size {
-                let text = |(height, width): (usize, usize)| format!("{width}x{height} pixels");
-                let expected = format!("{}, as its image has,", text(image.size));
-                return Err(DataError::Damaged { path: self.root.join(name), expected, found: text(mask.size) });
+    /// Ids that occur in an image's mask, where the set has masks.
+    pub(crate) fn ids(&self, index: u32) -> Option<Ids> {
+        self.masks.as_ref().map(|masks| masks.ids[index as usize])
+    }
+
+    fn decoded_mask(&self, path: &Path, bytes: &[u8], classes: MaskClasses) -> Result<Mask, DataError> {
+        let fault = |fault| undecodable(path, fault, self.pixel_limit);
+        let mut mask = decode::mask(bytes, self.pixel_limit).map_err(fault)?;
+        for id in &mut mask.ids {
+            if *id == classes.ignore {
+                *id = Mask::IGNORED;
+            } else if usize::from(*id) >= classes.count {
+                let MaskClasses { count, ignore } = classes;
+                return Err(DataError::MaskId { path: path.to_owned(), id: *id, classes: count, ignore });
             }
         }
-        Ok(())
+        Ok(mask)
+    }
+
+    /// The content of a file, if it is still that of the set's opening.
+    fn unchanged(&self, file: &Known) -> Result<(PathBuf, Vec<u8>), DataError> {
+        let path = self.root.join(&file.name);
+        let (stamp, bytes) = self.content(&path)?;
+        // Only touched, copied or moved is well.
+        if stamp != file.stamp && digits(&blake3::hash(&bytes)) != file.digest {
+            return Err(DataError::ChangedFile { path });
+        }
+        Ok((path, bytes))
+    }
+
+    fn content(&self, path: &Path) -> Result<(Stamp, Vec<u8>), DataError> {
+        let read = || {
+            let (file, metadata) = open_file(path)?;
+            let bytes = read_whole(file, &metadata, most_bytes(self.pixel_limit))?;
+            Ok((Stamp::of(&metadata), bytes))
+        };
+        read().map_err(|source| DataError::Read { path: path.to_owned(), source })
+    }
+
+    /// What `look` sees in each of the files; adds names and contents to `hasher`.
+    fn scan<T: Send>(
+        &self,
+        names: Vec<String>,
+        hasher: &mut blake3::Hasher,
+        look: impl Fn(&Path, &[u8]) -> Result<T, DataError> + Sync,
+    ) -> Result<(Vec<Known>, Vec<T>), DataError> {
+        let look = |name: &String| {
+            let path = self.root.join(name);
+            let (stamp, bytes) = self.content(&path)?;
+            Ok((stamp, blake3::hash(&bytes), look(&path, &bytes)?))
+        };
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(SCAN_THREADS);
+        let share = names.len().div_ceil(threads).max(1);
+        let part = |names: &[String]| names.iter().map(look).collect::<Result<Vec<_>, DataError>>();
+        let parts = std::thread::scope(|scope| {
+            let workers: Vec<_> = names.chunks(share).map(|names| scope.spawn(move || part(names))).collect();
+            let join = |worker: std::thread::ScopedJoinHandle<'_, _>| {
+                worker.join().map_err(|panic| DataError::loader(&*panic))
+            };
+            workers.into_iter().map(join).collect::<Vec<_>>()
+        });
+        let (mut files, mut seen) = (Vec::with_capacity(names.len()), Vec::with_capacity(names.len()));
+        let mut scanned = Vec::with_capacity(names.len());
+        for part in parts {
+            scanned.extend(part??);
+        }
+        for (name, (stamp, digest, look)) in names.into_iter().zip(scanned) {
+            hasher.update(&(name.len() as u64).to_le_bytes());
+            hasher.update(name.as_bytes());
+            hasher.update(digest.as_bytes());
+            files.push(Known { name, stamp, digest: digits(&digest) });
+            seen.push(look);
+        }
+        Ok((files, seen))
     }
 }
 
 /// Threads that read files when a set is opened, at most: disks gain nothing from more.
 const SCAN_THREADS: usize = 8;
 
-fn scan(root: &Path, names: &[String], hasher: &mut blake3::Hasher) -> Result<Vec<Scanned>, DataError> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(SCAN_THREADS);
-    let share = names.len().div_ceil(threads).max(1);
-    let parts = std::thread::scope(|scope| {
-        let workers: Vec<_> = names.chunks(share).map(|names| scope.spawn(move || scan_part(root, names))).collect();
-        workers.into_iter().map(|worker| worker.join().map_err(|panic| DataError::loader(&panic))).collect::<Vec<_>>()
-    });
-    let mut all = Vec::with_capacity(names.len());
-    for part in parts {
-        all.extend(part??);
+/// Bytes of an image file, at most: pixels of four channels of 16 bits each that nothing compresses, and what cameras put
+/// behind them.
+fn most_bytes(pixel_limit: usize) -> u64 {
+    const BESIDE: u64 = 64 << 20;
+    (pixel_limit as u64).saturating_mul(8).saturating_add(BESIDE)
+}
+
+/// Enough of a digest to notice a change.
+fn digits(digest: &blake3::Hash) -> [u8; 8] {
+    let mut digits = [0; 8];
+    digits.copy_from_slice(&digest.as_bytes()[..8]);
+    digits
+}
+
+fn undecodable(path: &Path, fault: Undecodable, limit: usize) -> DataError {
+    let path = path.to_owned();
+    match fault {
+        Undecodable::Damaged { expected, found } => DataError::Damaged { path, expected: expected.to_owned(), found },
+        Undecodable::OtherFormat { name } => DataError::OtherFormat { path, name },
+        Undecodable::TooLarge { height, width } => DataError::TooManyPixels { path, height, width, limit },
+        Undecodable::NoMask { found } => DataError::NoMask { path, found },
     }
-    for (name, scanned) in names.iter().zip(&all) {
-        hasher.update(&(name.len() as u64).to_le_bytes());
-        hasher.update(name.as_bytes());
-        hasher.update(scanned.digest.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::fixture::{WHOLE, folder_with, plain_png, png_of, write};
+
+    fn open(folder: &Path, reading: Reading) -> Result<Files, DataError> {
+        let classes = MaskClasses { count: 2, ignore: 255 };
+        let masks = Some(MaskFiles { names: vec!["mask.png".to_owned()], classes });
+        let names = Names { images: vec!["a.png".to_owned()], masks };
+        Files::open(&Folder::find(Some(folder), "own", "").unwrap(), (names, 1), reading, &mut blake3::Hasher::new())
     }
-    Ok(all)
-}
 
-fn scan_part(root: &Path, names: &[String]) -> Result<Vec<Scanned>, DataError> {
-    let scanned = |name: &String| {
-        let path = root.join(name);
-        let bytes = read(&path)?;
-        let size = decode::size(&bytes).map_err(|fault| damaged(&path, fault))?;
-        Ok(Scanned { digest: blake3::hash(&bytes), size })
-    };
-    names.iter().map(scanned).collect()
-}
+    fn set() -> tempfile::TempDir {
+        folder_with(&[("a.png", plain_png((1, 2), 5)), ("mask.png", png_of((1, 2), 1, &[0, 1]))])
+    }
 
-fn read(path: &Path) -> Result<Vec<u8>, DataError> {
-    std::fs::read(path).map_err(|source| DataError::Read { path: path.to_owned(), source })
-}
+    #[test]
+    fn a_file_that_changes_after_the_opening_is_refused_and_a_touched_one_is_not() {
+        let folder = set();
+        let files = open(folder.path(), WHOLE).unwrap();
+        assert_eq!(files.image(0).unwrap().pixels, [5, 5]);
+        // The same content in another file, later.
+        write(folder.path(), "copy", &plain_png((1, 2), 5));
+        std::fs::rename(folder.path().join("copy"), folder.path().join("a.png")).unwrap();
+        assert_ne!(files.content(&folder.path().join("a.png")).unwrap().0, files.images[0].stamp);
+        assert_eq!(files.image(0).unwrap().pixels, [5, 5]);
 
-fn damaged(path: &Path, fault: Undecodable) -> DataError {
-    DataError::Damaged { path: path.to_owned(), expected: fault.expected.to_owned(), found: fault.found }
+        write(folder.path(), "a.png", &plain_png((1, 2), 6));
+        write(folder.path(), "mask.png", &png_of((1, 2), 1, &[1, 1]));
+        for (fault, name) in [(files.image(0).map(|_| ()), "a.png"), (files.mask(0).map(|_| ()), "mask.png")] {
+            let text = fault.unwrap_err().to_string().replace(&folder.path().display().to_string(), "DIR");
+            assert!(text.starts_with(&format!("DIR/{name} has changed since the set was read")), "{text}");
+        }
+        assert_eq!(open(folder.path(), WHOLE).unwrap().image(0).unwrap().pixels, [6, 6]);
+    }
+
+    #[test]
+    fn a_change_that_keeps_size_and_time_of_a_file_is_noticed() {
+        let folder = set();
+        let files = open(folder.path(), WHOLE).unwrap();
+        let path = folder.path().join("a.png");
+        let modified = std::fs::metadata(&path).unwrap().modified().unwrap();
+        std::fs::write(&path, plain_png((1, 2), 6)).unwrap();
+        std::fs::File::options().append(true).open(&path).unwrap().set_modified(modified).unwrap();
+        let now = Stamp::of(&std::fs::metadata(&path).unwrap());
+        assert_eq!((now.size, now.modified), (files.images[0].stamp.size, files.images[0].stamp.modified));
+        assert!(matches!(files.image(0), Err(DataError::ChangedFile { .. })));
+    }
+
+    #[test]
+    fn damage_behind_a_header_is_found_where_all_is_read_and_a_limit_everywhere() {
+        let folder = set();
+        let png = plain_png((1, 2), 5);
+        let headers = Reading { depth: Depth::Headers, ..WHOLE };
+        let few = Reading { pixel_limit: 1, ..headers };
+        assert!(matches!(
+            open(folder.path(), few),
+            Err(DataError::TooManyPixels { height: 1, width: 2, limit: 1, .. })
+        ));
+        write(folder.path(), "a.png", &png[..png.len() - 20]);
+        open(folder.path(), headers).unwrap();
+        assert!(matches!(open(folder.path(), WHOLE), Err(DataError::Damaged { .. })));
+    }
 }

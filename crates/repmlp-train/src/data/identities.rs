@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::data::files::Files;
+use crate::data::files::{Files, Names, Reading};
+use crate::data::folder::or_gzipped;
 use crate::data::image_folder::labelled;
 use crate::data::pool::{Decoded, Images, Pool, RawSet, Subset, digest, shortened};
 use crate::data::{DataError, Folder, idx};
@@ -45,11 +46,11 @@ impl IdentitiesConfig {
 const IDX_IMAGES: &str = "images-idx3-ubyte";
 const IDX_LABELS: &str = "labels-idx1-ubyte";
 
-pub(crate) fn read(folder: &Folder, config: &IdentitiesConfig) -> Result<RawSet, DataError> {
+pub(crate) fn read(folder: &Folder, config: &IdentitiesConfig, reading: Reading) -> Result<RawSet, DataError> {
     let is_idx = |name: &&String| name.trim_end_matches(".gz").ends_with(IDX_IMAGES);
     let (pool, digest, names) = match folder.files()?.iter().find(is_idx) {
         Some(images) => of_idx(folder, images, config.channels)?,
-        None => of_folders(folder, config.channels)?,
+        None => of_folders(folder, config.channels, reading)?,
     };
     if names.len() != config.identities {
         return Err(DataError::Count {
@@ -88,23 +89,21 @@ fn check_pairs(folder: &Folder, test: &Subset, names: &[String]) -> Result<(), D
 
 type NamedPool = (Pool, String, Vec<String>);
 
-fn of_folders(folder: &Folder, channels: usize) -> Result<NamedPool, DataError> {
+fn of_folders(folder: &Folder, channels: usize, reading: Reading) -> Result<NamedPool, DataError> {
     let names = folder.folders("")?;
     if names.is_empty() {
         return Err(folder.missing(vec![format!("*-{IDX_IMAGES}"), "*/".to_owned()]));
     }
+    folder.refuse_images("")?;
     let (images, labels) = labelled(folder, "", &names)?;
-    let files = Files::new(folder, channels, images);
     let mut hasher = blake3::Hasher::new();
-    files.scan(&mut hasher)?;
+    let files = Files::open(folder, (Names { images, masks: None }, channels), reading, &mut hasher)?;
     Ok((Pool { images: Images::Files(files), labels }, shortened(&hasher), names))
 }
 
 fn of_idx(folder: &Folder, images: &str, channels: usize) -> Result<NamedPool, DataError> {
     let labels = images.trim_end_matches(".gz").replace(IDX_IMAGES, IDX_LABELS);
-    let (images_path, image_bytes) = folder.read(&[images.to_owned()])?;
-    let (labels_path, label_bytes) = folder.read(&[labels.clone(), format!("{labels}.gz")])?;
-    let pair = idx::read_pair((&images_path, &image_bytes), (&labels_path, &label_bytes))?;
+    let pair = idx::read_pair(folder.open(&[images.to_owned()])?, folder.open(&or_gzipped(&labels))?)?;
     // Labels may have gaps or start at 1: identities count from 0 in their order.
     let mut identities: Vec<u8> = pair.labels.clone();
     identities.sort_unstable();
@@ -130,14 +129,14 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::data::fixture::{folder_with, plain_png, write};
+    use crate::data::fixture::{WHOLE, folder_with, plain_png, write};
 
     fn config(identities: usize) -> IdentitiesConfig {
         IdentitiesConfig { name: "own".into(), identities, held_out: 2, channels: 1 }
     }
 
     fn read_from(folder: &Path, config: &IdentitiesConfig) -> Result<RawSet, DataError> {
-        read(&Folder::find(Some(folder), "own", WHERE)?, config)
+        read(&Folder::find(Some(folder), "own", WHERE)?, config, WHOLE)
     }
 
     /// Two pictures of 1x2 pixels of each of the people 1, 2, 4 and 9, one after the other.

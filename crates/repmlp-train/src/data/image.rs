@@ -40,6 +40,41 @@ impl Mask {
     pub(crate) const IGNORED: u8 = 255;
 }
 
+/// Which ids occur in masks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ids([u64; 4]);
+
+impl Ids {
+    /// Those of a mask's pixels.
+    pub(crate) fn of(pixels: &[u8]) -> Self {
+        let mut seen = [false; 256];
+        pixels.iter().for_each(|&id| seen[usize::from(id)] = true);
+        let mut ids = Self::default();
+        (0..256).filter(|&id| seen[id]).for_each(|id| ids.0[id / 64] |= 1 << (id % 64));
+        ids
+    }
+
+    /// These and others.
+    pub(crate) fn with(mut self, other: Self) -> Self {
+        self.0.iter_mut().zip(other.0).for_each(|(own, other)| *own |= other);
+        self
+    }
+
+    /// Those that are classes.
+    pub(crate) fn classes(self) -> impl Iterator<Item = u32> {
+        (0..u32::from(Mask::IGNORED)).filter(move |&id| self.has(id))
+    }
+
+    /// Whether there are pixels that do not count.
+    pub(crate) fn has_ignored(self) -> bool {
+        self.has(u32::from(Mask::IGNORED))
+    }
+
+    fn has(self, id: u32) -> bool {
+        self.0[id as usize / 64] >> (id % 64) & 1 == 1
+    }
+}
+
 /// What an image shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {

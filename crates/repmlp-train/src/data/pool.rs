@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::data::DataError;
 use crate::data::files::Files;
-use crate::data::image::{Image, Target};
+use crate::data::image::{Ids, Image, Target};
 
 /// Images and what they show.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,10 +74,15 @@ impl Pool {
         self.len() == 0
     }
 
+    /// Ids that occur in an image's mask, where there are masks.
+    pub(crate) fn ids(&self, index: u32) -> Option<Ids> {
+        if let Images::Files(files) = &self.images { files.ids(index) } else { None }
+    }
+
     /// An image and what it shows.
     ///
     /// # Errors
-    /// When its file cannot be read or decoded.
+    /// When its file has changed since the set was read, or cannot be read or decoded.
     pub(crate) fn item(&self, index: u32) -> Result<(Image, Target), DataError> {
         let class = || Target::Class(self.labels[index as usize]);
         match &self.images {
@@ -150,10 +155,11 @@ pub(crate) struct RawSet {
 }
 
 impl RawSet {
-    /// A set of two pools in memory.
-    pub(crate) fn decoded(train: Pool, test: Pool) -> Self {
-        let digest = digest(&[&train, &test]);
-        Self { train: Subset::all(train), validation: None, test: Subset::all(test), digest }
+    /// A set of pools in memory.
+    pub(crate) fn decoded(train: Pool, validation: Option<Pool>, test: Pool) -> Self {
+        let pools: Vec<&Pool> = [Some(&train), validation.as_ref(), Some(&test)].into_iter().flatten().collect();
+        let digest = digest(&pools);
+        Self { train: Subset::all(train), validation: validation.map(Subset::all), test: Subset::all(test), digest }
     }
 }
 

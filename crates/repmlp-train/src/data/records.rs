@@ -1,10 +1,12 @@
 //! The record format of CIFAR's binary version: label bytes, then red, green and blue of a square image.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::data::content::Content;
+use crate::data::folder::or_gzipped;
 use crate::data::pool::{Decoded, Pool, RawSet};
 use crate::data::{DataError, Folder};
 
@@ -22,8 +24,11 @@ pub struct RecordsConfig {
     pub name: String,
     /// Classes; labels count from 0.
     pub classes: usize,
-    /// Files with training images.
+    /// Files with training images, gzipped or not.
     pub train: Vec<String>,
+    /// Files with images for Validation; none unless they are named here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub validation: Vec<String>,
     /// Files with test images.
     pub test: Vec<String>,
     /// Label bytes before an image; the last one counts.
@@ -48,6 +53,7 @@ impl RecordsConfig {
             name: "CIFAR-10".to_owned(),
             classes: 10,
             train: (1..=5).map(|i| format!("data_batch_{i}.bin")).collect(),
+            validation: Vec::new(),
             test: vec!["test_batch.bin".to_owned()],
             label_bytes: 1,
             side: cifar_side(),
@@ -59,6 +65,7 @@ impl RecordsConfig {
             name: "CIFAR-100".to_owned(),
             classes: 100,
             train: vec!["train.bin".to_owned()],
+            validation: Vec::new(),
             test: vec!["test.bin".to_owned()],
             label_bytes: 2,
             side: cifar_side(),
@@ -66,12 +73,29 @@ impl RecordsConfig {
     }
 }
 
-pub(crate) fn read(folder: &Folder, config: &RecordsConfig) -> Result<RawSet, DataError> {
+/// Who says what records look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// The set, known to everybody: a file that differs is damaged.
+    Known,
+    /// The configuration, which may be what is wrong.
+    Configured,
+}
+
+impl Layout {
+    fn fault(self, path: PathBuf, expected: String, found: String) -> DataError {
+        match self {
+            Self::Known => DataError::Damaged { path, expected, found },
+            Self::Configured => DataError::Misfit { path, expected, found },
+        }
+    }
+}
+
+pub(crate) fn read(folder: &Folder, config: &RecordsConfig, layout: Layout) -> Result<RawSet, DataError> {
     let part = |files: &[String]| {
         let (mut pixels, mut labels) = (Vec::new(), Vec::new());
         for file in files {
-            let (path, bytes) = folder.read(std::slice::from_ref(file))?;
-            append((&mut pixels, &mut labels), &path, &bytes, config)?;
+            append((&mut pixels, &mut labels), folder.open(&or_gzipped(file))?, (config, layout))?;
         }
         let decoded = Decoded { channels: CHANNELS, height: config.side, width: config.side, pixels };
         Ok(Pool::decoded(decoded, labels))
@@ -81,25 +105,38 @@ pub(crate) fn read(folder: &Folder, config: &RecordsConfig) -> Result<RawSet, Da
             return Err(DataError::NoFiles { set: config.name.clone(), key });
         }
     }
-    Ok(RawSet::decoded(part(&config.train)?, part(&config.test)?))
+    let validation = if config.validation.is_empty() { None } else { Some(part(&config.validation)?) };
+    Ok(RawSet::decoded(part(&config.train)?, validation, part(&config.test)?))
 }
 
 fn append(
     (pixels, labels): (&mut Vec<u8>, &mut Vec<u32>),
-    path: &Path,
-    bytes: &[u8],
-    config: &RecordsConfig,
+    mut content: Content<'_>,
+    (config, layout): (&RecordsConfig, Layout),
 ) -> Result<(), DataError> {
-    let damaged = |expected: String, found: String| DataError::Damaged { path: path.to_owned(), expected, found };
-    let record = config.label_bytes + CHANNELS * config.side * config.side;
-    if bytes.is_empty() || !bytes.len().is_multiple_of(record) {
-        return Err(damaged(format!("a whole number of {record}-byte records"), format!("{} bytes", bytes.len())));
-    }
+    let RecordsConfig { classes, label_bytes, side, .. } = config;
+    let record = label_bytes + CHANNELS * side * side;
+    let path = content.path.clone();
+    let whole = |size: u64| {
+        let keys = format!("data.source.side = {side}, data.source.label_bytes = {label_bytes}");
+        match size > 0 && size.is_multiple_of(record as u64) {
+            true => Ok(()),
+            false => Err(layout.fault(
+                path.clone(),
+                format!("a whole number of {record}-byte records ({keys})"),
+                format!("{size} bytes"),
+            )),
+        }
+    };
+    content.size().map_or(Ok(()), &whole)?;
+    let bytes = content.take(u64::MAX)?;
+    whole(bytes.len() as u64)?;
     for (i, record) in bytes.chunks_exact(record).enumerate() {
-        let (label_bytes, image) = record.split_at(config.label_bytes);
-        let label = label_bytes[config.label_bytes - 1];
-        if usize::from(label) >= config.classes {
-            return Err(damaged(format!("labels below {}", config.classes), format!("{label} in record {i}")));
+        let (label_bytes, image) = record.split_at(*label_bytes);
+        let label = label_bytes[label_bytes.len() - 1];
+        if usize::from(label) >= *classes {
+            let found = format!("label {label} in record {i}, counted from 0,");
+            return Err(layout.fault(path, format!("labels below {classes} (data.source.classes)"), found));
         }
         labels.push(u32::from(label));
         pixels.extend_from_slice(image);
@@ -109,6 +146,8 @@ fn append(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn config() -> RecordsConfig {
@@ -116,6 +155,7 @@ mod tests {
             name: "own".into(),
             classes: 3,
             train: vec!["a.bin".into(), "b.bin".into()],
+            validation: Vec::new(),
             test: vec!["c.bin".into()],
             label_bytes: 1,
             side: 2,
@@ -131,7 +171,7 @@ mod tests {
     }
 
     fn read_from(folder: &Path) -> Result<RawSet, DataError> {
-        read(&Folder::find(Some(folder), "own", WHERE_OWN)?, &config())
+        read(&Folder::find(Some(folder), "own", WHERE_OWN)?, &config(), Layout::Configured)
     }
 
     fn record(label: u8) -> Vec<u8> {
@@ -153,8 +193,37 @@ mod tests {
             let folder = folder_with(&[("a.bin", a), ("b.bin", record(0))]);
             read_from(folder.path()).err().unwrap().to_string()
         };
-        assert!(fault(vec![0; 14]).contains("a.bin is damaged: a whole number of 13-byte records"));
-        assert!(fault(record(3)).contains("labels below 3"));
-        assert!(fault(record(1)).contains("no c.bin in"));
+        assert!(fault(vec![0; 14]).ends_with(
+            "a.bin has 14 bytes where the configuration expects a whole number of 13-byte records (data.source.side = 2, \
+             data.source.label_bytes = 1): correct the configuration, or the file if it is not whole"
+        ));
+        assert!(
+            fault(record(3))
+                .contains("has label 3 in record 0, counted from 0, where the configuration expects labels below 3")
+        );
+        assert!(fault(record(1)).contains("no c.bin or c.bin.gz in"));
+    }
+
+    #[test]
+    fn packed_files_and_files_for_validation_are_read() {
+        let packed = |bytes: Vec<u8>| {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            std::io::Write::write_all(&mut encoder, &bytes).unwrap();
+            encoder.finish().unwrap()
+        };
+        let folder = folder_with(&[
+            ("a.bin.gz", packed([record(2), record(1)].concat())),
+            ("b.bin", packed(record(0))),
+            ("c.bin", record(1)),
+            ("v.bin", [record(0), record(0)].concat()),
+        ]);
+        let folder = Folder::find(Some(folder.path()), "own", WHERE_OWN).unwrap();
+        let mut config = config();
+        let plain = read(&folder, &config, Layout::Configured).unwrap();
+        assert_eq!((plain.train.pool.labels.as_slice(), plain.validation), (&[2, 1, 0][..], None));
+        config.validation = vec!["v.bin".into()];
+        let set = read(&folder, &config, Layout::Configured).unwrap();
+        assert_eq!(set.validation.unwrap().pool.labels, [0, 0]);
+        assert_ne!(set.digest, plain.digest);
     }
 }

@@ -5,12 +5,14 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::data::files::Reading;
 use crate::data::identities::{self, IdentitiesConfig};
+use crate::data::idx::{self, IdxConfig};
 use crate::data::image_folder::{self, ImageFolderConfig};
 use crate::data::masks::{self, MasksConfig};
 use crate::data::pool::RawSet;
-use crate::data::records::{self, RecordsConfig};
-use crate::data::{DataError, Folder, embedded, idx};
+use crate::data::records::{self, Layout, RecordsConfig};
+use crate::data::{DataError, Folder, embedded};
 
 /// An image set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -19,14 +21,8 @@ pub enum SourceConfig {
     /// 5,000 training and 1,000 test images of Fashion-MNIST, carried by the program.
     #[serde(rename = "fashion-mnist-5k")]
     FashionMnist5k {},
-    /// Any set in MNIST's IDX format, gzipped or not: `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, and `t10k-` or
-    /// `test-` likewise.
-    Idx {
-        /// Folder of the set below the data folder, such as `fashion-mnist`.
-        name: String,
-        /// Classes; labels count from 0.
-        classes: usize,
-    },
+    /// Any set in MNIST's IDX format.
+    Idx(IdxConfig),
     /// CIFAR-10, binary version, in `cifar-10-batches-bin`.
     Cifar10 {},
     /// CIFAR-100 (fine labels), binary version, in `cifar-100-binary`.
@@ -73,7 +69,7 @@ impl SourceConfig {
         let color = |classes, side, train_images| SourceShape { channels: 3, classes, side: Some(side), train_images };
         match self {
             Self::FashionMnist5k {} => grey(10, Some(28), Some(5_000)),
-            Self::Idx { classes, .. } => grey(*classes, None, None),
+            Self::Idx(config) => grey(config.classes, None, None),
             Self::Cifar10 {} => color(10, 32, Some(50_000)),
             Self::Cifar100 {} => color(100, 32, Some(50_000)),
             Self::Records(config) => color(config.classes, config.side, None),
@@ -96,7 +92,7 @@ impl SourceConfig {
     pub fn name(&self) -> &str {
         match self {
             Self::FashionMnist5k {} => "Fashion-MNIST-5k",
-            Self::Idx { name, .. } => name,
+            Self::Idx(config) => &config.name,
             Self::Cifar10 {} => "CIFAR-10",
             Self::Cifar100 {} => "CIFAR-100",
             Self::Records(config) => &config.name,
@@ -106,21 +102,29 @@ impl SourceConfig {
         }
     }
 
-    pub(crate) fn read(&self, folder: Option<&Path>) -> Result<RawSet, DataError> {
+    pub(crate) fn read(&self, folder: Option<&Path>, reading: Reading) -> Result<RawSet, DataError> {
         let located = |name: &str, get: &str| Folder::find(folder, name, get);
         match self {
             Self::FashionMnist5k {} => embedded::read(),
-            Self::Idx { name, classes } => idx::read(&located(name, idx::WHERE)?, *classes),
-            Self::Cifar10 {} => {
-                records::read(&located("cifar-10-batches-bin", records::WHERE_CIFAR)?, &RecordsConfig::cifar10())
+            Self::Idx(config) => idx::read(&located(&config.name, idx::whence(&config.name))?, config),
+            Self::Cifar10 {} => records::read(
+                &located("cifar-10-batches-bin", records::WHERE_CIFAR)?,
+                &RecordsConfig::cifar10(),
+                Layout::Known,
+            ),
+            Self::Cifar100 {} => records::read(
+                &located("cifar-100-binary", records::WHERE_CIFAR)?,
+                &RecordsConfig::cifar100(),
+                Layout::Known,
+            ),
+            Self::Records(config) => {
+                records::read(&located(&config.name, records::WHERE_OWN)?, config, Layout::Configured)
             }
-            Self::Cifar100 {} => {
-                records::read(&located("cifar-100-binary", records::WHERE_CIFAR)?, &RecordsConfig::cifar100())
+            Self::ImageFolder(config) => {
+                image_folder::read(&located(&config.name, image_folder::WHERE)?, config, reading)
             }
-            Self::Records(config) => records::read(&located(&config.name, records::WHERE_OWN)?, config),
-            Self::ImageFolder(config) => image_folder::read(&located(&config.name, image_folder::WHERE)?, config),
-            Self::Identities(config) => identities::read(&located(&config.name, identities::WHERE)?, config),
-            Self::Masks(config) => masks::read(&located(&config.name, masks::WHERE)?, config),
+            Self::Identities(config) => identities::read(&located(&config.name, identities::WHERE)?, config, reading),
+            Self::Masks(config) => masks::read(&located(&config.name, masks::WHERE)?, config, reading),
         }
     }
 }

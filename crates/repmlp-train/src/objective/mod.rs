@@ -16,7 +16,7 @@ use sweep_protocol::Metric;
 use crate::TrainError;
 use crate::batch::Batch;
 use crate::config::{LossConfig, RunConfig};
-use crate::data::Objective;
+use crate::data::{DataError, Objective};
 use crate::evaluate::EvaluationSplit;
 use segmentation::Confusion;
 use verification::AmSoftmax;
@@ -97,7 +97,14 @@ impl Judge {
             Self::Segmentation { classes } => {
                 let mut confusion = Confusion::new(*classes);
                 split.each_batch(|batch| confusion.add(&network(&batch.images_nchw)?, batch))?;
-                Ok(confusion.measurements())
+                let measurements = confusion.measurements();
+                // Small patches may fall between the pixels that an evaluation sees.
+                let image_size = split.preparation.side;
+                if measurements.is_empty() {
+                    Err(DataError::NothingLeft { image_size }.into())
+                } else {
+                    Ok(measurements)
+                }
             }
         }
     }

@@ -66,9 +66,13 @@ impl Confusion {
         }
     }
 
+    /// Loss, accuracy and mean intersection over union; nothing where no pixel counts.
     pub(super) fn measurements(&self) -> Vec<(Metric, f64)> {
+        if self.judged == 0 {
+            return Vec::new();
+        }
         let right: u64 = (0..self.classes).map(|class| self.pixels[class * self.classes + class]).sum();
-        let judged = self.judged.max(1) as f64;
+        let judged = self.judged as f64;
         vec![
             (Metric::Loss, self.loss / judged),
             (Metric::Accuracy, right as f64 / judged),
@@ -103,6 +107,19 @@ mod tests {
         confusion.count(&[0, 0, 0, 1, 1, 2, IGNORED], &[0, 0, 1, 1, 1, 0, 2]);
         // class 0: 2 of 4, class 1: 2 of 3, class 2: 0 of 1, class 3 does not occur
         assert!((confusion.mean_iou() - (0.5 + 2.0 / 3.0) / 3.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn where_no_pixel_counts_there_is_no_number_and_no_nan() -> Result<()> {
+        let maps = Tensor::new(&[1f32, 2.0, 9.0, 3.0], &Device::Cpu)?.reshape((1, 2, 1, 2))?;
+        let labels = Tensor::new(&[IGNORED, IGNORED], &Device::Cpu)?.reshape((1, 1, 2))?;
+        let batch = Batch { images_nchw: maps.clone(), labels, blend: None, judged: 0 };
+        let Judgement { loss, hits } = judge(&maps, Some(&maps), &batch)?;
+        assert_eq!((loss.to_scalar::<f32>()?.to_bits() << 1, hits.to_scalar::<f32>()?.to_bits()), (0, 0));
+        let mut confusion = Confusion::new(2);
+        confusion.add(&maps, &batch)?;
+        assert_eq!(confusion.measurements(), []);
+        Ok(())
     }
 
     #[test]

@@ -57,11 +57,10 @@ impl<'a> Bench<'a> {
         self.root.join(number.to_string())
     }
 
-    /// One attempt, stopped after `stop_at` steps; what it said and how it ended.
-    pub(crate) fn attempt(&self, config: &str, number: u32, stop_at: u64) -> (Vec<Event>, Result<Outcome, TrainError>) {
-        let config: RunConfig = toml::from_str(config).unwrap();
+    /// What an attempt may use, with its folder made.
+    pub(crate) fn orders(&self, number: u32) -> Orders {
         std::fs::create_dir_all(self.folder(number)).unwrap();
-        let orders = Orders {
+        Orders {
             device: DeviceChoice::Cpu,
             threads: self.threads,
             data: self.data.map(Path::to_owned),
@@ -70,7 +69,13 @@ impl<'a> Bench<'a> {
             throughput: ThroughputTiming::Now,
             code: String::new(),
             host: String::new(),
-        };
+        }
+    }
+
+    /// One attempt, stopped after `stop_at` steps; what it said and how it ended.
+    pub(crate) fn attempt(&self, config: &str, number: u32, stop_at: u64) -> (Vec<Event>, Result<Outcome, TrainError>) {
+        let config: RunConfig = toml::from_str(config).unwrap();
+        let orders = self.orders(number);
         let flag = StopFlag::new(false);
         let mut sink = StopAt { step: stop_at, flag: &flag, heard: MemorySink::default() };
         let outcome = train(&config, 7, &orders, &flag, &mut sink);

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use repmlp_train::TrainError;
 use repmlp_train::data::DataError;
-use sweep_protocol::{Event, FailureKind, Metric, Outcome, Split};
+use repmlp_train::{StopFlag, TrainError, train};
+use sweep_protocol::{Event, FailureKind, MemorySink, Metric, Outcome, Sink, SinkError, Split};
 
 use crate::fixture::{Bench, write_png};
 
@@ -94,4 +94,40 @@ fn a_file_that_cannot_be_decoded_ends_the_run_and_is_named() {
     };
     assert_eq!(*failure, FailureKind::Data);
     assert!(message.contains("train/1/7.png is damaged: a whole PNG expected"), "{message}");
+}
+
+/// Writes other images over those of a class as soon as the first epoch is measured.
+struct Replacing<'a> {
+    folder: &'a Path,
+    heard: MemorySink,
+}
+
+impl Sink for Replacing<'_> {
+    fn emit(&mut self, event: Event) -> Result<(), SinkError> {
+        if matches!(event, Event::Measured { .. }) {
+            for i in (1..24).step_by(2) {
+                let path = self.folder.join(format!("stripes/train/1/{i}.png"));
+                write_png(&path, 18 + i % 5, 3, |y, x, c| (y * x + c) as u8);
+            }
+        }
+        self.heard.emit(event)
+    }
+}
+
+#[test]
+fn images_that_are_replaced_during_a_training_end_it() {
+    let (data, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write_stripes(data.path());
+    let bench = Bench { data: Some(data.path()), threads: 2, ..Bench::new(root.path()) };
+    let mut sink = Replacing { folder: data.path(), heard: MemorySink::default() };
+    let outcome = train(&toml::from_str(CONFIG).unwrap(), 7, &bench.orders(1), &StopFlag::new(false), &mut sink);
+    assert!(matches!(outcome, Err(TrainError::Data(DataError::ChangedFile { .. }))), "{outcome:?}");
+    let events = sink.heard.events;
+    assert_eq!(events.iter().filter(|event| matches!(event, Event::Measured { .. })).count(), 1);
+    let Some(Event::Ended { outcome: Outcome::Failed { failure, message } }) = events.last() else { panic!("no end") };
+    assert_eq!(*failure, FailureKind::Data);
+    assert!(
+        message.contains("/stripes/train/1/") && message.contains("has changed since the set was read"),
+        "{message}"
+    );
 }

@@ -70,7 +70,15 @@ fn write_scenes(data: &Path) {
         let part = ["train", "val", "test"][if i < 10 { 0 } else { 1 + i as usize % 2 }];
         let scene = move |y: u32, x: u32, c: u32| if y < 10 + i { 200 - 20 * c as u8 } else { (9 * x + 40 * c) as u8 };
         write_png(&data.join(format!("scenes/{part}/{i}.png")), 36, 3, scene);
-        let ids = move |y: u32, x: u32, _| if x == 0 { 7 } else { u8::from(y >= 10 + i) };
+        let ids = move |y: u32, x: u32, _| {
+            if x == 0 {
+                7
+            } else if x == 35 {
+                2
+            } else {
+                u8::from(y >= 10 + i)
+            }
+        };
         write_png(&data.join(format!("scenes/{part}annot/{i}.png")), 36, 1, ids);
     }
 }
