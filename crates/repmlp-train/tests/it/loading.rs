@@ -124,7 +124,9 @@ fn images_that_are_replaced_during_a_training_end_it() {
     assert!(matches!(outcome, Err(TrainError::Data(DataError::ChangedFile { .. }))), "{outcome:?}");
     let events = sink.heard.events;
     assert_eq!(events.iter().filter(|event| matches!(event, Event::Measured { .. })).count(), 1);
-    let Some(Event::Ended { outcome: Outcome::Failed { failure, message } }) = events.last() else { panic!("no end") };
+    let Some(Event::Ended { outcome: Outcome::Failed { failure, message }, .. }) = events.last() else {
+        panic!("no end")
+    };
     assert_eq!(*failure, FailureKind::Data);
     assert!(
         message.contains("/stripes/train/1/") && message.contains("has changed since the set was read"),
