@@ -11,7 +11,7 @@ use crate::exit::UsageError;
 pub(crate) fn find(name: &str) -> Result<NamedModel> {
     let path = Path::new(name);
     if path.extension().is_some_and(|extension| extension == "toml") {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the network {name}"))?;
+        let text = sweep_protocol::read_text_file(path).with_context(|| format!("cannot read the network {name}"))?;
         return Ok(NamedModel::parse(name, &text)?);
     }
     catalogue::find(name).map_err(|fault| match fault {

@@ -5,7 +5,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::{fs, io};
+use std::io;
 
 use serde_json::{Map, Number, Value};
 use toml::Spanned;
@@ -30,7 +30,7 @@ pub(crate) struct SourceFile {
 
 impl SourceFile {
     pub(crate) fn read(path: &Path) -> io::Result<Arc<Self>> {
-        Ok(Arc::new(Self { path: file_behind(path), text: fs::read_to_string(path)? }))
+        Ok(Arc::new(Self { path: file_behind(path), text: sweep_protocol::read_text_file(path)? }))
     }
 
     /// The folder that relative paths of the file start from.

@@ -21,6 +21,7 @@ mod sink;
 mod status;
 mod tally;
 mod text;
+mod text_file;
 
 pub use columns::{FRAME_COLUMNS, TABLE_COLUMNS, axis_column, is_reserved_column};
 pub use durable::{create_folders, create_new_folder, is_temporary, sync_folder, write_atomically};
@@ -37,3 +38,4 @@ pub use sink::{LeasedJournal, MemorySink, Sink, SinkError};
 pub use status::{FailureKind, Status};
 pub use tally::Tally;
 pub use text::{TextError, check_line, check_prose, printable, printable_line};
+pub use text_file::read_text_file;

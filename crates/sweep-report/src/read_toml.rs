@@ -17,7 +17,7 @@ const PROSE: &str = "note";
 /// The content of a file.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, ReportError> {
     let fault = |source| ReportError::Io { path: path.to_owned(), doing: "reading", source };
-    let text = std::fs::read_to_string(path).map_err(fault)?;
+    let text = sweep_protocol::read_text_file(path).map_err(fault)?;
     let fault = |source| ReportError::Toml { path: path.to_owned(), source: Box::new(source) };
     let content = toml::from_str(&text).map_err(fault)?;
     let tree = DeTable::parse(&text).map_err(fault)?;

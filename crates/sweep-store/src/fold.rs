@@ -68,6 +68,13 @@ impl RunState {
     }
 }
 
+impl RunState {
+    /// Where the run stands, and its values in order.
+    pub(crate) fn into_row_and_values(self) -> (RunRow, Vec<Measurement>) {
+        (self.row, self.values.into_iter().map(|(measurement, _)| measurement).collect())
+    }
+}
+
 fn measured(lines: &AttemptLines) -> impl Iterator<Item = &Measurement> {
     let measurements = lines.journal.iter().filter_map(|line| match &line.event {
         Event::Measured { measurements } | Event::Inherited { measurements } => Some(measurements),

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::error::Error;
 
 use sqlx::query::Query;
-use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection};
+use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Connection, QueryBuilder, Row};
-use sweep_protocol::{Event, Form, JournalLine, Measurement, PlanRecord, RunId, RunRow, Split, Tally};
+use sweep_protocol::{Event, Form, JournalLine, Measurement, PlanRecord, RunId, RunRow, Split};
 
 use crate::fold::RunState;
+use crate::packed;
 use crate::rows::{self, AttemptRow};
 
 /// `PRAGMA application_id` of this program's files.
@@ -144,9 +145,10 @@ pub(crate) async fn replace_run(
         insert_attempt(connection, &run, attempt).await?;
     }
     insert_values(connection, number, &state.values).await?;
+    let packed = packed::pack(state.values.iter().map(|(measurement, _)| measurement));
     sqlx::query(
         "UPDATE run SET status = ?2, message = ?3, attempts = ?4, trainer_version = ?5, data_fingerprint = ?6,
-            checkpoint_step = ?7, stamp = ?8, digest = ?9, values_digest = ?10
+            checkpoint_step = ?7, stamp = ?8, digest = ?9, packed_values = ?10
          WHERE run = ?1",
     )
     .bind(number)
@@ -158,7 +160,7 @@ pub(crate) async fn replace_run(
     .bind(row.checkpoint_step.cast_signed())
     .bind(stamp)
     .bind(row_digest(row, stamp))
-    .bind(Tally::of(state.values.iter().map(|(measurement, _)| measurement)).digest)
+    .bind(packed)
     .execute(connection)
     .await?;
     Ok(())
@@ -304,42 +306,35 @@ pub(crate) struct CachedRun {
     pub(crate) number: i64,
     pub(crate) row: RunRow,
     pub(crate) stamp: String,
-    pub(crate) values_digest: String,
     /// Whether the row is what was written.
     pub(crate) is_intact: bool,
 }
 
 /// Every run that the index knows.
 pub(crate) async fn cached_runs(connection: &mut SqliteConnection) -> sqlx::Result<BTreeMap<RunId, CachedRun>> {
-    let cached = |row: sqlx::sqlite::SqliteRow| {
+    let cached = |row: SqliteRow| {
         let (stamp, digest): (String, String) = (row.try_get("stamp")?, row.try_get("digest")?);
         let run = rows::run_row(&row)?;
         let is_intact = row_digest(&run, &stamp) == digest;
-        let (number, values_digest) = (row.try_get("run")?, row.try_get("values_digest")?);
-        Ok((run.run, CachedRun { number, row: run, stamp, values_digest, is_intact }))
+        Ok((run.run, CachedRun { number: row.try_get("run")?, row: run, stamp, is_intact }))
     };
-    let sql = "SELECT run, run_id, status, message, attempts, trainer_version, data_fingerprint, checkpoint_step, stamp, digest,
-        values_digest FROM run";
+    let sql = "SELECT run, run_id, status, message, attempts, trainer_version, data_fingerprint, checkpoint_step, stamp, digest
+         FROM run";
     Ok(sqlx::query(sql).try_map(cached).fetch_all(connection).await?.into_iter().collect())
 }
 
-/// The values of the runs with numbers from `first` to `last`, by their numbers.
-pub(crate) async fn values(
+/// The packed values of the runs with numbers from `first` to `last`, by their numbers.
+pub(crate) async fn packed_values(
     connection: &mut SqliteConnection,
     (first, last): (i64, i64),
-) -> sqlx::Result<BTreeMap<i64, Vec<Measurement>>> {
-    let mut values: BTreeMap<i64, Vec<Measurement>> = BTreeMap::new();
-    let all = sqlx::query("SELECT run, metric, split, form, epoch, value FROM value WHERE run BETWEEN ? AND ?")
+) -> sqlx::Result<BTreeMap<i64, String>> {
+    let all = sqlx::query("SELECT run, packed_values FROM run WHERE run BETWEEN ? AND ?")
         .bind(first)
         .bind(last)
-        .try_map(|row| Ok((row.try_get::<i64, _>("run")?, rows::value(&row)?)))
+        .try_map(|row: SqliteRow| Ok((row.try_get("run")?, row.try_get("packed_values")?)))
         .fetch_all(connection)
         .await?;
-    for (number, measurement) in all {
-        values.entry(number).or_default().push(measurement);
-    }
-    values.values_mut().for_each(|of_run| of_run.sort_by_key(crate::fold::key));
-    Ok(values)
+    Ok(all.into_iter().collect())
 }
 
 /// A digest of what a row of `run` says.

@@ -13,6 +13,7 @@ mod error;
 mod fold;
 mod folder;
 mod index;
+mod packed;
 mod reader;
 mod rows;
 mod store;

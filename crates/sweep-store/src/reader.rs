@@ -7,15 +7,14 @@ use std::collections::BTreeMap;
 
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sweep_protocol::{
-    ExperimentRows, Measurement, MeasurementRow, PlanRecord, ResultsLayout, RunId, RunRow, Status, Tally,
-};
+use sweep_protocol::{ExperimentRows, Measurement, MeasurementRow, PlanRecord, ResultsLayout, RunId, RunRow, Status};
 
 use crate::fold::RunState;
 use crate::folder::FolderReader;
 use crate::index::{self, CachedRun};
+use crate::packed;
 use crate::rows::{AttemptRow, ExperimentCounts};
-use crate::store::{Usable, usable};
+use crate::store::{Look, Usable, usable};
 use crate::{Damage, StoreError};
 
 /// A results folder, open for reading.
@@ -40,7 +39,7 @@ impl Reader {
     pub async fn open(layout: &ResultsLayout) -> Result<Self, StoreError> {
         let mut reader = Self { folder: FolderReader::new(layout), index: None, cached: BTreeMap::new() };
         let path = layout.database();
-        let why = match usable(&path).await {
+        let why = match usable(&path, Look::Header).await {
             Ok(Usable::Missing) => return Ok(reader),
             Ok(Usable::Yes) => match connect(layout).await {
                 Ok((connection, cached)) => {
@@ -88,21 +87,18 @@ impl Reader {
         let Some(plan) = self.plan(experiment, profile) else { return Ok(None) };
         let known: Result<Vec<Known>, _> = plan.runs.iter().map(|planned| self.known(planned.run)).collect();
         let known = known?;
-        let mut cached = self.cached_values(&known).await;
+        let mut packed = self.packed_values(&known).await;
         let (mut runs, mut measurements) = (Vec::new(), Vec::new());
         for known in known {
             let (row, values) = match known {
-                Known::Read(state) => (state.row, state.values.into_iter().map(|(value, _)| value).collect()),
-                Known::Cached { number, row, values_digest } => {
-                    let values = cached.remove(&number).unwrap_or_default();
-                    if Tally::of(&values).digest == values_digest {
-                        (row, values)
-                    } else {
-                        self.distrust("its values are not those that were written");
-                        let state = self.folder.run_state(row.run)?;
-                        (state.row, state.values.into_iter().map(|(value, _)| value).collect())
+                Known::Read(state) => state.into_row_and_values(),
+                Known::Cached { number, row } => match packed.remove(&number).and_then(|text| packed::unpack(&text)) {
+                    Some(values) => (row, values),
+                    None => {
+                        self.distrust("a run's values are not what was written");
+                        self.folder.run_state(row.run)?.into_row_and_values()
                     }
-                }
+                },
             };
             measurements.extend(values.into_iter().map(|measurement| MeasurementRow { run: row.run, measurement }));
             runs.push(row);
@@ -150,8 +146,7 @@ impl Reader {
         let stamp = self.folder.stamp(run);
         let Some(cached) = self.cached.get(&run) else { return self.folder.run_state(run).map(Known::Read) };
         if cached.is_intact && cached.stamp == stamp {
-            let (number, row, values_digest) = (cached.number, cached.row.clone(), cached.values_digest.clone());
-            return Ok(Known::Cached { number, row, values_digest });
+            return Ok(Known::Cached { number: cached.number, row: cached.row.clone() });
         }
         let (was_attempted, is_intact) = (cached.row.attempts > 0, cached.is_intact || cached.stamp.is_empty());
         if !is_intact {
@@ -166,14 +161,14 @@ impl Reader {
     }
 
     /// The values that the index has of runs, by their numbers; none when it cannot be read.
-    async fn cached_values(&mut self, known: &[Known]) -> BTreeMap<i64, Vec<Measurement>> {
+    async fn packed_values(&mut self, known: &[Known]) -> BTreeMap<i64, String> {
         let numbers = known.iter().filter_map(|known| match known {
             Known::Cached { number, .. } => Some(*number),
             Known::Read(_) => None,
         });
         let range = numbers.clone().min().zip(numbers.max());
         let (Some(range), Some(index)) = (range, &mut self.index) else { return BTreeMap::new() };
-        match index::values(index, range).await {
+        match index::packed_values(index, range).await {
             Ok(values) => values,
             Err(fault) => {
                 self.distrust(&fault.to_string());
@@ -193,7 +188,7 @@ impl Reader {
 
 /// What is known of a run.
 enum Known {
-    Cached { number: i64, row: RunRow, values_digest: String },
+    Cached { number: i64, row: RunRow },
     Read(RunState),
 }
 

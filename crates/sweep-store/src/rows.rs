@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
-use sweep_protocol::{Measurement, RunRow, Status};
+use sweep_protocol::{RunRow, Status};
 
 /// One execution of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,30 +71,9 @@ pub(crate) fn run_row(row: &SqliteRow) -> sqlx::Result<RunRow> {
     })
 }
 
-/// A row of the table `value`, where an absent key is an empty text or -1.
-pub(crate) fn value(row: &SqliteRow) -> sqlx::Result<Measurement> {
-    let epoch: i64 = row.try_get("epoch")?;
-    Ok(Measurement {
-        metric: word(row, "metric")?,
-        split: optional_word(row, "split")?,
-        form: optional_word(row, "form")?,
-        epoch: if epoch < 0 { None } else { Some(u32::try_from(epoch).map_err(decode)?) },
-        value: row.try_get("value")?,
-    })
-}
-
 /// A column that holds one word of the protocol.
 pub(crate) fn word<T: FromStr<Err: Error + Send + Sync + 'static>>(row: &SqliteRow, column: &str) -> sqlx::Result<T> {
     row.try_get::<&str, _>(column)?.parse().map_err(decode)
-}
-
-/// As [`word`], where the empty text is none.
-pub(crate) fn optional_word<T: FromStr<Err: Error + Send + Sync + 'static>>(
-    row: &SqliteRow,
-    column: &str,
-) -> sqlx::Result<Option<T>> {
-    let text = row.try_get::<&str, _>(column)?;
-    if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(decode) }
 }
 
 pub(crate) fn decode(fault: impl Error + Send + Sync + 'static) -> sqlx::Error {

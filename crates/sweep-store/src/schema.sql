@@ -28,8 +28,8 @@ CREATE TABLE run (
     data_fingerprint TEXT,
     checkpoint_step  INTEGER NOT NULL DEFAULT 0,
     stamp            TEXT NOT NULL DEFAULT '',        -- sizes and times of the files that this row and its values were read from
-    digest           TEXT NOT NULL DEFAULT '',        -- of this row and its values, so that damage is noticed
-    values_digest    TEXT NOT NULL DEFAULT ''
+    digest           TEXT NOT NULL DEFAULT '',        -- of this row, so that damage is noticed
+    packed_values    TEXT NOT NULL DEFAULT ''         -- all values in one text with a digest: what reports are made from
 ) STRICT;
 
 -- Which runs an experiment consists of.

@@ -38,7 +38,7 @@ impl Store {
     /// When the file is of another program or a newer version (it is then not touched), or cannot be opened or made.
     pub async fn open(layout: &ResultsLayout) -> Result<(Self, Vec<Damage>), StoreError> {
         let path = layout.database();
-        let mut damage = match usable(&path).await? {
+        let mut damage = match usable(&path, Look::Structure).await? {
             Usable::Yes => Vec::new(),
             Usable::Missing => Self::rebuild(layout).await?,
             Usable::No(why) => {
@@ -224,7 +224,7 @@ impl Store {
         replaced.map_err(|source| StoreError::Io { path: path.clone(), doing: "replacing the index", source })?;
         remove_companions(&path)?;
         remove_companions(&fresh)?;
-        match usable(&path).await? {
+        match usable(&path, Look::Structure).await? {
             Usable::Yes => Ok(folder.damage),
             Usable::Missing => Err(StoreError::Unusable { path, why: "it is not there".to_owned() }),
             Usable::No(why) => Err(StoreError::Unusable { path, why }),
@@ -248,23 +248,33 @@ pub(crate) enum Usable {
     No(String),
 }
 
+/// How closely an index is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Whose it is: enough for a reader, who has each row proven.
+    Header,
+    /// Every page too: a person may ask it anything.
+    Structure,
+}
+
 /// Looks at the index without touching it.
-pub(crate) async fn usable(path: &Path) -> Result<Usable, StoreError> {
+pub(crate) async fn usable(path: &Path, look: Look) -> Result<Usable, StoreError> {
     if !path.exists() {
         return Ok(Usable::Missing);
     }
     if beside(path, "-journal").exists() {
         return Ok(Usable::No("its making was interrupted".to_owned()));
     }
-    let look = async {
+    let found = async {
         let mut connection = SqliteConnectOptions::new().filename(path).read_only(true).connect().await?;
         let signature = index::signature(&mut connection).await?;
         let ours = signature.application_id == APPLICATION_ID && signature.schema_version == SCHEMA_VERSION;
-        let damage = if ours { index::structural_damage(&mut connection).await? } else { None };
+        let is_wanted = ours && look == Look::Structure;
+        let damage = if is_wanted { index::structural_damage(&mut connection).await? } else { None };
         connection.close().await?;
         Ok((signature, damage))
     };
-    let (signature, damage) = match look.await {
+    let (signature, damage) = match found.await {
         Ok(found) => found,
         Err(source) if is_damage(&source) => return Ok(Usable::No(source.to_string())),
         Err(source) => return Err(StoreError::Sql { path: path.to_owned(), doing: "opening the index", source }),

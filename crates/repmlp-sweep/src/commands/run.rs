@@ -32,16 +32,26 @@ const GRACE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
     let costed = CostedPlan::load(&arguments.spec)?;
-    Project::of(&arguments.spec.path).check_declaration(&costed.plan.record())?;
-    let devices = devices(&arguments)?;
-    let fingerprints = check_data(&costed, arguments.data.data.as_deref())?;
     let project = Project::of(&arguments.spec.path);
-    let lock = SchedulerLock::acquire(&project.results(&arguments.results))?;
+    project.check_declaration(&costed.plan.record())?;
+    let devices = devices(&arguments)?;
+    let layout = project.results(&arguments.results);
+    // What is all done needs no data; a folder that was named is looked at all the same.
+    let data = arguments.data.data.as_deref();
+    let known = costed.known(&mut open_results(&layout).await?)?;
+    let mut fingerprints = match data.is_none() && items(&costed, &known, &arguments)?.is_empty() {
+        true => None,
+        false => Some(check_data(&costed, data)?),
+    };
+    let lock = SchedulerLock::acquire(&layout)?;
     let (mut store, damages) = prepare(&costed, &lock).await?;
     let known = costed.known(&mut open_results(lock.layout()).await?)?;
-    refuse_other_data(&costed, &known, &fingerprints)?;
-
     let items = items(&costed, &known, &arguments)?;
+    if fingerprints.is_none() && !items.is_empty() {
+        fingerprints = Some(check_data(&costed, data)?);
+    }
+    refuse_other_data(&costed, &known, fingerprints.as_deref().unwrap_or_default())?;
+
     let slots = slots(&devices, &arguments, items.len());
     let mut progress = Progress::new(&costed, &items, lock.layout(), screen);
     damages.iter().for_each(|damage| progress.voice().say(&format!("note: {}", chained(damage))));
@@ -127,7 +137,7 @@ fn cores() -> usize {
 fn refuse_other_data(costed: &CostedPlan, known: &BTreeMap<RunId, RunRow>, fingerprints: &[String]) -> Result<()> {
     for run in &costed.plan.runs {
         let seen = known.get(&run.id).and_then(|row| row.data_fingerprint.as_ref());
-        let now = &fingerprints[run.configuration];
+        let Some(now) = fingerprints.get(run.configuration) else { return Ok(()) };
         if let Some(seen) = seen.filter(|seen| *seen != now) {
             let (run, seen, now) = (run.id.short(), seen.clone(), now.clone());
             return Err(DataError::Changed { run, seen, now }.into());

@@ -195,7 +195,7 @@ pub(crate) async fn dump(path: &Path) -> Vec<String> {
     for table in [
         "SELECT 'experiment', * FROM experiment",
         "SELECT 'run', run_id, config, seed, status, message, attempts, trainer_version, data_fingerprint, checkpoint_step, stamp, digest,
-            values_digest FROM run",
+            packed_values FROM run",
         "SELECT 'experiment_run', * FROM experiment_run",
         "SELECT 'coordinate', * FROM coordinate",
         "SELECT 'attempt', * FROM attempt",
