@@ -34,11 +34,16 @@ pub enum TrainError {
         epoch: u64,
     },
     /// Both forms of the trained model disagree.
-    #[error("the merged model is not the trained one: answers differ by {max_abs_diff:e} where {allowed:e} is allowed")]
+    #[error(
+        "the merged model is not the trained one: computed in {precision}, the answers to an image differ by {share:.1e} of the largest \
+         number, {allowed:.0e} is allowed"
+    )]
     Equivalence {
-        /// Largest difference of a number of an answer.
-        max_abs_diff: f64,
-        /// 1e-4 of the largest number.
+        /// What they were computed in.
+        precision: &'static str,
+        /// Largest difference of an image as a share of the largest number of its answer.
+        share: f64,
+        /// Largest share that passes.
         allowed: f64,
     },
     /// A checkpoint cannot be written.

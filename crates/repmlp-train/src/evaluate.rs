@@ -34,7 +34,8 @@ impl EvaluationSplit<'_> {
         Ok(())
     }
 
-    fn batch_size(self) -> usize {
+    /// Images of a batch.
+    pub(crate) fn batch_size(self) -> usize {
         (PIXELS / self.preparation.side.pow(2)).clamp(FEWEST_IMAGES, MOST_IMAGES)
     }
 

@@ -2,10 +2,10 @@
 //!
 //! Knows TOML and JSON values, not what a key means.
 
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::io;
 
 use serde_json::{Map, Number, Value};
 use toml::Spanned;

@@ -48,6 +48,8 @@ pub enum Metric {
     ThroughputSpread,
     /// Largest absolute difference between both forms' answers on test images.
     MaxAbsDiff,
+    /// Largest absolute number of the trained form's answers on test images: what differences are judged by.
+    LargestLogit,
     /// Share of test images (or of their pixels) for which both forms name the same class; of people, of the probes that both
     /// take for the same person.
     Top1Agreement,
@@ -73,6 +75,7 @@ const METRICS: &[(Metric, &str, &str, &str, Better)] = &[
     (Metric::Throughput, "throughput", "throughput", "images/s", Better::Higher),
     (Metric::ThroughputSpread, "throughput_spread", "spread of throughput", "images/s", Better::Neither),
     (Metric::MaxAbsDiff, "max_abs_diff", "largest difference", "logits", Better::Lower),
+    (Metric::LargestLogit, "largest_logit", "largest logit", "logits", Better::Neither),
     (Metric::Top1Agreement, "top1_agreement", "top-1 agreement", "fraction", Better::Higher),
     (Metric::TrainTime, "train_time", "training time", "s", Better::Lower),
     (Metric::DataWait, "data_wait", "wait for data", "s", Better::Lower),
