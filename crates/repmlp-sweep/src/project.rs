@@ -90,6 +90,25 @@ impl Project {
         sweep_report::check_declaration(&declaration, plan, &paper)
     }
 
+    /// Files that a report is rendered from, or by.
+    pub(crate) fn report_inputs(
+        &self,
+        layout: &ResultsLayout,
+        plan: &PlanRecord,
+        declaration: &Declaration,
+    ) -> Vec<PathBuf> {
+        let reports = self.folder("reports");
+        let declared = reports.join(format!("{}.toml", plan.experiment));
+        let paper =
+            declaration.tables.iter().filter_map(|table| table.paper.as_ref()).map(|link| reports.join(&link.file));
+        let index = layout.database();
+        let mut log = index.clone().into_os_string();
+        log.push("-wal");
+        let program = std::env::current_exe().ok();
+        let results = [layout.plan(&plan.experiment, &plan.profile), index, log.into()];
+        [declared].into_iter().chain(paper).chain(results).chain(program).collect()
+    }
+
     /// The declared report of an experiment, or the one made for an experiment that declares none.
     pub(crate) fn declaration(&self, plan: &PlanRecord) -> Result<(Declaration, PaperNumbers), ReportError> {
         let reports = self.folder("reports");

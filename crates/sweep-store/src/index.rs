@@ -310,17 +310,36 @@ pub(crate) struct CachedRun {
     pub(crate) is_intact: bool,
 }
 
+/// Selects the columns of [`CachedRun`].
+macro_rules! cached_columns {
+    () => {
+        "SELECT run, run_id, status, message, attempts, trainer_version, data_fingerprint, checkpoint_step, stamp, digest FROM run"
+    };
+}
+
+fn cached(row: &SqliteRow) -> sqlx::Result<(RunId, CachedRun)> {
+    let (stamp, digest): (String, String) = (row.try_get("stamp")?, row.try_get("digest")?);
+    let run = rows::run_row(row)?;
+    let is_intact = row_digest(&run, &stamp) == digest;
+    Ok((run.run, CachedRun { number: row.try_get("run")?, row: run, stamp, is_intact }))
+}
+
 /// Every run that the index knows.
 pub(crate) async fn cached_runs(connection: &mut SqliteConnection) -> sqlx::Result<BTreeMap<RunId, CachedRun>> {
-    let cached = |row: SqliteRow| {
-        let (stamp, digest): (String, String) = (row.try_get("stamp")?, row.try_get("digest")?);
-        let run = rows::run_row(&row)?;
-        let is_intact = row_digest(&run, &stamp) == digest;
-        Ok((run.run, CachedRun { number: row.try_get("run")?, row: run, stamp, is_intact }))
-    };
-    let sql = "SELECT run, run_id, status, message, attempts, trainer_version, data_fingerprint, checkpoint_step, stamp, digest
-         FROM run";
-    Ok(sqlx::query(sql).try_map(cached).fetch_all(connection).await?.into_iter().collect())
+    let all = sqlx::query(cached_columns!()).try_map(|row| cached(&row)).fetch_all(connection).await?;
+    Ok(all.into_iter().collect())
+}
+
+/// One run, if the index knows it.
+pub(crate) async fn cached_run(
+    connection: &mut SqliteConnection,
+    run: RunId,
+) -> sqlx::Result<Option<(RunId, CachedRun)>> {
+    sqlx::query(concat!(cached_columns!(), " WHERE run_id = ?"))
+        .bind(run.to_string())
+        .try_map(|row| cached(&row))
+        .fetch_optional(connection)
+        .await
 }
 
 /// The packed values of the runs with numbers from `first` to `last`, by their numbers.

@@ -3,10 +3,10 @@
 //! Plans and journals answer; the index spares reading those of them whose files are as they were when it read them. So a reader needs
 //! no index, is never behind a running sweep, and is not misled by an index that is damaged, old or on a disk that cannot be written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection};
 use sweep_protocol::{ExperimentRows, Measurement, MeasurementRow, PlanRecord, ResultsLayout, RunId, RunRow, Status};
 
 use crate::fold::RunState;
@@ -14,7 +14,7 @@ use crate::folder::FolderReader;
 use crate::index::{self, CachedRun};
 use crate::packed;
 use crate::rows::{AttemptRow, ExperimentCounts};
-use crate::store::{Look, Usable, usable};
+use crate::store::{Look, Usable, fault, usable};
 use crate::{Damage, StoreError};
 
 /// A results folder, open for reading.
@@ -23,6 +23,8 @@ pub struct Reader {
     folder: FolderReader,
     index: Option<SqliteConnection>,
     cached: BTreeMap<RunId, CachedRun>,
+    /// Runs of which the index was found to say what their files say: looked at once, a reader answers as of that moment.
+    proven: BTreeSet<RunId>,
 }
 
 impl std::fmt::Debug for CachedRun {
@@ -37,7 +39,8 @@ impl Reader {
     /// # Errors
     /// When the index is of a newer version or another program.
     pub async fn open(layout: &ResultsLayout) -> Result<Self, StoreError> {
-        let mut reader = Self { folder: FolderReader::new(layout), index: None, cached: BTreeMap::new() };
+        let mut reader =
+            Self { folder: FolderReader::new(layout), index: None, cached: BTreeMap::new(), proven: BTreeSet::new() };
         let path = layout.database();
         let why = match usable(&path, Look::Header).await {
             Ok(Usable::Missing) => return Ok(reader),
@@ -141,11 +144,22 @@ impl Reader {
         Ok((row, state.attempts, state.values.into_iter().map(|(value, _)| value).collect()))
     }
 
+    /// Closes the index, so that a writer that closes it next leaves one whole file.
+    ///
+    /// # Errors
+    /// When `SQLite` refuses.
+    pub async fn close(self) -> Result<(), StoreError> {
+        match self.index {
+            Some(index) => index.close().await.map_err(fault(&self.folder.layout.database(), "closing the index")),
+            None => Ok(()),
+        }
+    }
+
     /// What is known of a run: from the index while the run's files are as it read them, otherwise from these files.
     fn known(&mut self, run: RunId) -> Result<Known, StoreError> {
-        let stamp = self.folder.stamp(run);
         let Some(cached) = self.cached.get(&run) else { return self.folder.run_state(run).map(Known::Read) };
-        if cached.is_intact && cached.stamp == stamp {
+        if self.proven.contains(&run) || cached.is_intact && cached.stamp == self.folder.stamp(run) {
+            self.proven.insert(run);
             return Ok(Known::Cached { number: cached.number, row: cached.row.clone() });
         }
         let (was_attempted, is_intact) = (cached.row.attempts > 0, cached.is_intact || cached.stamp.is_empty());

@@ -165,7 +165,13 @@ impl Store {
     pub async fn refresh(&mut self, runs: &[RunId]) -> Result<Vec<Damage>, StoreError> {
         let path = self.path.clone();
         let mut folder = FolderReader::new(&self.layout);
-        let cached = index::cached_runs(&mut self.connection).await.map_err(fault(&path, "reading runs"))?;
+        if runs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut cached = BTreeMap::new();
+        for &run in runs {
+            cached.extend(index::cached_run(&mut self.connection, run).await.map_err(fault(&path, "reading runs"))?);
+        }
         let mut transaction =
             self.connection.begin_with("BEGIN IMMEDIATE").await.map_err(fault(&path, "writing the index"))?;
         for &run in runs {

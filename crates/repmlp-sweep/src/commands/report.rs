@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use sweep_protocol::{ExperimentRows, ResultsLayout};
+use sweep_protocol::{ExperimentRows, PlanRecord, ResultsLayout};
 use sweep_report::published::{self, Difference};
 use sweep_report::rendered::{self, Kept};
 use sweep_report::{render, tables, terminal};
@@ -12,6 +12,7 @@ use sweep_store::Reader;
 use super::{json_text, open_results, print, print_bytes, say, say_damage};
 use crate::cli::{ReportArgs, ReportsArgs};
 use crate::exit::{Exit, UsageError};
+use crate::freshness;
 use crate::plan_file;
 use crate::project::{Project, experiment_name};
 use crate::screen::Screen;
@@ -58,6 +59,18 @@ pub(super) fn shown(project: &Project, rows: &ExperimentRows, screen: Screen) ->
     let (declaration, paper) = project.declaration(&rows.plan)?;
     let tables = tables(rows, &declaration, &paper)?;
     Ok(tables.iter().map(|table| terminal(table, screen.width(), screen.table_color())).collect::<Vec<_>>().join("\n"))
+}
+
+/// Whether what is rendered of a plan is newer than all that it was rendered from.
+pub(super) fn is_current(
+    project: &Project,
+    layout: &ResultsLayout,
+    arguments: &ReportsArgs,
+    plan: &PlanRecord,
+) -> Result<bool> {
+    let (declaration, _) = project.declaration(plan)?;
+    let inputs = project.report_inputs(layout, plan, &declaration);
+    Ok(freshness::is_current(&project.renderings(arguments, plan)?, &inputs))
 }
 
 /// Writes the renderings, and the measurements that they are made from beside them; returns the renderings' folder.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use repmlp_train::DeviceChoice;
 use repmlp_train::data::DataError;
-use sweep_protocol::{FailureKind, RunId, RunRow, Status, create_folders, write_atomically};
+use sweep_protocol::{FailureKind, ResultsLayout, RunId, RunRow, Status, create_folders, write_atomically};
 use sweep_runner::{OnFailure, Options, Request, RunnerError, SchedulerLock, Slot, Update, UpdateKind, WorkItem};
 use sweep_store::{Damage, Store};
 use tokio::signal::unix::{SignalKind, signal};
@@ -36,16 +36,16 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
     project.check_declaration(&costed.plan.record())?;
     let devices = devices(&arguments)?;
     let layout = project.results(&arguments.results);
-    // What is all done needs no data; a folder that was named is looked at all the same.
     let data = arguments.data.data.as_deref();
-    let known = costed.known(&mut open_results(&layout).await?)?;
-    let mut fingerprints = match data.is_none() && items(&costed, &known, &arguments)?.is_empty() {
-        true => None,
-        false => Some(check_data(&costed, data)?),
+    let mut fingerprints = match needs_data(&costed, &layout, &arguments).await? {
+        true => Some(check_data(&costed, data)?),
+        false => None,
     };
     let lock = SchedulerLock::acquire(&layout)?;
     let (mut store, damages) = prepare(&costed, &lock).await?;
-    let known = costed.known(&mut open_results(lock.layout()).await?)?;
+    let mut results = open_results(lock.layout()).await?;
+    let known = costed.known(&mut results)?;
+    results.close().await?;
     let items = items(&costed, &known, &arguments)?;
     if fingerprints.is_none() && !items.is_empty() {
         fingerprints = Some(check_data(&costed, data)?);
@@ -69,6 +69,7 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
         crash_retries: 1,
         on_failure: if arguments.fail_fast { OnFailure::Stop } else { OnFailure::Continue },
     };
+    let nothing_to_do = items.is_empty();
     let request = carry_out(&lock, items, options, &mut store, &mut progress).await?;
     store.close().await?;
     let name = (costed.plan.experiment.as_str(), costed.plan.profile.as_str());
@@ -77,10 +78,28 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
     say_damage(&mut results);
     // Renderings of an unfinished sweep would take the place of finished ones; `report` makes them when asked to.
     let finished = rows.plan.runs.len() == rows.runs.iter().filter(|row| row.status.is_finished()).count();
-    let folder = if finished { Some(report::write(&project, lock.layout(), &arguments.reports, &rows)?) } else { None };
+    let folder = match finished {
+        true if nothing_to_do && report::is_current(&project, lock.layout(), &arguments.reports, &rows.plan)? => {
+            Some(project.renderings(&arguments.reports, &rows.plan)?)
+        }
+        true => Some(report::write(&project, lock.layout(), &arguments.reports, &rows)?),
+        false => None,
+    };
     progress.end(&rows.runs, folder.as_deref());
     print_bytes(report::shown(&project, &rows, screen)?.as_bytes())?;
     Ok(exit(&costed, &rows.runs, request))
+}
+
+/// Whether this call reads data: what is all done needs none, and a folder that was named is looked at all the same.
+async fn needs_data(costed: &CostedPlan, layout: &ResultsLayout, arguments: &RunArgs) -> Result<bool> {
+    let is_carried = |configuration| costed.config(configuration).map(|config| config.data.source.is_carried());
+    if arguments.data.data.is_some()
+        || (0..costed.costs.len()).map(is_carried).all(|carried| carried.is_ok_and(|it| it))
+    {
+        return Ok(true);
+    }
+    let known = costed.known(&mut open_results(layout).await?)?;
+    Ok(!items(costed, &known, arguments)?.is_empty())
 }
 
 /// The program that carries out attempts: this one, also when the file that it was started from is replaced or moved meanwhile, since a

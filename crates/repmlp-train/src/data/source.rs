@@ -79,6 +79,11 @@ impl SourceConfig {
         }
     }
 
+    /// Whether the program carries the set, so that no folder is needed.
+    pub fn is_carried(&self) -> bool {
+        matches!(self, Self::FashionMnist5k {})
+    }
+
     /// What a network learns from the set.
     pub fn objective(&self) -> Objective {
         match self {
