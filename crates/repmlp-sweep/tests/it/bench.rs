@@ -18,14 +18,39 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new() -> Self {
-        let bench = Self { folder: tempfile::tempdir().unwrap() };
+        let bench = Self::empty();
+        bench.fill();
+        bench
+    }
+
+    /// A folder without anything.
+    pub(crate) fn empty() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// Puts the tiny experiment into the folder.
+    pub(crate) fn fill(&self) {
         for file in ["tiny.toml", "base/tiny.toml"] {
             let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/experiments").join(file);
-            let to = bench.path("experiments").join(file);
+            let to = self.path("experiments").join(file);
             std::fs::create_dir_all(to.parent().unwrap()).unwrap();
             std::fs::copy(from, to).unwrap();
         }
-        bench
+    }
+
+    /// Adds a profile to the tiny experiment: some epochs, and some seeds of each run.
+    pub(crate) fn add_profile(&self, name: &str, epochs: u32, seeds: u32) {
+        let path = self.path("experiments/tiny.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let profile = format!(
+            "\n[profile.{name}]\nseeds = {seeds}\n\n[profile.{name}.overlay]\ntraining = {{ epochs = {epochs} }}\n"
+        );
+        std::fs::write(path, text + &profile).unwrap();
+    }
+
+    /// The project's folder.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// A path below the project.

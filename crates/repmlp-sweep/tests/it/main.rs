@@ -8,5 +8,7 @@ mod exchange;
 mod faults;
 mod interruption;
 mod own_files;
+mod power_cut;
+mod processes;
 mod road;
 mod tidy;
