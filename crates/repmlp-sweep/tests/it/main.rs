@@ -4,6 +4,7 @@
 
 mod bench;
 mod benchmark;
+mod chaos;
 mod exchange;
 mod faults;
 mod interruption;

@@ -1,8 +1,9 @@
-//! Processes from outside: found by their command lines, stopped, continued, killed. Reads `/proc`.
+//! Processes from outside: started for their effect, found by their command lines, stopped, continued, killed. Reads `/proc`.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -50,4 +51,12 @@ pub(crate) fn wait_for_end(pid: Pid) {
     while states(pid).iter().any(|state| !matches!(state, 'Z' | 'X')) {
         std::thread::yield_now();
     }
+}
+
+/// Carries out a command of the system; says why it could not.
+pub(crate) fn system(words: &[&str]) -> Result<(), String> {
+    let said = |text: String| format!("`{}`: {}", words.join(" "), text.trim());
+    let output = Command::new(words[0]).args(&words[1..]).stdin(Stdio::null()).output();
+    let output = output.map_err(|fault| said(fault.to_string()))?;
+    if output.status.success() { Ok(()) } else { Err(said(String::from_utf8_lossy(&output.stderr).into_owned())) }
 }
