@@ -12,4 +12,5 @@ mod own_files;
 mod power_cut;
 mod processes;
 mod road;
+mod surroundings;
 mod tidy;
