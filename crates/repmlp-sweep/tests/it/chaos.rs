@@ -16,7 +16,8 @@ use crate::processes::{self, kill, stop, wait_for_end, workers};
 
 const SWEEP: &str = "experiments/tiny.toml --profile chaos --slots 2 --threads 1";
 const RUNS: usize = 4;
-/// Rounds of an ordinary test run.
+/// Rounds of an ordinary test run: everything is killed, and a worker is left behind that nobody knows of.
+const FIRST: u64 = 2;
 const ROUNDS: u64 = 2;
 /// Calls after which a sweep must be finished.
 const CALLS: usize = 8;
@@ -69,9 +70,11 @@ const BLOWS: [Blow; 9] = [
 ];
 
 /// What is damaged once the scheduler has ended.
-const TARGETS: [&str; 12] = [
+const TARGETS: [&str; 14] = [
+    "journal.jsonl",
     "journal.jsonl",
     "supervisor.jsonl",
+    "checkpoint-",
     "checkpoint-",
     "run.json",
     "lease",
@@ -110,6 +113,12 @@ fn found(bench: &Bench, target: &str) -> Vec<PathBuf> {
         }
     };
     below(&bench.path("results")).into_iter().filter(matches).collect()
+}
+
+/// How often the files of a name have a word.
+fn found_words(bench: &Bench, target: &str, word: &str) -> usize {
+    let texts = found(bench, target).into_iter().map(|path| fs::read(path).unwrap());
+    texts.map(|text| String::from_utf8_lossy(&text).matches(word).count()).sum()
 }
 
 /// Damages one file or folder; says how.
@@ -155,6 +164,7 @@ struct Round {
     blow: Blow,
     story: Vec<String>,
     survivor: Option<Pid>,
+    is_damaged: bool,
 }
 
 impl Round {
@@ -165,7 +175,7 @@ impl Round {
         dice.below(1);
         let bench = Bench::new();
         bench.add_profile("chaos", 2, 2);
-        Self { bench, dice, blow, story: vec![format!("round {number}: {blow:?}")], survivor: None }
+        Self { bench, dice, blow, story: vec![format!("round {number}: {blow:?}")], survivor: None, is_damaged: false }
     }
 
     fn tell(&mut self, what: impl Into<String>) {
@@ -243,6 +253,7 @@ impl Round {
             let target = TARGETS[self.dice.below(TARGETS.len())];
             let Some(path) = self.dice.pick(&found(&self.bench, target)) else { continue };
             *counts.entry(target.to_owned()).or_default() += 1;
+            self.is_damaged = true;
             let what = damage(&path, &mut self.dice);
             self.tell(what);
         }
@@ -272,7 +283,11 @@ impl Round {
         }
         let status = self.bench.done("status tiny --profile chaos").stdout();
         let succeeded = status.lines().filter(|line| line.contains("succeeded")).count();
-        if succeeded == RUNS { Ok(()) } else { Err(status) }
+        if succeeded != RUNS {
+            return Err(status);
+        }
+        let closed = found_words(&self.bench, "supervisor.jsonl", "\"status\":\"succeeded\"");
+        if self.is_damaged || closed == RUNS { Ok(()) } else { Err(format!("{closed} attempts succeeded")) }
     }
 
     fn carry_out(&mut self, expected: &[String], counts: &mut BTreeMap<String, u32>) -> Result<(), String> {
@@ -308,11 +323,14 @@ fn whatever_is_disturbed_the_same_command_finishes_with_the_same_values() {
     bench.add_profile("chaos", 2, 2);
     bench.done(SWEEP);
     let expected = bench.measurements("chaos");
-    let first = number("REPMLP_SWEEP_FIRST").unwrap_or(0);
+    let first = number("REPMLP_SWEEP_FIRST").unwrap_or(FIRST);
     let rounds = number("REPMLP_SWEEP_ROUNDS");
     let mut counts = BTreeMap::new();
     for number in first..first + rounds.unwrap_or(ROUNDS) {
         let mut round = Round::new(number);
+        if rounds.is_some() {
+            tell(&round.story[0]);
+        }
         if let Err(why) = round.carry_out(&expected, &mut counts) {
             round.bench.keep();
             panic!("{}\n{why}\nkept in {}", round.story.join("\n"), round.bench.folder().display());
