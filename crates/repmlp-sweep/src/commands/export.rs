@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::Write;
 
 use anyhow::{Context, Result};
+use sweep_protocol::{ExperimentRows, Status};
 
 use crate::cli::{ExportArgs, ExportFormat};
 use crate::commands::report::recorded;
-use crate::commands::{open_results, print_bytes, say_damage};
+use crate::commands::{open_results, print_bytes, say, say_damage};
 use crate::exit::{Exit, UsageError};
 use crate::plan_file;
 use crate::project::Project;
@@ -25,6 +26,7 @@ pub(crate) async fn run(arguments: ExportArgs) -> Result<Exit> {
     let mut results = open_results(&layout).await?;
     let rows = recorded(&mut results, &arguments.source, arguments.profile.as_deref()).await?;
     say_damage(&mut results);
+    say_incomplete(&rows);
     plan_file::check(&layout, Some(&arguments.source), &rows.plan)?;
     let (declaration, paper) = project.declaration(&rows.plan)?;
     let mut frame = sweep_report::frame(&rows, &declaration, &paper)?;
@@ -41,4 +43,12 @@ pub(crate) async fn run(arguments: ExportArgs) -> Result<Exit> {
         None => print_bytes(&bytes)?,
     }
     Ok(Exit::Done)
+}
+
+/// Says which runs lost values: a table has no place for what is not in it.
+fn say_incomplete(rows: &ExperimentRows) {
+    for row in rows.runs.iter().filter(|row| row.status == Status::Incomplete) {
+        let why = row.message.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
+        say(&format!("note: run {} is incomplete{why}; `run` trains it again", row.run.short()));
+    }
 }

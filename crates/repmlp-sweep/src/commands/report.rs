@@ -1,15 +1,15 @@
 //! `report`: tables and plots from what is measured, and whether committed renderings still are what they claim.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use sweep_protocol::{ExperimentRows, PlanRecord, ResultsLayout};
 use sweep_report::published::{self, Difference};
 use sweep_report::rendered::{self, Kept};
-use sweep_report::{render, tables, terminal};
+use sweep_report::{ReportError, render, tables, terminal};
 use sweep_store::Reader;
 
-use super::{json_text, open_results, print, print_bytes, say, say_damage};
+use super::{chained, json_text, open_results, print, print_bytes, say, say_damage};
 use crate::cli::{ReportArgs, ReportsArgs};
 use crate::exit::{Exit, UsageError};
 use crate::freshness;
@@ -39,7 +39,14 @@ pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
         print_bytes(json_text(&String::from_utf8(bytes)?).as_bytes())?;
         return Ok(Exit::Done);
     }
-    write(&project, &layout, &arguments.reports, &rows)?;
+    match publish(&layout, &rows) {
+        Err(fault) if is_write_protected(&fault) => say(&format!(
+            "note: {}; the renderings are made all the same, and `report --check` compares with what was published before",
+            chained(&fault)
+        )),
+        published => published?,
+    }
+    render_into(&project, &arguments.reports, &rows)?;
     print_bytes(shown(&project, &rows, screen)?.as_bytes())?;
     Ok(Exit::Done)
 }
@@ -73,17 +80,32 @@ pub(super) fn is_current(
     Ok(freshness::is_current(&project.renderings(arguments, plan)?, &inputs))
 }
 
-/// Writes the renderings, and the measurements that they are made from beside them; returns the renderings' folder.
+/// Publishes the measurements, and writes what they render to; returns the renderings' folder.
 pub(super) fn write(
     project: &Project,
     layout: &ResultsLayout,
     arguments: &ReportsArgs,
     rows: &ExperimentRows,
-) -> Result<std::path::PathBuf> {
+) -> Result<PathBuf> {
+    publish(layout, rows)?;
+    render_into(project, arguments, rows)
+}
+
+/// Writes the measurements that renderings are made from into the results folder.
+fn publish(layout: &ResultsLayout, rows: &ExperimentRows) -> Result<(), ReportError> {
+    published::write(&layout.published(&rows.plan.experiment, &rows.plan.profile), rows)
+}
+
+/// Whether a results folder is there for reading only: no fault of a report that is written somewhere else.
+fn is_write_protected(fault: &ReportError) -> bool {
+    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    matches!(fault, ReportError::Io { source, .. } if matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem))
+}
+
+fn render_into(project: &Project, arguments: &ReportsArgs, rows: &ExperimentRows) -> Result<PathBuf> {
     let (declaration, paper) = project.declaration(&rows.plan)?;
     let renderings = render(rows, &declaration, &paper)?;
     let folder = project.renderings(arguments, &rows.plan)?;
-    published::write(&layout.published(&rows.plan.experiment, &rows.plan.profile), rows)?;
     for kept in rendered::write(&folder, &renderings)? {
         match kept {
             Kept::Edited(path) => {
@@ -135,7 +157,7 @@ fn check_one(project: &Project, published: &Path, arguments: &ReportsArgs) -> Re
     Ok(Exit::Failed)
 }
 
-fn folders(path: &Path) -> Result<Vec<std::path::PathBuf>> {
+fn folders(path: &Path) -> Result<Vec<PathBuf>> {
     if !path.exists() {
         return Ok(Vec::new());
     }

@@ -1,6 +1,6 @@
 //! A folder of its own for each test, and the program in it.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -11,6 +11,16 @@ pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
+/// Says a line that is seen of a test that passes too.
+pub(crate) fn tell(line: &str) {
+    std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
+}
+
+/// Says why a test has nothing to test on this machine.
+pub(crate) fn skipped(what: &str, why: &str) {
+    tell(&format!("{what} is not tested: {why}"));
+}
+
 /// A project with the tiny experiment.
 pub(crate) struct Bench {
     folder: TempDir,
@@ -18,14 +28,44 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new() -> Self {
-        let bench = Self { folder: tempfile::tempdir().unwrap() };
+        let bench = Self::empty();
+        bench.fill();
+        bench
+    }
+
+    /// A folder without anything.
+    pub(crate) fn empty() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// Puts the tiny experiment into the folder.
+    pub(crate) fn fill(&self) {
         for file in ["tiny.toml", "base/tiny.toml"] {
             let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/experiments").join(file);
-            let to = bench.path("experiments").join(file);
+            let to = self.path("experiments").join(file);
             std::fs::create_dir_all(to.parent().unwrap()).unwrap();
             std::fs::copy(from, to).unwrap();
         }
-        bench
+    }
+
+    /// Adds a profile to the tiny experiment: some epochs, and some seeds of each run.
+    pub(crate) fn add_profile(&self, name: &str, epochs: u32, seeds: u32) {
+        let path = self.path("experiments/tiny.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let profile = format!(
+            "\n[profile.{name}]\nseeds = {seeds}\n\n[profile.{name}.overlay]\ntraining = {{ epochs = {epochs} }}\n"
+        );
+        std::fs::write(path, text + &profile).unwrap();
+    }
+
+    /// The project's folder.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Leaves the folder behind, for whoever has to find out why a test failed.
+    pub(crate) fn keep(&mut self) {
+        self.folder.disable_cleanup(true);
     }
 
     /// A path below the project.
@@ -35,7 +75,17 @@ impl Bench {
 
     /// The program with these words, in the project, without the caller's settings.
     pub(crate) fn command(&self, words: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_repmlp-sweep"));
+        self.here(Command::new(env!("CARGO_BIN_EXE_repmlp-sweep")), words)
+    }
+
+    /// The same, started by a shell that changes its surroundings first: `"$0" "$@"` in `script` stands for the program.
+    pub(crate) fn through_shell(&self, script: &str, words: &str) -> Command {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script, env!("CARGO_BIN_EXE_repmlp-sweep")]);
+        self.here(shell, words)
+    }
+
+    fn here(&self, mut command: Command, words: &str) -> Command {
         command.args(words.split_whitespace()).current_dir(self.folder.path()).stdin(Stdio::null());
         for variable in ["REPMLP_SWEEP_RESULTS", "REPMLP_SWEEP_REPORTS", "REPMLP_SWEEP_DATA", "COLUMNS"] {
             command.env_remove(variable);
@@ -57,14 +107,7 @@ impl Bench {
 
     /// Starts the program and waits until a line of its standard error contains `word`.
     pub(crate) fn start_until(&self, words: &str, word: &str) -> Started {
-        let mut child = self.command(words).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        while !line.contains(word) {
-            line.clear();
-            assert!(stderr.read_line(&mut line).unwrap() > 0, "it ended before it said `{word}`");
-        }
-        Started { child, stderr }
+        Started::until(self.command(words), word)
     }
 
     /// Every measurement that is no timing, in a fixed order.
@@ -80,6 +123,27 @@ pub(crate) struct Started {
     pub(crate) child: Child,
     /// Kept open, so that the program can go on talking.
     pub(crate) stderr: BufReader<std::process::ChildStderr>,
+}
+
+impl Started {
+    /// Starts a program and waits until a line of its standard error contains `word`.
+    pub(crate) fn until(mut command: Command, word: &str) -> Self {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains(word) {
+            line.clear();
+            assert!(stderr.read_line(&mut line).unwrap() > 0, "it ended before it said `{word}`");
+        }
+        Self { child, stderr }
+    }
+
+    /// What else it says, and the code with which it ends.
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
+        let mut rest = String::new();
+        self.stderr.read_to_string(&mut rest).unwrap();
+        (self.child.wait().unwrap().code(), rest)
+    }
 }
 
 /// What a program did.

@@ -4,9 +4,13 @@
 
 mod bench;
 mod benchmark;
+mod chaos;
 mod exchange;
 mod faults;
 mod interruption;
 mod own_files;
+mod power_cut;
+mod processes;
 mod road;
+mod surroundings;
 mod tidy;

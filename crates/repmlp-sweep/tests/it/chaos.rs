@@ -1,0 +1,342 @@
+//! Random disturbances of processes and files: the same command finishes all the same, and measures the same values.
+//!
+//! A round follows from its number: what is disturbed, when, and how. `REPMLP_SWEEP_ROUNDS=200` asks for more rounds than a test run
+//! has time for, `REPMLP_SWEEP_FIRST=17` begins with another. A round that fails leaves its folder behind.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Stdio};
+
+use rustix::process::{Pid, Signal};
+
+use crate::bench::{Bench, tell};
+use crate::processes::{self, kill, stop, wait_for_end, workers};
+
+const SWEEP: &str = "experiments/tiny.toml --profile chaos --slots 2 --threads 1";
+const RUNS: usize = 4;
+/// Rounds of an ordinary test run: everything is killed, and a worker is left behind that nobody knows of.
+const FIRST: u64 = 2;
+const ROUNDS: u64 = 2;
+/// Calls after which a sweep must be finished.
+const CALLS: usize = 8;
+/// What a call may end with that something was disturbed for: done, work remains, runs failed, a folder cannot be written.
+const CODES: [i32; 4] = [0, 5, 10, 21];
+
+/// `SplitMix64`: the rounds are the same on every machine.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % limit.max(1) as u64) as usize
+    }
+
+    fn pick<T: Clone>(&mut self, from: &[T]) -> Option<T> {
+        (!from.is_empty()).then(|| from[self.below(from.len())].clone())
+    }
+}
+
+/// What happens to the processes of a sweep.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Blow {
+    KillScheduler,
+    KillWorker,
+    KillAll,
+    /// The worker outlives its scheduler, stopped, and nothing says that it does.
+    HideSurvivor,
+    /// The same, but its supervisor's journal names it.
+    StopWorker,
+    RemoveLock,
+    LimitFiles,
+    ScribbleOnIndex,
+    LetFinish,
+}
+
+const BLOWS: [Blow; 9] = [
+    Blow::KillScheduler,
+    Blow::KillWorker,
+    Blow::KillAll,
+    Blow::HideSurvivor,
+    Blow::StopWorker,
+    Blow::RemoveLock,
+    Blow::LimitFiles,
+    Blow::ScribbleOnIndex,
+    Blow::LetFinish,
+];
+
+/// What is damaged once the scheduler has ended.
+const TARGETS: [&str; 14] = [
+    "journal.jsonl",
+    "journal.jsonl",
+    "supervisor.jsonl",
+    "checkpoint-",
+    "checkpoint-",
+    "run.json",
+    "lease",
+    "orders.json",
+    "plan.json",
+    "metrics.sqlite",
+    "metrics.sqlite-wal",
+    "scheduler.lock",
+    "attempt folder",
+    "run folder",
+];
+
+/// Everything below a folder, in order; folders end in a slash.
+fn below(folder: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for path in fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            all.extend(below(&path));
+        }
+        all.push(path);
+    }
+    all.sort();
+    all
+}
+
+fn found(bench: &Bench, target: &str) -> Vec<PathBuf> {
+    let parent = |path: &Path| path.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned();
+    let matches = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy();
+        match target {
+            "attempt folder" => path.is_dir() && parent(path) == "attempts",
+            "run folder" => path.is_dir() && parent(path) == "runs",
+            "checkpoint-" => name.starts_with(target),
+            "plan.json" => name == target && !path.starts_with(bench.path("results/published")),
+            _ => name == target,
+        }
+    };
+    below(&bench.path("results")).into_iter().filter(matches).collect()
+}
+
+/// How often the files of a name have a word.
+fn found_words(bench: &Bench, target: &str, word: &str) -> usize {
+    let texts = found(bench, target).into_iter().map(|path| fs::read(path).unwrap());
+    texts.map(|text| String::from_utf8_lossy(&text).matches(word).count()).sum()
+}
+
+/// Damages one file or folder; says how.
+fn damage(path: &Path, dice: &mut Dice) -> String {
+    if path.is_dir() {
+        fs::remove_dir_all(path).unwrap();
+        return format!("removed {}", path.display());
+    }
+    let mut bytes = fs::read(path).unwrap();
+    let (mut from, mut to) = (dice.below(bytes.len()), dice.below(bytes.len() + 1));
+    // The bytes that say whose database it is and of which version: one of another program is left alone.
+    let is_signed = path.ends_with("metrics.sqlite");
+    if is_signed && from < 100 {
+        from = 100.min(bytes.len());
+    }
+    to = to.max(from);
+    let what = match dice.below(4) {
+        0 => {
+            bytes.truncate(from);
+            format!("cut to {from} bytes")
+        }
+        1 => {
+            bytes[from..to].fill(0);
+            format!("zeros in {from}..{to}")
+        }
+        2 if from < bytes.len() => {
+            bytes[from] ^= 1 << dice.below(8);
+            format!("a bit of byte {from} flipped")
+        }
+        _ => {
+            fs::remove_file(path).unwrap();
+            return format!("removed {}", path.display());
+        }
+    };
+    fs::write(path, bytes).unwrap();
+    format!("{}: {what}", path.display())
+}
+
+/// One round: a sweep, what happens to it, and what is told of that when it fails.
+struct Round {
+    bench: Bench,
+    dice: Dice,
+    blow: Blow,
+    story: Vec<String>,
+    survivor: Option<Pid>,
+    is_damaged: bool,
+}
+
+impl Round {
+    fn new(number: u64) -> Self {
+        let mut dice = Dice(number);
+        // Every blow has its turn; everything else is left to the dice.
+        let blow = BLOWS[(number % BLOWS.len() as u64) as usize];
+        dice.below(1);
+        let bench = Bench::new();
+        bench.add_profile("chaos", 2, 2);
+        Self { bench, dice, blow, story: vec![format!("round {number}: {blow:?}")], survivor: None, is_damaged: false }
+    }
+
+    fn tell(&mut self, what: impl Into<String>) {
+        self.story.push(what.into());
+    }
+
+    /// The sweep, where a file can hold no more than some blocks if that is what happens in this round.
+    fn start(&mut self) -> (Child, BufReader<ChildStderr>) {
+        let mut command = self.bench.command(SWEEP);
+        if self.blow == Blow::LimitFiles {
+            let blocks = 1 + self.dice.below(160);
+            self.tell(format!("files of at most {blocks} blocks"));
+            // Ignored, the signal becomes an error of the write: what a full disk gives too.
+            let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+            command = self.bench.through_shell(&script, SWEEP);
+        }
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        (child, stderr)
+    }
+
+    /// Lets the sweep begin and strikes after some of its lines.
+    fn strike(&mut self) {
+        let (mut child, mut stderr) = self.start();
+        let lines = 1 + self.dice.below(24);
+        let mut said = String::new();
+        let is_whole = matches!(self.blow, Blow::LimitFiles | Blow::LetFinish);
+        while said.lines().count() < lines && !is_whole && stderr.read_line(&mut said).unwrap() > 0 {}
+        self.tell(format!("after {} lines", said.lines().count()));
+        let scheduler = Pid::from_child(&child);
+        let workers = workers(self.bench.folder());
+        let worker = self.dice.pick(&workers);
+        match self.blow {
+            Blow::KillScheduler => processes::signal(scheduler, Signal::KILL),
+            Blow::KillWorker => worker.into_iter().for_each(|worker| processes::signal(worker, Signal::KILL)),
+            Blow::KillAll => {
+                processes::signal(scheduler, Signal::KILL);
+                workers.iter().for_each(|&worker| processes::signal(worker, Signal::KILL));
+            }
+            Blow::HideSurvivor | Blow::StopWorker => self.leave_behind(scheduler, worker),
+            Blow::RemoveLock => {
+                fs::remove_file(self.bench.path("results/scheduler.lock")).ok();
+                let second = self.bench.run(SWEEP).code();
+                self.tell(format!("a second scheduler ended with {second}"));
+            }
+            Blow::ScribbleOnIndex => {
+                let index = found(&self.bench, self.dice.pick(&["metrics.sqlite", "metrics.sqlite-wal"]).unwrap());
+                let scribbled = index.first().map(|path| damage(path, &mut self.dice));
+                self.story.extend(scribbled);
+            }
+            Blow::LimitFiles | Blow::LetFinish => {}
+        }
+        stderr.read_to_string(&mut said).unwrap();
+        let code = child.wait().unwrap().code();
+        self.tell(format!("{said}it ended with {code:?}"));
+    }
+
+    /// Kills the scheduler while a worker is stopped.
+    fn leave_behind(&mut self, scheduler: Pid, worker: Option<Pid>) {
+        worker.into_iter().for_each(stop);
+        processes::signal(scheduler, Signal::KILL);
+        let Some(worker) = worker else { return };
+        self.survivor = Some(worker);
+        let words = fs::read(format!("/proc/{}/cmdline", worker.as_raw_nonzero())).unwrap_or_default();
+        let folder = words.split(|&byte| byte == 0).nth(2).map(|word| String::from_utf8(word.to_vec()).unwrap());
+        if let Some(folder) = folder.filter(|_| self.blow == Blow::HideSurvivor) {
+            wait_for_end(scheduler);
+            fs::write(Path::new(&folder).join("supervisor.jsonl"), "").ok();
+        }
+    }
+
+    /// Damages some files of what was left.
+    fn damage_files(&mut self, counts: &mut BTreeMap<String, u32>) {
+        for _ in 0..self.dice.below(4) {
+            let target = TARGETS[self.dice.below(TARGETS.len())];
+            let Some(path) = self.dice.pick(&found(&self.bench, target)) else { continue };
+            *counts.entry(target.to_owned()).or_default() += 1;
+            self.is_damaged = true;
+            let what = damage(&path, &mut self.dice);
+            self.tell(what);
+        }
+    }
+
+    /// Calls the same command until nothing is left to do.
+    fn finish(&mut self) -> Result<(), String> {
+        for _ in 0..CALLS {
+            let ran = self.bench.run(SWEEP);
+            let (code, said) = (ran.0.status.code(), ran.stderr());
+            self.tell(format!("{said}ended with {code:?}"));
+            if !code.is_some_and(|code| CODES.contains(&code)) {
+                return Err("an unexpected end".to_owned());
+            }
+            if code == Some(0) && said.contains(&format!("0 of {RUNS} runs to do, {RUNS} done and reused")) {
+                return Ok(());
+            }
+        }
+        Err(format!("not finished after {CALLS} calls"))
+    }
+
+    fn check(&mut self, expected: &[String]) -> Result<(), String> {
+        let found = self.bench.measurements("chaos");
+        if found != expected {
+            let differ = found.iter().zip(expected).find(|(found, expected)| found != expected);
+            return Err(format!("{} of {} values; first difference: {differ:?}", found.len(), expected.len()));
+        }
+        let status = self.bench.done("status tiny --profile chaos").stdout();
+        let succeeded = status.lines().filter(|line| line.contains("succeeded")).count();
+        if succeeded != RUNS {
+            return Err(status);
+        }
+        let closed = found_words(&self.bench, "supervisor.jsonl", "\"status\":\"succeeded\"");
+        if self.is_damaged || closed == RUNS { Ok(()) } else { Err(format!("{closed} attempts succeeded")) }
+    }
+
+    fn carry_out(&mut self, expected: &[String], counts: &mut BTreeMap<String, u32>) -> Result<(), String> {
+        *counts.entry(format!("{:?}", self.blow)).or_default() += 1;
+        self.strike();
+        self.damage_files(counts);
+        self.finish()?;
+        self.check(expected)?;
+        if let Some(survivor) = self.survivor {
+            self.tell("the survivor goes on");
+            processes::signal(survivor, Signal::CONT);
+            wait_for_end(survivor);
+            self.check(expected)?;
+            self.finish()?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Round {
+    fn drop(&mut self) {
+        kill(&workers(self.bench.folder()));
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().unwrap())
+}
+
+#[test]
+fn whatever_is_disturbed_the_same_command_finishes_with_the_same_values() {
+    let bench = Bench::new();
+    bench.add_profile("chaos", 2, 2);
+    bench.done(SWEEP);
+    let expected = bench.measurements("chaos");
+    let first = number("REPMLP_SWEEP_FIRST").unwrap_or(FIRST);
+    let rounds = number("REPMLP_SWEEP_ROUNDS");
+    let mut counts = BTreeMap::new();
+    for number in first..first + rounds.unwrap_or(ROUNDS) {
+        let mut round = Round::new(number);
+        if rounds.is_some() {
+            tell(&round.story[0]);
+        }
+        if let Err(why) = round.carry_out(&expected, &mut counts) {
+            round.bench.keep();
+            panic!("{}\n{why}\nkept in {}", round.story.join("\n"), round.bench.folder().display());
+        }
+    }
+    if rounds.is_some() {
+        tell(&format!("rounds from {first}: {counts:?}"));
+    }
+}
