@@ -238,6 +238,36 @@ mod tests {
         assert_eq!(newest(&folders).found.unwrap().header.step, 5);
     }
 
+    /// Every mutation of a checkpoint is noticed: the file is passed over, and nothing of it is used.
+    #[test]
+    fn mutated_checkpoints_are_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let folders = [folder.path().to_owned()];
+        let name = save(folder.path(), &header(12), &tensors(2.0)).unwrap();
+        let path = folder.path().join(name);
+        let whole = std::fs::read(&path).unwrap();
+        let mut state = 2105_u64;
+        let mut drawn = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % below
+        };
+        for round in 0..600 {
+            let mut bytes = whole.clone();
+            let at = drawn(bytes.len());
+            match drawn(5) {
+                0 => bytes.truncate(at),
+                1 => bytes[at..].fill(0),
+                2 => bytes[at] ^= 1 << drawn(8),
+                3 => drop(bytes.drain(at..(at + 1 + drawn(40)).min(whole.len()))),
+                _ => bytes.extend_from_slice(&whole[..=at]),
+            }
+            let is_same = bytes == whole;
+            std::fs::write(&path, bytes).unwrap();
+            let Newest { found, passed_over } = newest(&folders);
+            assert_eq!((found.is_some(), passed_over.len()), (is_same, usize::from(!is_same)), "round {round}");
+        }
+    }
+
     #[test]
     fn the_newest_two_are_kept_and_another_trainers_are_passed_over() {
         let folder = tempfile::tempdir().unwrap();

@@ -2,6 +2,7 @@
 //!
 //! Knows coordinates and reasons, not how a file was expanded into them.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -95,4 +96,21 @@ pub struct PlanSource {
     pub digest: String,
     /// When the plan was written: milliseconds since 1970, UTC.
     pub written_at_ms: u64,
+}
+
+impl PlanRecord {
+    /// What a plan that was read from a file says twice, if anything: a run, or an axis of one.
+    pub fn repetition(&self) -> Option<String> {
+        let mut runs = BTreeSet::new();
+        for planned in &self.runs {
+            if !runs.insert(planned.run) {
+                return Some(format!("run {} is planned twice", planned.run));
+            }
+            let mut axes = BTreeSet::new();
+            if let Some((axis, _)) = planned.coordinates.0.iter().find(|(axis, _)| !axes.insert(axis)) {
+                return Some(format!("run {} sits twice on axis `{axis}`", planned.run));
+            }
+        }
+        None
+    }
 }

@@ -112,7 +112,11 @@ impl FolderReader {
     pub(crate) fn plan(&mut self, experiment: &str, profile: &str) -> Option<PlanRecord> {
         let path = self.layout.plan(experiment, profile);
         let bytes = self.bytes(&path)?;
-        match serde_json::from_slice::<PlanRecord>(&bytes) {
+        let read = serde_json::from_slice::<PlanRecord>(&bytes).and_then(|plan| match plan.repetition() {
+            Some(repetition) => Err(serde::de::Error::custom(repetition)),
+            None => Ok(plan),
+        });
+        match read {
             Ok(plan) if plan.experiment == experiment && plan.profile == profile => Some(plan),
             Ok(plan) => {
                 let named = format!("{} ({})", plan.experiment, plan.profile);

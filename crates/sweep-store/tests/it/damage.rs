@@ -173,7 +173,7 @@ async fn mutated_plans_and_configurations_are_noticed_or_harmless() {
     let mut state = 1883;
     for path in [layout.plan("groups", "default"), layout.run(ids()[0]).config()] {
         let whole = fs::read(&path).unwrap();
-        for round in 0..250 {
+        for round in 0..500 {
             let bytes = mutated(&whole, &mut state);
             let is_same = bytes == whole;
             fs::write(&path, bytes).unwrap();
