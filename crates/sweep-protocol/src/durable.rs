@@ -22,9 +22,10 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let written = File::create(&temporary)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
         .and_then(|()| fs::rename(&temporary, path));
-    if let Err(fault) = written {
+    if written.is_err() {
         // The first fault is the one to tell; a temporary file that stays is removed by the next cleaning.
-        return fs::remove_file(&temporary).map_or(Err(io::Error::from(fault.kind())), |()| Err(fault));
+        drop(fs::remove_file(&temporary));
+        return written;
     }
     sync_folder(&folder)
 }

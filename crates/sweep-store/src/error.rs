@@ -34,7 +34,7 @@ pub enum StoreError {
         expected: i32,
     },
     /// `SQLite` refused, or holds a value that is not understood.
-    #[error("{path}: {doing} failed")]
+    #[error("{path}: {doing} failed{}", remedy(source))]
     Sql {
         /// Which file.
         path: PathBuf,
@@ -75,4 +75,19 @@ pub enum StoreError {
         /// Why.
         source: io::Error,
     },
+}
+
+/// What a person can do about a refusal of `SQLite`, by the first byte of its code.
+fn remedy(source: &sqlx::Error) -> &'static str {
+    const BUSY: i32 = 5;
+    const IO: i32 = 10;
+    const FULL: i32 = 13;
+    let code = source.as_database_error().and_then(|fault| fault.code()?.parse::<i32>().ok()).map(|code| code & 0xff);
+    match code {
+        Some(BUSY) => "; another program holds it: close that one's transaction and run the same command again",
+        Some(IO | FULL) => {
+            "; the disk may be full: free some space and run the same command again, nothing measured is lost"
+        }
+        _ => "",
+    }
 }
