@@ -2,10 +2,11 @@
 //!
 //! For notebooks and other programs; the report itself is computed from the rows.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use polars::prelude::{Column, CsvWriter, DataFrame, ParquetWriter, SerWriter};
-use sweep_protocol::{ExperimentRows, Form, MeasurementRow, PlannedRunRecord, Split, Status, axis_column};
+use sweep_protocol::{ExperimentRows, Form, MeasurementRow, PlannedRunRecord, RunId, Split, Status, axis_column};
 
 use crate::declaration::{Declaration, Quantity};
 use crate::group::{Group, Grouping};
@@ -73,13 +74,17 @@ fn column<'a>(name: &str, lines: &[Line<'a>], word: impl Fn(&Line<'a>) -> Option
 
 fn measured_lines(rows: &ExperimentRows) -> Vec<Line<'_>> {
     let measured = Measured::new(rows);
-    let mut lines = Vec::new();
+    let mut of_run: BTreeMap<RunId, Vec<&MeasurementRow>> = BTreeMap::new();
+    for row in &rows.measurements {
+        of_run.entry(row.run).or_default().push(row);
+    }
+    let mut lines = Vec::with_capacity(rows.measurements.len());
     for run in &rows.plan.runs {
         let key = |row: &&MeasurementRow| {
             let m = &row.measurement;
             (m.metric, m.split, m.form, m.epoch)
         };
-        let mut own: Vec<&MeasurementRow> = rows.measurements.iter().filter(|row| row.run == run.run).collect();
+        let mut own = of_run.remove(&run.run).unwrap_or_default();
         own.sort_by_key(key);
         let labels: Vec<Option<&str>> = rows.plan.axes.iter().map(|axis| run.coordinates.get(&axis.name)).collect();
         lines.extend(own.into_iter().map(|row| Line {
