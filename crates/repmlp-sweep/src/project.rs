@@ -105,8 +105,10 @@ impl Project {
         let mut log = index.clone().into_os_string();
         log.push("-wal");
         let program = std::env::current_exe().ok();
-        let results = [layout.plan(&plan.experiment, &plan.profile), index, log.into()];
-        [declared].into_iter().chain(paper).chain(results).chain(program).collect()
+        // Every reader makes an empty one.
+        let log = Some(PathBuf::from(log)).filter(|log| std::fs::metadata(log).is_ok_and(|data| data.len() > 0));
+        let results = [layout.plan(&plan.experiment, &plan.profile), index];
+        [declared].into_iter().chain(paper).chain(results).chain(log).chain(program).collect()
     }
 
     /// The declared report of an experiment, or the one made for an experiment that declares none.
