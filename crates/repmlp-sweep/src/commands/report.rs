@@ -14,6 +14,7 @@ use crate::cli::{ReportArgs, ReportsArgs};
 use crate::exit::{Exit, UsageError};
 use crate::plan_file;
 use crate::project::{Project, experiment_name};
+use crate::recorded::{self, Origin, Recorded, folders};
 use crate::screen::Screen;
 
 pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
@@ -28,7 +29,7 @@ pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
         return check_one(&project, &layout.published(&name, profile), &arguments.reports);
     }
     let mut results = open_results(&layout).await?;
-    let rows = recorded(&mut results, path, arguments.profile.as_deref()).await?;
+    let Recorded { rows, origin } = recorded(&mut results, &layout, path, arguments.profile.as_deref()).await?;
     say_damage(&mut results);
     plan_file::check(&layout, Some(path), &rows.plan)?;
     if arguments.json {
@@ -38,18 +39,27 @@ pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
         print_bytes(json_text(&String::from_utf8(bytes)?).as_bytes())?;
         return Ok(Exit::Done);
     }
-    write(&project, &layout, &arguments.reports, &rows)?;
+    if origin == Origin::Runs {
+        write(&project, &layout, &arguments.reports, &rows)?;
+    } else {
+        write_renderings(&project, &arguments.reports, &rows)?;
+    }
     print_bytes(shown(&project, &rows, screen)?.as_bytes())?;
     Ok(Exit::Done)
 }
 
 /// What is recorded of an experiment under a profile.
-pub(super) async fn recorded(results: &mut Reader, spec: &Path, profile: Option<&str>) -> Result<ExperimentRows> {
+pub(super) async fn recorded(
+    results: &mut Reader,
+    layout: &ResultsLayout,
+    spec: &Path,
+    profile: Option<&str>,
+) -> Result<Recorded> {
     let name = experiment_name(spec)?;
     let profile = profile.unwrap_or("default");
-    let rows = results.experiment_rows(&name, profile).await?;
-    rows.ok_or_else(|| {
-        UsageError(format!("nothing was started of `{name}` under the profile `{profile}`: run it first")).into()
+    recorded::find(results, layout, (&name, profile)).await?.ok_or_else(|| {
+        UsageError(format!("nothing was started or published of `{name}` under the profile `{profile}`: run it first"))
+            .into()
     })
 }
 
@@ -67,10 +77,15 @@ pub(super) fn write(
     arguments: &ReportsArgs,
     rows: &ExperimentRows,
 ) -> Result<std::path::PathBuf> {
+    published::write(&layout.published(&rows.plan.experiment, &rows.plan.profile), rows)?;
+    write_renderings(project, arguments, rows)
+}
+
+/// Writes the renderings; returns their folder.
+fn write_renderings(project: &Project, arguments: &ReportsArgs, rows: &ExperimentRows) -> Result<std::path::PathBuf> {
     let (declaration, paper) = project.declaration(&rows.plan)?;
     let renderings = render(rows, &declaration, &paper)?;
     let folder = project.renderings(arguments, &rows.plan)?;
-    published::write(&layout.published(&rows.plan.experiment, &rows.plan.profile), rows)?;
     for kept in rendered::write(&folder, &renderings)? {
         match kept {
             Kept::Edited(path) => {
@@ -120,20 +135,4 @@ fn check_one(project: &Project, published: &Path, arguments: &ReportsArgs) -> Re
         return Ok(Exit::Done);
     }
     Ok(Exit::Failed)
-}
-
-fn folders(path: &Path) -> Result<Vec<std::path::PathBuf>> {
-    if !path.exists() {
-        return Ok(Vec::new());
-    }
-    let entries = std::fs::read_dir(path).with_context(|| format!("{} cannot be listed", path.display()))?;
-    let mut found = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        if path.is_dir() {
-            found.push(path);
-        }
-    }
-    found.sort();
-    Ok(found)
 }
