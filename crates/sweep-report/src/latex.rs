@@ -4,8 +4,9 @@
 
 use sweep_protocol::printable_line;
 
+use crate::notes::about_marks;
 use crate::overview::Overview;
-use crate::sheet::{Sheet, Text};
+use crate::sheet::{Mark, Sheet, Text};
 use crate::table::Table;
 
 /// A floating table with caption, label and notes.
@@ -17,7 +18,9 @@ pub(crate) fn table(table: &Table, overview: &Overview) -> String {
     let rows: String = sheet.rows.iter().map(|row| line(row.iter().map(cell))).collect();
     let row_notes =
         sheet.row_notes.iter().map(|(letter, note)| format!("\\textsuperscript{{{letter}}} {}", escaped(note)));
-    let notes: Vec<String> = row_notes.chain(table.notes.iter().map(|note| protected(escaped(note)))).collect();
+    let marks = about_marks(table, "Bold", "underlined");
+    let notes: Vec<String> =
+        row_notes.chain(marks.iter().chain(&table.notes).map(|note| protected(escaped(note)))).collect();
     let caption = format!("{}. {}", escaped(&table.title), escaped(&overview.scale()));
     let label = format!("tab:{}", label(&format!("{}-{}-{}", overview.experiment, overview.profile, table.id)));
     let spelled_notes = match notes.is_empty() {
@@ -47,7 +50,11 @@ fn label(names: &str) -> String {
 
 fn cell(text: &Text) -> String {
     let words = escaped(&text.text);
-    let words = if text.best { format!("\\textbf{{{words}}}") } else { words };
+    let words = match text.mark {
+        Mark::Best => format!("\\textbf{{{words}}}"),
+        Mark::Tied => format!("\\underline{{{words}}}"),
+        Mark::Plain => words,
+    };
     match text.note {
         Some(letter) => format!("{words}\\textsuperscript{{{letter}}}"),
         None => words,

@@ -7,6 +7,7 @@
 //! ExperimentRows + Declaration + PaperNumbers -> Table, picture -> Markdown, LaTeX, CSV, JSON, terminal, SVG, PNG
 //! ```
 
+mod compare;
 mod csv;
 mod declaration;
 mod default_report;
@@ -28,6 +29,7 @@ pub mod rendered;
 mod report;
 mod schema;
 mod sheet;
+pub mod sign_flip;
 pub mod statistics;
 mod student_t;
 mod table;

@@ -148,7 +148,7 @@ fn one_seed_has_no_deviation_and_no_interval() {
     let report = render(&rows, &declaration(), &paper()).unwrap().remove(0);
     let report = String::from_utf8(report.bytes).unwrap();
     let table: Vec<&str> = report.lines().filter(|line| line.starts_with('|')).collect();
-    assert_eq!(table[3], "| 2 | 1 | 90.09 | 12.5 | baseline | 10.00 | 674 |");
+    assert_eq!(table[3], "| 2 | 1 | *90.09* | 12.5 | baseline | 10.00 | *674* |");
     assert!(!table.concat().contains(['±', '[']) && !report.contains("sign-flip"), "{report}");
 }
 
