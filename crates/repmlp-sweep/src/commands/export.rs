@@ -26,7 +26,7 @@ pub(crate) async fn run(arguments: ExportArgs) -> Result<Exit> {
     let rows = recorded(&mut results, &layout, &arguments.source, arguments.profile.as_deref()).await?.rows;
     say_damage(&mut results);
     plan_file::check(&layout, Some(&arguments.source), &rows.plan)?;
-    let (declaration, paper) = project.declaration(&rows.plan)?;
+    let (declaration, paper) = project.declaration(&rows)?;
     let mut frame = sweep_report::frame(&rows, &declaration, &paper)?;
     let mut bytes = Vec::new();
     if arguments.format == ExportFormat::Parquet {

@@ -33,7 +33,7 @@ pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
     say_damage(&mut results);
     plan_file::check(&layout, Some(path), &rows.plan)?;
     if arguments.json {
-        let (declaration, paper) = project.declaration(&rows.plan)?;
+        let (declaration, paper) = project.declaration(&rows)?;
         let json = render(&rows, &declaration, &paper)?.into_iter().find(|r| r.path == Path::new("report.json"));
         let bytes = json.context("a report has a JSON spelling")?.bytes;
         print_bytes(json_text(&String::from_utf8(bytes)?).as_bytes())?;
@@ -65,7 +65,7 @@ pub(super) async fn recorded(
 
 /// The tables as the terminal shows them.
 pub(super) fn shown(project: &Project, rows: &ExperimentRows, screen: Screen) -> Result<String> {
-    let (declaration, paper) = project.declaration(&rows.plan)?;
+    let (declaration, paper) = project.declaration(rows)?;
     let tables = tables(rows, &declaration, &paper)?;
     Ok(tables.iter().map(|table| terminal(table, screen.width(), screen.table_color())).collect::<Vec<_>>().join("\n"))
 }
@@ -83,7 +83,7 @@ pub(super) fn write(
 
 /// Writes the renderings; returns their folder.
 fn write_renderings(project: &Project, arguments: &ReportsArgs, rows: &ExperimentRows) -> Result<std::path::PathBuf> {
-    let (declaration, paper) = project.declaration(&rows.plan)?;
+    let (declaration, paper) = project.declaration(rows)?;
     let renderings = render(rows, &declaration, &paper)?;
     let folder = project.renderings(arguments, &rows.plan)?;
     for kept in rendered::write(&folder, &renderings)? {
@@ -119,7 +119,7 @@ fn check_all(project: &Project, layout: &ResultsLayout, arguments: &ReportsArgs)
 /// Renders one published report and compares bytes.
 fn check_one(project: &Project, published: &Path, arguments: &ReportsArgs) -> Result<Exit> {
     let rows = published::read(published)?;
-    let (declaration, paper) = project.declaration(&rows.plan)?;
+    let (declaration, paper) = project.declaration(&rows)?;
     let folder = project.renderings(arguments, &rows.plan)?;
     let differences = published::check(published, &declaration, &paper, &folder)?;
     for difference in &differences {

@@ -13,6 +13,8 @@ mod scale;
 mod scatter;
 mod seeds;
 
+use std::collections::BTreeMap;
+
 use sweep_protocol::{ExperimentRows, PlanRecord};
 
 use crate::ReportError;
@@ -65,14 +67,22 @@ impl Source<'_> {
 }
 
 fn title(plot: &PlotDeclaration) -> String {
-    let (declared, made) = match plot {
+    let (declared, made, only) = match plot {
         PlotDeclaration::Line(plot) | PlotDeclaration::Bars(plot) => {
-            (&plot.title, format!("{} over {}", words(&plot.y), plot.axis))
+            (&plot.title, format!("{} over {}", words(&plot.y), plot.axis), &plot.only)
         }
-        PlotDeclaration::Scatter(plot) => (&plot.title, format!("{} against {}", words(&plot.y), words(&plot.x))),
-        PlotDeclaration::Curves(plot) => (&plot.title, format!("{} over epochs", words(&plot.y))),
+        PlotDeclaration::Scatter(plot) => {
+            (&plot.title, format!("{} against {}", words(&plot.y), words(&plot.x)), &plot.only)
+        }
+        PlotDeclaration::Curves(plot) => (&plot.title, format!("{} over epochs", words(&plot.y)), &plot.only),
     };
-    declared.clone().unwrap_or_else(|| capitalized(&made))
+    declared.clone().unwrap_or_else(|| capitalized(&format!("{made}{}", slice(only))))
+}
+
+/// Which runs a plot is of, where it is not of all: ` (reduction = 4)`.
+fn slice(only: &BTreeMap<String, String>) -> String {
+    let places: Vec<String> = only.iter().map(|(axis, label)| format!("{axis} = {label}")).collect();
+    if places.is_empty() { String::new() } else { format!(" ({})", places.join(", ")) }
 }
 
 /// With a capital at its beginning, unless its first word is spelt with one elsewhere, as mIoU is.

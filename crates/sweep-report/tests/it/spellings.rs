@@ -81,7 +81,7 @@ fn pictures_have_their_size() {
 #[test]
 fn an_undeclared_report_and_one_without_results_render() {
     let crowded = crowded_rows();
-    let default = Declaration::default_for(&crowded.plan);
+    let default = Declaration::default_for(&crowded);
     let all = render(&crowded, &default, &paper()).unwrap();
     assert!(all.iter().any(|rendering| rendering.path.as_os_str() == "accuracy_against_flops.svg"));
 
@@ -91,6 +91,58 @@ fn an_undeclared_report_and_one_without_results_render() {
     let report = render(&nothing, &declaration(), &paper()).unwrap().remove(0);
     let report = String::from_utf8(report.bytes).unwrap();
     assert!(report.contains("not run yet") && report.contains("Nothing is measured yet"), "{report}");
+}
+
+#[test]
+fn an_undeclared_report_shows_what_its_task_is_judged_by() {
+    use sweep_protocol::{Metric, Split};
+    let renamed = |found: &[Metric]| {
+        let mut rows = crowded_rows();
+        let mut more = Vec::new();
+        for row in &mut rows.measurements {
+            if row.measurement.metric == Metric::Accuracy {
+                more.extend(found[1..].iter().map(|&metric| {
+                    let mut other = *row;
+                    other.measurement.metric = metric;
+                    other
+                }));
+                row.measurement.metric = found[0];
+            }
+        }
+        rows.measurements.extend(more);
+        rows
+    };
+    for found in
+        [vec![Metric::VerificationAccuracy, Metric::IdentificationAccuracy], vec![Metric::MeanIou, Metric::Accuracy]]
+    {
+        let rows = renamed(&found);
+        let default = Declaration::default_for(&rows);
+        let judged: Vec<Metric> = default.tables[0].columns[..2].iter().map(|column| column.metric).collect();
+        assert_eq!(judged, found);
+        assert!(default.tables[0].columns[..2].iter().all(|column| column.split == Some(Split::Test) && column.delta));
+        let report = render(&rows, &default, &paper()).unwrap().remove(0);
+        assert!(!String::from_utf8(report.bytes).unwrap().contains("not measured"));
+    }
+
+    // A line for each row of the table, or else the title says which runs are shown.
+    let report = |rows: &sweep_protocol::ExperimentRows| {
+        let report = render(rows, &Declaration::default_for(rows), &paper()).unwrap().remove(0);
+        String::from_utf8(report.bytes).unwrap()
+    };
+    let mut rows = crowded_rows();
+    assert!(report(&rows).contains("## Accuracy, validation, training form over epochs\n"));
+    for i in 0..3 {
+        let label = format!("other-{i}");
+        rows.plan.axes[1].labels.push(label.clone());
+        for run in rows.plan.runs.clone().into_iter().filter(|run| run.coordinates.get("perceptrons") == Some("full")) {
+            let mut coordinates = run.coordinates.clone();
+            coordinates.0[1].1.clone_from(&label);
+            let id = sweep_protocol::RunId::of(&coordinates.to_string(), run.seed);
+            rows.plan.runs.push(sweep_protocol::PlannedRunRecord { run: id, coordinates, ..run });
+        }
+    }
+    let many = report(&rows);
+    assert!(many.contains("over epochs (perceptrons = full)\n"), "{many}");
 }
 
 #[test]
@@ -193,7 +245,7 @@ fn a_row_with_missing_seeds_is_marked_and_compared_with_nothing() {
 
     // A good mean of the seeds that did not diverge takes nothing from the complete rows.
     let mut rows = crowded_rows();
-    let before = render(&rows, &Declaration::default_for(&rows.plan), &paper()).unwrap();
+    let before = render(&rows, &Declaration::default_for(&rows), &paper()).unwrap();
     let blue = |all: &[Rendering]| {
         let scatter = all.iter().find(|r| r.path.as_os_str() == "accuracy_against_flops.svg").unwrap();
         circles(&String::from_utf8_lossy(&scatter.bytes), "#0072B2")
@@ -203,7 +255,7 @@ fn a_row_with_missing_seeds_is_marked_and_compared_with_nothing() {
     for row in rows.runs.iter_mut().filter(|row| best.contains(&row.run)).skip(1).step_by(2) {
         row.status = sweep_protocol::Status::TimedOut;
     }
-    let after = render(&rows, &Declaration::default_for(&rows.plan), &paper()).unwrap();
+    let after = render(&rows, &Declaration::default_for(&rows), &paper()).unwrap();
     assert!(blue(&after) > 0 && blue(&before) > 0);
     assert!(String::from_utf8_lossy(&after[0].bytes).contains("Hollow marks"));
     assert!(!String::from_utf8_lossy(&before[0].bytes).contains("Hollow marks"));
