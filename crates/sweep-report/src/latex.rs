@@ -46,7 +46,8 @@ fn stacked(text: &str, align: &str) -> String {
     let breaks = [text.find(" ("), text.find(" [")].into_iter().flatten().min();
     match breaks {
         Some(at) => {
-            format!("\\shortstack[{align}]{{{}\\\\{}}}", escaped(&text[..at]), protected(escaped(&text[at + 1..])))
+            let (above, below) = (escaped(&text[..at]), escaped(&text[at + 1..]));
+            format!("\\shortstack[{align}]{{\\strut {above}\\\\\\strut {below}}}")
         }
         None => escaped(text),
     }

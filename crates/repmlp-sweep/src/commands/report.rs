@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use sweep_protocol::{ExperimentRows, ResultsLayout};
 use sweep_report::published::{self, Difference};
 use sweep_report::rendered::{self, Kept};
-use sweep_report::{render, tables, terminal};
+use sweep_report::{missing_glyphs, render, tables, terminal};
 use sweep_store::Reader;
 
 use super::{json_text, open_results, print, print_bytes, say, say_damage};
@@ -86,6 +86,11 @@ fn write_renderings(project: &Project, arguments: &ReportsArgs, rows: &Experimen
     let (declaration, paper) = project.declaration(rows)?;
     let renderings = render(rows, &declaration, &paper)?;
     let folder = project.renderings(arguments, &rows.plan)?;
+    let missing: Vec<String> = missing_glyphs(&renderings).iter().map(char::to_string).collect();
+    if !missing.is_empty() {
+        let missing = missing.join(" ");
+        say(&format!("the font of PNG pictures lacks {missing}: boxes stand for them there; SVG pictures show them"));
+    }
     for kept in rendered::write(&folder, &renderings)? {
         match kept {
             Kept::Edited(path) => {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sweep_protocol::PlannedRunRecord;
 
-use super::letters::text_width;
+use super::letters::{shortened, text_width};
 use super::palette::{Look, PALE, series};
 use super::panel::{Layout, Legend, Panel, SMALL_SIZE};
 use super::picture::{Anchor, Picture, Point};
@@ -21,6 +21,9 @@ use crate::unit::Unit;
 pub(super) const CAPTION: &str = "Means over seeds; lines are one standard deviation to each side where seeds differ. \
      A dot is grey when another is better in one direction and better or equal in the other, where the 95% interval of the paired \
      difference (t, for all dots together) decides what is better.";
+
+/// The longest label of a dot.
+const MOST_LABEL: f64 = 180.0;
 
 /// One combination.
 struct Dot {
@@ -69,13 +72,13 @@ pub(super) fn picture(source: &Source<'_>, plot: &ScatterPlot, title: &str) -> O
     Some((panel.picture, dots.iter().map(|dot| dot.seeds).collect()))
 }
 
-/// `groups = 2` for one axis, `2/full` for several.
+/// The labels of the dots; whose they are stands above the panel.
 fn draw_labels(panel: &mut Panel, axes: &[String], (dots, centers): (&[Dot], &[Point])) {
-    let text = |dot: &Dot| match axes {
-        [axis] => format!("{axis} = {}{}", dot.name, dot.seeds.suffix()),
-        _ => format!("{}{}", dot.name, dot.seeds.suffix()),
-    };
+    let text = |dot: &Dot| shortened(&format!("{}{}", dot.name, dot.seeds.suffix()), SMALL_SIZE, MOST_LABEL);
     let texts: Vec<String> = dots.iter().map(text).collect();
+    let heading = shortened(&format!("labels: {}", axes.join("/")), SMALL_SIZE, panel.right - panel.left);
+    let corner = Point { x: panel.right, y: panel.top - SMALL_SIZE / 2.0 - 2.0 };
+    panel.words(corner, &heading, (SMALL_SIZE, Anchor::End));
     let sizes: Vec<(f64, f64)> = texts.iter().map(|text| (text_width(text, SMALL_SIZE), SMALL_SIZE)).collect();
     let bar = |dot: &Dot| {
         let (low, high) = dot.ends();

@@ -228,6 +228,63 @@ fn labels_that_would_overlap_are_turned() {
 }
 
 #[test]
+fn long_labels_leave_the_panel_its_room() {
+    let mut rows = crowded_rows();
+    let long = |label: &str| {
+        format!("a label as somebody writes it who explains the whole method in it, with commas, {label}")
+    };
+    for label in rows.plan.axes.iter_mut().flat_map(|axis| &mut axis.labels) {
+        *label = long(label);
+    }
+    for (_, label) in rows.plan.runs.iter_mut().flat_map(|run| &mut run.coordinates.0) {
+        *label = long(label);
+    }
+    rows.plan.baseline.0[0].1 = long("full");
+    let mut declared = Declaration { tables: Vec::new(), ..Declaration::default_for(&rows) };
+    let bars = r#"
+        title = "t"
+        [[plot]]
+        id = "bars"
+        kind = "bars"
+        axis = "groups"
+        series = ["perceptrons"]
+        y = { metric = "throughput", form = "deployed" }
+    "#;
+    declared.plots.extend(toml::from_str::<Declaration>(bars).unwrap().plots);
+    for rendering in render(&rows, &declared, &paper()).unwrap() {
+        if rendering.path.extension().is_some_and(|extension| extension == "svg") {
+            let svg = String::from_utf8_lossy(&rendering.bytes);
+            // The axis' line is the widest of the frame: four drawn pixels are one of the picture.
+            let widths = svg.lines().filter(|line| line.starts_with("<polyline")).filter_map(|line| {
+                let points = line.split("points=\"").nth(1)?.split('"').next()?;
+                let xs: Vec<i32> =
+                    points.split(' ').filter_map(|point| point.split(',').next()?.parse().ok()).collect();
+                Some(xs.iter().max()? - xs.iter().min()?)
+            });
+            assert!(widths.max().unwrap() > 4 * 300, "{}", rendering.path.display());
+        }
+        let name = format!("long_{}", rendering.path.display());
+        std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name), rendering.bytes).unwrap();
+    }
+}
+
+#[test]
+fn signs_that_the_font_lacks_are_told() {
+    let mut rows = rows();
+    rows.plan.axes[0].labels[0] = "蜂Ω".to_owned();
+    for run in rows.plan.runs.iter_mut().filter(|run| run.coordinates.get("groups") == Some("1")) {
+        run.coordinates.0[0].1 = "蜂Ω".to_owned();
+    }
+    let all = render(&rows, &declaration(), &paper()).unwrap();
+    assert_eq!(sweep_report::missing_glyphs(&all).into_iter().collect::<String>(), "蜂");
+    assert!(sweep_report::missing_glyphs(&renderings()).is_empty());
+    for rendering in all {
+        let name = format!("glyphs_{}", rendering.path.display());
+        std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name), rendering.bytes).unwrap();
+    }
+}
+
+#[test]
 fn a_row_with_missing_seeds_is_marked_and_compared_with_nothing() {
     // Groups 1 and 4 have two seeds of three; 1 is better than 2 in accuracy, 4 in parameters.
     let circles = |svg: &str, ink: &str| {
