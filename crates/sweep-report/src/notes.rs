@@ -60,7 +60,7 @@ fn about_deltas(table: &Table, plan: &PlanRecord) -> Vec<String> {
     let differences = || (0..table.columns.len()).flat_map(|i| differences(table, i)).map(|(_, difference)| difference);
     let most = differences().map(|difference| difference.summary.n).max().unwrap_or(0);
     if most < 2 {
-        let chance = "With one seed a difference may be chance: no interval and no p can be given.";
+        let chance = "With one pair of seeds a difference may be chance: no interval and no p can be given.";
         return vec![format!("{baseline}. {chance}")];
     }
     let comparisons =

@@ -59,7 +59,8 @@ fn what_was_measured_can_be_asked_for() {
     ] {
         assert!(show.contains(word), "{word} in\n{show}");
     }
-    assert!(bench.done(&format!("logs {short}")).stdout().contains("attempts/1"));
+    let logs = bench.done(&format!("logs {short}")).stdout();
+    assert!(logs.contains("attempts/1") && logs.contains("its process wrote nothing"), "{logs}");
     for json in
         ["status --json", "status tiny --json", &format!("show {short} --json"), "report experiments/tiny.toml --json"]
     {

@@ -1,5 +1,6 @@
 //! What is computed, apart from how it is spelled.
 
+use sweep_protocol::{RunRow, Status};
 use sweep_report::{CellValue, Delta, Table, tables};
 
 use crate::fixture::{crowded_rows, declaration, paper, rows};
@@ -69,4 +70,15 @@ fn the_best_complete_cell_of_a_column_is_marked_and_so_is_what_cannot_be_told_fr
             assert_eq!((p_adjusted, p_adjusted < 0.05), ((8.0 * p).min(1.0), difference.is_told()));
         }
     }
+}
+
+#[test]
+fn a_run_that_waits_for_its_next_attempt_was_begun() {
+    let mut rows = rows();
+    for run in rows.plan.runs.iter().filter(|run| run.coordinates.get("groups") == Some("8")).take(2) {
+        rows.runs.push(RunRow { run: run.run, status: Status::Queued, message: None, ..rows.runs[0].clone() });
+    }
+    let table = tables(&rows, &declaration(), &paper()).unwrap().remove(0);
+    let why = "1 not run yet, 2 begun, not finished yet".to_owned();
+    assert_eq!(table.rows[3].cells[0].value, CellValue::Missing(why));
 }
