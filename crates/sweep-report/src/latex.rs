@@ -16,8 +16,7 @@ pub(crate) fn table(table: &Table, overview: &Overview) -> String {
     let columns = "l".repeat(sheet.words) + &"r".repeat(numbers);
     let align = |i: usize| if i < sheet.words { "l" } else { "r" };
     let header = line(sheet.header.iter().enumerate().map(|(i, text)| stacked(text, align(i))));
-    let rows: String =
-        sheet.rows.iter().map(|row| line(row.iter().enumerate().map(|(i, text)| cell(text, align(i))))).collect();
+    let rows: String = sheet.rows.iter().map(|row| line(row.iter().map(cell))).collect();
     let row_notes =
         sheet.row_notes.iter().map(|(letter, note)| format!("\\textsuperscript{{{letter}}} {}", escaped(note)));
     let marks = about_marks(table, "Bold", "underlined");
@@ -41,7 +40,7 @@ pub(crate) fn table(table: &Table, overview: &Overview) -> String {
     )
 }
 
-/// A text in two lines where it has a bracket that opens after a blank (a unit, an interval): columns stay narrow.
+/// A heading in two lines where it has a bracket that opens after a blank (a unit): columns stay narrow.
 fn stacked(text: &str, align: &str) -> String {
     let breaks = [text.find(" ("), text.find(" [")].into_iter().flatten().min();
     match breaks {
@@ -72,8 +71,8 @@ fn label(names: &str) -> String {
     names.chars().map(spelled).collect()
 }
 
-fn cell(text: &Text, align: &str) -> String {
-    let words = stacked(&text.text, align);
+fn cell(text: &Text) -> String {
+    let words = escaped(&text.text);
     let words = match text.mark {
         Mark::Best => format!("\\textbf{{{words}}}"),
         Mark::Tied => format!("\\underline{{{words}}}"),
