@@ -13,6 +13,7 @@ mod plan_file;
 mod predict;
 mod progress;
 mod project;
+mod recorded;
 mod resolve;
 mod screen;
 mod work;

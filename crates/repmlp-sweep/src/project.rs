@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use sweep_protocol::{NAME_RULE, PlanRecord, ResultsLayout, check_name};
+use sweep_protocol::{ExperimentRows, NAME_RULE, PlanRecord, ResultsLayout, check_name};
 use sweep_report::{Declaration, PaperNumbers, ReportError};
 
 use crate::cli::{ReportsArgs, ResultsArgs};
@@ -86,7 +86,8 @@ impl Project {
 
     /// Refuses a plan whose declared report could not be made of it: that is to be known before training.
     pub(crate) fn check_declaration(&self, plan: &PlanRecord) -> Result<(), ReportError> {
-        let (declaration, paper) = self.declaration(plan)?;
+        let rows = ExperimentRows { plan: plan.clone(), runs: Vec::new(), measurements: Vec::new() };
+        let (declaration, paper) = self.declaration(&rows)?;
         sweep_report::check_declaration(&declaration, plan, &paper)
     }
 
@@ -112,10 +113,10 @@ impl Project {
     }
 
     /// The declared report of an experiment, or the one made for an experiment that declares none.
-    pub(crate) fn declaration(&self, plan: &PlanRecord) -> Result<(Declaration, PaperNumbers), ReportError> {
+    pub(crate) fn declaration(&self, rows: &ExperimentRows) -> Result<(Declaration, PaperNumbers), ReportError> {
         let reports = self.folder("reports");
-        let path = reports.join(format!("{}.toml", plan.experiment));
-        let declaration = if path.exists() { Declaration::load(&path)? } else { Declaration::default_for(plan) };
+        let path = reports.join(format!("{}.toml", rows.plan.experiment));
+        let declaration = if path.exists() { Declaration::load(&path)? } else { Declaration::default_for(rows) };
         let paper = PaperNumbers::load(&reports, &declaration)?;
         Ok((declaration, paper))
     }

@@ -6,7 +6,7 @@
 pub const FRAME_COLUMNS: [&str; 9] = ["run", "seed", "status", "metric", "split", "form", "epoch", "value", "source"];
 
 /// Columns of a report's table as CSV, after those of the axes.
-pub const TABLE_COLUMNS: [&str; 19] = [
+pub const TABLE_COLUMNS: [&str; 22] = [
     "metric",
     "split",
     "form",
@@ -18,13 +18,16 @@ pub const TABLE_COLUMNS: [&str; 19] = [
     "low95",
     "high95",
     "best",
+    "tied",
     "missing",
     "delta",
     "delta_n",
     "delta_low95",
     "delta_high95",
     "p",
-    "p_holm",
+    "p_adjusted",
+    "comparisons",
+    "sign_flip_p",
     "paper",
 ];
 

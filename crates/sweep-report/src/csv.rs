@@ -42,6 +42,7 @@ fn cell_fields(row: &Row, column: &Column, cell: &Cell) -> Vec<String> {
     fields.push(number(summary.and_then(|summary| summary.sd)));
     fields.extend(ends(summary.and_then(|summary| summary.interval)));
     fields.push(cell.best.to_string());
+    fields.push(cell.tied.to_string());
     fields.push(missing.to_owned());
     let difference = match &cell.delta {
         Some(Delta::Difference(difference)) => Some(difference),
@@ -54,7 +55,9 @@ fn cell_fields(row: &Row, column: &Column, cell: &Cell) -> Vec<String> {
     fields.push(difference.map(|difference| difference.summary.n.to_string()).unwrap_or_default());
     fields.extend(ends(difference.and_then(|difference| difference.summary.interval)));
     fields.push(number(difference.and_then(|difference| difference.p)));
-    fields.push(number(difference.and_then(|difference| difference.p_holm)));
+    fields.push(number(difference.and_then(|difference| difference.p_adjusted)));
+    fields.push(difference.map(|difference| difference.comparisons.to_string()).unwrap_or_default());
+    fields.push(number(difference.and_then(|difference| difference.sign_flip).map(|test| test.p)));
     fields.push(number(cell.paper.map(|printed| Unit::of(quantity.metric).stored(printed))));
     fields
 }

@@ -1,36 +1,48 @@
 //! The report of an experiment for which none is declared: one table, learning curves, accuracy against FLOPs.
 //!
-//! Derived from the plan alone, so it knows no axis by name.
+//! Derived from plan and measurements, so it knows no axis by name and shows what the task is judged by.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use sweep_protocol::{Form, Metric, PlanRecord, Split};
+use sweep_protocol::{ExperimentRows, Form, Metric, PlanRecord, Split};
 
 use crate::declaration::{
     ColumnDeclaration, CurvesPlot, Declaration, EpochRule, PlotDeclaration, Quantity, ScatterPlot, TableDeclaration,
 };
+use crate::group::Grouping;
+
+/// Lines of one picture that look different.
+const MOST_SERIES: usize = 14;
 
 impl Declaration {
     /// The report of an experiment that declares none.
-    pub fn default_for(plan: &PlanRecord) -> Self {
+    pub fn default_for(rows: &ExperimentRows) -> Self {
+        let plan = &rows.plan;
         let axes: Vec<String> = plan.axes.iter().map(|axis| axis.name.clone()).collect();
-        let accuracy = deployed(Metric::Accuracy, Some(Split::Test));
+        let judged = judged_by(rows);
+        let main = deployed(judged[0], Some(Split::Test));
         let flops = deployed(Metric::Flops, None);
-        let columns = [accuracy, deployed(Metric::Params, None), flops, deployed(Metric::Throughput, None)];
+        let quality = judged.iter().map(|metric| deployed(*metric, Some(Split::Test)));
+        let costs = [deployed(Metric::Params, None), flops, deployed(Metric::Throughput, None)];
         let table = TableDeclaration {
             id: "results".to_owned(),
             title: Some("Results".to_owned()),
             rows: axes.clone(),
             only: BTreeMap::new(),
-            columns: columns.map(column).to_vec(),
+            columns: quality.chain(costs).map(column).collect(),
             paper: None,
+        };
+        let all = Grouping { axes: &axes, only: &BTreeMap::new() }.groups(plan);
+        let (series, only) = match all.len() <= MOST_SERIES {
+            true => (axes.clone(), BTreeMap::new()),
+            false => (axes.first().cloned().into_iter().collect(), fixed_axes(plan)),
         };
         let curves = CurvesPlot {
             id: "learning_curves".to_owned(),
             title: None,
-            series: axes.first().cloned().into_iter().collect(),
-            only: fixed_axes(plan),
-            y: Quantity { split: Some(Split::Validation), form: Some(Form::Training), ..accuracy },
+            series,
+            only,
+            y: Quantity { split: Some(curve_split(rows, main.metric)), form: Some(Form::Training), ..main },
         };
         let scatter = ScatterPlot {
             id: "accuracy_against_flops".to_owned(),
@@ -38,7 +50,7 @@ impl Declaration {
             label: axes,
             only: BTreeMap::new(),
             x: flops,
-            y: accuracy,
+            y: main,
         };
         Self {
             title: plan.experiment.replace('_', " "),
@@ -49,13 +61,38 @@ impl Declaration {
     }
 }
 
+/// The shares of rightly answered questions that were measured of the deployed form on test images; accuracy where nothing is measured yet.
+fn judged_by(rows: &ExperimentRows) -> Vec<Metric> {
+    let quality = rows.measurements.iter().map(|row| &row.measurement).filter(|m| {
+        let is_on_test = m.split == Some(Split::Test) && m.form == Some(Form::Deployed);
+        is_on_test && m.metric.unit() == "fraction"
+    });
+    let found: BTreeSet<Metric> = quality.map(|m| m.metric).collect();
+    // Masks are judged by mIoU first: their accuracy is that of single pixels.
+    let is_main = |metric: &Metric| *metric == Metric::MeanIou;
+    let mut found: Vec<Metric> = found.into_iter().collect();
+    found.sort_by_key(|metric| !is_main(metric));
+    if found.is_empty() { vec![Metric::Accuracy] } else { found }
+}
+
+/// The images whose curve is shown: validation images, or test images where a task has no measurement on others.
+fn curve_split(rows: &ExperimentRows, metric: Metric) -> Split {
+    let has = |split| {
+        let is_it = |m: &sweep_protocol::Measurement| {
+            m.metric == metric && m.split == Some(split) && m.form == Some(Form::Training)
+        };
+        rows.measurements.iter().any(|row| is_it(&row.measurement))
+    };
+    if !has(Split::Validation) && has(Split::Test) { Split::Test } else { Split::Validation }
+}
+
 fn deployed(metric: Metric, split: Option<Split>) -> Quantity {
     Quantity { metric, split, form: Some(Form::Deployed), epoch: EpochRule::Last }
 }
 
 fn column(quantity: Quantity) -> ColumnDeclaration {
     let Quantity { metric, split, form, epoch } = quantity;
-    let delta = metric == Metric::Accuracy;
+    let delta = split == Some(Split::Test);
     ColumnDeclaration { metric, split, form, epoch, label: None, delta, reference: None }
 }
 

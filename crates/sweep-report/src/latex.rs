@@ -1,11 +1,12 @@
-//! A table in LaTeX, with the rules of `booktabs`: needs `\usepackage{booktabs}` and nothing else.
+//! A table in LaTeX, with the rules of `booktabs`, never wider than the lines of its page: needs `\usepackage{booktabs,graphicx}`.
 //!
 //! Spells a computed table; computes nothing.
 
 use sweep_protocol::printable_line;
 
+use crate::notes::about_marks;
 use crate::overview::Overview;
-use crate::sheet::{Sheet, Text};
+use crate::sheet::{Mark, Sheet, Text};
 use crate::table::Table;
 
 /// A floating table with caption, label and notes.
@@ -13,22 +14,42 @@ pub(crate) fn table(table: &Table, overview: &Overview) -> String {
     let sheet = Sheet::of(table);
     let numbers = sheet.header.len() - sheet.words;
     let columns = "l".repeat(sheet.words) + &"r".repeat(numbers);
-    let header = line(sheet.header.iter().map(|text| escaped(text)));
+    let align = |i: usize| if i < sheet.words { "l" } else { "r" };
+    let header = line(sheet.header.iter().enumerate().map(|(i, text)| stacked(text, align(i))));
     let rows: String = sheet.rows.iter().map(|row| line(row.iter().map(cell))).collect();
     let row_notes =
         sheet.row_notes.iter().map(|(letter, note)| format!("\\textsuperscript{{{letter}}} {}", escaped(note)));
-    let notes: Vec<String> = row_notes.chain(table.notes.iter().map(|note| protected(escaped(note)))).collect();
+    let marks = about_marks(table, "Bold", "underlined");
+    let notes: Vec<String> =
+        row_notes.chain(marks.iter().chain(&table.notes).map(|note| protected(escaped(note)))).collect();
     let caption = format!("{}. {}", escaped(&table.title), escaped(&overview.scale()));
     let label = format!("tab:{}", label(&format!("{}-{}-{}", overview.experiment, overview.profile, table.id)));
     let spelled_notes = match notes.is_empty() {
         true => String::new(),
-        false => format!("\\par\\smallskip\\footnotesize\n{}\n", notes.join("\\\\\n")),
+        false => format!(
+            "\\par\\smallskip\n\\begin{{minipage}}{{\\linewidth}}\\footnotesize\\raggedright\n{}\n\\end{{minipage}}\n",
+            notes.join("\\par\n")
+        ),
     };
     format!(
-        "% Needs \\usepackage{{booktabs}}.\n\\begin{{table}}\n\\centering\n\\caption{{{caption}}}\n\\label{{{label}}}\n\
-         \\begin{{tabular}}{{{columns}}}\n\\toprule\n{header}\\midrule\n{rows}\\bottomrule\n\\end{{tabular}}\n\
+        "% Needs \\usepackage{{booktabs,graphicx}}.\n\\begin{{table}}\n\\centering\n\\caption{{{caption}}}\n\\label{{{label}}}\n\
+         % As wide as its text, or as the lines of the page where that is less.\n\\small\n\
+         \\resizebox{{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}}{{!}}{{%\n\
+         \\begin{{tabular}}{{{columns}}}\n\\toprule\n{header}\\midrule\n{rows}\\bottomrule\n\\end{{tabular}}}}\n\
          {spelled_notes}\\end{{table}}\n"
     )
+}
+
+/// A heading in two lines where it has a bracket that opens after a blank (a unit): columns stay narrow.
+fn stacked(text: &str, align: &str) -> String {
+    let breaks = [text.find(" ("), text.find(" [")].into_iter().flatten().min();
+    match breaks {
+        Some(at) => {
+            let (above, below) = (escaped(&text[..at]), escaped(&text[at + 1..]));
+            format!("\\shortstack[{align}]{{\\strut {above}\\\\\\strut {below}}}")
+        }
+        None => escaped(text),
+    }
 }
 
 fn line(cells: impl Iterator<Item = String>) -> String {
@@ -40,14 +61,23 @@ fn protected(line: String) -> String {
     if line.starts_with(['[', '*']) { format!("{{}}{line}") } else { line }
 }
 
-/// Names as part of a label: what is neither letter nor digit is joined by hyphens.
+/// Names as part of a label, in signs that every LaTeX takes: other letters and digits by their number, the rest as hyphens.
 fn label(names: &str) -> String {
-    names.chars().map(|c| if c.is_alphanumeric() || matches!(c, '.' | '-' | ' ') { c } else { '-' }).collect()
+    let spelled = |c: char| match c {
+        c if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') => c.to_string(),
+        c if c.is_alphanumeric() => format!("u{:x}", u32::from(c)),
+        _ => "-".to_owned(),
+    };
+    names.chars().map(spelled).collect()
 }
 
 fn cell(text: &Text) -> String {
     let words = escaped(&text.text);
-    let words = if text.best { format!("\\textbf{{{words}}}") } else { words };
+    let words = match text.mark {
+        Mark::Best => format!("\\textbf{{{words}}}"),
+        Mark::Tied => format!("\\underline{{{words}}}"),
+        Mark::Plain => words,
+    };
     match text.note {
         Some(letter) => format!("{words}\\textsuperscript{{{letter}}}"),
         None => words,
@@ -95,7 +125,7 @@ mod tests {
         assert_eq!(row("[1,3]"), "{}[1,3] & 2 \\\\\n");
         assert_eq!(row("*ours"), "{}*ours & 2 \\\\\n");
         assert_eq!(row("none"), "none & 2 \\\\\n");
-        assert_eq!(label("a_b-größe 2-c%}"), "a-b-größe 2-c--");
+        assert_eq!(label("a_b-größe 2-c%}"), "a-b-gruf6udfe-2-c--");
     }
 
     #[test]

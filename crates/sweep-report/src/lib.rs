@@ -7,6 +7,7 @@
 //! ExperimentRows + Declaration + PaperNumbers -> Table, picture -> Markdown, LaTeX, CSV, JSON, terminal, SVG, PNG
 //! ```
 
+mod compare;
 mod csv;
 mod declaration;
 mod default_report;
@@ -28,6 +29,7 @@ pub mod rendered;
 mod report;
 mod schema;
 mod sheet;
+pub mod sign_flip;
 pub mod statistics;
 mod student_t;
 mod table;
@@ -43,6 +45,6 @@ pub use fit::check as check_declaration;
 pub use frame::{frame, write_csv, write_parquet};
 pub use overview::{Failure, Overview};
 pub use paper::{PaperNumbers, PaperRow, PaperTable};
-pub use report::{Rendering, render};
+pub use report::{Rendering, missing_glyphs, render};
 pub use table::{Cell, CellValue, Column, Delta, Row, Table, tables};
 pub use terminal::{Color, terminal};

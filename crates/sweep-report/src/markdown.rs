@@ -4,7 +4,8 @@
 
 use sweep_protocol::printable_line;
 
-use crate::sheet::{Sheet, Text};
+use crate::notes::about_marks;
+use crate::sheet::{Mark, Sheet, Text};
 use crate::table::Table;
 
 /// The table, its row notes and its notes.
@@ -19,7 +20,8 @@ pub(crate) fn table(table: &Table) -> String {
     for (letter, note) in &sheet.row_notes {
         out += &format!("<sup>{letter}</sup> {}  \n", escaped(note));
     }
-    for note in &table.notes {
+    let marks = about_marks(table, "Bold", "italic");
+    for note in marks.iter().chain(&table.notes) {
         out += &format!("{}  \n", escaped(note));
     }
     out
@@ -31,7 +33,11 @@ fn line(cells: impl Iterator<Item = String>) -> String {
 
 fn cell(text: &Text) -> String {
     let words = escaped(&text.text);
-    let words = if text.best { format!("**{words}**") } else { words };
+    let words = match text.mark {
+        Mark::Best => format!("**{words}**"),
+        Mark::Tied => format!("*{words}*"),
+        Mark::Plain => words,
+    };
     match text.note {
         Some(letter) => format!("{words} <sup>{letter}</sup>"),
         None => words,

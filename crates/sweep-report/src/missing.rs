@@ -14,16 +14,22 @@ use crate::measured::Measured;
 pub(crate) struct Standing {
     planned: usize,
     pub(crate) succeeded: usize,
-    others: BTreeMap<Status, usize>,
+    /// By status, and whether an attempt was begun.
+    others: BTreeMap<(Status, bool), usize>,
 }
 
 /// Counts the runs of a group by status.
 pub(crate) fn standing(group: &Group<'_>, measured: &Measured<'_>) -> Standing {
     let mut others = BTreeMap::new();
     for run in &group.runs {
-        *others.entry(measured.status(run.run)).or_insert(0) += 1;
+        let is_begun = measured.row(run.run).is_some_and(|row| row.attempts > 0);
+        *others.entry((measured.status(run.run), is_begun)).or_insert(0) += 1;
     }
-    let succeeded = others.remove(&Status::Succeeded).unwrap_or(0);
+    let mut succeeded = 0;
+    others.retain(|(status, _), n| {
+        succeeded += if *status == Status::Succeeded { *n } else { 0 };
+        *status != Status::Succeeded
+    });
     Standing { planned: group.runs.len(), succeeded, others }
 }
 
@@ -35,13 +41,13 @@ impl Standing {
         }
         let mut statuses = self.others.keys();
         match (statuses.next(), statuses.next()) {
-            (Some(&only), None) => status_in_words(only),
+            (Some(&only), None) => place_in_words(only),
             _ => self.counted(),
         }
     }
 
     fn counted(&self) -> String {
-        let counts = self.others.iter().map(|(&status, n)| format!("{n} {}", status_in_words(status)));
+        let counts = self.others.iter().map(|(&place, n)| format!("{n} {}", place_in_words(place)));
         counts.collect::<Vec<_>>().join(", ")
     }
 }
@@ -52,6 +58,14 @@ pub(crate) fn incomplete(group: &Group<'_>, measured: &Measured<'_>) -> Option<S
     let standing = standing(group, measured);
     let partly = standing.succeeded > 0 && standing.succeeded < standing.planned;
     partly.then(|| format!("{} of {} seeds: {}", standing.succeeded, standing.planned, standing.counted()))
+}
+
+/// A status, where a run that waits for its next attempt is told from one that was never begun.
+fn place_in_words(place: (Status, bool)) -> String {
+    match place {
+        (Status::Queued, true) => "begun, not finished yet".to_owned(),
+        (status, _) => status_in_words(status),
+    }
 }
 
 /// A status as a reader is told it.

@@ -28,6 +28,8 @@ pub struct Overview {
     pub seeds: Vec<u64>,
     /// Epochs of the runs that succeeded, each number once.
     pub epochs: Vec<u32>,
+    /// Versions of the trainer that made the runs that succeeded.
+    pub trainer_versions: Vec<u32>,
     /// Number of planned runs by status.
     pub counts: BTreeMap<Status, usize>,
     /// What the plan leaves out.
@@ -73,13 +75,14 @@ impl Overview {
             data: data.into_iter().cloned().collect(),
             seeds: seeds.into_iter().collect(),
             epochs: epochs(rows, &measured),
+            trainer_versions: trainer_versions(rows),
             counts,
             exclusions: plan.exclusions.clone(),
             failures: failures.collect(),
         }
     }
 
-    /// The scale in one sentence: `Profile cifar10; data 1f2e3d…; 3 seeds (0, 1, 2); 100 epochs.`
+    /// The scale in one sentence: `Profile cifar10; data 1f2e3d…; 3 seeds (0, 1, 2); 100 epochs; trainer version 6.`
     pub fn scale(&self) -> String {
         let data: Vec<String> = self.data.iter().map(|digest| shortened(digest)).collect();
         let data = if data.is_empty() { "not seen yet".to_owned() } else { data.join(", ") };
@@ -90,7 +93,14 @@ impl Overview {
             epochs => format!("{} epochs", epochs.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")),
         };
         let word = if seeds.len() == 1 { "seed" } else { "seeds" };
-        format!("Profile {}; data {data}; {} {word} ({}); {epochs}.", self.profile, seeds.len(), seeds.join(", "))
+        let versions: Vec<String> = self.trainer_versions.iter().map(u32::to_string).collect();
+        let trainer = match versions.as_slice() {
+            [] => String::new(),
+            [one] => format!("; trainer version {one}"),
+            several => format!("; trainer versions {}", several.join(", ")),
+        };
+        let seeds = format!("{} {word} ({})", seeds.len(), seeds.join(", "));
+        format!("Profile {}; data {data}; {seeds}; {epochs}{trainer}.", self.profile)
     }
 
     /// How the runs went in one sentence: `12 runs: 10 succeeded, 1 failed: diverged, 1 not run yet.`
@@ -103,6 +113,12 @@ impl Overview {
         let counts: Vec<String> = by_status(true).chain(by_status(false)).collect();
         format!("{total} {}: {}.", if total == 1 { "run" } else { "runs" }, counts.join(", "))
     }
+}
+
+/// Whose results are compared: versions of the trainer differ in numbers.
+fn trainer_versions(rows: &ExperimentRows) -> Vec<u32> {
+    let succeeded = rows.runs.iter().filter(|row| row.status == Status::Succeeded);
+    succeeded.filter_map(|row| row.trainer_version).collect::<BTreeSet<u32>>().into_iter().collect()
 }
 
 /// The last epochs of the runs that succeeded.

@@ -2,6 +2,7 @@
 //!
 //! Writes nothing; the caller puts the files where it wants them.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -60,6 +61,13 @@ pub fn render(
         }
     }
     Ok(renderings)
+}
+
+/// The characters that PNG pictures show as boxes, since the embedded font lacks them; SVG pictures show them with the reader's fonts.
+pub fn missing_glyphs(renderings: &[Rendering]) -> BTreeSet<char> {
+    let is_svg = |rendering: &&Rendering| rendering.path.extension().is_some_and(|extension| extension == "svg");
+    let svgs = renderings.iter().filter(is_svg).map(|rendering| String::from_utf8_lossy(&rendering.bytes));
+    svgs.flat_map(|svg| plots::missing_glyphs(&svg).collect::<Vec<_>>()).collect()
 }
 
 fn text(path: &str, content: String) -> Rendering {

@@ -6,7 +6,7 @@ use sweep_protocol::printable_line;
 
 use crate::notes::has_spread;
 use crate::statistics::Summary;
-use crate::table::{CellValue, Column, Delta, Row, Table};
+use crate::table::{Cell, CellValue, Column, Delta, Row, Table};
 use crate::unit::{Unit, typeset, with_unit};
 
 /// Text in rows and columns.
@@ -26,10 +26,32 @@ pub(crate) struct Sheet {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Text {
     pub(crate) text: String,
-    /// Whether it is to stand out as the best of its column.
-    pub(crate) best: bool,
+    /// How it stands out in its column.
+    pub(crate) mark: Mark,
     /// The letter of a row note.
     pub(crate) note: Option<char>,
+}
+
+/// How a text stands out in its column.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// It does not.
+    #[default]
+    Plain,
+    /// It has the best mean.
+    Best,
+    /// It cannot be told from the best.
+    Tied,
+}
+
+impl From<&Cell> for Mark {
+    fn from(cell: &Cell) -> Self {
+        match (cell.best, cell.tied) {
+            (true, _) => Self::Best,
+            (false, true) => Self::Tied,
+            (false, false) => Self::Plain,
+        }
+    }
 }
 
 impl From<String> for Text {
@@ -54,7 +76,7 @@ impl Sheet {
                 Some(letter)
             });
             let mut texts: Vec<Text> = row.labels.iter().cloned().map(Text::from).collect();
-            texts.push(Text { text: count(row), best: false, note });
+            texts.push(Text { text: count(row), mark: Mark::Plain, note });
             texts.extend(
                 table.columns.iter().zip(&looks).enumerate().flat_map(|(i, (column, look))| look.texts(column, row, i)),
             );
@@ -128,7 +150,7 @@ impl Look {
             CellValue::Measured(summary) => self.value(summary, row.n),
             CellValue::Missing(reason) => reason.clone(),
         };
-        let mut texts = vec![Text { text: value, best: cell.best, note: None }];
+        let mut texts = vec![Text { text: value, mark: Mark::from(cell), note: None }];
         if column.paper {
             let printed = cell.paper.map(|printed| typeset(&printed.to_string()));
             texts.push(Text::from(printed.unwrap_or_default()));
@@ -156,7 +178,8 @@ impl Look {
             .interval
             .filter(|ends| ends.low < ends.high)
             .map(|ends| format!(" [{}, {}]", signed(ends.low), signed(ends.high)));
-        let p = difference.p_holm.map(|p| if p < 0.001 { ", p < 0.001".to_owned() } else { format!(", p = {p:.3}") });
+        let p =
+            difference.p_adjusted.map(|p| if p < 0.001 { ", p < 0.001".to_owned() } else { format!(", p = {p:.3}") });
         let (interval, p) = (interval.unwrap_or_default(), p.unwrap_or_default());
         format!("{}{interval}{p}{}", signed(summary.mean), own_n(summary.n, row_n))
     }

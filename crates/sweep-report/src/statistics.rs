@@ -6,13 +6,17 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::student_t::t_quantile;
+use crate::sign_flip::SignFlip;
+use crate::student_t::{t_quantile, two_sided_p};
 
 /// The level of every interval that is shown.
 const CONFIDENCE: f64 = 0.95;
 
-/// Pairs up to which all sign flips are counted.
-const MOST_SIGN_FLIPS: usize = 20;
+/// A deviation below this share of the values' size is rounding: the values are constant.
+const ROUNDING: f64 = 1e-12;
+
+/// Pairs beyond which it is not said how many a difference would need.
+const MOST_PAIRS: usize = 100_000;
 
 /// Both ends of a 95% interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -36,21 +40,31 @@ pub struct Summary {
     pub interval: Option<Interval>,
 }
 
-/// What is known of a difference to the baseline, seed by seed.
+/// What is known of a difference between two rows, seed by seed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct PairedDifference {
-    /// Mean of the differences, and its interval.
+    /// How many pairs, the mean and deviation of their differences, and the t-interval of the mean that holds for all comparisons
+    /// of the family at once (Bonferroni). No interval for one pair, and none where the difference is the same for each seed.
     pub summary: Summary,
-    /// Exact two-sided sign-flip p; absent below two and above twenty pairs, and for what does not vary (a count of
-    /// parameters), where no chance is at work.
+    /// How many comparisons are made together, this one included.
+    pub comparisons: usize,
+    /// Two-sided p of the paired t-test, for this comparison alone; absent where there is no interval.
     pub p: Option<f64>,
-    /// The same, adjusted for the comparisons of one column (Holm).
-    pub p_holm: Option<f64>,
+    /// The same for all comparisons together (Bonferroni): below 0.05 just where the interval excludes 0.
+    pub p_adjusted: Option<f64>,
+    /// A sign-flip test of this comparison alone, which takes no normal distribution for granted; absent where there is no interval.
+    pub sign_flip: Option<SignFlip>,
 }
 
 impl Summary {
     /// Of at least one value.
     pub fn of(values: &[f64]) -> Option<Self> {
+        let size = values.iter().fold(0.0, |size: f64, value| size.max(value.abs()));
+        Self::of_size(values, size)
+    }
+
+    /// Of at least one value that was computed from numbers up to `size`, so that its last digits may be rounding.
+    fn of_size(values: &[f64], size: f64) -> Option<Self> {
         let first = *values.first()?;
         let n = values.len();
         // Seen from the first value, equal values have exactly their own mean and no deviation.
@@ -61,62 +75,85 @@ impl Summary {
         }
         let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
         let sd = (squares / (n - 1) as f64).sqrt();
-        let half = t_quantile(f64::midpoint(1.0, CONFIDENCE), (n - 1) as f64) * sd / (n as f64).sqrt();
-        Some(Self { sd: Some(sd), interval: Some(Interval { low: mean - half, high: mean + half }), ..summary })
+        let sd = if sd <= ROUNDING * size { 0.0 } else { sd };
+        Some(Self { sd: Some(sd), ..summary }.with_interval(1))
+    }
+
+    /// The same with the interval that holds for so many comparisons at once.
+    fn with_interval(self, comparisons: usize) -> Self {
+        let interval = self.sd.map(|sd| {
+            let half = critical_t(self.n, comparisons) * sd / (self.n as f64).sqrt();
+            Interval { low: self.mean - half, high: self.mean + half }
+        });
+        Self { interval, ..self }
     }
 }
 
 impl PairedDifference {
-    /// Of the seeds that both have; `None` when they share none.
+    /// Of the seeds that both have, for this comparison alone; `None` when they share none.
     pub fn of(values: &BTreeMap<u64, f64>, baseline: &BTreeMap<u64, f64>) -> Option<Self> {
-        let pair = |(seed, value): (&u64, &f64)| Some(value - baseline.get(seed)?);
-        let differences: Vec<f64> = values.iter().filter_map(pair).collect();
-        let summary = Summary::of(&differences)?;
-        let varies = summary.sd.is_some_and(|sd| sd > 0.0);
-        let p = if varies { sign_flip_p(&differences) } else { None };
-        Some(Self { summary, p, p_holm: None })
+        let pairs = || values.iter().filter_map(|(seed, value)| Some((*value, *baseline.get(seed)?)));
+        let differences: Vec<f64> = pairs().map(|(value, base)| value - base).collect();
+        let size = pairs().fold(0.0, |size: f64, (value, base)| size.max(value.abs()).max(base.abs()));
+        let summary = Summary::of_size(&differences, size)?;
+        let Some(sd) = summary.sd.filter(|sd| *sd > 0.0) else {
+            let summary = Summary { interval: None, ..summary };
+            return Some(Self { summary, comparisons: 1, p: None, p_adjusted: None, sign_flip: None });
+        };
+        let t = summary.mean / (sd / (summary.n as f64).sqrt());
+        let p = Some(two_sided_p(t, (summary.n - 1) as f64));
+        Some(Self { summary, comparisons: 1, p, p_adjusted: p, sign_flip: SignFlip::of(&differences) })
+    }
+
+    /// The same as one of so many comparisons.
+    #[must_use]
+    pub fn among(self, comparisons: usize) -> Self {
+        if self.p.is_none() {
+            return Self { comparisons, ..self };
+        }
+        let p_adjusted = self.p.map(|p| (comparisons as f64 * p).min(1.0));
+        Self { summary: self.summary.with_interval(comparisons), comparisons, p_adjusted, ..self }
+    }
+
+    /// Whether the interval tells it from 0.
+    pub fn is_told(&self) -> bool {
+        self.summary.interval.is_some_and(|ends| ends.low > 0.0 || ends.high < 0.0)
+    }
+
+    /// The size from which on a mean would be told from 0 by so many pairs of this deviation.
+    pub fn least_told(&self) -> Option<f64> {
+        self.summary.interval.map(|ends| (ends.high - ends.low) / 2.0)
+    }
+
+    /// The fewest pairs by which this mean would be told from 0 at this deviation; absent where there is no interval, or where it
+    /// would be too many to be meant.
+    pub fn pairs_needed(&self) -> Option<usize> {
+        self.summary.interval?;
+        let ratio = self.summary.mean.abs() / self.summary.sd.filter(|sd| *sd > 0.0)?;
+        let suffices = |n: usize| critical_t(n, self.comparisons) / (n as f64).sqrt() < ratio;
+        let (mut few, mut enough) = (1, 2);
+        while !suffices(enough) {
+            (few, enough) = (enough, 2 * enough);
+            if few > MOST_PAIRS {
+                return None;
+            }
+        }
+        while enough - few > 1 {
+            let middle = usize::midpoint(few, enough);
+            if suffices(middle) { enough = middle } else { few = middle }
+        }
+        Some(enough)
     }
 }
 
-/// The exact two-sided p that differences as far from zero arise when each sign is a coin flip.
-pub fn sign_flip_p(differences: &[f64]) -> Option<f64> {
-    let n = differences.len();
-    if !(2..=MOST_SIGN_FLIPS).contains(&n) {
-        return None;
-    }
-    // Sums that differ only by rounding are ties, and ties count.
-    let rounding = 1e-12 * differences.iter().map(|d| d.abs()).sum::<f64>();
-    let observed = differences.iter().sum::<f64>().abs() - rounding;
-    let flipped = |mask: u32| -> f64 {
-        let sign = |i: usize| if mask >> i & 1 == 1 { -1.0 } else { 1.0 };
-        differences.iter().enumerate().map(|(i, d)| sign(i) * d).sum()
-    };
-    let all = 1_u32 << n;
-    let as_far = (0..all).filter(|&mask| flipped(mask).abs() >= observed).count();
-    Some(as_far as f64 / f64::from(all))
-}
-
-/// The smallest p that a sign-flip test of `n` pairs can give.
-pub fn smallest_sign_flip_p(n: usize) -> f64 {
-    2.0 * 0.5_f64.powf(n as f64)
-}
-
-/// Holm's adjustment: the chance of one false finding among all of them stays below the level.
-pub fn holm(p: &[f64]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..p.len()).collect();
-    order.sort_by(|&a, &b| p[a].total_cmp(&p[b]));
-    let mut adjusted = vec![0.0; p.len()];
-    let mut largest = 0.0_f64;
-    for (rank, &i) in order.iter().enumerate() {
-        largest = largest.max((p.len() - rank) as f64 * p[i]).min(1.0);
-        adjusted[i] = largest;
-    }
-    adjusted
+/// How many standard errors an interval for a mean of `n` values reaches to each side.
+fn critical_t(n: usize, comparisons: usize) -> f64 {
+    t_quantile(1.0 - (1.0 - CONFIDENCE) / (2.0 * comparisons.max(1) as f64), (n - 1) as f64)
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::{prop_assert, proptest};
+    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 
     use super::*;
 
@@ -154,40 +191,66 @@ mod tests {
         assert_eq!(difference.summary.n, 5);
         assert!(close(difference.summary.mean, 0.0032));
         assert!(close(interval.low, -0.0002454777651513373) && close(interval.high, 0.006645477765151343));
-        assert_eq!(difference.p, Some(0.125));
+        // scipy.stats.ttest_rel(a, b).pvalue
+        assert!(close(difference.p.unwrap(), 0.061415973525170475));
+        assert_eq!(difference.sign_flip.map(|test| test.p), Some(0.125));
         assert_eq!(PairedDifference::of(&a, &BTreeMap::new()), None);
     }
 
     #[test]
-    fn few_pairs_cannot_be_significant() {
-        assert_eq!(sign_flip_p(&[1.0]), None);
-        for n in 2..8 {
-            assert_eq!(sign_flip_p(&vec![0.3; n]), Some(smallest_sign_flip_p(n)));
-        }
-        assert_eq!(sign_flip_p(&[0.0; 4]), Some(1.0));
-        assert!(smallest_sign_flip_p(5) > 0.05 && smallest_sign_flip_p(6) < 0.05);
+    fn several_comparisons_widen_the_interval_as_in_scipy() {
+        // scipy.stats.t.interval(1 - 0.05 / 3, 4, loc=d.mean(), scale=scipy.stats.sem(d)), d as above
+        let seeds = |values: &[f64]| (0..).zip(values.iter().copied()).collect::<BTreeMap<u64, f64>>();
+        let a = seeds(&[0.914, 0.908, 0.917, 0.911, 0.909]);
+        let b = seeds(&[0.910, 0.909, 0.911, 0.906, 0.907]);
+        let difference = PairedDifference::of(&a, &b).unwrap().among(3);
+        let interval = difference.summary.interval.unwrap();
+        assert!(close(interval.low, -0.0017152067632629875) && close(interval.high, 0.008115206763263003));
+        assert!(close(difference.p_adjusted.unwrap(), 0.18424792057551143));
+        assert!(close(difference.least_told().unwrap(), 0.008115206763263003 - 0.0032));
     }
 
     #[test]
-    fn holm_is_that_of_r() {
-        // R: p.adjust(c(0.01, 0.04, 0.03, 0.005, 0.5), "holm")
-        let adjusted = holm(&[0.01, 0.04, 0.03, 0.005, 0.5]);
-        for (value, expected) in adjusted.into_iter().zip([0.04, 0.09, 0.09, 0.025, 0.5]) {
-            assert!(close(value, expected));
+    fn pairs_needed_are_those_of_scipy() {
+        // n = 2
+        // while scipy.stats.t.ppf(1 - 0.025 / comparisons, n - 1) / n**0.5 >= ratio: n += 1
+        for (ratio, comparisons, needed) in
+            [(1.0, 1, 7), (0.5, 3, 27), (0.3, 8, 88), (2.0, 3, 5), (10.0, 3, 3), (0.02, 1, 9607)]
+        {
+            // Two values with this mean and a deviation of 1.
+            let half = 0.5_f64.sqrt();
+            let values = BTreeMap::from([(0, ratio - half), (1, ratio + half)]);
+            let difference = PairedDifference::of(&values, &BTreeMap::from([(0, 0.0), (1, 0.0)])).unwrap();
+            assert_eq!(difference.among(comparisons).pairs_needed(), Some(needed), "{ratio} {comparisons}");
         }
-        assert_eq!(holm(&[0.75, 0.5]), [1.0, 1.0]);
     }
 
     proptest! {
         #[test]
-        fn holm_never_lowers_a_p_and_keeps_their_order(p in proptest::collection::vec(0.0..1.0f64, 1..8)) {
-            let adjusted = holm(&p);
-            for i in 0..p.len() {
-                prop_assert!(adjusted[i] >= p[i] && adjusted[i] <= 1.0);
-                for j in 0..p.len() {
-                    prop_assert!(p[i] > p[j] || adjusted[i] <= adjusted[j]);
-                }
-            }
+        fn p_is_below_the_level_just_where_the_interval_excludes_zero(
+            pairs in proptest::collection::vec((0.0..1.0f64, 0.0..1.0f64), 2..12),
+            shift in -1.0..1.0f64,
+            comparisons in 1..12usize,
+        ) {
+            let seeds = |i: usize| (0_u64..).zip(&pairs).map(move |(seed, pair)| (seed, if i == 0 { pair.0 + shift } else { pair.1 }));
+            let difference = PairedDifference::of(&seeds(0).collect(), &seeds(1).collect()).unwrap().among(comparisons);
+            let p = difference.p_adjusted.unwrap();
+            prop_assert!(p > 0.0 && p <= 1.0);
+            prop_assert_eq!(p < 0.05, difference.is_told());
+        }
+
+        #[test]
+        fn a_difference_that_is_constant_up_to_rounding_has_no_p_and_no_interval(
+            values in proptest::collection::vec(0.0..1.0f64, 1..12),
+            shift in -1.0..1.0f64,
+        ) {
+            let base: BTreeMap<u64, f64> = (0..).zip(values.iter().copied()).collect();
+            let shifted = base.iter().map(|(seed, value)| (*seed, value + shift)).collect();
+            let difference = PairedDifference::of(&shifted, &base).unwrap().among(3);
+            prop_assert_eq!((difference.p, difference.p_adjusted, difference.sign_flip), (None, None, None));
+            prop_assert_eq!((difference.summary.interval, difference.pairs_needed()), (None, None));
+            prop_assert!((difference.summary.mean - shift).abs() < 1e-12);
+            prop_assert!(difference.summary.sd.is_none_or(|sd| sd == 0.0));
         }
     }
 }

@@ -25,6 +25,13 @@ fn t_cdf(t: f64, df: f64) -> f64 {
     1.0 - 0.5 * regularized_beta(df / (df + t * t), df / 2.0, 0.5)
 }
 
+/// The chance of a value at least as far from zero as `t`, to either side.
+///
+/// R: `2 * pt(-abs(t), df)`. Without a difference from 1, so that small chances keep their digits.
+pub(crate) fn two_sided_p(t: f64, df: f64) -> f64 {
+    regularized_beta(df / (df + t * t), df / 2.0, 0.5)
+}
+
 /// The regularized incomplete beta function `I_x(a, b)`.
 fn regularized_beta(x: f64, a: f64, b: f64) -> f64 {
     if x <= 0.0 || x >= 1.0 {
@@ -103,6 +110,23 @@ mod tests {
         ] {
             let quantile = t_quantile(p, df);
             assert!((quantile - expected).abs() < 1e-9 * expected.abs(), "{p} {df}: {quantile}");
+        }
+    }
+
+    #[test]
+    fn chances_are_those_of_scipy_however_small() {
+        // python: [2 * scipy.stats.t.sf(t, df) for t, df in ...]
+        for (t, df, expected) in [
+            (2.576, 4.0, 0.06158702500636261),
+            (0.5, 2.0, 0.6666666666666667),
+            (50.0, 2.0, 0.00039976015988808057),
+            (-1e6, 2.0, 9.999999999985001e-13),
+            (12.0, 19.0, 2.5908946372221965e-10),
+            (1e5, 9.0, 5.0917940554669804e-42),
+            (0.0, 3.0, 1.0),
+        ] {
+            let p = two_sided_p(t, df);
+            assert!((p - expected).abs() < 1e-10 * expected, "{t} {df}: {p}");
         }
     }
 

@@ -5,14 +5,15 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use sweep_protocol::{Better, ExperimentRows, PlanRecord};
+use sweep_protocol::{Better, ExperimentRows, Metric, PlanRecord};
 
+use crate::compare::{Verdict, compare};
 use crate::declaration::{ColumnDeclaration, Declaration, Quantity, TableDeclaration};
 use crate::group::{Group, Grouping, at_baseline};
 use crate::measured::Measured;
 use crate::missing::{incomplete, standing};
 use crate::paper::PaperTable;
-use crate::statistics::{PairedDifference, Summary, holm};
+use crate::statistics::{PairedDifference, Summary};
 use crate::{PaperNumbers, ReportError, fit, notes};
 
 /// A computed table.
@@ -65,8 +66,10 @@ pub struct Row {
 pub struct Cell {
     /// What was measured.
     pub value: CellValue,
-    /// Whether no complete cell of the column is better.
+    /// Whether no complete cell of the column has a better mean.
     pub best: bool,
+    /// Whether it is complete and cannot be told from the best: chance may have made the difference.
+    pub tied: bool,
     /// The difference to the baseline row, where the column has one and both rows share seeds.
     pub delta: Option<Delta>,
     /// The paper's number, as printed.
@@ -164,11 +167,12 @@ impl Source<'_> {
             .map(|(group, values)| Cell {
                 value: self.value(group, values),
                 best: false,
+                tied: false,
                 delta: None,
                 paper: self.printed(table, column, group),
             })
             .collect();
-        mark_best(&mut cells, groups, quantity.metric.better());
+        mark_best(&mut cells, groups, &values, quantity.metric);
         if column.delta && !self.plan.baseline.0.is_empty() {
             for (cell, delta) in cells.iter_mut().zip(self.deltas(groups, &values)) {
                 cell.delta = delta;
@@ -213,8 +217,8 @@ impl Source<'_> {
     }
 }
 
-/// Marks the best among complete cells, unless they are all alike.
-fn mark_best(cells: &mut [Cell], groups: &[Group<'_>], better: Better) {
+/// Marks the best mean among complete cells, unless they are all alike, and the complete cells that cannot be told from it.
+fn mark_best(cells: &mut [Cell], groups: &[Group<'_>], values: &[BTreeMap<u64, f64>], metric: Metric) {
     let complete = |(cell, group): (&Cell, &Group<'_>)| match &cell.value {
         CellValue::Measured(summary) if summary.n == group.runs.len() => Some(summary.mean),
         _ => None,
@@ -222,27 +226,33 @@ fn mark_best(cells: &mut [Cell], groups: &[Group<'_>], better: Better) {
     let means: Vec<Option<f64>> = cells.iter().zip(groups).map(complete).collect();
     let lowest = means.iter().flatten().copied().fold(f64::INFINITY, f64::min);
     let highest = means.iter().flatten().copied().fold(f64::NEG_INFINITY, f64::max);
-    let best = match better {
+    let best = match metric.better() {
         Better::Higher => highest,
         Better::Lower => lowest,
         Better::Neither => return,
     };
-    for (cell, mean) in cells.iter_mut().zip(means) {
-        cell.best = lowest < highest && mean.is_some_and(|mean| mean.total_cmp(&best).is_eq());
+    let is_best = |mean: &Option<f64>| lowest < highest && mean.is_some_and(|mean| mean.total_cmp(&best).is_eq());
+    let Some(first) = means.iter().position(is_best) else { return };
+    // The truly best row is left unmarked only if one of these comparisons errs: their number is that of the other rows.
+    let comparisons = means.iter().flatten().count() - 1;
+    for (i, cell) in cells.iter_mut().enumerate().filter(|(i, _)| means[*i].is_some()) {
+        cell.best = is_best(&means[i]);
+        let verdict = || compare(metric, (&values[i], &values[first]), comparisons);
+        cell.tied = !cell.best && matches!(verdict(), Verdict::Untold | Verdict::Equal);
     }
 }
 
-/// Adjusts the p values of one column for their number.
+/// Adjusts intervals and p of one column for the number of its comparisons.
 fn adjust(deltas: &mut [Option<Delta>]) {
-    let mut differences: Vec<&mut PairedDifference> = deltas
+    let mut tested: Vec<&mut PairedDifference> = deltas
         .iter_mut()
         .filter_map(|delta| match delta {
             Some(Delta::Difference(difference)) if difference.p.is_some() => Some(difference),
             _ => None,
         })
         .collect();
-    let p: Vec<f64> = differences.iter().filter_map(|difference| difference.p).collect();
-    for (difference, adjusted) in differences.iter_mut().zip(holm(&p)) {
-        difference.p_holm = Some(adjusted);
+    let comparisons = tested.len();
+    for difference in &mut tested {
+        **difference = difference.among(comparisons);
     }
 }

@@ -4,15 +4,16 @@
 
 use sweep_protocol::printable_line;
 
-use crate::sheet::{Sheet, Text};
+use crate::notes::about_marks;
+use crate::sheet::{Mark, Sheet, Text};
 use crate::table::Table;
 
 /// Whether escape codes are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Color {
-    /// Best cells are green and bold, headings bold.
+    /// Best cells are green and bold, those that cannot be told from them underlined, headings bold.
     Ansi,
-    /// Best cells have a star.
+    /// Best cells have a star, those that cannot be told from them a tilde.
     Plain,
 }
 
@@ -28,7 +29,11 @@ pub fn terminal(table: &Table, width: usize, color: Color) -> String {
     let mut out = format!("{}\n\n", strong(&printable_line(&table.title), color));
     out += &aligned(&sheet, width, color).unwrap_or_else(|| stacked(&sheet, color));
     let row_notes = sheet.row_notes.iter().map(|(letter, note)| format!("[{letter}] {note}"));
-    for (i, note) in row_notes.chain(table.notes.iter().cloned()).enumerate() {
+    let marks = match color {
+        Color::Ansi => about_marks(table, "Green", "underlined"),
+        Color::Plain => about_marks(table, "*", "~"),
+    };
+    for (i, note) in row_notes.chain(marks).chain(table.notes.iter().cloned()).enumerate() {
         out += if i == 0 { "\n" } else { "" };
         out += &wrapped(&printable_line(&note), width).iter().map(|line| format!("{line}\n")).collect::<String>();
     }
@@ -85,17 +90,23 @@ struct Painted {
 fn painted_row(sheet: &Sheet, row: &[Text], color: Color) -> Vec<Painted> {
     let paint = |(i, text): (usize, &Text)| {
         let note = text.note.map(|letter| format!(" [{letter}]")).unwrap_or_default();
-        // A blank where others have a star keeps the digits of a column below each other.
-        let has_star = sheet.rows.iter().any(|row| row[i].best);
-        let star = match (color, text.best, has_star) {
-            (Color::Plain, true, _) => "*",
-            (Color::Plain, false, true) => " ",
+        // A blank where others have a sign keeps the digits of a column below each other.
+        let has_sign = sheet.rows.iter().any(|row| row[i].mark != Mark::Plain);
+        let sign = match (color, text.mark, has_sign) {
+            (Color::Plain, Mark::Best, _) => "*",
+            (Color::Plain, Mark::Tied, _) => "~",
+            (Color::Plain, Mark::Plain, true) => " ",
             _ => "",
         };
-        let plain = format!("{}{note}{star}", text.text);
+        let plain = format!("{}{note}{sign}", text.text);
         let taken = plain.chars().count();
-        let is_green = text.best && color == Color::Ansi;
-        Painted { taken, text: if is_green { format!("\x1b[1;32m{plain}\x1b[0m") } else { plain } }
+        let codes = match text.mark {
+            Mark::Best => "1;32",
+            Mark::Tied => "4",
+            Mark::Plain => "",
+        };
+        let is_painted = color == Color::Ansi && !codes.is_empty();
+        Painted { taken, text: if is_painted { format!("\x1b[{codes}m{plain}\x1b[0m") } else { plain } }
     };
     row.iter().enumerate().map(paint).collect()
 }

@@ -86,6 +86,11 @@ impl Unit {
     }
 }
 
+/// Whether a metric counts parts of a model: it does not vary by chance.
+pub(crate) fn is_count(metric: Metric) -> bool {
+    matches!(metric.unit(), "parameters" | "multiply-adds/image")
+}
+
 /// A number with a true minus, and no minus before a zero.
 pub(crate) fn typeset(number: &str) -> String {
     match number.strip_prefix('-') {

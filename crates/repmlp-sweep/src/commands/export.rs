@@ -24,11 +24,11 @@ pub(crate) async fn run(arguments: ExportArgs) -> Result<Exit> {
     let project = Project::of(&arguments.source);
     let layout = project.results(&arguments.results);
     let mut results = open_results(&layout).await?;
-    let rows = recorded(&mut results, &arguments.source, arguments.profile.as_deref()).await?;
+    let rows = recorded(&mut results, &layout, &arguments.source, arguments.profile.as_deref()).await?.rows;
     say_damage(&mut results);
     say_incomplete(&rows);
     plan_file::check(&layout, Some(&arguments.source), &rows.plan)?;
-    let (declaration, paper) = project.declaration(&rows.plan)?;
+    let (declaration, paper) = project.declaration(&rows)?;
     let mut frame = sweep_report::frame(&rows, &declaration, &paper)?;
     let mut bytes = Vec::new();
     if arguments.format == ExportFormat::Parquet {

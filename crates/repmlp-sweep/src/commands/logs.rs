@@ -21,12 +21,18 @@ pub(crate) async fn run(arguments: LogsArgs) -> Result<Exit> {
     let log = std::fs::read(attempt.log())
         .with_context(|| format!("run {} has no log of attempt {number}: {}", id.short(), attempt.log().display()))?;
     print(&format!("# {}\n", attempt.root().display()))?;
+    let mut is_silent = log.is_empty();
     for line in JournalReader::<Event>::new(&attempt.journal()).read_new()?.lines {
+        is_silent &=
+            !matches!(line.event, Event::Noticed { .. } | Event::Ended { outcome: Outcome::Failed { .. }, .. });
         match line.event {
             Event::Noticed { text } => print(&format!("noticed: {text}\n"))?,
             Event::Ended { outcome: Outcome::Failed { message, .. }, .. } => print(&format!("failed: {message}\n"))?,
             _ => {}
         }
+    }
+    if is_silent {
+        print("its process wrote nothing and noticed nothing\n")?;
     }
     print(&String::from_utf8_lossy(&log))?;
     Ok(Exit::Done)

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use sweep_protocol::{ExperimentRows, PlanRecord, ResultsLayout};
+use sweep_protocol::{ExperimentRows, ResultsLayout};
 use sweep_report::published::{self, Difference};
 use sweep_report::rendered::{self, Kept};
-use sweep_report::{ReportError, render, tables, terminal};
+use sweep_report::{ReportError, missing_glyphs, render, tables, terminal};
 use sweep_store::Reader;
 
 use super::{chained, json_text, open_results, print, print_bytes, say, say_damage};
@@ -15,6 +15,7 @@ use crate::exit::{Exit, UsageError};
 use crate::freshness;
 use crate::plan_file;
 use crate::project::{Project, experiment_name};
+use crate::recorded::{self, Origin, Recorded, folders};
 use crate::screen::Screen;
 
 pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
@@ -29,41 +30,48 @@ pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
         return check_one(&project, &layout.published(&name, profile), &arguments.reports);
     }
     let mut results = open_results(&layout).await?;
-    let rows = recorded(&mut results, path, arguments.profile.as_deref()).await?;
+    let Recorded { rows, origin } = recorded(&mut results, &layout, path, arguments.profile.as_deref()).await?;
     say_damage(&mut results);
     plan_file::check(&layout, Some(path), &rows.plan)?;
     if arguments.json {
-        let (declaration, paper) = project.declaration(&rows.plan)?;
+        let (declaration, paper) = project.declaration(&rows)?;
         let json = render(&rows, &declaration, &paper)?.into_iter().find(|r| r.path == Path::new("report.json"));
         let bytes = json.context("a report has a JSON spelling")?.bytes;
         print_bytes(json_text(&String::from_utf8(bytes)?).as_bytes())?;
         return Ok(Exit::Done);
     }
-    match publish(&layout, &rows) {
-        Err(fault) if is_write_protected(&fault) => say(&format!(
-            "note: {}; the renderings are made all the same, and `report --check` compares with what was published before",
-            chained(&fault)
-        )),
-        published => published?,
+    if origin == Origin::Runs {
+        match publish(&layout, &rows) {
+            Err(fault) if is_write_protected(&fault) => say(&format!(
+                "note: {}; the renderings are made all the same, and `report --check` compares with what was published before",
+                chained(&fault)
+            )),
+            published => published?,
+        }
     }
-    render_into(&project, &arguments.reports, &rows)?;
+    write_renderings(&project, &arguments.reports, &rows)?;
     print_bytes(shown(&project, &rows, screen)?.as_bytes())?;
     Ok(Exit::Done)
 }
 
 /// What is recorded of an experiment under a profile.
-pub(super) async fn recorded(results: &mut Reader, spec: &Path, profile: Option<&str>) -> Result<ExperimentRows> {
+pub(super) async fn recorded(
+    results: &mut Reader,
+    layout: &ResultsLayout,
+    spec: &Path,
+    profile: Option<&str>,
+) -> Result<Recorded> {
     let name = experiment_name(spec)?;
     let profile = profile.unwrap_or("default");
-    let rows = results.experiment_rows(&name, profile).await?;
-    rows.ok_or_else(|| {
-        UsageError(format!("nothing was started of `{name}` under the profile `{profile}`: run it first")).into()
+    recorded::find(results, layout, (&name, profile)).await?.ok_or_else(|| {
+        UsageError(format!("nothing was started or published of `{name}` under the profile `{profile}`: run it first"))
+            .into()
     })
 }
 
 /// The tables as the terminal shows them.
 pub(super) fn shown(project: &Project, rows: &ExperimentRows, screen: Screen) -> Result<String> {
-    let (declaration, paper) = project.declaration(&rows.plan)?;
+    let (declaration, paper) = project.declaration(rows)?;
     let tables = tables(rows, &declaration, &paper)?;
     Ok(tables.iter().map(|table| terminal(table, screen.width(), screen.table_color())).collect::<Vec<_>>().join("\n"))
 }
@@ -73,11 +81,11 @@ pub(super) fn is_current(
     project: &Project,
     layout: &ResultsLayout,
     arguments: &ReportsArgs,
-    plan: &PlanRecord,
+    rows: &ExperimentRows,
 ) -> Result<bool> {
-    let (declaration, _) = project.declaration(plan)?;
-    let inputs = project.report_inputs(layout, plan, &declaration);
-    Ok(freshness::is_current(&project.renderings(arguments, plan)?, &inputs))
+    let (declaration, _) = project.declaration(rows)?;
+    let inputs = project.report_inputs(layout, &rows.plan, &declaration);
+    Ok(freshness::is_current(&project.renderings(arguments, &rows.plan)?, &inputs))
 }
 
 /// Publishes the measurements, and writes what they render to; returns the renderings' folder.
@@ -88,7 +96,7 @@ pub(super) fn write(
     rows: &ExperimentRows,
 ) -> Result<PathBuf> {
     publish(layout, rows)?;
-    render_into(project, arguments, rows)
+    write_renderings(project, arguments, rows)
 }
 
 /// Writes the measurements that renderings are made from into the results folder.
@@ -102,10 +110,16 @@ fn is_write_protected(fault: &ReportError) -> bool {
     matches!(fault, ReportError::Io { source, .. } if matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem))
 }
 
-fn render_into(project: &Project, arguments: &ReportsArgs, rows: &ExperimentRows) -> Result<PathBuf> {
-    let (declaration, paper) = project.declaration(&rows.plan)?;
+/// Writes the renderings; returns their folder.
+fn write_renderings(project: &Project, arguments: &ReportsArgs, rows: &ExperimentRows) -> Result<PathBuf> {
+    let (declaration, paper) = project.declaration(rows)?;
     let renderings = render(rows, &declaration, &paper)?;
     let folder = project.renderings(arguments, &rows.plan)?;
+    let missing: Vec<String> = missing_glyphs(&renderings).iter().map(char::to_string).collect();
+    if !missing.is_empty() {
+        let missing = missing.join(" ");
+        say(&format!("the font of PNG pictures lacks {missing}: boxes stand for them there; SVG pictures show them"));
+    }
     for kept in rendered::write(&folder, &renderings)? {
         match kept {
             Kept::Edited(path) => {
@@ -139,7 +153,7 @@ fn check_all(project: &Project, layout: &ResultsLayout, arguments: &ReportsArgs)
 /// Renders one published report and compares bytes.
 fn check_one(project: &Project, published: &Path, arguments: &ReportsArgs) -> Result<Exit> {
     let rows = published::read(published)?;
-    let (declaration, paper) = project.declaration(&rows.plan)?;
+    let (declaration, paper) = project.declaration(&rows)?;
     let folder = project.renderings(arguments, &rows.plan)?;
     let differences = published::check(published, &declaration, &paper, &folder)?;
     for difference in &differences {
@@ -155,20 +169,4 @@ fn check_one(project: &Project, published: &Path, arguments: &ReportsArgs) -> Re
         return Ok(Exit::Done);
     }
     Ok(Exit::Failed)
-}
-
-fn folders(path: &Path) -> Result<Vec<PathBuf>> {
-    if !path.exists() {
-        return Ok(Vec::new());
-    }
-    let entries = std::fs::read_dir(path).with_context(|| format!("{} cannot be listed", path.display()))?;
-    let mut found = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        if path.is_dir() {
-            found.push(path);
-        }
-    }
-    found.sort();
-    Ok(found)
 }

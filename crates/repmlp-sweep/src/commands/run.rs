@@ -79,7 +79,7 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
     // Renderings of an unfinished sweep would take the place of finished ones; `report` makes them when asked to.
     let finished = rows.plan.runs.len() == rows.runs.iter().filter(|row| row.status.is_finished()).count();
     let folder = match finished {
-        true if nothing_to_do && report::is_current(&project, lock.layout(), &arguments.reports, &rows.plan)? => {
+        true if nothing_to_do && report::is_current(&project, lock.layout(), &arguments.reports, &rows)? => {
             Some(project.renderings(&arguments.reports, &rows.plan)?)
         }
         true => Some(report::write(&project, lock.layout(), &arguments.reports, &rows)?),

@@ -106,6 +106,11 @@ fn attempt_lines(attempts: &[AttemptRow]) -> String {
     grid(&heading, &attempts.iter().map(line).collect::<Vec<_>>())
 }
 
+/// A value with the digits that tell it; small ones by their power of ten.
+fn number(value: f64) -> String {
+    if value != 0.0 && value.abs() < 1e-4 { format!("{value:e}") } else { value.to_string() }
+}
+
 fn measurement_lines(measurements: &[Measurement]) -> String {
     let latest: std::collections::BTreeMap<_, _> =
         measurements.iter().map(|m| ((m.metric, m.split, m.form), m)).collect();
@@ -115,10 +120,21 @@ fn measurement_lines(measurements: &[Measurement]) -> String {
             m.split.map_or("-", |split| split.name()).to_owned(),
             m.form.map_or("-", |form| form.name()).to_owned(),
             m.epoch.map_or("-".to_owned(), |epoch| epoch.to_string()),
-            m.value.to_string(),
+            number(m.value),
             m.metric.unit().to_owned(),
         ]
     };
     let lines: Vec<_> = latest.into_values().map(line).collect();
     grid(&["metric", "split", "form", "epoch", "value", "unit"], &lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number;
+
+    #[test]
+    fn small_values_are_short() {
+        assert_eq!(number(0.000_000_044_703_483_581_542_97), "4.470348358154297e-8");
+        assert_eq!([0.0, 0.5, 1e7].map(number), ["0", "0.5", "10000000"]);
+    }
 }

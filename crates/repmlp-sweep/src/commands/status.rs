@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use serde_json::json;
-use sweep_protocol::{ExperimentRows, Form, Measurement, MeasurementRow, Metric, RunId, RunRow, Split};
+use sweep_protocol::{ExperimentRows, Form, Measurement, MeasurementRow, Metric, ResultsLayout, RunId, RunRow, Split};
 use sweep_store::ExperimentCounts;
 
 use super::grid::grid;
@@ -14,6 +14,7 @@ use crate::cli::StatusArgs;
 use crate::exit::{Exit, UsageError};
 use crate::plan_file;
 use crate::project::{Project, name_or_file};
+use crate::recorded::{self, published_profiles};
 
 pub(crate) async fn run(arguments: StatusArgs) -> Result<Exit> {
     let asked = arguments.experiment.as_deref().map(|asked| name_or_file(Path::new(asked))).transpose()?;
@@ -22,12 +23,11 @@ pub(crate) async fn run(arguments: StatusArgs) -> Result<Exit> {
     let layout = project.results(&arguments.results);
     let mut results = open_results(&layout).await?;
     let experiments = results.experiments()?;
-    if experiments.is_empty() {
-        say_damage(&mut results);
-        let folder = layout.root().display();
-        return Err(UsageError(format!("{folder}: nothing has been run in this results folder")).into());
-    }
     let Some((name, _)) = asked else {
+        if experiments.is_empty() {
+            say_damage(&mut results);
+            return Err(nothing_ran(&layout));
+        }
         experiments.iter().for_each(|e| plan_file::say_if_edited(&layout, (&e.experiment, &e.profile)));
         if arguments.json {
             print_json(&experiments.iter().map(counts_json).collect::<Vec<_>>())?;
@@ -37,16 +37,17 @@ pub(crate) async fn run(arguments: StatusArgs) -> Result<Exit> {
         say_damage(&mut results);
         return Ok(Exit::Done);
     };
-    let wanted =
-        |e: &&ExperimentCounts| e.experiment == name && arguments.profile.as_ref().is_none_or(|p| *p == e.profile);
-    let found: Vec<_> = experiments.iter().filter(wanted).collect();
-    if found.is_empty() {
+    let mut all = Vec::new();
+    for profile in profiles(&experiments, &layout, (&name, arguments.profile.as_deref()))? {
+        all.extend(recorded::find(&mut results, &layout, (&name, &profile)).await?.map(|recorded| recorded.rows));
+    }
+    if all.is_empty() {
+        say_damage(&mut results);
+        if experiments.is_empty() {
+            return Err(nothing_ran(&layout));
+        }
         let known: Vec<_> = experiments.iter().map(|e| format!("{} ({})", e.experiment, e.profile)).collect();
         return Err(UsageError(format!("nothing was started of `{name}` here; known: {}", known.join(", "))).into());
-    }
-    let mut all = Vec::new();
-    for e in found {
-        all.extend(results.experiment_rows(&e.experiment, &e.profile).await?);
     }
     say_damage(&mut results);
     all.iter().try_for_each(|rows| plan_file::check(&layout, file, &rows.plan))?;
@@ -56,6 +57,23 @@ pub(crate) async fn run(arguments: StatusArgs) -> Result<Exit> {
         print(&all.iter().map(runs).collect::<Vec<_>>().join("\n"))?;
     }
     Ok(Exit::Done)
+}
+
+fn nothing_ran(layout: &ResultsLayout) -> anyhow::Error {
+    UsageError(format!("{}: nothing has been run in this results folder", layout.root().display())).into()
+}
+
+/// The profiles of an experiment that are asked for: those that were run here, or else those that are published.
+fn profiles(
+    experiments: &[ExperimentCounts],
+    layout: &ResultsLayout,
+    (name, profile): (&str, Option<&str>),
+) -> Result<Vec<String>> {
+    if let Some(profile) = profile {
+        return Ok(vec![profile.to_owned()]);
+    }
+    let run: Vec<String> = experiments.iter().filter(|e| e.experiment == name).map(|e| e.profile.clone()).collect();
+    if run.is_empty() { published_profiles(layout, name) } else { Ok(run) }
 }
 
 fn counts_text(e: &ExperimentCounts) -> String {

@@ -59,7 +59,8 @@ fn what_was_measured_can_be_asked_for() {
     ] {
         assert!(show.contains(word), "{word} in\n{show}");
     }
-    assert!(bench.done(&format!("logs {short}")).stdout().contains("attempts/1"));
+    let logs = bench.done(&format!("logs {short}")).stdout();
+    assert!(logs.contains("attempts/1") && logs.contains("its process wrote nothing"), "{logs}");
     for json in
         ["status --json", "status tiny --json", &format!("show {short} --json"), "report experiments/tiny.toml --json"]
     {
@@ -97,4 +98,30 @@ fn several_seeds_give_a_mean_and_a_deviation() {
     // The first seed of each row is the default profile's run: it is shared, not trained again.
     let shared = bench.done("experiments/tiny.toml --threads 1");
     assert!(shared.stderr().contains("0 of 2 runs to do, 2 done and reused"), "{}", shared.stderr());
+}
+
+#[test]
+fn a_fresh_clone_shows_renders_and_exports_what_is_published() {
+    let bench = Bench::new();
+    bench.done("experiments/tiny.toml --threads 1");
+    let before = bench.done("export experiments/tiny.toml").stdout();
+    let published =
+        |bench: &Bench| std::fs::read_to_string(bench.path("results/published/tiny/default/runs.json")).unwrap();
+    let rows = published(&bench);
+    for kept in ["results/runs", "results/experiments", "reports/tiny"] {
+        std::fs::remove_dir_all(bench.path(kept)).unwrap();
+    }
+    std::fs::remove_file(bench.path("results/metrics.sqlite")).unwrap();
+
+    for command in ["report experiments/tiny.toml", "export experiments/tiny.toml", "status tiny"] {
+        let said = bench.done(command).stderr();
+        assert!(said.contains("these are the published rows of results/published/tiny/default"), "{command}: {said}");
+    }
+    assert_eq!(bench.done("export experiments/tiny.toml").stdout(), before);
+    assert!(bench.done("status tiny").stdout().contains("succeeded"));
+    assert_eq!(published(&bench), rows);
+    bench.done("report --check");
+    let unknown = bench.run("report experiments/tiny.toml --profile seeds");
+    assert_eq!(unknown.code(), 2);
+    assert!(unknown.stderr().contains("nothing was started or published"), "{}", unknown.stderr());
 }

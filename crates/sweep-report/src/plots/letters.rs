@@ -7,7 +7,8 @@ use ab_glyph::{Font, FontRef, OutlinedGlyph, PxScale, ScaleFont, point};
 use super::palette::Ink;
 use super::picture::{Anchor, Point};
 
-/// The font `DejaVu Sans`, cut down to Latin letters, Greek ones and common signs.
+/// The font `DejaVu Sans`, cut down to Latin letters, Greek ones and common signs, by `pyftsubset DejaVuSans.ttf --no-hinting
+/// --layout-features=kern --notdef-outline --unicodes=` the former characters, U+00A0-017F, U+0370-03FF and U+25A1.
 const FONT: &[u8] = include_bytes!("../../fonts/DejaVuSans-subset.ttf");
 
 /// How far below its middle the foot of a text lies, in its size: half the height of small letters, as in an SVG.
@@ -73,6 +74,33 @@ impl Bitmap<'_> {
     }
 }
 
+/// A text that takes at most `room`: the middle of a longer one is left out, since labels differ at their ends too.
+pub(super) fn shortened(text: &str, size: f64, room: f64) -> String {
+    if text_width(text, size) <= room {
+        return text.to_owned();
+    }
+    let chars: Vec<char> = text.chars().collect();
+    let kept = |n: usize| -> String {
+        let head = n - n / 3;
+        let (start, end) = (&chars[..head], &chars[chars.len() - n / 3..]);
+        let start: String = start.iter().collect();
+        format!("{}…{}", start.trim_end(), end.iter().collect::<String>().trim_start())
+    };
+    (1..chars.len()).rev().map(kept).find(|text| text_width(text, size) <= room).unwrap_or_else(|| "…".to_owned())
+}
+
+/// Whether the font has a character; a box stands for one that it lacks.
+pub(super) fn has_glyph(c: char) -> bool {
+    c.is_whitespace() || font().glyph_id(c).0 != 0
+}
+
+fn font() -> FontRef<'static> {
+    FontRef::try_from_slice(FONT).expect("the embedded file is a font, as every drawn text shows")
+}
+
+/// The sign for what the font lacks: a white box.
+const BOX: char = '□';
+
 /// A text set in a line that starts at 0 and has its feet at 0.
 struct Line {
     glyphs: Vec<OutlinedGlyph>,
@@ -80,12 +108,12 @@ struct Line {
 }
 
 fn set(text: &str, size: f64) -> Line {
-    let font = FontRef::try_from_slice(FONT).expect("the embedded file is a font, as every drawn text shows");
+    let font = font();
     let units = font.units_per_em().expect("the embedded font says how its units are scaled");
     let scale = PxScale::from(size as f32 * font.height_unscaled() / units);
     let scaled = font.as_scaled(scale);
     let (mut at, mut previous, mut glyphs) = (0.0, None, Vec::new());
-    for id in text.chars().map(|c| scaled.glyph_id(c)) {
+    for id in text.chars().map(|c| scaled.glyph_id(if has_glyph(c) { c } else { BOX })) {
         at += previous.map_or(0.0, |previous| scaled.kern(previous, id));
         glyphs.extend(scaled.outline_glyph(id.with_scale_and_position(scale, point(at, 0.0))));
         at += scaled.h_advance(id);
@@ -100,10 +128,28 @@ mod tests {
 
     #[test]
     fn every_sign_of_a_report_is_in_the_font() {
-        let font = FontRef::try_from_slice(FONT).unwrap();
-        for c in (' '..='~').chain("±−–—…·≤≥×Δäöüßéμρ→←²".chars()) {
+        let font = font();
+        let greek = ('Α'..='ω').filter(|c| c.is_alphabetic());
+        for c in (' '..='~').chain("±−–—…·≤≥×Δäöüßéïμρ→←²□".chars()).chain(greek) {
             assert_ne!(font.glyph_id(c).0, 0, "{c}");
         }
+    }
+
+    #[test]
+    fn a_long_text_keeps_both_ends_and_fits() {
+        let long = "a label as somebody writes it who explains the whole method, and more";
+        for room in [30.0, 100.0, 200.0] {
+            let short = shortened(long, 11.0, room);
+            assert!(text_width(&short, 11.0) <= room && short.contains('…') && short.starts_with('a'), "{short}");
+        }
+        assert!(shortened(long, 11.0, 200.0).ends_with("more"));
+        assert_eq!(shortened("short", 11.0, 100.0), "short");
+    }
+
+    #[test]
+    fn what_the_font_lacks_is_a_box() {
+        assert!(!has_glyph('蜂') && has_glyph('Ω') && has_glyph('ï'));
+        assert!((text_width("蜂", 10.0) - text_width("□", 10.0)).abs() < 1e-9);
     }
 
     #[test]

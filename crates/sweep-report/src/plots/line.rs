@@ -11,25 +11,33 @@ use crate::declaration::AxisPlot;
 
 pub(super) const CAPTION: &str = "Means over seeds; bars are one standard deviation to each side where seeds differ.";
 
+/// Share of a label's room over which the series at it are spread.
+const DODGE: f64 = 0.16;
+
 pub(super) fn picture(source: &Source<'_>, plot: &AxisPlot, title: &str) -> Option<(Picture, Completeness)> {
     let data = OverAxis::of(source, plot)?;
     let (x, y) = (Scale::labels(&data.labels), Scale::around(&data.values(), bounds(&plot.y)));
     let (y_label, completeness) = (axis_label(&plot.y), data.completeness());
     let mut panel = Panel::new(Layout { title, x_label: &plot.axis, y_label: &y_label, x, y, legend: data.legend });
+    let count = data.series.len();
+    // Series stand a little beside each other, so that marks and bars of equal values are all seen.
+    let beside = |i: usize| DODGE * (i as f64 - (count - 1) as f64 / 2.0) / count as f64;
     for (i, line) in data.series.iter().enumerate() {
-        let look = series(i);
-        let points = line.points.iter().map(|mark| panel.at(mark.x as f64, mark.mean)).collect();
+        let (look, aside) = (series(i), beside(i));
+        let points = line.points.iter().map(|mark| panel.at(mark.x as f64 + aside, mark.mean)).collect();
         panel.curve(points, look, 1.5);
         for mark in &line.points {
             if let Some(ends) = mark.ends() {
-                panel.error_bar(mark.x as f64, ends, look.ink);
+                panel.error_bar(mark.x as f64 + aside, ends, look.ink);
             }
-            panel.dot(panel.at(mark.x as f64, mark.mean), mark.look(look), 3.5);
+            panel.dot(panel.at(mark.x as f64 + aside, mark.mean), mark.look(look), 3.5);
         }
     }
-    for mark in data.series.iter().flat_map(|line| &line.points).filter(|mark| !mark.seeds.is_complete()) {
+    let marks = data.series.iter().enumerate().flat_map(|(i, line)| line.points.iter().map(move |mark| (i, mark)));
+    for (i, mark) in marks.filter(|(_, mark)| !mark.seeds.is_complete()) {
+        let x = mark.x as f64 + beside(i);
         let (low, high) = mark.ends().unwrap_or((mark.mean, mark.mean));
-        let (below, above) = (panel.at(mark.x as f64, low), panel.at(mark.x as f64, high));
+        let (below, above) = (panel.at(x, low), panel.at(x, high));
         // Above the mark, unless that is outside of the panel.
         let y = if above.y - 1.5 * SMALL_SIZE < panel.top { below.y + SMALL_SIZE } else { above.y - SMALL_SIZE };
         panel.words(Point { y, ..above }, &mark.seeds.to_string(), (SMALL_SIZE, Anchor::Middle));

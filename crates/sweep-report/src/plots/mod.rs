@@ -13,6 +13,8 @@ mod scale;
 mod scatter;
 mod seeds;
 
+use std::collections::BTreeMap;
+
 use sweep_protocol::{ExperimentRows, PlanRecord};
 
 use crate::ReportError;
@@ -40,6 +42,11 @@ struct Source<'a> {
     measured: &'a Measured<'a>,
 }
 
+/// The characters of a drawn picture that its PNG shows as boxes, since the embedded font lacks them.
+pub(crate) fn missing_glyphs(svg: &str) -> impl Iterator<Item = char> {
+    svg.chars().filter(|c| !letters::has_glyph(*c))
+}
+
 /// Draws every declared plot.
 pub(crate) fn draw(rows: &ExperimentRows, declaration: &Declaration) -> Result<Vec<DrawnPlot>, ReportError> {
     let measured = Measured::new(rows);
@@ -50,11 +57,13 @@ pub(crate) fn draw(rows: &ExperimentRows, declaration: &Declaration) -> Result<V
 impl Source<'_> {
     fn draw(&self, plot: &PlotDeclaration) -> Result<DrawnPlot, ReportError> {
         let title = title(plot);
+        // What axes say themselves is not said again above them.
+        let heading = declared_title(plot).unwrap_or_default();
         let (drawn, caption): (Option<(Picture, Completeness)>, &str) = match plot {
-            PlotDeclaration::Line(plot) => (line::picture(self, plot, &title), line::CAPTION),
-            PlotDeclaration::Bars(plot) => (bars::picture(self, plot, &title), bars::CAPTION),
-            PlotDeclaration::Scatter(plot) => (scatter::picture(self, plot, &title), scatter::CAPTION),
-            PlotDeclaration::Curves(plot) => (curves::picture(self, plot, &title), curves::CAPTION),
+            PlotDeclaration::Line(plot) => (line::picture(self, plot, heading), line::CAPTION),
+            PlotDeclaration::Bars(plot) => (bars::picture(self, plot, heading), bars::CAPTION),
+            PlotDeclaration::Scatter(plot) => (scatter::picture(self, plot, heading), scatter::CAPTION),
+            PlotDeclaration::Curves(plot) => (curves::picture(self, plot, heading), curves::CAPTION),
         };
         let fault = |source| ReportError::Drawing { plot: plot.id().to_owned(), source };
         let (picture, completeness) = drawn.unzip();
@@ -65,14 +74,29 @@ impl Source<'_> {
 }
 
 fn title(plot: &PlotDeclaration) -> String {
-    let (declared, made) = match plot {
+    let (made, only) = match plot {
         PlotDeclaration::Line(plot) | PlotDeclaration::Bars(plot) => {
-            (&plot.title, format!("{} over {}", words(&plot.y), plot.axis))
+            (format!("{} over {}", words(&plot.y), plot.axis), &plot.only)
         }
-        PlotDeclaration::Scatter(plot) => (&plot.title, format!("{} against {}", words(&plot.y), words(&plot.x))),
-        PlotDeclaration::Curves(plot) => (&plot.title, format!("{} over epochs", words(&plot.y))),
+        PlotDeclaration::Scatter(plot) => (format!("{} against {}", words(&plot.y), words(&plot.x)), &plot.only),
+        PlotDeclaration::Curves(plot) => (format!("{} over epochs", words(&plot.y)), &plot.only),
     };
-    declared.clone().unwrap_or_else(|| capitalized(&made))
+    declared_title(plot).map_or_else(|| capitalized(&format!("{made}{}", slice(only))), str::to_owned)
+}
+
+/// The heading that the report's author gave a plot.
+fn declared_title(plot: &PlotDeclaration) -> Option<&str> {
+    match plot {
+        PlotDeclaration::Line(plot) | PlotDeclaration::Bars(plot) => plot.title.as_deref(),
+        PlotDeclaration::Scatter(plot) => plot.title.as_deref(),
+        PlotDeclaration::Curves(plot) => plot.title.as_deref(),
+    }
+}
+
+/// Which runs a plot is of, where it is not of all: ` (reduction = 4)`.
+fn slice(only: &BTreeMap<String, String>) -> String {
+    let places: Vec<String> = only.iter().map(|(axis, label)| format!("{axis} = {label}")).collect();
+    if places.is_empty() { String::new() } else { format!(" ({})", places.join(", ")) }
 }
 
 /// With a capital at its beginning, unless its first word is spelt with one elsewhere, as mIoU is.

@@ -2,7 +2,7 @@
 //!
 //! Margins follow from the texts beside them, so that nothing overlaps. Knows no metric.
 
-use super::letters::text_width;
+use super::letters::{shortened, text_width};
 use super::palette::{FRAME, GRID, Ink, Look, TEXT, WHITE};
 use super::picture::{Anchor, HEIGHT, Picture, Point, Shape, WIDTH};
 use super::scale::{Kind, Scale};
@@ -16,6 +16,12 @@ const GAP: f64 = 7.0;
 const SWATCH: f64 = 14.0;
 /// What a hollow rectangle has around it.
 const RIM: f64 = 2.0;
+
+/// The widest legend, and the longest label of a tick.
+const MOST_LEGEND: f64 = 190.0;
+const MOST_TICK: f64 = 130.0;
+/// The least share of its size to which a text is made smaller.
+const LEAST_SHARE: f64 = 0.75;
 
 /// What a panel is made from.
 pub(super) struct Layout<'a> {
@@ -57,7 +63,11 @@ pub(super) struct Panel {
 impl Panel {
     /// Draws everything but the marks.
     pub(super) fn new(layout: Layout<'_>) -> Self {
-        let Layout { title, x_label, y_label, x, y, legend } = layout;
+        let Layout { title, x_label, y_label, mut x, y, mut legend } = layout;
+        legend.fit();
+        for tick in &mut x.ticks {
+            tick.label = shortened(&tick.label, SMALL_SIZE, MOST_TICK);
+        }
         let widest =
             |scale: &Scale| scale.ticks.iter().map(|tick| text_width(&tick.label, SMALL_SIZE)).fold(0.0, f64::max);
         let left = 2.0 * GAP + LABEL_SIZE + widest(&y) + GAP;
@@ -71,11 +81,14 @@ impl Panel {
         panel.draw_y_axis();
         panel.draw_x_axis(if turned { Anchor::UpwardEnd } else { Anchor::Middle });
         let center = Point { x: f64::midpoint(left, right), y: f64::midpoint(top, bottom) };
-        let title_size = fitted(title, TITLE_SIZE, WIDTH - left - GAP);
-        panel.words(Point { x: left, y: GAP + TITLE_SIZE / 2.0 + 2.0 }, title, (title_size, Anchor::Start));
-        panel.words(Point { x: center.x, y: HEIGHT - GAP - LABEL_SIZE / 2.0 }, x_label, (LABEL_SIZE, Anchor::Middle));
-        let y_size = fitted(y_label, LABEL_SIZE, HEIGHT - 2.0 * GAP);
-        panel.words(Point { x: GAP + LABEL_SIZE / 2.0, y: center.y }, y_label, (y_size, Anchor::Upward));
+        if !title.is_empty() {
+            let (title, size) = fitted(title, TITLE_SIZE, WIDTH - left - GAP);
+            panel.words(Point { x: left, y: GAP + TITLE_SIZE / 2.0 + 2.0 }, &title, (size, Anchor::Start));
+        }
+        let (x_label, x_size) = fitted(x_label, LABEL_SIZE, right - left);
+        panel.words(Point { x: center.x, y: HEIGHT - GAP - LABEL_SIZE / 2.0 }, &x_label, (x_size, Anchor::Middle));
+        let (y_label, y_size) = fitted(y_label, LABEL_SIZE, HEIGHT - 2.0 * GAP);
+        panel.words(Point { x: GAP + LABEL_SIZE / 2.0, y: center.y }, &y_label, (y_size, Anchor::Upward));
         panel.draw_legend(&legend);
         panel
     }
@@ -176,12 +189,21 @@ impl Panel {
     }
 }
 
-/// The size at which a text fits into `room`, at most `size`.
-fn fitted(text: &str, size: f64, room: f64) -> f64 {
-    size * (room / text_width(text, size).max(1.0)).min(1.0)
+/// A text that fits into `room`, and its size: a little smaller, and shortened where that is not enough.
+fn fitted(text: &str, size: f64, room: f64) -> (String, f64) {
+    let fitting = (size * (room / text_width(text, size).max(1.0)).min(1.0)).max(LEAST_SHARE * size);
+    (shortened(text, fitting, room + 0.01), fitting)
 }
 
 impl Legend {
+    /// Shortens what would leave the panel no room.
+    fn fit(&mut self) {
+        self.heading = shortened(&self.heading, SMALL_SIZE, MOST_LEGEND);
+        for entry in &mut self.entries {
+            entry.label = shortened(&entry.label, SMALL_SIZE, MOST_LEGEND - SWATCH - GAP);
+        }
+    }
+
     /// What stands to the right of the panel, its distance included.
     fn width(&self) -> f64 {
         if self.entries.is_empty() {

@@ -1,8 +1,10 @@
-//! One quantity against another: a labelled dot for each combination, pale where another is better in both.
+//! One quantity against another: a labelled dot for each combination, pale where another is told to be better.
 
-use sweep_protocol::Better;
+use std::collections::BTreeMap;
 
-use super::letters::text_width;
+use sweep_protocol::PlannedRunRecord;
+
+use super::letters::{shortened, text_width};
 use super::palette::{Look, PALE, series};
 use super::panel::{Layout, Legend, Panel, SMALL_SIZE};
 use super::picture::{Anchor, Picture, Point};
@@ -10,13 +12,18 @@ use super::placement::{Area, place};
 use super::scale::Scale;
 use super::seeds::{Completeness, Seeds};
 use super::{Source, axis_label, bounds};
+use crate::compare::{Verdict, compare};
 use crate::declaration::{Quantity, ScatterPlot};
 use crate::group::{Group, Grouping};
 use crate::statistics::Summary;
 use crate::unit::Unit;
 
 pub(super) const CAPTION: &str = "Means over seeds; lines are one standard deviation to each side where seeds differ. \
-     A dot is grey when another is at least as good in both directions and better in one.";
+     A dot is grey when another is better in one direction and better or equal in the other, where the 95% interval of the paired \
+     difference (t, for all dots together) decides what is better.";
+
+/// The longest label of a dot.
+const MOST_LABEL: f64 = 180.0;
 
 /// One combination.
 struct Dot {
@@ -25,6 +32,8 @@ struct Dot {
     y: f64,
     sd: Option<f64>,
     seeds: Seeds,
+    /// What both quantities are by seed.
+    values: [BTreeMap<u64, f64>; 2],
 }
 
 impl Dot {
@@ -51,7 +60,8 @@ pub(super) fn picture(source: &Source<'_>, plot: &ScatterPlot, title: &str) -> O
     for (dot, center) in dots.iter().zip(&centers) {
         let complete = || dots.iter().filter(|other| other.seeds.is_complete());
         // A mean over the seeds that did not fail is no rival, and has none.
-        let is_rival = dot.seeds.is_complete() && !complete().any(|other| dominates(other, dot, plot));
+        let is_rival =
+            dot.seeds.is_complete() && !complete().any(|other| dominates(other, dot, plot, complete().count()));
         let ink = if is_rival { series(0).ink } else { PALE };
         if dot.sd.is_some() {
             panel.error_bar(dot.x, dot.ends(), ink);
@@ -62,13 +72,13 @@ pub(super) fn picture(source: &Source<'_>, plot: &ScatterPlot, title: &str) -> O
     Some((panel.picture, dots.iter().map(|dot| dot.seeds).collect()))
 }
 
-/// `groups = 2` for one axis, `2/full` for several.
+/// The labels of the dots; whose they are stands above the panel.
 fn draw_labels(panel: &mut Panel, axes: &[String], (dots, centers): (&[Dot], &[Point])) {
-    let text = |dot: &Dot| match axes {
-        [axis] => format!("{axis} = {}{}", dot.name, dot.seeds.suffix()),
-        _ => format!("{}{}", dot.name, dot.seeds.suffix()),
-    };
+    let text = |dot: &Dot| shortened(&format!("{}{}", dot.name, dot.seeds.suffix()), SMALL_SIZE, MOST_LABEL);
     let texts: Vec<String> = dots.iter().map(text).collect();
+    let heading = shortened(&format!("labels: {}", axes.join("/")), SMALL_SIZE, panel.right - panel.left);
+    let corner = Point { x: panel.right, y: panel.top - SMALL_SIZE / 2.0 - 2.0 };
+    panel.words(corner, &heading, (SMALL_SIZE, Anchor::End));
     let sizes: Vec<(f64, f64)> = texts.iter().map(|text| (text_width(text, SMALL_SIZE), SMALL_SIZE)).collect();
     let bar = |dot: &Dot| {
         let (low, high) = dot.ends();
@@ -84,24 +94,25 @@ fn draw_labels(panel: &mut Panel, axes: &[String], (dots, centers): (&[Dot], &[P
 }
 
 fn dot(source: &Source<'_>, plot: &ScatterPlot, group: &Group<'_>) -> Option<Dot> {
-    let mean = |quantity: &Quantity| {
-        let values: Vec<f64> = group.runs.iter().filter_map(|run| source.measured.result(run.run, quantity)).collect();
-        Summary::of(&values)
+    let by_seed = |quantity: &Quantity| -> BTreeMap<u64, f64> {
+        let value = |run: &&PlannedRunRecord| Some((run.seed, source.measured.result(run.run, quantity)?));
+        group.runs.iter().filter_map(value).collect()
     };
-    let (x, y) = (mean(&plot.x)?, mean(&plot.y)?);
+    let values = [by_seed(&plot.x), by_seed(&plot.y)];
+    let summary = |i: usize| Summary::of(&values[i].values().copied().collect::<Vec<_>>());
+    let (x, y) = (summary(0)?, summary(1)?);
     let (x_unit, y_unit) = (Unit::of(plot.x.metric), Unit::of(plot.y.metric));
     let sd = y.sd.filter(|sd| *sd > 0.0).map(|sd| y_unit.scaled(sd));
     let seeds = Seeds { measured: x.n.min(y.n), planned: group.runs.len() };
-    Some(Dot { name: group.name(), x: x_unit.scaled(x.mean), y: y_unit.scaled(y.mean), sd, seeds })
+    Some(Dot { name: group.name(), x: x_unit.scaled(x.mean), y: y_unit.scaled(y.mean), sd, seeds, values })
 }
 
-/// Whether `a` is at least as good as `b` in both quantities and better in one.
-fn dominates(a: &Dot, b: &Dot, plot: &ScatterPlot) -> bool {
-    let gain = |quantity: &Quantity, a: f64, b: f64| match quantity.metric.better() {
-        Better::Higher => Some(a - b),
-        Better::Lower => Some(b - a),
-        Better::Neither => None,
-    };
-    let gains = (gain(&plot.x, a.x, b.x), gain(&plot.y, a.y, b.y));
-    matches!(gains, (Some(x), Some(y)) if x >= 0.0 && y >= 0.0 && x + y > 0.0)
+/// Whether `a` is told to be better than `b` in one quantity and better or equal in the other, among so many complete dots.
+fn dominates(a: &Dot, b: &Dot, plot: &ScatterPlot, complete: usize) -> bool {
+    let comparisons = complete.saturating_sub(1).max(1);
+    let verdict = |i: usize, quantity: &Quantity| compare(quantity.metric, (&a.values[i], &b.values[i]), comparisons);
+    matches!(
+        (verdict(0, &plot.x), verdict(1, &plot.y)),
+        (Verdict::Better, Verdict::Better | Verdict::Equal) | (Verdict::Equal, Verdict::Better)
+    )
 }

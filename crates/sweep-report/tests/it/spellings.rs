@@ -81,7 +81,7 @@ fn pictures_have_their_size() {
 #[test]
 fn an_undeclared_report_and_one_without_results_render() {
     let crowded = crowded_rows();
-    let default = Declaration::default_for(&crowded.plan);
+    let default = Declaration::default_for(&crowded);
     let all = render(&crowded, &default, &paper()).unwrap();
     assert!(all.iter().any(|rendering| rendering.path.as_os_str() == "accuracy_against_flops.svg"));
 
@@ -91,6 +91,58 @@ fn an_undeclared_report_and_one_without_results_render() {
     let report = render(&nothing, &declaration(), &paper()).unwrap().remove(0);
     let report = String::from_utf8(report.bytes).unwrap();
     assert!(report.contains("not run yet") && report.contains("Nothing is measured yet"), "{report}");
+}
+
+#[test]
+fn an_undeclared_report_shows_what_its_task_is_judged_by() {
+    use sweep_protocol::{Metric, Split};
+    let renamed = |found: &[Metric]| {
+        let mut rows = crowded_rows();
+        let mut more = Vec::new();
+        for row in &mut rows.measurements {
+            if row.measurement.metric == Metric::Accuracy {
+                more.extend(found[1..].iter().map(|&metric| {
+                    let mut other = *row;
+                    other.measurement.metric = metric;
+                    other
+                }));
+                row.measurement.metric = found[0];
+            }
+        }
+        rows.measurements.extend(more);
+        rows
+    };
+    for found in
+        [vec![Metric::VerificationAccuracy, Metric::IdentificationAccuracy], vec![Metric::MeanIou, Metric::Accuracy]]
+    {
+        let rows = renamed(&found);
+        let default = Declaration::default_for(&rows);
+        let judged: Vec<Metric> = default.tables[0].columns[..2].iter().map(|column| column.metric).collect();
+        assert_eq!(judged, found);
+        assert!(default.tables[0].columns[..2].iter().all(|column| column.split == Some(Split::Test) && column.delta));
+        let report = render(&rows, &default, &paper()).unwrap().remove(0);
+        assert!(!String::from_utf8(report.bytes).unwrap().contains("not measured"));
+    }
+
+    // A line for each row of the table, or else the title says which runs are shown.
+    let report = |rows: &sweep_protocol::ExperimentRows| {
+        let report = render(rows, &Declaration::default_for(rows), &paper()).unwrap().remove(0);
+        String::from_utf8(report.bytes).unwrap()
+    };
+    let mut rows = crowded_rows();
+    assert!(report(&rows).contains("## Accuracy, validation, training form over epochs\n"));
+    for i in 0..3 {
+        let label = format!("other-{i}");
+        rows.plan.axes[1].labels.push(label.clone());
+        for run in rows.plan.runs.clone().into_iter().filter(|run| run.coordinates.get("perceptrons") == Some("full")) {
+            let mut coordinates = run.coordinates.clone();
+            coordinates.0[1].1.clone_from(&label);
+            let id = sweep_protocol::RunId::of(&coordinates.to_string(), run.seed);
+            rows.plan.runs.push(sweep_protocol::PlannedRunRecord { run: id, coordinates, ..run });
+        }
+    }
+    let many = report(&rows);
+    assert!(many.contains("over epochs (perceptrons = full)\n"), "{many}");
 }
 
 #[test]
@@ -148,7 +200,7 @@ fn one_seed_has_no_deviation_and_no_interval() {
     let report = render(&rows, &declaration(), &paper()).unwrap().remove(0);
     let report = String::from_utf8(report.bytes).unwrap();
     let table: Vec<&str> = report.lines().filter(|line| line.starts_with('|')).collect();
-    assert_eq!(table[3], "| 2 | 1 | 90.09 | 12.5 | baseline | 10.00 | 674 |");
+    assert_eq!(table[3], "| 2 | 1 | *90.09* | 12.5 | baseline | 10.00 | *674* |");
     assert!(!table.concat().contains(['±', '[']) && !report.contains("sign-flip"), "{report}");
 }
 
@@ -176,6 +228,63 @@ fn labels_that_would_overlap_are_turned() {
 }
 
 #[test]
+fn long_labels_leave_the_panel_its_room() {
+    let mut rows = crowded_rows();
+    let long = |label: &str| {
+        format!("a label as somebody writes it who explains the whole method in it, with commas, {label}")
+    };
+    for label in rows.plan.axes.iter_mut().flat_map(|axis| &mut axis.labels) {
+        *label = long(label);
+    }
+    for (_, label) in rows.plan.runs.iter_mut().flat_map(|run| &mut run.coordinates.0) {
+        *label = long(label);
+    }
+    rows.plan.baseline.0[0].1 = long("full");
+    let mut declared = Declaration { tables: Vec::new(), ..Declaration::default_for(&rows) };
+    let bars = r#"
+        title = "t"
+        [[plot]]
+        id = "bars"
+        kind = "bars"
+        axis = "groups"
+        series = ["perceptrons"]
+        y = { metric = "throughput", form = "deployed" }
+    "#;
+    declared.plots.extend(toml::from_str::<Declaration>(bars).unwrap().plots);
+    for rendering in render(&rows, &declared, &paper()).unwrap() {
+        if rendering.path.extension().is_some_and(|extension| extension == "svg") {
+            let svg = String::from_utf8_lossy(&rendering.bytes);
+            // The axis' line is the widest of the frame: four drawn pixels are one of the picture.
+            let widths = svg.lines().filter(|line| line.starts_with("<polyline")).filter_map(|line| {
+                let points = line.split("points=\"").nth(1)?.split('"').next()?;
+                let xs: Vec<i32> =
+                    points.split(' ').filter_map(|point| point.split(',').next()?.parse().ok()).collect();
+                Some(xs.iter().max()? - xs.iter().min()?)
+            });
+            assert!(widths.max().unwrap() > 4 * 300, "{}", rendering.path.display());
+        }
+        let name = format!("long_{}", rendering.path.display());
+        std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name), rendering.bytes).unwrap();
+    }
+}
+
+#[test]
+fn signs_that_the_font_lacks_are_told() {
+    let mut rows = rows();
+    rows.plan.axes[0].labels[0] = "蜂Ω".to_owned();
+    for run in rows.plan.runs.iter_mut().filter(|run| run.coordinates.get("groups") == Some("1")) {
+        run.coordinates.0[0].1 = "蜂Ω".to_owned();
+    }
+    let all = render(&rows, &declaration(), &paper()).unwrap();
+    assert_eq!(sweep_report::missing_glyphs(&all).into_iter().collect::<String>(), "蜂");
+    assert!(sweep_report::missing_glyphs(&renderings()).is_empty());
+    for rendering in all {
+        let name = format!("glyphs_{}", rendering.path.display());
+        std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name), rendering.bytes).unwrap();
+    }
+}
+
+#[test]
 fn a_row_with_missing_seeds_is_marked_and_compared_with_nothing() {
     // Groups 1 and 4 have two seeds of three; 1 is better than 2 in accuracy, 4 in parameters.
     let circles = |svg: &str, ink: &str| {
@@ -193,7 +302,7 @@ fn a_row_with_missing_seeds_is_marked_and_compared_with_nothing() {
 
     // A good mean of the seeds that did not diverge takes nothing from the complete rows.
     let mut rows = crowded_rows();
-    let before = render(&rows, &Declaration::default_for(&rows.plan), &paper()).unwrap();
+    let before = render(&rows, &Declaration::default_for(&rows), &paper()).unwrap();
     let blue = |all: &[Rendering]| {
         let scatter = all.iter().find(|r| r.path.as_os_str() == "accuracy_against_flops.svg").unwrap();
         circles(&String::from_utf8_lossy(&scatter.bytes), "#0072B2")
@@ -203,7 +312,7 @@ fn a_row_with_missing_seeds_is_marked_and_compared_with_nothing() {
     for row in rows.runs.iter_mut().filter(|row| best.contains(&row.run)).skip(1).step_by(2) {
         row.status = sweep_protocol::Status::TimedOut;
     }
-    let after = render(&rows, &Declaration::default_for(&rows.plan), &paper()).unwrap();
+    let after = render(&rows, &Declaration::default_for(&rows), &paper()).unwrap();
     assert!(blue(&after) > 0 && blue(&before) > 0);
     assert!(String::from_utf8_lossy(&after[0].bytes).contains("Hollow marks"));
     assert!(!String::from_utf8_lossy(&before[0].bytes).contains("Hollow marks"));

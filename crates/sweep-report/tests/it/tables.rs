@@ -1,5 +1,6 @@
 //! What is computed, apart from how it is spelled.
 
+use sweep_protocol::{RunRow, Status};
 use sweep_report::{CellValue, Delta, Table, tables};
 
 use crate::fixture::{crowded_rows, declaration, paper, rows};
@@ -37,7 +38,7 @@ fn deltas_pair_the_seeds_that_both_rows_have() {
     let table = table();
     assert_eq!(table.rows[1].cells[0].delta, Some(Delta::Baseline));
     let Some(Delta::Difference(difference)) = &table.rows[0].cells[0].delta else { panic!("no difference") };
-    assert_eq!((difference.summary.n, difference.p), (2, Some(0.5)));
+    assert_eq!((difference.summary.n, difference.sign_flip.map(|test| test.p)), (2, Some(0.5)));
     assert_eq!(table.rows[3].cells[0].delta, None);
 }
 
@@ -48,18 +49,36 @@ fn results_of_a_failed_run_do_not_count() {
 }
 
 #[test]
-fn the_best_complete_cell_of_a_column_is_marked_and_p_is_adjusted_within_it() {
+fn the_best_complete_cell_of_a_column_is_marked_and_so_is_what_cannot_be_told_from_it() {
     let declared = "title = \"t\"\n[[table]]\nid = \"t\"\nrows = [\"groups\", \"perceptrons\"]\n[[table.column]]\n\
                     metric = \"accuracy\"\nsplit = \"test\"\nform = \"deployed\"\ndelta = true\n";
     let table = tables(&crowded_rows(), &toml::from_str(declared).unwrap(), &paper()).unwrap().remove(0);
     let best: Vec<bool> = table.rows.iter().map(|row| row.cells[0].best).collect();
     assert_eq!(best.iter().filter(|best| **best).count(), 1);
+    // The rows differ by less than their seeds do, for eleven comparisons with the best.
+    assert!(
+        table.rows.iter().any(|row| row.cells[0].tied)
+            && table.rows.iter().all(|row| !(row.cells[0].tied && row.cells[0].best))
+    );
     // Every row is compared with the full perceptron of its own groups.
     let baselines = table.rows.iter().filter(|row| row.cells[0].delta == Some(Delta::Baseline));
     assert!(baselines.map(|row| &row.labels[1]).eq(["full"; 4]));
     for cell in table.rows.iter().map(|row| &row.cells[0]) {
         if let Some(Delta::Difference(difference)) = &cell.delta {
-            assert_eq!((difference.p, difference.p_holm), (Some(0.03125), Some(0.25)));
+            assert_eq!((difference.sign_flip.map(|test| test.p), difference.comparisons), (Some(0.03125), 8));
+            let (p, p_adjusted) = (difference.p.unwrap(), difference.p_adjusted.unwrap());
+            assert_eq!((p_adjusted, p_adjusted < 0.05), ((8.0 * p).min(1.0), difference.is_told()));
         }
     }
+}
+
+#[test]
+fn a_run_that_waits_for_its_next_attempt_was_begun() {
+    let mut rows = rows();
+    for run in rows.plan.runs.iter().filter(|run| run.coordinates.get("groups") == Some("8")).take(2) {
+        rows.runs.push(RunRow { run: run.run, status: Status::Queued, message: None, ..rows.runs[0].clone() });
+    }
+    let table = tables(&rows, &declaration(), &paper()).unwrap().remove(0);
+    let why = "1 not run yet, 2 begun, not finished yet".to_owned();
+    assert_eq!(table.rows[3].cells[0].value, CellValue::Missing(why));
 }

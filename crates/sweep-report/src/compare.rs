@@ -1,0 +1,94 @@
+//! Whether one of two rows is better, or chance may have made the difference: what marks and grey dots are decided by.
+//!
+//! Knows values by seed, no table and no plot.
+
+use std::collections::BTreeMap;
+
+use sweep_protocol::{Better, Metric};
+
+use crate::statistics::{PairedDifference, Summary};
+use crate::unit::is_count;
+
+/// What is known of two rows in one metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The first is better.
+    Better,
+    /// The first is worse.
+    Worse,
+    /// They are equal.
+    Equal,
+    /// Chance may have made the difference, or the metric has no better.
+    Untold,
+}
+
+/// Compares two rows, as one of so many comparisons. Counts (parameters) are compared as they are; for all else the interval of the
+/// paired difference decides, so that one seed tells nothing.
+pub(crate) fn compare(
+    metric: Metric,
+    (values, others): (&BTreeMap<u64, f64>, &BTreeMap<u64, f64>),
+    comparisons: usize,
+) -> Verdict {
+    let sign = match metric.better() {
+        Better::Higher => 1.0,
+        Better::Lower => -1.0,
+        Better::Neither => return Verdict::Untold,
+    };
+    let constant = |values: &BTreeMap<u64, f64>| {
+        let summary = Summary::of(&values.values().copied().collect::<Vec<_>>())?;
+        summary.sd.is_none_or(|sd| sd == 0.0).then_some(summary.mean)
+    };
+    if let (true, Some(value), Some(other)) = (is_count(metric), constant(values), constant(others)) {
+        return verdict(sign * (value - other));
+    }
+    let Some(difference) = PairedDifference::of(values, others) else { return Verdict::Untold };
+    let is_same = difference.summary.n > 1 && difference.p.is_none() && difference.summary.mean.abs() <= f64::EPSILON;
+    if is_same {
+        return Verdict::Equal;
+    }
+    if difference.among(comparisons).is_told() { verdict(sign * difference.summary.mean) } else { Verdict::Untold }
+}
+
+fn verdict(gain: f64) -> Verdict {
+    if gain > 0.0 {
+        Verdict::Better
+    } else if gain < 0.0 {
+        Verdict::Worse
+    } else {
+        Verdict::Equal
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seeds(values: &[f64]) -> BTreeMap<u64, f64> {
+        (0..).zip(values.iter().copied()).collect()
+    }
+
+    #[test]
+    fn what_chance_may_have_made_is_not_told() {
+        let noisy = (seeds(&[0.90, 0.92, 0.91]), seeds(&[0.89, 0.93, 0.90]));
+        let clear = (seeds(&[0.90, 0.92, 0.91]), seeds(&[0.801, 0.82, 0.812]));
+        let one = (seeds(&[0.9]), seeds(&[0.1]));
+        let judge = |metric, pair: &(BTreeMap<u64, f64>, BTreeMap<u64, f64>), comparisons| {
+            (compare(metric, (&pair.0, &pair.1), comparisons), compare(metric, (&pair.1, &pair.0), comparisons))
+        };
+        assert_eq!(judge(Metric::Accuracy, &noisy, 1), (Verdict::Untold, Verdict::Untold));
+        assert_eq!(judge(Metric::Accuracy, &clear, 1), (Verdict::Better, Verdict::Worse));
+        assert_eq!(judge(Metric::Loss, &clear, 1), (Verdict::Worse, Verdict::Better));
+        // The more comparisons, the more a difference must be.
+        assert_eq!(judge(Metric::Accuracy, &clear, 1_000_000), (Verdict::Untold, Verdict::Untold));
+        assert_eq!(judge(Metric::Accuracy, &one, 1), (Verdict::Untold, Verdict::Untold));
+        assert_eq!(judge(Metric::LearningRate, &clear, 1), (Verdict::Untold, Verdict::Untold));
+    }
+
+    #[test]
+    fn counts_need_no_chance_to_differ() {
+        let (large, small) = (seeds(&[2e7]), seeds(&[1e7]));
+        assert_eq!(compare(Metric::Params, (&small, &large), 3), Verdict::Better);
+        assert_eq!(compare(Metric::Flops, (&large, &large), 3), Verdict::Equal);
+        assert_eq!(compare(Metric::Accuracy, (&seeds(&[0.5; 3]), &seeds(&[0.5; 3])), 3), Verdict::Equal);
+    }
+}

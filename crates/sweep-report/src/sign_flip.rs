@@ -1,0 +1,107 @@
+//! The sign-flip test: how often differences as far from zero arise when each sign is a coin flip.
+//!
+//! It takes for granted only that a difference is as likely to either side, so it checks what a t-test claims of few pairs.
+
+use serde::Serialize;
+
+/// Pairs up to which all sign flips are counted.
+const MOST_COUNTED: usize = 20;
+/// Sign flips that are drawn for more pairs.
+const DRAWS: u32 = 100_000;
+/// What their drawing starts from.
+const SEED: u64 = 20_210_505;
+
+/// The result of a two-sided sign-flip test.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct SignFlip {
+    /// Its p, for one comparison.
+    pub p: f64,
+    /// From how many sign flips it is estimated, and the seed of their drawing; absent where all were counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drawn: Option<Drawn>,
+}
+
+/// How sign flips were drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Drawn {
+    /// How many.
+    pub flips: u32,
+    /// From which seed.
+    pub seed: u64,
+}
+
+impl SignFlip {
+    /// Of two differences or more: exact up to twenty, sampled beyond.
+    pub fn of(differences: &[f64]) -> Option<Self> {
+        let n = differences.len();
+        if n < 2 {
+            return None;
+        }
+        // Sums that differ only by rounding are ties, and ties count.
+        let rounding = 1e-12 * differences.iter().map(|d| d.abs()).sum::<f64>();
+        let observed = differences.iter().sum::<f64>().abs() - rounding;
+        if n <= MOST_COUNTED {
+            let all = 1_u32 << n;
+            let flipped = |mask: u32| signed_sum(differences, |i| mask >> i & 1 == 1);
+            let as_far = (0..all).filter(|&mask| flipped(mask).abs() >= observed).count();
+            return Some(Self { p: as_far as f64 / f64::from(all), drawn: None });
+        }
+        let mut state = SEED;
+        let mut draw = || {
+            let words: Vec<u64> = (0..n.div_ceil(64)).map(|_| next_random(&mut state)).collect();
+            signed_sum(differences, |i| words[i / 64] >> (i % 64) & 1 == 1)
+        };
+        let as_far = (0..DRAWS).filter(|_| draw().abs() >= observed).count();
+        // The signs that were observed are one of the flips, so that p is never 0.
+        let p = (as_far + 1) as f64 / f64::from(DRAWS + 1);
+        Some(Self { p, drawn: Some(Drawn { flips: DRAWS, seed: SEED }) })
+    }
+}
+
+/// The fewest pairs by which a sign-flip test can reach p < 0.05 for so many comparisons together: its smallest p is `2 / 2^n`.
+pub(crate) fn fewest_pairs(comparisons: usize) -> usize {
+    let smallest = |n: &i32| comparisons.max(1) as f64 * 2.0 * 0.5_f64.powi(*n);
+    (2..64).find(|n| smallest(n) < 0.05).map_or(64, i32::unsigned_abs) as usize
+}
+
+fn signed_sum(differences: &[f64], is_flipped: impl Fn(usize) -> bool) -> f64 {
+    differences.iter().enumerate().map(|(i, d)| if is_flipped(i) { -d } else { *d }).sum()
+}
+
+/// The next number of the generator `SplitMix64`.
+fn next_random(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_pairs_cannot_reach_the_level_and_several_comparisons_need_more() {
+        assert_eq!(SignFlip::of(&[1.0]), None);
+        for n in 2..8 {
+            assert!((SignFlip::of(&vec![0.3; n]).unwrap().p - 2.0 * 0.5_f64.powi(n as i32)).abs() < 1e-15);
+        }
+        assert!(SignFlip::of(&[0.0; 4]).is_some_and(|test| (test.p - 1.0).abs() < 1e-15));
+        assert_eq!([1, 2, 3, 5, 6, 7].map(fewest_pairs), [6, 7, 7, 8, 8, 9]);
+    }
+
+    #[test]
+    fn beyond_twenty_pairs_flips_are_drawn_from_a_seed_that_is_told() {
+        // scipy.stats.permutation_test((d,), np.mean, permutation_type="samples", n_resamples=2000000).pvalue
+        let times = |values: &[f64], times: usize| values.repeat(times);
+        let far = times(&[0.4, -0.1, 0.3, 0.2, 0.5, -0.2, 0.1, 0.6, 0.05, -0.3], 3);
+        let near = times(&[0.4, -0.1, 0.3, -0.25, 0.2, -0.15], 4);
+        for (differences, expected) in [(far, 0.00805), (near, 0.21553)] {
+            let test = SignFlip::of(&differences).unwrap();
+            assert!((test.p - expected).abs() < 0.1 * expected, "{}", test.p);
+            assert_eq!(test.drawn, Some(Drawn { flips: DRAWS, seed: SEED }));
+        }
+        assert!(SignFlip::of(&[1.0; 40]).unwrap().p > 0.0);
+    }
+}
