@@ -128,11 +128,12 @@ fn write_run(layout: &ResultsLayout, planned: &Value, environment: &Environment)
     (1..=epochs).for_each(|epoch| say(of_epoch(epoch, seed)));
     say(at_the_end(epochs, seed));
     let measured = Some(Tally::of(&all));
-    journal.append_without_sync(Event::Ended { outcome: Outcome::Succeeded, measured }).unwrap();
+    let ended = Event::Ended { outcome: Outcome::Succeeded, measured: measured.clone() };
+    journal.append_without_sync(ended).unwrap();
+    let journal_lines = Some(u64::from(epochs) + 3);
     let mut supervisor = JournalWriter::open(&attempt.supervisor()).unwrap();
-    supervisor.append_without_sync(SupervisorEvent::Launched { pid: 1, slot: 0, process: None }).unwrap();
-    let journal_bytes = Some(fs::metadata(attempt.journal()).unwrap().len());
-    let closed = SupervisorEvent::Closed { status: Status::Succeeded, message: None, journal_bytes };
+    supervisor.append_without_sync(SupervisorEvent::Launched { pid: 1, slot: 0, process: None, of: None }).unwrap();
+    let closed = SupervisorEvent::Closed { status: Status::Succeeded, message: None, journal_lines, measured };
     supervisor.append_without_sync(closed).unwrap();
     all.len()
 }

@@ -7,7 +7,6 @@ mod commands;
 mod costed_plan;
 mod data_check;
 mod exit;
-mod freshness;
 mod named_model;
 mod plan_file;
 mod predict;

@@ -91,27 +91,6 @@ impl Project {
         sweep_report::check_declaration(&declaration, plan, &paper)
     }
 
-    /// Files that a report is rendered from, or by.
-    pub(crate) fn report_inputs(
-        &self,
-        layout: &ResultsLayout,
-        plan: &PlanRecord,
-        declaration: &Declaration,
-    ) -> Vec<PathBuf> {
-        let reports = self.folder("reports");
-        let declared = reports.join(format!("{}.toml", plan.experiment));
-        let paper =
-            declaration.tables.iter().filter_map(|table| table.paper.as_ref()).map(|link| reports.join(&link.file));
-        let index = layout.database();
-        let mut log = index.clone().into_os_string();
-        log.push("-wal");
-        let program = std::env::current_exe().ok();
-        // Every reader makes an empty one.
-        let log = Some(PathBuf::from(log)).filter(|log| std::fs::metadata(log).is_ok_and(|data| data.len() > 0));
-        let results = [layout.plan(&plan.experiment, &plan.profile), index];
-        [declared].into_iter().chain(paper).chain(results).chain(log).chain(program).collect()
-    }
-
     /// The declared report of an experiment, or the one made for an experiment that declares none.
     pub(crate) fn declaration(&self, rows: &ExperimentRows) -> Result<(Declaration, PaperNumbers), ReportError> {
         let reports = self.folder("reports");

@@ -115,14 +115,15 @@ pub(crate) fn prune(folder: &Path) -> Result<(), CheckpointError> {
 /// Step and path of every checkpoint in these folders, fewest steps first.
 fn candidates(folders: &[PathBuf]) -> Vec<(u64, PathBuf)> {
     let mut candidates = Vec::new();
-    for folder in folders {
+    // Of equal steps the first folder's are preferred: those of later attempts come first.
+    for folder in folders.iter().rev() {
         let Ok(entries) = std::fs::read_dir(folder) else { continue };
         for path in entries.flatten().map(|entry| entry.path()) {
             let step = path.file_name().and_then(|n| n.to_str()).and_then(parse_name).map(|(step, _)| step);
             candidates.extend(step.map(|step| (step, path)));
         }
     }
-    candidates.sort();
+    candidates.sort_by_key(|(step, _)| *step);
     candidates
 }
 

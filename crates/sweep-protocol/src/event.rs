@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{FailureKind, Measurement, Status, Tally};
+use crate::{FailureKind, Measurement, RunId, Status, Tally};
 
 /// Where an attempt runs: everything that is recorded but is no part of a run's identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,6 +103,16 @@ pub enum Event {
     },
 }
 
+/// Which attempt of which run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttemptName {
+    /// The run.
+    pub run: RunId,
+    /// Counted from 1.
+    pub attempt: u32,
+}
+
 /// What tells a process from every other, also from a later one with the same id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -126,6 +136,9 @@ pub enum SupervisorEvent {
         /// Which process that is; absent where the system does not say, and in journals of the first format.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         process: Option<ProcessStamp>,
+        /// Whose attempt it is: ties the folder to its run. Absent in journals of the first format.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        of: Option<AttemptName>,
     },
     /// The attempt is over; this decides the run's status.
     Closed {
@@ -134,9 +147,12 @@ pub enum SupervisorEvent {
         /// Why, when it did not succeed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         message: Option<String>,
-        /// Bytes of the attempt's journal that count: what a process that was given up writes later lies beyond them. Absent in
+        /// Lines of the attempt's journal that count: what a process that was given up writes later lies beyond them. Absent in
         /// journals of the first format.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        journal_bytes: Option<u64>,
+        journal_lines: Option<u64>,
+        /// What these lines measured: ties the journal to this supervisor. Absent in journals of the first format.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        measured: Option<Tally>,
     },
 }

@@ -26,6 +26,8 @@ use crate::durable::sync_folder;
 const FORMAT: u32 = 2;
 /// Hexadecimal digits of a line's checksum.
 const CHECK_DIGITS: usize = 16;
+/// How lines of both formats start.
+const STARTS: [&[u8]; 2] = [b"{\"v\":", b"{\"seq\":"];
 /// What stands between a line's content and its checksum.
 const CHECK_KEY: &str = ",\"check\":\"";
 
@@ -118,7 +120,8 @@ pub struct JournalWriter<T> {
 }
 
 impl<T: Serialize + DeserializeOwned> JournalWriter<T> {
-    /// Opens a journal for appending; an incomplete last line of an earlier writer is cut off, damaged lines stay.
+    /// Opens a journal for appending. What a writer left of a line that it could not finish is cut off; a whole line without its end gets
+    /// it, and text that no writer wrote stays, as a damaged line.
     ///
     /// # Errors
     /// When the file cannot be opened, or is of a later format.
@@ -129,6 +132,13 @@ impl<T: Serialize + DeserializeOwned> JournalWriter<T> {
         let is_new = !path.exists();
         let mut file =
             OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(fault("opening"))?;
+        let rest = reader.rest;
+        let is_whole = matches!(parsed::<T>(&rest), Parsed::Intact { .. });
+        let is_ours = STARTS.iter().any(|start| rest.starts_with(start) || start.starts_with(&rest));
+        if is_whole || !is_ours {
+            file.seek(SeekFrom::End(0)).and_then(|_| file.write_all(b"\n")).map_err(fault("ending its last line"))?;
+            return Self::open(path);
+        }
         file.set_len(reader.offset).map_err(fault("cutting an incomplete line"))?;
         file.seek(SeekFrom::End(0)).map_err(fault("seeking"))?;
         if is_new && let Some(folder) = path.parent() {
@@ -142,8 +152,15 @@ impl<T: Serialize + DeserializeOwned> JournalWriter<T> {
     /// # Errors
     /// When the line cannot be written whole (a full disk); nothing of it is left then.
     pub fn append(&mut self, event: T) -> Result<(), JournalError> {
+        let (length, seq) = (self.length, self.next_seq);
         self.append_without_sync(event)?;
-        self.file.sync_data().map_err(|source| self.fault("syncing", source))
+        let synced = self.file.sync_data();
+        if synced.is_err() {
+            // What may not be on the disk was not said: nobody may read it as if it were.
+            (self.length, self.next_seq) = (length, seq);
+            self.cut();
+        }
+        synced.map_err(|source| self.fault("syncing", source))
     }
 
     /// Appends one line that a crash of the machine may take away, and that nothing depends on.
@@ -158,14 +175,17 @@ impl<T: Serialize + DeserializeOwned> JournalWriter<T> {
         let check = check_of(&bytes);
         bytes.extend_from_slice(format!("{CHECK_KEY}{check}\"}}\n").as_bytes());
         if let Err(source) = self.file.write_all(&bytes) {
-            let cut = self.file.set_len(self.length).and_then(|()| self.file.seek(SeekFrom::Start(self.length)));
-            return Err(
-                self.fault(if cut.is_ok() { "appending" } else { "appending, and cutting what was written," }, source)
-            );
+            let doing = if self.cut() { "appending" } else { "appending, and cutting what was written," };
+            return Err(self.fault(doing, source));
         }
         self.length += bytes.len() as u64;
         self.next_seq += 1;
         Ok(())
+    }
+
+    /// Takes away what lies behind the lines that were said; whether that was possible.
+    fn cut(&mut self) -> bool {
+        self.file.set_len(self.length).and_then(|()| self.file.seek(SeekFrom::Start(self.length))).is_ok()
     }
 
     fn fault(&self, doing: &'static str, source: io::Error) -> JournalError {
@@ -188,8 +208,10 @@ pub struct JournalReader<T> {
     path: PathBuf,
     /// Bytes of complete lines so far.
     offset: u64,
-    /// Bytes that count; what lies beyond was written when nobody was to write any more.
-    extent: u64,
+    /// Lines that count, where that is settled; what lies beyond was written when nobody was to write any more.
+    extent: Option<u64>,
+    /// What follows the last complete line.
+    rest: Vec<u8>,
     lines: u64,
     next_seq: u64,
     /// Damaged lines since the last intact one: numbers that are missing for a known reason.
@@ -205,7 +227,8 @@ impl<T: DeserializeOwned> JournalReader<T> {
         Self {
             path: path.to_owned(),
             offset: 0,
-            extent: u64::MAX,
+            extent: None,
+            rest: Vec::new(),
             lines: 0,
             next_seq: 0,
             damaged: 0,
@@ -215,15 +238,15 @@ impl<T: DeserializeOwned> JournalReader<T> {
         }
     }
 
-    /// Reads no further than so many bytes.
+    /// Reads no further than so many lines, by their numbers: nothing follows them, so that the last one needs no end.
     #[must_use]
     pub fn up_to(self, extent: Option<u64>) -> Self {
-        Self { extent: extent.unwrap_or(u64::MAX), ..self }
+        Self { extent, ..self }
     }
 
-    /// Bytes of the complete lines that were read.
-    pub fn offset(&self) -> u64 {
-        self.offset
+    /// The number of the next line: so many lines were read or are missing.
+    pub fn next_seq(&self) -> u64 {
+        self.next_seq
     }
 
     /// Intact lines without a checksum that were read: the first format has none.
@@ -250,6 +273,11 @@ impl<T: DeserializeOwned> JournalReader<T> {
     fn read(&mut self, settle: impl FnOnce(&File) -> io::Result<()>) -> Result<JournalPart<T>, JournalError> {
         let mut part = JournalPart { lines: Vec::new(), damage: Vec::new() };
         let fault = |source| JournalError::Io { path: self.path.clone(), doing: "reading", source };
+        match std::fs::metadata(&self.path) {
+            // Opening a pipe waits, and reading a device may never end.
+            Ok(found) if !found.is_file() => return Err(fault(io::Error::other("not a regular file"))),
+            _ => {}
+        }
         let mut file = match File::open(&self.path) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(part),
@@ -257,7 +285,7 @@ impl<T: DeserializeOwned> JournalReader<T> {
         };
         file.seek(SeekFrom::Start(self.offset)).map_err(fault)?;
         let mut bytes = Vec::new();
-        (&mut file).take(self.extent.saturating_sub(self.offset)).read_to_end(&mut bytes).map_err(fault)?;
+        file.read_to_end(&mut bytes).map_err(fault)?;
         let complete = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
         if complete > 0 {
             settle(&file).map_err(fault)?;
@@ -266,12 +294,23 @@ impl<T: DeserializeOwned> JournalReader<T> {
             self.take(&line[..line.len() - 1], &mut part)?;
         }
         self.offset += complete as u64;
+        self.rest = bytes[complete..].to_vec();
+        if self.extent.is_some() && !self.rest.is_empty() {
+            let rest = std::mem::take(&mut self.rest);
+            self.take(&rest, &mut part)?;
+        }
         Ok(part)
     }
 
     /// Takes in one complete line, without its end.
     fn take(&mut self, text: &[u8], part: &mut JournalPart<T>) -> Result<(), JournalError> {
         self.lines += 1;
+        // An editor may have added a blank line, or another end to each.
+        let text = text.strip_suffix(b"\r").unwrap_or(text);
+        let is_beyond = |seq: u64| self.extent.is_some_and(|extent| seq >= extent);
+        if text.is_empty() || is_beyond(self.next_seq) {
+            return Ok(());
+        }
         let mut damage = |line, what: String| part.damage.push(LineDamage { path: self.path.clone(), line, what });
         let (line, is_checked) = match parsed(text) {
             Parsed::Intact { line, is_checked } => (line, is_checked),
@@ -287,6 +326,13 @@ impl<T: DeserializeOwned> JournalReader<T> {
             damage(self.lines, "its checksum is missing".to_owned());
             return Ok(());
         }
+        let Some(next_seq) = line.seq.checked_add(1) else {
+            damage(self.lines, format!("its number is {}", line.seq));
+            return Ok(());
+        };
+        if is_beyond(line.seq) {
+            return Ok(());
+        }
         if line.seq < self.next_seq {
             damage(self.lines, format!("it repeats line number {}", line.seq));
             return Ok(());
@@ -295,7 +341,7 @@ impl<T: DeserializeOwned> JournalReader<T> {
         if missing > 0 {
             damage(self.lines, format!("{missing} lines before it are missing"));
         }
-        self.next_seq = line.seq + 1;
+        self.next_seq = next_seq;
         self.damaged = 0;
         *(if is_checked { &mut self.checked } else { &mut self.unchecked }) += 1;
         part.lines.push(line);
@@ -385,10 +431,12 @@ mod tests {
             let whole = bytes[..cut].iter().filter(|&&b| b == b'\n').count();
             prop_assert_eq!(read(&path).lines.len(), whole);
 
+            // A line that lacks nothing but its end gets it.
+            let kept = whole + usize::from(bytes.get(cut) == Some(&b'\n'));
             JournalWriter::open(&path).unwrap().append(notice("after")).unwrap();
             let part = read(&path);
-            prop_assert_eq!((part.lines.len(), part.damage.len()), (whole + 1, 0));
-            prop_assert_eq!(part.lines[whole].seq, whole as u64);
+            prop_assert_eq!((part.lines.len(), part.damage.len()), (kept + 1, 0));
+            prop_assert_eq!(part.lines[kept].seq, kept as u64);
         }
 
         #[test]
@@ -439,10 +487,39 @@ mod tests {
         writer.append(notice("a")).unwrap();
         assert_eq!(reader.read_durable().unwrap().lines.len(), 1);
         assert!(reader.read_new().unwrap().lines.is_empty());
-        let extent = reader.offset();
+        let extent = reader.next_seq();
         writer.append(notice("b")).unwrap();
         assert_eq!(reader.read_new().unwrap().lines[0].event, notice("b"));
         assert_eq!(JournalReader::<Event>::new(&path).up_to(Some(extent)).read_new().unwrap().lines.len(), 1);
+    }
+
+    #[test]
+    fn what_an_editor_does_costs_nothing_and_what_a_person_wrote_stays() {
+        let (_folder, path) = written(&["a".to_owned(), "b".to_owned()]);
+        let text = fs::read_to_string(&path).unwrap();
+        let closed = |text: &str| {
+            fs::write(&path, text).unwrap();
+            JournalReader::<Event>::new(&path).up_to(Some(2)).read_new().unwrap()
+        };
+        for edited in [text.replace('\n', "\r\n"), text.replace('\n', "\n\n"), text.trim_end().to_owned()] {
+            let part = closed(&edited);
+            assert_eq!((part.lines.len(), part.damage.len()), (2, 0), "{edited}");
+        }
+        fs::write(&path, text.trim_end()).unwrap();
+        JournalWriter::open(&path).unwrap().append(notice("c")).unwrap();
+        assert_eq!(read(&path).lines.len(), 3, "a whole line without its end gets one");
+        fs::write(&path, format!("{text}my note")).unwrap();
+        JournalWriter::open(&path).unwrap().append(notice("c")).unwrap();
+        assert_eq!((read(&path).lines.len(), read(&path).damage.len()), (3, 1));
+        assert!(fs::read_to_string(&path).unwrap().contains("my note\n"));
+    }
+
+    #[test]
+    fn a_number_beyond_all_numbers_is_damage() {
+        let (_folder, path) = written(&["a".to_owned()]);
+        let line = format!("{{\"seq\":{},\"at_ms\":1,\"event\":{{\"kind\":\"noticed\",\"text\":\"a\"}}}}\n", u64::MAX);
+        fs::write(&path, line + &fs::read_to_string(&path).unwrap()).unwrap();
+        assert_eq!((read(&path).lines.len(), read(&path).damage.len()), (1, 1));
     }
 
     #[test]

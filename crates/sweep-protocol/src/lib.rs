@@ -25,7 +25,7 @@ mod text_file;
 
 pub use columns::{FRAME_COLUMNS, TABLE_COLUMNS, axis_column, is_reserved_column};
 pub use durable::{create_folders, create_new_folder, is_temporary, sync_folder, write_atomically};
-pub use event::{Environment, Event, Outcome, ProcessStamp, SupervisorEvent};
+pub use event::{AttemptName, Environment, Event, Outcome, ProcessStamp, SupervisorEvent};
 pub use journal::{JournalError, JournalLine, JournalPart, JournalReader, JournalWriter, LineDamage, now_ms};
 pub use layout::{AttemptLayout, ResultsLayout, RunLayout};
 pub use lease::Lease;

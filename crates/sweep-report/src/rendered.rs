@@ -14,7 +14,7 @@ use sweep_protocol::write_atomically;
 use crate::{Rendering, ReportError};
 
 /// The manifest's name in the folder.
-pub const MANIFEST: &str = "manifest.json";
+pub(crate) const MANIFEST: &str = "manifest.json";
 /// Whose manifest it is: other programs write files of that name.
 const WRITER: &str = "repmlp-sweep";
 
@@ -75,11 +75,6 @@ impl Manifest {
         let Some(written) = self.renderings.get(name) else { return Ok(false) };
         Ok(plain_bytes(&folder.join(name))?.is_some_and(|bytes| digest(&bytes) == *written))
     }
-}
-
-/// Whether every rendering that the folder's manifest lists is there; not without a manifest.
-pub fn is_complete(folder: &Path) -> bool {
-    Manifest::read(folder).is_some_and(|manifest| manifest.renderings.keys().all(|name| folder.join(name).exists()))
 }
 
 /// Makes a folder hold these renderings and a manifest of them. Former renderings that are no longer asked for are removed if the

@@ -70,7 +70,8 @@ impl Attempt {
             log_tail: folder::log_tail(&new.folder.log())?,
         });
         let status = closing.status;
-        record.say(closing.into_event(record.length())).await?;
+        let (lines, measured) = record.passed_on();
+        record.say(closing.into_event(lines, measured)).await?;
         folder::tidy(&self.layout.run(self.item.run), status)?;
         Ok(status)
     }
@@ -86,7 +87,9 @@ impl Attempt {
     async fn supervise(&mut self, worker: &mut Worker, record: &mut Record) -> Result<End, RunnerError> {
         let slot = u32::try_from(self.slot).unwrap_or(u32::MAX);
         let pid = worker.pid();
-        record.say(SupervisorEvent::Launched { pid, slot, process: process::stamp(pid) }).await?;
+        record
+            .say(SupervisorEvent::Launched { pid, slot, process: process::stamp(pid), of: Some(record.name()) })
+            .await?;
         let mut memory = MemoryWatch::new();
         let mut poll = interval(POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -44,7 +44,7 @@ pub(crate) fn prepare(
     keep_config(&run, item)?;
 
     let earlier = attempt_numbers(&run)?;
-    let number = earlier.last().map_or(1, |last| last + 1);
+    let number = (1..).find(|number| !earlier.iter().any(|known| known >= number)).unwrap_or(u32::MAX);
     let folder = run.attempt(number);
     create_new_folder(folder.root()).map_err(unwritable(folder.root()))?;
     let token = token(item, number);
@@ -96,7 +96,10 @@ fn set_aside(run: &RunLayout, path: &Path) -> Result<(), RunnerError> {
 /// The numbers of a run's attempts, in order.
 pub(crate) fn attempt_numbers(run: &RunLayout) -> Result<Vec<u32>, RunnerError> {
     let names = names_in(&run.attempts())?;
-    let mut numbers: Vec<u32> = names.iter().filter_map(|name| RunLayout::attempt_number(name)).collect();
+    // A link or a file of that name is somebody else's.
+    let is_folder = |number: &u32| fs::symlink_metadata(run.attempt(*number).root()).is_ok_and(|found| found.is_dir());
+    let mut numbers: Vec<u32> =
+        names.iter().filter_map(|name| RunLayout::attempt_number(name)).filter(is_folder).collect();
     numbers.sort_unstable();
     Ok(numbers)
 }
@@ -109,9 +112,9 @@ pub(crate) fn tidy(run: &RunLayout, status: Status) -> Result<(), RunnerError> {
     let mut checkpoints = Vec::new();
     for number in attempt_numbers(run)? {
         let folder = run.attempt(number);
-        let is_checkpoint = |name: &String| name.starts_with("checkpoint-") && name.ends_with(".safetensors");
+        let is_checkpoint = |name: &String| is_checkpoint_name(name);
         let (temporary, names): (Vec<_>, Vec<_>) =
-            names_in(folder.root())?.into_iter().partition(|name| is_temporary(name));
+            names_in(folder.root())?.into_iter().partition(|name| is_own_temporary(name));
         for path in temporary.into_iter().map(|name| folder.root().join(name)) {
             fs::remove_file(&path).map_err(unwritable(&path))?;
         }
@@ -127,6 +130,24 @@ pub(crate) fn tidy(run: &RunLayout, status: Status) -> Result<(), RunnerError> {
     Ok(())
 }
 
+/// Whether a file has a name that attempts give to checkpoints: `checkpoint-<step>-<16 hexadecimal digits>.safetensors`.
+fn is_checkpoint_name(name: &str) -> bool {
+    let parts = name.strip_prefix("checkpoint-").and_then(|name| name.strip_suffix(".safetensors"));
+    parts.and_then(|parts| parts.split_once('-')).is_some_and(|(step, digest)| {
+        let hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        !step.is_empty()
+            && step.bytes().all(|byte| byte.is_ascii_digit())
+            && digest.len() == 16
+            && digest.bytes().all(hexadecimal)
+    })
+}
+
+/// Whether a file is what a killed attempt left of one that it was writing.
+fn is_own_temporary(name: &str) -> bool {
+    let file = name.strip_suffix(".tmp").and_then(|name| name.rsplit_once('.')).map_or("", |(file, _)| file);
+    is_temporary(name) && (is_checkpoint_name(file) || ["lease", "orders.json", "weights.safetensors"].contains(&file))
+}
+
 /// The last lines of a log; nothing when there is none.
 pub(crate) fn log_tail(path: &Path) -> Result<String, RunnerError> {
     const BYTES: u64 = 4096;
@@ -139,7 +160,11 @@ pub(crate) fn log_tail(path: &Path) -> Result<String, RunnerError> {
         file.read_to_end(&mut bytes)?;
         Ok(bytes)
     };
-    let text = String::from_utf8_lossy(&read_end().map_err(unreadable(path))?).into_owned();
+    let end = match read_end() {
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => Vec::new(),
+        end => end.map_err(unreadable(path))?,
+    };
+    let text = String::from_utf8_lossy(&end).into_owned();
     let lines: Vec<&str> = text.lines().collect();
     Ok(lines[lines.len().saturating_sub(LINES)..].join("\n"))
 }

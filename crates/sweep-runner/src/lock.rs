@@ -6,9 +6,11 @@
 //! keeps the first one's processes from writing.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use rustix::fs::OFlags;
 use sweep_protocol::{ResultsLayout, create_folders};
 
 use crate::RunnerError;
@@ -49,6 +51,7 @@ impl SchedulerLock {
             .truncate(false)
             .read(true)
             .write(true)
+            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
             .open(&path)
             .map_err(unwritable(&path))?;
         match file.try_lock() {
@@ -77,5 +80,16 @@ fn owner(path: &Path) -> Option<u32> {
 }
 
 fn sign(file: &mut File, path: &Path) -> Result<(), RunnerError> {
-    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(unwritable(path))
+    let mut text = String::new();
+    let is_ours = file.metadata().is_ok_and(|found| found.is_file())
+        && file.take(32).read_to_string(&mut text).is_ok()
+        && text.trim().bytes().all(|byte| byte.is_ascii_digit());
+    if !is_ours {
+        let source = io::Error::other("this file is not a lock of this program; move it away");
+        return Err(RunnerError::Unwritable { path: path.to_owned(), source });
+    }
+    file.rewind()
+        .and_then(|()| file.set_len(0))
+        .and_then(|()| writeln!(file, "{}", std::process::id()))
+        .map_err(unwritable(path))
 }

@@ -3,7 +3,8 @@
 use std::error::Error;
 
 use sweep_protocol::{
-    AttemptLayout, Event, FailureKind, JournalPart, JournalReader, JournalWriter, Outcome, RunId, SupervisorEvent,
+    AttemptLayout, AttemptName, Event, FailureKind, JournalPart, JournalReader, JournalWriter, Outcome, RunId,
+    SupervisorEvent, Tally,
 };
 use tokio::sync::mpsc;
 
@@ -15,8 +16,10 @@ pub(crate) struct Record {
     attempt: u32,
     /// What cannot be followed says why.
     journal: Result<JournalReader<Event>, String>,
-    /// Bytes of the journal that were passed on.
-    length: u64,
+    /// Lines of the journal that were passed on.
+    lines: u64,
+    /// What they measured.
+    measured: Tally,
     outcome: Option<Outcome>,
     supervisor: JournalWriter<SupervisorEvent>,
     supervisor_reader: JournalReader<SupervisorEvent>,
@@ -34,7 +37,8 @@ impl Record {
             run,
             attempt,
             journal: Ok(JournalReader::new(&folder.journal())),
-            length: 0,
+            lines: 0,
+            measured: Tally::default(),
             outcome: None,
             supervisor: JournalWriter::open(&folder.supervisor())?,
             supervisor_reader: JournalReader::new(&folder.supervisor()),
@@ -49,7 +53,8 @@ impl Record {
         // Durable first: the index must not know what a power cut takes from the journal.
         match reader.read_durable() {
             Ok(JournalPart { lines, damage }) => {
-                self.length = reader.offset();
+                self.lines = reader.next_seq();
+                lines.iter().for_each(|line| add(&mut self.measured, &line.event));
                 if let Some(Event::Ended { outcome, .. }) = lines.last().map(|line| &line.event) {
                     self.outcome = Some(outcome.clone());
                 }
@@ -78,9 +83,14 @@ impl Record {
         }
     }
 
-    /// Bytes of the attempt's journal that were passed on.
-    pub(crate) fn length(&self) -> u64 {
-        self.length
+    /// Whose record it is.
+    pub(crate) fn name(&self) -> AttemptName {
+        AttemptName { run: self.run, attempt: self.attempt }
+    }
+
+    /// How many lines of the attempt's journal were passed on, and what they measured.
+    pub(crate) fn passed_on(&self) -> (u64, Tally) {
+        (self.lines, self.measured.clone())
     }
 
     /// Puts down what the supervisor says, and passes it on.
@@ -93,6 +103,13 @@ impl Record {
     async fn pass_on(&self, kind: UpdateKind) -> Result<(), RunnerError> {
         let update = Update { run: self.run, attempt: self.attempt, kind };
         self.updates.send(update).await.map_err(|_| RunnerError::Unheard)
+    }
+}
+
+/// Adds what a line measured.
+pub(crate) fn add(measured: &mut Tally, event: &Event) {
+    if let Event::Measured { measurements } | Event::Inherited { measurements } = event {
+        measurements.iter().for_each(|measurement| measured.add(measurement));
     }
 }
 

@@ -6,12 +6,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use sweep_protocol::{
-    AttemptLayout, Event, JournalReader, JournalWriter, Lease, ProcessStamp, RunId, Status, SupervisorEvent,
+    AttemptLayout, Event, JournalReader, JournalWriter, Lease, ProcessStamp, RunId, Status, SupervisorEvent, Tally,
 };
 use tokio::time::{interval, timeout};
 
 use crate::error::unwritable;
-use crate::{RunnerError, SchedulerLock, folder, process, verdict, worker};
+use crate::{RunnerError, SchedulerLock, folder, process, record, verdict, worker};
 
 /// How often a killed process is looked for.
 const POLL: Duration = Duration::from_millis(20);
@@ -39,6 +39,11 @@ pub async fn recover(lock: &SchedulerLock, runs: &[RunId]) -> Result<Vec<Recover
     for &run in runs {
         let layout = lock.layout().run(run);
         for attempt in folder::attempt_numbers(&layout)? {
+            // An empty folder is not one that this program made an attempt in.
+            let made = [layout.attempt(attempt).orders(), layout.attempt(attempt).supervisor()];
+            if !made.iter().any(|file| file.exists()) {
+                continue;
+            }
             if let Some(status) = close_if_open(&layout.attempt(attempt)).await? {
                 folder::tidy(&layout, status)?;
                 recovered.push(Recovered { run, attempt, status });
@@ -62,13 +67,15 @@ async fn close_if_open(folder: &AttemptLayout) -> Result<Option<Status>, RunnerE
     }
     let mut journal = JournalReader::<Event>::new(&folder.journal());
     let lines = journal.read_durable()?.lines;
+    let mut measured = Tally::default();
+    lines.iter().for_each(|line| record::add(&mut measured, &line.event));
     let last_word = lines.into_iter().next_back().and_then(|line| match line.event {
         Event::Ended { outcome, .. } => Some(outcome),
         _ => None,
     });
     let closing = verdict::of_orphan(last_word.as_ref());
     let status = closing.status;
-    JournalWriter::open(&folder.supervisor())?.append(closing.into_event(journal.offset()))?;
+    JournalWriter::open(&folder.supervisor())?.append(closing.into_event(journal.next_seq(), measured))?;
     Ok(Some(status))
 }
 

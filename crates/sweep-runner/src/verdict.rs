@@ -3,7 +3,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-use sweep_protocol::{FailureKind, Outcome, Status, SupervisorEvent};
+use sweep_protocol::{FailureKind, Outcome, Status, SupervisorEvent, Tally};
 
 use crate::folder::Throughput;
 use crate::oom;
@@ -43,9 +43,10 @@ impl Closing {
         Self { status, message: Some(message.into()) }
     }
 
-    /// As the supervisor's last line, with the bytes of the attempt's journal that count.
-    pub(crate) fn into_event(self, journal_bytes: u64) -> SupervisorEvent {
-        SupervisorEvent::Closed { status: self.status, message: self.message, journal_bytes: Some(journal_bytes) }
+    /// As the supervisor's last line, with the lines of the attempt's journal that count and what they measured.
+    pub(crate) fn into_event(self, journal_lines: u64, measured: Tally) -> SupervisorEvent {
+        let (status, message) = (self.status, self.message);
+        SupervisorEvent::Closed { status, message, journal_lines: Some(journal_lines), measured: Some(measured) }
     }
 }
 

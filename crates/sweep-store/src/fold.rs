@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sweep_protocol::{
-    Event, Form, JournalLine, LineDamage, Measurement, Metric, Outcome, RunId, RunRow, Split, Status, SupervisorEvent,
-    Tally,
+    AttemptName, Event, Form, JournalLine, LineDamage, Measurement, Metric, Outcome, RunId, RunRow, Split, Status,
+    SupervisorEvent, Tally,
 };
 
 use crate::rows::AttemptRow;
@@ -46,7 +46,7 @@ impl RunState {
         let rows: Vec<AttemptRow> = attempts.iter().map(attempt_row).collect();
         let latest = |said: fn(&AttemptRow) -> bool| rows.iter().rev().find(|row| said(row));
         let (status, message) = match (rows.last(), attempts.last()) {
-            (Some(row), Some(last)) if row.status == Status::Succeeded => match missing(attempts, last) {
+            (Some(row), Some(last)) if row.status == Status::Succeeded => match missing(run, attempts, last) {
                 None => (Status::Succeeded, None),
                 Some(what) => (Status::Incomplete, Some(format!("its measurements are not all there: {what}"))),
             },
@@ -75,7 +75,7 @@ impl RunState {
     }
 }
 
-fn measured(lines: &AttemptLines) -> impl Iterator<Item = &Measurement> {
+fn measured_by(lines: &AttemptLines) -> impl Iterator<Item = &Measurement> {
     let measurements = lines.journal.iter().filter_map(|line| match &line.event {
         Event::Measured { measurements } | Event::Inherited { measurements } => Some(measurements),
         _ => None,
@@ -85,11 +85,11 @@ fn measured(lines: &AttemptLines) -> impl Iterator<Item = &Measurement> {
 
 /// The values of a run. A later attempt's replace an earlier one's; the journal of an attempt that ended with a tally holds all.
 fn values(attempts: &[AttemptLines]) -> Vec<(Measurement, u32)> {
-    let is_whole = |lines: &AttemptLines| tally(lines).is_some_and(|tally| *tally == Tally::of(measured(lines)));
+    let is_whole = |lines: &AttemptLines| tally(lines).is_some_and(|tally| *tally == Tally::of(measured_by(lines)));
     let from = attempts.iter().rposition(is_whole).unwrap_or(0);
     let mut values = BTreeMap::new();
     for lines in attempts.get(from..).unwrap_or_default() {
-        values.extend(measured(lines).map(|measurement| (key(measurement), (*measurement, lines.attempt))));
+        values.extend(measured_by(lines).map(|measurement| (key(measurement), (*measurement, lines.attempt))));
     }
     values.into_values().collect()
 }
@@ -103,7 +103,14 @@ fn tally(lines: &AttemptLines) -> Option<&Tally> {
 }
 
 /// What the journals lack of a run whose last attempt was closed as succeeded.
-fn missing(attempts: &[AttemptLines], last: &AttemptLines) -> Option<String> {
+fn missing(run: RunId, attempts: &[AttemptLines], last: &AttemptLines) -> Option<String> {
+    let own = AttemptName { run, attempt: last.attempt };
+    if let Some(other) = last.supervisor.iter().find_map(|line| other_name(&line.event, own)) {
+        return Some(format!("the folder is that of attempt {} of run {}", other.attempt, other.run.short()));
+    }
+    if closed_with(last).is_some_and(|measured| *measured != Tally::of(measured_by(last))) {
+        return Some("its journal is another than the one that its supervisor followed".to_owned());
+    }
     let damage = || last.damage.first().map_or_else(String::new, |damage| format!(" ({damage})"));
     let Some(Event::Ended { outcome: Outcome::Succeeded, measured: expected }) =
         last.journal.last().map(|line| &line.event)
@@ -112,7 +119,7 @@ fn missing(attempts: &[AttemptLines], last: &AttemptLines) -> Option<String> {
     };
     match expected {
         Some(expected) => {
-            let found = Tally::of(measured(last));
+            let found = Tally::of(measured_by(last));
             let what = if found.count == expected.count { "others than its last word counts" } else { "values" };
             (found != *expected).then(|| format!("{} of {} {what}{}", found.count, expected.count, damage()))
         }
@@ -120,17 +127,37 @@ fn missing(attempts: &[AttemptLines], last: &AttemptLines) -> Option<String> {
     }
 }
 
+/// The attempt that a supervisor's line is about, where it is another than this one.
+fn other_name(event: &SupervisorEvent, own: AttemptName) -> Option<AttemptName> {
+    match event {
+        SupervisorEvent::Launched { of, .. } => of.filter(|of| *of != own),
+        SupervisorEvent::Closed { .. } => None,
+    }
+}
+
+/// What the supervisor of an attempt saw measured, as it closed it.
+fn closed_with(lines: &AttemptLines) -> Option<&Tally> {
+    lines.supervisor.iter().rev().find_map(|line| match &line.event {
+        SupervisorEvent::Closed { measured, .. } => measured.as_ref(),
+        SupervisorEvent::Launched { .. } => None,
+    })
+}
+
 /// The same for a run of the first format, whose journals have neither checksums nor a tally: every epoch must have its training loss,
 /// and the trained network its count of parameters.
 fn missing_unchecked(attempts: &[AttemptLines]) -> Option<String> {
-    let all = || attempts.iter().flat_map(measured);
+    let all = || attempts.iter().flat_map(measured_by);
     let trained: BTreeSet<u32> =
         all().filter(|m| m.metric == Metric::Loss && m.split == Some(Split::Train)).filter_map(|m| m.epoch).collect();
     let epochs = attempts.iter().flat_map(|lines| &lines.journal).filter_map(|line| match line.event {
         Event::Started { epochs, .. } => Some(epochs),
         _ => None,
     });
-    if let Some(absent) = (1..=epochs.max()?).find(|epoch| !trained.contains(epoch)) {
+    let epochs = epochs.max();
+    if epochs.is_none() {
+        return Some("no attempt says how many epochs it has".to_owned());
+    }
+    if let Some(absent) = (1..=epochs.unwrap_or(0)).find(|epoch| !trained.contains(epoch)) {
         return Some(format!("epoch {absent} has no training loss"));
     }
     let is_counted = all().any(|m| m.metric == Metric::Params);

@@ -31,8 +31,8 @@ pub enum Damage {
     /// Part of a journal is lost.
     #[error("{0}")]
     Line(LineDamage),
-    /// A journal is shorter than it was when its attempt was closed.
-    #[error("{path}: {missing} bytes are missing at its end")]
+    /// A journal has fewer lines than when its attempt was closed.
+    #[error("{path}: {missing} lines are missing at its end")]
     Cut {
         /// Which journal.
         path: PathBuf,
@@ -150,9 +150,15 @@ impl FolderReader {
     pub(crate) fn run_state(&mut self, run: RunId) -> Result<RunState, StoreError> {
         let layout = self.layout.run(run);
         let numbers = self.attempt_numbers(&layout);
-        let attempts: Result<Vec<_>, _> =
-            numbers.into_iter().map(|number| self.attempt(number, &layout.attempt(number))).collect();
-        Ok(RunState::of(run, &attempts?))
+        let mut attempts = Vec::new();
+        for number in numbers {
+            let lines = self.attempt(number, &layout.attempt(number))?;
+            // An empty folder is not one that this program made an attempt in.
+            if !(lines.supervisor.is_empty() && lines.journal.is_empty() && lines.damage.is_empty()) {
+                attempts.push(lines);
+            }
+        }
+        Ok(RunState::of(run, &attempts))
     }
 
     /// What the sizes and times of a run's files come to: while it is the same, so is what they say. Empty for a run without attempts.
@@ -171,7 +177,11 @@ impl FolderReader {
 
     fn attempt_numbers(&mut self, run: &RunLayout) -> Vec<u32> {
         let names = self.names_in(&run.attempts());
-        let mut numbers: Vec<u32> = names.iter().filter_map(|name| RunLayout::attempt_number(name)).collect();
+        // A link or a file of that name is somebody else's.
+        let is_folder =
+            |number: &u32| fs::symlink_metadata(run.attempt(*number).root()).is_ok_and(|found| found.is_dir());
+        let mut numbers: Vec<u32> =
+            names.iter().filter_map(|name| RunLayout::attempt_number(name)).filter(is_folder).collect();
         numbers.sort_unstable();
         numbers
     }
@@ -180,7 +190,7 @@ impl FolderReader {
         let (supervisor, _, _) =
             self.lines::<SupervisorEvent>(JournalReader::new(&folder.supervisor()), &folder.supervisor())?;
         let extent = supervisor.iter().rev().find_map(|line| match line.event {
-            SupervisorEvent::Closed { journal_bytes, .. } => Some(journal_bytes),
+            SupervisorEvent::Closed { journal_lines, .. } => Some(journal_lines),
             SupervisorEvent::Launched { .. } => None,
         });
         let extent = extent.flatten();
@@ -197,7 +207,7 @@ impl FolderReader {
         Ok(AttemptLines { attempt, journal, damage: damage.collect(), unchecked, supervisor })
     }
 
-    /// The intact lines of a journal, its length in bytes and the number of lines without a checksum.
+    /// The intact lines of a journal, how many lines it has or should have, and how many have no checksum.
     fn lines<T: DeserializeOwned>(
         &mut self,
         mut reader: JournalReader<T>,
@@ -207,7 +217,7 @@ impl FolderReader {
         match reader.read_new() {
             Ok(part) => {
                 self.damage.extend(part.damage.into_iter().map(Damage::Line));
-                Ok((part.lines, reader.offset(), reader.unchecked()))
+                Ok((part.lines, reader.next_seq(), reader.unchecked()))
             }
             Err(source @ JournalError::Newer { .. }) => Err(StoreError::Newer { source }),
             Err(JournalError::Io { source, .. }) => {
@@ -220,7 +230,12 @@ impl FolderReader {
 
     /// The content of a file; nothing when it does not exist.
     fn bytes(&mut self, path: &Path) -> Option<Vec<u8>> {
-        self.unless_missing(path, fs::read(path))
+        let read = match fs::metadata(path) {
+            // Opening a pipe waits, and reading a device may never end.
+            Ok(found) if !found.is_file() => Err(io::Error::other("not a regular file")),
+            _ => fs::read(path),
+        };
+        self.unless_missing(path, read)
     }
 
     /// The entries of a folder whose names are text, in order; none when it does not exist.

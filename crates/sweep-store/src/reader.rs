@@ -62,7 +62,8 @@ impl Reader {
 
     /// What was found damaged since this was last asked.
     pub fn take_damage(&mut self) -> Vec<Damage> {
-        std::mem::take(&mut self.folder.damage)
+        let mut said = BTreeSet::new();
+        std::mem::take(&mut self.folder.damage).into_iter().filter(|damage| said.insert(damage.to_string())).collect()
     }
 
     /// Where these runs stand, in the order in which they are asked for.

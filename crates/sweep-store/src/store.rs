@@ -187,7 +187,11 @@ impl Store {
             }
             let number = index::number_of(&mut transaction, run).await.map_err(fault(&path, "looking for a run"))?;
             let Some(number) = number else { continue };
+            let before = folder.damage.len();
             let state = folder.run_state(run)?;
+            // What could not be read may be another time: it is looked at again by the next call.
+            let is_unread = folder.damage[before..].iter().any(|damage| matches!(damage, Damage::Unreadable { .. }));
+            let stamp = if is_unread { String::new() } else { stamp };
             if state.attempts.is_empty() && known.is_some_and(|known| known.row.attempts > 0) {
                 folder.damage.push(Damage::Deleted { path: self.layout.run(run).root().to_owned() });
             }
@@ -206,6 +210,8 @@ impl Store {
     /// When the new index cannot be written; the old one is then as before.
     pub async fn rebuild(layout: &ResultsLayout) -> Result<Vec<Damage>, StoreError> {
         let path = layout.database();
+        // Another program's database, or one of a newer version, is refused; what is no database at all is set aside.
+        let former = usable(&path, Look::Header).await?;
         let fresh = beside(&path, "-rebuild");
         remove(&fresh)?;
         remove_companions(&fresh)?;
@@ -221,6 +227,18 @@ impl Store {
         folder.damage.extend(store.refresh(&runs).await?);
         index::forget_orphans(&mut store.connection).await.map_err(fault(&fresh, "forgetting runs"))?;
         store.close().await?;
+        if let Usable::No(_) = former
+            && !is_own(&path)
+        {
+            let aside =
+                (1_u32..).map(|number| beside(&path, &format!(".damaged-{number}"))).find(|aside| !aside.exists());
+            let moved = fs::rename(&path, aside.unwrap_or_else(|| beside(&path, ".damaged")));
+            moved.map_err(|source| StoreError::Io {
+                path: path.clone(),
+                doing: "setting the damaged file aside",
+                source,
+            })?;
+        }
         // The old write-ahead log belongs to the old file alone: SQLite would apply it to the new one.
         remove_companions(&path)?;
         let replaced = fs::File::open(&fresh)
@@ -267,9 +285,6 @@ pub(crate) enum Look {
 pub(crate) async fn usable(path: &Path, look: Look) -> Result<Usable, StoreError> {
     if !path.exists() {
         return Ok(Usable::Missing);
-    }
-    if beside(path, "-journal").exists() {
-        return Ok(Usable::No("its making was interrupted".to_owned()));
     }
     let found = async {
         let mut connection = SqliteConnectOptions::new().filename(path).read_only(true).connect().await?;
@@ -327,6 +342,12 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
+}
+
+/// Whether a file says in its header that it is this program's index, damaged or not; also one that nobody has written to.
+fn is_own(path: &Path) -> bool {
+    // Bytes 68 to 71 of a SQLite file are its application id, big-endian.
+    fs::read(path).is_ok_and(|bytes| bytes.is_empty() || bytes.get(68..72) == Some(&APPLICATION_ID.to_be_bytes()))
 }
 
 fn remove_companions(path: &Path) -> Result<(), StoreError> {

@@ -12,7 +12,6 @@ use sweep_store::Reader;
 use super::{chained, json_text, open_results, print, print_bytes, say, say_damage};
 use crate::cli::{ReportArgs, ReportsArgs};
 use crate::exit::{Exit, UsageError};
-use crate::freshness;
 use crate::plan_file;
 use crate::project::{Project, experiment_name};
 use crate::recorded::{self, Origin, Recorded, folders};
@@ -74,18 +73,6 @@ pub(super) fn shown(project: &Project, rows: &ExperimentRows, screen: Screen) ->
     let (declaration, paper) = project.declaration(rows)?;
     let tables = tables(rows, &declaration, &paper)?;
     Ok(tables.iter().map(|table| terminal(table, screen.width(), screen.table_color())).collect::<Vec<_>>().join("\n"))
-}
-
-/// Whether what is rendered of a plan is newer than all that it was rendered from.
-pub(super) fn is_current(
-    project: &Project,
-    layout: &ResultsLayout,
-    arguments: &ReportsArgs,
-    rows: &ExperimentRows,
-) -> Result<bool> {
-    let (declaration, _) = project.declaration(rows)?;
-    let inputs = project.report_inputs(layout, &rows.plan, &declaration);
-    Ok(freshness::is_current(&project.renderings(arguments, &rows.plan)?, &inputs))
 }
 
 /// Publishes the measurements, and writes what they render to; returns the renderings' folder.

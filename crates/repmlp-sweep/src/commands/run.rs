@@ -69,7 +69,6 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
         crash_retries: 1,
         on_failure: if arguments.fail_fast { OnFailure::Stop } else { OnFailure::Continue },
     };
-    let nothing_to_do = items.is_empty();
     let request = carry_out(&lock, items, options, &mut store, &mut progress).await?;
     store.close().await?;
     let name = (costed.plan.experiment.as_str(), costed.plan.profile.as_str());
@@ -78,13 +77,7 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
     say_damage(&mut results);
     // Renderings of an unfinished sweep would take the place of finished ones; `report` makes them when asked to.
     let finished = rows.plan.runs.len() == rows.runs.iter().filter(|row| row.status.is_finished()).count();
-    let folder = match finished {
-        true if nothing_to_do && report::is_current(&project, lock.layout(), &arguments.reports, &rows)? => {
-            Some(project.renderings(&arguments.reports, &rows.plan)?)
-        }
-        true => Some(report::write(&project, lock.layout(), &arguments.reports, &rows)?),
-        false => None,
-    };
+    let folder = if finished { Some(report::write(&project, lock.layout(), &arguments.reports, &rows)?) } else { None };
     progress.end(&rows.runs, folder.as_deref());
     print_bytes(report::shown(&project, &rows, screen)?.as_bytes())?;
     Ok(exit(&costed, &rows.runs, request))

@@ -125,7 +125,7 @@ async fn a_flood_of_lines_arrives_whole_and_before_the_end() {
 async fn checkpoints_go_after_success_and_the_newest_two_stay_otherwise() {
     let bench = Bench::new(
         r#"n=$(basename "$folder")
-        touch "$folder/checkpoint-8.safetensors" "$folder/checkpoint-10.safetensors" "$folder/weights.safetensors"
+        touch "$folder/checkpoint-8-0123456789abcdef.safetensors" "$folder/checkpoint-10-0123456789abcdef.safetensors" "$folder/weights.safetensors"
         if [ "$n" = 3 ]; then succeeded; else diverged; fi"#,
     );
     let items = items(1);
@@ -142,9 +142,9 @@ async fn checkpoints_go_after_success_and_the_newest_two_stay_otherwise() {
         names
     };
     bench.run(&items).await;
-    assert_eq!(kept(), ["1/checkpoint-10.safetensors", "1/checkpoint-8.safetensors"]);
+    assert_eq!(kept(), ["1/checkpoint-10-0123456789abcdef.safetensors", "1/checkpoint-8-0123456789abcdef.safetensors"]);
     bench.run(&items).await;
-    assert_eq!(kept(), ["2/checkpoint-10.safetensors", "2/checkpoint-8.safetensors"]);
+    assert_eq!(kept(), ["2/checkpoint-10-0123456789abcdef.safetensors", "2/checkpoint-8-0123456789abcdef.safetensors"]);
     bench.run(&items).await;
     assert!(kept().is_empty());
     assert!(bench.attempt(items[0].run, 3).root().join("weights.safetensors").exists());

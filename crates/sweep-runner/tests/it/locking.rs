@@ -30,7 +30,7 @@ fn a_folder_that_cannot_be_made_is_another_fault_than_one_in_use() {
 fn an_abandoned_lock_file_is_no_lock() {
     let folder = tempfile::tempdir().unwrap();
     let layout = ResultsLayout::new(folder.path());
-    fs::write(layout.lock(), "99999999 and more").unwrap();
+    fs::write(layout.lock(), "99999999\n").unwrap();
     let _held = SchedulerLock::acquire(&layout).unwrap();
     assert_eq!(fs::read_to_string(layout.lock()).unwrap(), format!("{}\n", std::process::id()));
 }
@@ -45,4 +45,18 @@ fn removing_the_lock_file_lets_no_second_scheduler_in() {
     assert!(matches!(refused, RunnerError::InUse { .. }), "{refused:?}");
     drop(held);
     SchedulerLock::acquire(&layout).unwrap();
+}
+
+#[test]
+fn a_file_of_somebody_elses_in_the_place_of_the_lock_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = ResultsLayout::new(folder.path());
+    let thesis = folder.path().join("thesis.txt");
+    fs::write(&thesis, "mine").unwrap();
+    std::os::unix::fs::symlink(&thesis, layout.lock()).unwrap();
+    assert!(matches!(SchedulerLock::acquire(&layout), Err(RunnerError::Unwritable { .. })));
+    fs::remove_file(layout.lock()).unwrap();
+    fs::rename(&thesis, layout.lock()).unwrap();
+    assert!(matches!(SchedulerLock::acquire(&layout), Err(RunnerError::Unwritable { .. })));
+    assert_eq!(fs::read_to_string(layout.lock()).unwrap(), "mine");
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use sweep_protocol::{
     Event, JournalReader, JournalWriter, Lease, LeasedJournal, Outcome, ProcessStamp, RunId, Sink, SinkError, Status,
-    SupervisorEvent,
+    SupervisorEvent, Tally,
 };
 use sweep_runner::{Recovered, recover};
 
@@ -14,7 +14,7 @@ use crate::bench::{Bench, counts, items};
 fn leave_open(bench: &Bench, run: RunId, number: u32, said: &[Event]) {
     let folder = bench.attempt(run, number);
     fs::create_dir_all(folder.root()).unwrap();
-    let launched = SupervisorEvent::Launched { pid: 999_999_999, slot: 0, process: None };
+    let launched = SupervisorEvent::Launched { pid: 999_999_999, slot: 0, process: None, of: None };
     JournalWriter::open(&folder.supervisor()).unwrap().append(launched).unwrap();
     let mut journal = JournalWriter::open(&folder.journal()).unwrap();
     for event in said {
@@ -31,7 +31,15 @@ async fn open_attempts_are_closed_once() {
     assert_eq!(recovered, [Recovered { run, attempt: 1, status: Status::Cancelled }]);
     let closing = bench.closing(run, 1);
     let message = Some("scheduler died".to_owned());
-    assert_eq!(closing, SupervisorEvent::Closed { status: Status::Cancelled, message, journal_bytes: Some(0) });
+    assert_eq!(
+        closing,
+        SupervisorEvent::Closed {
+            status: Status::Cancelled,
+            message,
+            journal_lines: Some(0),
+            measured: Some(Tally::default())
+        }
+    );
     assert!(recover(&bench.lock, &[run]).await.unwrap().is_empty());
 }
 
@@ -55,6 +63,8 @@ async fn a_folder_without_any_line_is_closed_too() {
     let bench = Bench::new("");
     let run = items(1)[0].run;
     fs::create_dir_all(bench.attempt(run, 1).root()).unwrap();
+    assert!(recover(&bench.lock, &[run]).await.unwrap().is_empty(), "a folder that somebody made");
+    fs::write(bench.attempt(run, 1).orders(), "{}").unwrap();
     assert_eq!(recover(&bench.lock, &[run]).await.unwrap().len(), 1);
 }
 
@@ -65,7 +75,7 @@ async fn a_process_that_is_not_the_attempts_is_left_alone() {
     let folder = bench.attempt(run, 1);
     fs::create_dir_all(folder.root()).unwrap();
     // This very test: alive, and not working on that folder.
-    let launched = SupervisorEvent::Launched { pid: std::process::id(), slot: 0, process: None };
+    let launched = SupervisorEvent::Launched { pid: std::process::id(), slot: 0, process: None, of: None };
     JournalWriter::open(&folder.supervisor()).unwrap().append(launched).unwrap();
     assert_eq!(recover(&bench.lock, &[run]).await.unwrap().len(), 1);
 }
@@ -126,7 +136,7 @@ async fn a_process_with_the_id_and_the_words_of_an_attempt_but_another_start_is_
     let mut other =
         other.args(["-c", "read word"]).arg(folder.root()).stdin(std::process::Stdio::piped()).spawn().unwrap();
     let process = Some(ProcessStamp { boot: "another".to_owned(), start_ticks: 1 });
-    let launched = SupervisorEvent::Launched { pid: other.id(), slot: 0, process };
+    let launched = SupervisorEvent::Launched { pid: other.id(), slot: 0, process, of: None };
     JournalWriter::open(&folder.supervisor()).unwrap().append(launched).unwrap();
     assert_eq!(recover(&bench.lock, &[run]).await.unwrap().len(), 1);
     assert!(other.try_wait().unwrap().is_none(), "it was killed");
@@ -147,8 +157,8 @@ async fn what_a_given_up_process_writes_later_does_not_count() {
     assert!(matches!(survivor.emit(late()), Err(SinkError::Revoked)));
     // It had asked for its lease before that was revoked: its line lies beyond those that count.
     survivor.journal.append(late()).unwrap();
-    let SupervisorEvent::Closed { journal_bytes, .. } = bench.closing(run, 1) else { panic!("not closed") };
-    let counted = JournalReader::<Event>::new(&folder.journal()).up_to(journal_bytes).read_new().unwrap();
+    let SupervisorEvent::Closed { journal_lines, .. } = bench.closing(run, 1) else { panic!("not closed") };
+    let counted = JournalReader::<Event>::new(&folder.journal()).up_to(journal_lines).read_new().unwrap();
     assert_eq!(counted.lines.len(), 1);
 }
 
@@ -180,4 +190,30 @@ async fn a_damaged_configuration_is_set_aside_and_written_again() {
         let aside = layout.damaged().join(format!("run.json.{}", i + 1));
         assert_eq!(fs::read_to_string(aside).unwrap(), damaged);
     }
+}
+
+#[tokio::test]
+async fn files_of_a_persons_own_and_links_are_left_alone() {
+    let bench = Bench::new("diverged");
+    let items = items(1);
+    bench.run(&items).await;
+    let layout = bench.run_layout(items[0].run);
+    let mine = bench.path().join("mine");
+    fs::create_dir(&mine).unwrap();
+    let kept = [
+        mine.join("checkpoint-0000000001-0123456789abcdef.safetensors"),
+        layout.attempt(1).root().join("checkpoint-mine.safetensors"),
+        layout.attempt(1).root().join("notes.7.tmp"),
+    ];
+    for path in &kept {
+        fs::write(path, "mine").unwrap();
+    }
+    std::os::unix::fs::symlink(&mine, layout.attempts().join("2")).unwrap();
+    fs::write(layout.attempts().join("3"), "a file").unwrap();
+    recover(&bench.lock, &[items[0].run]).await.unwrap();
+    fs::remove_file(layout.attempts().join("3")).unwrap();
+    fs::remove_file(layout.attempts().join("2")).unwrap();
+    bench.run(&items).await;
+    assert!(kept.iter().all(|path| fs::read_to_string(path).unwrap() == "mine"));
+    assert_eq!(fs::read_dir(&mine).unwrap().count(), 1);
 }

@@ -232,3 +232,35 @@ async fn a_tail_after_the_closing_does_not_count() {
     JournalWriter::open(&journal).unwrap().append(Event::Noticed { text: "late".to_owned() }).unwrap();
     assert_eq!(rows(&layout).await, before);
 }
+
+#[tokio::test]
+async fn an_attempt_of_another_run_is_not_this_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = ResultsLayout::new(folder.path());
+    lay_out(&layout);
+    for run in ids() {
+        write_attempt(&layout, &whole(run));
+    }
+    let [first, second] = ids();
+    assert!(rows(&layout).await.runs.iter().all(|row| row.status == Status::Succeeded));
+    let (a, b, aside) = (layout.run(first).attempts(), layout.run(second).attempts(), folder.path().join("aside"));
+    fs::rename(&a, &aside).unwrap();
+    fs::rename(&b, &a).unwrap();
+    fs::rename(&aside, &b).unwrap();
+    for row in rows(&layout).await.runs {
+        assert_eq!(row.status, Status::Incomplete);
+        assert!(row.message.unwrap().contains("the folder is that of attempt 1 of run"));
+    }
+}
+
+#[tokio::test]
+async fn a_folder_that_a_person_made_is_no_attempt() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = ResultsLayout::new(folder.path());
+    half_done(&layout).await.close().await.unwrap();
+    let before = rows(&layout).await;
+    fs::create_dir(layout.run(ids()[0]).attempts().join("2")).unwrap();
+    fs::write(layout.run(ids()[0]).attempts().join("3"), "mine").unwrap();
+    std::os::unix::fs::symlink(folder.path(), layout.run(ids()[0]).attempts().join("4")).unwrap();
+    assert_eq!(rows(&layout).await, before);
+}

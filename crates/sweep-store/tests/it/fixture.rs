@@ -7,8 +7,8 @@ use std::path::Path;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{Column, ConnectOptions, Row, TypeInfo, ValueRef};
 use sweep_protocol::{
-    AxisRecord, Coordinates, Environment, Event, Form, JournalWriter, Measurement, Metric, Outcome, PlanRecord,
-    PlannedRunRecord, ResultsLayout, RunId, Split, Status, SupervisorEvent, Tally,
+    AttemptName, AxisRecord, Coordinates, Environment, Event, Form, JournalWriter, Measurement, Metric, Outcome,
+    PlanRecord, PlannedRunRecord, ResultsLayout, RunId, Split, Status, SupervisorEvent, Tally,
 };
 use sweep_store::Store;
 
@@ -69,12 +69,17 @@ pub(crate) fn write_attempt(layout: &ResultsLayout, said: &Said) {
     for event in &said.events {
         journal.append_without_sync(event.clone()).unwrap();
     }
-    let length = fs::metadata(folder.journal()).unwrap().len();
+    let all = said.events.iter().filter_map(|event| match event {
+        Event::Measured { measurements } => Some(measurements),
+        _ => None,
+    });
+    let measured = Tally::of(all.flatten());
     fs::OpenOptions::new().append(true).open(folder.journal()).unwrap().write_all(said.tail.as_bytes()).unwrap();
     let mut supervisor = JournalWriter::open(&folder.supervisor()).unwrap();
-    supervisor.append_without_sync(launched()).unwrap();
+    let of = Some(AttemptName { run: said.run, attempt: said.attempt });
+    supervisor.append_without_sync(SupervisorEvent::Launched { pid: 7, slot: 1, process: None, of }).unwrap();
     if let Some(status) = said.closed {
-        supervisor.append_without_sync(closed(status, length)).unwrap();
+        supervisor.append_without_sync(closed(status, said.events.len() as u64, measured)).unwrap();
     }
 }
 
@@ -159,12 +164,12 @@ pub(crate) fn whole_run() -> Vec<Event> {
 }
 
 pub(crate) fn launched() -> SupervisorEvent {
-    SupervisorEvent::Launched { pid: 7, slot: 1, process: None }
+    SupervisorEvent::Launched { pid: 7, slot: 1, process: None, of: None }
 }
 
-pub(crate) fn closed(status: Status, journal_bytes: u64) -> SupervisorEvent {
+pub(crate) fn closed(status: Status, lines: u64, measured: Tally) -> SupervisorEvent {
     let message = (status != Status::Succeeded).then(|| "why".to_owned());
-    SupervisorEvent::Closed { status, message, journal_bytes: Some(journal_bytes) }
+    SupervisorEvent::Closed { status, message, journal_lines: Some(lines), measured: Some(measured) }
 }
 
 /// Runs a query on a second connection and renders each row as `column=value` fields.

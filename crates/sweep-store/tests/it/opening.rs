@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 use sweep_protocol::{
-    Event, Form, JournalReader, JournalWriter, Metric, ResultsLayout, Split, Status, SupervisorEvent,
+    Event, Form, JournalReader, JournalWriter, Metric, ResultsLayout, Split, Status, SupervisorEvent, Tally,
 };
 use sweep_store::{Damage, Reader, Store, StoreError};
 
@@ -57,7 +57,6 @@ async fn what_a_crash_leaves_of_an_index_is_made_again_and_misleads_no_reader() 
     for (name, content) in [
         ("metrics.sqlite", ""),
         ("metrics.sqlite", no_database.as_str()),
-        ("metrics.sqlite-journal", "hot"),
         ("metrics.sqlite-rebuild", "half made"),
         ("metrics.sqlite-rebuild-journal", "half made"),
     ] {
@@ -69,7 +68,8 @@ async fn what_a_crash_leaves_of_an_index_is_made_again_and_misleads_no_reader() 
         let (store, damage) = Store::open(&layout).await.unwrap();
         store.close().await.unwrap();
         assert_eq!(damage.len(), usize::from(!name.contains("rebuild")), "{name}: {damage:?}");
-        assert!(!layout.root().join("metrics.sqlite-journal").exists());
+        let aside = layout.root().join("metrics.sqlite.damaged-1");
+        assert_eq!(aside.exists(), content == no_database, "what is no index of ours is set aside");
         assert!(first_status(&layout).await.1.is_empty(), "{name}");
     }
 }
@@ -111,6 +111,7 @@ async fn a_database_of_another_program_is_refused_and_not_touched() {
     execute(&layout.database(), "CREATE TABLE theirs (x)").await;
     let before = fs::read(layout.database()).unwrap();
     assert!(matches!(Store::open(&layout).await, Err(StoreError::Foreign { found: 0, .. })));
+    assert!(matches!(Store::rebuild(&layout).await, Err(StoreError::Foreign { .. })));
     assert_eq!(fs::read(layout.database()).unwrap(), before);
 }
 
@@ -150,7 +151,7 @@ async fn sixteen_readers_read_while_the_writer_writes() {
         journal.append_without_sync(measured(vec![loss])).unwrap();
         store.apply_journal(run, 1, &said.read_new().unwrap().lines).await.unwrap();
     }
-    supervisor.append_without_sync(closed(Status::Cancelled, said.offset())).unwrap();
+    supervisor.append_without_sync(closed(Status::Cancelled, said.next_seq(), Tally::default())).unwrap();
     store.apply_supervisor(run, 1, &told.read_new().unwrap().lines).await.unwrap();
     written.store(true, Ordering::Relaxed);
     for reader in readers {
