@@ -100,11 +100,11 @@ impl Run<'_> {
     }
 }
 
-/// Images that both forms are compared on in f64, at most: a wrong merge shows on each.
+/// Images that both forms are compared on in f64, at most.
 const IMAGES_IN_F64: usize = 32;
 
-/// The trained form with the first weights compared with the merge of the second, which are the same but in tests, where rounding hardly
-/// counts: what is left of a difference is the merge's.
+/// Compares, in f64, the trained form of the first weights with the merge of the second. They are the same except in tests. Rounding hardly
+/// counts there: a difference is the merge's.
 fn compare_in_f64(
     config: &RunConfig,
     [of_trained, of_merged]: [&[(String, Tensor)]; 2],

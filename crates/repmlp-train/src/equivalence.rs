@@ -74,7 +74,7 @@ impl Comparison {
         Ok(comparison)
     }
 
-    /// Counts things, for each of which it is said whether both forms answer alike.
+    /// Counts answers; each item says whether both forms agree.
     fn count(&mut self, alike: impl Iterator<Item = bool>) {
         for alike in alike {
             self.answered += 1;

@@ -60,7 +60,7 @@ pub struct Orders {
     pub host: String,
 }
 
-/// Raised by whoever wants the attempt to write a checkpoint and stop.
+/// Raised to make the attempt write a checkpoint and stop.
 pub type StopFlag = AtomicBool;
 
 /// Brings a run to completion, or as far as `stop` lets it; says everything to `sink`, the outcome last. On a CPU it works on a thread of

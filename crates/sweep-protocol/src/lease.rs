@@ -21,7 +21,7 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Grants the right to write to whoever knows `token`.
+    /// Grants the right to write to the process that knows `token`.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -35,7 +35,7 @@ impl Lease {
         Self { path: path.to_owned(), token: token.to_owned() }
     }
 
-    /// Takes the right away from whoever has it.
+    /// Takes the right from its holder.
     ///
     /// # Errors
     /// When the file cannot be written.

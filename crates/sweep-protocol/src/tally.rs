@@ -1,6 +1,6 @@
 //! How many values a run has measured, and a digest of them in their order: the proof that none is missing.
 //!
-//! An attempt writes its tally with its last word; whoever reads the journal adds up the same tally and compares.
+//! An attempt writes its tally with its last word; a reader adds up the same tally and compares.
 
 use std::fmt::Write;
 

@@ -102,7 +102,15 @@ impl PairedDifference {
         };
         let t = summary.mean / (sd / (summary.n as f64).sqrt());
         let p = Some(two_sided_p(t, (summary.n - 1) as f64));
-        Some(Self { summary, comparisons: 1, p, p_adjusted: p, sign_flip: SignFlip::of(&differences) })
+        Some(Self { summary, comparisons: 1, p, p_adjusted: p, sign_flip: None })
+    }
+
+    /// The same with a sign-flip test beside it, which takes long for many pairs: for what is shown alone.
+    #[must_use]
+    pub fn with_sign_flip(self, values: &BTreeMap<u64, f64>, baseline: &BTreeMap<u64, f64>) -> Self {
+        let pairs = values.iter().filter_map(|(seed, value)| Some(value - baseline.get(seed)?));
+        let sign_flip = self.p.and_then(|_| SignFlip::of(&pairs.collect::<Vec<_>>()));
+        Self { sign_flip, ..self }
     }
 
     /// The same as one of so many comparisons.
@@ -186,7 +194,7 @@ mod tests {
         let seeds = |values: &[f64]| (0..).zip(values.iter().copied()).collect::<BTreeMap<u64, f64>>();
         let a = seeds(&[0.914, 0.908, 0.917, 0.911, 0.909, 0.5]);
         let b = seeds(&[0.910, 0.909, 0.911, 0.906, 0.907]);
-        let difference = PairedDifference::of(&a, &b).unwrap();
+        let difference = PairedDifference::of(&a, &b).unwrap().with_sign_flip(&a, &b);
         let interval = difference.summary.interval.unwrap();
         assert_eq!(difference.summary.n, 5);
         assert!(close(difference.summary.mean, 0.0032));

@@ -209,7 +209,8 @@ impl Source<'_> {
                 return Some(Delta::Baseline);
             }
             let row = groups.iter().position(|other| other.coordinates() == Some(&baseline))?;
-            PairedDifference::of(own, &values[row]).map(Delta::Difference)
+            let base = &values[row];
+            PairedDifference::of(own, base).map(|found| Delta::Difference(found.with_sign_flip(own, base)))
         };
         let mut deltas: Vec<Option<Delta>> = groups.iter().zip(values).map(difference).collect();
         adjust(&mut deltas);

@@ -1,7 +1,7 @@
 //! Work items become attempts on this machine: one process each, in slots, stopped and resumed.
 //!
 //! The runner knows folders, processes and journals. It does not know what an attempt computes, it never opens the
-//! index and never prints: what happens goes over a bounded channel to whoever stores and draws it.
+//! index and never prints: what happens goes over a bounded channel to the caller, which stores and draws it.
 //!
 //! ```text
 //! SchedulerLock -> recover -> run: WorkItem -> attempt folder -> process -> journal -> Update

@@ -83,7 +83,8 @@ fn sign(file: &mut File, path: &Path) -> Result<(), RunnerError> {
     let mut text = String::new();
     let is_ours = file.metadata().is_ok_and(|found| found.is_file())
         && file.take(32).read_to_string(&mut text).is_ok()
-        && text.trim().bytes().all(|byte| byte.is_ascii_digit());
+        // A power cut may leave zeros in the place of a number.
+        && text.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_whitespace() || byte == 0);
     if !is_ours {
         let source = io::Error::other("this file is not a lock of this program; move it away");
         return Err(RunnerError::Unwritable { path: path.to_owned(), source });

@@ -23,7 +23,7 @@ pub struct Reader {
     folder: FolderReader,
     index: Option<SqliteConnection>,
     cached: BTreeMap<RunId, CachedRun>,
-    /// Runs of which the index was found to say what their files say: looked at once, a reader answers as of that moment.
+    /// Runs whose row agrees with their files: looked at once, a reader answers as of that moment.
     proven: BTreeSet<RunId>,
 }
 

@@ -204,7 +204,7 @@ impl Store {
     }
 
     /// Makes the index of a results folder again from its plans, configurations and journals, and puts it in the place
-    /// of the old one, whatever that is. The caller holds the results folder's lock. Returns what was damaged.
+    /// of the old one, even a damaged one. The caller holds the results folder's lock. Returns what was damaged.
     ///
     /// # Errors
     /// When the new index cannot be written; the old one is then as before.

@@ -115,6 +115,7 @@ fn survive(disk: &mut Disk, expected: &[String], round: u32) {
         "is said after the end".to_owned(),
     ];
     let mut done = BTreeSet::new();
+    let mut last = String::new();
     for (number, word) in cuts.iter().enumerate() {
         let said = disk.run_until(word);
         done.extend(said.lines().filter_map(|line| line.strip_suffix(" done").map(str::to_owned)));
@@ -122,9 +123,10 @@ fn survive(disk: &mut Disk, expected: &[String], round: u32) {
         let lost =
             done.iter().find(|label| !status.lines().any(|line| line.contains(*label) && line.contains("succeeded")));
         assert_eq!(lost, None, "round {round}, cut {number} at `{word}`\n{said}\n{status}");
+        last = said;
     }
     let check = disk.bench.done("report --check").stdout();
-    assert!(check.contains("is what"), "{check}");
+    assert!(check.contains("is what"), "{check}\n{last}");
     disk.bench.done("rebuild");
     let again = disk.bench.done(SWEEP).stderr();
     assert!(again.contains("0 of 2 runs to do, 2 done and reused"), "round {round}: {again}");

@@ -30,7 +30,10 @@ fn a_folder_that_cannot_be_made_is_another_fault_than_one_in_use() {
 fn an_abandoned_lock_file_is_no_lock() {
     let folder = tempfile::tempdir().unwrap();
     let layout = ResultsLayout::new(folder.path());
-    fs::write(layout.lock(), "99999999\n").unwrap();
+    for left in ["99999999\n", "", "\0\0\0\0\0"] {
+        fs::write(layout.lock(), left).unwrap();
+        drop(SchedulerLock::acquire(&layout).unwrap());
+    }
     let _held = SchedulerLock::acquire(&layout).unwrap();
     assert_eq!(fs::read_to_string(layout.lock()).unwrap(), format!("{}\n", std::process::id()));
 }
