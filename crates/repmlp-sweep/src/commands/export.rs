@@ -1,7 +1,7 @@
 //! `export`: every measurement of an experiment as one tidy table, for other programs. Weights are in `weights.rs`.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufWriter, Write};
 
 use anyhow::{Context, Result};
 use sweep_protocol::{ExperimentRows, Status};
@@ -30,17 +30,20 @@ pub(crate) async fn run(arguments: ExportArgs) -> Result<Exit> {
     plan_file::check(&layout, Some(&arguments.source), &rows.plan)?;
     let (declaration, paper) = project.declaration(&rows)?;
     let mut frame = sweep_report::frame(&rows, &declaration, &paper)?;
-    let mut bytes = Vec::new();
-    if arguments.format == ExportFormat::Parquet {
-        sweep_report::write_parquet(&mut frame, &mut bytes)?;
+    drop(rows);
+    let mut write = |out: &mut dyn Write| match arguments.format {
+        ExportFormat::Parquet => sweep_report::write_parquet(&mut frame, out),
+        ExportFormat::Csv | ExportFormat::Safetensors => sweep_report::write_csv(&mut frame, out),
+    };
+    if let Some(path) = &arguments.out {
+        let fault = || format!("{} cannot be written", path.display());
+        let mut file = BufWriter::new(File::create(path).with_context(fault)?);
+        write(&mut file).with_context(fault)?;
+        file.flush().with_context(fault)?;
     } else {
-        sweep_report::write_csv(&mut frame, &mut bytes)?;
-    }
-    match &arguments.out {
-        Some(path) => File::create(path)
-            .and_then(|mut file| file.write_all(&bytes))
-            .with_context(|| format!("{} cannot be written", path.display()))?,
-        None => print_bytes(&bytes)?,
+        let mut bytes = Vec::new();
+        write(&mut bytes)?;
+        print_bytes(&bytes)?;
     }
     Ok(Exit::Done)
 }
