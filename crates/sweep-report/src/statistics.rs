@@ -139,16 +139,14 @@ impl PairedDifference {
         self.summary.interval?;
         let ratio = self.summary.mean.abs() / self.summary.sd.filter(|sd| *sd > 0.0)?;
         let suffices = |n: usize| critical_t(n, self.comparisons) / (n as f64).sqrt() < ratio;
-        let (mut few, mut enough) = (1, 2);
-        while !suffices(enough) {
-            (few, enough) = (enough, 2 * enough);
-            if few > MOST_PAIRS {
-                return None;
-            }
+        // The normal quantile is below every t: fewer pairs than it asks for cannot do, and few more are needed.
+        let least = (critical_t(MOST_PAIRS, self.comparisons) / ratio).powi(2).floor();
+        if least > MOST_PAIRS as f64 {
+            return None;
         }
-        while enough - few > 1 {
-            let middle = usize::midpoint(few, enough);
-            if suffices(middle) { enough = middle } else { few = middle }
+        let mut enough = (least as usize).max(2);
+        while !suffices(enough) {
+            enough += 1;
         }
         Some(enough)
     }
