@@ -66,9 +66,7 @@ impl RunState {
         };
         Self { row, values: values(attempts), attempts: rows }
     }
-}
 
-impl RunState {
     /// Where the run stands, and its values in order.
     pub(crate) fn into_row_and_values(self) -> (RunRow, Vec<Measurement>) {
         (self.row, self.values.into_iter().map(|(measurement, _)| measurement).collect())
@@ -153,11 +151,10 @@ fn missing_unchecked(attempts: &[AttemptLines]) -> Option<String> {
         Event::Started { epochs, .. } => Some(epochs),
         _ => None,
     });
-    let epochs = epochs.max();
-    if epochs.is_none() {
+    let Some(epochs) = epochs.max() else {
         return Some("no attempt says how many epochs it has".to_owned());
-    }
-    if let Some(absent) = (1..=epochs.unwrap_or(0)).find(|epoch| !trained.contains(epoch)) {
+    };
+    if let Some(absent) = (1..=epochs).find(|epoch| !trained.contains(epoch)) {
         return Some(format!("epoch {absent} has no training loss"));
     }
     let is_counted = all().any(|m| m.metric == Metric::Params);

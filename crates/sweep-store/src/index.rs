@@ -302,6 +302,7 @@ async fn show_value(
 }
 
 /// What the index says of a run, with what proves it.
+#[derive(Debug)]
 pub(crate) struct CachedRun {
     pub(crate) number: i64,
     pub(crate) row: RunRow,

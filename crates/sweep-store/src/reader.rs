@@ -27,12 +27,6 @@ pub struct Reader {
     proven: BTreeSet<RunId>,
 }
 
-impl std::fmt::Debug for CachedRun {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?}", self.row)
-    }
-}
-
 impl Reader {
     /// Opens a results folder; it need not have an index, or exist.
     ///
