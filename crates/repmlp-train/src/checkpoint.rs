@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
-use sweep_protocol::{Measurement, write_atomically};
+use sweep_protocol::{CheckpointName, Measurement, write_atomically};
 
 use crate::train::TRAINER_VERSION;
 
@@ -61,12 +61,6 @@ pub(crate) struct Checkpoint {
 }
 
 const HEADER: &str = "header";
-const DIGEST_DIGITS: usize = 16;
-
-fn digest(bytes: &[u8]) -> String {
-    blake3::hash(bytes).to_hex()[..DIGEST_DIGITS].to_owned()
-}
-
 fn serialize(tensors: &[(String, Tensor)], header: Option<&CheckpointHeader>) -> Result<Vec<u8>, CheckpointError> {
     let fault = |e: Box<dyn std::error::Error + Send + Sync>| CheckpointError::Serialize(e);
     let metadata = match header {
@@ -87,7 +81,7 @@ pub(crate) fn save(
     tensors: &[(String, Tensor)],
 ) -> Result<String, CheckpointError> {
     let bytes = serialize(tensors, Some(header))?;
-    let name = format!("checkpoint-{:010}-{}.safetensors", header.step, digest(&bytes));
+    let name = CheckpointName::of(header.step, &bytes).to_string();
     let path = folder.join(&name);
     write_atomically(&path, &bytes).map_err(|source| CheckpointError::Write { path, source })?;
     Ok(name)
@@ -119,18 +113,15 @@ fn candidates(folders: &[PathBuf]) -> Vec<(u64, PathBuf)> {
     for folder in folders.iter().rev() {
         let Ok(entries) = std::fs::read_dir(folder) else { continue };
         for path in entries.flatten().map(|entry| entry.path()) {
-            let step = path.file_name().and_then(|n| n.to_str()).and_then(parse_name).map(|(step, _)| step);
-            candidates.extend(step.map(|step| (step, path)));
+            candidates.extend(name_of(&path).map(|name| (name.step, path)));
         }
     }
     candidates.sort_by_key(|(step, _)| *step);
     candidates
 }
 
-/// Step and digest that a checkpoint's file name carries.
-fn parse_name(name: &str) -> Option<(u64, &str)> {
-    let (step, digest) = name.strip_prefix("checkpoint-")?.strip_suffix(".safetensors")?.split_once('-')?;
-    Some((step.parse().ok()?, digest))
+fn name_of(path: &Path) -> Option<CheckpointName> {
+    CheckpointName::parse(path.file_name()?.to_str()?)
 }
 
 /// What [`newest`] came to.
@@ -180,8 +171,8 @@ struct Writer {
 /// `None` when anything about the file is not as it was written.
 fn load(path: &Path) -> Option<Loaded> {
     let bytes = std::fs::read(path).ok()?;
-    let (_, expected) = parse_name(path.file_name()?.to_str()?)?;
-    if digest(&bytes) != expected {
+    let name = name_of(path)?;
+    if CheckpointName::of(name.step, &bytes) != name {
         return None;
     }
     let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes).ok()?;

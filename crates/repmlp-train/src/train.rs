@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use repmlp::Mode;
 use repmlp::models::Model;
 use repmlp::vars::Vars;
-use sweep_protocol::{Environment, Event, Form, Measurement, Metric, Outcome, Sink, Split};
+use sweep_protocol::{Environment, Event, Form, Measurement, Metric, Outcome, Sink, Split, error_chain};
 
 use crate::batch::{HostBatch, TrainEpoch};
 use crate::checkpoint::{self, CheckpointError, CheckpointHeader, Newest, PassedOver};
@@ -79,24 +79,12 @@ pub fn train(
     let result = attempt(config, seed, orders, stop, &mut ledger);
     let outcome = match &result {
         Ok(outcome) => outcome.clone(),
-        Err(e) => Outcome::Failed { failure: e.kind(), message: chain(e) },
+        Err(e) => Outcome::Failed { failure: e.kind(), message: error_chain(e) },
     };
     if !matches!(result, Err(TrainError::Sink(_))) {
         ledger.end(outcome)?;
     }
     result
-}
-
-/// An error with its sources, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }
 
 fn attempt(

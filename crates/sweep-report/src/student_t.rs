@@ -20,9 +20,9 @@ pub(crate) fn t_quantile(p: f64, df: f64) -> f64 {
     for _ in 0..100 {
         let above = t_cdf(t, df) - p;
         if above < 0.0 {
-            low = t
+            low = t;
         } else {
-            high = t
+            high = t;
         }
         let newton = t - above / density(t);
         let next = if newton > low && newton < high { newton } else { f64::midpoint(low, high) };

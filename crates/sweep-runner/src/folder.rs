@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use sweep_protocol::{
-    AttemptLayout, Lease, ResultsLayout, RunLayout, Status, create_folders, create_new_folder, is_temporary, now_ms,
-    sync_folder, write_atomically,
+    AttemptLayout, CheckpointName, Lease, ResultsLayout, RunLayout, Status, create_folders, create_new_folder,
+    is_temporary, now_ms, sync_folder, write_atomically,
 };
 
 use crate::error::{unreadable, unwritable};
@@ -112,15 +112,13 @@ pub(crate) fn tidy(run: &RunLayout, status: Status) -> Result<(), RunnerError> {
     let mut checkpoints = Vec::new();
     for number in attempt_numbers(run)? {
         let folder = run.attempt(number);
-        let is_checkpoint = |name: &String| is_checkpoint_name(name);
         let (temporary, names): (Vec<_>, Vec<_>) =
             names_in(folder.root())?.into_iter().partition(|name| is_own_temporary(name));
         for path in temporary.into_iter().map(|name| folder.root().join(name)) {
             fs::remove_file(&path).map_err(unwritable(&path))?;
         }
-        let names = names.into_iter().filter(is_checkpoint);
-        // A longer name has more digits, so this order is that of the steps with and without leading zeros.
-        checkpoints.extend(names.map(|name| (number, name.len(), name)));
+        let names = names.into_iter().filter_map(|name| Some((number, CheckpointName::parse(&name)?, name)));
+        checkpoints.extend(names);
     }
     checkpoints.sort();
     for (number, _, name) in checkpoints.iter().rev().skip(keep) {
@@ -130,22 +128,11 @@ pub(crate) fn tidy(run: &RunLayout, status: Status) -> Result<(), RunnerError> {
     Ok(())
 }
 
-/// Whether a file has a name that attempts give to checkpoints: `checkpoint-<step>-<16 hexadecimal digits>.safetensors`.
-fn is_checkpoint_name(name: &str) -> bool {
-    let parts = name.strip_prefix("checkpoint-").and_then(|name| name.strip_suffix(".safetensors"));
-    parts.and_then(|parts| parts.split_once('-')).is_some_and(|(step, digest)| {
-        let hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        !step.is_empty()
-            && step.bytes().all(|byte| byte.is_ascii_digit())
-            && digest.len() == 16
-            && digest.bytes().all(hexadecimal)
-    })
-}
-
 /// Whether a file is what a killed attempt left of one that it was writing.
 fn is_own_temporary(name: &str) -> bool {
     let file = name.strip_suffix(".tmp").and_then(|name| name.rsplit_once('.')).map_or("", |(file, _)| file);
-    is_temporary(name) && (is_checkpoint_name(file) || ["lease", "orders.json", "weights.safetensors"].contains(&file))
+    is_temporary(name)
+        && (CheckpointName::parse(file).is_some() || ["lease", "orders.json", "weights.safetensors"].contains(&file))
 }
 
 /// The last lines of a log; nothing when there is none.

@@ -1,10 +1,8 @@
 //! The two journals of an attempt: one is followed, one is kept, and all that is new is passed on.
 
-use std::error::Error;
-
 use sweep_protocol::{
     AttemptLayout, AttemptName, Event, FailureKind, JournalPart, JournalReader, JournalWriter, Outcome, RunId,
-    SupervisorEvent, Tally,
+    SupervisorEvent, Tally, error_chain,
 };
 use tokio::sync::mpsc;
 
@@ -64,7 +62,7 @@ impl Record {
                 if lines.is_empty() { Ok(()) } else { self.pass_on(UpdateKind::Events(lines)).await }
             }
             Err(fault) => {
-                self.journal = Err(chain(&fault));
+                self.journal = Err(error_chain(&fault));
                 Ok(())
             }
         }
@@ -111,15 +109,4 @@ pub(crate) fn add(measured: &mut Tally, event: &Event) {
     if let Event::Measured { measurements } | Event::Inherited { measurements } = event {
         measurements.iter().for_each(|measurement| measured.add(measurement));
     }
-}
-
-fn chain(fault: &dyn Error) -> String {
-    let mut text = fault.to_string();
-    let mut source = fault.source();
-    while let Some(fault) = source {
-        text.push_str(": ");
-        text.push_str(&fault.to_string());
-        source = fault.source();
-    }
-    text
 }

@@ -18,7 +18,7 @@ mod weights;
 
 use anyhow::Result;
 use clap::CommandFactory;
-use sweep_protocol::{ResultsLayout, check_prose, printable};
+use sweep_protocol::{ResultsLayout, check_prose, error_chain, printable};
 use sweep_store::Reader;
 
 use crate::cli::{Cli, Command, VerifyCommand};
@@ -67,15 +67,7 @@ async fn open_results(layout: &ResultsLayout) -> Result<Reader> {
 /// Says what was found damaged while a results folder was read: on standard error, since the answer goes to standard output.
 fn say_damage(results: &mut Reader) {
     for damage in results.take_damage() {
-        say(&format!("note: {}", chained(&damage)));
-    }
-}
-
-/// A fault with its cause, in one line.
-fn chained(fault: &dyn std::error::Error) -> String {
-    match fault.source() {
-        Some(source) => format!("{fault}: {source}"),
-        None => fault.to_string(),
+        say(&format!("note: {}", error_chain(&damage)));
     }
 }
 

@@ -1,10 +1,11 @@
 //! `rebuild`: the index again, from plans and journals.
 
 use anyhow::Result;
+use sweep_protocol::error_chain;
 use sweep_runner::SchedulerLock;
 use sweep_store::Store;
 
-use super::{chained, print};
+use super::print;
 use crate::cli::ResultsArgs;
 use crate::exit::Exit;
 use crate::project::Project;
@@ -14,7 +15,7 @@ pub(crate) async fn run(arguments: ResultsArgs) -> Result<Exit> {
     let lock = SchedulerLock::acquire(&layout)?;
     let damages = Store::rebuild(lock.layout()).await?;
     for damage in &damages {
-        print(&format!("passed over: {}\n", chained(damage)))?;
+        print(&format!("passed over: {}\n", error_chain(damage)))?;
     }
     print(&format!("{} is made again from its journals\n", layout.database().display()))?;
     Ok(if damages.is_empty() { Exit::Done } else { Exit::Data })

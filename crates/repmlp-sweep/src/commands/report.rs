@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use sweep_protocol::{ExperimentRows, ResultsLayout};
+use sweep_protocol::{ExperimentRows, ResultsLayout, error_chain};
 use sweep_report::published::{self, Difference};
 use sweep_report::rendered::{self, Kept};
 use sweep_report::{ReportError, missing_glyphs, render, tables, terminal};
 use sweep_store::Reader;
 
-use super::{chained, json_text, open_results, print, print_bytes, say, say_damage};
+use super::{json_text, open_results, print, print_bytes, say, say_damage};
 use crate::cli::{ReportArgs, ReportsArgs};
 use crate::exit::{Exit, UsageError};
 use crate::plan_file;
@@ -43,7 +43,7 @@ pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
         match publish(&layout, &rows) {
             Err(fault) if is_write_protected(&fault) => say(&format!(
                 "note: {}; the renderings are made all the same, and `report --check` compares with what was published before",
-                chained(&fault)
+                error_chain(&fault)
             )),
             published => published?,
         }

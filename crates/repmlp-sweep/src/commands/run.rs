@@ -8,13 +8,15 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use repmlp_train::DeviceChoice;
 use repmlp_train::data::DataError;
-use sweep_protocol::{FailureKind, ResultsLayout, RunId, RunRow, Status, create_folders, write_atomically};
+use sweep_protocol::{
+    FailureKind, ResultsLayout, RunId, RunRow, Status, create_folders, error_chain, write_atomically,
+};
 use sweep_runner::{OnFailure, Options, Request, RunnerError, SchedulerLock, Slot, Update, UpdateKind, WorkItem};
 use sweep_store::{Damage, Store};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use super::{chained, open_results, print_bytes, report, say_damage};
+use super::{open_results, print_bytes, report, say_damage};
 use crate::cli::RunArgs;
 use crate::costed_plan::CostedPlan;
 use crate::data_check::check_data;
@@ -54,7 +56,7 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
 
     let slots = slots(&devices, &arguments, items.len());
     let mut progress = Progress::new(&costed, &items, lock.layout(), screen);
-    damages.iter().for_each(|damage| progress.voice().say(&format!("note: {}", chained(damage))));
+    damages.iter().for_each(|damage| progress.voice().say(&format!("note: {}", error_chain(damage))));
     progress.begin(&known);
     let program = OwnProgram::find()?;
     let options = Options {
@@ -232,7 +234,7 @@ async fn carry_out(
             }
             match apply(store, &update).await {
                 Ok(damages) => {
-                    damages.iter().for_each(|damage| progress.voice().say(&format!("note: {}", chained(damage))));
+                    damages.iter().for_each(|damage| progress.voice().say(&format!("note: {}", error_chain(damage))));
                 }
                 Err(first) => {
                     fault = Some(first);

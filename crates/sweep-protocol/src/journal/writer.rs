@@ -1,0 +1,92 @@
+//! Appends lines to a journal.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::line::{Parsed, may_begin, parsed, written};
+use super::{JournalError, JournalReader};
+use crate::durable::sync_folder;
+
+/// Appends lines to a journal.
+#[derive(Debug)]
+pub struct JournalWriter<T> {
+    path: PathBuf,
+    file: File,
+    length: u64,
+    next_seq: u64,
+    kind: PhantomData<T>,
+}
+
+impl<T: Serialize + DeserializeOwned> JournalWriter<T> {
+    /// Opens a journal for appending. What a writer left of a line that it could not finish is cut off; a whole line without its end gets
+    /// it, and text that no writer wrote stays, as a damaged line.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, or is of a later format.
+    pub fn open(path: &Path) -> Result<Self, JournalError> {
+        let mut reader = JournalReader::<T>::new(path);
+        reader.read_new()?;
+        let fault = |doing| move |source| JournalError::Io { path: path.to_owned(), doing, source };
+        let is_new = !path.exists();
+        let mut file =
+            OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(fault("opening"))?;
+        let rest = reader.rest;
+        let is_whole = matches!(parsed::<T>(&rest), Parsed::Intact { .. });
+        if is_whole || !may_begin(&rest) {
+            file.seek(SeekFrom::End(0)).and_then(|_| file.write_all(b"\n")).map_err(fault("ending its last line"))?;
+            return Self::open(path);
+        }
+        file.set_len(reader.offset).map_err(fault("cutting an incomplete line"))?;
+        file.seek(SeekFrom::End(0)).map_err(fault("seeking"))?;
+        if is_new && let Some(folder) = path.parent() {
+            sync_folder(folder).map_err(fault("syncing its folder"))?;
+        }
+        Ok(Self { path: path.to_owned(), file, length: reader.offset, next_seq: reader.next_seq, kind: PhantomData })
+    }
+
+    /// Appends one line; it is on the disk when this returns.
+    ///
+    /// # Errors
+    /// When the line cannot be written whole (a full disk); nothing of it is left then.
+    pub fn append(&mut self, event: T) -> Result<(), JournalError> {
+        let (length, seq) = (self.length, self.next_seq);
+        self.append_without_sync(event)?;
+        let synced = self.file.sync_data();
+        if synced.is_err() {
+            // What may not be on the disk was not said: nobody may read it as if it were.
+            (self.length, self.next_seq) = (length, seq);
+            self.cut();
+        }
+        synced.map_err(|source| self.fault("syncing", source))
+    }
+
+    /// Appends one line that a crash of the machine may take away, and that nothing depends on.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub fn append_without_sync(&mut self, event: T) -> Result<(), JournalError> {
+        let bytes =
+            written(self.next_seq, event).map_err(|source| JournalError::Event { path: self.path.clone(), source })?;
+        if let Err(source) = self.file.write_all(&bytes) {
+            let doing = if self.cut() { "appending" } else { "appending, and cutting what was written," };
+            return Err(self.fault(doing, source));
+        }
+        self.length += bytes.len() as u64;
+        self.next_seq += 1;
+        Ok(())
+    }
+
+    /// Takes away what lies behind the lines that were said; whether that was possible.
+    fn cut(&mut self) -> bool {
+        self.file.set_len(self.length).and_then(|()| self.file.seek(SeekFrom::Start(self.length))).is_ok()
+    }
+
+    fn fault(&self, doing: &'static str, source: io::Error) -> JournalError {
+        JournalError::Io { path: self.path.clone(), doing, source }
+    }
+}
