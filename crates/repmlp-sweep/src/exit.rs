@@ -10,7 +10,7 @@ use sweep_plan::PlanError;
 use sweep_protocol::{JournalError, printable};
 use sweep_report::ReportError;
 use sweep_runner::RunnerError;
-use sweep_store::StoreError;
+use sweep_store::{Damage, StoreError};
 
 use crate::screen::{Screen, say};
 
@@ -118,6 +118,9 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
             StoreError::Sql { .. } | StoreError::Io { .. } | StoreError::Unusable { .. } => Exit::Unwritable,
             StoreError::UnknownRun { .. } => Exit::Internal,
         });
+    }
+    if let Some(damage) = cause.downcast_ref::<Damage>() {
+        return Some(if matches!(damage, Damage::Unreadable { .. }) { Exit::Unwritable } else { Exit::Data });
     }
     if let Some(fault) = cause.downcast_ref::<ReportError>() {
         return Some(match fault {

@@ -91,6 +91,18 @@ impl Project {
         sweep_report::check_declaration(&declaration, plan, &paper)
     }
 
+    /// Refuses a place for renderings in which no folder can be made, before anything is trained for them.
+    pub(crate) fn check_place(&self, arguments: &ReportsArgs) -> Result<()> {
+        let reports = arguments.reports.clone().unwrap_or_else(|| self.folder("reports"));
+        let there = reports.ancestors().find(|path| path.exists());
+        match there.filter(|path| !path.is_dir()) {
+            Some(file) => {
+                Err(UsageError(format!("--reports {}: {} is no folder", reports.display(), file.display())).into())
+            }
+            None => Ok(()),
+        }
+    }
+
     /// The declared report of an experiment, or the one made for an experiment that declares none.
     pub(crate) fn declaration(&self, rows: &ExperimentRows) -> Result<(Declaration, PaperNumbers), ReportError> {
         let reports = self.folder("reports");

@@ -111,6 +111,25 @@ impl Metric {
         self.row().4
     }
 
+    /// Whether it is measured on images, so that a value has a split.
+    pub fn is_of_images(self) -> bool {
+        match self {
+            Self::Loss
+            | Self::Accuracy
+            | Self::Top5Accuracy
+            | Self::VerificationAccuracy
+            | Self::IdentificationAccuracy => true,
+            Self::MeanIou | Self::MaxAbsDiff | Self::LargestLogit | Self::Top1Agreement => true,
+            Self::LearningRate | Self::Params | Self::Flops | Self::FlopsAll | Self::Throughput => false,
+            Self::ThroughputSpread | Self::TrainTime | Self::DataWait => false,
+        }
+    }
+
+    /// Whether it is measured of each form, so that a value has a form. The others compare both.
+    pub fn is_of_a_form(self) -> bool {
+        !matches!(self, Self::MaxAbsDiff | Self::LargestLogit | Self::Top1Agreement)
+    }
+
     /// Whether it depends on the machine and its load, so that two equal runs may differ in it.
     pub fn is_timing(self) -> bool {
         matches!(self, Self::Throughput | Self::ThroughputSpread | Self::TrainTime | Self::DataWait)

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use sweep_protocol::{NAME_RULE, NameError, RunId, TextError};
+use sweep_protocol::{Metric, NAME_RULE, NameError, RunId, TextError};
 
 /// A report could not be made, or its published rows not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -110,6 +110,16 @@ pub enum Fault {
         group: String,
         /// The axis that varies within it.
         axis: String,
+    },
+    /// A quantity that no run ever measures, since a key is missing or too many.
+    #[error("{place}: {metric} {why}")]
+    Unmeasurable {
+        /// Table or plot.
+        place: String,
+        /// The metric.
+        metric: Metric,
+        /// What is wrong, and what to write.
+        why: &'static str,
     },
     /// Two tables or plots would be written to one file.
     #[error("{place}: this id is used twice")]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sweep_protocol::{PlanRecord, check_name};
 
-use crate::declaration::{Declaration, PlotDeclaration, TableDeclaration};
+use crate::declaration::{Declaration, PlotDeclaration, Quantity, TableDeclaration};
 use crate::error::Fault;
 use crate::group::{Group, Grouping, axis_of};
 use crate::{PaperNumbers, ReportError};
@@ -20,11 +20,13 @@ pub fn check(declaration: &Declaration, plan: &PlanRecord, paper: &PaperNumbers)
         let place = format!("table `{}`", table.id);
         faults.extend(grouping_faults(&place, &Grouping { axes: &table.rows, only: &table.only }, plan));
         faults.extend(paper_faults(&place, table, plan, paper));
+        faults.extend(table.columns.iter().filter_map(|column| unmeasurable(&place, &column.quantity())));
     }
     for plot in &declaration.plots {
         let place = format!("plot `{}`", plot.id());
         let (axes, only) = axes_of(plot);
         faults.extend(grouping_faults(&place, &Grouping { axes: &axes, only }, plan));
+        faults.extend(quantities_of(plot).into_iter().filter_map(|quantity| unmeasurable(&place, quantity)));
     }
     if faults.is_empty() { Ok(()) } else { Err(ReportError::Declaration { faults }) }
 }
@@ -38,6 +40,28 @@ pub(crate) fn axes_of(plot: &PlotDeclaration) -> (Vec<String>, &BTreeMap<String,
         PlotDeclaration::Scatter(plot) => (plot.label.clone(), &plot.only),
         PlotDeclaration::Curves(plot) => (plot.series.clone(), &plot.only),
     }
+}
+
+/// What a plot shows.
+fn quantities_of(plot: &PlotDeclaration) -> Vec<&Quantity> {
+    match plot {
+        PlotDeclaration::Line(plot) | PlotDeclaration::Bars(plot) => vec![&plot.y],
+        PlotDeclaration::Scatter(plot) => vec![&plot.x, &plot.y],
+        PlotDeclaration::Curves(plot) => vec![&plot.y],
+    }
+}
+
+/// Why no run ever measures a quantity, if that is so.
+fn unmeasurable(place: &str, quantity: &Quantity) -> Option<Fault> {
+    let Quantity { metric, split, form, .. } = *quantity;
+    let why = match (metric.is_of_a_form(), form, metric.is_of_images(), split) {
+        (true, None, ..) => "is measured of each form: add form = \"deployed\" or form = \"training\"",
+        (false, Some(_), ..) => "compares both forms: leave form out",
+        (.., true, None) => "is measured on images: add split = \"test\", \"validation\" or \"train\"",
+        (.., false, Some(_)) => "does not depend on images: leave split out",
+        _ => return None,
+    };
+    Some(Fault::Unmeasurable { place: place.to_owned(), metric, why })
 }
 
 fn repeated_or_bad_ids(declaration: &Declaration) -> Vec<Fault> {

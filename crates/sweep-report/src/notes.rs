@@ -9,7 +9,7 @@ use crate::paper::PaperTable;
 use crate::sign_flip::fewest_pairs;
 use crate::statistics::PairedDifference;
 use crate::table::{Cell, CellValue, Column, Delta, Table};
-use crate::unit::{Unit, words, words_without_form};
+use crate::unit::{Unit, is_count, words, words_without_form};
 
 /// Seeds beyond which it is not said how many a difference would take.
 const MOST_SAID: usize = 1000;
@@ -46,8 +46,10 @@ pub(crate) fn about_marks(table: &Table, best: &str, tied: &str) -> Option<Strin
             "; {tied}: cannot be told from it, since the 95% interval of the paired difference (t, for all rows of the column \
              together) contains 0 or there is one seed"
         )
-    } else {
+    } else if cells(table).any(|(column, cell)| cell.best && !is_count(column.quantity.metric)) {
         "; all others are told from it (95%, paired t, for all rows of the column together)".to_owned()
+    } else {
+        "; counts are compared as they are".to_owned()
     };
     Some(format!("{best}: the best mean of a column among complete rows{rest}."))
 }
@@ -59,6 +61,9 @@ fn about_deltas(table: &Table, plan: &PlanRecord) -> Vec<String> {
     let baseline = format!("Δ is the difference to the row with {}, paired by seed", plan.baseline);
     let differences = || (0..table.columns.len()).flat_map(|i| differences(table, i)).map(|(_, difference)| difference);
     let most = differences().map(|difference| difference.summary.n).max().unwrap_or(0);
+    if most == 0 {
+        return vec![format!("{baseline}. Nothing is measured yet that could be compared.")];
+    }
     if most < 2 {
         let chance = "With one pair of seeds a difference may be chance: no interval and no p can be given.";
         return vec![format!("{baseline}. {chance}")];

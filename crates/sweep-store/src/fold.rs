@@ -81,15 +81,27 @@ fn measured_by(lines: &AttemptLines) -> impl Iterator<Item = &Measurement> {
     measurements.flatten()
 }
 
-/// The values of a run. A later attempt's replace an earlier one's; the journal of an attempt that ended with a tally holds all.
+/// The values of a run. A later attempt's replace an earlier one's; the journal of an attempt that ended with a tally holds all. What
+/// another version of the trainer measured is not mixed with what the latest one did.
 fn values(attempts: &[AttemptLines]) -> Vec<(Measurement, u32)> {
     let is_whole = |lines: &AttemptLines| tally(lines).is_some_and(|tally| *tally == Tally::of(measured_by(lines)));
-    let from = attempts.iter().rposition(is_whole).unwrap_or(0);
+    let whole = attempts.iter().rposition(is_whole).unwrap_or(0);
+    let latest = attempts.iter().rev().find_map(trainer);
+    let older = attempts.iter().rposition(|lines| trainer(lines).is_some_and(|version| Some(version) != latest));
+    let from = whole.max(older.map_or(0, |last| last + 1));
     let mut values = BTreeMap::new();
     for lines in attempts.get(from..).unwrap_or_default() {
         values.extend(measured_by(lines).map(|measurement| (key(measurement), (*measurement, lines.attempt))));
     }
     values.into_values().collect()
+}
+
+/// The version of the trainer of an attempt that began.
+fn trainer(lines: &AttemptLines) -> Option<u32> {
+    lines.journal.iter().find_map(|line| match &line.event {
+        Event::Started { environment, .. } => Some(environment.trainer_version),
+        _ => None,
+    })
 }
 
 /// The tally of an attempt's last word.

@@ -325,7 +325,9 @@ fn is_damage(fault: &sqlx::Error) -> bool {
     match fault {
         sqlx::Error::Database(fault) => {
             let code = fault.code().and_then(|code| code.parse::<i32>().ok());
-            code.is_some_and(|code| matches!(code & 0xff, 1 | 11 | 26))
+            // The plain error is a damaged schema's only where something of it is missing.
+            let lacks_something = fault.message().starts_with("no such") || fault.message().starts_with("malformed");
+            code.is_some_and(|code| matches!(code & 0xff, 11 | 26) || code & 0xff == 1 && lacks_something)
         }
         sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_) => true,
         _ => false,

@@ -16,7 +16,7 @@ use sweep_store::{Damage, Store};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use super::{open_results, print_bytes, report, say_damage};
+use super::{open_results, print_bytes, report, say, say_damage};
 use crate::cli::RunArgs;
 use crate::costed_plan::CostedPlan;
 use crate::data_check::check_data;
@@ -29,6 +29,8 @@ use crate::work::{FailedRuns, Work};
 
 /// Updates that may wait for the index before the runner waits too.
 const UPDATES: usize = 256;
+/// After so long a wait for the index is said.
+const SOON: Duration = Duration::from_secs(5);
 /// How long an attempt whose time is up may take to write its checkpoint.
 const GRACE: Duration = Duration::from_secs(60);
 
@@ -36,6 +38,7 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
     let costed = CostedPlan::load(&arguments.spec)?;
     let project = Project::of(&arguments.spec.path);
     project.check_declaration(&costed.plan.record())?;
+    project.check_place(&arguments.reports)?;
     let devices = devices(&arguments)?;
     let layout = project.results(&arguments.results);
     let data = arguments.data.data.as_deref();
@@ -44,7 +47,7 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
         false => None,
     };
     let lock = SchedulerLock::acquire(&layout)?;
-    let (mut store, damages) = prepare(&costed, &lock).await?;
+    let (mut store, damages) = patiently(prepare(&costed, &lock)).await?;
     let mut results = open_results(lock.layout()).await?;
     let known = costed.known(&mut results)?;
     results.close().await?;
@@ -160,6 +163,17 @@ fn refuse_other_data(costed: &CostedPlan, known: &BTreeMap<RunId, RunRow>, finge
     Ok(())
 }
 
+/// Waits for the index, and says once what is waited for: a program that keeps a transaction open holds it.
+async fn patiently<T>(work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    tokio::select! {
+        done = &mut work => return done,
+        () = tokio::time::sleep(SOON) => {}
+    }
+    say("waiting for the index: another program may hold metrics.sqlite; close its transaction");
+    work.await
+}
+
 /// Writes the plan down, ends what a dead scheduler left of any experiment, and brings the index up to the journals.
 async fn prepare(costed: &CostedPlan, lock: &SchedulerLock) -> Result<(Store, Vec<Damage>)> {
     let plan = &costed.plan;
@@ -232,7 +246,7 @@ async fn carry_out(
             if fault.is_some() {
                 continue;
             }
-            match apply(store, &update).await {
+            match patiently(apply(store, &update)).await {
                 Ok(damages) => {
                     damages.iter().for_each(|damage| progress.voice().say(&format!("note: {}", error_chain(damage))));
                 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::json;
 use sweep_protocol::{ExperimentRows, Form, Measurement, MeasurementRow, Metric, ResultsLayout, RunId, RunRow, Split};
-use sweep_store::ExperimentCounts;
+use sweep_store::{ExperimentCounts, Reader};
 
 use super::grid::grid;
 use super::{open_results, print, print_json, say_damage};
@@ -25,8 +25,7 @@ pub(crate) async fn run(arguments: StatusArgs) -> Result<Exit> {
     let experiments = results.experiments()?;
     let Some((name, _)) = asked else {
         if experiments.is_empty() {
-            say_damage(&mut results);
-            return Err(nothing_ran(&layout));
+            return Err(nothing_ran(&layout, &mut results));
         }
         experiments.iter().for_each(|e| plan_file::say_if_edited(&layout, (&e.experiment, &e.profile)));
         if arguments.json {
@@ -42,10 +41,10 @@ pub(crate) async fn run(arguments: StatusArgs) -> Result<Exit> {
         all.extend(recorded::find(&mut results, &layout, (&name, &profile)).await?.map(|recorded| recorded.rows));
     }
     if all.is_empty() {
-        say_damage(&mut results);
         if experiments.is_empty() {
-            return Err(nothing_ran(&layout));
+            return Err(nothing_ran(&layout, &mut results));
         }
+        say_damage(&mut results);
         let known: Vec<_> = experiments.iter().map(|e| format!("{} ({})", e.experiment, e.profile)).collect();
         return Err(UsageError(format!("nothing was started of `{name}` here; known: {}", known.join(", "))).into());
     }
@@ -59,7 +58,11 @@ pub(crate) async fn run(arguments: StatusArgs) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn nothing_ran(layout: &ResultsLayout) -> anyhow::Error {
+/// Why there is nothing to show: nothing was run, or what was run cannot be read.
+fn nothing_ran(layout: &ResultsLayout, results: &mut Reader) -> anyhow::Error {
+    if let Some(damage) = results.take_damage().into_iter().next() {
+        return anyhow::Error::new(damage).context(format!("{}: no plan can be read", layout.root().display()));
+    }
     UsageError(format!("{}: nothing has been run in this results folder", layout.root().display())).into()
 }
 

@@ -150,6 +150,24 @@ fn a_results_folder_that_cannot_be_made_is_said() {
 }
 
 #[test]
+fn a_place_for_reports_that_is_a_file_is_refused_before_anything_is_trained() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("file"), "").unwrap();
+    let fault = refused(&bench, "experiments/tiny.toml --reports file/reports", 2);
+    assert!(fault.contains("file is no folder"), "{fault}");
+    assert!(!bench.path("results").exists());
+}
+
+#[test]
+fn results_that_cannot_be_read_are_not_called_empty() {
+    let bench = Bench::new();
+    bench.done("experiments/tiny.toml --threads 1");
+    std::fs::write(bench.path("results/experiments/tiny/default/plan.json"), "{").unwrap();
+    let fault = refused(&bench, "status", 4);
+    assert!(fault.contains("plan.json: not a plan") && !fault.contains("nothing has been run"), "{fault}");
+}
+
+#[test]
 fn an_index_of_a_newer_version_is_left_alone() {
     let bench = Bench::new();
     bench.done("experiments/tiny.toml --threads 1 --limit 2");

@@ -185,6 +185,7 @@ fn a_program_that_holds_the_index_does_not_end_a_sweep() {
         return skipped("an index that is held", "python3 has no sqlite3");
     }
     assert_eq!(line, "held\n");
+    assert!(said.contains("waiting for the index"), "{said}");
     is_finished(&bench, undisturbed());
 }
 

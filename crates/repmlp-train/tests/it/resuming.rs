@@ -56,6 +56,10 @@ fn stopped_equals_straight(config: &str) {
     }
     // The last attempt's journal alone holds everything that the run measured, also what was measured before the stops.
     assert_eq!(measured(&last), expected);
+    for m in all_measured(&last) {
+        let keys = (m.split.is_some(), m.form.is_some());
+        assert_eq!(keys, (m.metric.is_of_images(), m.metric.is_of_a_form()), "{m:?}");
+    }
     let Some(Event::Ended { measured: Some(tally), .. }) = last.last() else { panic!("no tally") };
     assert_eq!(*tally, Tally::of(&all_measured(&last)));
     assert!(straight.weights(1) == stopped.weights(3), "weights differ");

@@ -37,6 +37,22 @@ fn an_unknown_word_in_a_file_has_a_place() {
 }
 
 #[test]
+fn a_quantity_that_no_run_measures_is_refused_with_what_to_write() {
+    let table = |column: &str| {
+        format!("title = \"t\"\n[[table]]\nid = \"a\"\nrows = [\"groups\"]\n[[table.column]]\n{column}\n")
+    };
+    for (column, told) in [
+        ("metric = \"accuracy\"\nsplit = \"test\"", "accuracy is measured of each form: add form = \"deployed\""),
+        ("metric = \"accuracy\"\nform = \"deployed\"", "accuracy is measured on images: add split = \"test\""),
+        ("metric = \"params\"\nform = \"deployed\"\nsplit = \"test\"", "params does not depend on images"),
+        ("metric = \"max_abs_diff\"\nform = \"deployed\"\nsplit = \"test\"", "max_abs_diff compares both forms"),
+    ] {
+        let fault = refusal(&table(column));
+        assert!(fault.contains("table `a`") && fault.contains(told), "{fault}");
+    }
+}
+
+#[test]
 fn runs_that_differ_in_an_unnamed_axis_are_not_averaged() {
     let declaration: Declaration = toml::from_str(DECLARATION).unwrap();
     let fault = tables(&crowded_rows(), &declaration, &paper()).unwrap_err().to_string();

@@ -149,6 +149,21 @@ async fn a_value_measured_again_is_the_later_attempts() {
 }
 
 #[tokio::test]
+async fn what_another_trainer_measured_is_not_mixed_with_what_the_latest_did() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = ResultsLayout::new(folder.path());
+    lay_out(&layout);
+    let [run, _] = ids();
+    let loss = |epoch, value| measured(vec![of_images(Metric::Loss, Split::Train, Form::Training, epoch, value)]);
+    for (attempt, version, events) in [(1, 3, vec![loss(1, 1.0), loss(2, 0.5)]), (2, 4, vec![loss(1, 2.0)])] {
+        let events = [vec![started(version, 0)], events].concat();
+        write_attempt(&layout, &Said { run, attempt, events, tail: "", closed: Some(Status::Cancelled) });
+    }
+    let (_, _, values) = Reader::open(&layout).await.unwrap().run(run).unwrap();
+    assert_eq!(values.iter().map(|m| (m.epoch, m.value)).collect::<Vec<_>>(), [(Some(1), 2.0)]);
+}
+
+#[tokio::test]
 async fn a_smaller_plan_forgets_runs_that_were_never_attempted() {
     let folder = tempfile::tempdir().unwrap();
     let layout = ResultsLayout::new(folder.path());
