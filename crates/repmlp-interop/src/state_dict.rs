@@ -18,7 +18,7 @@ const NESTINGS: &[&str] = &["state_dict", "model", "model_state_dict", "state_di
 /// How many times the size of a file its tensors may have together: some share their numbers.
 const MOST_SHARING: u64 = 4;
 
-/// What is said of an archive of which every tensor is too large.
+/// The refusal of an archive whose tensors are all too large.
 const TOO_MUCH: &str = "its tensors claim more numbers than the file has";
 
 /// Tensors by name, of the first state dict that is there.
@@ -214,7 +214,7 @@ impl Archive {
     }
 }
 
-/// So many bytes, which the file has.
+/// A number of bytes that the file is known to have.
 fn exactly(source: impl Read, count: u64) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     source.take(count).read_to_end(&mut bytes).map_err(|e| e.to_string())?;

@@ -15,13 +15,36 @@ const TEMPORARY: &str = ".tmp";
 /// # Errors
 /// When any of these steps fails; the old content is then untouched.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_then(path, bytes, |temporary| fs::rename(temporary, path))
+}
+
+/// Makes a file with this content, or leaves the one that is there. Nobody ever finds a part of the content, also after a
+/// power cut.
+///
+/// # Errors
+/// When a step fails.
+pub fn create_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_then(path, bytes, |temporary| {
+        match fs::hard_link(temporary, path) {
+            Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(_) if path.symlink_metadata().is_ok() => {}
+            // This file system knows no second name of a file.
+            Err(_) => return fs::rename(temporary, path),
+            Ok(()) => {}
+        }
+        fs::remove_file(temporary)
+    })
+}
+
+/// Writes a temporary file beside `path`, which `put` gives its place.
+fn write_then(path: &Path, bytes: &[u8], put: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     let folder = folder_of(path);
     let mut name = path.file_name().ok_or_else(|| io::Error::other("a file needs a name"))?.to_owned();
     name.push(format!(".{}{TEMPORARY}", std::process::id()));
     let temporary = folder.join(name);
     let written = File::create(&temporary)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&temporary, path));
+        .and_then(|()| put(&temporary));
     if written.is_err() {
         // The first fault is the one to tell; a temporary file that stays is removed by the next cleaning.
         drop(fs::remove_file(&temporary));
@@ -94,6 +117,18 @@ mod tests {
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         assert!(write_atomically(&folder.path().join("missing/a.json"), b"x").is_err());
+    }
+
+    #[test]
+    fn a_file_is_made_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        for content in ["first", "second"] {
+            create_atomically(&path, content.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), "first");
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(create_atomically(&folder.path().join("missing/lock"), b"x").is_err());
     }
 
     #[test]

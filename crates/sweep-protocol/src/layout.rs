@@ -84,11 +84,6 @@ impl RunLayout {
         self.root.join("damaged")
     }
 
-    /// The number of the attempt whose folder has this name; nothing for other folders (`+1`, `01`, `1 (copy)`).
-    pub fn attempt_number(name: &str) -> Option<u32> {
-        name.parse().ok().filter(|number: &u32| *number > 0 && number.to_string() == name)
-    }
-
     /// The folder of one attempt (counted from 1).
     pub fn attempt(&self, number: u32) -> AttemptLayout {
         AttemptLayout { root: self.attempts().join(number.to_string()) }

@@ -6,6 +6,7 @@
 //! experiment file -> PlanRecord -> attempt folders (ResultsLayout) -> Event lines (journal) -> ExperimentRows
 //! ```
 
+mod attempts;
 mod checkpoint_name;
 mod columns;
 mod durable;
@@ -25,9 +26,10 @@ mod tally;
 mod text;
 mod text_file;
 
+pub use attempts::attempt_numbers;
 pub use checkpoint_name::CheckpointName;
 pub use columns::{FRAME_COLUMNS, TABLE_COLUMNS, axis_column, is_reserved_column};
-pub use durable::{create_folders, create_new_folder, is_temporary, sync_folder, write_atomically};
+pub use durable::{create_atomically, create_folders, create_new_folder, is_temporary, sync_folder, write_atomically};
 pub use error_chain::error_chain;
 pub use event::{AttemptName, Environment, Event, Outcome, ProcessStamp, SupervisorEvent};
 pub use journal::{JournalError, JournalLine, JournalPart, JournalReader, JournalWriter, LineDamage, now_ms};

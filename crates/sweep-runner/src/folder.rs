@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use sweep_protocol::{
-    AttemptLayout, CheckpointName, Lease, ResultsLayout, RunLayout, Status, create_folders, create_new_folder,
-    is_temporary, now_ms, sync_folder, write_atomically,
+    AttemptLayout, CheckpointName, Lease, ResultsLayout, RunLayout, Status, attempt_numbers, create_folders,
+    create_new_folder, is_temporary, now_ms, sync_folder, write_atomically,
 };
 
 use crate::error::{unreadable, unwritable};
@@ -43,8 +43,8 @@ pub(crate) fn prepare(
     create_folders(&run.attempts()).map_err(unwritable(&run.attempts()))?;
     keep_config(&run, item)?;
 
-    let earlier = attempt_numbers(&run)?;
-    let number = (1..).find(|number| !earlier.iter().any(|known| known >= number)).unwrap_or(u32::MAX);
+    let earlier = attempts_of(&run)?;
+    let number = earlier.last().map_or(1, |last| last.saturating_add(1));
     let folder = run.attempt(number);
     create_new_folder(folder.root()).map_err(unwritable(folder.root()))?;
     let token = token(item, number);
@@ -94,14 +94,8 @@ fn set_aside(run: &RunLayout, path: &Path) -> Result<(), RunnerError> {
 }
 
 /// The numbers of a run's attempts, in order.
-pub(crate) fn attempt_numbers(run: &RunLayout) -> Result<Vec<u32>, RunnerError> {
-    let names = names_in(&run.attempts())?;
-    // A link or a file of that name is somebody else's.
-    let is_folder = |number: &u32| fs::symlink_metadata(run.attempt(*number).root()).is_ok_and(|found| found.is_dir());
-    let mut numbers: Vec<u32> =
-        names.iter().filter_map(|name| RunLayout::attempt_number(name)).filter(is_folder).collect();
-    numbers.sort_unstable();
-    Ok(numbers)
+pub(crate) fn attempts_of(run: &RunLayout) -> Result<Vec<u32>, RunnerError> {
+    attempt_numbers(run).map_err(unreadable(&run.attempts()))
 }
 
 /// Leaves of a run's checkpoints what its next attempt may need: none after success, otherwise the newest and one
@@ -110,7 +104,7 @@ pub(crate) fn attempt_numbers(run: &RunLayout) -> Result<Vec<u32>, RunnerError> 
 pub(crate) fn tidy(run: &RunLayout, status: Status) -> Result<(), RunnerError> {
     let keep = if status == Status::Succeeded { 0 } else { 2 };
     let mut checkpoints = Vec::new();
-    for number in attempt_numbers(run)? {
+    for number in attempts_of(run)? {
         let folder = run.attempt(number);
         let (temporary, names): (Vec<_>, Vec<_>) =
             names_in(folder.root())?.into_iter().partition(|name| is_own_temporary(name));

@@ -6,12 +6,13 @@
 //! keeps the first one's processes from writing.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rustix::fs::OFlags;
-use sweep_protocol::{ResultsLayout, create_folders};
+use sweep_protocol::{ResultsLayout, create_atomically, create_folders};
 
 use crate::RunnerError;
 use crate::error::unwritable;
@@ -46,9 +47,8 @@ impl SchedulerLock {
             // This file system knows no lock of folders.
             Err(TryLockError::Error(_)) => None,
         };
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
+        create_atomically(&path, holder().as_bytes()).map_err(unwritable(&path))?;
+        let file = OpenOptions::new()
             .read(true)
             .write(true)
             .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
@@ -59,7 +59,7 @@ impl SchedulerLock {
             Err(TryLockError::WouldBlock) => return Err(in_use(&layout)),
             Err(TryLockError::Error(source)) => return Err(RunnerError::Unwritable { path, source }),
         }
-        sign(&mut file, &path)?;
+        sign(&file, &path)?;
         Ok(Self { layout, _file: file, _folder: folder })
     }
 
@@ -79,18 +79,26 @@ fn owner(path: &Path) -> Option<u32> {
     text.trim().parse().ok()
 }
 
-fn sign(file: &mut File, path: &Path) -> Result<(), RunnerError> {
+/// What the file says: this process's number, always in [`LENGTH`] bytes.
+///
+/// A lock that is taken again writes over these bytes in place. A file that shrinks and grows would hold whatever the disk
+/// held there before if the power is cut in between.
+fn holder() -> String {
+    format!("{:<width$}\n", std::process::id(), width = LENGTH - 1)
+}
+
+/// Bytes of a lock file. Process numbers have 10 digits at most.
+const LENGTH: usize = 16;
+
+fn sign(file: &File, path: &Path) -> Result<(), RunnerError> {
     let mut text = String::new();
     let is_ours = file.metadata().is_ok_and(|found| found.is_file())
         && file.take(32).read_to_string(&mut text).is_ok()
-        // A power cut may leave zeros in the place of a number.
+        // Earlier versions left zeros in the place of a number after a power cut.
         && text.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_whitespace() || byte == 0);
     if !is_ours {
         let source = io::Error::other("this file is not a lock of this program; move it away");
         return Err(RunnerError::Unwritable { path: path.to_owned(), source });
     }
-    file.rewind()
-        .and_then(|()| file.set_len(0))
-        .and_then(|()| writeln!(file, "{}", std::process::id()))
-        .map_err(unwritable(path))
+    file.write_all_at(holder().as_bytes(), 0).map_err(unwritable(path))
 }

@@ -38,7 +38,7 @@ pub async fn recover(lock: &SchedulerLock, runs: &[RunId]) -> Result<Vec<Recover
     let mut recovered = Vec::new();
     for &run in runs {
         let layout = lock.layout().run(run);
-        for attempt in folder::attempt_numbers(&layout)? {
+        for attempt in folder::attempts_of(&layout)? {
             // An empty folder is not one that this program made an attempt in.
             let made = [layout.attempt(attempt).orders(), layout.attempt(attempt).supervisor()];
             if !made.iter().any(|file| file.exists()) {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use sweep_protocol::{
     AttemptLayout, JournalReader, LineDamage, PlanRecord, ResultsLayout, RunId, RunLayout, SupervisorEvent,
+    attempt_numbers,
 };
 
 use crate::StoreError;
@@ -176,14 +177,7 @@ impl FolderReader {
     }
 
     fn attempt_numbers(&mut self, run: &RunLayout) -> Vec<u32> {
-        let names = self.names_in(&run.attempts());
-        // A link or a file of that name is somebody else's.
-        let is_folder =
-            |number: &u32| fs::symlink_metadata(run.attempt(*number).root()).is_ok_and(|found| found.is_dir());
-        let mut numbers: Vec<u32> =
-            names.iter().filter_map(|name| RunLayout::attempt_number(name)).filter(is_folder).collect();
-        numbers.sort_unstable();
-        numbers
+        self.unless_missing(&run.attempts(), attempt_numbers(run)).unwrap_or_default()
     }
 
     fn attempt(&mut self, attempt: u32, folder: &AttemptLayout) -> Result<AttemptLines, StoreError> {

@@ -63,7 +63,7 @@ impl Bench {
         self.folder.path()
     }
 
-    /// Leaves the folder behind, for whoever has to find out why a test failed.
+    /// Keeps the folder, so that a failed test can be examined.
     pub(crate) fn keep(&mut self) {
         self.folder.disable_cleanup(true);
     }

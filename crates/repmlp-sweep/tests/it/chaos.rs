@@ -129,7 +129,7 @@ fn damage(path: &Path, dice: &mut Dice) -> String {
     }
     let mut bytes = fs::read(path).unwrap();
     let (mut from, mut to) = (dice.below(bytes.len()), dice.below(bytes.len() + 1));
-    // The bytes that say whose database it is and of which version: one of another program is left alone.
+    // These bytes hold the application id and the schema version. The program leaves another program's database alone.
     let is_signed = path.ends_with("metrics.sqlite");
     if is_signed && from < 100 {
         from = 100.min(bytes.len());

@@ -58,7 +58,7 @@ fn missing_and_damaged_data_are_named() {
     assert!(!bench.path("results").exists());
 }
 
-/// Three rows on 20 training images, of which two leave too few.
+/// Three rows on 20 training images. Two of them leave too few.
 const EDGES: &str = r#"
 question = "Which rows can be trained?"
 base     = "base/tiny.toml"

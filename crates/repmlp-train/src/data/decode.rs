@@ -98,7 +98,7 @@ pub(crate) fn mask(bytes: &[u8], pixel_limit: usize) -> Result<Mask, Undecodable
     Ok(Mask { height, width, ids })
 }
 
-/// The first `count` values of so many bits, the highest bits first.
+/// Unpacks `count` values of `bits` bits each, highest bits first.
 fn unpacked(row: &[u8], bits: usize, count: usize) -> impl Iterator<Item = u8> {
     (0..count).map(move |i| (row[i * bits / 8] >> (8 - bits - i * bits % 8)) & ((1 << bits) - 1))
 }
@@ -111,7 +111,7 @@ fn checked((height, width): (usize, usize), pixel_limit: usize) -> Result<(usize
     }
 }
 
-/// Length of the JPEG that `bytes` begin with. What lies behind its end, such as a telephone's video, is no part of it.
+/// Length of the JPEG at the start of `bytes`. Phones append a video after it, which is not part of the image.
 fn jpeg_length(bytes: &[u8]) -> Option<usize> {
     let mut at = 2;
     loop {
@@ -165,7 +165,7 @@ fn png_decoder(bytes: &[u8]) -> png::Decoder<Cursor<&[u8]>> {
 /// How many bytes one of a deflated stream stands for, at most.
 const MOST_DEFLATED: usize = 1032;
 
-/// Height and width that a header claims, if there are bytes for so many pixels.
+/// Height and width that a header claims, if the file has enough bytes for them.
 fn checked_png(info: &png::Info<'_>, bytes: usize, pixel_limit: usize) -> Result<(usize, usize), Undecodable> {
     let (height, width) = checked((info.height as usize, info.width as usize), pixel_limit)?;
     let least = height * (width * info.bits_per_pixel()).div_ceil(8);

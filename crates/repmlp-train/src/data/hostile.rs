@@ -190,7 +190,7 @@ fn mutated_files_are_read_or_refused() {
     assert!((rounds / 3..rounds).contains(&refused), "{refused} of {rounds} were refused");
 }
 
-/// A PNG whose header claims so many pixels, with data for none of them.
+/// A PNG whose header claims this size and that has no pixel data.
 fn claiming_png(height: u32, width: u32) -> Vec<u8> {
     let mut png = plain_png((1, 1), 0);
     png[16..20].copy_from_slice(&width.to_be_bytes());

@@ -1,0 +1,55 @@
+//! Which attempts a run's folder has: one rule for the runner, which makes them, and the store, which reads them.
+
+use std::fs;
+use std::io;
+
+use crate::RunLayout;
+
+/// The numbers of a run's attempts, in order; none when the folder does not exist. A link, a file or a folder with another spelling of a
+/// number (`+1`, `01`) is somebody else's.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn attempt_numbers(run: &RunLayout) -> io::Result<Vec<u32>> {
+    let entries = match fs::read_dir(run.attempts()) {
+        Err(fault) if matches!(fault.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        entries => entries?,
+    };
+    let mut numbers = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let number = entry.file_name().to_str().and_then(number_of);
+        // Does not follow links.
+        if let Some(number) = number.filter(|_| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+            numbers.push(number);
+        }
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// The number of the attempt whose folder has this name.
+fn number_of(name: &str) -> Option<u32> {
+    name.parse().ok().filter(|number: &u32| *number > 0 && number.to_string() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ResultsLayout, RunId};
+
+    #[test]
+    fn only_folders_with_the_number_itself_are_attempts() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = ResultsLayout::new(folder.path()).run(RunId::of("{}", 0));
+        assert!(attempt_numbers(&run).unwrap().is_empty());
+        for name in ["10", "9", "+1", "01", "0", "-2", "1 (copy)", "99999999999"] {
+            fs::create_dir_all(run.attempts().join(name)).unwrap();
+        }
+        fs::write(run.attempts().join("3"), "mine").unwrap();
+        std::os::unix::fs::symlink(folder.path(), run.attempts().join("4")).unwrap();
+        assert_eq!(attempt_numbers(&run).unwrap(), [9, 10]);
+    }
+}
