@@ -15,6 +15,7 @@ mod project;
 mod recorded;
 mod resolve;
 mod screen;
+mod up_to_date;
 mod work;
 
 use std::process::ExitCode;

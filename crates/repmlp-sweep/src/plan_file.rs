@@ -29,14 +29,24 @@ pub(crate) fn claim(layout: &ResultsLayout, costed: &CostedPlan) -> Result<PlanR
             say(&format!("the plan of {names} was made from {gone}, which is gone: {new} takes its place"));
         }
     }
-    let source = PlanSource {
+    let record = PlanRecord { source: Some(source(layout, costed)), ..record };
+    // The same plan of the same file again stays as it was written.
+    Ok(former_record.filter(|former| is_same_plan(former, &record)).unwrap_or(record))
+}
+
+/// The plan as it is recorded, if it is what the file asks for now.
+pub(crate) fn recorded_as_asked(layout: &ResultsLayout, costed: &CostedPlan) -> Option<PlanRecord> {
+    let asked = PlanRecord { source: Some(source(layout, costed)), ..costed.plan.record() };
+    recorded_plan(layout, &asked.experiment, &asked.profile).filter(|former| is_same_plan(former, &asked))
+}
+
+/// Which file a plan is made from, now.
+fn source(layout: &ResultsLayout, costed: &CostedPlan) -> PlanSource {
+    PlanSource {
         file: seen_from(&real(layout.root()), &real(&costed.path)),
         digest: costed.digest.clone(),
         written_at_ms: now_ms(),
-    };
-    let record = PlanRecord { source: Some(source), ..record };
-    // The same plan of the same file again stays as it was written.
-    Ok(former_record.filter(|former| is_same_plan(former, &record)).unwrap_or(record))
+    }
 }
 
 /// Whether two records differ in nothing but the time of writing.

@@ -117,9 +117,10 @@ impl Speed {
         plan: (&str, &str),
         costs: &BTreeMap<RunId, f64>,
     ) -> anyhow::Result<Self> {
-        let Some(rows) = results.experiment_rows(plan.0, plan.1).await? else { return Ok(Self::ASSUMED) };
+        let rows = results.experiment_rows_of(plan.0, plan.1, |metric| metric == Metric::TrainTime).await?;
+        let Some(rows) = rows else { return Ok(Self::ASSUMED) };
         let mut seconds: BTreeMap<RunId, f64> = BTreeMap::new();
-        for row in rows.measurements.iter().filter(|row| row.measurement.metric == Metric::TrainTime) {
+        for row in &rows.measurements {
             *seconds.entry(row.run).or_default() += row.measurement.value;
         }
         let finished = rows.runs.iter().filter(|row| row.status == sweep_protocol::Status::Succeeded);

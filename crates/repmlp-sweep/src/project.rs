@@ -75,12 +75,17 @@ impl Project {
         ResultsLayout::new(arguments.results.clone().unwrap_or_else(|| self.folder("results")))
     }
 
+    /// The folder that reports are declared in.
+    fn reports(&self) -> PathBuf {
+        self.folder("reports")
+    }
+
     /// The folder of an experiment's renderings. Names come from records, and files are written and removed there.
     pub(crate) fn renderings(&self, arguments: &ReportsArgs, plan: &PlanRecord) -> Result<PathBuf> {
         for name in [&plan.experiment, &plan.profile] {
             check_name(name).map_err(|fault| UsageError(format!("`{name}` {fault}, so no folder can be called so")))?;
         }
-        let reports = arguments.reports.clone().unwrap_or_else(|| self.folder("reports"));
+        let reports = arguments.reports.clone().unwrap_or_else(|| self.reports());
         Ok(reports.join(&plan.experiment).join(&plan.profile))
     }
 
@@ -93,7 +98,7 @@ impl Project {
 
     /// Refuses a place for renderings in which no folder can be made, before anything is trained for them.
     pub(crate) fn check_place(&self, arguments: &ReportsArgs) -> Result<()> {
-        let reports = arguments.reports.clone().unwrap_or_else(|| self.folder("reports"));
+        let reports = arguments.reports.clone().unwrap_or_else(|| self.reports());
         let there = reports.ancestors().find(|path| path.exists());
         match there.filter(|path| !path.is_dir()) {
             Some(file) => {
@@ -105,10 +110,18 @@ impl Project {
 
     /// The declared report of an experiment, or the one made for an experiment that declares none.
     pub(crate) fn declaration(&self, rows: &ExperimentRows) -> Result<(Declaration, PaperNumbers), ReportError> {
-        let reports = self.folder("reports");
-        let path = reports.join(format!("{}.toml", rows.plan.experiment));
-        let declaration = if path.exists() { Declaration::load(&path)? } else { Declaration::default_for(rows) };
-        let paper = PaperNumbers::load(&reports, &declaration)?;
-        Ok((declaration, paper))
+        let declared = self.declared(&rows.plan)?;
+        Ok(declared.unwrap_or_else(|| (Declaration::default_for(rows), PaperNumbers::default())))
+    }
+
+    /// The declared report of an experiment, if it declares one, and the paper's numbers that it names.
+    pub(crate) fn declared(&self, plan: &PlanRecord) -> Result<Option<(Declaration, PaperNumbers)>, ReportError> {
+        let path = self.reports().join(format!("{}.toml", plan.experiment));
+        if !path.exists() {
+            return Ok(None);
+        }
+        let declaration = Declaration::load(&path)?;
+        let paper = PaperNumbers::load(&self.reports(), &declaration)?;
+        Ok(Some((declaration, paper)))
     }
 }

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use sweep_protocol::{ExperimentRows, ResultsLayout};
+use sweep_protocol::{ExperimentRows, Metric, ResultsLayout};
 use sweep_report::published;
 use sweep_store::Reader;
 
@@ -27,13 +27,14 @@ pub(crate) enum Origin {
 }
 
 /// What is recorded of an experiment under a profile; nothing where it was neither started nor published. Says so where rows are
-/// the published ones.
+/// the published ones. Metrics that are not `wanted` may be missing.
 pub(crate) async fn find(
     results: &mut Reader,
     layout: &ResultsLayout,
     (experiment, profile): (&str, &str),
+    wanted: impl Fn(Metric) -> bool,
 ) -> Result<Option<Recorded>> {
-    if let Some(rows) = results.experiment_rows(experiment, profile).await? {
+    if let Some(rows) = results.experiment_rows_of(experiment, profile, wanted).await? {
         return Ok(Some(Recorded { rows, origin: Origin::Runs }));
     }
     let folder = layout.published(experiment, profile);

@@ -36,6 +36,11 @@ impl ResultsLayout {
         self.plans().join(experiment).join(profile).join("plan.json")
     }
 
+    /// What the report of an experiment and profile was last made from, so that the next call need not make it again.
+    pub fn rendered(&self, experiment: &str, profile: &str) -> PathBuf {
+        self.plans().join(experiment).join(profile).join("rendered.json")
+    }
+
     /// The folder of all plans: `<experiment>/<profile>/plan.json`.
     pub fn plans(&self) -> PathBuf {
         self.root.join("experiments")

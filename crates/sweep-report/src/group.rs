@@ -75,6 +75,9 @@ impl Group<'_> {
     /// An axis on which its runs differ, so that averaging them would hide something.
     pub(crate) fn mixed_axis(&self) -> Option<&str> {
         let (first, rest) = self.runs.split_first()?;
+        if rest.iter().all(|run| run.coordinates == first.coordinates) {
+            return None;
+        }
         let differs = |axis: &str| rest.iter().any(|run| run.coordinates.get(axis) != first.coordinates.get(axis));
         let axes = self.runs.iter().flat_map(|run| &run.coordinates.0).map(|(axis, _)| axis.as_str());
         axes.into_iter().find(|axis| differs(axis))

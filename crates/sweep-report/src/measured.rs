@@ -8,23 +8,27 @@ use sweep_protocol::{ExperimentRows, Form, Metric, RunId, RunRow, Split, Status}
 
 use crate::declaration::{EpochRule, Quantity};
 
-/// What is measured in one place over epochs.
-type Key = (RunId, Metric, Option<Split>, Option<Form>);
+/// What a run measures over epochs.
+type Key = (Metric, Option<Split>, Option<Form>);
+/// Values by epoch.
+type Series = BTreeMap<Option<u32>, f64>;
 
 /// Where each run stands and what it measured.
 #[derive(Clone, Debug)]
 pub(crate) struct Measured<'a> {
     rows: BTreeMap<RunId, &'a RunRow>,
-    values: BTreeMap<Key, BTreeMap<Option<u32>, f64>>,
+    values: BTreeMap<RunId, BTreeMap<Key, Series>>,
 }
 
 impl<'a> Measured<'a> {
     /// The index of some rows.
     pub(crate) fn new(rows: &'a ExperimentRows) -> Self {
-        let mut values: BTreeMap<Key, BTreeMap<Option<u32>, f64>> = BTreeMap::new();
-        for row in &rows.measurements {
-            let m = &row.measurement;
-            values.entry((row.run, m.metric, m.split, m.form)).or_default().insert(m.epoch, m.value);
+        let mut values: BTreeMap<RunId, BTreeMap<Key, Series>> = BTreeMap::new();
+        for of_run in rows.measurements.chunk_by(|a, b| a.run == b.run) {
+            let values = values.entry(of_run[0].run).or_default();
+            for m in of_run.iter().map(|row| &row.measurement) {
+                values.entry((m.metric, m.split, m.form)).or_default().insert(m.epoch, m.value);
+            }
         }
         Self { rows: rows.runs.iter().map(|row| (row.run, row)).collect(), values }
     }
@@ -54,7 +58,7 @@ impl<'a> Measured<'a> {
         values.filter_map(|(&epoch, &value)| Some((epoch?, value))).collect()
     }
 
-    fn series(&self, run: RunId, quantity: &Quantity) -> Option<&BTreeMap<Option<u32>, f64>> {
-        self.values.get(&(run, quantity.metric, quantity.split, quantity.form))
+    fn series(&self, run: RunId, quantity: &Quantity) -> Option<&Series> {
+        self.values.get(&run)?.get(&(quantity.metric, quantity.split, quantity.form))
     }
 }

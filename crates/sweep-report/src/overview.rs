@@ -124,9 +124,10 @@ fn trainer_versions(rows: &ExperimentRows) -> Vec<u32> {
 /// The last epochs of the runs that succeeded.
 fn epochs(rows: &ExperimentRows, measured: &Measured<'_>) -> Vec<u32> {
     let mut last = BTreeMap::new();
-    for row in rows.measurements.iter().filter(|row| measured.status(row.run) == Status::Succeeded) {
-        if let Some(epoch) = row.measurement.epoch {
-            let known = last.entry(row.run).or_insert(epoch);
+    for of_run in rows.measurements.chunk_by(|a, b| a.run == b.run) {
+        let epoch = of_run.iter().filter_map(|row| row.measurement.epoch).max();
+        if let Some(epoch) = epoch.filter(|_| measured.status(of_run[0].run) == Status::Succeeded) {
+            let known = last.entry(of_run[0].run).or_insert(epoch);
             *known = epoch.max(*known);
         }
     }

@@ -3,16 +3,15 @@
 //! `plan.json` and `runs.json` are for eyes, `measurements.csv` is sorted so that a diff is short. Floats keep every bit.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sweep_protocol::{
-    ExperimentRows, Form, Measurement, MeasurementRow, Metric, PlanRecord, RunId, Split, write_atomically,
-};
+use sweep_protocol::{ExperimentRows, Form, Measurement, MeasurementRow, Metric, PlanRecord, RunId, Split};
 
-use crate::rendered::{MANIFEST, Manifest};
+use crate::rendered::{self, Kept, MANIFEST, Manifest};
 use crate::{Declaration, PaperNumbers, Rendering, ReportError, render};
 
 const PLAN: &str = "plan.json";
@@ -31,11 +30,11 @@ pub enum Difference {
     Unexpected(PathBuf),
 }
 
-/// Writes rows into a folder, in plan order whatever order they come in.
+/// Writes rows into a folder, in plan order whatever order they come in. Returns what of the user's was met there.
 ///
 /// # Errors
 /// When a row belongs to no planned run, or a file cannot be written.
-pub fn write(folder: &Path, rows: &ExperimentRows) -> Result<(), ReportError> {
+pub fn write(folder: &Path, rows: &ExperimentRows) -> Result<Vec<Kept>, ReportError> {
     let order: BTreeMap<RunId, usize> = (rows.plan.runs.iter().enumerate()).map(|(i, run)| (run.run, i)).collect();
     let place = |run: RunId| order.get(&run).copied().ok_or(ReportError::UnplannedRun(run));
     let mut runs = Vec::new();
@@ -49,12 +48,20 @@ pub fn write(folder: &Path, rows: &ExperimentRows) -> Result<(), ReportError> {
     }
     runs.sort_by_key(|(place, _)| *place);
     measurements.sort_by_key(|(key, _)| *key);
-    fs::create_dir_all(folder).map_err(io_fault(folder, "creating the folder"))?;
-    // Where the experiment file lies is nothing that a reader of the measurements needs.
-    write_json(&folder.join(PLAN), &PlanRecord { source: None, ..rows.plan.clone() })?;
-    write_json(&folder.join(RUNS), &runs.into_iter().map(|(_, row)| row).collect::<Vec<_>>())?;
-    let lines: String = measurements.into_iter().map(|(_, row)| line(row)).collect();
-    write_bytes(&folder.join(MEASUREMENTS), format!("{HEADER}\n{lines}").as_bytes())
+    let mut text = format!("{HEADER}\n");
+    for of_run in measurements.chunk_by(|a, b| a.1.run == b.1.run) {
+        let run = of_run[0].1.run.to_string();
+        of_run.iter().for_each(|(_, row)| add_line(&mut text, &run, &row.measurement));
+    }
+    rendered::write(
+        folder,
+        &[
+            // Where the experiment file lies is nothing that a reader of the measurements needs.
+            json(PLAN, &PlanRecord { source: None, ..rows.plan.clone() })?,
+            json(RUNS, &runs.into_iter().map(|(_, row)| row).collect::<Vec<_>>())?,
+            Rendering { path: MEASUREMENTS.into(), bytes: text.into_bytes() },
+        ],
+    )
 }
 
 /// Reads rows from a folder.
@@ -118,13 +125,12 @@ pub fn check(
     Ok(differences.into_iter().collect())
 }
 
-fn line(row: &MeasurementRow) -> String {
-    let m = &row.measurement;
+fn add_line(text: &mut String, run: &str, m: &Measurement) {
     let split = m.split.map_or("", Split::name);
     let form = m.form.map_or("", Form::name);
     let epoch = m.epoch.map(|epoch| epoch.to_string()).unwrap_or_default();
-    // `{:?}` is the shortest text that reads back as the same float.
-    format!("{},{},{split},{form},{epoch},{:?}\n", row.run, m.metric, m.value)
+    // `{:?}` is the shortest text that reads back as the same float. Writing to a text cannot fail.
+    let _: std::fmt::Result = writeln!(text, "{run},{},{split},{form},{epoch},{:?}", m.metric.name(), m.value);
 }
 
 fn parsed(line: &str) -> Option<MeasurementRow> {
@@ -151,15 +157,11 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, ReportError> {
     serde_json::from_slice(&bytes).map_err(|source| ReportError::Json { path: path.to_owned(), source })
 }
 
-fn write_json(path: &Path, value: &impl Serialize) -> Result<(), ReportError> {
-    let fault = |source| ReportError::Json { path: path.to_owned(), source };
+fn json(name: &str, value: &impl Serialize) -> Result<Rendering, ReportError> {
+    let fault = |source| ReportError::Json { path: name.into(), source };
     let mut bytes = serde_json::to_vec_pretty(value).map_err(fault)?;
     bytes.push(b'\n');
-    write_bytes(path, &bytes)
-}
-
-fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
-    write_atomically(path, bytes).map_err(io_fault(path, "writing"))
+    Ok(Rendering { path: name.into(), bytes })
 }
 
 fn io_fault(path: &Path, doing: &'static str) -> impl Fn(std::io::Error) -> ReportError {
@@ -178,7 +180,9 @@ mod tests {
             prop_assume!(value.is_finite());
             let measurement = Measurement { metric: Metric::Loss, split: None, form: Some(Form::Training), epoch, value };
             let row = MeasurementRow { run: RunId::of("{}", 0), measurement };
-            let read = parsed(line(&row).trim_end()).unwrap();
+            let mut line = String::new();
+            add_line(&mut line, &row.run.to_string(), &measurement);
+            let read = parsed(line.trim_end()).unwrap();
             prop_assert_eq!(read.measurement.value.to_bits(), value.to_bits());
             prop_assert_eq!(read, row);
         }

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sweep_protocol::write_atomically;
+use sweep_protocol::{create_folders, write_atomically};
 
 use crate::{Rendering, ReportError};
 
@@ -86,10 +86,11 @@ impl Manifest {
 /// # Errors
 /// When a file cannot be read, written, moved or removed.
 pub fn write(folder: &Path, renderings: &[Rendering]) -> Result<Vec<Kept>, ReportError> {
-    fs::create_dir_all(folder).map_err(fault(folder, "creating the folder"))?;
+    create_folders(folder).map_err(fault(folder, "creating the folder"))?;
     let former = Manifest::read(folder);
-    // An older version wrote no manifest, but always this file: then the names of renderings were its own.
-    let is_of_older_version = former.is_none() && folder.join("report.json").is_file();
+    // An older version wrote no manifest, but always one of these files: then the names of renderings were its own.
+    let wrote = |name: &&str| folder.join(name).is_file();
+    let is_of_older_version = former.is_none() && ["report.json", "measurements.csv"].iter().any(wrote);
     let current = Manifest::of(renderings);
     let mut kept = Vec::new();
     for rendering in renderings {

@@ -43,14 +43,25 @@ pub fn render(
     declaration: &Declaration,
     paper: &PaperNumbers,
 ) -> Result<Vec<Rendering>, ReportError> {
-    let tables = tables(rows, declaration, paper)?;
+    render_around(&tables(rows, declaration, paper)?, rows, declaration)
+}
+
+/// The same around tables that were computed before from the same rows and declaration.
+///
+/// # Errors
+/// When a plot cannot be drawn.
+pub fn render_around(
+    tables: &[Table],
+    rows: &ExperimentRows,
+    declaration: &Declaration,
+) -> Result<Vec<Rendering>, ReportError> {
     let overview = Overview::of(rows);
     let plots = plots::draw(rows, declaration)?;
     let mut renderings = vec![
-        text("report.md", markdown_report(declaration, &overview, &tables, &plots)),
-        text("report.json", json_report(declaration, &overview, &tables)?),
+        text("report.md", markdown_report(declaration, &overview, tables, &plots)),
+        text("report.json", json_report(declaration, &overview, tables)?),
     ];
-    for table in &tables {
+    for table in tables {
         renderings.push(text(&format!("{}.csv", table.id), csv::table(table)));
         renderings.push(text(&format!("{}.tex", table.id), latex::table(table, &overview)));
     }

@@ -2,7 +2,7 @@
 //!
 //! It takes for granted only that a difference is as likely to either side, so it checks what a t-test claims of few pairs.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Pairs up to which all sign flips are counted.
 const MOST_COUNTED: usize = 20;
@@ -12,7 +12,7 @@ const DRAWS: u32 = 10_000;
 const SEED: u64 = 20_210_505;
 
 /// The result of a two-sided sign-flip test.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SignFlip {
     /// Its p, for one comparison.
     pub p: f64,
@@ -22,7 +22,7 @@ pub struct SignFlip {
 }
 
 /// How sign flips were drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drawn {
     /// How many.
     pub flips: u32,

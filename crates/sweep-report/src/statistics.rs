@@ -2,9 +2,10 @@
 //!
 //! Knows numbers only. Every function is checked against R or `scipy`; the recipe stands at its test.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::sign_flip::SignFlip;
 use crate::student_t::{t_quantile, two_sided_p};
@@ -19,7 +20,7 @@ const ROUNDING: f64 = 1e-12;
 const MOST_PAIRS: usize = 100_000;
 
 /// Both ends of a 95% interval.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// The lower end.
     pub low: f64,
@@ -28,7 +29,7 @@ pub struct Interval {
 }
 
 /// What is known of a mean.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// How many values.
     pub n: usize,
@@ -41,7 +42,7 @@ pub struct Summary {
 }
 
 /// What is known of a difference between two rows, seed by seed.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PairedDifference {
     /// How many pairs, the mean and deviation of their differences, and the t-interval of the mean that holds for all comparisons
     /// of the family at once (Bonferroni). No interval for one pair, and none where the difference is the same for each seed.
@@ -154,7 +155,12 @@ impl PairedDifference {
 
 /// How many standard errors an interval for a mean of `n` values reaches to each side.
 fn critical_t(n: usize, comparisons: usize) -> f64 {
-    t_quantile(1.0 - (1.0 - CONFIDENCE) / (2.0 * comparisons.max(1) as f64), (n - 1) as f64)
+    thread_local! {
+        /// A report asks for few of them, for each many times.
+        static KNOWN: RefCell<BTreeMap<(usize, usize), f64>> = const { RefCell::new(BTreeMap::new()) };
+    }
+    let compute = || t_quantile(1.0 - (1.0 - CONFIDENCE) / (2.0 * comparisons.max(1) as f64), (n - 1) as f64);
+    KNOWN.with_borrow_mut(|known| *known.entry((n, comparisons)).or_insert_with(compute))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sweep_protocol::{Better, ExperimentRows, Metric, PlanRecord};
 
 use crate::compare::{Verdict, compare};
@@ -17,7 +17,7 @@ use crate::statistics::{PairedDifference, Summary};
 use crate::{PaperNumbers, ReportError, fit, notes};
 
 /// A computed table.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Table {
     /// Stem of its files.
     pub id: String,
@@ -34,7 +34,7 @@ pub struct Table {
 }
 
 /// A column of a computed table.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Column {
     /// Heading without unit.
     pub label: String,
@@ -47,7 +47,7 @@ pub struct Column {
 }
 
 /// A row of a computed table.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// One for each axis.
     pub labels: Vec<String>,
@@ -62,7 +62,7 @@ pub struct Row {
 }
 
 /// A cell of a computed table.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cell {
     /// What was measured.
     pub value: CellValue,
@@ -77,7 +77,7 @@ pub struct Cell {
 }
 
 /// What was measured, or why nothing was.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CellValue {
     /// Mean over seeds.
@@ -87,7 +87,7 @@ pub enum CellValue {
 }
 
 /// A difference to the baseline row.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Delta {
     /// This is the baseline row.

@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
 use serde::de::DeserializeOwned;
 use sweep_protocol::{
     AttemptLayout, JournalReader, LineDamage, PlanRecord, ResultsLayout, RunId, RunLayout, SupervisorEvent,
@@ -164,16 +165,18 @@ impl FolderReader {
 
     /// What the sizes and times of a run's files come to: while it is the same, so is what they say. Empty for a run without attempts.
     pub(crate) fn stamp(&mut self, run: RunId) -> String {
-        let layout = self.layout.run(run);
-        let numbers = self.attempt_numbers(&layout);
-        let mut stamp = if numbers.is_empty() { String::new() } else { file_stamp(&layout.config()) };
-        for number in numbers {
-            let attempt = layout.attempt(number);
-            let [journal, supervisor] = [attempt.journal(), attempt.supervisor()].map(|path| file_stamp(&path));
-            // Writing to a text cannot fail.
-            let _: std::fmt::Result = write!(stamp, ";{number}:{journal}:{supervisor}");
-        }
-        stamp
+        self.stamps(&[run]).pop().unwrap_or_default()
+    }
+
+    /// The stamp of each run.
+    pub(crate) fn stamps(&mut self, runs: &[RunId]) -> Vec<String> {
+        let layout = &self.layout;
+        let stamps: Vec<_> = runs.par_iter().map(|&run| stamp_of(&layout.run(run))).collect();
+        let stamp = |(stamp, run): (io::Result<String>, &RunId)| {
+            let path = self.layout.run(*run).attempts();
+            self.unless_missing(&path, stamp).unwrap_or_default()
+        };
+        stamps.into_iter().zip(runs).map(stamp).collect()
     }
 
     fn attempt_numbers(&mut self, run: &RunLayout) -> Vec<u32> {
@@ -250,6 +253,18 @@ impl FolderReader {
         })
         .ok()
     }
+}
+
+fn stamp_of(run: &RunLayout) -> io::Result<String> {
+    let numbers = attempt_numbers(run)?;
+    let mut stamp = if numbers.is_empty() { String::new() } else { file_stamp(&run.config()) };
+    for number in numbers {
+        let attempt = run.attempt(number);
+        let [journal, supervisor] = [attempt.journal(), attempt.supervisor()].map(|path| file_stamp(&path));
+        // Writing to a text cannot fail.
+        let _: std::fmt::Result = write!(stamp, ";{number}:{journal}:{supervisor}");
+    }
+    Ok(stamp)
 }
 
 /// Size and time of change of a file; `-` when it is not there.

@@ -5,19 +5,20 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 
+use serde::Deserialize;
 use sqlx::query::Query;
-use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{Connection, QueryBuilder, Row};
+use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection};
+use sqlx::{Connection, QueryBuilder};
 use sweep_protocol::{Event, Form, JournalLine, Measurement, PlanRecord, RunId, RunRow, Split};
 
 use crate::fold::RunState;
 use crate::packed;
-use crate::rows::{self, AttemptRow};
+use crate::rows::AttemptRow;
 
 /// `PRAGMA application_id` of this program's files.
 pub(crate) const APPLICATION_ID: i32 = 0x5377_6570;
 /// `PRAGMA user_version` that this program writes and reads.
-pub(crate) const SCHEMA_VERSION: i32 = 3;
+pub(crate) const SCHEMA_VERSION: i32 = 4;
 /// Values that one statement inserts: its parameters stay far below SQLite's limit.
 const VALUES_AT_ONCE: usize = 64;
 
@@ -145,10 +146,10 @@ pub(crate) async fn replace_run(
         insert_attempt(connection, &run, attempt).await?;
     }
     insert_values(connection, number, &state.values).await?;
-    let packed = packed::pack(state.values.iter().map(|(measurement, _)| measurement));
+    let (packed, values_digest) = packed::pack(state.values.iter().map(|(measurement, _)| measurement));
     sqlx::query(
         "UPDATE run SET status = ?2, message = ?3, attempts = ?4, trainer_version = ?5, data_fingerprint = ?6,
-            checkpoint_step = ?7, stamp = ?8, digest = ?9, packed_values = ?10
+            checkpoint_step = ?7, stamp = ?8, digest = ?9, packed_values = ?10, values_digest = ?11
          WHERE run = ?1",
     )
     .bind(number)
@@ -159,8 +160,9 @@ pub(crate) async fn replace_run(
     .bind(&row.data_fingerprint)
     .bind(row.checkpoint_step.cast_signed())
     .bind(stamp)
-    .bind(row_digest(row, stamp))
+    .bind(row_digest(row, stamp, &values_digest))
     .bind(packed)
+    .bind(&values_digest)
     .execute(connection)
     .await?;
     Ok(())
@@ -307,28 +309,62 @@ pub(crate) struct CachedRun {
     pub(crate) number: i64,
     pub(crate) row: RunRow,
     pub(crate) stamp: String,
+    /// Of its packed values.
+    pub(crate) values_digest: String,
+    /// Of the row, the stamp and the digest of the values.
+    pub(crate) digest: String,
     /// Whether the row is what was written.
     pub(crate) is_intact: bool,
 }
 
-/// Selects the columns of [`CachedRun`].
+/// Rows that come in one piece of JSON: each row on its own costs more than all of its content.
+const ROWS_AT_ONCE: i64 = 512;
+
+/// The columns of [`CachedRun`], in the order of [`Columns`].
 macro_rules! cached_columns {
     () => {
-        "SELECT run, run_id, status, message, attempts, trainer_version, data_fingerprint, checkpoint_step, stamp, digest FROM run"
+        "SELECT json_group_array(json_array(run, run_id, status, message, attempts, trainer_version, data_fingerprint,
+            checkpoint_step, stamp, values_digest, digest)) FROM run"
     };
 }
 
-fn cached(row: &SqliteRow) -> sqlx::Result<(RunId, CachedRun)> {
-    let (stamp, digest): (String, String) = (row.try_get("stamp")?, row.try_get("digest")?);
-    let run = rows::run_row(row)?;
-    let is_intact = row_digest(&run, &stamp) == digest;
-    Ok((run.run, CachedRun { number: row.try_get("run")?, row: run, stamp, is_intact }))
+#[derive(Deserialize)]
+struct Columns(i64, RunId, String, Option<String>, u32, Option<u32>, Option<String>, u64, String, String, String);
+
+fn cached(columns: Columns) -> sqlx::Result<(RunId, CachedRun)> {
+    let Columns(
+        number,
+        run,
+        status,
+        message,
+        attempts,
+        trainer_version,
+        data_fingerprint,
+        checkpoint_step,
+        stamp,
+        values_digest,
+        digest,
+    ) = columns;
+    let status = status.parse().map_err(decode)?;
+    let row = RunRow { run, status, message, attempts, trainer_version, data_fingerprint, checkpoint_step };
+    let is_intact = row_digest(&row, &stamp, &values_digest) == digest;
+    Ok((run, CachedRun { number, row, stamp, values_digest, digest, is_intact }))
+}
+
+fn all_cached(pieces: &[String]) -> sqlx::Result<BTreeMap<RunId, CachedRun>> {
+    let mut all = BTreeMap::new();
+    for piece in pieces {
+        for columns in serde_json::from_str::<Vec<Columns>>(piece).map_err(decode)? {
+            all.extend([cached(columns)?]);
+        }
+    }
+    Ok(all)
 }
 
 /// Every run that the index knows.
 pub(crate) async fn cached_runs(connection: &mut SqliteConnection) -> sqlx::Result<BTreeMap<RunId, CachedRun>> {
-    let all = sqlx::query(cached_columns!()).try_map(|row| cached(&row)).fetch_all(connection).await?;
-    Ok(all.into_iter().collect())
+    let all = sqlx::query_scalar(concat!(cached_columns!(), " GROUP BY run / ?"));
+    all_cached(&all.bind(ROWS_AT_ONCE).fetch_all(connection).await?)
 }
 
 /// One run, if the index knows it.
@@ -336,11 +372,8 @@ pub(crate) async fn cached_run(
     connection: &mut SqliteConnection,
     run: RunId,
 ) -> sqlx::Result<Option<(RunId, CachedRun)>> {
-    sqlx::query(concat!(cached_columns!(), " WHERE run_id = ?"))
-        .bind(run.to_string())
-        .try_map(|row| cached(&row))
-        .fetch_optional(connection)
-        .await
+    let one = sqlx::query_scalar(concat!(cached_columns!(), " WHERE run_id = ?")).bind(run.to_string());
+    Ok(all_cached(&one.fetch_all(connection).await?)?.pop_first())
 }
 
 /// The packed values of the runs with numbers from `first` to `last`, by their numbers.
@@ -348,24 +381,35 @@ pub(crate) async fn packed_values(
     connection: &mut SqliteConnection,
     (first, last): (i64, i64),
 ) -> sqlx::Result<BTreeMap<i64, String>> {
-    let all = sqlx::query("SELECT run, packed_values FROM run WHERE run BETWEEN ? AND ?")
-        .bind(first)
-        .bind(last)
-        .try_map(|row: SqliteRow| Ok((row.try_get("run")?, row.try_get("packed_values")?)))
-        .fetch_all(connection)
-        .await?;
-    Ok(all.into_iter().collect())
+    let pieces: Vec<String> = sqlx::query_scalar(
+        "SELECT group_concat(run || ' ' || packed_values, char(10)) FROM run WHERE run BETWEEN ? AND ? GROUP BY run / ?",
+    )
+    .bind(first)
+    .bind(last)
+    .bind(ROWS_AT_ONCE)
+    .fetch_all(connection)
+    .await?;
+    let entry = |line: &str| {
+        let (number, text) = line.split_once(' ')?;
+        Some((number.parse().ok()?, text.to_owned()))
+    };
+    // A line that is none is damage; its run is then read from its folder.
+    Ok(pieces.iter().flat_map(|piece| piece.lines()).filter_map(entry).collect())
 }
 
 /// A digest of what a row of `run` says.
-fn row_digest(row: &RunRow, stamp: &str) -> String {
+fn row_digest(row: &RunRow, stamp: &str, values_digest: &str) -> String {
     let RunRow { run, status, message, attempts, trainer_version, data_fingerprint, checkpoint_step } = row;
     let text = format!(
-        "{run}|{status}|{message:?}|{attempts}|{trainer_version:?}|{data_fingerprint:?}|{checkpoint_step}|{stamp}"
+        "{run}|{status}|{message:?}|{attempts}|{trainer_version:?}|{data_fingerprint:?}|{checkpoint_step}|{stamp}|{values_digest}"
     );
-    blake3::hash(text.as_bytes()).to_hex()[..32].to_owned()
+    packed::digest(&text)
 }
 
-pub(crate) fn encode(fault: impl Error + Send + Sync + 'static) -> sqlx::Error {
+fn decode(fault: impl Error + Send + Sync + 'static) -> sqlx::Error {
+    sqlx::Error::Decode(Box::new(fault))
+}
+
+fn encode(fault: impl Error + Send + Sync + 'static) -> sqlx::Error {
     sqlx::Error::Encode(Box::new(fault))
 }

@@ -1,6 +1,6 @@
-//! All values of a run in one text with a digest: read at once, exact to the last bit, and damage in it is noticed.
+//! All values of a run in one text, beside its digest: read at once, exact to the last bit, and damage in it is noticed.
 //!
-//! `metric,split,form,epoch,bits;` for each value, then the digest of all before it. Names rather than numbers, so that a list of metrics
+//! `metric,split,form,epoch,bits;` for each value. Names rather than numbers, so that a list of metrics
 //! that grows keeps its meaning.
 
 use std::fmt::Write;
@@ -10,8 +10,8 @@ use sweep_protocol::{Form, Measurement, Metric, Split};
 /// Hexadecimal digits of the digest.
 const DIGITS: usize = 32;
 
-/// Packs values.
-pub(crate) fn pack<'a>(values: impl Iterator<Item = &'a Measurement>) -> String {
+/// Packs values into a text; returns it with its digest.
+pub(crate) fn pack<'a>(values: impl Iterator<Item = &'a Measurement>) -> (String, String) {
     let mut text = String::new();
     for Measurement { metric, split, form, epoch, value } in values {
         let (split, form) = (split.map_or("", Split::name), form.map_or("", Form::name));
@@ -20,19 +20,20 @@ pub(crate) fn pack<'a>(values: impl Iterator<Item = &'a Measurement>) -> String 
             .expect("a text takes all that is written to it");
     }
     let digest = digest(&text);
-    text + &digest
+    (text, digest)
 }
 
-/// The values of a text; nothing when it is not as it was packed.
-pub(crate) fn unpack(text: &str) -> Option<Vec<Measurement>> {
-    let (values, found) = text.split_at_checked(text.len().checked_sub(DIGITS)?)?;
-    if digest(values) != found {
+/// The values of a text, of the metrics that are `wanted`; nothing when the text has another digest.
+pub(crate) fn unpack(text: &str, expected: &str, wanted: impl Fn(Metric) -> bool) -> Option<Vec<Measurement>> {
+    if digest(text) != expected {
         return None;
     }
-    values.split_terminator(';').map(value).collect()
+    // What is not understood is kept, and refused with the rest.
+    let is_wanted = |value: &&str| value.split(',').next().and_then(|name| name.parse().ok()).is_none_or(&wanted);
+    text.split_terminator(';').filter(is_wanted).map(value).collect()
 }
 
-fn digest(text: &str) -> String {
+pub(crate) fn digest(text: &str) -> String {
     blake3::hash(text.as_bytes()).to_hex()[..DIGITS].to_owned()
 }
 
@@ -67,13 +68,15 @@ mod tests {
         ) {
             let value = |(value, epoch)| Measurement { metric: Metric::Loss, split: Some(Split::Test), form: None, epoch, value };
             let values: Vec<Measurement> = numbers.into_iter().map(value).collect();
-            let text = pack(values.iter());
+            let (text, digest) = pack(values.iter());
             let bits = |values: &[Measurement]| values.iter().map(|m| (m.epoch, m.value.to_bits())).collect::<Vec<_>>();
-            prop_assert_eq!(bits(&unpack(&text).unwrap()), bits(&values));
-            let mut bytes = text.into_bytes();
+            prop_assert_eq!(bits(&unpack(&text, &digest, |_| true).unwrap()), bits(&values));
+            prop_assert_eq!(unpack(&text, &digest, |metric| metric == Metric::Accuracy), Some(Vec::new()));
+            let mut bytes = (text + &digest).into_bytes();
             let at = usize::from(at) % bytes.len();
             bytes[at] ^= 1 << bit;
-            prop_assert_eq!(std::str::from_utf8(&bytes).ok().and_then(unpack), None);
+            let damaged = std::str::from_utf8(&bytes).ok().map(|text| text.split_at(text.len() - DIGITS));
+            prop_assert_eq!(damaged.and_then(|(text, digest)| unpack(text, digest, |_| true)), None);
         }
     }
 }

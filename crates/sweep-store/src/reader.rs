@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
-use sweep_protocol::{ExperimentRows, Measurement, MeasurementRow, PlanRecord, ResultsLayout, RunId, RunRow, Status};
+use sweep_protocol::{
+    ExperimentRows, Measurement, MeasurementRow, Metric, PlanRecord, ResultsLayout, RunId, RunRow, Status,
+};
 
 use crate::fold::RunState;
 use crate::folder::FolderReader;
@@ -65,6 +67,7 @@ impl Reader {
     /// # Errors
     /// When a journal is of a newer version.
     pub fn run_rows(&mut self, runs: &[RunId]) -> Result<Vec<RunRow>, StoreError> {
+        self.prove(runs);
         runs.iter().map(|&run| self.known(run).map(Known::into_row)).collect()
     }
 
@@ -82,15 +85,29 @@ impl Reader {
         experiment: &str,
         profile: &str,
     ) -> Result<Option<ExperimentRows>, StoreError> {
+        self.experiment_rows_of(experiment, profile, |_| true).await
+    }
+
+    /// The same with the values of the `wanted` metrics alone, which is less work than all of them.
+    ///
+    /// # Errors
+    /// When a journal is of a newer version.
+    pub async fn experiment_rows_of(
+        &mut self,
+        experiment: &str,
+        profile: &str,
+        wanted: impl Fn(Metric) -> bool,
+    ) -> Result<Option<ExperimentRows>, StoreError> {
         let Some(plan) = self.plan(experiment, profile) else { return Ok(None) };
-        let known: Result<Vec<Known>, _> = plan.runs.iter().map(|planned| self.known(planned.run)).collect();
-        let known = known?;
+        let runs: Vec<RunId> = plan.runs.iter().map(|planned| planned.run).collect();
+        self.prove(&runs);
+        let known = runs.iter().map(|&run| self.known(run)).collect::<Result<Vec<Known>, _>>()?;
         let mut packed = self.packed_values(&known).await;
         let (mut runs, mut measurements) = (Vec::new(), Vec::new());
         for known in known {
             let (row, values) = match known {
                 Known::Read(state) => state.into_row_and_values(),
-                Known::Cached { number, row } => match packed.remove(&number).and_then(|text| packed::unpack(&text)) {
+                Known::Cached { number, row } => match self.unpacked(row.run, packed.remove(&number), &wanted) {
                     Some(values) => (row, values),
                     None => {
                         self.distrust("a run's values are not what was written");
@@ -98,10 +115,28 @@ impl Reader {
                     }
                 },
             };
-            measurements.extend(values.into_iter().map(|measurement| MeasurementRow { run: row.run, measurement }));
+            let values = values.into_iter().filter(|value| wanted(value.metric));
+            measurements.extend(values.map(|measurement| MeasurementRow { run: row.run, measurement }));
             runs.push(row);
         }
         Ok(Some(ExperimentRows { plan, runs, measurements }))
+    }
+
+    /// A digest of all that is known of these runs: while it is the same, so are their rows and values. Nothing unless the index
+    /// knows all of it.
+    ///
+    /// # Errors
+    /// When a journal is of a newer version.
+    pub async fn digest(&mut self, runs: &[RunId]) -> Result<Option<String>, StoreError> {
+        self.prove(runs);
+        let known = runs.iter().map(|&run| self.known(run)).collect::<Result<Vec<Known>, _>>()?;
+        let mut hasher = blake3::Hasher::new();
+        for known in &known {
+            let Known::Cached { row, .. } = known else { return Ok(None) };
+            let Some(cached) = self.cached.get(&row.run) else { return Ok(None) };
+            hasher.update(cached.digest.as_bytes());
+        }
+        Ok(Some(hasher.finalize().to_hex().to_string()))
     }
 
     /// Every experiment and profile, with where its runs stand.
@@ -112,8 +147,9 @@ impl Reader {
         let mut experiments = Vec::new();
         for PlanRecord { experiment, profile, runs, .. } in self.folder.plans() {
             let mut counts: BTreeMap<Status, u32> = BTreeMap::new();
-            for planned in runs {
-                *counts.entry(self.known(planned.run)?.into_row().status).or_default() += 1;
+            let runs: Vec<RunId> = runs.iter().map(|planned| planned.run).collect();
+            for row in self.run_rows(&runs)? {
+                *counts.entry(row.status).or_default() += 1;
             }
             experiments.push(ExperimentCounts { experiment, profile, counts });
         }
@@ -150,6 +186,16 @@ impl Reader {
         }
     }
 
+    /// Looks at the files of runs that are not proven yet, all at once.
+    fn prove(&mut self, runs: &[RunId]) {
+        let is_open =
+            |run: &&RunId| !self.proven.contains(run) && self.cached.get(run).is_some_and(|known| known.is_intact);
+        let open: Vec<RunId> = runs.iter().filter(is_open).copied().collect();
+        let stamps = self.folder.stamps(&open);
+        let proven = open.into_iter().zip(stamps).filter(|(run, stamp)| self.cached[run].stamp == *stamp);
+        self.proven.extend(proven.map(|(run, _)| run));
+    }
+
     /// What is known of a run: from the index while the run's files are as it read them, otherwise from these files.
     fn known(&mut self, run: RunId) -> Result<Known, StoreError> {
         let Some(cached) = self.cached.get(&run) else { return self.folder.run_state(run).map(Known::Read) };
@@ -184,6 +230,11 @@ impl Reader {
                 BTreeMap::new()
             }
         }
+    }
+
+    /// The values in a run's packed text; nothing when it is not the text that was written.
+    fn unpacked(&self, run: RunId, text: Option<String>, wanted: impl Fn(Metric) -> bool) -> Option<Vec<Measurement>> {
+        packed::unpack(&text?, &self.cached.get(&run)?.values_digest, wanted)
     }
 
     /// Says once that the index is damaged.

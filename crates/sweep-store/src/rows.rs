@@ -1,15 +1,10 @@
 //! Rows of the index in the words of the program.
 //!
-//! Defines those that only people ask for; what reports are made from is defined with the protocol. Knows the names of
-//! columns, not the statements that select them.
+//! Defines those that only people ask for; what reports are made from is defined with the protocol.
 
 use std::collections::BTreeMap;
-use std::error::Error;
-use std::str::FromStr;
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
-use sweep_protocol::{RunRow, Status};
+use sweep_protocol::Status;
 
 /// One execution of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,25 +52,4 @@ pub struct ExperimentCounts {
     pub profile: String,
     /// Runs in each status that occurs.
     pub counts: BTreeMap<Status, u32>,
-}
-
-pub(crate) fn run_row(row: &SqliteRow) -> sqlx::Result<RunRow> {
-    Ok(RunRow {
-        run: word(row, "run_id")?,
-        status: word(row, "status")?,
-        message: row.try_get("message")?,
-        attempts: row.try_get("attempts")?,
-        trainer_version: row.try_get("trainer_version")?,
-        data_fingerprint: row.try_get("data_fingerprint")?,
-        checkpoint_step: row.try_get("checkpoint_step")?,
-    })
-}
-
-/// A column that holds one word of the protocol.
-pub(crate) fn word<T: FromStr<Err: Error + Send + Sync + 'static>>(row: &SqliteRow, column: &str) -> sqlx::Result<T> {
-    row.try_get::<&str, _>(column)?.parse().map_err(decode)
-}
-
-pub(crate) fn decode(fault: impl Error + Send + Sync + 'static) -> sqlx::Error {
-    sqlx::Error::Decode(Box::new(fault))
 }

@@ -3,7 +3,7 @@
 -- Values are in base units: accuracy is a fraction, times are seconds unless a column's name ends in `_ms`.
 
 PRAGMA application_id = 0x53776570; -- "Swep": whose file this is
-PRAGMA user_version = 3;            -- version of this schema: `run` and `rebuild` make this one of an older one, a newer is refused
+PRAGMA user_version = 4;            -- version of this schema: `run` and `rebuild` make this one of an older one, a newer is refused
 
 -- One row for each experiment and profile, as last started.
 CREATE TABLE experiment (
@@ -29,7 +29,8 @@ CREATE TABLE run (
     checkpoint_step  INTEGER NOT NULL DEFAULT 0,
     stamp            TEXT NOT NULL DEFAULT '',        -- sizes and times of the files that this row and its values were read from
     digest           TEXT NOT NULL DEFAULT '',        -- of this row, so that damage is noticed
-    packed_values    TEXT NOT NULL DEFAULT ''         -- all values in one text with a digest: what reports are made from
+    packed_values    TEXT NOT NULL DEFAULT '',        -- all values in one text: what reports are made from
+    values_digest    TEXT NOT NULL DEFAULT ''         -- of that text
 ) STRICT;
 
 -- Which runs an experiment consists of.

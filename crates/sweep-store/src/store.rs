@@ -147,14 +147,13 @@ impl Store {
         let cached = index::cached_runs(&mut self.connection).await.map_err(fault(&self.path, "reading runs"))?;
         let attempted = cached.values().filter(|known| known.row.attempts > 0).map(|known| known.row.run);
         let runs: BTreeSet<RunId> = folder.runs().into_iter().chain(attempted).collect();
-        let is_settled = |folder: &mut FolderReader, run: RunId| {
-            let stamp = folder.stamp(run);
-            match cached.get(&run) {
-                Some(known) => known.is_intact && known.stamp == stamp && known.row.status != Status::Running,
-                None => stamp.is_empty(),
-            }
+        let runs: Vec<RunId> = runs.into_iter().collect();
+        let stamps = folder.stamps(&runs);
+        let is_settled = |(run, stamp): &(RunId, String)| match cached.get(run) {
+            Some(known) => known.is_intact && known.stamp == *stamp && known.row.status != Status::Running,
+            None => stamp.is_empty(),
         };
-        Ok(runs.into_iter().filter(|&run| !is_settled(&mut folder, run)).collect())
+        Ok(runs.into_iter().zip(stamps).filter(|run| !is_settled(run)).map(|(run, _)| run).collect())
     }
 
     /// Reads those of the runs again whose files are not as they were when the index read them: after a scheduler died, after a

@@ -16,7 +16,9 @@ mod train;
 mod verify;
 mod weights;
 
-use anyhow::Result;
+use std::fs::File;
+
+use anyhow::{Context, Result};
 use clap::CommandFactory;
 use sweep_protocol::{ResultsLayout, check_prose, error_chain, printable};
 use sweep_store::Reader;
@@ -53,9 +55,15 @@ pub(crate) fn dispatch(cli: Cli, screen: Screen) -> Result<Exit> {
     }
 }
 
+/// Files that the runtime opens, and some more.
+const FILES_OF_RUNTIME: usize = 12;
+
 /// Runs a command that waits for processes or for the index. On this thread: a runtime with threads of its own panics where the system
 /// gives none.
 fn asynchronous(command: impl Future<Output = Result<Exit>>) -> Result<Exit> {
+    // The runtime also panics where the system gives no files for its own pipes: ask for as many first.
+    let spare: std::io::Result<Vec<File>> = (0..FILES_OF_RUNTIME).map(|_| File::open("/dev/null")).collect();
+    drop(spare.context("no files can be opened; raise the limit (`ulimit -n`)")?);
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
 }
 

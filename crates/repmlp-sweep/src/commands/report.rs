@@ -1,12 +1,12 @@
 //! `report`: tables and plots from what is measured, and whether committed renderings still are what they claim.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use sweep_protocol::{ExperimentRows, ResultsLayout, error_chain};
 use sweep_report::published::{self, Difference};
 use sweep_report::rendered::{self, Kept};
-use sweep_report::{ReportError, missing_glyphs, render, tables, terminal};
+use sweep_report::{Rendering, ReportError, Table, missing_glyphs, render_around, tables, terminal};
 use sweep_store::Reader;
 
 use super::{json_text, open_results, print, print_bytes, say, say_damage};
@@ -32,9 +32,11 @@ pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
     let Recorded { rows, origin } = recorded(&mut results, &layout, path, arguments.profile.as_deref()).await?;
     say_damage(&mut results);
     plan_file::check(&layout, Some(path), &rows.plan)?;
+    let (declaration, paper) = project.declaration(&rows)?;
+    let tables = tables(&rows, &declaration, &paper)?;
     if arguments.json {
-        let (declaration, paper) = project.declaration(&rows)?;
-        let json = render(&rows, &declaration, &paper)?.into_iter().find(|r| r.path == Path::new("report.json"));
+        let json =
+            render_around(&tables, &rows, &declaration)?.into_iter().find(|r| r.path == Path::new("report.json"));
         let bytes = json.context("a report has a JSON spelling")?.bytes;
         print_bytes(json_text(&String::from_utf8(bytes)?).as_bytes())?;
         return Ok(Exit::Done);
@@ -48,8 +50,9 @@ pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
             published => published?,
         }
     }
-    write_renderings(&project, &arguments.reports, &rows)?;
-    print_bytes(shown(&project, &rows, screen)?.as_bytes())?;
+    let folder = project.renderings(&arguments.reports, &rows.plan)?;
+    write_renderings(&folder, &render_around(&tables, &rows, &declaration)?)?;
+    print_bytes(shown(&tables, screen).as_bytes())?;
     Ok(Exit::Done)
 }
 
@@ -62,33 +65,42 @@ pub(super) async fn recorded(
 ) -> Result<Recorded> {
     let name = experiment_name(spec)?;
     let profile = profile.unwrap_or("default");
-    recorded::find(results, layout, (&name, profile)).await?.ok_or_else(|| {
+    recorded::find(results, layout, (&name, profile), |_| true).await?.ok_or_else(|| {
         UsageError(format!("nothing was started or published of `{name}` under the profile `{profile}`: run it first"))
             .into()
     })
 }
 
 /// The tables as the terminal shows them.
-pub(super) fn shown(project: &Project, rows: &ExperimentRows, screen: Screen) -> Result<String> {
-    let (declaration, paper) = project.declaration(rows)?;
-    let tables = tables(rows, &declaration, &paper)?;
-    Ok(tables.iter().map(|table| terminal(table, screen.width(), screen.table_color())).collect::<Vec<_>>().join("\n"))
+pub(super) fn shown(tables: &[Table], screen: Screen) -> String {
+    tables.iter().map(|table| terminal(table, screen.width(), screen.table_color())).collect::<Vec<_>>().join("\n")
 }
 
-/// Publishes the measurements, and writes what they render to; returns the renderings' folder.
+/// The tables of an experiment whose report is not written yet.
+pub(super) fn unwritten(project: &Project, rows: &ExperimentRows) -> Result<Vec<Table>> {
+    let (declaration, paper) = project.declaration(rows)?;
+    Ok(tables(rows, &declaration, &paper)?)
+}
+
+/// Publishes the measurements, and writes what they render to into `folder`; returns the tables.
 pub(super) fn write(
     project: &Project,
     layout: &ResultsLayout,
-    arguments: &ReportsArgs,
+    folder: &Path,
     rows: &ExperimentRows,
-) -> Result<PathBuf> {
+) -> Result<Vec<Table>> {
     publish(layout, rows)?;
-    write_renderings(project, arguments, rows)
+    let (declaration, paper) = project.declaration(rows)?;
+    let tables = tables(rows, &declaration, &paper)?;
+    write_renderings(folder, &render_around(&tables, rows, &declaration)?)?;
+    Ok(tables)
 }
 
 /// Writes the measurements that renderings are made from into the results folder.
 fn publish(layout: &ResultsLayout, rows: &ExperimentRows) -> Result<(), ReportError> {
-    published::write(&layout.published(&rows.plan.experiment, &rows.plan.profile), rows)
+    let kept = published::write(&layout.published(&rows.plan.experiment, &rows.plan.profile), rows)?;
+    kept.iter().for_each(say_kept);
+    Ok(())
 }
 
 /// Whether a results folder is there for reading only: no fault of a report that is written somewhere else.
@@ -97,30 +109,27 @@ fn is_write_protected(fault: &ReportError) -> bool {
     matches!(fault, ReportError::Io { source, .. } if matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem))
 }
 
-/// Writes the renderings; returns their folder.
-fn write_renderings(project: &Project, arguments: &ReportsArgs, rows: &ExperimentRows) -> Result<PathBuf> {
-    let (declaration, paper) = project.declaration(rows)?;
-    let renderings = render(rows, &declaration, &paper)?;
-    let folder = project.renderings(arguments, &rows.plan)?;
-    let missing: Vec<String> = missing_glyphs(&renderings).iter().map(char::to_string).collect();
+/// Writes the renderings into their folder.
+fn write_renderings(folder: &Path, renderings: &[Rendering]) -> Result<()> {
+    let missing: Vec<String> = missing_glyphs(renderings).iter().map(char::to_string).collect();
     if !missing.is_empty() {
         let missing = missing.join(" ");
         say(&format!("the font of PNG pictures lacks {missing}: boxes stand for them there; SVG pictures show them"));
     }
-    for kept in rendered::write(&folder, &renderings)? {
-        match kept {
-            Kept::Edited(path) => {
-                say(&format!(
-                    "{} is no longer rendered; it was edited, so it stays: remove it yourself",
-                    path.display()
-                ));
-            }
-            Kept::MovedAside { from, to } => {
-                say(&format!("{} was not as rendered: it is kept as {}", from.display(), to.display()));
-            }
+    rendered::write(folder, renderings)?.iter().for_each(say_kept);
+    Ok(())
+}
+
+/// Says what became of a file of the user's.
+fn say_kept(kept: &Kept) {
+    match kept {
+        Kept::Edited(path) => {
+            say(&format!("{} is no longer rendered; it was edited, so it stays: remove it yourself", path.display()));
+        }
+        Kept::MovedAside { from, to } => {
+            say(&format!("{} was not as rendered: it is kept as {}", from.display(), to.display()));
         }
     }
-    Ok(folder)
 }
 
 /// Checks every report that is published.

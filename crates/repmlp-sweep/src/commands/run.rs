@@ -8,11 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use repmlp_train::DeviceChoice;
 use repmlp_train::data::DataError;
-use sweep_protocol::{
-    FailureKind, ResultsLayout, RunId, RunRow, Status, create_folders, error_chain, write_atomically,
-};
+use sweep_protocol::{FailureKind, RunId, RunRow, Status, create_folders, error_chain, write_atomically};
 use sweep_runner::{OnFailure, Options, Request, RunnerError, SchedulerLock, Slot, Update, UpdateKind, WorkItem};
-use sweep_store::{Damage, Store};
+use sweep_store::{Damage, Reader, Store};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
@@ -25,6 +23,7 @@ use crate::plan_file;
 use crate::progress::Progress;
 use crate::project::Project;
 use crate::screen::Screen;
+use crate::up_to_date::{self, Made};
 use crate::work::{FailedRuns, Work};
 
 /// Updates that may wait for the index before the runner waits too.
@@ -42,10 +41,24 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
     let devices = devices(&arguments)?;
     let layout = project.results(&arguments.results);
     let data = arguments.data.data.as_deref();
-    let mut fingerprints = match needs_data(&costed, &layout, &arguments).await? {
-        true => Some(check_data(&costed, data)?),
-        false => None,
-    };
+    let mut results = open_results(&layout).await?;
+    let known = costed.known(&mut results)?;
+    let has_work = !items(&costed, &known, &arguments)?.is_empty();
+    if !has_work
+        && data.is_none()
+        && let Some(made) = made_before(&costed, &project, &mut results, &arguments).await?
+    {
+        let rows: Vec<RunRow> = known.values().cloned().collect();
+        let progress = Progress::new(&costed, &[], &layout, screen);
+        progress.begin(&known);
+        progress.end(&rows, Some(&made.folder));
+        print_bytes(report::shown(&made.tables, screen).as_bytes())?;
+        return Ok(exit(&costed, &rows, Request::Run));
+    }
+    results.close().await?;
+    // What is all done needs no data. A folder that was named is looked at all the same, and carried data is there.
+    let looks_at_data = has_work || data.is_some() || is_all_carried(&costed)?;
+    let mut fingerprints = if looks_at_data { Some(check_data(&costed, data)?) } else { None };
     let lock = SchedulerLock::acquire(&layout)?;
     let (mut store, damages) = patiently(prepare(&costed, &lock)).await?;
     let mut results = open_results(lock.layout()).await?;
@@ -61,8 +74,33 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
     let mut progress = Progress::new(&costed, &items, lock.layout(), screen);
     damages.iter().for_each(|damage| progress.voice().say(&format!("note: {}", error_chain(damage))));
     progress.begin(&known);
+    let request = carry_out(&lock, items, options(&arguments, slots)?, &mut store, &mut progress).await?;
+    store.close().await?;
+    let name = (costed.plan.experiment.as_str(), costed.plan.profile.as_str());
+    let mut results = open_results(lock.layout()).await?;
+    let rows = results.experiment_rows(name.0, name.1).await?.context("a recorded plan is known")?;
+    say_damage(&mut results);
+    // Renderings of an unfinished sweep would take the place of finished ones; `report` makes them when asked to.
+    let finished = rows.plan.runs.len() == rows.runs.iter().filter(|row| row.status.is_finished()).count();
+    let folder = project.renderings(&arguments.reports, &rows.plan)?;
+    let tables = if finished {
+        let tables = report::write(&project, lock.layout(), &folder, &rows)?;
+        if let Some(inputs) = up_to_date::inputs(&project, &mut results, &rows.plan, &folder).await? {
+            Made::now(inputs, lock.layout(), &rows.plan, &folder, tables.clone()).keep(lock.layout(), &rows.plan);
+        }
+        tables
+    } else {
+        report::unwritten(&project, &rows)?
+    };
+    progress.end(&rows.runs, finished.then_some(folder.as_path()));
+    print_bytes(report::shown(&tables, screen).as_bytes())?;
+    Ok(exit(&costed, &rows.runs, request))
+}
+
+/// How attempts are carried out.
+fn options(arguments: &RunArgs, slots: Vec<Slot>) -> Result<Options> {
     let program = OwnProgram::find()?;
-    let options = Options {
+    Ok(Options {
         program: program.path,
         name: program.name,
         arguments: vec!["train".into()],
@@ -73,31 +111,31 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
         grace: GRACE,
         crash_retries: 1,
         on_failure: if arguments.fail_fast { OnFailure::Stop } else { OnFailure::Continue },
-    };
-    let request = carry_out(&lock, items, options, &mut store, &mut progress).await?;
-    store.close().await?;
-    let name = (costed.plan.experiment.as_str(), costed.plan.profile.as_str());
-    let mut results = open_results(lock.layout()).await?;
-    let rows = results.experiment_rows(name.0, name.1).await?.context("a recorded plan is known")?;
-    say_damage(&mut results);
-    // Renderings of an unfinished sweep would take the place of finished ones; `report` makes them when asked to.
-    let finished = rows.plan.runs.len() == rows.runs.iter().filter(|row| row.status.is_finished()).count();
-    let folder = if finished { Some(report::write(&project, lock.layout(), &arguments.reports, &rows)?) } else { None };
-    progress.end(&rows.runs, folder.as_deref());
-    print_bytes(report::shown(&project, &rows, screen)?.as_bytes())?;
-    Ok(exit(&costed, &rows.runs, request))
+    })
 }
 
-/// Whether this call reads data: what is all done needs none, and a folder that was named is looked at all the same.
-async fn needs_data(costed: &CostedPlan, layout: &ResultsLayout, arguments: &RunArgs) -> Result<bool> {
-    let is_carried = |configuration| costed.config(configuration).map(|config| config.data.source.is_carried());
-    if arguments.data.data.is_some()
-        || (0..costed.costs.len()).map(is_carried).all(|carried| carried.is_ok_and(|it| it))
-    {
-        return Ok(true);
+/// The report of an earlier call, if nothing that it was made from has changed since: plan, runs, declaration, program.
+async fn made_before(
+    costed: &CostedPlan,
+    project: &Project,
+    results: &mut Reader,
+    arguments: &RunArgs,
+) -> Result<Option<Made>> {
+    let layout = project.results(&arguments.results);
+    let Some(plan) = plan_file::recorded_as_asked(&layout, costed) else { return Ok(None) };
+    let folder = project.renderings(&arguments.reports, &plan)?;
+    let inputs = up_to_date::inputs(project, results, &plan, &folder).await?;
+    Ok(inputs.and_then(|inputs| Made::read(&layout, &plan, &inputs)))
+}
+
+/// Whether the program carries the data of all runs.
+fn is_all_carried(costed: &CostedPlan) -> Result<bool> {
+    for configuration in 0..costed.costs.len() {
+        if !costed.config(configuration)?.data.source.is_carried() {
+            return Ok(false);
+        }
     }
-    let known = costed.known(&mut open_results(layout).await?)?;
-    Ok(!items(costed, &known, arguments)?.is_empty())
+    Ok(true)
 }
 
 /// The program that carries out attempts: this one, also when the file that it was started from is replaced or moved meanwhile, since a

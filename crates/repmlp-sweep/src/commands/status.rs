@@ -38,7 +38,9 @@ pub(crate) async fn run(arguments: StatusArgs) -> Result<Exit> {
     };
     let mut all = Vec::new();
     for profile in profiles(&experiments, &layout, (&name, arguments.profile.as_deref()))? {
-        all.extend(recorded::find(&mut results, &layout, (&name, &profile)).await?.map(|recorded| recorded.rows));
+        let wanted = |metric| arguments.json || metric == Metric::Accuracy;
+        let found = recorded::find(&mut results, &layout, (&name, &profile), wanted).await?;
+        all.extend(found.map(|recorded| recorded.rows));
     }
     if all.is_empty() {
         if experiments.is_empty() {

@@ -122,8 +122,19 @@ impl Drop for Mount {
 }
 
 #[test]
+fn too_few_files_are_an_error_and_no_panic() {
+    let bench = Bench::new();
+    for files in 4..20 {
+        let ran = bench.through_shell(&format!("ulimit -n {files}; exec \"$0\" \"$@\""), "status").output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert!([2, 21].contains(&ran.status.code().unwrap()), "{files} files: {:?} {said}", ran.status);
+    }
+}
+
+#[test]
 fn a_results_folder_that_cannot_be_written_answers() {
     let bench = Bench::new();
+    bench.add_profile("more", 2, 1);
     bench.done(SWEEP);
     let expected = bench.measurements("default");
     let results = bench.path("results");
@@ -140,6 +151,7 @@ fn a_results_folder_that_cannot_be_written_answers() {
     system(&["chmod", "-R", "a-w", text]).ok();
     let run = runs(&bench)[0].file_name().unwrap().to_str().unwrap().to_owned();
     for words in [
+        SWEEP,
         "status",
         "status tiny",
         "plan experiments/tiny.toml",
@@ -154,7 +166,7 @@ fn a_results_folder_that_cannot_be_written_answers() {
     }
     assert_eq!(bench.measurements("default"), expected);
     assert!(bench.path("elsewhere/tiny/default/report.md").exists());
-    let ran = bench.run(SWEEP);
+    let ran = bench.run(&format!("{SWEEP} --profile more"));
     assert_eq!(ran.code(), 21, "{}", ran.stderr());
     drop(mount);
     system(&["chmod", "-R", "u+w", text]).unwrap();

@@ -1,0 +1,97 @@
+//! What an experiment's report was last made from: while that is the same, the report need not be made again.
+//!
+//! Kept in the results folder as a cache. Without it, or when anything differs, the report is made as for the first time.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use sweep_protocol::{PlanRecord, ResultsLayout, RunId, write_atomically};
+use sweep_report::Table;
+use sweep_store::Reader;
+
+use crate::project::Project;
+
+/// A report that was made, and what it was made from.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Made {
+    /// A digest of [`inputs`].
+    inputs: String,
+    /// Its folder.
+    pub(crate) folder: PathBuf,
+    /// Size and time of each file that was written for it.
+    files: BTreeMap<String, String>,
+    /// What the terminal shows.
+    pub(crate) tables: Vec<Table>,
+}
+
+/// A digest of all that a report is made from: plan, rows, values, declaration, the paper's numbers, its folder and this program. Nothing
+/// unless the index knows all of the plan's runs.
+pub(crate) async fn inputs(
+    project: &Project,
+    results: &mut Reader,
+    plan: &PlanRecord,
+    folder: &Path,
+) -> Result<Option<String>> {
+    let runs: Vec<RunId> = plan.runs.iter().map(|planned| planned.run).collect();
+    let Some(known) = results.digest(&runs).await? else { return Ok(None) };
+    let declared = project.declared(plan)?;
+    let program = std::env::current_exe().ok().and_then(|program| stamp(&program));
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&serde_json::to_vec(plan)?);
+    hasher.update(format!("|{known}|{declared:?}|{}|{program:?}", folder.display()).as_bytes());
+    Ok(Some(hasher.finalize().to_hex().to_string()))
+}
+
+impl Made {
+    /// A report that was just written into `folder`, beside the measurements that are published with it.
+    pub(crate) fn now(
+        inputs: String,
+        layout: &ResultsLayout,
+        plan: &PlanRecord,
+        folder: &Path,
+        tables: Vec<Table>,
+    ) -> Self {
+        Self { inputs, files: files(layout, plan, folder), folder: folder.to_owned(), tables }
+    }
+
+    /// The report that was last made, if it was made from these inputs and its files are as they were written.
+    pub(crate) fn read(layout: &ResultsLayout, plan: &PlanRecord, inputs: &str) -> Option<Self> {
+        let text = fs::read_to_string(layout.rendered(&plan.experiment, &plan.profile)).ok()?;
+        let (check, json) = text.split_once('\n')?;
+        if check != blake3::hash(json.as_bytes()).to_hex().as_str() {
+            return None;
+        }
+        let made: Self = serde_json::from_str(json).ok()?;
+        (made.inputs == inputs && made.files == files(layout, plan, &made.folder)).then_some(made)
+    }
+
+    /// Keeps it for the next call. A cache that cannot be written is no fault.
+    pub(crate) fn keep(&self, layout: &ResultsLayout, plan: &PlanRecord) {
+        let Ok(json) = serde_json::to_string(self) else { return };
+        let text = format!("{}\n{json}", blake3::hash(json.as_bytes()).to_hex());
+        drop(write_atomically(&layout.rendered(&plan.experiment, &plan.profile), text.as_bytes()));
+    }
+}
+
+/// Stamps of the files of a report's folder and of the measurements that are published with it.
+fn files(layout: &ResultsLayout, plan: &PlanRecord, folder: &Path) -> BTreeMap<String, String> {
+    let published = layout.published(&plan.experiment, &plan.profile);
+    let mut files = BTreeMap::new();
+    for (what, folder) in [("rendered", folder), ("published", &published)] {
+        for entry in fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
+            let name = format!("{what}/{}", entry.file_name().to_string_lossy());
+            files.extend(stamp(&entry.path()).map(|stamp| (name, stamp)));
+        }
+    }
+    files
+}
+
+/// Size and time of a file.
+fn stamp(path: &Path) -> Option<String> {
+    let found = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+    Some(format!("{},{},{}", found.size(), found.mtime(), found.mtime_nsec()))
+}

@@ -1,0 +1,72 @@
+//! The same command again, with nothing left to do: it shows what it showed, and makes anew what is not as it was made.
+
+use std::fs::{self, File};
+
+use crate::bench::Bench;
+
+const SWEEP: &str = "experiments/tiny.toml --slots 1 --threads 1";
+const DECLARED: &str = r#"title = "Tiny"
+
+[[table]]
+id    = "groups"
+title = "Groups"
+rows  = ["groups"]
+
+[[table.column]]
+metric = "params"
+form   = "deployed"
+"#;
+
+fn shown(bench: &Bench) -> String {
+    bench.done(SWEEP).stdout()
+}
+
+#[test]
+fn a_report_is_made_anew_when_anything_of_it_changed_and_only_then() {
+    let bench = Bench::new();
+    let first = shown(&bench);
+    let report = bench.path("reports/tiny/default/report.md");
+    let made =
+        || fs::metadata(bench.path("results/experiments/tiny/default/rendered.json")).unwrap().modified().unwrap();
+    let before = made();
+    assert_eq!(shown(&bench), first);
+    assert_eq!(made(), before, "nothing changed, so nothing was made");
+
+    fs::remove_file(&report).unwrap();
+    assert_eq!(shown(&bench), first);
+    assert!(report.exists(), "a rendering that was removed");
+
+    fs::write(&report, "mine").unwrap();
+    let ran = bench.done(SWEEP);
+    assert!(ran.stderr().contains("report.md.edited-1"), "{}", ran.stderr());
+
+    let published = bench.path("results/published/tiny/default/measurements.csv");
+    fs::write(&published, "mine").unwrap();
+    let ran = bench.done(SWEEP);
+    assert!(ran.stderr().contains("measurements.csv.edited-1"), "{}", ran.stderr());
+    assert_eq!(fs::read_to_string(published.with_file_name("measurements.csv.edited-1")).unwrap(), "mine");
+
+    fs::write(bench.path("reports/tiny.toml"), DECLARED).unwrap();
+    assert_ne!(shown(&bench), first, "a report that is declared now");
+    fs::remove_file(bench.path("reports/tiny.toml")).unwrap();
+    assert_eq!(shown(&bench), first);
+
+    let kept = bench.path("results/experiments/tiny/default/rendered.json");
+    let text = fs::read_to_string(&kept).unwrap();
+    fs::write(&kept, text.replacen("\"mean\":0.", "\"mean\":1.", 1)).unwrap();
+    assert_eq!(shown(&bench), first, "a damaged record is not believed");
+}
+
+#[test]
+fn nothing_to_do_needs_no_lock_and_a_run_that_is_gone_is_trained_again() {
+    let bench = Bench::new();
+    let first = shown(&bench);
+    let lock = File::open(bench.path("results")).unwrap();
+    lock.lock().unwrap();
+    assert_eq!(shown(&bench), first);
+    let run = fs::read_dir(bench.path("results/runs")).unwrap().next().unwrap().unwrap().path();
+    fs::remove_dir_all(run).unwrap();
+    assert_eq!(bench.run(SWEEP).code(), 20, "there is work, and the lock is held");
+    drop(lock);
+    assert!(bench.done(SWEEP).stderr().contains("1 of 2 runs to do"));
+}
