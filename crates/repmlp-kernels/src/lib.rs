@@ -57,7 +57,9 @@ pub use pixels::{add_to_pixels, mean_pixel};
 pub use rearrange::{rearrange, rearrange_plus};
 pub use relu::relu;
 pub use sgd::{SgdStep, sgd_step};
-pub use simd::{UnknownInstructionSet, check_environment};
+pub use simd::{
+    UnknownInstructionSet, VERSION, check_environment, choose_instruction_set, instruction_set, instruction_sets,
+};
 pub use softmax::softmax;
 pub use then::{Then, sum_then};
 

@@ -7,12 +7,13 @@ use anyhow::{Context, Result};
 use rayon::prelude::{ParallelIterator, ParallelSlice};
 use repmlp_train::config::RunConfig;
 use sweep_plan::Plan;
-use sweep_protocol::{RunId, RunRow};
+use sweep_protocol::{PlanRecord, RunId, RunRow};
 use sweep_store::Reader;
 
 use crate::cli::SpecArgs;
 use crate::predict::Cost;
 use crate::resolve::resolve;
+use crate::scale;
 
 /// Configurations that one thread costs at a stretch: those that share their network mostly stand beside each other.
 const NEIGHBOURS: usize = 1024;
@@ -37,6 +38,11 @@ impl CostedPlan {
         let costs = plan.configurations.par_chunks(NEIGHBOURS).map(cost).collect::<Result<Vec<_>>>()?;
         let (path, digest) = (sweep_plan::file_behind(&spec.path), experiment.digest().to_owned());
         Ok(Self { plan, costs: costs.into_iter().flatten().collect(), path, digest })
+    }
+
+    /// The plan as it is recorded, with the scale of its runs.
+    pub(crate) fn record(&self) -> PlanRecord {
+        PlanRecord { scale: scale::of(&self.plan.configurations), ..self.plan.record() }
     }
 
     /// A configuration of the plan, typed.

@@ -2,6 +2,7 @@
 //!
 //! Flags and glue. Planning, training, running, storing and reporting are crates of their own that meet only here.
 
+mod arithmetic;
 mod cli;
 mod commands;
 mod costed_plan;
@@ -14,6 +15,7 @@ mod progress;
 mod project;
 mod recorded;
 mod resolve;
+mod scale;
 mod screen;
 mod up_to_date;
 mod work;

@@ -14,7 +14,7 @@ use crate::exit::UsageError;
 /// The record of a plan that is about to be written, with the file that it comes from. Refuses to replace the plan of another
 /// file; a file that is gone is said and followed.
 pub(crate) fn claim(layout: &ResultsLayout, costed: &CostedPlan) -> Result<PlanRecord> {
-    let record = costed.plan.record();
+    let record = costed.record();
     let former_record = recorded_plan(layout, &record.experiment, &record.profile);
     let former = former_record.as_ref().and_then(|former| former.source.clone());
     let owner = former.as_ref().and_then(|former| other_owner(layout, former, &costed.path));
@@ -36,7 +36,7 @@ pub(crate) fn claim(layout: &ResultsLayout, costed: &CostedPlan) -> Result<PlanR
 
 /// The plan as it is recorded, if it is what the file asks for now.
 pub(crate) fn recorded_as_asked(layout: &ResultsLayout, costed: &CostedPlan) -> Option<PlanRecord> {
-    let asked = PlanRecord { source: Some(source(layout, costed)), ..costed.plan.record() };
+    let asked = PlanRecord { source: Some(source(layout, costed)), ..costed.record() };
     recorded_plan(layout, &asked.experiment, &asked.profile).filter(|former| is_same_plan(former, &asked))
 }
 

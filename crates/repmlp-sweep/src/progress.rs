@@ -49,6 +49,8 @@ pub(crate) struct Progress {
     finished: BTreeSet<RunId>,
     total: ProgressBar,
     planned: Vec<(RunId, String)>,
+    /// Instruction set that the experiment names.
+    kernels: Option<String>,
     clock: std::time::Instant,
 }
 
@@ -85,6 +87,7 @@ impl Progress {
             finished: BTreeSet::new(),
             total,
             planned,
+            kernels: costed.plan.kernels.clone(),
             clock: std::time::Instant::now(),
         }
     }
@@ -95,7 +98,8 @@ impl Progress {
 
     /// What is about to happen.
     pub(crate) fn begin(&self, known: &BTreeMap<RunId, RunRow>) {
-        let works: Vec<Work> = self.planned.iter().map(|(id, _)| Work::of(known.get(id))).collect();
+        let works: Vec<Work> =
+            self.planned.iter().map(|(id, _)| Work::of(known.get(id), self.kernels.as_deref())).collect();
         let reused = works.iter().filter(|work| **work == Work::Reuse).count();
         let mut line = format!("{} of {} runs to do, {reused} done and reused", self.runs.len(), self.planned.len());
         let failed = works.iter().filter(|work| matches!(work, Work::Failed { .. })).count();

@@ -5,6 +5,8 @@ use std::fmt;
 use repmlp_train::TRAINER_VERSION;
 use sweep_protocol::{RunRow, Status};
 
+use crate::arithmetic;
+
 /// What another call of `run` does with a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
@@ -15,10 +17,10 @@ pub(crate) enum Work {
         /// Steps in the checkpoint; 0 when it begins again.
         step: u64,
     },
-    /// It was measured by another version of the trainer: it is measured again.
+    /// It was measured by another version of the trainer, or computed otherwise than the experiment asks: it is measured again.
     Again {
-        /// The version that measured it.
-        trainer_version: u32,
+        /// What measured it, and what would now.
+        why: String,
     },
     /// It is done.
     Reuse,
@@ -50,12 +52,15 @@ pub(crate) enum FailedRuns {
 }
 
 impl Work {
-    /// What is left to do for a run of which `row` is known.
-    pub(crate) fn of(row: Option<&RunRow>) -> Self {
+    /// What is left to do for a run of which `row` is known. `kernels` is the instruction set that its experiment names, if it does.
+    pub(crate) fn of(row: Option<&RunRow>, kernels: Option<&str>) -> Self {
         let Some(row) = row else { return Self::Start };
         match row.status {
-            Status::Succeeded => match row.trainer_version {
-                Some(trainer_version) if trainer_version != TRAINER_VERSION => Self::Again { trainer_version },
+            Status::Succeeded => match (row.trainer_version, arithmetic::other(kernels, row)) {
+                (Some(version), _) if version != TRAINER_VERSION => {
+                    Self::Again { why: format!("measured by trainer {version}, this is {TRAINER_VERSION}") }
+                }
+                (_, Some(other)) => Self::Again { why: format!("computed with {other}") },
                 _ => Self::Reuse,
             },
             Status::Incomplete => Self::Incomplete,
@@ -88,9 +93,7 @@ impl fmt::Display for Work {
             Self::Start => f.write_str("new"),
             Self::Continue { step: 0 } => f.write_str("interrupted, starts again"),
             Self::Continue { step } => write!(f, "continues at step {step}"),
-            Self::Again { trainer_version } => {
-                write!(f, "again: measured by trainer {trainer_version}, this is {TRAINER_VERSION}")
-            }
+            Self::Again { why } => write!(f, "again: {why}"),
             Self::Incomplete => f.write_str("incomplete: measurements are missing, trains again"),
             Self::Retry { status } => write!(f, "{status}, tried again"),
             Self::Reuse => f.write_str("done, reused"),
@@ -113,6 +116,8 @@ mod tests {
             message: None,
             attempts,
             trainer_version: Some(trainer_version),
+            arithmetic: Some("cpu avx2 candle-1+kernels-1".parse().unwrap()),
+            processor: None,
             data_fingerprint: None,
             checkpoint_step: 70,
         }
@@ -120,18 +125,21 @@ mod tests {
 
     #[test]
     fn done_work_is_reused_unless_the_trainer_changed() {
-        assert_eq!(Work::of(None), Work::Start);
-        assert_eq!(Work::of(Some(&row(Status::Succeeded, 1, TRAINER_VERSION))), Work::Reuse);
-        assert!(Work::of(Some(&row(Status::Succeeded, 1, 0))).is_open(FailedRuns::Wait));
-        assert_eq!(Work::of(Some(&row(Status::Cancelled, 1, 1))), Work::Continue { step: 70 });
-        assert_eq!(Work::of(Some(&row(Status::Queued, 0, 1))), Work::Start);
+        assert_eq!(Work::of(None, None), Work::Start);
+        let done = row(Status::Succeeded, 1, TRAINER_VERSION);
+        assert_eq!(Work::of(Some(&done), Some("avx2")), Work::Reuse);
+        assert!(Work::of(Some(&done), Some("plain")).is_open(FailedRuns::Wait));
+        assert_eq!(Work::of(Some(&row(Status::Succeeded, 1, TRAINER_VERSION)), None), Work::Reuse);
+        assert!(Work::of(Some(&row(Status::Succeeded, 1, 0)), None).is_open(FailedRuns::Wait));
+        assert_eq!(Work::of(Some(&row(Status::Cancelled, 1, 1)), None), Work::Continue { step: 70 });
+        assert_eq!(Work::of(Some(&row(Status::Queued, 0, 1)), None), Work::Start);
     }
 
     #[test]
     fn failures_of_the_machine_are_tried_again_and_those_of_the_run_wait_to_be_asked_for() {
         use FailureKind::{Config, Crash, Data, Diverged, Equivalence, Io, Oom};
         let waits = |status| {
-            let work = Work::of(Some(&row(status, 1, 1)));
+            let work = Work::of(Some(&row(status, 1, 1)), None);
             assert!(work.is_open(FailedRuns::Retry), "{status}");
             !work.is_open(FailedRuns::Wait)
         };

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
-use sweep_protocol::{CheckpointName, Measurement, write_atomically};
+use sweep_protocol::{Arithmetic, CheckpointName, Measurement, write_atomically};
 
 use crate::train::TRAINER_VERSION;
 
@@ -23,6 +23,8 @@ pub(crate) struct CheckpointHeader {
     pub data_fingerprint: String,
     /// Version of the trainer that wrote it.
     pub trainer_version: u32,
+    /// How the numbers were computed by the attempt that wrote it.
+    pub arithmetic: Option<Arithmetic>,
     /// Bits of the epoch's running sums (`f64`): loss, correct labels, labels judged, seconds, seconds waited.
     pub sums: [u64; 5],
     /// Everything that the run had measured, in order: so that no line of a journal is needed to go on.
@@ -136,18 +138,26 @@ pub(crate) struct Newest {
 pub(crate) struct PassedOver {
     pub(crate) path: PathBuf,
     /// As the rest of a sentence.
-    pub(crate) why: &'static str,
+    pub(crate) why: String,
 }
 
-/// The intact checkpoint of this trainer with the most steps in these folders.
-pub(crate) fn newest(folders: &[PathBuf]) -> Newest {
+/// The intact checkpoint of this trainer and arithmetic with the most steps in these folders. One of another arithmetic would mix two
+/// roundings in one run.
+pub(crate) fn newest(folders: &[PathBuf], arithmetic: &Arithmetic) -> Newest {
     let mut candidates = candidates(folders);
     let mut passed_over = Vec::new();
     while let Some((_, path)) = candidates.pop() {
         let why = match load(&path) {
-            Some(Loaded::Ours(checkpoint)) => return Newest { found: Some(checkpoint), passed_over },
-            Some(Loaded::OfAnotherTrainer) => "was written by another version of the trainer",
-            None => "is damaged",
+            Some(Loaded::Ours(checkpoint)) if checkpoint.header.arithmetic.as_ref() == Some(arithmetic) => {
+                return Newest { found: Some(checkpoint), passed_over };
+            }
+            Some(Loaded::Ours(checkpoint)) => {
+                let other =
+                    checkpoint.header.arithmetic.map_or_else(|| "unknown".to_owned(), |other| other.to_string());
+                format!("was computed otherwise ({other}; this is {arithmetic})")
+            }
+            Some(Loaded::OfAnotherTrainer) => "was written by another version of the trainer".to_owned(),
+            None => "is damaged".to_owned(),
         };
         passed_over.push(PassedOver { path, why });
     }
@@ -193,6 +203,10 @@ mod tests {
 
     use super::*;
 
+    fn arithmetic(kernels: &str) -> Arithmetic {
+        format!("cpu {kernels} candle-1+kernels-1").parse().unwrap()
+    }
+
     fn header(step: u64) -> CheckpointHeader {
         let measured =
             Measurement { metric: Metric::Loss, split: None, form: None, epoch: Some(1), value: 1.0372208042144775 };
@@ -200,6 +214,7 @@ mod tests {
             step,
             data_fingerprint: "f".into(),
             trainer_version: TRAINER_VERSION,
+            arithmetic: Some(arithmetic("avx2")),
             sums: [1, 2, 3, 4, 5],
             measured: vec![measured],
         }
@@ -217,17 +232,17 @@ mod tests {
         let name = save(folder.path(), &header(12), &tensors(2.0)).unwrap();
         let path = folder.path().join(name);
         let bytes = std::fs::read(&path).unwrap();
-        assert_eq!(newest(&folders).found.unwrap().header, header(12));
+        assert_eq!(newest(&folders, &arithmetic("avx2")).found.unwrap().header, header(12));
         for length in [0, 1, 7, 8, 20, bytes.len() / 2, bytes.len() - 1] {
             std::fs::write(&path, &bytes[..length]).unwrap();
-            let Newest { found, passed_over } = newest(&folders);
+            let Newest { found, passed_over } = newest(&folders, &arithmetic("avx2"));
             assert_eq!(found.unwrap().header, header(5), "cut at {length}");
-            assert_eq!(passed_over, [PassedOver { path: path.clone(), why: "is damaged" }]);
+            assert_eq!(passed_over, [PassedOver { path: path.clone(), why: "is damaged".to_owned() }]);
         }
         let mut flipped = bytes.clone();
         *flipped.last_mut().unwrap() ^= 1;
         std::fs::write(&path, flipped).unwrap();
-        assert_eq!(newest(&folders).found.unwrap().header.step, 5);
+        assert_eq!(newest(&folders, &arithmetic("avx2")).found.unwrap().header.step, 5);
     }
 
     /// Every mutation of a checkpoint is noticed: the file is passed over, and nothing of it is used.
@@ -255,7 +270,7 @@ mod tests {
             }
             let is_same = bytes == whole;
             std::fs::write(&path, bytes).unwrap();
-            let Newest { found, passed_over } = newest(&folders);
+            let Newest { found, passed_over } = newest(&folders, &arithmetic("avx2"));
             assert_eq!((found.is_some(), passed_over.len()), (is_same, usize::from(!is_same)), "round {round}");
         }
     }
@@ -272,7 +287,19 @@ mod tests {
         assert_eq!(steps, [12, 100]);
         let foreign = CheckpointHeader { trainer_version: TRAINER_VERSION + 1, ..header(200) };
         save(folder.path(), &foreign, &tensors(2.0)).unwrap();
-        assert_eq!(newest(&folders).found.unwrap().header.step, 100);
+        assert_eq!(newest(&folders, &arithmetic("avx2")).found.unwrap().header.step, 100);
+    }
+
+    #[test]
+    fn one_of_another_arithmetic_is_passed_over_and_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let folders = [folder.path().to_owned()];
+        save(folder.path(), &header(5), &tensors(1.0)).unwrap();
+        let Newest { found, passed_over } = newest(&folders, &arithmetic("avx512"));
+        assert!(found.is_none());
+        let why = "was computed otherwise (cpu avx2 candle-1+kernels-1; this is cpu avx512 candle-1+kernels-1)";
+        assert_eq!(passed_over[0].why, why);
+        assert!(newest(&folders, &arithmetic("avx2")).found.is_some());
     }
 
     #[test]
@@ -280,9 +307,9 @@ mod tests {
         let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         save(a.path(), &header(9), &tensors(1.0)).unwrap();
         save(b.path(), &header(10), &tensors(2.0)).unwrap();
-        let found = newest(&[a.path().to_owned(), b.path().to_owned()]).found.unwrap();
+        let found = newest(&[a.path().to_owned(), b.path().to_owned()], &arithmetic("avx2")).found.unwrap();
         assert_eq!(found.header.step, 10);
         assert_eq!(found.tensors["a"].to_vec2::<f32>().unwrap()[0], [2.0; 3]);
-        assert!(newest(&[a.path().join("missing")]).found.is_none());
+        assert!(newest(&[a.path().join("missing")], &arithmetic("avx2")).found.is_none());
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use candle_core::Device;
+use sweep_protocol::Arithmetic;
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,25 @@ impl DeviceChoice {
             Self::Cuda(number) => Device::new_cuda(number).map_err(|source| DeviceError::Cuda { number, source }),
             Self::Auto | Self::Cpu => Ok(Device::Cpu),
         }
+    }
+}
+
+/// Version of candle; a test compares it with the lock file.
+const CANDLE: &str = "0.11.1";
+
+impl DeviceChoice {
+    /// How numbers are computed on this device by this process.
+    pub fn arithmetic(self) -> Arithmetic {
+        match self.decide() {
+            Self::Cuda(_) => Self::arithmetic_of("cuda", "-"),
+            Self::Auto | Self::Cpu => Self::arithmetic_of("cpu", &repmlp_kernels::instruction_set()),
+        }
+    }
+
+    /// How this version of the program computes on a kind of device with an instruction set.
+    pub fn arithmetic_of(device: &str, kernels: &str) -> Arithmetic {
+        let libraries = format!("candle-{CANDLE}+kernels-{}", repmlp_kernels::VERSION);
+        Arithmetic { device: device.to_owned(), kernels: kernels.to_owned(), libraries }
     }
 }
 

@@ -32,6 +32,8 @@ pub use checkpoint::CheckpointError;
 pub use completion::WEIGHTS;
 pub use device::{DeviceChoice, DeviceError};
 pub use error::TrainError;
-pub use repmlp_kernels::{Allocator, UnknownInstructionSet, check_environment};
+pub use repmlp_kernels::{
+    Allocator, UnknownInstructionSet, check_environment, choose_instruction_set, instruction_set, instruction_sets,
+};
 pub use start::{StartConfig, StartError};
 pub use train::{Orders, StopFlag, TRAINER_VERSION, ThroughputTiming, train};

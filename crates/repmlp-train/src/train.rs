@@ -58,6 +58,8 @@ pub struct Orders {
     pub code: String,
     /// Name of the machine, as recorded.
     pub host: String,
+    /// Model of the machine's processor, as it is recorded.
+    pub processor: Option<String>,
 }
 
 /// Raised to make the attempt write a checkpoint and stop.
@@ -191,6 +193,8 @@ impl<'a> Run<'a> {
             trainer_version: TRAINER_VERSION,
             code: self.orders.code.clone(),
             device: self.orders.device.decide().to_string(),
+            arithmetic: Some(self.orders.device.arithmetic()),
+            processor: self.orders.processor.clone(),
             threads: self.orders.threads,
             host: self.orders.host.clone(),
             pid: std::process::id(),
@@ -207,7 +211,8 @@ impl<'a> Run<'a> {
 
     /// Goes on from the newest intact checkpoint of earlier attempts; returns what they had measured by then.
     fn resume(&mut self, ledger: &mut Ledger<'_>) -> Result<Vec<Measurement>, TrainError> {
-        let Newest { found, passed_over } = checkpoint::newest(&self.orders.resume_from);
+        let Newest { found, passed_over } =
+            checkpoint::newest(&self.orders.resume_from, &self.orders.device.arithmetic());
         let next =
             if found.is_some() { "the run goes on from the checkpoint before it" } else { "the run starts over" };
         for PassedOver { path, why } in passed_over {
@@ -240,6 +245,7 @@ impl<'a> Run<'a> {
             step: self.step,
             data_fingerprint: self.fingerprint.clone(),
             trainer_version: TRAINER_VERSION,
+            arithmetic: Some(self.orders.device.arithmetic()),
             sums: [loss, correct, judged, seconds, waited].map(f64::to_bits),
             measured: ledger.so_far().to_vec(),
         };

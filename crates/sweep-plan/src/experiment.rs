@@ -32,6 +32,7 @@ pub struct Experiment {
     pub(crate) baseline: Coordinates,
     pub(crate) baseline_span: Span,
     pub(crate) seeds: Vec<u64>,
+    pub(crate) kernels: Option<String>,
     pub(crate) digest: String,
 }
 
@@ -157,6 +158,7 @@ fn assemble(root: &Node, mut ground: Vec<Overlay>, profiles: Profiles<'_>, fault
         baseline: known.coordinates(baseline.map_or(&[], Node::entries), faults),
         baseline_span: baseline.map_or(WHOLE_FILE, |node| node.span.clone()),
         seeds: seeds(value("seeds"), faults),
+        kernels: root.get("exec").and_then(|exec| exec.node.text_of("kernels")).map(str::to_owned),
         digest,
     }
 }

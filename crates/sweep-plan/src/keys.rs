@@ -63,6 +63,18 @@ const SEEDS: Kind = Kind::OneOf(&[Kind::Whole(1), Kind::List(&Kind::Whole(0))]);
 const AXES: Kind = Kind::List(&Kind::Block(&AXIS));
 const COORDINATES: Kind = Kind::Map(&Kind::Text);
 
+const EXEC: Block = Block {
+    name: "exec",
+    doc: "How runs are carried out.",
+    keys: &[optional(
+        "kernels",
+        Kind::Text,
+        "Instruction set that all runs compute with: `plain`, `avx2` or `avx512`. Name the least of the processors that share the \
+         work: numbers of different sets differ in their last digits. Default: that of the runs that are there, else the best of \
+         this processor. Runs that were measured with another are measured again.",
+    )],
+};
+
 /// The file itself.
 pub(crate) const EXPERIMENT: Block = Block {
     name: "experiment",
@@ -79,6 +91,11 @@ pub(crate) const EXPERIMENT: Block = Block {
             "seeds",
             SEEDS,
             "How many seeds each configuration runs with (3 means 0, 1, 2), or a list of them. Default: 1.",
+        ),
+        optional(
+            "exec",
+            Kind::Block(&EXEC),
+            "How runs are carried out. No part of what a run is, except as `kernels` says.",
         ),
         optional("baseline", COORDINATES, "Axis and label of the row that differences are taken to."),
         optional("axis", AXES, "A dimension that all runs have; axes multiply, the last one changes fastest."),

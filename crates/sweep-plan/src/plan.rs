@@ -59,6 +59,8 @@ pub struct Plan {
     pub baseline: Coordinates,
     /// Seeds of every configuration.
     pub seeds: Vec<u64>,
+    /// Instruction set that all runs compute with, where the file names one.
+    pub kernels: Option<String>,
     /// Canonical configurations, each once.
     pub configurations: Vec<String>,
     /// Every run once, in plan order.
@@ -105,6 +107,7 @@ pub fn plan(
         axes: experiment.axes.clone(),
         baseline: experiment.baseline.clone(),
         seeds: experiment.seeds.clone(),
+        kernels: experiment.kernels.clone(),
         configurations: Vec::new(),
         runs: Vec::new(),
         exclusions,
@@ -154,6 +157,7 @@ impl Plan {
             baseline: self.baseline.clone(),
             runs: self.runs.iter().map(run).collect(),
             exclusions: self.exclusions.clone(),
+            scale: None,
             source: None,
         }
     }

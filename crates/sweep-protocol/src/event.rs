@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{FailureKind, Measurement, RunId, Status, Tally};
+use crate::{Arithmetic, FailureKind, Measurement, RunId, Status, Tally};
 
 /// Where an attempt runs: everything that is recorded but is no part of a run's identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,12 @@ pub struct Environment {
     pub code: String,
     /// `cpu`, `cuda:0`, …
     pub device: String,
+    /// How its numbers are computed; absent in journals of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arithmetic: Option<Arithmetic>,
+    /// Model of the processor, which throughput depends on; absent where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processor: Option<String>,
     /// Threads that tensor operations may use.
     pub threads: usize,
     /// Name of the machine.

@@ -6,6 +6,7 @@
 //! experiment file -> PlanRecord -> attempt folders (ResultsLayout) -> Event lines (journal) -> ExperimentRows
 //! ```
 
+mod arithmetic;
 mod attempts;
 mod checkpoint_name;
 mod columns;
@@ -26,6 +27,7 @@ mod tally;
 mod text;
 mod text_file;
 
+pub use arithmetic::{Arithmetic, ArithmeticError};
 pub use attempts::attempt_numbers;
 pub use checkpoint_name::CheckpointName;
 pub use columns::{FRAME_COLUMNS, TABLE_COLUMNS, axis_column, is_reserved_column};

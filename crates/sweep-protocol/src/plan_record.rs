@@ -81,6 +81,10 @@ pub struct PlanRecord {
     pub runs: Vec<PlannedRunRecord>,
     /// What is left out.
     pub exclusions: Vec<ExclusionRecord>,
+    /// What all runs have in common and a reader must know to compare them with others: images, widths, batch, learning rate. Absent in
+    /// plans of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<String>,
     /// The file that it was made from; absent in plans of older versions, and in published ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<PlanSource>,

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Measurement, PlanRecord, RunId, Status};
+use crate::{Arithmetic, Measurement, PlanRecord, RunId, Status};
 
 /// Where one run stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,12 @@ pub struct RunRow {
     pub attempts: u32,
     /// Trainer version of the latest attempt that began.
     pub trainer_version: Option<u32>,
+    /// How the latest attempt that began computes; absent for runs of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arithmetic: Option<Arithmetic>,
+    /// Model of its processor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processor: Option<String>,
     /// Names and digests of the data that the latest attempt saw, and of the weights that it started from.
     pub data_fingerprint: Option<String>,
     /// Steps in the latest checkpoint; 0 when there is none.

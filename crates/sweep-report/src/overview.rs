@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use sweep_protocol::{Coordinates, ExclusionRecord, ExperimentRows, Status};
+use sweep_protocol::{Coordinates, ExclusionRecord, ExperimentRows, RunRow, Status};
 
 use crate::measured::Measured;
 use crate::missing::status_in_words;
@@ -28,6 +28,12 @@ pub struct Overview {
     pub seeds: Vec<u64>,
     /// Epochs of the runs that succeeded, each number once.
     pub epochs: Vec<u32>,
+    /// What its runs have in common: images, widths, batch, learning rate.
+    pub setting: Option<String>,
+    /// How the runs that succeeded were computed.
+    pub arithmetics: Vec<String>,
+    /// Models of the processors that they ran on.
+    pub processors: Vec<String>,
     /// Versions of the trainer that made the runs that succeeded.
     pub trainer_versions: Vec<u32>,
     /// Number of planned runs by status.
@@ -75,7 +81,10 @@ impl Overview {
             data: data.into_iter().cloned().collect(),
             seeds: seeds.into_iter().collect(),
             epochs: epochs(rows, &measured),
-            trainer_versions: trainer_versions(rows),
+            setting: plan.scale.clone(),
+            arithmetics: of_succeeded(rows, |row| Some(row.arithmetic.as_ref()?.to_string())),
+            processors: of_succeeded(rows, |row| row.processor.clone()),
+            trainer_versions: of_succeeded(rows, |row| row.trainer_version),
             counts,
             exclusions: plan.exclusions.clone(),
             failures: failures.collect(),
@@ -100,7 +109,17 @@ impl Overview {
             several => format!("; trainer versions {}", several.join(", ")),
         };
         let seeds = format!("{} {word} ({})", seeds.len(), seeds.join(", "));
-        format!("Profile {}; data {data}; {seeds}; {epochs}{trainer}.", self.profile)
+        let setting = self.setting.as_ref().map(|setting| format!("; {setting}")).unwrap_or_default();
+        let computed = match self.arithmetics.as_slice() {
+            [] => String::new(),
+            [one] => format!("; computed with {one}"),
+            several => format!("; computed in ways whose last digits differ: {}", several.join(", ")),
+        };
+        let processors = match self.processors.as_slice() {
+            [] => String::new(),
+            all => format!("; on {}", all.join(", ")),
+        };
+        format!("Profile {}; data {data}{setting}; {seeds}; {epochs}{trainer}{computed}{processors}.", self.profile)
     }
 
     /// How the runs went in one sentence: `12 runs: 10 succeeded, 1 failed: diverged, 1 not run yet.`
@@ -115,10 +134,10 @@ impl Overview {
     }
 }
 
-/// Whose results are compared: versions of the trainer differ in numbers.
-fn trainer_versions(rows: &ExperimentRows) -> Vec<u32> {
+/// What the runs that succeeded say of themselves, each answer once.
+fn of_succeeded<T: Ord>(rows: &ExperimentRows, said: impl Fn(&RunRow) -> Option<T>) -> Vec<T> {
     let succeeded = rows.runs.iter().filter(|row| row.status == Status::Succeeded);
-    succeeded.filter_map(|row| row.trainer_version).collect::<BTreeSet<u32>>().into_iter().collect()
+    succeeded.filter_map(said).collect::<BTreeSet<T>>().into_iter().collect()
 }
 
 /// The last epochs of the runs that succeeded.

@@ -59,6 +59,8 @@ impl RunState {
             message,
             attempts: u32::try_from(rows.len()).unwrap_or(u32::MAX),
             trainer_version: latest(|row| row.trainer_version.is_some()).and_then(|row| row.trainer_version),
+            arithmetic: latest(|row| row.trainer_version.is_some()).and_then(|row| row.arithmetic.clone()),
+            processor: latest(|row| row.trainer_version.is_some()).and_then(|row| row.processor.clone()),
             data_fingerprint: latest(|row| row.data_fingerprint.is_some()).and_then(|row| row.data_fingerprint.clone()),
             checkpoint_step: latest(|row| row.checkpoint_step.is_some())
                 .and_then(|row| row.checkpoint_step)
@@ -198,6 +200,8 @@ fn attempt_row(lines: &AttemptLines) -> AttemptRow {
                 row.threads = u32::try_from(environment.threads).ok();
                 row.code = Some(environment.code.clone());
                 row.trainer_version = Some(environment.trainer_version);
+                row.arithmetic.clone_from(&environment.arithmetic);
+                row.processor.clone_from(&environment.processor);
                 row.data_fingerprint = Some(environment.data_fingerprint.clone());
                 row.resumed_at_step = Some(*resumed_at_step);
             }

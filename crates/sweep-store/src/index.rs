@@ -9,7 +9,7 @@ use serde::Deserialize;
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection};
 use sqlx::{Connection, QueryBuilder};
-use sweep_protocol::{Event, Form, JournalLine, Measurement, PlanRecord, RunId, RunRow, Split};
+use sweep_protocol::{Arithmetic, Event, Form, JournalLine, Measurement, PlanRecord, RunId, RunRow, Split};
 
 use crate::fold::RunState;
 use crate::packed;
@@ -149,7 +149,7 @@ pub(crate) async fn replace_run(
     let (packed, values_digest) = packed::pack(state.values.iter().map(|(measurement, _)| measurement));
     sqlx::query(
         "UPDATE run SET status = ?2, message = ?3, attempts = ?4, trainer_version = ?5, data_fingerprint = ?6,
-            checkpoint_step = ?7, stamp = ?8, digest = ?9, packed_values = ?10, values_digest = ?11
+            checkpoint_step = ?7, stamp = ?8, digest = ?9, packed_values = ?10, values_digest = ?11, arithmetic = ?12, processor = ?13
          WHERE run = ?1",
     )
     .bind(number)
@@ -163,6 +163,8 @@ pub(crate) async fn replace_run(
     .bind(row_digest(row, stamp, &values_digest))
     .bind(packed)
     .bind(&values_digest)
+    .bind(row.arithmetic.as_ref().map(ToString::to_string))
+    .bind(&row.processor)
     .execute(connection)
     .await?;
     Ok(())
@@ -172,8 +174,8 @@ async fn insert_attempt(connection: &mut SqliteConnection, run: &str, attempt: &
     let signed = |value: Option<u64>| value.map(u64::cast_signed);
     sqlx::query(
         "INSERT INTO attempt (run_id, attempt, status, message, pid, slot, host, device, threads, code, trainer_version,
-            data_fingerprint, started_at_ms, ended_at_ms, resumed_at_step, checkpoint_step, unchecked_lines)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            arithmetic, processor, data_fingerprint, started_at_ms, ended_at_ms, resumed_at_step, checkpoint_step, unchecked_lines)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(run)
     .bind(attempt.attempt)
@@ -186,6 +188,8 @@ async fn insert_attempt(connection: &mut SqliteConnection, run: &str, attempt: &
     .bind(attempt.threads)
     .bind(&attempt.code)
     .bind(attempt.trainer_version)
+    .bind(attempt.arithmetic.as_ref().map(ToString::to_string))
+    .bind(&attempt.processor)
     .bind(&attempt.data_fingerprint)
     .bind(signed(attempt.started_at_ms))
     .bind(signed(attempt.ended_at_ms))
@@ -323,13 +327,27 @@ const ROWS_AT_ONCE: i64 = 512;
 /// The columns of [`CachedRun`], in the order of [`Columns`].
 macro_rules! cached_columns {
     () => {
-        "SELECT json_group_array(json_array(run, run_id, status, message, attempts, trainer_version, data_fingerprint,
-            checkpoint_step, stamp, values_digest, digest)) FROM run"
+        "SELECT json_group_array(json_array(run, run_id, status, message, attempts, trainer_version, arithmetic, processor,
+            data_fingerprint, checkpoint_step, stamp, values_digest, digest)) FROM run"
     };
 }
 
 #[derive(Deserialize)]
-struct Columns(i64, RunId, String, Option<String>, u32, Option<u32>, Option<String>, u64, String, String, String);
+struct Columns(
+    i64,
+    RunId,
+    String,
+    Option<String>,
+    u32,
+    Option<u32>,
+    Option<Arithmetic>,
+    Option<String>,
+    Option<String>,
+    u64,
+    String,
+    String,
+    String,
+);
 
 fn cached(columns: Columns) -> sqlx::Result<(RunId, CachedRun)> {
     let Columns(
@@ -339,6 +357,8 @@ fn cached(columns: Columns) -> sqlx::Result<(RunId, CachedRun)> {
         message,
         attempts,
         trainer_version,
+        arithmetic,
+        processor,
         data_fingerprint,
         checkpoint_step,
         stamp,
@@ -346,7 +366,17 @@ fn cached(columns: Columns) -> sqlx::Result<(RunId, CachedRun)> {
         digest,
     ) = columns;
     let status = status.parse().map_err(decode)?;
-    let row = RunRow { run, status, message, attempts, trainer_version, data_fingerprint, checkpoint_step };
+    let row = RunRow {
+        run,
+        status,
+        message,
+        attempts,
+        trainer_version,
+        arithmetic,
+        processor,
+        data_fingerprint,
+        checkpoint_step,
+    };
     let is_intact = row_digest(&row, &stamp, &values_digest) == digest;
     Ok((run, CachedRun { number, row, stamp, values_digest, digest, is_intact }))
 }
@@ -399,9 +429,19 @@ pub(crate) async fn packed_values(
 
 /// A digest of what a row of `run` says.
 fn row_digest(row: &RunRow, stamp: &str, values_digest: &str) -> String {
-    let RunRow { run, status, message, attempts, trainer_version, data_fingerprint, checkpoint_step } = row;
+    let RunRow {
+        run,
+        status,
+        message,
+        attempts,
+        trainer_version,
+        arithmetic,
+        processor,
+        data_fingerprint,
+        checkpoint_step,
+    } = row;
     let text = format!(
-        "{run}|{status}|{message:?}|{attempts}|{trainer_version:?}|{data_fingerprint:?}|{checkpoint_step}|{stamp}|{values_digest}"
+        "{run}|{status}|{message:?}|{attempts}|{trainer_version:?}|{arithmetic:?}|{processor:?}|{data_fingerprint:?}|{checkpoint_step}|{stamp}|{values_digest}"
     );
     packed::digest(&text)
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use sweep_protocol::Status;
+use sweep_protocol::{Arithmetic, Status};
 
 /// One execution of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct AttemptRow {
     pub pid: Option<u32>,
     /// Slot it was given, counted from 0.
     pub slot: Option<u32>,
-    /// Name of the machine; this and the next five are absent until the attempt began.
+    /// Name of the machine; this and the next seven are absent until the attempt began.
     pub host: Option<String>,
     /// `cpu`, `cuda:0`, …
     pub device: Option<String>,
@@ -29,6 +29,10 @@ pub struct AttemptRow {
     pub code: Option<String>,
     /// Trainer version of the program.
     pub trainer_version: Option<u32>,
+    /// How it computes.
+    pub arithmetic: Option<Arithmetic>,
+    /// Model of its processor.
+    pub processor: Option<String>,
     /// Digest of the data that it saw.
     pub data_fingerprint: Option<String>,
     /// When its process was started, in milliseconds since 1970, UTC.

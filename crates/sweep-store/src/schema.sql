@@ -25,6 +25,8 @@ CREATE TABLE run (
     message          TEXT,                            -- its latest attempt's
     attempts         INTEGER NOT NULL DEFAULT 0,
     trainer_version  INTEGER,                         -- from here: of the latest attempt that got far enough to say it
+    arithmetic       TEXT,                            -- how it computes: device, instruction set, libraries
+    processor        TEXT,                            -- model of its processor
     data_fingerprint TEXT,
     checkpoint_step  INTEGER NOT NULL DEFAULT 0,
     stamp            TEXT NOT NULL DEFAULT '',        -- sizes and times of the files that this row and its values were read from
@@ -68,6 +70,8 @@ CREATE TABLE attempt (
     threads          INTEGER,
     code             TEXT,
     trainer_version  INTEGER,
+    arithmetic       TEXT,
+    processor        TEXT,
     data_fingerprint TEXT,
     started_at_ms    INTEGER,
     ended_at_ms      INTEGER,
@@ -102,7 +106,7 @@ FROM value JOIN run USING (run);
 
 -- Where each run stands, with what is known from the latest attempt that got far enough to say it.
 CREATE VIEW run_state AS
-SELECT run_id, short_id, seed, status, message, attempts, trainer_version, data_fingerprint, checkpoint_step
+SELECT run_id, short_id, seed, status, message, attempts, trainer_version, arithmetic, processor, data_fingerprint, checkpoint_step
 FROM run;
 
 -- What each run came to: of values that were measured after several epochs, the last.

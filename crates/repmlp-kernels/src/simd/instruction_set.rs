@@ -22,7 +22,6 @@ impl InstructionSet {
     /// The best that this processor has, or one that it has and the environment names: `REPMLP_KERNELS=plain`, `avx2` or
     /// `avx512`; read once. It holds for the loops of this crate: candle's own products choose for themselves.
     pub(crate) fn get() -> Self {
-        static CHOSEN: OnceLock<InstructionSet> = OnceLock::new();
         // A name that means none has been refused by `check_environment` wherever somebody could hear of it.
         *CHOSEN.get_or_init(|| Self::chosen(&environment()).or(Self::chosen("")).unwrap_or(Self::Plain))
     }
@@ -59,6 +58,32 @@ impl InstructionSet {
     }
 }
 
+/// What this process computes with, once it has computed.
+static CHOSEN: OnceLock<InstructionSet> = OnceLock::new();
+
+/// Raised by hand when a kernel's results change by as much as a last digit.
+pub const VERSION: u32 = 1;
+
+/// Names of the instruction sets that this processor has and the kernels can use, the best last.
+pub fn instruction_sets() -> Vec<String> {
+    InstructionSet::all().into_iter().map(InstructionSet::name).collect()
+}
+
+/// The name of the one that the kernels of this process use.
+pub fn instruction_set() -> String {
+    InstructionSet::get().name()
+}
+
+/// Makes the kernels of this process use the one of this name. To be called before anything is computed.
+///
+/// # Errors
+/// When this processor lacks it, or another one is in use already.
+pub fn choose_instruction_set(name: &str) -> Result<(), UnknownInstructionSet> {
+    let unknown = || UnknownInstructionSet { name: name.to_owned() };
+    let chosen = InstructionSet::chosen(name).ok_or_else(unknown)?;
+    if *CHOSEN.get_or_init(|| chosen) == chosen { Ok(()) } else { Err(unknown()) }
+}
+
 /// Name of the variable that chooses an instruction set.
 const VARIABLE: &str = "REPMLP_KERNELS";
 
@@ -66,7 +91,7 @@ fn environment() -> String {
     std::env::var(VARIABLE).unwrap_or_default()
 }
 
-/// The environment chooses an instruction set that this processor lacks.
+/// An instruction set is chosen that this processor lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownInstructionSet {
     name: String,
@@ -74,8 +99,7 @@ pub struct UnknownInstructionSet {
 
 impl fmt::Display for UnknownInstructionSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<String> = InstructionSet::all().into_iter().map(InstructionSet::name).collect();
-        let names = names.join(", ");
+        let names = instruction_sets().join(", ");
         write!(f, "{VARIABLE}=`{}`: this processor has {names}; leave it out for the best", self.name)
     }
 }

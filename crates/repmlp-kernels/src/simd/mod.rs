@@ -21,7 +21,9 @@ pub(crate) use avx2::{Avx2F32, Avx2F64};
 pub(crate) use avx512::{Avx512F32, Avx512F64};
 pub(crate) use dot_tile::{DotRun, DotTile, dots};
 pub(crate) use instruction_set::InstructionSet;
-pub use instruction_set::{UnknownInstructionSet, check_environment};
+pub use instruction_set::{
+    UnknownInstructionSet, VERSION, check_environment, choose_instruction_set, instruction_set, instruction_sets,
+};
 pub(crate) use plain::Plain;
 pub(crate) use tap_tile::{Segment, Steps, TapTile, most_rows, most_vectors, sum_taps};
 pub(crate) use transpose::{transpose, transposed};

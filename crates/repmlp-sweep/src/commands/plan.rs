@@ -20,7 +20,7 @@ use crate::work::{FailedRuns, Work};
 pub(crate) async fn run(arguments: PlanArgs) -> Result<Exit> {
     let costed = CostedPlan::load(&arguments.spec)?;
     let project = Project::of(&arguments.spec.path);
-    project.check_declaration(&costed.plan.record())?;
+    project.check_declaration(&costed.record())?;
     let layout = project.results(&arguments.results);
     plan_file::say_what_changed(&layout, &costed);
     let mut results = open_results(&layout).await?;
@@ -45,7 +45,7 @@ struct View<'a> {
 
 impl View<'_> {
     fn work(&self, run: RunId) -> Work {
-        Work::of(self.known.get(&run))
+        Work::of(self.known.get(&run), self.costed.plan.kernels.as_deref())
     }
 
     fn seconds(&self, configuration: usize) -> Option<f64> {
@@ -93,6 +93,9 @@ impl View<'_> {
             (false, _) => ". Times assume a small CPU until a run of this plan is finished.\n",
         };
         text += "params and flops are the deployed form's, for one image; time and memory are the training's.\n";
+        if let Some(kernels) = &plan.kernels {
+            text += &format!("all runs compute with {kernels}, as the experiment names it.\n");
+        }
         for exclusion in &plan.exclusions {
             text += &format!("left out: {}: {}\n", exclusion.coordinates, exclusion.reason);
         }

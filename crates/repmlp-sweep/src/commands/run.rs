@@ -8,13 +8,14 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use repmlp_train::DeviceChoice;
 use repmlp_train::data::DataError;
-use sweep_protocol::{FailureKind, RunId, RunRow, Status, create_folders, error_chain, write_atomically};
+use sweep_protocol::{Arithmetic, FailureKind, RunId, RunRow, Status, create_folders, error_chain, write_atomically};
 use sweep_runner::{OnFailure, Options, Request, RunnerError, SchedulerLock, Slot, Update, UpdateKind, WorkItem};
 use sweep_store::{Damage, Reader, Store};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use super::{open_results, print_bytes, report, say, say_damage};
+use crate::arithmetic;
 use crate::cli::RunArgs;
 use crate::costed_plan::CostedPlan;
 use crate::data_check::check_data;
@@ -36,7 +37,7 @@ const GRACE: Duration = Duration::from_secs(60);
 pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
     let costed = CostedPlan::load(&arguments.spec)?;
     let project = Project::of(&arguments.spec.path);
-    project.check_declaration(&costed.plan.record())?;
+    project.check_declaration(&costed.record())?;
     project.check_place(&arguments.reports)?;
     let devices = devices(&arguments)?;
     let layout = project.results(&arguments.results);
@@ -70,11 +71,12 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
     }
     refuse_other_data(&costed, &known, fingerprints.as_deref().unwrap_or_default())?;
 
+    let arithmetic = arithmetic::choose(costed.plan.kernels.as_deref(), &devices, known.values())?;
     let slots = slots(&devices, &arguments, items.len());
     let mut progress = Progress::new(&costed, &items, lock.layout(), screen);
     damages.iter().for_each(|damage| progress.voice().say(&format!("note: {}", error_chain(damage))));
     progress.begin(&known);
-    let request = carry_out(&lock, items, options(&arguments, slots)?, &mut store, &mut progress).await?;
+    let request = carry_out(&lock, items, options(&arguments, slots, &arithmetic)?, &mut store, &mut progress).await?;
     store.close().await?;
     let name = (costed.plan.experiment.as_str(), costed.plan.profile.as_str());
     let mut results = open_results(lock.layout()).await?;
@@ -98,7 +100,7 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
 }
 
 /// How attempts are carried out.
-fn options(arguments: &RunArgs, slots: Vec<Slot>) -> Result<Options> {
+fn options(arguments: &RunArgs, slots: Vec<Slot>, arithmetic: &Arithmetic) -> Result<Options> {
     let program = OwnProgram::find()?;
     Ok(Options {
         program: program.path,
@@ -106,7 +108,7 @@ fn options(arguments: &RunArgs, slots: Vec<Slot>) -> Result<Options> {
         arguments: vec!["train".into()],
         slots,
         quiet_threads: arguments.threads.map_or_else(cores, |threads| threads as usize),
-        orders: orders(arguments.data.data.as_deref())?,
+        orders: orders(arguments.data.data.as_deref(), arithmetic)?,
         timeout: arguments.timeout,
         grace: GRACE,
         crash_retries: 1,
@@ -243,7 +245,7 @@ fn items(costed: &CostedPlan, known: &BTreeMap<RunId, RunRow>, arguments: &RunAr
     }
     let wanted = |id: RunId| arguments.only.is_empty() || arguments.only.iter().any(|prefix| id.starts_with(prefix));
     let failed = if arguments.retry_failed { FailedRuns::Retry } else { FailedRuns::Wait };
-    let open = |id: RunId| Work::of(known.get(&id)).is_open(failed);
+    let open = |id: RunId| Work::of(known.get(&id), plan.kernels.as_deref()).is_open(failed);
     let runs = plan.runs.iter().filter(|run| wanted(run.id) && open(run.id));
     let item = |run: &sweep_plan::PlannedRun| WorkItem {
         run: run.id,
@@ -254,7 +256,7 @@ fn items(costed: &CostedPlan, known: &BTreeMap<RunId, RunRow>, arguments: &RunAr
 }
 
 /// What every attempt is told beyond its slot.
-fn orders(data: Option<&Path>) -> Result<serde_json::Map<String, serde_json::Value>> {
+fn orders(data: Option<&Path>, arithmetic: &Arithmetic) -> Result<serde_json::Map<String, serde_json::Value>> {
     let data: Option<PathBuf> = data.map(std::path::absolute).transpose()?;
     if let Some(path) = data.as_ref().filter(|path| path.to_str().is_none()) {
         let path = path.display();
@@ -262,7 +264,11 @@ fn orders(data: Option<&Path>) -> Result<serde_json::Map<String, serde_json::Val
             UsageError(format!("--data {path}: the path is not UTF-8 text; rename the folder or link to it")).into()
         );
     }
-    Ok(serde_json::Map::from_iter([("data".to_owned(), serde_json::to_value(data)?)]))
+    let kernels = (arithmetic.device == "cpu").then_some(&arithmetic.kernels);
+    Ok(serde_json::Map::from_iter([
+        ("data".to_owned(), serde_json::to_value(data)?),
+        ("kernels".to_owned(), serde_json::to_value(kernels)?),
+    ]))
 }
 
 /// Lets the runner work, and stores and shows what it says. Returns what the person asked for meanwhile.

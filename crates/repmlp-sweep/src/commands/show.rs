@@ -34,7 +34,7 @@ pub(crate) async fn run(arguments: ShowArgs) -> Result<Exit> {
     say_damage(&mut results);
     let config = config(&layout, id);
     if arguments.json {
-        let attempts: Vec<_> = attempts.iter().map(|a| json!({ "attempt": a.attempt, "status": a.status.to_string(), "message": a.message, "device": a.device, "host": a.host, "code": a.code })).collect();
+        let attempts: Vec<_> = attempts.iter().map(|a| json!({ "attempt": a.attempt, "status": a.status.to_string(), "message": a.message, "device": a.device, "host": a.host, "arithmetic": a.arithmetic, "processor": a.processor, "code": a.code })).collect();
         print_json(
             &json!({ "run": row, "experiments": places, "config": config, "attempts": attempts, "measurements": measurements }),
         )?;
@@ -73,6 +73,8 @@ fn text(
 ) -> String {
     let mut text = format!("run {}\n{}\n", row.run, row.status);
     text += &row.message.as_ref().map(|message| format!("why: {message}\n")).unwrap_or_default();
+    text += &row.arithmetic.as_ref().map(|arithmetic| format!("computed with: {arithmetic}\n")).unwrap_or_default();
+    text += &row.processor.as_ref().map(|processor| format!("processor: {processor}\n")).unwrap_or_default();
     text += &row.data_fingerprint.as_ref().map(|digest| format!("data: {digest}\n")).unwrap_or_default();
     text += &format!("folder: {}\n", layout.run(row.run).root().display());
     text += &places.iter().map(|place| format!("asked for by {place}\n")).collect::<String>();
@@ -95,6 +97,7 @@ fn attempt_lines(attempts: &[AttemptRow]) -> String {
             a.attempt.to_string(),
             a.status.to_string(),
             a.device.clone().unwrap_or_default(),
+            a.arithmetic.as_ref().map(|arithmetic| arithmetic.kernels.clone()).unwrap_or_default(),
             a.threads.map(|n| n.to_string()).unwrap_or_default(),
             a.host.clone().unwrap_or_default(),
             a.resumed_at_step.map(|step| step.to_string()).unwrap_or_default(),
@@ -102,7 +105,7 @@ fn attempt_lines(attempts: &[AttemptRow]) -> String {
             a.code.clone().unwrap_or_default(),
         ]
     };
-    let heading = ["attempt", "status", "device", "threads", "host", "from step", "time", "code"];
+    let heading = ["attempt", "status", "device", "kernels", "threads", "host", "from step", "time", "code"];
     grid(&heading, &attempts.iter().map(line).collect::<Vec<_>>())
 }
 

@@ -24,6 +24,9 @@ struct OrdersFile {
     /// The attempt's right to write; absent where a person starts it by hand.
     lease: Option<String>,
     data: Option<PathBuf>,
+    /// Instruction set that the whole sweep computes with; absent on other devices.
+    #[serde(default)]
+    kernels: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -49,6 +52,9 @@ pub(crate) fn run(folder: &Path) -> Result<Exit> {
     };
     let RunFile { config, seed } = read(&run_file)?;
     let orders: OrdersFile = read(&attempt.orders())?;
+    if let Some(kernels) = &orders.kernels {
+        repmlp_train::choose_instruction_set(kernels)?;
+    }
     let lease = orders.lease;
     let orders = Orders {
         device: orders.device.parse::<DeviceChoice>()?,
@@ -62,6 +68,7 @@ pub(crate) fn run(folder: &Path) -> Result<Exit> {
         },
         code: format!("{} ({})", env!("CARGO_PKG_VERSION"), env!("REPMLP_SWEEP_COMMIT")),
         host: host_name(),
+        processor: processor(),
     };
     let journal = JournalWriter::open(&attempt.journal())?;
     let mut sink: Box<dyn Sink> = match lease {
@@ -91,6 +98,13 @@ fn stop_when_told(stop: Arc<StopFlag>) -> std::io::Result<()> {
         stop.store(true, Ordering::Relaxed);
     };
     std::thread::Builder::new().name("stop".to_owned()).spawn(listen).map(drop)
+}
+
+/// The model of this machine's processor, as Linux names it.
+fn processor() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let model = text.lines().find_map(|line| line.strip_prefix("model name"))?;
+    Some(model.trim_start_matches([' ', '\t', ':']).split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 fn host_name() -> String {

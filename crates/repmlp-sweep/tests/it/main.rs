@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod again;
+mod arithmetic;
 mod bench;
 mod benchmark;
 mod chaos;

@@ -69,6 +69,7 @@ impl<'a> Bench<'a> {
             throughput: ThroughputTiming::Now,
             code: String::new(),
             host: String::new(),
+            processor: None,
         }
     }
 

@@ -144,6 +144,7 @@ fn empty(experiment: &str, axes: &[(&str, &[&str])]) -> ExperimentRows {
         baseline: Coordinates::default(),
         runs: Vec::new(),
         exclusions: Vec::new(),
+        scale: None,
         source: None,
     };
     ExperimentRows { plan, runs: Vec::new(), measurements: Vec::new() }
@@ -172,6 +173,8 @@ fn add(rows: &mut ExperimentRows, coordinates: Coordinates, sketch: Sketch) {
         message: failed.then(|| "loss is NaN at step 17".to_owned()),
         attempts: 1,
         trainer_version: Some(1),
+        arithmetic: Some("cpu avx2 candle-1+kernels-1".parse().unwrap()),
+        processor: Some("Anon 9000".to_owned()),
         data_fingerprint: Some("00112233445566778899aabbccddeeff".to_owned()),
         checkpoint_step: 0,
     });

@@ -30,6 +30,7 @@ pub(crate) fn plan(experiment: &str) -> PlanRecord {
             .map(|(run, label)| PlannedRunRecord { run, seed: 0, coordinates: at(label) })
             .collect(),
         exclusions: Vec::new(),
+        scale: None,
         source: None,
     }
 }
@@ -100,6 +101,8 @@ pub(crate) fn started(trainer_version: u32, resumed_at_step: u64) -> Event {
             device: "cpu".into(),
             threads: 2,
             host: "here".into(),
+            arithmetic: Some("cpu avx2 candle-1+kernels-1".parse().unwrap()),
+            processor: Some("Anon 9000".to_owned()),
             pid: 7,
             data_fingerprint: "f00d".into(),
         },
@@ -199,7 +202,7 @@ pub(crate) async fn dump(path: &Path) -> Vec<String> {
     let mut rows = Vec::new();
     for table in [
         "SELECT 'experiment', * FROM experiment",
-        "SELECT 'run', run_id, config, seed, status, message, attempts, trainer_version, data_fingerprint, checkpoint_step, stamp, digest,
+        "SELECT 'run', run_id, config, seed, status, message, attempts, trainer_version, arithmetic, processor, data_fingerprint, checkpoint_step, stamp, digest,
             packed_values FROM run",
         "SELECT 'experiment_run', * FROM experiment_run",
         "SELECT 'coordinate', * FROM coordinate",

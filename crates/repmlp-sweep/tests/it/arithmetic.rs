@@ -1,0 +1,98 @@
+//! One sweep computes in one way: runs of two instruction sets are not mixed, and it is on record which one it was.
+
+use std::fs;
+
+use rustix::process::{Pid, Signal};
+
+use crate::bench::{Bench, Ran, repository, skipped};
+use crate::processes::{signal, system};
+
+const SWEEP: &str = "experiments/tiny.toml --slots 1 --threads 1";
+
+/// The program with the kernels that every processor has.
+fn plain(bench: &Bench, words: &str) -> Ran {
+    Ran(bench.command(words).env("REPMLP_KERNELS", "plain").output().unwrap())
+}
+
+/// Names an instruction set in the experiment file.
+fn name_kernels(bench: &Bench, kernels: &str) {
+    let path = bench.path("experiments/tiny.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let text = text.lines().filter(|line| !line.starts_with("exec.")).collect::<Vec<_>>().join("\n");
+    fs::write(path, format!("exec.kernels = \"{kernels}\"\n{text}\n")).unwrap();
+}
+
+/// What each run was computed with.
+fn computed(bench: &Bench) -> Vec<String> {
+    let published = fs::read_to_string(bench.path("results/published/tiny/default/runs.json")).unwrap();
+    let lines = published.lines().filter_map(|line| line.trim().strip_prefix("\"arithmetic\": \""));
+    lines.map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect()
+}
+
+fn has_more_than_plain() -> bool {
+    let has = system(&["grep", "-q", "avx2", "/proc/cpuinfo"]).is_ok();
+    if !has {
+        skipped("mixing instruction sets", "this processor has one");
+    }
+    has
+}
+
+#[test]
+fn what_was_begun_with_one_set_is_finished_with_it() {
+    let bench = Bench::new();
+    assert_eq!(plain(&bench, &format!("{SWEEP} --limit 1")).code(), 5);
+    bench.done(SWEEP);
+    assert_eq!(computed(&bench), ["plain", "plain"]);
+    let alike = Bench::new();
+    assert_eq!(plain(&alike, SWEEP).code(), 0);
+    assert_eq!(bench.measurements("default"), alike.measurements("default"));
+
+    let candle = fs::read_to_string(repository().join("Cargo.lock")).unwrap();
+    let version = candle.split("name = \"candle-core\"\nversion = \"").nth(1).unwrap().split('"').next().unwrap();
+    let run = fs::read_dir(bench.path("results/runs")).unwrap().next().unwrap().unwrap().file_name();
+    let page = bench.done(&format!("show {}", run.to_str().unwrap())).stdout();
+    assert!(page.contains(&format!("computed with: cpu plain candle-{version}+kernels-")), "{page}");
+}
+
+#[test]
+fn the_experiment_decides_and_runs_of_another_set_are_measured_again() {
+    if !has_more_than_plain() {
+        return;
+    }
+    let bench = Bench::new();
+    bench.done(SWEEP);
+    let best = computed(&bench);
+    let refused = plain(&bench, &format!("{SWEEP} --retry-failed"));
+    assert_eq!(refused.code(), 0, "nothing is left to do, so nothing is mixed");
+    fs::remove_dir_all(fs::read_dir(bench.path("results/runs")).unwrap().next().unwrap().unwrap().path()).unwrap();
+    let refused = plain(&bench, SWEEP);
+    assert_eq!(refused.code(), 2, "{}", refused.stderr());
+    assert!(refused.stderr().contains("are not mixed") && refused.stderr().contains("[exec]"), "{}", refused.stderr());
+
+    name_kernels(&bench, "plain");
+    assert!(
+        bench.done("plan experiments/tiny.toml").stdout().contains(&format!("again: computed with cpu {}", best[0]))
+    );
+    bench.done(SWEEP);
+    assert_eq!(computed(&bench), ["plain", "plain"]);
+    name_kernels(&bench, "neon");
+    let lacking = bench.run(&format!("{SWEEP} --retry-failed"));
+    assert_eq!(lacking.code(), 2, "{}", lacking.stderr());
+    assert!(lacking.stderr().contains("exec.kernels = \"neon\": this processor has plain"), "{}", lacking.stderr());
+}
+
+#[test]
+fn a_checkpoint_of_another_set_is_not_continued() {
+    if !has_more_than_plain() {
+        return;
+    }
+    let bench = Bench::new();
+    bench.add_profile("twelve", 12, 1);
+    let words = "experiments/tiny.toml --profile twelve --slots 1 --threads 1 --limit 1";
+    let started = bench.start_until(words, "epoch 3/12");
+    signal(Pid::from_child(&started.child), Signal::INT);
+    started.end();
+    name_kernels(&bench, "plain");
+    let said = bench.run(words).stderr();
+    assert!(said.contains("was computed otherwise") && said.contains("the run starts over"), "{said}");
+}
