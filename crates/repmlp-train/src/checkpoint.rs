@@ -149,7 +149,7 @@ pub(crate) fn newest(folders: &[PathBuf], arithmetic: &Arithmetic) -> Newest {
     while let Some((_, path)) = candidates.pop() {
         let why = match load(&path) {
             Some(Loaded::Ours(checkpoint)) if checkpoint.header.arithmetic.as_ref() == Some(arithmetic) => {
-                return Newest { found: Some(checkpoint), passed_over };
+                return Newest { found: Some(*checkpoint), passed_over };
             }
             Some(Loaded::Ours(checkpoint)) => {
                 let other =
@@ -166,7 +166,7 @@ pub(crate) fn newest(folders: &[PathBuf], arithmetic: &Arithmetic) -> Newest {
 
 /// An intact file.
 enum Loaded {
-    Ours(Checkpoint),
+    Ours(Box<Checkpoint>),
     /// It would continue another training, or lacks what this trainer needs; what else it says is that trainer's business.
     OfAnotherTrainer,
 }
@@ -193,7 +193,8 @@ fn load(path: &Path) -> Option<Loaded> {
     }
     let header = serde_json::from_str(header).ok()?;
     let tensors = candle_core::safetensors::load_buffer(&bytes, &candle_core::Device::Cpu).ok()?;
-    Some(Loaded::Ours(Checkpoint { path: path.to_owned(), header, tensors: tensors.into_iter().collect() }))
+    let tensors = tensors.into_iter().collect();
+    Some(Loaded::Ours(Box::new(Checkpoint { path: path.to_owned(), header, tensors })))
 }
 
 #[cfg(test)]
