@@ -190,7 +190,7 @@ pub struct CurvesPlot {
     /// Only runs with these labels.
     #[serde(default, rename = "where")]
     pub only: BTreeMap<String, String>,
-    /// The vertical axis.
+    /// The vertical axis. A curve of Validation shows training images under profiles that set none aside.
     pub y: Quantity,
 }
 

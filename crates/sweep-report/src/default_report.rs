@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sweep_protocol::{ExperimentRows, Form, Metric, PlanRecord, Split};
+use sweep_protocol::{ExperimentRows, Form, Measurement, Metric, PlanRecord, Split};
 
 use crate::declaration::{
     ColumnDeclaration, CurvesPlot, Declaration, EpochRule, PlotDeclaration, Quantity, ScatterPlot, TableDeclaration,
@@ -23,13 +23,16 @@ impl Declaration {
         let main = deployed(judged[0], Some(Split::Test));
         let flops = deployed(Metric::Flops, None);
         let quality = judged.iter().map(|metric| deployed(*metric, Some(Split::Test)));
+        // What choices are made by; only profiles that set images aside have it.
+        let on_validation = Quantity { split: Some(Split::Validation), form: Some(Form::Training), ..main };
+        let validation = has(rows, &on_validation).then_some(on_validation);
         let costs = [deployed(Metric::Params, None), flops, deployed(Metric::Throughput, None)];
         let table = TableDeclaration {
             id: "results".to_owned(),
             title: Some("Results".to_owned()),
             rows: axes.clone(),
             only: BTreeMap::new(),
-            columns: quality.chain(costs).map(column).collect(),
+            columns: quality.chain(validation).chain(costs).map(column).collect(),
             paper: None,
         };
         let all = Grouping { axes: &axes, only: &BTreeMap::new() }.groups(plan);
@@ -75,15 +78,17 @@ fn judged_by(rows: &ExperimentRows) -> Vec<Metric> {
     if found.is_empty() { vec![Metric::Accuracy] } else { found }
 }
 
-/// The images whose curve is shown: validation images, or test images where a task has no measurement on others.
+/// The images whose curve is shown: validation images, or training images, or test images where a task has no measurement on others.
 fn curve_split(rows: &ExperimentRows, metric: Metric) -> Split {
-    let has = |split| {
-        let is_it = |m: &sweep_protocol::Measurement| {
-            m.metric == metric && m.split == Some(split) && m.form == Some(Form::Training)
-        };
-        rows.measurements.iter().any(|row| is_it(&row.measurement))
-    };
-    if !has(Split::Validation) && has(Split::Test) { Split::Test } else { Split::Validation }
+    let has = |split| has(rows, &Quantity { split: Some(split), form: Some(Form::Training), ..deployed(metric, None) });
+    let first = [Split::Validation, Split::Train, Split::Test].into_iter().find(|split| has(*split));
+    first.unwrap_or(Split::Validation)
+}
+
+/// Whether any run has measured a quantity.
+fn has(rows: &ExperimentRows, quantity: &Quantity) -> bool {
+    let is_it = |m: &Measurement| (m.metric, m.split, m.form) == (quantity.metric, quantity.split, quantity.form);
+    rows.measurements.iter().any(|row| is_it(&row.measurement))
 }
 
 fn deployed(metric: Metric, split: Option<Split>) -> Quantity {

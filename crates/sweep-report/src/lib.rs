@@ -35,6 +35,7 @@ mod student_t;
 mod table;
 mod terminal;
 mod unit;
+mod validation;
 
 pub use declaration::{
     AxisPlot, ColumnDeclaration, CurvesPlot, Declaration, EpochRule, PaperLink, PlotDeclaration, Quantity, ScatterPlot,

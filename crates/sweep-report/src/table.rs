@@ -14,7 +14,7 @@ use crate::measured::Measured;
 use crate::missing::{incomplete, standing};
 use crate::paper::PaperTable;
 use crate::statistics::{PairedDifference, Summary};
-use crate::{PaperNumbers, ReportError, fit, notes};
+use crate::{PaperNumbers, ReportError, fit, notes, validation};
 
 /// A computed table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -106,6 +106,7 @@ pub fn tables(
     paper: &PaperNumbers,
 ) -> Result<Vec<Table>, ReportError> {
     fit::check(declaration, &rows.plan, paper)?;
+    let declaration = &*validation::fitted(declaration, rows);
     let measured = Measured::new(rows);
     let source = |table: &TableDeclaration| paper.tables.get(&table.paper.as_ref()?.file);
     let compute = |table| Source { plan: &rows.plan, measured: &measured, paper: source(table) }.table(table);

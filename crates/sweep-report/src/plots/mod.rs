@@ -17,10 +17,10 @@ use std::collections::BTreeMap;
 
 use sweep_protocol::{ExperimentRows, PlanRecord};
 
-use crate::ReportError;
 use crate::declaration::{Declaration, PlotDeclaration, Quantity};
 use crate::measured::Measured;
 use crate::unit::{Unit, with_unit, words};
+use crate::{ReportError, validation};
 pub(crate) use picture::Image;
 use picture::Picture;
 use seeds::Completeness;
@@ -51,6 +51,7 @@ pub(crate) fn missing_glyphs(svg: &str) -> impl Iterator<Item = char> {
 pub(crate) fn draw(rows: &ExperimentRows, declaration: &Declaration) -> Result<Vec<DrawnPlot>, ReportError> {
     let measured = Measured::new(rows);
     let source = Source { plan: &rows.plan, measured: &measured };
+    let declaration = validation::fitted(declaration, rows);
     declaration.plots.iter().map(|plot| source.draw(plot)).collect()
 }
 
