@@ -23,7 +23,7 @@ const SEED: u64 = 1;
 
 /// Settings of the pure MLP's base experiment; no time depends on them.
 const OPTIMIZER: OptimizerConfig =
-    OptimizerConfig::Sgd { learning_rate: 0.05, momentum: 0.9, nesterov: false, weight_decay: 1e-4 };
+    OptimizerConfig::Sgd { learning_rate: 0.05, momentum: 0.9, nesterov: false, weight_decay: 1e-4, decay_of_parts: Vec::new() };
 
 /// What stands in a case.
 pub(super) struct Subject {

@@ -23,7 +23,9 @@ rep_mlp   = { reduction = 2, block = { partition = [3, 3], groups = 1, local_ker
 epochs    = 2
 batch     = 6
 loss      = { kind = "am-softmax" }
-optimizer = { kind = "sgd", learning_rate = 0.002, momentum = 0.9, nesterov = false, weight_decay = 4e-5 }
+optimizer = { kind = "sgd", learning_rate = 0.002, momentum = 0.9, nesterov = false, weight_decay = 4e-5, decay_of_parts = [
+    { parts = ["embedding", "head"], weight_decay = 4e-4 },
+] }
 schedule  = { kind = "steps", milestones = [1.0], factor = 0.1, warmup_epochs = 0.0 }
 
 [measure]
@@ -152,6 +154,12 @@ fn what_does_not_belong_together_is_named() {
         text,
         "configuration: training.loss.kind: must be `am-softmax` for a set of people; training.label_smoothing: must be \
          0 for a set of people"
+    );
+    let text = faults(FACES.replace("\"head\"]", "\"haed\"]"));
+    assert_eq!(
+        text,
+        "configuration: training.optimizer.decay_of_parts.parts: no parameter of the network has the part `haed` in its name; names \
+         start with embedding, embedding_bn, head, stage0, stage1, stage2, stage3, stage4"
     );
     let text = faults(
         SCENES
