@@ -377,5 +377,12 @@ mod tests {
             let config: OptimizerConfig = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_value(&config).unwrap().to_string(), text);
         }
+        let b1 = r#"{"kind":"efficient-net","variant":"b1"}"#;
+        let psp_net = r#"{"backbone":{"blocks":[1,1,1,1],"width":4},"dilations":[2,4],"kind":"psp-net"}"#;
+        for text in [b1, psp_net] {
+            let config: ModelConfig = serde_json::from_str(text).unwrap();
+            let canonical = serde_json::to_string(&config).unwrap();
+            assert!(!canonical.contains("dropout") && !canonical.contains("stochastic"), "{canonical}");
+        }
     }
 }

@@ -151,6 +151,11 @@ impl Scope<'_> {
         joined(&self.prefix, name)
     }
 
+    /// Its dotted name; empty at the top.
+    pub fn name(&self) -> &str {
+        &self.prefix
+    }
+
     /// Settings of the batch norms of this network.
     pub fn batch_norm(&self) -> BatchNormSettings {
         self.vars.batch_norm

@@ -45,6 +45,7 @@ augment    = { flip = true, random_scale = [0.5, 2.0], rotate_degrees = 10.0 }
 kind      = "psp-net"
 dilations = [1, 2]
 width     = 4
+dropout   = 0.1
 backbone  = { blocks = [1, 1, 1, 1], width = 4 }
 
 [training]
