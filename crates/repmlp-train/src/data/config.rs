@@ -17,7 +17,8 @@ pub struct DataConfig {
     pub source: SourceConfig,
     /// Side of the square images that the network sees. Images in memory that are smaller are padded with black around them;
     /// images in folders are resized so that their shorter side has this length, and the middle is cut out; people are resized
-    /// to the square; scenes with masks are resized so that their longer side fills it, and padded.
+    /// to the square; scenes with masks are resized so that their longer side fills it, and padded, unless `augment.random_crop` and
+    /// `evaluate.tiles` cut it out of them.
     pub image_size: usize,
     /// Share of the training images that is set aside as Validation.
     #[serde(default)]
@@ -206,7 +207,8 @@ mod tests {
         let faces = "image_size = 96\naugment.flip = true\n\
              source = { kind = 'identities', name = 'orl-faces', identities = 40, held_out = 10, channels = 1 }";
         let scenes = "image_size = 713\nsource = { kind = 'masks', name = 'camvid', classes = 11, ignore = 11 }\n\
-             augment = { flip = true, random_scale = [0.5, 2.0], rotate_degrees = 10.0 }";
+             augment = { flip = true, random_scale = [0.5, 2.0], rotate_degrees = 10.0, random_crop = true }\n\
+             evaluate.tiles = {}";
         for recipe in [imagenet, faces, scenes] {
             assert_eq!(faults(recipe), [] as [&str; 0], "{recipe}");
         }
@@ -231,6 +233,14 @@ mod tests {
             )),
         ];
         assert_eq!(all.concat().join("\n"), FAULTS.trim());
+        let crops = "augment.random_crop = true\nevaluate = { tiles = { stride = 0.05 } }";
+        let messages = [
+            "data.augment.random_crop: is for masks alone: classes have random_resized_crop",
+            "data.evaluate.tiles: is for masks alone",
+            "data.evaluate.tiles.stride: must be in [0.1, 1]: a share of the side of a tile",
+        ];
+        assert_eq!(faults(&format!("{folder}{crops}")), messages);
+        assert_eq!(faults(&format!("{}{crops}", scenes.replace("ignore = 4", "ignore = 5"))), messages[2..]);
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl Judge {
             }
             Self::Segmentation { classes } => {
                 let mut confusion = Confusion::new(*classes);
-                split.each_batch(|batch| confusion.add(&network(&batch.images_nchw)?, batch))?;
+                split.each_answer(&network, |answered| confusion.add(answered))?;
                 let measurements = confusion.measurements();
                 // Small patches may fall between the pixels that an evaluation sees.
                 let image_size = split.preparation.side;
