@@ -138,6 +138,11 @@ impl DataConfig {
                 check(config.held_out >= 2, "source.held_out", "must be at least 2: one person is never mistaken");
                 check(matches!(config.channels, 1 | 3), "source.channels", "must be 1 or 3");
             }
+            SourceConfig::ImageFolder(config) => {
+                // It is that of a folder of the set.
+                let known = config.test.as_ref().is_none_or(|name| check_name(name).is_ok());
+                check(known, "source.test", "must be the name of a folder of the set");
+            }
             SourceConfig::Masks(config) => {
                 let apart = usize::from(config.ignore) >= config.classes;
                 check(apart, "source.ignore", "must be no class: at least the number of classes");
@@ -260,6 +265,22 @@ mod tests {
             let found = faults(&format!("image_size = 64\nsource = {{ {kind}, name = 'Größen 2.0' }}"));
             assert!(!found.iter().any(|fault| fault.contains("name")), "{kind}: {found:?}");
         }
+    }
+
+    #[test]
+    fn what_names_a_folder_of_test_stays_in_the_set() {
+        let source = |test: &str| {
+            let keys = format!("kind = 'image-folder', name = 'own', classes = 2{test}");
+            format!("image_size = 64\nsource = {{ {keys} }}")
+        };
+        assert_eq!(faults(&source("")), [] as [&str; 0]);
+        assert_eq!(faults(&source(", test = 'val'")), [] as [&str; 0]);
+        for test in ["../val", "/val", ""] {
+            let found = faults(&source(&format!(", test = '{test}'")));
+            assert_eq!(found, ["data.source.test: must be the name of a folder of the set"], "{test}");
+        }
+        let kept = serde_json::to_string(&config(&source(""))).unwrap();
+        assert!(!kept.contains("test") && !kept.contains("tiles") && !kept.contains("random_crop"), "{kept}");
     }
 
     const FAULTS: &str = "
