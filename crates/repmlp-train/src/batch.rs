@@ -5,9 +5,10 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use repmlp::stream::stream;
 
-use crate::data::{DataError, Dataset, Preparation, Subset, shuffle};
+use crate::data::{DataError, Dataset, Preparation, Subset, Target, shuffle};
 use crate::mixup::{self, Mixed};
 use crate::prepare::Draw;
+use crate::transform::Tiling;
 
 /// Images (N, C, H, W) and labels: (N), or (N, H, W) where every pixel has one.
 pub(crate) struct Batch {
@@ -46,6 +47,15 @@ impl HostBatch {
         Self { channels, side, images: 0, numbers, labels: Vec::new(), judged: 0, mixed: None }
     }
 
+    /// The first images of another batch and their labels behind its own, until there are so many. How many labels count is not told.
+    pub(crate) fn fill_up(&mut self, images: usize, other: &Self) {
+        let more = other.images.min(images.saturating_sub(self.images));
+        let share = |all: usize| all / other.images.max(1) * more;
+        self.numbers.extend_from_slice(&other.numbers[..share(other.numbers.len())]);
+        self.labels.extend_from_slice(&other.labels[..share(other.labels.len())]);
+        self.images += more;
+    }
+
     /// On the device.
     pub(crate) fn onto(self, device: &Device) -> candle_core::Result<Batch> {
         let Self { channels, side, images, numbers, labels, judged, mixed } = self;
@@ -59,6 +69,42 @@ impl HostBatch {
             Some(Mixed { labels, share }) => Some(Blend { labels: Tensor::from_vec(labels, images, device)?, share }),
         };
         Ok(Batch { images_nchw, labels, blend, judged })
+    }
+}
+
+/// A whole scene in memory, as an evaluation by tiles looks at it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct HostScene {
+    /// Its squares, in their order.
+    pub(crate) batches: Vec<HostBatch>,
+    /// Where they lie.
+    pub(crate) tiling: Tiling,
+    /// What its pixels are, row by row.
+    pub(crate) ids: Vec<u8>,
+    /// Pixels that count.
+    pub(crate) judged: usize,
+}
+
+/// Whole scenes, each through squares.
+pub(crate) struct Scenes {
+    pub(crate) subset: Subset,
+    pub(crate) preparation: Arc<Preparation>,
+    /// Pixels from one square to the next.
+    pub(crate) step: usize,
+    /// Squares of a batch, at most.
+    pub(crate) size: usize,
+}
+
+impl Scenes {
+    /// Scene `index`.
+    pub(crate) fn scene(&self, index: usize) -> Result<HostScene, DataError> {
+        let (image, target) = self.subset.pool.item(self.subset.images[index])?;
+        match target {
+            Target::Mask(mask) => Ok(self.preparation.scene((image, mask), self.step, self.size)),
+            Target::Class(_) => {
+                Err(DataError::Loader { message: "tiles were asked for of a set without masks".to_owned() })
+            }
+        }
     }
 }
 

@@ -4,12 +4,14 @@
 //! form at its neutral value (`skip_serializing_if`), so that the identities of old runs stay valid.
 
 use repmlp::ConfigFault;
-use repmlp::models::{ModelConfig, Task};
+use repmlp::models::{Model, ModelConfig, Task};
+use repmlp::vars::Vars;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{DataConfig, SourceShape};
-use crate::objective;
+use crate::decay::{self, PartDecayConfig};
+use crate::objective::{self, Judge};
 use crate::start::StartConfig;
 
 /// A complete run configuration.
@@ -63,6 +65,9 @@ pub enum OptimizerConfig {
         nesterov: bool,
         /// L2 penalty on every parameter.
         weight_decay: f64,
+        /// Parts of the network that have another one.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        decay_of_parts: Vec<PartDecayConfig>,
     },
     /// Adam with decay apart from the gradient (Loshchilov and Hutter), as PyTorch has it.
     #[serde(rename = "adamw")]
@@ -80,6 +85,9 @@ pub enum OptimizerConfig {
         eps: f64,
         /// A parameter shrinks by `learning_rate · weight_decay` of itself in each step.
         weight_decay: f64,
+        /// Parts of the network that have another one.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        decay_of_parts: Vec<PartDecayConfig>,
     },
 }
 
@@ -88,6 +96,20 @@ impl OptimizerConfig {
     pub fn learning_rate(&self) -> f64 {
         match self {
             Self::Sgd { learning_rate, .. } | Self::AdamW { learning_rate, .. } => *learning_rate,
+        }
+    }
+
+    /// Weight decay of most parameters.
+    pub(crate) fn weight_decay(&self) -> f64 {
+        match self {
+            Self::Sgd { weight_decay, .. } | Self::AdamW { weight_decay, .. } => *weight_decay,
+        }
+    }
+
+    /// Parts with another one.
+    pub(crate) fn decay_of_parts(&self) -> &[PartDecayConfig] {
+        match self {
+            Self::Sgd { decay_of_parts, .. } | Self::AdamW { decay_of_parts, .. } => decay_of_parts,
         }
     }
 
@@ -217,7 +239,23 @@ impl RunConfig {
             faults.extend(objective::faults(self));
             faults.extend(self.model.faults(self.task()));
         }
+        // Names are asked for only of a network that can be built, and only where they matter: it takes its memory.
+        let parts = self.training.optimizer.decay_of_parts();
+        if faults.is_empty() && !parts.is_empty() {
+            match self.parameter_names() {
+                Ok(names) => faults.extend(decay::misfits(parts, &names)),
+                Err(fault) => faults.push(ConfigFault::new("model", fault.to_string())),
+            }
+        }
         faults
+    }
+
+    /// Names of all that the optimiser moves.
+    fn parameter_names(&self) -> candle_core::Result<Vec<String>> {
+        let vars = Vars::blank();
+        Model::new(&self.model, self.task(), &vars.root())?;
+        Judge::new(self, &vars)?;
+        Ok(vars.parameters().into_iter().map(|(name, _)| name).collect())
     }
 }
 
@@ -233,20 +271,18 @@ impl TrainingConfig {
         check(self.batch > 1, "batch", "must be at least 2: batch norm needs a variance");
         check((0.0..1.0).contains(&self.label_smoothing), "label_smoothing", "must be in [0, 1)");
         check(self.optimizer.learning_rate() > 0.0, "optimizer.learning_rate", "must be above 0");
-        let weight_decay = match &self.optimizer {
-            OptimizerConfig::Sgd { momentum, nesterov, weight_decay, .. } => {
+        match &self.optimizer {
+            OptimizerConfig::Sgd { momentum, nesterov, .. } => {
                 check((0.0..1.0).contains(momentum), "optimizer.momentum", "must be in [0, 1)");
                 check(!nesterov || *momentum > 0.0, "optimizer.nesterov", "needs a momentum above 0");
-                *weight_decay
             }
-            OptimizerConfig::AdamW { beta1, beta2, eps, weight_decay, .. } => {
+            OptimizerConfig::AdamW { beta1, beta2, eps, .. } => {
                 check((0.0..1.0).contains(beta1), "optimizer.beta1", "must be in [0, 1)");
                 check((0.0..1.0).contains(beta2), "optimizer.beta2", "must be in [0, 1)");
                 check(*eps > 0.0, "optimizer.eps", "must be above 0");
-                *weight_decay
             }
-        };
-        check(weight_decay >= 0.0, "optimizer.weight_decay", "must not be negative");
+        }
+        check(self.optimizer.weight_decay() >= 0.0, "optimizer.weight_decay", "must not be negative");
         let warmup = self.schedule.warmup_epochs();
         match &self.schedule {
             ScheduleConfig::Poly { power, .. } => {
@@ -265,6 +301,7 @@ impl TrainingConfig {
         }
         let fits = (0.0..f64::from(self.epochs)).contains(&warmup);
         check(fits, "schedule.warmup_epochs", "must be at least 0 and below the number of epochs");
+        faults.extend(self.optimizer.decay_of_parts().iter().flat_map(PartDecayConfig::faults));
         faults
     }
 }
@@ -329,6 +366,23 @@ mod tests {
         for t in 0..12u64 {
             let expected = 0.5 * (1.0 + (std::f64::consts::PI * t as f64 / 12.0).cos());
             assert!((schedule.share(t, 12, 4) - expected).abs() < 1e-15);
+        }
+    }
+
+    #[test]
+    fn new_keys_are_left_out_at_their_neutral_values() {
+        let sgd = r#"{"kind":"sgd","learning_rate":0.1,"momentum":0.9,"nesterov":false,"weight_decay":0.0001}"#;
+        let adamw = r#"{"beta1":0.9,"beta2":0.999,"eps":1e-8,"kind":"adamw","learning_rate":0.1,"weight_decay":0.0}"#;
+        for text in [sgd, adamw] {
+            let config: OptimizerConfig = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_value(&config).unwrap().to_string(), text);
+        }
+        let b1 = r#"{"kind":"efficient-net","variant":"b1"}"#;
+        let psp_net = r#"{"backbone":{"blocks":[1,1,1,1],"width":4},"dilations":[2,4],"kind":"psp-net"}"#;
+        for text in [b1, psp_net] {
+            let config: ModelConfig = serde_json::from_str(text).unwrap();
+            let canonical = serde_json::to_string(&config).unwrap();
+            assert!(!canonical.contains("dropout") && !canonical.contains("stochastic"), "{canonical}");
         }
     }
 }

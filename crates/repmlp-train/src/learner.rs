@@ -3,6 +3,7 @@
 //! It knows neither where batches come from nor how many steps there are; a run and the benchmark take the same one.
 
 use candle_core::{Result, Tensor};
+use repmlp::Draws;
 use repmlp::models::Model;
 use repmlp_kernels::backward;
 
@@ -15,6 +16,8 @@ pub(crate) struct Learner {
     pub(crate) model: Model,
     pub(crate) judge: Judge,
     pub(crate) optimizer: Optimizer,
+    /// What is drawn in a pass hangs on it.
+    pub(crate) seed: u64,
 }
 
 impl Learner {
@@ -23,7 +26,8 @@ impl Learner {
     /// # Errors
     /// When the batch does not fit the network.
     pub(crate) fn step(&self, batch: &Batch, place: StepPlace) -> Result<Tensor> {
-        let Judgement { loss, hits } = self.judge.train(&self.model, batch)?;
+        let Judgement { loss, hits } =
+            self.judge.train(&self.model, batch, Draws { seed: self.seed, step: place.number })?;
         self.optimizer.step(&backward(&loss)?, place)?;
         Tensor::stack(&[loss.detach(), hits], 0)
     }

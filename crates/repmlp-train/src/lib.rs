@@ -10,6 +10,7 @@ pub mod data;
 mod batch;
 mod checkpoint;
 mod completion;
+mod decay;
 mod device;
 mod equivalence;
 mod error;
@@ -30,6 +31,7 @@ mod transform;
 
 pub use checkpoint::CheckpointError;
 pub use completion::WEIGHTS;
+pub use decay::PartDecayConfig;
 pub use device::{DeviceChoice, DeviceError};
 pub use error::TrainError;
 pub use repmlp_kernels::{

@@ -6,6 +6,7 @@ use repmlp::vars::Vars;
 use repmlp_kernels::{AdamWStep, SgdStep, adamw_step, sgd_step};
 
 use crate::config::OptimizerConfig;
+use crate::decay::decay_of;
 
 /// Where in its training a step is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,16 +21,18 @@ pub(crate) struct StepPlace {
 pub(crate) struct Moved<const STATE: usize> {
     name: String,
     parameter: Var,
+    weight_decay: f64,
     state: [Var; STATE],
 }
 
 impl<const STATE: usize> Moved<STATE> {
     /// All parameters, at rest.
-    fn all(vars: &Vars) -> Result<Vec<Self>> {
+    fn all(vars: &Vars, config: &OptimizerConfig) -> Result<Vec<Self>> {
         let at_rest = |(name, parameter): (String, Var)| {
             let zeros = parameter.zeros_like()?;
             let state: Vec<Var> = (0..STATE).map(|_| Var::from_tensor(&zeros)).collect::<Result<_>>()?;
-            Ok(Self { name, parameter, state: state.try_into().expect("as many as there are places") })
+            let weight_decay = decay_of(&name, config.weight_decay(), config.decay_of_parts());
+            Ok(Self { name, parameter, weight_decay, state: state.try_into().expect("as many as there are places") })
         };
         vars.parameters().into_iter().map(at_rest).collect()
     }
@@ -43,7 +46,7 @@ impl<const STATE: usize> Moved<STATE> {
 
 /// Moves the parameters of a network.
 pub(crate) enum Optimizer {
-    /// What a step needs at the top of the schedule; each parameter with its velocity.
+    /// What a step needs at the top of the schedule, a parameter's own decay aside; each parameter with its velocity.
     Sgd(SgdStep, Vec<Moved<1>>),
     /// The same, the step's number aside; each with the means of its gradient and of its square.
     AdamW(AdamWStep, Vec<Moved<2>>),
@@ -53,11 +56,12 @@ impl Optimizer {
     /// For all parameters, at rest.
     pub(crate) fn new(config: &OptimizerConfig, vars: &Vars) -> Result<Self> {
         Ok(match *config {
-            OptimizerConfig::Sgd { learning_rate, momentum, nesterov, weight_decay } => {
-                Self::Sgd(SgdStep { learning_rate, momentum, weight_decay, nesterov }, Moved::all(vars)?)
+            OptimizerConfig::Sgd { learning_rate, momentum, nesterov, weight_decay, .. } => {
+                Self::Sgd(SgdStep { learning_rate, momentum, weight_decay, nesterov }, Moved::all(vars, config)?)
             }
-            OptimizerConfig::AdamW { learning_rate, beta1, beta2, eps, weight_decay } => {
-                Self::AdamW(AdamWStep { learning_rate, beta1, beta2, eps, weight_decay, step: 0 }, Moved::all(vars)?)
+            OptimizerConfig::AdamW { learning_rate, beta1, beta2, eps, weight_decay, .. } => {
+                let step = AdamWStep { learning_rate, beta1, beta2, eps, weight_decay, step: 0 };
+                Self::AdamW(step, Moved::all(vars, config)?)
             }
         })
     }
@@ -68,8 +72,9 @@ impl Optimizer {
         match self {
             Self::Sgd(step, all) => {
                 let step = SgdStep { learning_rate: rate(step.learning_rate), ..*step };
-                for Moved { parameter, state: [velocity], .. } in all {
+                for Moved { parameter, weight_decay, state: [velocity], .. } in all {
                     if let Some(gradient) = gradients.get(parameter) {
+                        let step = SgdStep { weight_decay: *weight_decay, ..step };
                         sgd_step(parameter, velocity, gradient, step)?;
                     }
                 }
@@ -77,8 +82,9 @@ impl Optimizer {
             Self::AdamW(step, all) => {
                 let number = u32::try_from(place.number).unwrap_or(u32::MAX);
                 let step = AdamWStep { learning_rate: rate(step.learning_rate), step: number, ..*step };
-                for Moved { parameter, state: [mean, square], .. } in all {
+                for Moved { parameter, weight_decay, state: [mean, square], .. } in all {
                     if let Some(gradient) = gradients.get(parameter) {
+                        let step = AdamWStep { weight_decay: *weight_decay, ..step };
                         adamw_step(parameter, mean, square, gradient, step)?;
                     }
                 }
@@ -93,5 +99,36 @@ impl Optimizer {
             Self::Sgd(_, all) => Moved::named(all, ["velocity"]),
             Self::AdamW(_, all) => Moved::named(all, ["mean", "square"]),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device, Tensor};
+    use repmlp::vars::Init;
+
+    use super::*;
+
+    #[test]
+    fn a_named_part_shrinks_by_its_own_decay() -> Result<()> {
+        // Without a gradient of the loss nothing but the decay moves a parameter: by rate * decay of itself.
+        let kinds = [
+            "kind = 'sgd'\nlearning_rate = 0.5\nmomentum = 0.0\nnesterov = false",
+            "kind = 'adamw'\nlearning_rate = 0.5",
+        ];
+        for kind in kinds {
+            let text =
+                format!("{kind}\nweight_decay = 0.25\ndecay_of_parts = [{{ parts = ['head'], weight_decay = 0.5 }}]");
+            let config: OptimizerConfig = toml::from_str(&text).unwrap();
+            let vars = Vars::new(0, DType::F32, &Device::Cpu);
+            let trunk = vars.root().enter("trunk").parameter("weight", 2, Init::Constant(8.0))?;
+            let head = vars.root().enter("head").parameter("weight", 2, Init::Constant(8.0))?;
+            let zero = Tensor::zeros(2, DType::F32, &Device::Cpu)?;
+            let gradients = ((&trunk * &zero)? + (&head * &zero)?)?.sum_all()?.backward()?;
+            let optimizer = Optimizer::new(&config, &vars)?;
+            optimizer.step(&gradients, StepPlace { number: 1, learning_rate_share: 1.0 })?;
+            assert_eq!([&trunk, &head].map(|t| t.to_vec1::<f32>().unwrap()), [[7.0, 7.0], [6.0, 6.0]], "{kind}");
+        }
+        Ok(())
     }
 }

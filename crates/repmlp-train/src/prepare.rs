@@ -2,9 +2,11 @@
 
 use repmlp::stream::stream;
 
-use crate::batch::HostBatch;
+use crate::batch::{HostBatch, HostScene};
 use crate::data::{Fit, Image, Mask, Preparation, Target};
-use crate::transform::{Placement, Region, Scene, Shift, auto_augment, random_resized_crop, resize, short_side_crop};
+use crate::transform::{
+    Placement, Region, Scene, Shift, Tiling, auto_augment, random_resized_crop, resize, short_side_crop,
+};
 
 /// When and for whom a training image is augmented: all that its randomness hangs on.
 #[derive(Clone, Copy, Debug)]
@@ -78,12 +80,38 @@ impl Preparation {
         batch.images += 1;
     }
 
+    /// A whole scene through squares `step` pixels apart, in batches of `size` of them.
+    pub(crate) fn scene(&self, (image, mask): (Image, Mask), step: usize, size: usize) -> HostScene {
+        let scene = Scene { image, mask };
+        let tiling = Tiling::of((scene.image.height, scene.image.width), self.side, step);
+        let scene = scene.padded_to(tiling.size(), &self.padding());
+        let batch_of = |corners: &[(usize, usize)]| {
+            let mut batch = self.batch(corners.len());
+            corners.iter().for_each(|&corner| self.append_square(scene.square(corner, self.side), &mut batch));
+            batch
+        };
+        let batches = tiling.corners.chunks(size).map(batch_of).collect();
+        HostScene { batches, judged: judged(&scene.mask), ids: scene.mask.ids, tiling }
+    }
+
     fn append_scene(&self, scene: &Scene, placement: Placement, batch: &mut HostBatch) {
-        let mean: Vec<u8> = self.normalization.mean.iter().map(|mean| mean.round() as u8).collect();
-        let placed = scene.placed(placement, self.side, &mean);
-        Shift::NONE.append(&placed.image, &self.normalization, &mut batch.numbers);
-        batch.judged += placed.mask.ids.iter().filter(|&&id| id != Mask::IGNORED).count();
-        batch.labels.extend(placed.mask.ids.into_iter().map(u32::from));
+        self.append_square(scene.placed(placement, self.side, &self.padding()), batch);
+    }
+
+    /// The mean colour.
+    fn padding(&self) -> Vec<u8> {
+        self.normalization.mean.iter().map(|mean| mean.round() as u8).collect()
+    }
+
+    fn append_square(&self, scene: Scene, batch: &mut HostBatch) {
+        Shift::NONE.append(&scene.image, &self.normalization, &mut batch.numbers);
+        batch.judged += judged(&scene.mask);
+        batch.labels.extend(scene.mask.ids.into_iter().map(u32::from));
         batch.images += 1;
     }
+}
+
+/// Pixels that count.
+fn judged(mask: &Mask) -> usize {
+    mask.ids.iter().filter(|&&id| id != Mask::IGNORED).count()
 }

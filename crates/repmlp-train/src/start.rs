@@ -177,7 +177,7 @@ impl RunConfig {
 }
 
 /// Whether a dotted name has a word, itself dotted or not, as whole parts.
-fn has_part(name: &str, word: &str) -> bool {
+pub(crate) fn has_part(name: &str, word: &str) -> bool {
     format!(".{name}.").contains(&format!(".{word}."))
 }
 

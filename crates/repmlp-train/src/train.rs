@@ -164,7 +164,7 @@ impl<'a> Run<'a> {
             data,
             fingerprint,
             vars,
-            learner: Learner { model, judge, optimizer },
+            learner: Learner { model, judge, optimizer, seed },
             steps_per_epoch,
             step: 0,
             sums: Sums::default(),

@@ -23,4 +23,4 @@ mod fault;
 mod mode;
 
 pub use fault::ConfigFault;
-pub use mode::Mode;
+pub use mode::{Draws, Mode};

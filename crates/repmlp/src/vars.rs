@@ -29,9 +29,18 @@ enum Role {
     Statistic,
 }
 
+/// Where initial values come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Start {
+    /// Streams of this seed.
+    Seed(u64),
+    /// Nowhere: all are 0.
+    Zero,
+}
+
 /// All variables of one network.
 pub struct Vars {
-    seed: u64,
+    start: Start,
     dtype: DType,
     device: Device,
     batch_norm: BatchNormSettings,
@@ -41,8 +50,17 @@ pub struct Vars {
 impl Vars {
     /// No variables yet; initial values will be drawn from streams of `seed`.
     pub fn new(seed: u64, dtype: DType, device: &Device) -> Self {
+        Self::starting(Start::Seed(seed), dtype, device)
+    }
+
+    /// No variables yet, and those to come are all 0: for those who ask for names and shapes alone.
+    pub fn blank() -> Self {
+        Self::starting(Start::Zero, DType::F32, &Device::Cpu)
+    }
+
+    fn starting(start: Start, dtype: DType, device: &Device) -> Self {
         Self {
-            seed,
+            start,
             dtype,
             device: device.clone(),
             batch_norm: BatchNormSettings::default(),
@@ -133,6 +151,11 @@ impl Scope<'_> {
         joined(&self.prefix, name)
     }
 
+    /// Its dotted name; empty at the top.
+    pub fn name(&self) -> &str {
+        &self.prefix
+    }
+
     /// Settings of the batch norms of this network.
     pub fn batch_norm(&self) -> BatchNormSettings {
         self.vars.batch_norm
@@ -149,11 +172,13 @@ impl Scope<'_> {
             Init::FanIn(fan_in) => 1.0 / (fan_in as f64).sqrt(),
             Init::Deviation(deviation) => 3f64.sqrt() * deviation,
         };
-        let values = if let Init::Constant(value) = init {
-            vec![value as f32; shape.elem_count()]
-        } else {
-            let mut rng = stream(self.vars.seed, &format!("init {name}"), &[]);
-            (0..shape.elem_count()).map(|_| bound as f32 * (2.0 * uniform(&mut rng) - 1.0)).collect()
+        let values = match (init, self.vars.start) {
+            (_, Start::Zero) => vec![0.0; shape.elem_count()],
+            (Init::Constant(value), _) => vec![value as f32; shape.elem_count()],
+            (_, Start::Seed(seed)) => {
+                let mut rng = stream(seed, &format!("init {name}"), &[]);
+                (0..shape.elem_count()).map(|_| bound as f32 * (2.0 * uniform(&mut rng) - 1.0)).collect()
+            }
         };
         Ok(self.vars.add(&name, Role::Parameter, values, &shape)?.as_tensor().clone())
     }

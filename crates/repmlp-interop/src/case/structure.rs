@@ -175,7 +175,7 @@ impl ModelKeys {
 }
 
 fn efficient_net(variant: EfficientNetVariant) -> ModelConfig {
-    ModelConfig::EfficientNet(EfficientNetConfig { variant })
+    ModelConfig::EfficientNet(EfficientNetConfig { variant, dropout: 0.0, stochastic_depth: 0.0 })
 }
 
 fn missing(key: &str) -> KeyFault {

@@ -1,8 +1,8 @@
 //! What blocks of all sorts have in common: a pass in eval mode, a pass in training, and a pass back.
 
 use candle_core::{Result, Tensor, Var};
-use repmlp::Mode;
 use repmlp::vars::Vars;
+use repmlp::{Draws, Mode};
 use repmlp_kernels::backward;
 
 use crate::case::{KeyFault, ParityCase};
@@ -43,7 +43,7 @@ pub(super) fn check(
     let bound = rows.precision.bound();
     let input = Var::from_tensor(&to_chwn(&rows.filled("input", &input)?)?)?;
     rows.compare(What::OutEval, &to_nchw(&forward(&input, Mode::Evaluate)?)?, "out_eval", bound)?;
-    let output = to_nchw(&forward(&input, Mode::Train)?)?;
+    let output = to_nchw(&forward(&input, Mode::Train(Draws::default()))?)?;
     rows.compare(What::OutTrain, &output, "out_train", bound)?;
     let variables = vars.all();
     let statistics = tensors_after("after.", case, |name| {

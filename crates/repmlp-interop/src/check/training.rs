@@ -1,8 +1,8 @@
 //! Cases of stochastic gradient descent: losses step by step, and the logits of what was trained.
 
 use candle_core::{Device, Result, Tensor, Var};
-use repmlp::Mode;
 use repmlp::models::Model;
+use repmlp::{Draws, Mode};
 use repmlp_kernels::{SgdStep, backward, sgd_step};
 
 use crate::case::{Structure, TrainingCase};
@@ -94,6 +94,6 @@ impl Batches {
     /// The loss of step `t`.
     fn loss(&self, rows: &Rows<'_>, model: &Model, t: usize) -> Result<Tensor> {
         let images = rows.filled(&format!("batch{t}"), &self.images)?.broadcast_add(&self.offsets)?;
-        candle_nn::loss::cross_entropy(&model.forward(&images, Mode::Train)?, &self.labels)
+        candle_nn::loss::cross_entropy(&model.forward(&images, Mode::Train(Draws::default()))?, &self.labels)
     }
 }

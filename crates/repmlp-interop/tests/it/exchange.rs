@@ -80,7 +80,11 @@ fn state_dicts_of_torchvision_fit() {
     let import = fits("res50_torchvision", &res50, Naming::Torchvision, StoredForm::Training);
     let official = export(&import, (&res50, IMAGENET), (Naming::Official, StoredForm::Training)).unwrap();
     assert_eq!(shapes(&official), names("res50_official"));
-    let b1 = ModelConfig::EfficientNet(EfficientNetConfig { variant: EfficientNetVariant::B1 });
+    let b1 = ModelConfig::EfficientNet(EfficientNetConfig {
+        variant: EfficientNetVariant::B1,
+        dropout: 0.0,
+        stochastic_depth: 0.0,
+    });
     fits("efficientnet_b1_torchvision", &b1, Naming::Torchvision, StoredForm::Training);
 }
 

@@ -1,13 +1,13 @@
 //! What is trained and asked in the benchmark: networks of the catalogue, and the paper's block alone.
 
 use candle_core::{DType, Device, Error, Result, Tensor, Var};
-use repmlp::Mode;
 use repmlp::blocks::{GlobalPerceptronConfig, PaddingConfig, PartitionPerceptronConfig};
 use repmlp::blocks::{RepMlpBlock, RepMlpConfig, RepMlpShape};
 use repmlp::catalogue::{self, NamedModel};
 use repmlp::cost::{Account, CountedForm, LayerCost};
 use repmlp::models::{Model, Task};
 use repmlp::vars::Vars;
+use repmlp::{Draws, Mode};
 use repmlp_kernels::backward;
 
 use super::Suite;
@@ -22,8 +22,13 @@ use crate::optimizer::{Optimizer, StepPlace};
 const SEED: u64 = 1;
 
 /// Settings of the pure MLP's base experiment; no time depends on them.
-const OPTIMIZER: OptimizerConfig =
-    OptimizerConfig::Sgd { learning_rate: 0.05, momentum: 0.9, nesterov: false, weight_decay: 1e-4 };
+const OPTIMIZER: OptimizerConfig = OptimizerConfig::Sgd {
+    learning_rate: 0.05,
+    momentum: 0.9,
+    nesterov: false,
+    weight_decay: 1e-4,
+    decay_of_parts: Vec::new(),
+};
 
 /// What stands in a case.
 pub(super) struct Subject {
@@ -107,7 +112,7 @@ fn network(named: &NamedModel, batch: usize, suite: Suite) -> Result<Work> {
     }
     let labels = Tensor::from_vec((0..batch).map(|i| (i % classes) as u32).collect::<Vec<_>>(), batch, &Device::Cpu)?;
     let judge = Judge::Classification { smoothing: 0.0, classes };
-    let learner = Learner { model, judge, optimizer: Optimizer::new(&OPTIMIZER, &vars)? };
+    let learner = Learner { model, judge, optimizer: Optimizer::new(&OPTIMIZER, &vars)?, seed: SEED };
     let place = StepPlace { number: 1, learning_rate_share: 1.0 };
     let batch = Batch { images_nchw, labels, blend: None, judged: batch };
     Ok(Box::new(move || learner.step(&batch, place).map(drop)))
@@ -139,7 +144,7 @@ fn block(channels: usize, side: usize, batch: usize, suite: Suite) -> Result<Wor
     }
     // Inside a network, the gradient of the input is needed too.
     let x_chwn = Var::from_tensor(&x_chwn)?;
-    Ok(Box::new(move || backward(&block.forward(x_chwn.as_tensor(), Mode::Train)?).map(drop)))
+    Ok(Box::new(move || backward(&block.forward(x_chwn.as_tensor(), Mode::Train(Draws::default()))?).map(drop)))
 }
 
 #[cfg(test)]

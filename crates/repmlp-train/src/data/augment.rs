@@ -26,13 +26,17 @@ pub struct AugmentConfig {
     /// Beta(α, α). 0 for none, 0.2 is customary.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub mixup_alpha: f64,
-    /// For masks: limits of a random factor, `[0.5, 2.0]` say, on the size at which an evaluation sees the image. A square
-    /// at a random place is then cut out, or padded with the mean colour.
+    /// For masks: limits of a random factor, `[0.5, 2.0]` say, on the size at which an evaluation sees the image (with `random_crop`, on
+    /// its own size). A square at a random place is then cut out, or padded with the mean colour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub random_scale: Option<[f64; 2]>,
     /// For masks: rotate every second image, by chance, by up to so many degrees to either side.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub rotate_degrees: f64,
+    /// For masks: cut the square out of the image at its own size, where it is otherwise first shrunk or enlarged until its longer side
+    /// fills the square.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub random_crop: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -76,13 +80,41 @@ pub enum AutoAugmentConfig {
 }
 
 /// What an image undergoes before an evaluation, besides what its set asks for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluateConfig {
     /// Length that the shorter side of an image is resized to before the square in the middle is cut out; `image_size` unless
     /// it is said here (ImageNet at 224 has 256).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resize: Option<usize>,
+    /// For masks: look at whole images at their own size, through squares of `image_size` that overlap, and answer each pixel by the mean
+    /// of the logits of all squares that show it; `{}` takes the customary overlap. Without it an image is shrunk or enlarged until its
+    /// longer side fills one square. Throughput is that of squares either way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tiles: Option<TilesConfig>,
+}
+
+/// How squares lie upon an image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TilesConfig {
+    /// From one square to the next, as a share of their side; two thirds unless it is said here.
+    #[serde(default = "two_thirds")]
+    pub stride: f64,
+}
+
+fn two_thirds() -> f64 {
+    2.0 / 3.0
+}
+
+/// Shares of a side from one tile to the next: below, a pixel would be looked at more than a hundred times.
+const STRIDES: std::ops::RangeInclusive<f64> = 0.1..=1.0;
+
+impl TilesConfig {
+    /// Pixels from one square of `side` to the next.
+    pub(crate) fn step(&self, side: usize) -> usize {
+        ((side as f64 * self.stride).ceil() as usize).clamp(1, side)
+    }
 }
 
 impl EvaluateConfig {
@@ -130,6 +162,7 @@ impl AugmentConfig {
         let degrees = self.rotate_degrees;
         check((0.0..=180.0).contains(&degrees), "rotate_degrees", "must be in [0, 180]");
         check(degrees == 0.0 || segments, "rotate_degrees", "is for masks alone");
+        check(!self.random_crop || segments, "random_crop", "is for masks alone: classes have random_resized_crop");
         faults
     }
 }
@@ -137,14 +170,26 @@ impl AugmentConfig {
 impl EvaluateConfig {
     /// What cannot be done to images of a set that serves `objective`.
     pub(crate) fn faults(&self, objective: Objective, image_size: usize) -> Vec<ConfigFault> {
-        let Some(resize) = self.resize else { return Vec::new() };
-        let fault = |message: String| vec![ConfigFault::new("data.evaluate.resize", message)];
-        if objective != Objective::Classification {
-            return fault("is for classification alone: people and scenes are always seen whole".to_owned());
+        let mut faults = Vec::new();
+        let mut fault = |key: &str, message: String| {
+            faults.push(ConfigFault::new(format!("data.evaluate.{key}"), message));
+        };
+        if let Some(resize) = self.resize {
+            if objective != Objective::Classification {
+                fault("resize", "is for classification alone: people and scenes are always seen whole".to_owned());
+            } else if !(image_size..=4 * image_size).contains(&resize) {
+                fault("resize", format!("must be between image_size ({image_size}) and four times as much"));
+            }
         }
-        if !(image_size..=4 * image_size).contains(&resize) {
-            return fault(format!("must be between image_size ({image_size}) and four times as much"));
+        if let Some(tiles) = &self.tiles {
+            if objective != Objective::Segmentation {
+                fault("tiles", "is for masks alone".to_owned());
+            }
+            if !STRIDES.contains(&tiles.stride) {
+                let (least, most) = (STRIDES.start(), STRIDES.end());
+                fault("tiles.stride", format!("must be in [{least}, {most}]: a share of the side of a tile"));
+            }
         }
-        Vec::new()
+        faults
     }
 }

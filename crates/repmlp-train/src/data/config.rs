@@ -17,7 +17,8 @@ pub struct DataConfig {
     pub source: SourceConfig,
     /// Side of the square images that the network sees. Images in memory that are smaller are padded with black around them;
     /// images in folders are resized so that their shorter side has this length, and the middle is cut out; people are resized
-    /// to the square; scenes with masks are resized so that their longer side fills it, and padded.
+    /// to the square; scenes with masks are resized so that their longer side fills it, and padded, unless `augment.random_crop` and
+    /// `evaluate.tiles` cut it out of them.
     pub image_size: usize,
     /// Share of the training images that is set aside as Validation.
     #[serde(default)]
@@ -137,6 +138,11 @@ impl DataConfig {
                 check(config.held_out >= 2, "source.held_out", "must be at least 2: one person is never mistaken");
                 check(matches!(config.channels, 1 | 3), "source.channels", "must be 1 or 3");
             }
+            SourceConfig::ImageFolder(config) => {
+                // It is that of a folder of the set.
+                let known = config.test.as_ref().is_none_or(|name| check_name(name).is_ok());
+                check(known, "source.test", "must be the name of a folder of the set");
+            }
             SourceConfig::Masks(config) => {
                 let apart = usize::from(config.ignore) >= config.classes;
                 check(apart, "source.ignore", "must be no class: at least the number of classes");
@@ -206,7 +212,8 @@ mod tests {
         let faces = "image_size = 96\naugment.flip = true\n\
              source = { kind = 'identities', name = 'orl-faces', identities = 40, held_out = 10, channels = 1 }";
         let scenes = "image_size = 713\nsource = { kind = 'masks', name = 'camvid', classes = 11, ignore = 11 }\n\
-             augment = { flip = true, random_scale = [0.5, 2.0], rotate_degrees = 10.0 }";
+             augment = { flip = true, random_scale = [0.5, 2.0], rotate_degrees = 10.0, random_crop = true }\n\
+             evaluate.tiles = {}";
         for recipe in [imagenet, faces, scenes] {
             assert_eq!(faults(recipe), [] as [&str; 0], "{recipe}");
         }
@@ -231,6 +238,14 @@ mod tests {
             )),
         ];
         assert_eq!(all.concat().join("\n"), FAULTS.trim());
+        let crops = "augment.random_crop = true\nevaluate = { tiles = { stride = 0.05 } }";
+        let messages = [
+            "data.augment.random_crop: is for masks alone: classes have random_resized_crop",
+            "data.evaluate.tiles: is for masks alone",
+            "data.evaluate.tiles.stride: must be in [0.1, 1]: a share of the side of a tile",
+        ];
+        assert_eq!(faults(&format!("{folder}{crops}")), messages);
+        assert_eq!(faults(&format!("{}{crops}", scenes.replace("ignore = 4", "ignore = 5"))), messages[2..]);
     }
 
     #[test]
@@ -250,6 +265,22 @@ mod tests {
             let found = faults(&format!("image_size = 64\nsource = {{ {kind}, name = 'Größen 2.0' }}"));
             assert!(!found.iter().any(|fault| fault.contains("name")), "{kind}: {found:?}");
         }
+    }
+
+    #[test]
+    fn what_names_a_folder_of_test_stays_in_the_set() {
+        let source = |test: &str| {
+            let keys = format!("kind = 'image-folder', name = 'own', classes = 2{test}");
+            format!("image_size = 64\nsource = {{ {keys} }}")
+        };
+        assert_eq!(faults(&source("")), [] as [&str; 0]);
+        assert_eq!(faults(&source(", test = 'val'")), [] as [&str; 0]);
+        for test in ["../val", "/val", ""] {
+            let found = faults(&source(&format!(", test = '{test}'")));
+            assert_eq!(found, ["data.source.test: must be the name of a folder of the set"], "{test}");
+        }
+        let kept = serde_json::to_string(&config(&source(""))).unwrap();
+        assert!(!kept.contains("test") && !kept.contains("tiles") && !kept.contains("random_crop"), "{kept}");
     }
 
     const FAULTS: &str = "

@@ -12,7 +12,7 @@ use crate::data::coverage::{check_classes, check_judged};
 use crate::data::files::{Depth, Reading};
 use crate::data::normalization::Normalization;
 use crate::data::pool::{Images, Subset};
-use crate::data::{AugmentConfig, DataError};
+use crate::data::{AugmentConfig, DataError, TilesConfig};
 
 /// A set ready for use.
 pub struct Dataset {
@@ -74,6 +74,8 @@ pub(crate) struct Preparation {
     pub(crate) side: usize,
     pub(crate) fit: Fit,
     pub(crate) augment: AugmentConfig,
+    /// How an evaluation looks at whole scenes, where it does.
+    pub(crate) tiles: Option<TilesConfig>,
     pub(crate) normalization: Normalization,
 }
 
@@ -109,6 +111,7 @@ impl DataConfig {
             side: self.image_size,
             fit: self.fit(),
             augment: self.augment.clone(),
+            tiles: self.evaluate.tiles.clone(),
             normalization: Normalization::of(&all),
         };
         let mut order = all.images;

@@ -246,6 +246,22 @@ pub enum DataError {
         /// What there is.
         found: usize,
     },
+    /// Two folders could be Test.
+    #[error("{} has both test/ and val/, and nothing says which of them is Test: {remedy}", .folder.display())]
+    TwoTests {
+        /// The set.
+        folder: PathBuf,
+        /// What settles it.
+        remedy: &'static str,
+    },
+    /// People of Test are trained on.
+    #[error("{} and {} share people, who are not held out then: {names}", .paths[0].display(), .paths[1].display())]
+    NotHeldOut {
+        /// Both parts.
+        paths: [PathBuf; 2],
+        /// Names of their folders, as text.
+        names: String,
+    },
     /// Two parts of a set have folders of other names.
     #[error(
         "{} and {} must hold the same class folders, but only one of them has {}", .paths[0].display(), .paths[1].display(),

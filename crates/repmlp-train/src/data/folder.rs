@@ -43,6 +43,11 @@ impl Folder {
         &self.path
     }
 
+    /// Whether there is a folder `inner` in it.
+    pub(crate) fn has(&self, inner: &str) -> bool {
+        self.path.join(inner).is_dir()
+    }
+
     /// The first of `names` that exists, opened.
     pub(crate) fn open(&self, names: &[String]) -> Result<Content<'static>, DataError> {
         for name in names {

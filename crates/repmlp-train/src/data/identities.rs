@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::data::error::listed;
 use crate::data::files::{Files, Names, Reading};
 use crate::data::folder::or_gzipped;
 use crate::data::image_folder::labelled;
@@ -12,11 +13,13 @@ use crate::data::pool::{Decoded, Images, Pool, RawSet, Subset, digest, shortened
 use crate::data::{DataError, Folder, idx};
 
 pub(crate) const WHERE: &str = "A set of people is one pair of IDX files (*-images-idx3-ubyte, *-labels-idx1-ubyte, gzipped \
-     or not) whose labels are identities, or a folder of images for each person";
+     or not) whose labels are identities, or a folder of images for each person, which may lie below train/ and test/ (or val/)";
 
 /// A set of people: one pair of IDX files whose labels are identities, or a folder of images for each person. Identities are
 /// ordered by label or by folder name; the last `held_out` of them are never trained on but compared with each other at the
 /// end. The network is trained to tell the others apart.
+///
+/// Where the set's folders are `train` and one of `test` and `val`, people are the folders in these, and those of the latter are held out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IdentitiesConfig {
@@ -50,7 +53,7 @@ pub(crate) fn read(folder: &Folder, config: &IdentitiesConfig, reading: Reading)
     let is_idx = |name: &&String| name.trim_end_matches(".gz").ends_with(IDX_IMAGES);
     let (pool, digest, names) = match folder.files()?.iter().find(is_idx) {
         Some(images) => of_idx(folder, images, config.channels)?,
-        None => of_folders(folder, config.channels, reading)?,
+        None => of_folders(folder, config, reading)?,
     };
     if names.len() != config.identities {
         return Err(DataError::Count {
@@ -89,16 +92,56 @@ fn check_pairs(folder: &Folder, test: &Subset, names: &[String]) -> Result<(), D
 
 type NamedPool = (Pool, String, Vec<String>);
 
-fn of_folders(folder: &Folder, channels: usize, reading: Reading) -> Result<NamedPool, DataError> {
-    let names = folder.folders("")?;
-    if names.is_empty() {
+fn of_folders(folder: &Folder, config: &IdentitiesConfig, reading: Reading) -> Result<NamedPool, DataError> {
+    let folders = folder.folders("")?;
+    if folders.is_empty() {
         return Err(folder.missing(vec![format!("*-{IDX_IMAGES}"), "*/".to_owned()]));
     }
     folder.refuse_images("")?;
-    let (images, labels) = labelled(folder, "", &names)?;
+    let (mut images, mut labels, mut names) = (Vec::new(), Vec::new(), Vec::new());
+    for (part, people) in people(folder, config, folders)? {
+        let (more, of_part) = labelled(folder, part, &people)?;
+        labels.extend(of_part.into_iter().map(|label| label + names.len() as u32));
+        images.extend(more);
+        names.extend(people);
+    }
     let mut hasher = blake3::Hasher::new();
-    let files = Files::open(folder, (Names { images, masks: None }, channels), reading, &mut hasher)?;
+    let files = Files::open(folder, (Names { images, masks: None }, config.channels), reading, &mut hasher)?;
     Ok((Pool { images: Images::Files(files), labels }, shortened(&hasher), names))
+}
+
+/// Parts of a set and the people in each: one part without a name, or `train` and what is held out.
+fn people(
+    folder: &Folder,
+    config: &IdentitiesConfig,
+    folders: Vec<String>,
+) -> Result<Vec<(&'static str, Vec<String>)>, DataError> {
+    let has = |part: &str| folders.iter().any(|name| name == part);
+    let parts = folders.iter().all(|name| ["train", "test", "val"].contains(&name.as_str()));
+    let test = match (has("test"), has("val")) {
+        (true, true) if parts && has("train") => {
+            let remedy = "move one of them away, or its people into the other";
+            return Err(DataError::TwoTests { folder: folder.path().to_owned(), remedy });
+        }
+        (true, false) if parts && has("train") => "test",
+        (false, true) if parts && has("train") => "val",
+        _ => return Ok(vec![("", folders)]),
+    };
+    let paths = || ["train", test].map(|part| folder.path().join(part));
+    for part in ["train", test] {
+        folder.refuse_images(part)?;
+    }
+    let (trained, held_out) = (folder.folders("train")?, folder.folders(test)?);
+    let both: Vec<String> = held_out.iter().filter(|name| trained.contains(name)).cloned().collect();
+    if !both.is_empty() {
+        return Err(DataError::NotHeldOut { paths: paths(), names: listed(&both) });
+    }
+    if held_out.len() != config.held_out {
+        let [_, path] = paths();
+        let (expected, found) = (config.held_out, held_out.len());
+        return Err(DataError::Count { path, things: "identities", key: "held_out", expected, found });
+    }
+    Ok(vec![("train", trained), (test, held_out)])
 }
 
 fn of_idx(folder: &Folder, images: &str, channels: usize) -> Result<NamedPool, DataError> {
@@ -170,6 +213,43 @@ mod tests {
         std::fs::remove_file(folder.path().join("c/1.png")).unwrap();
         let text = read_from(folder.path(), &config(3)).err().unwrap().to_string();
         assert!(text.ends_with("has 1 image of held-out identity c: verification needs at least 2 of each"), "{text}");
+    }
+
+    #[test]
+    fn people_may_lie_below_train_and_test_or_val() {
+        for test in ["test", "val"] {
+            let folder = folder_with(&[]);
+            // By their names alone, b would be held out and z would not.
+            for name in
+                ["train/z/0.png", "train/c/0.png", "TEST/a/0.png", "TEST/a/1.png", "TEST/b/0.png", "TEST/b/1.png"]
+            {
+                write(folder.path(), &name.replace("TEST", test), &plain_png((2, 2), 9));
+            }
+            let set = read_from(folder.path(), &config(4)).unwrap();
+            assert_eq!(set.train.labels().collect::<Vec<_>>(), [0, 1]);
+            assert_eq!(set.test.labels().collect::<Vec<_>>(), [2, 3, 2, 3]);
+            let fault = |config: &IdentitiesConfig| {
+                let text = read_from(folder.path(), config).err().unwrap().to_string();
+                text.replace(&folder.path().display().to_string(), "DIR")
+            };
+            assert_eq!(
+                fault(&IdentitiesConfig { held_out: 3, ..config(4) }),
+                format!(
+                    "DIR/{test} holds 2 identities, the configuration says data.source.held_out = 3: correct one of them"
+                )
+            );
+            write(folder.path(), "train/a/0.png", &plain_png((2, 2), 9));
+            assert_eq!(
+                fault(&config(4)),
+                format!("DIR/train and DIR/{test} share people, who are not held out then: a")
+            );
+            write(folder.path(), "test/d/0.png", &plain_png((2, 2), 9));
+            write(folder.path(), "val/e/0.png", &plain_png((2, 2), 9));
+            assert_eq!(
+                fault(&config(4)),
+                "DIR has both test/ and val/, and nothing says which of them is Test: move one of them away, or its people into the other"
+            );
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! ImageNet's layout: a folder of images for each class, below `train` and `val`.
+//! ImageNet's layout: a folder of images for each class, below `train` and `val` (or `test`).
 
 use std::collections::BTreeSet;
 
@@ -10,11 +10,14 @@ use crate::data::pool::{Images, Pool, RawSet, Subset, shortened};
 use crate::data::{DataError, Folder};
 
 pub(crate) const WHERE: &str = "ImageNet is at image-net.org; any set will do that has a folder of images for each class \
-     below train/ and val/";
+     below train/ and val/ (or test/)";
 
 /// Images in ImageNet's layout: `train/<class>/*.JPEG` and `val/<class>/*.JPEG` (also .jpg, .jpeg and .png; also in folders
 /// below that of the class). Classes count from 0 in the order of their folders' names. As in torchvision, an orientation that
 /// a camera has noted (EXIF) is not applied: turn such images before.
+///
+/// Test is `val`, or `test` where there is no `val`. Where both are there and hold the same classes, `test` must say which one is meant;
+/// a `test` without class folders, as ImageNet's own, is passed over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImageFolderConfig {
@@ -22,13 +25,18 @@ pub struct ImageFolderConfig {
     pub name: String,
     /// Class folders.
     pub classes: usize,
+    /// Folder of the set with Test, where that is not plain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<String>,
 }
 
 /// Channels of every image: grey ones get three.
 pub(crate) const CHANNELS: usize = 3;
 
 pub(crate) fn read(folder: &Folder, config: &ImageFolderConfig, reading: Reading) -> Result<RawSet, DataError> {
-    let (train, validation) = (folder.folders("train")?, folder.folders("val")?);
+    let train = folder.folders("train")?;
+    let test_part = test_part(folder, config, &train)?;
+    let test = folder.folders(test_part)?;
     if train.len() != config.classes {
         return Err(DataError::Count {
             path: folder.path().join("train"),
@@ -38,10 +46,13 @@ pub(crate) fn read(folder: &Folder, config: &ImageFolderConfig, reading: Reading
             found: train.len(),
         });
     }
-    let [of_train, of_validation] = [&train, &validation].map(|names| names.iter().cloned().collect::<BTreeSet<_>>());
-    let names: Vec<String> = of_train.symmetric_difference(&of_validation).cloned().collect();
+    let [of_train, of_test] = [&train, &test].map(|names| names.iter().cloned().collect::<BTreeSet<_>>());
+    let names: Vec<String> = of_train.symmetric_difference(&of_test).cloned().collect();
     if !names.is_empty() {
-        return Err(DataError::OtherClasses { paths: ["train", "val"].map(|part| folder.path().join(part)), names });
+        return Err(DataError::OtherClasses {
+            paths: ["train", test_part].map(|part| folder.path().join(part)),
+            names,
+        });
     }
     let mut hasher = blake3::Hasher::new();
     let mut part = |part: &str, classes: &[String]| {
@@ -50,8 +61,26 @@ pub(crate) fn read(folder: &Folder, config: &ImageFolderConfig, reading: Reading
         let files = Files::open(folder, (Names { images, masks: None }, CHANNELS), reading, &mut hasher)?;
         Ok(Subset::all(Pool { images: Images::Files(files), labels }))
     };
-    let (train, test) = (part("train", &train)?, part("val", &validation)?);
+    let (train, test) = (part("train", &train)?, part(test_part, &test)?);
     Ok(RawSet { train, validation: None, test: test.in_turns(), digest: shortened(&hasher) })
+}
+
+/// The folder with Test.
+fn test_part<'a>(folder: &Folder, config: &'a ImageFolderConfig, classes: &[String]) -> Result<&'a str, DataError> {
+    if let Some(part) = &config.test {
+        return Ok(part);
+    }
+    let holds_classes =
+        |part: &str| folder.has(part) && classes.iter().any(|class| folder.has(&format!("{part}/{class}")));
+    match (folder.has("val"), folder.has("test")) {
+        (true, true) if holds_classes("val") && holds_classes("test") => {
+            let remedy = "name it in data.source.test, or move the other one away";
+            Err(DataError::TwoTests { folder: folder.path().to_owned(), remedy })
+        }
+        (true, _) => Ok("val"),
+        (false, true) => Ok("test"),
+        (false, false) => Err(folder.missing(vec!["val/".to_owned(), "test/".to_owned()])),
+    }
 }
 
 /// Image files of the folders `names` in `part`, each with the place of its folder.
@@ -88,7 +117,11 @@ mod tests {
     }
 
     fn read_from(folder: &Path, classes: usize) -> Result<RawSet, DataError> {
-        let config = ImageFolderConfig { name: "own".into(), classes };
+        read_as(folder, classes, None)
+    }
+
+    fn read_as(folder: &Path, classes: usize, test: Option<&str>) -> Result<RawSet, DataError> {
+        let config = ImageFolderConfig { name: "own".into(), classes, test: test.map(str::to_owned) };
         read(&Folder::find(Some(folder), "own", WHERE)?, &config, WHOLE)
     }
 
@@ -140,6 +173,29 @@ mod tests {
         assert!(text.contains("DIR/train and DIR/val must hold the same class folders") && text.ends_with("b, c"));
         std::fs::remove_dir_all(folder.path().join("val")).unwrap();
         assert!(fault(folder.path(), 2).contains("ImageNet is at image-net.org"));
+    }
+
+    #[test]
+    fn test_may_be_called_val_or_test_and_must_be_plain() {
+        let folder = set();
+        let path = |name: &str| folder.path().join(name);
+        let rename = |from: &str, to: &str| std::fs::rename(path(from), path(to)).unwrap();
+        let count = |test| read_as(folder.path(), 2, test).unwrap().test.images.len();
+        rename("val", "test");
+        assert_eq!(count(None), 3);
+        // ImageNet's own test/ has no classes.
+        rename("test", "val");
+        write(folder.path(), "test/0.png", &plain_png((2, 2), 9));
+        assert_eq!(count(None), 3);
+        std::fs::remove_file(path("test/0.png")).unwrap();
+        for class in ["a", "b"] {
+            write(folder.path(), &format!("test/{class}/0.png"), &plain_png((2, 2), 9));
+        }
+        assert_eq!(
+            fault(folder.path(), 2),
+            "DIR has both test/ and val/, and nothing says which of them is Test: name it in data.source.test, or move the other one away"
+        );
+        assert_eq!([count(Some("val")), count(Some("test"))], [3, 2]);
     }
 
     #[test]

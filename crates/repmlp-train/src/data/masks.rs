@@ -30,7 +30,8 @@ pub struct MasksConfig {
     /// Folders with images for Validation; none unless they are named here (CamVid has them in `val`).
     #[serde(default)]
     pub validation: Vec<String>,
-    /// Folders with test images.
+    /// Folders with test images: `test` unless they are named here. Where the set has no folder `test`, and `val` serves as nothing else,
+    /// `val` stands in for it; where it has both, `test` is Test.
     #[serde(default = "test_folder")]
     pub test: Vec<String>,
 }
@@ -65,8 +66,17 @@ pub(crate) fn read(folder: &Folder, config: &MasksConfig, reading: Reading) -> R
     };
     let train = part(&config.train)?;
     let validation = if config.validation.is_empty() { None } else { Some(part(&config.validation)?) };
-    let test = part(&config.test)?;
+    let test = part(&test_folders(folder, config))?;
     Ok(RawSet { train, validation, test, digest: shortened(&hasher) })
+}
+
+/// Folders with Test. A name that a set does not have gives way to the other customary one, so that `test` is plain where both are there.
+fn test_folders(folder: &Folder, config: &MasksConfig) -> Vec<String> {
+    let elsewhere = config.train.iter().chain(&config.validation).any(|part| part == "val");
+    if config.test == test_folder() && !folder.has("test") && folder.has("val") && !elsewhere {
+        return vec!["val".to_owned()];
+    }
+    config.test.clone()
 }
 
 /// Images of some folders and their masks, which lie likewise and differ in nothing but the ending.
@@ -159,6 +169,24 @@ mod tests {
         assert_eq!(sizes("train = ['train', 'val']"), (2, None, 1));
         let text = fault(read_from(folder.path(), "test = []"), folder.path());
         assert_eq!(text, "the set `own` names no files for data.source.test");
+    }
+
+    #[test]
+    fn val_stands_in_for_a_test_that_is_not_there() {
+        let folder = set();
+        let first = |more: &str| {
+            let set = read_from(folder.path(), more).unwrap();
+            set.test.pool.item(0).unwrap().0.pixels[0]
+        };
+        assert_eq!([first(""), first("test = ['val']")], [70, 60], "test/ is Test where both are there");
+        for name in ["test", "testannot"] {
+            std::fs::remove_dir_all(folder.path().join(name)).unwrap();
+        }
+        assert_eq!(first(""), 60);
+        for more in ["validation = ['val']", "train = ['train', 'val']"] {
+            let text = fault(read_from(folder.path(), more), folder.path());
+            assert!(text.starts_with("no test/ in DIR."), "{text}");
+        }
     }
 
     #[test]

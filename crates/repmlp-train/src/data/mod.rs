@@ -27,7 +27,7 @@ mod pool;
 mod records;
 mod source;
 
-pub use augment::{AugmentConfig, AutoAugmentConfig, EvaluateConfig, RandomResizedCropConfig};
+pub use augment::{AugmentConfig, AutoAugmentConfig, EvaluateConfig, RandomResizedCropConfig, TilesConfig};
 pub use config::DataConfig;
 pub use dataset::{Dataset, TrainCount};
 pub use error::DataError;

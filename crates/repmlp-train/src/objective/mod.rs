@@ -10,7 +10,7 @@ mod verification;
 use candle_core::{Result, Tensor, bail};
 use repmlp::models::{Answer, Model};
 use repmlp::vars::Vars;
-use repmlp::{ConfigFault, Mode};
+use repmlp::{ConfigFault, Draws, Mode};
 use sweep_protocol::Metric;
 
 use crate::TrainError;
@@ -64,14 +64,15 @@ impl Judge {
     }
 
     /// A training pass over a batch.
-    pub(crate) fn train(&self, model: &Model, batch: &Batch) -> Result<Judgement> {
+    pub(crate) fn train(&self, model: &Model, batch: &Batch, draws: Draws) -> Result<Judgement> {
+        let mode = Mode::Train(draws);
         match self {
             Self::Classification { smoothing, .. } => {
-                classification::judge(&model.forward(&batch.images_nchw, Mode::Train)?, batch, *smoothing)
+                classification::judge(&model.forward(&batch.images_nchw, mode)?, batch, *smoothing)
             }
-            Self::Verification(head) => head.judge(&model.forward(&batch.images_nchw, Mode::Train)?, &batch.labels),
+            Self::Verification(head) => head.judge(&model.forward(&batch.images_nchw, mode)?, &batch.labels),
             Self::Segmentation { .. } => {
-                let (answer, auxiliary) = model.forward_with_auxiliary(&batch.images_nchw, Mode::Train)?;
+                let (answer, auxiliary) = model.forward_with_auxiliary(&batch.images_nchw, mode)?;
                 segmentation::judge(&answer, auxiliary.as_ref(), batch)
             }
         }
@@ -96,7 +97,7 @@ impl Judge {
             }
             Self::Segmentation { classes } => {
                 let mut confusion = Confusion::new(*classes);
-                split.each_batch(|batch| confusion.add(&network(&batch.images_nchw)?, batch))?;
+                split.each_answer(&network, |answered| confusion.add(answered))?;
                 let measurements = confusion.measurements();
                 // Small patches may fall between the pixels that an evaluation sees.
                 let image_size = split.preparation.side;

@@ -7,6 +7,7 @@ use sweep_protocol::Metric;
 
 use crate::batch::Batch;
 use crate::data::Mask;
+use crate::evaluate::Answered;
 use crate::objective::Judgement;
 
 /// The label of a pixel that does not count.
@@ -16,24 +17,24 @@ const AUXILIARY: f64 = 0.4;
 
 /// Loss and hits of a training batch from its maps (N, classes, H, W).
 pub(super) fn judge(answer: &Tensor, auxiliary: Option<&Tensor>, batch: &Batch) -> Result<Judgement> {
-    let mut loss = cross_entropy(answer, batch)?;
+    let mut loss = cross_entropy(answer, &batch.labels, batch.judged)?;
     if let Some(auxiliary) = auxiliary {
-        loss = (loss + (cross_entropy(auxiliary, batch)? * AUXILIARY)?)?;
+        loss = (loss + (cross_entropy(auxiliary, &batch.labels, batch.judged)? * AUXILIARY)?)?;
     }
     let hits = answer.detach().argmax(1)?.eq(&batch.labels)?.to_dtype(DType::F32)?.sum_all()?;
     Ok(Judgement { loss, hits })
 }
 
-/// Mean over the pixels that count.
-fn cross_entropy(maps: &Tensor, batch: &Batch) -> Result<Tensor> {
+/// Mean over the `judged` pixels that count: maps (N, classes, H, W), labels (N, H, W).
+fn cross_entropy(maps: &Tensor, labels: &Tensor, judged: usize) -> Result<Tensor> {
     let (n, classes, h, w) = maps.dims4()?;
     let pixels = maps.permute((0, 2, 3, 1))?.reshape((n * h * w, classes))?;
-    let labels = batch.labels.flatten_all()?;
+    let labels = labels.flatten_all()?;
     let counts = labels.ne(IGNORED)?;
     let known = counts.where_cond(&labels, &labels.zeros_like()?)?;
     let of_label = log_softmax(&pixels, D::Minus1)?.gather(&known.unsqueeze(1)?, 1)?.squeeze(1)?;
     let sum = (of_label * counts.to_dtype(pixels.dtype())?)?.sum_all()?;
-    sum * (-1.0 / batch.judged.max(1) as f64)
+    sum * (-1.0 / judged.max(1) as f64)
 }
 
 /// How often a pixel of one class was told to be of another.
@@ -50,12 +51,12 @@ impl Confusion {
         Self { classes, pixels: vec![0; classes * classes], loss: 0.0, judged: 0 }
     }
 
-    /// One batch with its maps (N, classes, H, W).
-    pub(super) fn add(&mut self, maps: &Tensor, batch: &Batch) -> Result<()> {
-        self.loss += f64::from(cross_entropy(maps, batch)?.to_scalar::<f32>()?) * batch.judged as f64;
-        self.judged += batch.judged;
+    /// Some images with their maps.
+    pub(super) fn add(&mut self, Answered { maps, labels, judged }: &Answered) -> Result<()> {
+        self.loss += f64::from(cross_entropy(maps, labels, *judged)?.to_scalar::<f32>()?) * *judged as f64;
+        self.judged += judged;
         let told = maps.argmax(1)?.flatten_all()?.to_vec1::<u32>()?;
-        let labels = batch.labels.flatten_all()?.to_vec1::<u32>()?;
+        let labels = labels.flatten_all()?.to_vec1::<u32>()?;
         self.count(&labels, &told);
         Ok(())
     }
@@ -117,7 +118,7 @@ mod tests {
         let Judgement { loss, hits } = judge(&maps, Some(&maps), &batch)?;
         assert_eq!((loss.to_scalar::<f32>()?.to_bits() << 1, hits.to_scalar::<f32>()?.to_bits()), (0, 0));
         let mut confusion = Confusion::new(2);
-        confusion.add(&maps, &batch)?;
+        confusion.add(&Answered { maps, labels: batch.labels, judged: 0 })?;
         assert_eq!(confusion.measurements(), []);
         Ok(())
     }
@@ -126,10 +127,9 @@ mod tests {
     fn ignored_pixels_change_nothing() -> Result<()> {
         let maps = Tensor::new(&[1f64, 2.0, 9.0, 3.0, 1.0, -7.0], &Device::Cpu)?.reshape((1, 2, 1, 3))?;
         let labels = Tensor::new(&[0u32, 1, IGNORED], &Device::Cpu)?.reshape((1, 1, 3))?;
-        let batch = Batch { images_nchw: maps.clone(), labels, blend: None, judged: 2 };
         // −ln of e^1/(e^1+e^3) and of e^1/(e^2+e^1)
         let expected = ((1.0 + 2f64.exp()).ln() + (1.0 + 1f64.exp()).ln()) / 2.0;
-        assert!((cross_entropy(&maps, &batch)?.to_scalar::<f64>()? - expected).abs() < 1e-12);
+        assert!((cross_entropy(&maps, &labels, 2)?.to_scalar::<f64>()? - expected).abs() < 1e-12);
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ mod crop;
 mod place;
 mod resize;
 mod scene;
+mod tiles;
 mod warp;
 
 pub(crate) use auto_augment::auto_augment;
@@ -18,3 +19,4 @@ pub(crate) use crop::{Region, random_resized_crop, short_side_crop};
 pub(crate) use place::Shift;
 pub(crate) use resize::resize;
 pub(crate) use scene::{Placement, Scene};
+pub(crate) use tiles::Tiling;

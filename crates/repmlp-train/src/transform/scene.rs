@@ -7,10 +7,19 @@ use crate::data::{AugmentConfig, Image, Mask};
 use crate::transform::warp::Warp;
 use crate::transform::{Region, Shift, resize};
 
+/// The size of a scene at a scale of 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unit {
+    /// Its longer side fills the square.
+    Filling,
+    /// Its own.
+    Own,
+}
+
 /// Where a scene comes to lie.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Placement {
-    /// Size, relative to the one at which the longer side fills the square.
+    unit: Unit,
     scale: f64,
     degrees: f64,
     flip: bool,
@@ -20,7 +29,7 @@ pub(crate) struct Placement {
 
 impl Placement {
     /// The whole scene in the middle of the square: what an evaluation sees.
-    pub(crate) const WHOLE: Self = Self { scale: 1.0, degrees: 0.0, flip: false, cut: [0.5, 0.5] };
+    pub(crate) const WHOLE: Self = Self { unit: Unit::Filling, scale: 1.0, degrees: 0.0, flip: false, cut: [0.5, 0.5] };
 
     /// What is drawn for an image in an epoch. As in semseg, one image of two is rotated.
     pub(crate) fn drawn(config: &AugmentConfig, seed: u64, epoch: u64, image: u32) -> Self {
@@ -30,7 +39,8 @@ impl Placement {
         let rotated = f64::from(rng.next_u32() & 1);
         let degrees = rotated * config.rotate_degrees * f64::from(2.0 * uniform(&mut rng) - 1.0);
         let cut = [(); 2].map(|()| f64::from(uniform(&mut rng)));
-        Self { scale, degrees, flip: Shift::drawn(config, seed, epoch, image).flip, cut }
+        let unit = if config.random_crop { Unit::Own } else { Unit::Filling };
+        Self { unit, scale, degrees, flip: Shift::drawn(config, seed, epoch, image).flip, cut }
     }
 }
 
@@ -44,12 +54,47 @@ impl Scene {
     /// The scene in a square; what comes from outside has `padding` for its colour and counts for nothing.
     pub(crate) fn placed(&self, placement: Placement, side: usize, padding: &[u8]) -> Self {
         let (height, width) = (self.image.height, self.image.width);
-        let factor = placement.scale * side as f64 / height.max(width) as f64;
+        let factor = match placement.unit {
+            Unit::Filling => placement.scale * side as f64 / height.max(width) as f64,
+            Unit::Own => placement.scale,
+        };
         let scaled = |length: usize| ((length as f64 * factor).round() as usize).max(1);
         let size = (scaled(height), scaled(width));
         let image = resize(&self.image, Region::whole(&self.image), size);
         let view = View { size, side, sources: sources(size, side, placement) };
         Self { image: view.of_image(&image, padding), mask: view.of_mask(&self.mask) }
+    }
+
+    /// The scene at its own size in the middle of `size`, which holds it; what is around it has `padding` for its colour and counts for
+    /// nothing.
+    pub(crate) fn padded_to(&self, size: (usize, usize), padding: &[u8]) -> Self {
+        let Image { channels, height, width, .. } = self.image;
+        let (top, left) = ((size.0 - height) / 2, (size.1 - width) / 2);
+        let around = |own: &[u8], outside: u8| {
+            let mut all = vec![outside; size.0 * size.1];
+            for (y, row) in own.chunks_exact(width).enumerate() {
+                all[(top + y) * size.1 + left..][..width].copy_from_slice(row);
+            }
+            all
+        };
+        let planes = self.image.planes().zip(padding);
+        let pixels = planes.flat_map(|(plane, &padding)| around(plane, padding)).collect();
+        Self {
+            image: Image { channels, height: size.0, width: size.1, pixels },
+            mask: Mask { height: size.0, width: size.1, ids: around(&self.mask.ids, Mask::IGNORED) },
+        }
+    }
+
+    /// The square of `side` whose first pixel is `corner` (row, column); it lies within the scene.
+    pub(crate) fn square(&self, (top, left): (usize, usize), side: usize) -> Self {
+        let width = self.image.width;
+        let cut = |plane: &[u8]| -> Vec<u8> {
+            (top..top + side).flat_map(|y| &plane[y * width + left..][..side]).copied().collect()
+        };
+        Self {
+            image: self.image.map_planes((side, side), |plane, pixels| pixels.extend(cut(plane))),
+            mask: Mask { height: side, width: side, ids: cut(&self.mask.ids) },
+        }
     }
 }
 
@@ -114,6 +159,8 @@ fn interpolated(plane: &[u8], (height, width): (usize, usize), (x, y): (f64, f64
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn scene() -> Scene {
@@ -180,5 +227,71 @@ mod tests {
             assert!((890..1110).contains(&count), "{count}");
         }
         assert_eq!(Placement::drawn(&config, 3, 1, 5), all[5]);
+    }
+
+    /// A scene whose every pixel differs from its neighbours, and whose mask says the same as its image.
+    fn alike((height, width): (usize, usize)) -> Scene {
+        let pixels: Vec<u8> = (0..height * width).map(|i| (i * 7 % 251) as u8).collect();
+        let ids = pixels.clone();
+        Scene { image: Image { channels: 1, height, width, pixels }, mask: Mask { height, width, ids } }
+    }
+
+    proptest! {
+        #[test]
+        fn a_crop_at_its_own_size_is_a_piece_of_image_and_mask_alike(
+            size in (1usize..40, 1usize..40), side in 1usize..40, flip: bool, cut in [0.0..1.0f64, 0.0..1.0f64],
+        ) {
+            let scene = alike(size);
+            let placement = Placement { unit: Unit::Own, scale: 1.0, degrees: 0.0, flip, cut };
+            let Scene { image, mask } = scene.placed(placement, side, &[Mask::IGNORED]);
+            // What lies outside has the colour and the id 255, which no pixel inside has.
+            prop_assert_eq!(&image.pixels, &mask.ids);
+            let seen = image.pixels.iter().filter(|&&pixel| pixel != Mask::IGNORED).count();
+            prop_assert_eq!(seen, size.0.min(side) * size.1.min(side));
+            // Somewhere in the scene, or with the scene inside it, lies just this piece.
+            let whole = scene.padded_to((size.0.max(side), size.1.max(side)), &[Mask::IGNORED]);
+            let mirrored = |rows: &[u8]| -> Vec<u8> {
+                let row = |row: &[u8]| -> Vec<u8> {
+                    if flip { row.iter().rev().copied().collect() } else { row.to_vec() }
+                };
+                rows.chunks_exact(side).flat_map(row).collect()
+            };
+            let room = (whole.image.height - side, whole.image.width - side);
+            let corners = (0..=room.0).flat_map(|top| (0..=room.1).map(move |left| (top, left)));
+            let found = corners.into_iter().any(|corner| mirrored(&whole.square(corner, side).mask.ids) == mask.ids);
+            prop_assert!(found);
+        }
+
+        #[test]
+        fn every_crop_keeps_image_and_mask_together(
+            scale in 0.5..2.0f64, degrees in -10.0..10.0f64, flip: bool, cut in [0.0..1.0f64, 0.0..1.0f64],
+        ) {
+            // Two halves of one colour and one class each, and padding between both colours: a class lies where its colour does, up to
+            // the half pixel between the nearest one and an interpolation.
+            let (height, width) = (24, 30);
+            let of = |left: u8, right: u8| -> Vec<u8> {
+                (0..height * width).map(|i| if i % width < width / 2 { left } else { right }).collect()
+            };
+            let image = Image { channels: 1, height, width, pixels: of(40, 200) };
+            let scene = Scene { image, mask: Mask { height, width, ids: of(1, 2) } };
+            let placement = Placement { unit: Unit::Own, scale, degrees, flip, cut };
+            let Scene { image, mask } = scene.placed(placement, 16, &[120]);
+            for (&pixel, &id) in image.pixels.iter().zip(&mask.ids) {
+                match id {
+                    1 => prop_assert!(pixel <= 160, "{pixel}"),
+                    2 => prop_assert!(pixel >= 80, "{pixel}"),
+                    _ => prop_assert!(id == Mask::IGNORED),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn crops_reach_every_place_of_an_image_that_is_larger() {
+        let config = AugmentConfig { random_crop: true, ..AugmentConfig::default() };
+        let scene = alike((6, 9));
+        let corners: std::collections::BTreeSet<u8> =
+            (0..500).map(|image| scene.placed(Placement::drawn(&config, 3, 0, image), 4, &[255]).mask.ids[0]).collect();
+        assert_eq!(corners.len(), 3 * 6);
     }
 }

@@ -23,7 +23,9 @@ rep_mlp   = { reduction = 2, block = { partition = [3, 3], groups = 1, local_ker
 epochs    = 2
 batch     = 6
 loss      = { kind = "am-softmax" }
-optimizer = { kind = "sgd", learning_rate = 0.002, momentum = 0.9, nesterov = false, weight_decay = 4e-5 }
+optimizer = { kind = "sgd", learning_rate = 0.002, momentum = 0.9, nesterov = false, weight_decay = 4e-5, decay_of_parts = [
+    { parts = ["embedding", "head"], weight_decay = 4e-4 },
+] }
 schedule  = { kind = "steps", milestones = [1.0], factor = 0.1, warmup_epochs = 0.0 }
 
 [measure]
@@ -43,6 +45,7 @@ augment    = { flip = true, random_scale = [0.5, 2.0], rotate_degrees = 10.0 }
 kind      = "psp-net"
 dilations = [1, 2]
 width     = 4
+dropout   = 0.1
 backbone  = { blocks = [1, 1, 1, 1], width = 4 }
 
 [training]
@@ -66,20 +69,24 @@ fn write_people(data: &Path) {
 }
 
 fn write_scenes(data: &Path) {
+    write_scenes_of(36, data);
+}
+
+fn write_scenes_of(side: u32, data: &Path) {
     for i in 0..16 {
         let part = ["train", "val", "test"][if i < 10 { 0 } else { 1 + i as usize % 2 }];
         let scene = move |y: u32, x: u32, c: u32| if y < 10 + i { 200 - 20 * c as u8 } else { (9 * x + 40 * c) as u8 };
-        write_png(&data.join(format!("scenes/{part}/{i}.png")), 36, 3, scene);
+        write_png(&data.join(format!("scenes/{part}/{i}.png")), side, 3, scene);
         let ids = move |y: u32, x: u32, _| {
             if x == 0 {
                 7
-            } else if x == 35 {
+            } else if x == side - 1 {
                 2
             } else {
                 u8::from(y >= 10 + i)
             }
         };
-        write_png(&data.join(format!("scenes/{part}annot/{i}.png")), 36, 1, ids);
+        write_png(&data.join(format!("scenes/{part}annot/{i}.png")), side, 1, ids);
     }
 }
 
@@ -140,6 +147,31 @@ fn scenes_are_judged_pixel_by_pixel() {
     assert!(value(&all, Metric::Top1Agreement) > 0.999);
 }
 
+/// Scenes of 60 pixels at their own size: crops of 48 to train on, four tiles of 48 to judge each by.
+fn scenes_at_their_own_size() -> String {
+    let config = SCENES
+        .replace("image_size = 48", "image_size = 48\nevaluate   = { tiles = {} }")
+        .replace("rotate_degrees = 10.0", "rotate_degrees = 10.0, random_crop = true");
+    assert!(config.contains("tiles") && config.contains("random_crop"));
+    config
+}
+
+#[test]
+fn scenes_are_cropped_and_judged_whole_through_tiles() {
+    let all = run_and_stop(&scenes_at_their_own_size(), |data| write_scenes_of(60, data));
+    let judged = [Metric::Loss, Metric::Accuracy, Metric::MeanIou];
+    for (split, form) in
+        [(Split::Validation, Form::Training), (Split::Test, Form::Training), (Split::Test, Form::Deployed)]
+    {
+        assert_eq!(metrics(&all, split, form), judged);
+    }
+    assert!(value(&all, Metric::MeanIou) <= value(&all, Metric::Accuracy));
+    assert!(value(&all, Metric::Top1Agreement) > 0.999);
+    // 3 scenes of test have 60 rows of 59 pixels that count, the first of each being ignored: accuracy is a whole number of them.
+    let right = value(&all, Metric::Accuracy) * f64::from(3 * 60 * 59);
+    assert!((right - right.round()).abs() < 1e-6, "{right}");
+}
+
 #[test]
 fn what_does_not_belong_together_is_named() {
     let root = tempfile::tempdir().unwrap();
@@ -152,6 +184,12 @@ fn what_does_not_belong_together_is_named() {
         text,
         "configuration: training.loss.kind: must be `am-softmax` for a set of people; training.label_smoothing: must be \
          0 for a set of people"
+    );
+    let text = faults(FACES.replace("\"head\"]", "\"haed\"]"));
+    assert_eq!(
+        text,
+        "configuration: training.optimizer.decay_of_parts.parts: no parameter of the network has the part `haed` in its name; names \
+         start with embedding, embedding_bn, head, stage0, stage1, stage2, stage3, stage4"
     );
     let text = faults(
         SCENES

@@ -39,6 +39,45 @@ fn the_memory_of_adamw_survives_a_stop_too() {
     stopped_equals_straight(&config);
 }
 
+/// An EfficientNet that leaves out half of everything: 2 steps of 4 in an epoch.
+const WITH_DROPOUT: &str = r#"
+[data]
+source      = { kind = "fashion-mnist-5k" }
+image_size  = 32
+augment     = { flip = true }
+train_limit = 8
+test_limit  = 8
+
+[model]
+kind             = "efficient-net"
+variant          = "b1"
+dropout          = 0.5
+stochastic_depth = 0.5
+
+[training]
+epochs    = 2
+batch     = 4
+optimizer = { kind = "sgd", learning_rate = 0.01, momentum = 0.9, nesterov = false, weight_decay = 1e-4 }
+schedule  = { kind = "cosine", warmup_epochs = 0.0 }
+
+[measure]
+batch   = 2
+warmup  = 0
+repeats = 1
+"#;
+
+#[test]
+fn what_is_left_out_by_chance_is_left_out_again_after_a_stop() {
+    let (straight, stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (straight, stopped) = (Bench::new(straight.path()), Bench { threads: 2, ..Bench::new(stopped.path()) });
+    let expected = straight.run(WITH_DROPOUT);
+    assert_eq!(stopped.attempt(WITH_DROPOUT, 1, 2).1.unwrap(), Outcome::Stopped);
+    let (events, outcome) = stopped.attempt(WITH_DROPOUT, 2, u64::MAX);
+    assert_eq!(outcome.unwrap(), Outcome::Succeeded);
+    assert_eq!(measured(&events), expected);
+    assert!(straight.weights(1) == stopped.weights(2), "weights differ");
+}
+
 fn stopped_equals_straight(config: &str) {
     let (straight, stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (straight, stopped) = (Bench::new(straight.path()), Bench::new(stopped.path()));

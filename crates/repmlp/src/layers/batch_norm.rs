@@ -60,7 +60,7 @@ impl BatchNorm {
     /// When what is added has another shape.
     pub(crate) fn forward_then(&self, x: &Tensor, mode: Mode, then: Then<'_>) -> Result<Tensor> {
         match mode {
-            Mode::Train => self.forward_train(x, then),
+            Mode::Train(_) => self.forward_train(x, then),
             Mode::Evaluate => {
                 let (scale, shift) = self.scale_and_shift()?;
                 affine_then(x, &scale, &shift, then)

@@ -21,7 +21,7 @@ pub(crate) struct Normed<'a> {
 /// When there are none, or their outputs differ in shape.
 pub(crate) fn normed_sum(x: &Tensor, layers: &[Normed<'_>], mode: Mode, then: Then<'_>) -> Result<Tensor> {
     match mode {
-        Mode::Train => {
+        Mode::Train(_) => {
             let branches: Vec<_> = layers.iter().map(|layer| layer.bn.behind(layer.map, layer.weight)).collect();
             let (y, moments) = normed_sum_then(x, &branches, then)?;
             for (layer, moments) in layers.iter().zip(&moments) {

@@ -1,20 +1,31 @@
 //! EfficientNet-B1, -B2 and -B3 (Tan & Le 2019), as torchvision builds them: the paper's Table 4 has them as baselines.
 //!
-//! Names are torchvision's with `conv` and `bn` for the two places of a pair. Dropout and stochastic depth are left out.
+//! Names are torchvision's with `conv` and `bn` for the two places of a pair. Dropout stands before the classifier, stochastic depth at
+//! the end of each body with a shortcut around it; both are there where the configuration has a rate for them.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::ConfigFault;
+use crate::layers::{DropoutSpec, DropoutUnit};
 use crate::models::Task;
-use crate::models::part::{Part, part};
+use crate::models::part::{Part, is_zero, part, rate_fault};
 use crate::network::{Activation, Fixed, LayerSpec, Network, Node, chain, identity, product, sum};
 
 /// An EfficientNet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EfficientNetConfig {
     /// Which of the family.
     pub variant: EfficientNetVariant,
+    /// Share of the numbers before the classifier that a training step leaves out (dropout); 0 for none. Its authors have 0.2 for B1, 0.3
+    /// for B2 and B3.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropout: f64,
+    /// Share of the images for which a training step leaves out the body of a block that has a shortcut (stochastic depth): it grows in
+    /// a straight line from 0 at the first block to this behind the last one. 0 for none; its authors have 0.2 for all variants.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stochastic_depth: f64,
 }
 
 /// Which of the family.
@@ -75,25 +86,44 @@ impl EfficientNetVariant {
 }
 
 impl EfficientNetConfig {
+    pub(super) fn faults(&self) -> Vec<ConfigFault> {
+        let rates = [("model.dropout", self.dropout), ("model.stochastic_depth", self.stochastic_depth)];
+        rates.into_iter().filter_map(|(key, rate)| rate_fault(key, rate)).collect()
+    }
+
     pub(super) fn network(&self, task: Task) -> Network<LayerSpec> {
         let variant = self.variant;
         let mut features = vec![part("0", LayerSpec::conv_bn(variant.channels(32), 3).stride(2)), silu()];
+        let all: usize = B0.iter().map(|stage| variant.blocks(stage.blocks)).sum();
+        let mut before = 0;
         for (i, stage) in B0.iter().enumerate() {
-            features.push(part(&(i + 1).to_string(), stage.blocks(variant)));
+            let omission = |b: usize| self.stochastic_depth * (before + b) as f64 / all as f64;
+            features.push(part(&(i + 1).to_string(), stage.blocks(variant, omission)));
+            before += variant.blocks(stage.blocks);
         }
         features.extend([part("8", LayerSpec::conv_bn(4 * variant.channels(320), 1)), silu()]);
-        let head = [part("", Fixed::GlobalAverage), part("classifier", LayerSpec::Linear { outputs: task.classes })];
+        let mut head = vec![part("", Fixed::GlobalAverage)];
+        if self.dropout > 0.0 {
+            head.push(part("dropout", DropoutSpec { rate: self.dropout, unit: DropoutUnit::Number }));
+        }
+        head.push(part("classifier", LayerSpec::Linear { outputs: task.classes }));
         Network::plain(chain([part("features", chain(features))]), chain(head))
     }
 }
 
 impl Stage {
-    fn blocks(&self, variant: EfficientNetVariant) -> Node<LayerSpec> {
+    /// The blocks of a variant; `omission` is the rate of stochastic depth of the b-th of them.
+    fn blocks(&self, variant: EfficientNetVariant, omission: impl Fn(usize) -> f64) -> Node<LayerSpec> {
         let (inputs, outputs) = (variant.channels(self.inputs), variant.channels(self.outputs));
         chain((0..variant.blocks(self.blocks)).map(|b| {
             let (inputs, stride) = if b == 0 { (inputs, self.stride) } else { (outputs, 1) };
-            let body = chain([part("block", self.inverted_residual(inputs, outputs, stride))]);
             let keeps = stride == 1 && inputs == outputs;
+            let rate = omission(b);
+            let mut body = vec![part("block", self.inverted_residual(inputs, outputs, stride))];
+            if keeps && rate > 0.0 {
+                body.push(part("stochastic_depth", DropoutSpec { rate, unit: DropoutUnit::Image }));
+            }
+            let body = chain(body);
             (b.to_string(), if keeps { sum([part("", body), part("", identity())]) } else { body })
         }))
     }
@@ -127,4 +157,47 @@ fn squeeze_and_excitation(channels: usize, squeezed: usize) -> Node<LayerSpec> {
         part("", Fixed::Activation(Activation::Sigmoid)),
     ]);
     product([part("", identity()), part("", gate)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is left out by chance, in the order in which data passes.
+    fn dropouts(node: &Node<LayerSpec>, found: &mut Vec<DropoutSpec>) {
+        match node {
+            Node::Layer(LayerSpec::Dropout(spec)) => found.push(*spec),
+            Node::Layer(_) => {}
+            Node::Joined(_, branches) => branches.iter().for_each(|branch| dropouts(&branch.node, found)),
+        }
+    }
+
+    #[test]
+    fn stochastic_depth_grows_from_block_to_block_and_dropout_stands_before_the_classifier() {
+        let task = Task { channels: 3, image: (240, 240), classes: 7 };
+        let config = EfficientNetConfig { variant: EfficientNetVariant::B1, dropout: 0.2, stochastic_depth: 0.2 };
+        let network = config.network(task);
+        let (mut trunk, mut head) = (Vec::new(), Vec::new());
+        dropouts(&network.trunk, &mut trunk);
+        dropouts(&network.head, &mut head);
+        assert_eq!(head, [DropoutSpec { rate: 0.2, unit: DropoutUnit::Number }]);
+        // B1 has 2, 3, 3, 4, 4, 5 and 2 blocks; the first of each stage has no shortcut.
+        let with_shortcut = [1, 3, 4, 6, 7, 9, 10, 11, 13, 14, 15, 17, 18, 19, 20, 22];
+        let expected = with_shortcut.map(|b| DropoutSpec { rate: 0.2 * f64::from(b) / 23.0, unit: DropoutUnit::Image });
+        assert_eq!(trunk, expected);
+
+        let plain = EfficientNetConfig { dropout: 0.0, stochastic_depth: 0.0, ..config };
+        trunk.clear();
+        dropouts(&plain.network(task).trunk, &mut trunk);
+        dropouts(&plain.network(task).head, &mut trunk);
+        assert_eq!(trunk, []);
+    }
+
+    #[test]
+    fn rates_that_are_none_are_named() {
+        let config = EfficientNetConfig { variant: EfficientNetVariant::B1, dropout: 1.0, stochastic_depth: -0.1 };
+        let texts: Vec<String> = config.faults().iter().map(ToString::to_string).collect();
+        let message = "must be in [0, 1): the share that a training step leaves out";
+        assert_eq!(texts, [format!("model.dropout: {message}"), format!("model.stochastic_depth: {message}")]);
+    }
 }

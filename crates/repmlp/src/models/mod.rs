@@ -61,7 +61,7 @@ pub enum Answer {
 }
 
 /// A network.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum ModelConfig {
     /// The CIFAR network of paper section 4.1: pure MLP, Wide ConvNet and every variant of Table 1.
@@ -86,7 +86,8 @@ impl ModelConfig {
         let own = match self {
             Self::CifarNet(config) => config.faults(task),
             Self::ResNet(config) => config.faults("model"),
-            Self::EfficientNet(_) | Self::MobileFaceNet(_) => Vec::new(),
+            Self::EfficientNet(config) => config.faults(),
+            Self::MobileFaceNet(_) => Vec::new(),
             Self::FaceResNet(config) => config.faults(),
             Self::PspNet(config) => config.faults(),
             Self::RepMlpNet(config) => config.faults(),

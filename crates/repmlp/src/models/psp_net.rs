@@ -1,19 +1,21 @@
 //! PSPNet (Zhao et al. 2017) on a ResNet, as the paper's section 4.4 uses it: c3, c4 and c5 at an eighth of the image,
 //! pyramid pooling with bins 1, 2, 3 and 6, and an auxiliary head on c4 while training. It answers a map.
 //!
-//! The backbone keeps the ordinary 7×7 stem. Dropout in both heads is left out.
+//! The backbone keeps the ordinary 7×7 stem. Dropout of whole channels stands before the classifier of both heads where the
+//! configuration has a rate for it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ConfigFault;
+use crate::layers::{DropoutSpec, DropoutUnit};
 use crate::models::Task;
-use crate::models::part::{Part, part, relu};
+use crate::models::part::{Part, is_zero, part, rate_fault, relu};
 use crate::models::res_net::{ResNetConfig, StageGeometry};
 use crate::network::{Fixed, LayerSpec, Network, Node, chain, concat, identity};
 
 /// PSPNet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PspNetConfig {
     /// The backbone; its own strides of c4 and c5 become 1.
@@ -23,6 +25,10 @@ pub struct PspNetConfig {
     /// Channels of the head; PSPNet: 512.
     #[serde(default = "five_hundred_twelve", skip_serializing_if = "is_five_hundred_twelve")]
     pub width: usize,
+    /// Share of the channels before the last convolution of both heads that a training step leaves out; 0 for none, 0.1 in the official
+    /// PSPNet.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropout: f64,
 }
 
 /// Bins of the pyramid.
@@ -49,6 +55,7 @@ impl PspNetConfig {
         if !(2..=MOST_WIDTH).contains(&self.width) {
             faults.push(ConfigFault::new("model.width", format!("must be between 2 and {MOST_WIDTH}")));
         }
+        faults.extend(rate_fault("model.dropout", self.dropout));
         faults
     }
 
@@ -65,8 +72,9 @@ impl PspNetConfig {
         // c5 keeps the map of c4.
         let features = trunk.output(task.site()).map_or((1, 1), |site| site.map);
         let mut head = vec![self.backbone.stage(3, c5, key), part("ppm", self.pyramid(features))];
-        head.extend(classifier("classifier", self.width, task));
-        Network { trunk, head: chain(head), auxiliary: Some(chain(classifier("auxiliary", self.width / 2, task))) }
+        head.extend(self.classifier("classifier", self.width, task));
+        let auxiliary = chain(self.classifier("auxiliary", self.width / 2, task));
+        Network { trunk, head: chain(head), auxiliary: Some(auxiliary) }
     }
 
     /// The features and their means over four grids, each reduced and resized to the features' map.
@@ -83,14 +91,16 @@ impl PspNetConfig {
         }));
         concat(branches)
     }
-}
 
-/// 3×3 conv-BN, `ReLU`, 1×1 to the classes, resized to the image.
-fn classifier(name: &str, width: usize, task: Task) -> [Part; 4] {
-    [
-        part(&format!("{name}.0"), LayerSpec::conv_bn(width, 3)),
-        relu(),
-        part(&format!("{name}.1"), LayerSpec::Pointwise { outputs: task.classes }),
-        part("", Fixed::Resize { map: task.image }),
-    ]
+    /// 3×3 conv-BN, `ReLU`, dropout, 1×1 to the classes, resized to the image.
+    fn classifier(&self, name: &str, width: usize, task: Task) -> Vec<Part> {
+        let mut parts = vec![part(&format!("{name}.0"), LayerSpec::conv_bn(width, 3)), relu()];
+        if self.dropout > 0.0 {
+            let dropout = DropoutSpec { rate: self.dropout, unit: DropoutUnit::Channel };
+            parts.push(part(&format!("{name}.dropout"), dropout));
+        }
+        parts.push(part(&format!("{name}.1"), LayerSpec::Pointwise { outputs: task.classes }));
+        parts.push(part("", Fixed::Resize { map: task.image }));
+        parts
+    }
 }

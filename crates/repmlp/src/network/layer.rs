@@ -5,13 +5,13 @@ use repmlp_kernels::{Then, relu};
 
 use crate::Mode;
 use crate::blocks::{GlobalContext, NonLocal, RepMlpBlock, SelfAttention, SelfAttentionShape, ShareSetMlp};
-use crate::layers::{BatchNorm, Conv2d, ConvBn, ConvShape, Linear};
+use crate::layers::{BatchNorm, Conv2d, ConvBn, ConvShape, Dropout, Linear};
 use crate::network::node::MayBeRelu;
 use crate::network::{Activation, DeployedLayer, Fixed, LayerSpec, Site};
 use crate::reparam::fuse_bn;
 use crate::vars::{Init, Scope, joined};
 
-/// A layer while training. What has no variables is the same in both forms.
+/// A layer while training. What has no variables is the same in both forms, but for dropout, which is no part of the deployed one.
 pub enum Layer {
     /// A convolution and batch norm.
     ConvBn(ConvBn),
@@ -37,6 +37,8 @@ pub enum Layer {
     GlobalContext(GlobalContext),
     /// See [`SelfAttention`].
     SelfAttention(SelfAttention),
+    /// See [`Dropout`].
+    Dropout(Dropout),
     /// A layer without variables.
     Fixed(Fixed),
 }
@@ -67,6 +69,7 @@ impl Layer {
             }
             LayerSpec::Norm => Self::Norm(BatchNorm::new(channels, scope)?),
             LayerSpec::PRelu => Self::PRelu(scope.parameter("weight", channels, Init::Constant(0.25))?),
+            LayerSpec::Dropout(dropout) => Self::Dropout(Dropout::new(*dropout, scope)),
             LayerSpec::Fixed(layer) => Self::Fixed(*layer),
             LayerSpec::RepMlp { config, outputs, .. } => {
                 let Some(shape) = config.shape(channels, *outputs, map) else {
@@ -100,14 +103,16 @@ impl Layer {
             Self::NonLocal(block) => block.forward(x_chwn, mode)?,
             Self::GlobalContext(block) => block.forward(x_chwn)?,
             Self::SelfAttention(block) => block.forward(x_chwn, mode)?,
+            Self::Dropout(layer) => layer.forward(x_chwn, mode)?,
             Self::Fixed(layer) => layer.forward(x_chwn)?,
         };
         then.after(&y_chwn)
     }
 
-    /// The deployed form of the same function.
-    pub(crate) fn reparameterize(&self) -> Result<DeployedLayer> {
-        Ok(match self {
+    /// The deployed form of the same function; nothing where that does nothing.
+    pub(crate) fn reparameterize(&self) -> Result<Option<DeployedLayer>> {
+        Ok(Some(match self {
+            Self::Dropout(_) => return Ok(None),
             Self::ConvBn(layer) => DeployedLayer::Conv(layer.reparameterize()?, "conv".to_owned()),
             Self::Pointwise(layer) => DeployedLayer::Conv(layer.detached(), String::new()),
             Self::Linear(layer) => DeployedLayer::Linear(layer.detached(), ""),
@@ -129,7 +134,7 @@ impl Layer {
             Self::GlobalContext(block) => DeployedLayer::GlobalContext(block.detached()),
             Self::SelfAttention(block) => DeployedLayer::SelfAttention(block.reparameterize()?),
             Self::Fixed(layer) => DeployedLayer::Fixed(*layer),
-        })
+        }))
     }
 }
 

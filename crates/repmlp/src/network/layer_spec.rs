@@ -5,7 +5,7 @@ use candle_core::{Result, bail};
 use crate::ConfigFault;
 use crate::blocks::{GlobalContextConfig, NonLocalConfig, RepMlpConfig, SelfAttentionConfig, ShareSetMlpShape};
 use crate::cost::{Account, CountedForm, LayerCost};
-use crate::layers::{ConvBn, ConvShape};
+use crate::layers::{ConvBn, ConvShape, DropoutSpec};
 use crate::network::{Fixed, Node};
 use crate::vars::joined;
 
@@ -55,6 +55,8 @@ pub enum LayerSpec {
     Norm,
     /// `ReLU` with a learnt slope for negative numbers of each channel.
     PRelu,
+    /// What a training pass leaves out by chance; nothing in the deployed form.
+    Dropout(DropoutSpec),
     /// A layer without variables.
     Fixed(Fixed),
     /// The paper's block.
@@ -151,6 +153,12 @@ impl From<Fixed> for Node<LayerSpec> {
     }
 }
 
+impl From<DropoutSpec> for Node<LayerSpec> {
+    fn from(spec: DropoutSpec) -> Self {
+        Self::Layer(LayerSpec::Dropout(spec))
+    }
+}
+
 impl From<LayerSpec> for Node<LayerSpec> {
     fn from(spec: LayerSpec) -> Self {
         Self::Layer(spec)
@@ -175,6 +183,7 @@ impl LayerSpec {
             Self::Fixed(layer) => layer.output(site)?,
             Self::Norm
             | Self::PRelu
+            | Self::Dropout(_)
             | Self::ShareSetMlp { .. }
             | Self::NonLocal { .. }
             | Self::GlobalContext { .. }
@@ -268,6 +277,10 @@ impl LayerSpec {
             Self::NonLocal { config, .. } => config.account(site, at, account),
             Self::GlobalContext { config, .. } => config.account(site, at, account),
             Self::SelfAttention { config, .. } => config.account(site, at, account),
+            Self::Dropout(dropout) if account.form() == CountedForm::Training => {
+                account.add(plain(Vec::new(), 0, 0, dropout.kept(channels, site.map)));
+            }
+            Self::Dropout(_) => {}
             Self::Fixed(layer) => account.add(plain(Vec::new(), 0, 0, layer.kept(numbers))),
         }
     }

@@ -243,18 +243,27 @@ impl Node<Layer> {
     /// Those of candle.
     pub fn reparameterize(&self) -> Result<Node<DeployedLayer>> {
         Ok(match self {
-            Self::Layer(layer) => Node::Layer(layer.reparameterize()?),
+            Self::Layer(layer) => layer.reparameterize()?.map_or_else(identity, Node::Layer),
             Self::Joined(join, branches) => {
                 let deployed = branches
                     .iter()
                     .map(|Branch { name, node }| Ok(Branch { name: name.clone(), node: node.reparameterize()? }));
-                Node::Joined(*join, deployed.collect::<Result<_>>()?)
+                let mut deployed = deployed.collect::<Result<Vec<_>>>()?;
+                if *join == Join::Chain {
+                    // What follows a part that does nothing is told to the part before it.
+                    deployed.retain(|branch| !branch.node.is_identity());
+                }
+                Node::Joined(*join, deployed)
             }
         })
     }
 }
 
 impl Node<DeployedLayer> {
+    fn is_identity(&self) -> bool {
+        matches!(self, Self::Joined(Join::Chain, branches) if branches.is_empty())
+    }
+
     /// (C, H, W, N) → (C', H', W', N).
     ///
     /// # Errors

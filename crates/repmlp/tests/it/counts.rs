@@ -141,6 +141,25 @@ fn attention_in_a_res_net_holds_what_is_allocated() -> Result<()> {
     allocated_as_counted("botnet", &model, task)
 }
 
+#[test]
+fn dropout_counts_nothing_and_is_no_part_of_the_deployed_form() {
+    for name in ["efficientnet-b2", "pspnet-res50"] {
+        let NamedModel { task, model: plain, .. } = catalogue::find(name).unwrap();
+        let mut model = plain.clone();
+        match &mut model {
+            ModelConfig::EfficientNet(config) => (config.dropout, config.stochastic_depth) = (0.3, 0.2),
+            ModelConfig::PspNet(config) => config.dropout = 0.1,
+            _ => panic!("{name} has no dropout"),
+        }
+        let layers = |model: &ModelConfig, form| model.account(task, form).layers().to_vec();
+        assert_eq!(layers(&model, CountedForm::Deployed), layers(&plain, CountedForm::Deployed), "{name}");
+        let [with, without] = [&model, &plain].map(|model| model.account(task, CountedForm::Training));
+        assert_eq!((with.params(), with.flops_all()), (without.params(), without.flops_all()), "{name}");
+        // What is left has to be kept for the way back.
+        assert!(with.kept() > without.kept(), "{name}");
+    }
+}
+
 fn allocated_as_counted(name: &str, model: &ModelConfig, task: Task) -> Result<()> {
     let (config, task) = shrunk(model, task);
     let vars = Vars::new(0, DType::F32, &Device::Cpu);

@@ -2,10 +2,10 @@
 //! a deployed network comes back from its tensors.
 
 use candle_core::{DType, Device, Result};
-use repmlp::Mode;
 use repmlp::catalogue::NamedModel;
 use repmlp::models::{DeployedModel, Model};
 use repmlp::vars::Vars;
+use repmlp::{Draws, Mode};
 
 use crate::equivalence::{difference, disturb_norms, numbers};
 
@@ -35,7 +35,7 @@ const NETWORKS: &[(&str, &str)] = &[
     (
         "efficient-net",
         r#"task = { channels = 3, image = [40, 40], classes = 5 }
-        model = { kind = "efficient-net", variant = "b1" }"#,
+        model = { kind = "efficient-net", variant = "b1", dropout = 0.2, stochastic_depth = 0.2 }"#,
     ),
     (
         "mobile-face-net",
@@ -55,6 +55,7 @@ const NETWORKS: &[(&str, &str)] = &[
         r#"task = { channels = 3, image = [60, 80], classes = 5 }
         model.kind = "psp-net"
         model.dilations = [1, 2]
+        model.dropout = 0.1
         model.width = 16
         model.backbone = { blocks = [1, 1, 2, 1], width = 4, c4 = { kind = "rep-mlp-bottleneck", reduction = 2, rep_mlp = { partition = [4, 5], groups = 2, local_kernels = [1, 3] } } }"#,
     ),
@@ -98,10 +99,28 @@ fn an_auxiliary_answer_comes_with_training_only() -> Result<()> {
     let vars = Vars::new(7, DType::F32, &Device::Cpu);
     let model = Model::new(&config, task, &vars.root())?;
     let images = numbers(8, "images", &[2, 3, 60, 80])?;
-    let (answer, auxiliary) = model.forward_with_auxiliary(&images, Mode::Train)?;
+    let (answer, auxiliary) = model.forward_with_auxiliary(&images, Mode::Train(Draws { seed: 7, step: 3 }))?;
     assert_eq!(answer.dims(), [2, 5, 60, 80]);
     assert_eq!(auxiliary.unwrap().dims(), [2, 5, 60, 80]);
     assert!(model.reparameterize()?.tensors()?.iter().all(|(name, _)| !name.starts_with("auxiliary")));
+    Ok(())
+}
+
+#[test]
+fn a_pass_draws_by_seed_and_step_and_an_evaluation_draws_nothing() -> Result<()> {
+    for (name, text) in NETWORKS.iter().filter(|(_, text)| text.contains("dropout")) {
+        let NamedModel { task, model: config, .. } = NamedModel::parse(name, text).unwrap();
+        let vars = Vars::new(7, DType::F32, &Device::Cpu);
+        let model = Model::new(&config, task, &vars.root())?;
+        let images = numbers(8, "images", &[4, task.channels, task.image.0, task.image.1])?;
+        let pass = |seed, step| model.forward(&images, Mode::Train(Draws { seed, step }));
+        let first = pass(7, 3)?;
+        assert_eq!(difference(&first, &pass(7, 3)?)?.to_bits(), 0, "{name}: a step that is done again");
+        assert!(difference(&first, &pass(7, 4)?)? > 0.0, "{name}: another step");
+        assert!(difference(&first, &pass(8, 3)?)? > 0.0, "{name}: another seed");
+        let judged = model.forward(&images, Mode::Evaluate)?;
+        assert_eq!(difference(&judged, &model.forward(&images, Mode::Evaluate)?)?.to_bits(), 0, "{name}");
+    }
     Ok(())
 }
 
@@ -112,7 +131,7 @@ fn gradients_reach_every_parameter() -> Result<()> {
         let vars = Vars::new(7, DType::F32, &Device::Cpu);
         let model = Model::new(&config, task, &vars.root())?;
         let images = numbers(8, "images", &[4, task.channels, task.image.0, task.image.1])?;
-        let (answer, auxiliary) = model.forward_with_auxiliary(&images, Mode::Train)?;
+        let (answer, auxiliary) = model.forward_with_auxiliary(&images, Mode::Train(Draws { seed: 7, step: 3 }))?;
         let weights = numbers(9, "weights", answer.dims())?;
         let mut loss = (answer * &weights)?.sum_all()?;
         if let Some(auxiliary) = auxiliary {
