@@ -25,7 +25,7 @@ use crate::objective::Judge;
 use crate::optimizer::{Optimizer, StepPlace};
 
 /// Raised by hand when a change of the trainer changes measurements.
-pub const TRAINER_VERSION: u32 = 6;
+pub const TRAINER_VERSION: u32 = 7;
 
 /// Steps between two looks at the loss: on a GPU every look waits for the device.
 const LOG_INTERVAL: u64 = 10;

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 use repmlp::vars::{Init, Scope};
-use repmlp_kernels::cross_entropy;
+use repmlp_kernels::{cross_entropy, grouped_fc};
 
 use crate::loss::correct;
 use crate::objective::Judgement;
@@ -29,7 +29,8 @@ impl AmSoftmax {
 
     /// Loss and hits of embeddings (N, E): cross-entropy of s·(cos θ − m·[own person]).
     pub(super) fn judge(&self, embeddings: &Tensor, labels: &Tensor) -> Result<Judgement> {
-        let cosines = unit_length(embeddings)?.matmul(&unit_length(&self.weight)?.t()?)?;
+        let columns = unit_length(embeddings)?.t()?.contiguous()?;
+        let cosines = grouped_fc(&columns, &unit_length(&self.weight)?, 1)?.t()?.contiguous()?;
         let (images, classes) = cosines.dims2()?;
         let people = Tensor::arange(0u32, classes as u32, labels.device())?.unsqueeze(0)?;
         let own = labels.unsqueeze(1)?.broadcast_eq(&people)?.to_dtype(cosines.dtype())?;

@@ -1,7 +1,7 @@
 //! A fully connected layer on columns: y = W·x + b.
 
 use candle_core::{Result, Tensor};
-use repmlp_kernels::add_bias;
+use repmlp_kernels::{add_bias, grouped_fc};
 
 use crate::layers::Visitor;
 use crate::vars::{Init, Scope, joined};
@@ -38,7 +38,7 @@ impl Linear {
     /// # Errors
     /// When the shapes do not fit.
     pub fn forward(&self, x_pn: &Tensor) -> Result<Tensor> {
-        let y_qn = self.weight.matmul(x_pn)?;
+        let y_qn = grouped_fc(x_pn, &self.weight, 1)?;
         match &self.bias {
             Some(bias) => add_bias(&y_qn, bias),
             None => Ok(y_qn),

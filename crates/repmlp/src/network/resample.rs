@@ -2,6 +2,7 @@
 //! of bins and bilinear resizing are linear, so their gradients come from the product's own.
 
 use candle_core::{DType, Device, Result, Tensor};
+use repmlp_kernels::grouped_fc;
 
 /// Rows of weights over the pixels of a side, one row for each pixel of the result.
 pub(crate) type Weights = Vec<Vec<f64>>;
@@ -33,9 +34,12 @@ pub(crate) fn resample(x_chwn: &Tensor, rows: &Weights, columns: &Weights) -> Re
     let (new_h, new_w) = (rows.len(), columns.len());
     let rows = matrix(rows, x_chwn.dtype(), x_chwn.device())?;
     let columns = matrix(columns, x_chwn.dtype(), x_chwn.device())?;
-    let x = rows.broadcast_left(c)?.contiguous()?.matmul(&x_chwn.reshape((c, h, w * n))?)?;
-    let x = columns.broadcast_left(c * new_h)?.contiguous()?.matmul(&x.reshape((c * new_h, w, n))?)?;
-    x.reshape((c, new_h, new_w, n))
+    // Each is one product, of what is resampled first and of all else behind it.
+    let x_hcwn = x_chwn.permute((1, 0, 2, 3))?.contiguous()?.reshape((h, c * w * n))?;
+    let x_hcwn = grouped_fc(&x_hcwn, &rows, 1)?.reshape((new_h, c, w, n))?;
+    let x_whcn = x_hcwn.permute((2, 0, 1, 3))?.contiguous()?.reshape((w, new_h * c * n))?;
+    let x_whcn = grouped_fc(&x_whcn, &columns, 1)?.reshape((new_w, new_h, c, n))?;
+    x_whcn.permute((2, 1, 0, 3))?.contiguous()
 }
 
 fn matrix(weights: &Weights, dtype: DType, device: &Device) -> Result<Tensor> {
