@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+use clap_complete::engine::ArgValueCandidates;
 use sweep_protocol::{NAME_RULE, check_name};
 
+use crate::complete;
 use crate::screen::ColorChoice;
 
 const EXAMPLES: &str = "\
@@ -95,7 +97,7 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     /// Print a JSON Schema for editors.
     Schema(SchemaArgs),
-    /// Print a completion script for a shell.
+    /// Print what makes a shell complete names of runs, experiments, profiles and networks: `source <(repmlp-sweep completions bash)`.
     Completions {
         /// Which shell.
         shell: Shell,
@@ -116,7 +118,7 @@ pub(crate) struct SpecArgs {
     #[arg(value_name = "SPEC", value_hint = ValueHint::FilePath)]
     pub(crate) path: PathBuf,
     /// A profile of the file; without it, the file as it stands.
-    #[arg(long, short, value_parser = parse_name)]
+    #[arg(long, short, value_parser = parse_name, add = ArgValueCandidates::new(complete::profiles))]
     pub(crate) profile: Option<String>,
 }
 
@@ -194,6 +196,7 @@ pub(crate) struct PlanArgs {
 #[derive(Debug, Args)]
 pub(crate) struct CountArgs {
     /// A network of the catalogue, or a .toml file with the tables `task` and `model` [default: every row of Tables 1 to 7].
+    #[arg(add = ArgValueCandidates::new(complete::networks))]
     pub(crate) model: Option<String>,
     /// Show each layer.
     #[arg(long, requires = "model")]
@@ -249,9 +252,10 @@ pub(crate) enum FormChoice {
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
     /// An experiment by name or file; without it, all of them.
+    #[arg(add = ArgValueCandidates::new(complete::experiments))]
     pub(crate) experiment: Option<String>,
     /// One profile of the experiment.
-    #[arg(long, short, value_parser = parse_name)]
+    #[arg(long, short, value_parser = parse_name, add = ArgValueCandidates::new(complete::profiles))]
     pub(crate) profile: Option<String>,
     #[command(flatten)]
     pub(crate) results: ResultsArgs,
@@ -263,6 +267,7 @@ pub(crate) struct StatusArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
     /// The run's id, or its beginning.
+    #[arg(add = ArgValueCandidates::new(complete::runs))]
     pub(crate) run: String,
     #[command(flatten)]
     pub(crate) results: ResultsArgs,
@@ -274,6 +279,7 @@ pub(crate) struct ShowArgs {
 #[derive(Debug, Args)]
 pub(crate) struct LogsArgs {
     /// The run's id, or its beginning.
+    #[arg(add = ArgValueCandidates::new(complete::runs))]
     pub(crate) run: String,
     /// Which attempt, counted from 1 [default: the latest].
     #[arg(long)]
@@ -288,7 +294,7 @@ pub(crate) struct ReportArgs {
     #[arg(value_name = "SPEC", required_unless_present = "check", value_hint = ValueHint::FilePath)]
     pub(crate) path: Option<PathBuf>,
     /// A profile of the file.
-    #[arg(long, short, value_parser = parse_name)]
+    #[arg(long, short, value_parser = parse_name, add = ArgValueCandidates::new(complete::profiles))]
     pub(crate) profile: Option<String>,
     #[command(flatten)]
     pub(crate) results: ResultsArgs,
@@ -320,7 +326,7 @@ pub(crate) struct ExportArgs {
     #[arg(value_name = "SPEC|RUN|FILE", value_hint = ValueHint::FilePath)]
     pub(crate) source: PathBuf,
     /// A profile of the experiment file.
-    #[arg(long, short, value_parser = parse_name)]
+    #[arg(long, short, value_parser = parse_name, add = ArgValueCandidates::new(complete::profiles))]
     pub(crate) profile: Option<String>,
     #[command(flatten)]
     pub(crate) results: ResultsArgs,

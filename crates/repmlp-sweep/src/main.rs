@@ -5,6 +5,7 @@
 mod arithmetic;
 mod cli;
 mod commands;
+mod complete;
 mod costed_plan;
 mod data_check;
 mod exit;
@@ -29,6 +30,7 @@ use clap::Parser;
 static ALLOCATOR: repmlp_train::Allocator = repmlp_train::Allocator::new();
 
 fn main() -> ExitCode {
+    complete::answer();
     let cli = cli::Cli::parse_from(cli::with_run_implied(std::env::args_os()));
     let screen = screen::Screen::of(cli.color);
     start_threads();

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use sweep_protocol::{
-    Event, Form, Metric, ResultsLayout, RunId, RunRow, Split, Status, SupervisorEvent, printable, printable_line,
+    Event, Form, Measurement, Metric, ResultsLayout, RunId, RunRow, Split, Status, SupervisorEvent, printable,
+    printable_line,
 };
 use sweep_runner::{Update, UpdateKind, WorkItem};
 
@@ -160,21 +161,18 @@ impl Progress {
                 self.advance(run, share);
             }
             Event::Measured { measurements } => {
-                let wanted = |m: &&sweep_protocol::Measurement| {
-                    let told = [Metric::Accuracy, Metric::VerificationAccuracy].contains(&m.metric);
-                    told && m.split == Some(Split::Test) && m.form == Some(Form::Training)
-                };
-                if let Some(m) = measurements.iter().find(wanted) {
+                if let Some((split, m)) = told(measurements) {
                     let epoch = m.epoch.unwrap_or(0);
                     let line = format!(
-                        "{} epoch {epoch}/{}: test {} {:.2} %",
+                        "{} epoch {epoch}/{}: {} {} {:.2} %",
                         shown.label,
                         shown.steps / shown.steps_per_epoch,
+                        split.name(),
                         m.metric.title(),
                         100.0 * m.value
                     );
                     match &shown.bar {
-                        Some(bar) => bar.set_message(format!("test {:.2} %", 100.0 * m.value)),
+                        Some(bar) => bar.set_message(format!("{} {:.2} %", split.name(), 100.0 * m.value)),
                         None => voice.say(&line),
                     }
                 }
@@ -248,6 +246,18 @@ impl Progress {
         };
         self.voice.say(&format!("{} after {time}; {report}\n", counts.join(", ")));
     }
+}
+
+/// What is told of an epoch: how Validation is answered, by which choices are made, or Test where no images are set aside.
+fn told(measurements: &[Measurement]) -> Option<(Split, &Measurement)> {
+    let on = |split: Split| {
+        let is_it = |m: &&Measurement| {
+            let is_told = [Metric::Accuracy, Metric::VerificationAccuracy].contains(&m.metric);
+            is_told && m.split == Some(split) && m.form == Some(Form::Training)
+        };
+        measurements.iter().find(is_it).map(|m| (split, m))
+    };
+    on(Split::Validation).or_else(|| on(Split::Test))
 }
 
 fn style(template: &str) -> ProgressStyle {

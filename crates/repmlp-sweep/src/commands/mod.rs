@@ -19,11 +19,11 @@ mod weights;
 use std::fs::File;
 
 use anyhow::{Context, Result};
-use clap::CommandFactory;
 use sweep_protocol::{ResultsLayout, check_prose, error_chain, printable};
 use sweep_store::Reader;
 
 use crate::cli::{Cli, Command, VerifyCommand};
+use crate::complete;
 use crate::exit::Exit;
 use crate::screen::Screen;
 
@@ -46,9 +46,7 @@ pub(crate) fn dispatch(cli: Cli, screen: Screen) -> Result<Exit> {
         Command::Count(arguments) => count::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "repmlp-sweep", &mut script);
-            print_bytes(&script)?;
+            print_bytes(&complete::script(shell)?)?;
             Ok(Exit::Done)
         }
         Command::Train { folder } => train::run(&folder),

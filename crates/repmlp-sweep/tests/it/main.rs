@@ -7,6 +7,7 @@ mod arithmetic;
 mod bench;
 mod benchmark;
 mod chaos;
+mod completion;
 mod exchange;
 mod faults;
 mod interruption;
