@@ -15,6 +15,7 @@
 mod adamw;
 mod add_bias;
 mod allocator;
+mod attention;
 mod avg_pool;
 mod axis;
 mod backward;
@@ -44,6 +45,7 @@ mod update;
 pub use adamw::{AdamWStep, adamw_step};
 pub use add_bias::add_bias;
 pub use allocator::Allocator;
+pub use attention::{Heads, RelativePositions, attention, attention_on_map};
 pub use avg_pool::avg_pool2d;
 pub use backward::backward;
 pub use batch_norm::{Moments, affine_then, batch_norm_then};

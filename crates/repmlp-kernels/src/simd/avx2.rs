@@ -3,12 +3,13 @@
 
 use std::arch::x86_64::{
     __m256, __m256d, __m256i, _MM_HINT_T1, _mm_add_pd, _mm_add_ps, _mm_add_sd, _mm_add_ss, _mm_cvtsd_f64,
-    _mm_cvtss_f32, _mm_movehl_ps, _mm_prefetch, _mm_shuffle_ps, _mm_unpackhi_pd, _mm256_broadcast_sd,
-    _mm256_broadcast_ss, _mm256_castpd256_pd128, _mm256_castps256_ps128, _mm256_extractf128_pd, _mm256_extractf128_ps,
+    _mm_cvtss_f32, _mm_movehl_ps, _mm_prefetch, _mm_shuffle_ps, _mm_unpackhi_pd, _mm256_add_epi32, _mm256_add_epi64,
+    _mm256_broadcast_sd, _mm256_broadcast_ss, _mm256_castpd_si256, _mm256_castpd256_pd128, _mm256_castps_si256,
+    _mm256_castps256_ps128, _mm256_castsi256_pd, _mm256_castsi256_ps, _mm256_extractf128_pd, _mm256_extractf128_ps,
     _mm256_fmadd_pd, _mm256_fmadd_ps, _mm256_loadu_pd, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_maskload_pd,
-    _mm256_maskload_ps, _mm256_maskstore_pd, _mm256_maskstore_ps, _mm256_permute2f128_pd, _mm256_permute2f128_ps,
-    _mm256_setzero_pd, _mm256_setzero_ps, _mm256_storeu_pd, _mm256_storeu_ps, _mm256_unpackhi_pd, _mm256_unpackhi_ps,
-    _mm256_unpacklo_pd, _mm256_unpacklo_ps,
+    _mm256_maskload_ps, _mm256_maskstore_pd, _mm256_maskstore_ps, _mm256_max_pd, _mm256_max_ps, _mm256_permute2f128_pd,
+    _mm256_permute2f128_ps, _mm256_setzero_pd, _mm256_setzero_ps, _mm256_slli_epi32, _mm256_slli_epi64,
+    _mm256_storeu_pd, _mm256_storeu_ps, _mm256_unpackhi_pd, _mm256_unpackhi_ps, _mm256_unpacklo_pd, _mm256_unpacklo_ps,
 };
 
 use crate::simd::{Vector, compiled};
@@ -94,6 +95,21 @@ impl Vector for Avx2F32 {
     }
 
     #[inline(always)]
+    unsafe fn max(self, other: Self) -> Self {
+        // SAFETY: see above.
+        Self(unsafe { _mm256_max_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn times_power(self, rounded: Self) -> Self {
+        // SAFETY: see above.
+        unsafe {
+            let power = _mm256_slli_epi32::<23>(_mm256_castps_si256(rounded.0));
+            Self(_mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(self.0), power)))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn sum(self) -> f32 {
         // SAFETY: see above.
         unsafe {
@@ -167,6 +183,21 @@ impl Vector for Avx2F64 {
     unsafe fn multiply_add(self, b: Self, c: Self) -> Self {
         // SAFETY: see above.
         Self(unsafe { _mm256_fmadd_pd(self.0, b.0, c.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn max(self, other: Self) -> Self {
+        // SAFETY: see above.
+        Self(unsafe { _mm256_max_pd(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn times_power(self, rounded: Self) -> Self {
+        // SAFETY: see above.
+        unsafe {
+            let power = _mm256_slli_epi64::<52>(_mm256_castpd_si256(rounded.0));
+            Self(_mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(self.0), power)))
+        }
     }
 
     #[inline(always)]

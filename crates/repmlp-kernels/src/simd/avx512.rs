@@ -2,10 +2,12 @@
 #![expect(unsafe_code, reason = "vector instructions, on addresses that the caller promises")]
 
 use std::arch::x86_64::{
-    __m512, __m512d, _MM_HINT_T1, _mm_prefetch, _mm512_fmadd_pd, _mm512_fmadd_ps, _mm512_loadu_pd, _mm512_loadu_ps,
-    _mm512_loadu_si512, _mm512_mask_storeu_pd, _mm512_mask_storeu_ps, _mm512_maskz_loadu_pd, _mm512_maskz_loadu_ps,
-    _mm512_permutex2var_pd, _mm512_permutex2var_ps, _mm512_reduce_add_pd, _mm512_reduce_add_ps, _mm512_set1_pd,
-    _mm512_set1_ps, _mm512_setzero_pd, _mm512_setzero_ps, _mm512_storeu_pd, _mm512_storeu_ps,
+    __m512, __m512d, _MM_HINT_T1, _mm_prefetch, _mm512_add_epi32, _mm512_add_epi64, _mm512_castpd_si512,
+    _mm512_castps_si512, _mm512_castsi512_pd, _mm512_castsi512_ps, _mm512_fmadd_pd, _mm512_fmadd_ps, _mm512_loadu_pd,
+    _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_storeu_pd, _mm512_mask_storeu_ps, _mm512_maskz_loadu_pd,
+    _mm512_maskz_loadu_ps, _mm512_max_pd, _mm512_max_ps, _mm512_permutex2var_pd, _mm512_permutex2var_ps,
+    _mm512_reduce_add_pd, _mm512_reduce_add_ps, _mm512_set1_pd, _mm512_set1_ps, _mm512_setzero_pd, _mm512_setzero_ps,
+    _mm512_slli_epi32, _mm512_slli_epi64, _mm512_storeu_pd, _mm512_storeu_ps,
 };
 
 use crate::simd::{Vector, compiled};
@@ -29,7 +31,7 @@ macro_rules! first {
 
 /// Intrinsics in the order of the trait's methods.
 macro_rules! vector {
-    ($V:ident, $T:ty, $LANES:literal, $Mask:ty, $Place:ty: $zero:ident, $splat:ident, $load:ident, $load_first:ident, $store:ident, $store_first:ident, $multiply_add:ident, $sum:ident, $permute:ident) => {
+    ($V:ident, $T:ty, $LANES:literal, $Mask:ty, $Place:ty: $zero:ident, $splat:ident, $load:ident, $load_first:ident, $store:ident, $store_first:ident, $multiply_add:ident, $sum:ident, $permute:ident, $max:ident, $shift:ident::<$bits:literal>, $add_words:ident, $to_words:ident, $from_words:ident) => {
         // SAFETY of all blocks below: the trait's callers promise a processor with AVX-512F, and addresses of as many numbers
         // as are read or written.
         impl Vector for $V {
@@ -87,6 +89,21 @@ macro_rules! vector {
             }
 
             #[inline(always)]
+            unsafe fn max(self, other: Self) -> Self {
+                // SAFETY: see above.
+                Self(unsafe { $max(self.0, other.0) })
+            }
+
+            #[inline(always)]
+            unsafe fn times_power(self, rounded: Self) -> Self {
+                // SAFETY: see above.
+                unsafe {
+                    let power = $shift::<$bits>($to_words(rounded.0));
+                    Self($from_words($add_words($to_words(self.0), power)))
+                }
+            }
+
+            #[inline(always)]
             unsafe fn sum(self) -> $T {
                 // SAFETY: see above.
                 unsafe { $sum(self.0) }
@@ -117,5 +134,5 @@ macro_rules! vector {
     };
 }
 
-vector!(Avx512F32, f32, 16, u16, i32: _mm512_setzero_ps, _mm512_set1_ps, _mm512_loadu_ps, _mm512_maskz_loadu_ps, _mm512_storeu_ps, _mm512_mask_storeu_ps, _mm512_fmadd_ps, _mm512_reduce_add_ps, _mm512_permutex2var_ps);
-vector!(Avx512F64, f64, 8, u8, i64: _mm512_setzero_pd, _mm512_set1_pd, _mm512_loadu_pd, _mm512_maskz_loadu_pd, _mm512_storeu_pd, _mm512_mask_storeu_pd, _mm512_fmadd_pd, _mm512_reduce_add_pd, _mm512_permutex2var_pd);
+vector!(Avx512F32, f32, 16, u16, i32: _mm512_setzero_ps, _mm512_set1_ps, _mm512_loadu_ps, _mm512_maskz_loadu_ps, _mm512_storeu_ps, _mm512_mask_storeu_ps, _mm512_fmadd_ps, _mm512_reduce_add_ps, _mm512_permutex2var_ps, _mm512_max_ps, _mm512_slli_epi32::<23>, _mm512_add_epi32, _mm512_castps_si512, _mm512_castsi512_ps);
+vector!(Avx512F64, f64, 8, u8, i64: _mm512_setzero_pd, _mm512_set1_pd, _mm512_loadu_pd, _mm512_maskz_loadu_pd, _mm512_storeu_pd, _mm512_mask_storeu_pd, _mm512_fmadd_pd, _mm512_reduce_add_pd, _mm512_permutex2var_pd, _mm512_max_pd, _mm512_slli_epi64::<52>, _mm512_add_epi64, _mm512_castpd_si512, _mm512_castsi512_pd);

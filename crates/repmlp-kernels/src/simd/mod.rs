@@ -9,6 +9,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod dot_tile;
+mod exp2;
 mod instruction_set;
 mod plain;
 mod tap_tile;
@@ -20,6 +21,7 @@ pub(crate) use avx2::{Avx2F32, Avx2F64};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::{Avx512F32, Avx512F64};
 pub(crate) use dot_tile::{DotRun, DotTile, dots};
+pub(crate) use exp2::exp2;
 pub(crate) use instruction_set::InstructionSet;
 pub use instruction_set::{
     UnknownInstructionSet, VERSION, check_environment, choose_instruction_set, instruction_set, instruction_sets,

@@ -63,6 +63,16 @@ impl<T: Number, const LANES: usize> Vector for Plain<T, LANES> {
     }
 
     #[inline(always)]
+    unsafe fn max(self, other: Self) -> Self {
+        Self(array::from_fn(|lane| if self.0[lane] > other.0[lane] { self.0[lane] } else { other.0[lane] }))
+    }
+
+    #[inline(always)]
+    unsafe fn times_power(self, rounded: Self) -> Self {
+        Self(array::from_fn(|lane| self.0[lane].times_power(rounded.0[lane])))
+    }
+
+    #[inline(always)]
     unsafe fn sum(self) -> T {
         self.0.into_iter().fold(T::zero(), |sum, x| sum + x)
     }

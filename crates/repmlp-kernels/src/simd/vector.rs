@@ -1,6 +1,8 @@
 //! What a loop needs of a register, whichever the processor has, and how loops are compiled for it.
 #![expect(unsafe_code, reason = "vector instructions, and addresses that tensors were checked to have")]
 
+use std::f64::consts::LN_2;
+
 use candle_core::WithDType;
 
 use crate::simd::Plain;
@@ -22,6 +24,16 @@ pub(crate) trait Number: WithDType {
     /// Its AVX-512 vector.
     #[cfg(target_arch = "x86_64")]
     type Avx512: Vector<Number = Self>;
+
+    /// A number so large that nothing but whole numbers is added to it without rounding, and so small that all whole numbers are.
+    const ROUNDER: Self;
+    /// 2 to this power and all below is taken for 0.
+    const LEAST_POWER: Self;
+    /// 2^r ≈ 1 + Σ cᵢ·rⁱ for −½ ≤ r ≤ ½: the coefficients, the last power's first.
+    const EXP2: &'static [Self];
+
+    /// self·2^n where `rounded` is `ROUNDER` + n.
+    fn times_power(self, rounded: Self) -> Self;
 }
 
 impl Number for f32 {
@@ -30,7 +42,20 @@ impl Number for f32 {
     type Avx2 = Avx2F32;
     #[cfg(target_arch = "x86_64")]
     type Avx512 = Avx512F32;
+
+    const ROUNDER: Self = 12_582_912.0;
+    const LEAST_POWER: Self = -127.0;
+    const EXP2: &'static [Self] = &EXP2_F32;
+
+    #[inline(always)]
+    fn times_power(self, rounded: Self) -> Self {
+        Self::from_bits(self.to_bits().wrapping_add(rounded.to_bits() << 23))
+    }
 }
+
+/// The polynomial of this degree, with the function's value and slope at 0, whose largest relative error is least: 1.05e-7 (found by
+/// Lawson's algorithm).
+const EXP2_F32: [f32; 5] = [0.0013300607, 0.009669691, 0.055505585, 0.24022283, std::f32::consts::LN_2];
 
 impl Number for f64 {
     type Plain = Plain<f64, 4>;
@@ -38,7 +63,28 @@ impl Number for f64 {
     type Avx2 = Avx2F64;
     #[cfg(target_arch = "x86_64")]
     type Avx512 = Avx512F64;
+
+    const ROUNDER: Self = 6_755_399_441_055_744.0;
+    const LEAST_POWER: Self = -1023.0;
+    const EXP2: &'static [Self] = &EXP2_F64;
+
+    #[inline(always)]
+    fn times_power(self, rounded: Self) -> Self {
+        Self::from_bits(self.to_bits().wrapping_add(rounded.to_bits() << 52))
+    }
 }
+
+/// Taylor's series, (ln 2)ⁱ/i!; what it leaves out is below 5e-18.
+const EXP2_F64: [f64; 13] = {
+    let mut coefficients = [1.0; 13];
+    let (mut i, mut coefficient) = (1, 1.0);
+    while i <= 13 {
+        coefficient *= LN_2 / i as f64;
+        coefficients[13 - i] = coefficient;
+        i += 1;
+    }
+    coefficients
+};
 
 /// Runs a body that is generic in the vector type, for the instruction set.
 macro_rules! for_instruction_set {
@@ -188,6 +234,10 @@ pub(crate) trait Vector: Copy {
 
     /// self·b + c.
     unsafe fn multiply_add(self, b: Self, c: Self) -> Self;
+    /// The larger number of each lane; that of `other` where either is none.
+    unsafe fn max(self, other: Self) -> Self;
+    /// self·2^n for each lane, where `rounded` is [`Number::ROUNDER`] + n.
+    unsafe fn times_power(self, rounded: Self) -> Self;
     /// The sum of all lanes.
     unsafe fn sum(self) -> Self::Number;
 

@@ -2,7 +2,8 @@
 
 use candle_core::{Device, Result, Tensor, Var};
 use repmlp_kernels::{
-    ConvGeometry, Then, backward, batch_norm_then, conv_to_fc, conv2d, grouped_fc, multiply_adds, relu,
+    ConvGeometry, Heads, RelativePositions, Then, attention, attention_on_map, backward, batch_norm_then, conv_to_fc,
+    conv2d, grouped_fc, multiply_adds, relu, softmax,
 };
 
 /// One thing to do.
@@ -115,6 +116,35 @@ fn norm(rows: usize, columns: usize, passes: Passes) -> Case {
     Case { name, prepare: Box::new(prepare) }
 }
 
+/// Attention of heads with d channels on a square map, with places or without, against its weights in memory.
+fn attend(heads: usize, d: usize, side: usize, images: usize, passes: Passes) -> Case {
+    let name = format!("attention {heads}x{d} {side}x{side}x{images} {}", passes.name());
+    let prepare = move || {
+        let heads = Heads { count: heads, scale: 1.0 / (d as f64).sqrt() };
+        let channels = heads.count * d;
+        let map = |channels: usize| numbers(&[channels, side, side, images]);
+        let places = [numbers(&[2 * side - 1, d])?, numbers(&[2 * side - 1, d])?];
+        let [height, width] = places;
+        let ours = passes
+            .work(&[map(channels)?, map(channels)?, map(channels)?], move |t| attention(&t[0], &t[1], &t[2], heads))?;
+        let on_map = passes.work(&[map(3 * channels)?, height, width], move |t| {
+            attention_on_map(&t[0], heads, RelativePositions { height: &t[1], width: &t[2] })
+        })?;
+        let weights = passes.work(&[map(channels)?, map(channels)?, map(channels)?], move |t| {
+            let rows = |t: &Tensor| {
+                let t = t.reshape((heads.count, d, side * side, images))?;
+                t.permute((3, 0, 2, 1))?.reshape((images * heads.count, side * side, d))
+            };
+            let (q, k, v) = (rows(&t[0])?, rows(&t[1])?, rows(&t[2])?);
+            let gathered = softmax(&(q * heads.scale)?.matmul(&k.transpose(1, 2)?)?)?.matmul(&v)?;
+            let gathered = gathered.reshape((images, heads.count, side * side, d))?.permute((1, 3, 2, 0))?;
+            gathered.reshape((channels, side, side, images))
+        })?;
+        Ok(vec![("kernel", ours), ("with places", on_map), ("weights", weights)])
+    };
+    Case { name, prepare: Box::new(prepare) }
+}
+
 /// Rounds of the peak's loop: some 50 ms on a processor of 3 GHz.
 const PEAK_ROUNDS: usize = 25_000_000;
 
@@ -150,6 +180,10 @@ pub(super) fn cases() -> Vec<Case> {
         all.push(conv([64, 14, 14, 32], 64, (7, 1, 64), passes));
         all.push(conv([3, 224, 224, 8], 64, (7, 2, 1), passes));
         all.push(conv([64, 56, 56, 1], 64, (3, 1, 1), passes));
+        // Of the attention baselines: the non-local block's, then self-attention's, on their three maps.
+        for (heads, d, side) in [(1, 16, 32), (1, 32, 16), (1, 64, 8), (4, 8, 32), (4, 16, 16), (4, 32, 8)] {
+            all.push(attend(heads, d, side, 32, passes));
+        }
         // ResNet-50's, eight images.
         for (c, size, (o, kernel)) in [
             (64, 56, (64, 3)),

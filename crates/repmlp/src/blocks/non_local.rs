@@ -3,7 +3,7 @@
 //! y = x + BN(z(softmax(s·θᵀφ)·g)); θ, φ, g and z are 1×1 convolutions with biases. No scaling (s = 1) in the original.
 
 use candle_core::{Result, Tensor};
-use repmlp_kernels::{Then, add_bias, softmax};
+use repmlp_kernels::{Heads, Then, add_bias, attention};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -67,15 +67,17 @@ impl NonLocalConfig {
         let (h, w) = site.map;
         let NonLocalShape { channels, inner, .. } = self.shape(site.channels);
         let conv = |name: &str, sizes| LayerCost::pointwise(joined(at, name), sizes, (h, w));
-        for name in ["t", "p", "g"] {
+        for name in ["t", "p"] {
             account.add(conv(name, (channels, inner)));
         }
+        // Its bias is a part of z's.
+        account.add(LayerCost { kept: inner * h * w, ..conv("g", (channels, inner)) });
         account.add(LayerCost {
             name: joined(at, "attention"),
             activation_flops: 2 * inner * (h * w).pow(2),
             output: [inner, h, w],
-            // Twice the weights, what was gathered, and all of θ, φ and g put in order for the products.
-            kept: 2 * (h * w).pow(2) + 5 * inner * h * w,
+            // What was gathered, and two numbers for each query.
+            kept: (inner + 2) * h * w,
             ..LayerCost::default()
         });
         // The norm's shift joins z's own bias when merged.
@@ -114,14 +116,9 @@ pub struct DeployedNonLocal {
 impl Attention {
     /// (C, H, W, N) → what every pixel gathers from the map, (C', H, W, N), without g's bias.
     fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
-        let (_, h, w, n) = x_chwn.dims4()?;
-        let columns = |conv: &Conv2d| conv.forward(x_chwn)?.flatten(1, 2)?.permute((2, 0, 1))?.contiguous();
-        let g = columns(&self.g.with(self.g.weight.clone(), None))?;
-        let (theta, phi) = (columns(&self.theta)?, columns(&self.phi)?);
-        let weights = softmax(&((theta.transpose(1, 2)? * self.scale)?.matmul(&phi)?))?;
-        let gathered = g.matmul(&weights.transpose(1, 2)?)?;
-        let inner = gathered.dim(1)?;
-        gathered.permute((1, 2, 0))?.reshape((inner, h, w, n))
+        let g = self.g.with(self.g.weight.clone(), None).forward(x_chwn)?;
+        let heads = Heads { count: 1, scale: self.scale };
+        attention(&self.theta.forward(x_chwn)?, &self.phi.forward(x_chwn)?, &g, heads)
     }
 
     /// z of what every pixel gathers. The weights that a pixel gives to the map sum to one, so g's bias passes through them and

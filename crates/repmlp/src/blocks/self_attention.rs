@@ -4,7 +4,7 @@
 //! the values: merged, only the projection and one shift are left.
 
 use candle_core::{Result, Tensor};
-use repmlp_kernels::softmax;
+use repmlp_kernels::{Heads, RelativePositions, attention_on_map};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -76,7 +76,7 @@ impl SelfAttentionConfig {
             params: 3 * channels * channels + account.norm_params(channels),
             flops: 3 * channels * channels * pixels,
             output: [3 * channels, h, w],
-            kept: 6 * channels * pixels,
+            kept: 3 * channels * pixels,
             ..LayerCost::default()
         });
         account.add(LayerCost {
@@ -85,7 +85,8 @@ impl SelfAttentionConfig {
             params: (2 * h - 1 + 2 * w - 1) * head_dim,
             activation_flops: 2 * channels * pixels * pixels + channels * pixels * (h + w),
             output: [channels, h, w],
-            kept: 2 * self.heads * pixels * pixels + 6 * channels * pixels,
+            // What was gathered, the same behind the norm, and two numbers for each query and head.
+            kept: 2 * (channels + self.heads) * pixels,
             ..LayerCost::default()
         });
     }
@@ -135,56 +136,11 @@ impl Attention {
     /// # Errors
     /// When the map has another size.
     pub fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
-        let (_, h, w, n) = x_chwn.dims4()?;
-        let SelfAttentionShape { heads, head_dim_qk, head_dim_v, .. } = self.shape;
-        let pixels = h * w;
-        let projected = self.qkv.forward(x_chwn)?;
-        // (heads·d, H, W, N) -> (N·heads, H·W, d)
-        let part = |first: usize, d: usize| {
-            let part = projected.narrow(0, first, heads * d)?.reshape((heads, d, pixels, n))?;
-            part.permute((3, 0, 2, 1))?.reshape((n * heads, pixels, d))
-        };
-        let (q, k) = (part(0, head_dim_qk)?, part(heads * head_dim_qk, head_dim_qk)?);
-        let v = part(2 * heads * head_dim_qk, head_dim_v)?;
-        let scaled = (&q * (1.0 / (head_dim_qk as f64).sqrt()))?;
-        let (seen_from_x, seen_from_y) = self.positions(&q, (h, w))?;
-        // One product gives all three parts: content, place along x, place along y.
-        let queries = Tensor::cat(&[&scaled, &seen_from_x, &seen_from_y], 2)?;
-        let places = places_of_pixels((h, w), &q)?.unsqueeze(0)?.expand((n * heads, w + h, pixels))?;
-        let keys = Tensor::cat(&[k.transpose(1, 2)?, places], 1)?;
-        let gathered = softmax(&queries.matmul(&keys)?)?.matmul(&v)?;
-        let gathered = gathered.reshape((n, heads, pixels, head_dim_v))?.permute((1, 3, 2, 0))?;
-        gathered.reshape((self.shape.outputs(), h, w, n))
+        let SelfAttentionShape { heads, head_dim_qk, .. } = self.shape;
+        let heads = Heads { count: heads, scale: 1.0 / (head_dim_qk as f64).sqrt() };
+        let positions = RelativePositions { height: &self.height_rel, width: &self.width_rel };
+        attention_on_map(&self.qkv.forward(x_chwn)?, heads, positions)
     }
-
-    /// How much each pixel wants each column and each row of the map, relative to itself:
-    /// q (B, H·W, d) → (B, H·W, W) and (B, H·W, H).
-    fn positions(&self, q: &Tensor, (h, w): (usize, usize)) -> Result<(Tensor, Tensor)> {
-        let (b, pixels, d) = q.dims3()?;
-        let q = q.reshape((b, h, w, d))?;
-        let along_x = q.permute((2, 0, 1, 3))?.reshape((w, b * h, d))?.matmul(&relative(&self.width_rel, w)?)?;
-        let along_y = q.permute((1, 0, 2, 3))?.reshape((h, b * w, d))?.matmul(&relative(&self.height_rel, h)?)?;
-        Ok((
-            along_x.reshape((w, b, h, w))?.permute((1, 2, 0, 3))?.reshape((b, pixels, w))?,
-            along_y.reshape((h, b, w, h))?.permute((1, 0, 2, 3))?.reshape((b, pixels, h))?,
-        ))
-    }
-}
-
-/// Which column and which row each pixel of the map lies in: (W + H, H·W), ones and zeros, typed and placed like `like`.
-fn places_of_pixels((h, w): (usize, usize), like: &Tensor) -> Result<Tensor> {
-    let lies = |place: usize, pixel: usize| if place < w { pixel % w == place } else { pixel / w == place - w };
-    let values: Vec<u8> =
-        (0..w + h).flat_map(|place| (0..h * w).map(move |pixel| u8::from(lies(place, pixel)))).collect();
-    Tensor::from_vec(values, (w + h, h * w), like.device())?.to_dtype(like.dtype())
-}
-
-/// Embeddings of relative places (2·size − 1, d) → (size, d, size): for each place, those of all places seen from it.
-fn relative(table: &Tensor, size: usize) -> Result<Tensor> {
-    let d = table.dim(1)?;
-    let index: Vec<u32> = (0..size).flat_map(|from| (0..size).map(move |to| (to + size - 1 - from) as u32)).collect();
-    let index = Tensor::from_vec(index, size * size, table.device())?;
-    table.index_select(&index, 0)?.reshape((size, size, d))?.transpose(1, 2)?.contiguous()
 }
 
 impl SelfAttention {
