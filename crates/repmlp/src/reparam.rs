@@ -3,6 +3,7 @@
 //! The one owner of both formulas. All of it is linear in the weights and differentiable.
 
 use candle_core::{Result, Tensor};
+use repmlp_kernels::grouped_fc;
 
 use crate::layers::BatchNorm;
 
@@ -30,7 +31,7 @@ pub fn fuse_bn_before_fc(weight: &Tensor, bias: &Tensor, bn: &BatchNorm, copies:
         t.unsqueeze(1)?.expand((channels, copies))?.flatten_all()
     };
     let (scale, shift) = (replicate(scale)?, replicate(shift)?);
-    let bias = (bias + weight.matmul(&shift.unsqueeze(1)?)?.squeeze(1)?)?;
+    let bias = (bias + grouped_fc(&shift.unsqueeze(1)?, weight, 1)?.squeeze(1)?)?;
     Ok((weight.broadcast_mul(&scale.unsqueeze(0)?)?.detach(), bias.detach()))
 }
 

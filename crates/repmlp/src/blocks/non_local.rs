@@ -3,7 +3,7 @@
 //! y = x + BN(z(softmax(s·θᵀφ)·g)); θ, φ, g and z are 1×1 convolutions with biases. No scaling (s = 1) in the original.
 
 use candle_core::{Result, Tensor};
-use repmlp_kernels::{Heads, Then, add_bias, attention};
+use repmlp_kernels::{Heads, Then, add_bias, attention, grouped_fc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -127,7 +127,7 @@ impl Attention {
         let y = z.with(z.weight.clone(), None).forward(&self.forward(x_chwn)?)?;
         let mut bias = z.bias.clone();
         if let Some(of_g) = &self.g.bias {
-            let passed = z.weight.flatten_from(1)?.matmul(&of_g.unsqueeze(1)?)?.squeeze(1)?;
+            let passed = grouped_fc(&of_g.unsqueeze(1)?, &z.weight.flatten_from(1)?, 1)?.squeeze(1)?;
             bias = Some(bias.map_or(Ok(passed.clone()), |own| own + passed)?);
         }
         bias.map_or(Ok(y.clone()), |bias| add_bias(&y, &bias))
