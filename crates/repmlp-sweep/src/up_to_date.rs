@@ -4,12 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
-use sweep_protocol::{PlanRecord, ResultsLayout, RunId, write_atomically};
+use sweep_protocol::{PlanRecord, ResultsLayout, RunId, file_stamp, write_atomically};
 use sweep_report::Table;
 use sweep_store::Reader;
 
@@ -30,16 +29,16 @@ pub(crate) struct Made {
 
 /// A digest of all that a report is made from: plan, rows, values, declaration, the paper's numbers, its folder and this program. Nothing
 /// unless the index knows all of the plan's runs.
-pub(crate) async fn inputs(
+pub(crate) fn inputs(
     project: &Project,
     results: &mut Reader,
     plan: &PlanRecord,
     folder: &Path,
 ) -> Result<Option<String>> {
     let runs: Vec<RunId> = plan.runs.iter().map(|planned| planned.run).collect();
-    let Some(known) = results.digest(&runs).await? else { return Ok(None) };
+    let Some(known) = results.digest(&runs)? else { return Ok(None) };
     let declared = project.declared(plan)?;
-    let program = std::env::current_exe().ok().and_then(|program| stamp(&program));
+    let program = std::env::current_exe().ok().and_then(|program| file_stamp(&program));
     let mut hasher = blake3::Hasher::new();
     hasher.update(&serde_json::to_vec(plan)?);
     hasher.update(format!("|{known}|{declared:?}|{}|{program:?}", folder.display()).as_bytes());
@@ -84,14 +83,8 @@ fn files(layout: &ResultsLayout, plan: &PlanRecord, folder: &Path) -> BTreeMap<S
     for (what, folder) in [("rendered", folder), ("published", &published)] {
         for entry in fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
             let name = format!("{what}/{}", entry.file_name().to_string_lossy());
-            files.extend(stamp(&entry.path()).map(|stamp| (name, stamp)));
+            files.extend(file_stamp(&entry.path()).map(|stamp| (name, stamp)));
         }
     }
     files
-}
-
-/// Size and time of a file.
-fn stamp(path: &Path) -> Option<String> {
-    let found = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
-    Some(format!("{},{},{}", found.size(), found.mtime(), found.mtime_nsec()))
 }

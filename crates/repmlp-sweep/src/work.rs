@@ -52,7 +52,7 @@ pub(crate) enum FailedRuns {
 }
 
 impl Work {
-    /// What is left to do for a run of which `row` is known. `kernels` is the instruction set that its experiment names, if it does.
+    /// What is left to do for a run. `row` is what is known of it; `kernels` is the instruction set that its experiment names.
     pub(crate) fn of(row: Option<&RunRow>, kernels: Option<&str>) -> Self {
         let Some(row) = row else { return Self::Start };
         match row.status {

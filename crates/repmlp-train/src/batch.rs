@@ -47,7 +47,7 @@ impl HostBatch {
         Self { channels, side, images: 0, numbers, labels: Vec::new(), judged: 0, mixed: None }
     }
 
-    /// The first images of another batch and their labels behind its own, until there are so many. How many labels count is not told.
+    /// Appends the first images of another batch, with their labels, until there are `images`. `judged` stays as it is.
     pub(crate) fn fill_up(&mut self, images: usize, other: &Self) {
         let more = other.images.min(images.saturating_sub(self.images));
         let share = |all: usize| all / other.images.max(1) * more;

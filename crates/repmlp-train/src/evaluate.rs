@@ -82,7 +82,7 @@ impl EvaluationSplit<'_> {
         (PIXELS / self.preparation.side.pow(2)).clamp(FEWEST_IMAGES, MOST_IMAGES)
     }
 
-    /// A batch of so many images or tiles, repeated where the split has fewer.
+    /// A batch of the given number of images or tiles. They are repeated if the split has fewer.
     pub(crate) fn sample(self, size: usize) -> Result<Option<Batch>, TrainError> {
         if self.preparation.tiles.is_some() {
             return self.sample_of_tiles(size);

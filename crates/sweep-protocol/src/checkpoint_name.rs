@@ -1,5 +1,5 @@
-//! How a checkpoint's file is called: `checkpoint-<step>-<digest>.safetensors`. Trainers write such files, the runner removes those that
-//! nobody needs, and both leave every other file alone.
+//! The name of a checkpoint's file: `checkpoint-<step>-<digest>.safetensors`. Trainers write such files and the runner removes those that
+//! are no longer needed. Both leave every other file alone.
 
 use std::fmt;
 

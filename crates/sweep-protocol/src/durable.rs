@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Ends the names of temporary files of [`write_atomically`].
+/// Ends the names of temporary files of [`write_atomically`]: `<file>.<process>.tmp`.
 const TEMPORARY: &str = ".tmp";
 
 /// Writes a file so that a reader finds the old content or the new, never a part: temporary file, fsync, rename, fsync of
@@ -18,8 +18,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_then(path, bytes, |temporary| fs::rename(temporary, path))
 }
 
-/// Makes a file with this content, or leaves the one that is there. Nobody ever finds a part of the content, also after a
-/// power cut.
+/// Makes a file with this content, or leaves the existing one. No reader ever finds a part of the content, even after a power cut.
 ///
 /// # Errors
 /// When a step fails.
@@ -53,10 +52,33 @@ fn write_then(path: &Path, bytes: &[u8], put: impl FnOnce(&Path) -> io::Result<(
     sync_folder(&folder)
 }
 
-/// Whether a file's name is that of a temporary file of [`write_atomically`], whose process may have been killed.
-pub fn is_temporary(name: &str) -> bool {
-    let stem = name.strip_suffix(TEMPORARY).and_then(|name| name.rsplit_once('.'));
-    stem.is_some_and(|(file, pid)| !file.is_empty() && !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit()))
+/// Removes what killed processes left in a folder: temporary files of [`write_atomically`] for files that are `ours`. Those of a process
+/// that is running stay, and so does everything else. A folder that does not exist has none.
+///
+/// # Errors
+/// When the folder cannot be read or a file cannot be removed.
+pub fn remove_temporaries(folder: &Path, ours: impl Fn(&str) -> bool) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some((file, process)) = name.to_str().and_then(temporary_of) else { continue };
+        let is_running = Path::new("/proc").join(process.to_string()).exists();
+        if ours(file) && !is_running && entry.file_type()?.is_file() {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// The file that a temporary file was to become, and the process that wrote it; nothing for other files.
+fn temporary_of(name: &str) -> Option<(&str, u32)> {
+    let (file, process) = name.strip_suffix(TEMPORARY)?.rsplit_once('.')?;
+    let is_number = process.bytes().all(|byte| byte.is_ascii_digit());
+    (!file.is_empty() && is_number).then(|| Some((file, process.parse().ok()?)))?
 }
 
 /// Makes a folder and those above it that are missing; the entry of each new one is on the disk when this returns.
@@ -133,10 +155,28 @@ mod tests {
 
     #[test]
     fn temporary_files_are_told_from_others() {
-        assert!(is_temporary("a.json.71.tmp") && is_temporary("checkpoint-5.safetensors.9.tmp"));
-        for other in ["a.tmp", "a.json", "a.x7.tmp", ".71.tmp", "a..tmp", "notes.2024.tmp.md"] {
-            assert!(!is_temporary(other), "{other}");
+        assert_eq!(temporary_of("a.json.71.tmp"), Some(("a.json", 71)));
+        assert_eq!(temporary_of("checkpoint-5.safetensors.9.tmp"), Some(("checkpoint-5.safetensors", 9)));
+        for other in ["a.tmp", "a.json", "a.x7.tmp", ".71.tmp", "a..tmp", "notes.2024.tmp.md", "a.99999999999.tmp"] {
+            assert_eq!(temporary_of(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn only_what_killed_processes_left_of_ours_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        // No process has a number above 2²².
+        let left = "plan.json.4194305.tmp";
+        let own = format!("plan.json.{}.tmp", std::process::id());
+        let names = [left, own.as_str(), "notes.4194305.tmp", "plan.json"];
+        names.iter().for_each(|name| fs::write(path(name), "x").unwrap());
+        fs::create_dir(path("plan.json.4194306.tmp")).unwrap();
+        remove_temporaries(folder.path(), |file| file == "plan.json").unwrap();
+        let there = |name: &&str| path(name).exists();
+        assert_eq!(names.iter().map(there).collect::<Vec<_>>(), [false, true, true, true]);
+        assert!(path("plan.json.4194306.tmp").is_dir());
+        remove_temporaries(&path("missing"), |_| true).unwrap();
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod columns;
 mod durable;
 mod error_chain;
 mod event;
+mod file_stamp;
 mod journal;
 mod layout;
 mod lease;
@@ -31,9 +32,12 @@ pub use arithmetic::{Arithmetic, ArithmeticError};
 pub use attempts::attempt_numbers;
 pub use checkpoint_name::CheckpointName;
 pub use columns::{FRAME_COLUMNS, TABLE_COLUMNS, axis_column, is_reserved_column};
-pub use durable::{create_atomically, create_folders, create_new_folder, is_temporary, sync_folder, write_atomically};
+pub use durable::{
+    create_atomically, create_folders, create_new_folder, remove_temporaries, sync_folder, write_atomically,
+};
 pub use error_chain::error_chain;
 pub use event::{AttemptName, Environment, Event, Outcome, ProcessStamp, SupervisorEvent};
+pub use file_stamp::file_stamp;
 pub use journal::{JournalError, JournalLine, JournalPart, JournalReader, JournalWriter, LineDamage, now_ms};
 pub use layout::{AttemptLayout, ResultsLayout, RunLayout};
 pub use lease::Lease;

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sweep_protocol::{create_folders, write_atomically};
+use sweep_protocol::{create_folders, remove_temporaries, write_atomically};
 
 use crate::{Rendering, ReportError};
 
@@ -104,8 +104,9 @@ pub fn write(folder: &Path, renderings: &[Rendering]) -> Result<Vec<Kept>, Repor
     if let Some(former) = &former {
         remove_former(folder, former, &current, &mut kept)?;
     }
-    let names = former.iter().flat_map(Manifest::names).chain(current.names()).chain([MANIFEST]);
-    remove_temporary(folder, &names.collect())?;
+    let names: BTreeSet<&str> = former.iter().flat_map(Manifest::names).chain(current.names()).collect();
+    let is_ours = |file: &str| file == MANIFEST || names.contains(file);
+    remove_temporaries(folder, is_ours).map_err(fault(folder, "removing temporary files"))?;
     let manifest = Rendering { path: MANIFEST.into(), bytes: current.bytes()? };
     put(folder, &manifest, || Ok(former.is_some()), &mut kept)?;
     Ok(kept)
@@ -156,24 +157,6 @@ fn remove_former(
             fs::remove_file(&path).map_err(fault(&path, "removing"))?;
         } else {
             kept.push(Kept::Edited(path));
-        }
-    }
-    Ok(())
-}
-
-/// Removes what interrupted calls left: `<name>.<process>.tmp` of a rendering whose process is gone.
-fn remove_temporary(folder: &Path, names: &BTreeSet<&str>) -> Result<(), ReportError> {
-    for entry in fs::read_dir(folder).map_err(fault(folder, "listing"))? {
-        let path = entry.map_err(fault(folder, "listing"))?.path();
-        let process = path.file_name().and_then(|name| name.to_str()).and_then(|name| {
-            let (name, process) = name.strip_suffix(".tmp")?.rsplit_once('.')?;
-            names.contains(name).then(|| process.parse::<u32>().ok())?
-        });
-        let Some(process) = process else { continue };
-        let is_running = Path::new("/proc").join(process.to_string()).exists();
-        let is_file = path.symlink_metadata().is_ok_and(|data| data.is_file());
-        if is_file && !is_running {
-            fs::remove_file(&path).map_err(fault(&path, "removing"))?;
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use sweep_protocol::{
     AttemptLayout, CheckpointName, Lease, ResultsLayout, RunLayout, Status, attempt_numbers, create_folders,
-    create_new_folder, is_temporary, now_ms, sync_folder, write_atomically,
+    create_new_folder, now_ms, remove_temporaries, sync_folder, write_atomically,
 };
 
 use crate::error::{unreadable, unwritable};
@@ -106,12 +106,9 @@ pub(crate) fn tidy(run: &RunLayout, status: Status) -> Result<(), RunnerError> {
     let mut checkpoints = Vec::new();
     for number in attempts_of(run)? {
         let folder = run.attempt(number);
-        let (temporary, names): (Vec<_>, Vec<_>) =
-            names_in(folder.root())?.into_iter().partition(|name| is_own_temporary(name));
-        for path in temporary.into_iter().map(|name| folder.root().join(name)) {
-            fs::remove_file(&path).map_err(unwritable(&path))?;
-        }
-        let names = names.into_iter().filter_map(|name| Some((number, CheckpointName::parse(&name)?, name)));
+        remove_temporaries(folder.root(), is_written_here).map_err(unwritable(folder.root()))?;
+        let names =
+            names_in(folder.root())?.into_iter().filter_map(|name| Some((number, CheckpointName::parse(&name)?, name)));
         checkpoints.extend(names);
     }
     checkpoints.sort();
@@ -122,11 +119,9 @@ pub(crate) fn tidy(run: &RunLayout, status: Status) -> Result<(), RunnerError> {
     Ok(())
 }
 
-/// Whether a file is what a killed attempt left of one that it was writing.
-fn is_own_temporary(name: &str) -> bool {
-    let file = name.strip_suffix(".tmp").and_then(|name| name.rsplit_once('.')).map_or("", |(file, _)| file);
-    is_temporary(name)
-        && (CheckpointName::parse(file).is_some() || ["lease", "orders.json", "weights.safetensors"].contains(&file))
+/// Whether this is the name of a file that is written into an attempt's folder as a whole.
+fn is_written_here(file: &str) -> bool {
+    CheckpointName::parse(file).is_some() || ["lease", "orders.json", "weights.safetensors"].contains(&file)
 }
 
 /// The last lines of a log; nothing when there is none.

@@ -12,7 +12,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rustix::fs::OFlags;
-use sweep_protocol::{ResultsLayout, create_atomically, create_folders};
+use sweep_protocol::{ResultsLayout, create_atomically, create_folders, remove_temporaries};
 
 use crate::RunnerError;
 use crate::error::unwritable;
@@ -47,7 +47,10 @@ impl SchedulerLock {
             // This file system knows no lock of folders.
             Err(TryLockError::Error(_)) => None,
         };
-        create_atomically(&path, holder().as_bytes()).map_err(unwritable(&path))?;
+        // A lock that is there is opened without asking the disk for room.
+        if path.symlink_metadata().is_err() {
+            create_atomically(&path, holder().as_bytes()).map_err(unwritable(&path))?;
+        }
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -60,6 +63,8 @@ impl SchedulerLock {
             Err(TryLockError::Error(source)) => return Err(RunnerError::Unwritable { path, source }),
         }
         sign(&file, &path)?;
+        let is_lock = |file: &str| path.file_name().is_some_and(|name| name == file);
+        remove_temporaries(layout.root(), is_lock).map_err(unwritable(layout.root()))?;
         Ok(Self { layout, _file: file, _folder: folder })
     }
 

@@ -4,16 +4,15 @@
 //! middle of a word, and it was never said.
 
 use std::fmt::Write;
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
 use serde::de::DeserializeOwned;
 use sweep_protocol::{
     AttemptLayout, JournalReader, LineDamage, PlanRecord, ResultsLayout, RunId, RunLayout, SupervisorEvent,
-    attempt_numbers,
+    attempt_numbers, file_stamp,
 };
 
 use crate::StoreError;
@@ -257,20 +256,15 @@ impl FolderReader {
 
 fn stamp_of(run: &RunLayout) -> io::Result<String> {
     let numbers = attempt_numbers(run)?;
-    let mut stamp = if numbers.is_empty() { String::new() } else { file_stamp(&run.config()) };
+    let stamp_or_dash = |path: &Path| file_stamp(path).unwrap_or_else(|| "-".to_owned());
+    let mut stamp = if numbers.is_empty() { String::new() } else { stamp_or_dash(&run.config()) };
     for number in numbers {
         let attempt = run.attempt(number);
-        let [journal, supervisor] = [attempt.journal(), attempt.supervisor()].map(|path| file_stamp(&path));
+        let [journal, supervisor] = [attempt.journal(), attempt.supervisor()].map(|path| stamp_or_dash(&path));
         // Writing to a text cannot fail.
         let _: std::fmt::Result = write!(stamp, ";{number}:{journal}:{supervisor}");
     }
     Ok(stamp)
-}
-
-/// Size and time of change of a file; `-` when it is not there.
-fn file_stamp(path: &Path) -> String {
-    let text = |m: Metadata| format!("{},{},{}", m.size(), m.mtime(), m.mtime_nsec());
-    fs::metadata(path).map_or_else(|_| "-".to_owned(), text)
 }
 
 /// Takes `{"config":…,"seed":…}` apart without touching the configuration's bytes, since they are what was hashed.

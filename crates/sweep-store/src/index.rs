@@ -9,7 +9,7 @@ use serde::Deserialize;
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection};
 use sqlx::{Connection, QueryBuilder};
-use sweep_protocol::{Arithmetic, Event, Form, JournalLine, Measurement, PlanRecord, RunId, RunRow, Split};
+use sweep_protocol::{Event, Form, JournalLine, Measurement, PlanRecord, RunId, RunRow, Split};
 
 use crate::fold::RunState;
 use crate::packed;
@@ -160,7 +160,7 @@ pub(crate) async fn replace_run(
     .bind(&row.data_fingerprint)
     .bind(row.checkpoint_step.cast_signed())
     .bind(stamp)
-    .bind(row_digest(row, stamp, &values_digest))
+    .bind(row_digest(row, stamp, &values_digest)?)
     .bind(packed)
     .bind(&values_digest)
     .bind(row.arithmetic.as_ref().map(ToString::to_string))
@@ -308,7 +308,7 @@ async fn show_value(
 }
 
 /// What the index says of a run, with what proves it.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
 pub(crate) struct CachedRun {
     pub(crate) number: i64,
     pub(crate) row: RunRow,
@@ -318,74 +318,31 @@ pub(crate) struct CachedRun {
     /// Of the row, the stamp and the digest of the values.
     pub(crate) digest: String,
     /// Whether the row is what was written.
+    #[serde(skip)]
     pub(crate) is_intact: bool,
 }
 
 /// Rows that come in one piece of JSON: each row on its own costs more than all of its content.
 const ROWS_AT_ONCE: i64 = 512;
 
-/// The columns of [`CachedRun`], in the order of [`Columns`].
-macro_rules! cached_columns {
+/// Selects [`CachedRun`]s as JSON.
+macro_rules! cached_runs_as_json {
     () => {
-        "SELECT json_group_array(json_array(run, run_id, status, message, attempts, trainer_version, arithmetic, processor,
-            data_fingerprint, checkpoint_step, stamp, values_digest, digest)) FROM run"
+        "SELECT json_group_array(json_object(
+            'number', run,
+            'row', json_object('run', run_id, 'status', status, 'message', message, 'attempts', attempts,
+                'trainer_version', trainer_version, 'arithmetic', arithmetic, 'processor', processor,
+                'data_fingerprint', data_fingerprint, 'checkpoint_step', checkpoint_step),
+            'stamp', stamp, 'values_digest', values_digest, 'digest', digest)) FROM run"
     };
-}
-
-#[derive(Deserialize)]
-struct Columns(
-    i64,
-    RunId,
-    String,
-    Option<String>,
-    u32,
-    Option<u32>,
-    Option<Arithmetic>,
-    Option<String>,
-    Option<String>,
-    u64,
-    String,
-    String,
-    String,
-);
-
-fn cached(columns: Columns) -> sqlx::Result<(RunId, CachedRun)> {
-    let Columns(
-        number,
-        run,
-        status,
-        message,
-        attempts,
-        trainer_version,
-        arithmetic,
-        processor,
-        data_fingerprint,
-        checkpoint_step,
-        stamp,
-        values_digest,
-        digest,
-    ) = columns;
-    let status = status.parse().map_err(decode)?;
-    let row = RunRow {
-        run,
-        status,
-        message,
-        attempts,
-        trainer_version,
-        arithmetic,
-        processor,
-        data_fingerprint,
-        checkpoint_step,
-    };
-    let is_intact = row_digest(&row, &stamp, &values_digest) == digest;
-    Ok((run, CachedRun { number, row, stamp, values_digest, digest, is_intact }))
 }
 
 fn all_cached(pieces: &[String]) -> sqlx::Result<BTreeMap<RunId, CachedRun>> {
     let mut all = BTreeMap::new();
     for piece in pieces {
-        for columns in serde_json::from_str::<Vec<Columns>>(piece).map_err(decode)? {
-            all.extend([cached(columns)?]);
+        for mut cached in serde_json::from_str::<Vec<CachedRun>>(piece).map_err(decode)? {
+            cached.is_intact = row_digest(&cached.row, &cached.stamp, &cached.values_digest)? == cached.digest;
+            all.insert(cached.row.run, cached);
         }
     }
     Ok(all)
@@ -393,7 +350,7 @@ fn all_cached(pieces: &[String]) -> sqlx::Result<BTreeMap<RunId, CachedRun>> {
 
 /// Every run that the index knows.
 pub(crate) async fn cached_runs(connection: &mut SqliteConnection) -> sqlx::Result<BTreeMap<RunId, CachedRun>> {
-    let all = sqlx::query_scalar(concat!(cached_columns!(), " GROUP BY run / ?"));
+    let all = sqlx::query_scalar(concat!(cached_runs_as_json!(), " GROUP BY run / ?"));
     all_cached(&all.bind(ROWS_AT_ONCE).fetch_all(connection).await?)
 }
 
@@ -402,7 +359,7 @@ pub(crate) async fn cached_run(
     connection: &mut SqliteConnection,
     run: RunId,
 ) -> sqlx::Result<Option<(RunId, CachedRun)>> {
-    let one = sqlx::query_scalar(concat!(cached_columns!(), " WHERE run_id = ?")).bind(run.to_string());
+    let one = sqlx::query_scalar(concat!(cached_runs_as_json!(), " WHERE run_id = ?")).bind(run.to_string());
     Ok(all_cached(&one.fetch_all(connection).await?)?.pop_first())
 }
 
@@ -428,22 +385,9 @@ pub(crate) async fn packed_values(
 }
 
 /// A digest of what a row of `run` says.
-fn row_digest(row: &RunRow, stamp: &str, values_digest: &str) -> String {
-    let RunRow {
-        run,
-        status,
-        message,
-        attempts,
-        trainer_version,
-        arithmetic,
-        processor,
-        data_fingerprint,
-        checkpoint_step,
-    } = row;
-    let text = format!(
-        "{run}|{status}|{message:?}|{attempts}|{trainer_version:?}|{arithmetic:?}|{processor:?}|{data_fingerprint:?}|{checkpoint_step}|{stamp}|{values_digest}"
-    );
-    packed::digest(&text)
+fn row_digest(row: &RunRow, stamp: &str, values_digest: &str) -> sqlx::Result<String> {
+    let row = serde_json::to_string(row).map_err(encode)?;
+    Ok(packed::digest(&format!("{row}|{stamp}|{values_digest}")))
 }
 
 fn decode(fault: impl Error + Send + Sync + 'static) -> sqlx::Error {

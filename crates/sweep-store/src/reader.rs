@@ -127,7 +127,7 @@ impl Reader {
     ///
     /// # Errors
     /// When a journal is of a newer version.
-    pub async fn digest(&mut self, runs: &[RunId]) -> Result<Option<String>, StoreError> {
+    pub fn digest(&mut self, runs: &[RunId]) -> Result<Option<String>, StoreError> {
         self.prove(runs);
         let known = runs.iter().map(|&run| self.known(run)).collect::<Result<Vec<Known>, _>>()?;
         let mut hasher = blake3::Hasher::new();

@@ -155,7 +155,7 @@ impl<V: Vector, const Q: usize, const CHANNELS: usize, const SHARED: bool> Vecto
 }
 
 impl<T: Number> Queried<'_, T> {
-    /// Where a tile's piece lies of a slice with so many rows of vectors for each.
+    /// The part of a packed slice that belongs to `tile`, if each tile has `rows` rows of vectors.
     #[inline(always)]
     fn of(&self, tile: usize, rows: usize) -> Range<usize> {
         tile * rows * self.room.tile..(tile + 1) * rows * self.room.tile

@@ -13,7 +13,7 @@ use super::tiles::{KEYS, multiply, splat};
 use crate::product::Shared;
 use crate::simd::{MOST_LANES, Vector, zero};
 
-/// Pixels that lie ahead of the one that is read, and are asked for.
+/// How many pixels ahead of the current one are prefetched.
 const AHEAD: usize = 8;
 
 /// All pairs of a tile and a channel, four channels at a time: a channel's tiles are pages apart in what is packed, and a pixel's channels

@@ -1,9 +1,8 @@
 //! Attention, softmax(s·qᵀk + places)·v, as one operation: the weights of all pairs of pixels are never in memory together.
 //!
-//! Queries go in tiles past the keys, a block of which fits the first-level cache: the products of a block become weights relative
-//! to the largest so far, and what was gathered before shrinks when a larger one comes (an online softmax: Milakov and
-//! Gimelshein 2018; Dao et al. 2022). What is kept for the gradient is that largest product and the weights' sum for each query;
-//! the weights are computed again.
+//! A tile of queries meets the keys block by block; a block fits the first-level cache. The weights of a block are relative to the largest
+//! product so far. When a larger product comes, the sums so far are scaled down (online softmax: Milakov and Gimelshein 2018; Dao et al.
+//! 2022). For the gradient, each query keeps its largest product and its sum of weights; the weights are computed again.
 //!
 //! A lane of a vector is one image: with images last, nothing is transposed, every product is one of vectors and no sum runs
 //! across lanes. Where images do not fill a vector, its lanes are neighbouring queries of one image, and a key's number is the same

@@ -66,10 +66,10 @@ pub(super) unsafe fn load_tile<V: Vector, const A: usize, const B: usize>(from: 
     }
 }
 
-/// Writes them there.
+/// Writes a tile to memory.
 ///
 /// # Safety
-/// As for [`load_tile`]; nobody else writes there.
+/// As for [`load_tile`], and no other thread writes to this memory.
 #[inline(always)]
 pub(super) unsafe fn store_tile<V: Vector, const A: usize, const B: usize>(tile: &[[V; A]; B], to: *mut V::Number) {
     // SAFETY: the caller's promise.

@@ -8,7 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use repmlp_train::DeviceChoice;
 use repmlp_train::data::DataError;
-use sweep_protocol::{Arithmetic, FailureKind, RunId, RunRow, Status, create_folders, error_chain, write_atomically};
+use sweep_protocol::{
+    Arithmetic, FailureKind, RunId, RunRow, Status, create_folders, error_chain, remove_temporaries, write_atomically,
+};
 use sweep_runner::{OnFailure, Options, Request, RunnerError, SchedulerLock, Slot, Update, UpdateKind, WorkItem};
 use sweep_store::{Damage, Reader, Store};
 use tokio::signal::unix::{SignalKind, signal};
@@ -47,7 +49,7 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
     let has_work = !items(&costed, &known, &arguments)?.is_empty();
     if !has_work
         && data.is_none()
-        && let Some(made) = made_before(&costed, &project, &mut results, &arguments).await?
+        && let Some(made) = made_before(&costed, &project, &mut results, &arguments)?
     {
         let rows: Vec<RunRow> = known.values().cloned().collect();
         let progress = Progress::new(&costed, &[], &layout, screen);
@@ -87,7 +89,7 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
     let folder = project.renderings(&arguments.reports, &rows.plan)?;
     let tables = if finished {
         let tables = report::write(&project, lock.layout(), &folder, &rows)?;
-        if let Some(inputs) = up_to_date::inputs(&project, &mut results, &rows.plan, &folder).await? {
+        if let Some(inputs) = up_to_date::inputs(&project, &mut results, &rows.plan, &folder)? {
             Made::now(inputs, lock.layout(), &rows.plan, &folder, tables.clone()).keep(lock.layout(), &rows.plan);
         }
         tables
@@ -117,7 +119,7 @@ fn options(arguments: &RunArgs, slots: Vec<Slot>, arithmetic: &Arithmetic) -> Re
 }
 
 /// The report of an earlier call, if nothing that it was made from has changed since: plan, runs, declaration, program.
-async fn made_before(
+fn made_before(
     costed: &CostedPlan,
     project: &Project,
     results: &mut Reader,
@@ -126,7 +128,7 @@ async fn made_before(
     let layout = project.results(&arguments.results);
     let Some(plan) = plan_file::recorded_as_asked(&layout, costed) else { return Ok(None) };
     let folder = project.renderings(&arguments.reports, &plan)?;
-    let inputs = up_to_date::inputs(project, results, &plan, &folder).await?;
+    let inputs = up_to_date::inputs(project, results, &plan, &folder)?;
     Ok(inputs.and_then(|inputs| Made::read(&layout, &plan, &inputs)))
 }
 
@@ -220,7 +222,10 @@ async fn prepare(costed: &CostedPlan, lock: &SchedulerLock) -> Result<(Store, Ve
     let layout = lock.layout();
     let path = layout.plan(&plan.experiment, &plan.profile);
     let unwritable = |source| RunnerError::Unwritable { path: path.clone(), source };
-    path.parent().map_or(Ok(()), create_folders).map_err(unwritable)?;
+    if let Some(folder) = path.parent() {
+        let is_ours = |file: &str| ["plan.json", "rendered.json"].contains(&file);
+        create_folders(folder).and_then(|()| remove_temporaries(folder, is_ours)).map_err(unwritable)?;
+    }
     let record = plan_file::claim(layout, costed)?;
     let text = serde_json::to_vec_pretty(&record)?;
     if std::fs::read(&path).ok().as_ref() != Some(&text) {

@@ -85,7 +85,7 @@ impl Scene {
         }
     }
 
-    /// The square of `side` whose first pixel is `corner` (row, column); it lies within the scene.
+    /// The square of `side` whose first pixel is `corner` (row, column). It must be inside the scene.
     pub(crate) fn square(&self, (top, left): (usize, usize), side: usize) -> Self {
         let width = self.image.width;
         let cut = |plane: &[u8]| -> Vec<u8> {
@@ -244,7 +244,7 @@ mod tests {
             let scene = alike(size);
             let placement = Placement { unit: Unit::Own, scale: 1.0, degrees: 0.0, flip, cut };
             let Scene { image, mask } = scene.placed(placement, side, &[Mask::IGNORED]);
-            // What lies outside has the colour and the id 255, which no pixel inside has.
+            // Pixels outside of the scene have the fill colour and the id 255. No pixel inside has either.
             prop_assert_eq!(&image.pixels, &mask.ids);
             let seen = image.pixels.iter().filter(|&&pixel| pixel != Mask::IGNORED).count();
             prop_assert_eq!(seen, size.0.min(side) * size.1.min(side));

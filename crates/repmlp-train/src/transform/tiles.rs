@@ -78,7 +78,7 @@ mod tests {
 
     use super::*;
 
-    /// A map that says of every pixel of a scene where it lies, seen through each square.
+    /// For each square, a map with the position of each of its pixels in the scene.
     fn seen_through(tiling: &Tiling) -> Vec<Tensor> {
         let side = tiling.side;
         let tile = |&(top, left): &(usize, usize)| {

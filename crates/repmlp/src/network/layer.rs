@@ -11,7 +11,7 @@ use crate::network::{Activation, DeployedLayer, Fixed, LayerSpec, Site};
 use crate::reparam::fuse_bn;
 use crate::vars::{Init, Scope, joined};
 
-/// A layer while training. What has no variables is the same in both forms, but for dropout, which is no part of the deployed one.
+/// A layer while training. Layers without variables are the same in both forms, except dropout: the deployed form has none.
 pub enum Layer {
     /// A convolution and batch norm.
     ConvBn(ConvBn),

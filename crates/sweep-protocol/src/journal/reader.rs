@@ -25,7 +25,7 @@ pub struct JournalReader<T> {
     path: PathBuf,
     /// Bytes of complete lines so far.
     pub(super) offset: u64,
-    /// Lines that count, where that is settled; what lies beyond was written when nobody was to write any more.
+    /// How many lines count, once the attempt is closed. Later lines were written without the right to write.
     extent: Option<u64>,
     /// What follows the last complete line.
     pub(super) rest: Vec<u8>,
@@ -55,13 +55,13 @@ impl<T: DeserializeOwned> JournalReader<T> {
         }
     }
 
-    /// Reads no further than so many lines, by their numbers: nothing follows them, so that the last one needs no end.
+    /// Reads only the lines with numbers below `extent`. The last of them needs no line end.
     #[must_use]
     pub fn up_to(self, extent: Option<u64>) -> Self {
         Self { extent, ..self }
     }
 
-    /// The number of the next line: so many lines were read or are missing.
+    /// The number of the next line. It is also the number of lines that were read or are missing.
     pub fn next_seq(&self) -> u64 {
         self.next_seq
     }

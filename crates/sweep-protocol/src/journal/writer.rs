@@ -58,7 +58,7 @@ impl<T: Serialize + DeserializeOwned> JournalWriter<T> {
         self.append_without_sync(event)?;
         let synced = self.file.sync_data();
         if synced.is_err() {
-            // What may not be on the disk was not said: nobody may read it as if it were.
+            // The line may not be on the disk, so it does not count: no reader may find it.
             (self.length, self.next_seq) = (length, seq);
             self.cut();
         }
@@ -81,7 +81,7 @@ impl<T: Serialize + DeserializeOwned> JournalWriter<T> {
         Ok(())
     }
 
-    /// Takes away what lies behind the lines that were said; whether that was possible.
+    /// Removes everything behind the last line that counts. Returns whether that was possible.
     fn cut(&mut self) -> bool {
         self.file.set_len(self.length).and_then(|()| self.file.seek(SeekFrom::Start(self.length))).is_ok()
     }
