@@ -166,7 +166,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) threads: Option<u32>,
     /// Only runs whose id starts with one of these.
-    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    #[arg(long, value_name = "ID", value_delimiter = ',', add = ArgValueCandidates::new(complete::runs))]
     pub(crate) only: Vec<String>,
     /// Start at most so many runs now.
     #[arg(long, value_name = "N")]
@@ -363,7 +363,7 @@ pub(crate) struct ImportArgs {
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
     /// The network: its name in the catalogue (a wrong name lists them), or a .toml file with `task` and `model`.
-    #[arg(long)]
+    #[arg(long, add = ArgValueCandidates::new(complete::networks))]
     pub(crate) model: String,
     /// Write what fits under this program's names, as safetensors.
     #[arg(long, short, value_hint = ValueHint::FilePath)]

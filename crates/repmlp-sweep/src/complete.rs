@@ -2,23 +2,26 @@
 //!
 //! Looks only; what cannot be read is not offered.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use clap::CommandFactory;
+use clap::{Args, CommandFactory};
 use clap_complete::engine::CompletionCandidate;
 use clap_complete::env::Shells;
 use clap_complete::{CompleteEnv, Shell};
-use sweep_protocol::{PlanRecord, ResultsLayout};
+use sweep_protocol::{PlanRecord, ResultsLayout, read_regular_file};
 
-use crate::cli::Cli;
+use crate::cli::{Cli, RunArgs};
 use crate::recorded::folders;
 
 /// The variable by which a shell asks for candidates.
-const VARIABLE: &str = "COMPLETE";
+const VARIABLE: &str = "REPMLP_SWEEP_COMPLETE";
 
 /// Answers a shell that asks for candidates, and ends the program then.
 pub(crate) fn answer() {
-    CompleteEnv::with_factory(Cli::command).var(VARIABLE).complete();
+    // A file alone means `run`: what `run` takes is offered beside the commands.
+    let command = || RunArgs::augment_args(Cli::command()).subcommand_required(false);
+    CompleteEnv::with_factory(command).var(VARIABLE).complete();
 }
 
 /// The script by which a shell learns to ask.
@@ -34,21 +37,24 @@ const NAME: &str = env!("CARGO_PKG_NAME");
 
 /// Ids of the runs of the results folder, with where each sits.
 pub(crate) fn runs() -> Vec<CompletionCandidate> {
-    let candidates = plans().into_iter().flat_map(|plan| {
-        let name = plan.experiment;
-        let candidate = move |run: sweep_protocol::PlannedRunRecord| {
-            let place = format!("{name} {} seed {}", run.coordinates, run.seed);
-            CompletionCandidate::new(run.run.short()).help(Some(place.into()))
-        };
-        plan.runs.into_iter().map(candidate)
-    });
-    candidates.collect()
+    let mut places = BTreeMap::new();
+    for plan in plans() {
+        for run in plan.runs {
+            let place = format!("{} {} seed {}", plan.experiment, run.coordinates, run.seed);
+            places.entry(run.run.short()).or_insert(place);
+        }
+    }
+    candidates(places)
 }
 
 /// Names of the experiments of the results folder.
 pub(crate) fn experiments() -> Vec<CompletionCandidate> {
-    let candidate = |plan: PlanRecord| CompletionCandidate::new(plan.experiment).help(Some(plan.question.into()));
-    plans().into_iter().map(candidate).collect()
+    candidates(plans().into_iter().map(|plan| (plan.experiment, plan.question)).collect())
+}
+
+/// Words with what is said of each.
+fn candidates(words: BTreeMap<String, String>) -> Vec<CompletionCandidate> {
+    words.into_iter().map(|(word, help)| CompletionCandidate::new(word).help(Some(help.into()))).collect()
 }
 
 /// Profiles of the experiment file that the command line names.
@@ -75,5 +81,5 @@ fn plans() -> Vec<PlanRecord> {
 }
 
 fn read(plan: &Path) -> Option<PlanRecord> {
-    serde_json::from_slice(&std::fs::read(plan).ok()?).ok()
+    serde_json::from_slice(&read_regular_file(plan).ok()?).ok()
 }

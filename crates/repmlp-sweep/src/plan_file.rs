@@ -5,7 +5,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::Result;
-use sweep_protocol::{PlanRecord, PlanSource, ResultsLayout, now_ms};
+use sweep_protocol::{PlanRecord, PlanSource, ResultsLayout, now_ms, read_regular_file};
 
 use crate::commands::say;
 use crate::costed_plan::CostedPlan;
@@ -67,7 +67,7 @@ pub(crate) fn check(layout: &ResultsLayout, spec: Option<&Path>, plan: &PlanReco
         return Err(foreign(layout, &owner, &spec, plan));
     }
     if spec.exists() {
-        say_edited(&spec, source, AS_RUN);
+        say_edited(&spec, &plan.profile, source, AS_RUN);
     }
     Ok(())
 }
@@ -77,7 +77,7 @@ pub(crate) fn say_if_edited(layout: &ResultsLayout, (experiment, profile): (&str
     let Some(source) = recorded(layout, experiment, profile) else { return };
     let path = path_of(layout, &source);
     if path.exists() && !is_unchanged(&path, &source) {
-        say_edited(&path, &source, AS_RUN);
+        say_edited(&path, profile, &source, AS_RUN);
     }
 }
 
@@ -93,7 +93,7 @@ pub(crate) fn say_what_changed(layout: &ResultsLayout, costed: &CostedPlan) {
             plan.profile,
             owner.display()
         )),
-        _ if !is_same => say_edited(&costed.path, &source, "this shows what the next `run` does"),
+        _ if !is_same => say_edited(&costed.path, &plan.profile, &source, "this shows what the next `run` does"),
         _ => {}
     }
 }
@@ -104,8 +104,9 @@ fn is_unchanged(file: &Path, source: &PlanSource) -> bool {
     sweep_plan::digest(file).is_ok_and(|digest| digest == source.digest)
 }
 
-fn say_edited(file: &Path, source: &PlanSource, what: &str) {
-    say(&format!("{} was edited after its last run ({}): {what}", file.display(), utc(source.written_at_ms)));
+fn say_edited(file: &Path, profile: &str, source: &PlanSource, what: &str) {
+    let (file, time) = (file.display(), utc(source.written_at_ms));
+    say(&format!("{file} (profile {profile}) was edited after its last run ({time}): {what}"));
 }
 
 fn foreign(layout: &ResultsLayout, owner: &Path, spec: &Path, plan: &PlanRecord) -> anyhow::Error {
@@ -123,7 +124,7 @@ fn recorded(layout: &ResultsLayout, experiment: &str, profile: &str) -> Option<P
 
 /// The plan that is recorded, where one is and is understood.
 fn recorded_plan(layout: &ResultsLayout, experiment: &str, profile: &str) -> Option<PlanRecord> {
-    let bytes = std::fs::read(layout.plan(experiment, profile)).ok()?;
+    let bytes = read_regular_file(&layout.plan(experiment, profile)).ok()?;
     serde_json::from_slice(&bytes).ok()
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
-use sweep_protocol::{PlanRecord, ResultsLayout, RunId, file_stamp, write_atomically};
+use sweep_protocol::{PlanRecord, ResultsLayout, RunId, file_stamp, read_regular_file, write_atomically};
 use sweep_report::Table;
 use sweep_store::Reader;
 
@@ -59,7 +59,8 @@ impl Made {
 
     /// The report that was last made, if it was made from these inputs and its files are as they were written.
     pub(crate) fn read(layout: &ResultsLayout, plan: &PlanRecord, inputs: &str) -> Option<Self> {
-        let text = fs::read_to_string(layout.rendered(&plan.experiment, &plan.profile)).ok()?;
+        let text = read_regular_file(&layout.rendered(&plan.experiment, &plan.profile)).ok()?;
+        let text = String::from_utf8(text).ok()?;
         let (check, json) = text.split_once('\n')?;
         if check != blake3::hash(json.as_bytes()).to_hex().as_str() {
             return None;

@@ -25,7 +25,10 @@ pub(crate) enum Work {
     /// It is done.
     Reuse,
     /// It succeeded, and its measurements are not all there any more: they are measured again.
-    Incomplete,
+    Incomplete {
+        /// What is missing.
+        why: Option<String>,
+    },
     /// It failed for a reason that lies in the machine or the data: it is tried again.
     Retry {
         /// How.
@@ -63,12 +66,16 @@ impl Work {
                 (_, Some(other)) => Self::Again { why: format!("computed with {other}") },
                 _ => Self::Reuse,
             },
-            Status::Incomplete => Self::Incomplete,
+            Status::Incomplete => Self::Incomplete { why: row.message.clone() },
             Status::Failed(kind) if kind.is_transient() => Self::Retry { status: row.status },
             Status::Failed(_) | Status::TimedOut => Self::Failed { status: row.status, message: row.message.clone() },
             Status::Running => Self::Running,
             Status::Queued if row.attempts == 0 => Self::Start,
-            Status::Queued | Status::Cancelled => Self::Continue { step: row.checkpoint_step },
+            Status::Queued | Status::Cancelled => {
+                // A checkpoint of another instruction set is not continued.
+                let is_other = arithmetic::other(kernels, row).is_some();
+                Self::Continue { step: if is_other { 0 } else { row.checkpoint_step } }
+            }
         }
     }
 
@@ -78,7 +85,7 @@ impl Work {
             Self::Start
             | Self::Continue { .. }
             | Self::Again { .. }
-            | Self::Incomplete
+            | Self::Incomplete { .. }
             | Self::Retry { .. }
             | Self::Running => true,
             Self::Failed { .. } => failed == FailedRuns::Retry,
@@ -94,7 +101,10 @@ impl fmt::Display for Work {
             Self::Continue { step: 0 } => f.write_str("interrupted, starts again"),
             Self::Continue { step } => write!(f, "continues at step {step}"),
             Self::Again { why } => write!(f, "again: {why}"),
-            Self::Incomplete => f.write_str("incomplete: measurements are missing, trains again"),
+            Self::Incomplete { why } => {
+                let why = why.as_deref().unwrap_or("measurements are missing");
+                write!(f, "incomplete ({why}), trains again")
+            }
             Self::Retry { status } => write!(f, "{status}, tried again"),
             Self::Reuse => f.write_str("done, reused"),
             Self::Failed { status, .. } => write!(f, "{status}, waits for --retry-failed"),

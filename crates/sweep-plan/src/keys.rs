@@ -37,6 +37,8 @@ pub(crate) enum Kind {
     Prose,
     /// What files and folders may be called.
     Name,
+    /// One of these words.
+    Word(&'static [&'static str]),
     /// A whole number from this one upwards.
     Whole(u64),
     /// At least one of these.
@@ -68,8 +70,8 @@ const EXEC: Block = Block {
     doc: "How runs are carried out.",
     keys: &[optional(
         "kernels",
-        Kind::Text,
-        "Instruction set that all runs compute with: `plain`, `avx2` or `avx512`. Name the least of the processors that share the \
+        Kind::Word(&["plain", "avx2", "avx512"]),
+        "Instruction set that all runs compute with. Name the least of the processors that share the \
          work: numbers of different sets differ in their last digits. Default: that of the runs that are there, else the best of \
          this processor. Runs that were measured with another are measured again.",
     )],

@@ -55,6 +55,7 @@ fn kind(of: &Kind, definitions: &mut Map<String, Value>) -> Value {
     match of {
         Kind::Any => json!({}),
         Kind::Text | Kind::Prose | Kind::Name => json!({ "type": "string", "minLength": 1 }),
+        Kind::Word(words) => json!({ "enum": words }),
         Kind::Whole(from) => json!({ "type": "integer", "minimum": from }),
         Kind::List(items) => json!({ "type": "array", "minItems": 1, "items": kind(items, definitions) }),
         Kind::Map(values) | Kind::Named(values) => {

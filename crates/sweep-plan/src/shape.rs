@@ -46,6 +46,10 @@ fn check_kind(kind: &Kind, what: &str, node: &Node, faults: &mut Faults) {
         (Kind::Text, Item::Scalar(Value::String(text))) => check_text(check_line(text), what, &node.span, faults),
         (Kind::Prose, Item::Scalar(Value::String(text))) => check_text(check_prose(text), what, &node.span, faults),
         (Kind::Name, Item::Scalar(Value::String(text))) => name(text, what, &node.span, faults),
+        (Kind::Word(words), Item::Scalar(Value::String(text))) if !words.contains(&text.as_str()) => {
+            let message = format!("{what} must be {}, not `{}`", described(words), text.escape_debug());
+            faults.add(&node.span, message, None);
+        }
         (Kind::List(_), Item::List(items)) if items.is_empty() => {
             faults.add(&node.span, format!("{what} must not be empty"), "give at least one item".to_owned());
         }
@@ -90,7 +94,7 @@ fn name(text: &str, what: &str, span: &Span, faults: &mut Faults) {
 fn fits(kind: &Kind, item: &Item) -> bool {
     match (kind, item) {
         (Kind::Any, _)
-        | (Kind::Text | Kind::Prose | Kind::Name, Item::Scalar(Value::String(_)))
+        | (Kind::Text | Kind::Prose | Kind::Name | Kind::Word(_), Item::Scalar(Value::String(_)))
         | (Kind::List(_), Item::List(_))
         | (Kind::Map(_) | Kind::Named(_) | Kind::Overlay | Kind::Block(_), Item::Table(_)) => true,
         (Kind::Whole(from), Item::Scalar(value)) => value.as_u64().is_some_and(|number| number >= *from),
@@ -103,11 +107,16 @@ fn describe(kind: &Kind) -> String {
     match kind {
         Kind::Any => "a value".to_owned(),
         Kind::Text | Kind::Prose | Kind::Name => "a text".to_owned(),
+        Kind::Word(words) => described(words),
         Kind::Whole(from) => format!("a whole number from {from}"),
         Kind::List(_) => "a list".to_owned(),
         Kind::Map(_) | Kind::Named(_) | Kind::Overlay | Kind::Block(_) => "a table".to_owned(),
         Kind::OneOf(kinds) => kinds.iter().map(describe).collect::<Vec<_>>().join(" or "),
     }
+}
+
+fn described(words: &[&str]) -> String {
+    words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or ")
 }
 
 fn found(item: &Item) -> String {

@@ -50,4 +50,4 @@ pub use sink::{LeasedJournal, MemorySink, Sink, SinkError};
 pub use status::{FailureKind, Status};
 pub use tally::Tally;
 pub use text::{TextError, check_line, check_prose, printable, printable_line};
-pub use text_file::read_text_file;
+pub use text_file::{read_regular_file, read_text_file};

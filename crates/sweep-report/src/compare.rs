@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use sweep_protocol::{Better, Metric};
 
-use crate::statistics::{PairedDifference, Summary};
+use crate::statistics::{CONFIDENCE, PairedDifference};
 use crate::unit::is_count;
 
 /// What is known of two rows in one metric.
@@ -35,18 +35,20 @@ pub(crate) fn compare(
         Better::Neither => return Verdict::Untold,
     };
     let constant = |values: &BTreeMap<u64, f64>| {
-        let summary = Summary::of(&values.values().copied().collect::<Vec<_>>())?;
-        summary.sd.is_none_or(|sd| sd == 0.0).then_some(summary.mean)
+        let first = *values.values().next()?;
+        values.values().all(|value| value.total_cmp(&first).is_eq()).then_some(first)
     };
     if let (true, Some(value), Some(other)) = (is_count(metric), constant(values), constant(others)) {
         return verdict(sign * (value - other));
     }
-    let Some(difference) = PairedDifference::of(values, others) else { return Verdict::Untold };
+    let Some(difference) = PairedDifference::without_interval(values, others) else { return Verdict::Untold };
     let is_same = difference.summary.n > 1 && difference.p.is_none() && difference.summary.mean.abs() <= f64::EPSILON;
     if is_same {
         return Verdict::Equal;
     }
-    if difference.among(comparisons).is_told() { verdict(sign * difference.summary.mean) } else { Verdict::Untold }
+    // Below 0.05 just where the interval for all comparisons together excludes 0.
+    let is_told = difference.p.is_some_and(|p| comparisons as f64 * p < 1.0 - CONFIDENCE);
+    if is_told { verdict(sign * difference.summary.mean) } else { Verdict::Untold }
 }
 
 fn verdict(gain: f64) -> Verdict {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sweep_protocol::{PlanRecord, check_name};
+use sweep_protocol::{Form, PlanRecord, Split, check_name};
 
 use crate::declaration::{Declaration, PlotDeclaration, Quantity, TableDeclaration};
 use crate::error::Fault;
@@ -59,6 +59,9 @@ fn unmeasurable(place: &str, quantity: &Quantity) -> Option<Fault> {
         (false, Some(_), ..) => "compares both forms: leave form out",
         (.., true, None) => "is measured on images: add split = \"test\", \"validation\" or \"train\"",
         (.., false, Some(_)) => "does not depend on images: leave split out",
+        (_, Some(Form::Deployed), _, Some(Split::Train | Split::Validation)) => {
+            "is measured of the deployed form on test images alone: write form = \"training\" for these"
+        }
         _ => return None,
     };
     Some(Fault::Unmeasurable { place: place.to_owned(), metric, why })

@@ -44,7 +44,7 @@ pub(crate) fn about_marks(table: &Table, best: &str, tied: &str) -> Option<Strin
     let rest = if cells(table).any(|(_, cell)| cell.tied) {
         format!(
             "; {tied}: cannot be told from it, since the 95% interval of the paired difference (t, for all rows of the column \
-             together) contains 0 or there is one seed"
+             together) contains 0, or there is none: one seed, or a difference that does not vary"
         )
     } else if cells(table).any(|(column, cell)| cell.best && !is_count(column.quantity.metric)) {
         "; all others are told from it (95%, paired t, for all rows of the column together)".to_owned()

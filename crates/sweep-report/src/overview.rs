@@ -134,6 +134,17 @@ impl Overview {
     }
 }
 
+/// A warning where the runs that succeeded were computed in several ways: differences between them may be rounding.
+pub(crate) fn mixture(rows: &ExperimentRows) -> Option<String> {
+    let ways = of_succeeded(rows, |row| Some(row.arithmetic.as_ref()?.to_string()));
+    (ways.len() > 1).then(|| {
+        let ways = ways.join(", ");
+        format!(
+            "These runs were computed in ways whose last digits differ ({ways}): a difference may be rounding alone."
+        )
+    })
+}
+
 /// What the runs that succeeded say of themselves, each answer once.
 fn of_succeeded<T: Ord>(rows: &ExperimentRows, said: impl Fn(&RunRow) -> Option<T>) -> Vec<T> {
     let succeeded = rows.runs.iter().filter(|row| row.status == Status::Succeeded);

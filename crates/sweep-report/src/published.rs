@@ -4,12 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sweep_protocol::{ExperimentRows, Form, Measurement, MeasurementRow, Metric, PlanRecord, RunId, Split};
+use sweep_protocol::{
+    ExperimentRows, Form, Measurement, MeasurementRow, Metric, PlanRecord, RunId, Split, read_regular_file,
+};
 
 use crate::rendered::{self, Kept, MANIFEST, Manifest};
 use crate::{Declaration, PaperNumbers, Rendering, ReportError, render};
@@ -70,7 +71,8 @@ pub fn write(folder: &Path, rows: &ExperimentRows) -> Result<Vec<Kept>, ReportEr
 /// When a file is missing or is not what [`write()`] wrote.
 pub fn read(folder: &Path) -> Result<ExperimentRows, ReportError> {
     let path = folder.join(MEASUREMENTS);
-    let text = fs::read_to_string(&path).map_err(io_fault(&path, "reading"))?;
+    let text = read_regular_file(&path).map_err(io_fault(&path, "reading"))?;
+    let text = String::from_utf8(text).map_err(|fault| io_fault(&path, "reading")(std::io::Error::other(fault)))?;
     let mut measurements = Vec::new();
     for (i, line) in text.lines().enumerate() {
         let fault = || ReportError::Line { path: path.clone(), line: i + 1 };
@@ -105,7 +107,7 @@ pub fn check(
     let mut expected = BTreeSet::new();
     for rendering in renderings {
         let path = rendered.join(&rendering.path);
-        match fs::read(&path) {
+        match read_regular_file(&path) {
             Ok(bytes) if bytes == rendering.bytes => {}
             Ok(_) => drop(differences.insert(Difference::Differs(rendering.path.clone()))),
             Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => {
@@ -153,7 +155,7 @@ fn optional<T: std::str::FromStr>(field: &str) -> Option<Option<T>> {
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, ReportError> {
-    let bytes = fs::read(path).map_err(io_fault(path, "reading"))?;
+    let bytes = read_regular_file(path).map_err(io_fault(path, "reading"))?;
     serde_json::from_slice(&bytes).map_err(|source| ReportError::Json { path: path.to_owned(), source })
 }
 

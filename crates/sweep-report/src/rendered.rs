@@ -39,13 +39,20 @@ pub(crate) struct Manifest {
     written_by: String,
     /// Name to BLAKE3 digest.
     renderings: BTreeMap<String, String>,
+    /// The same of a rendering that was begun and may be written in part: that is ours too.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    begun: BTreeMap<String, String>,
 }
 
 impl Manifest {
     /// The manifest of these renderings.
     pub(crate) fn of(renderings: &[Rendering]) -> Self {
         let entry = |r: &Rendering| (r.path.to_string_lossy().into_owned(), digest(&r.bytes));
-        Self { written_by: WRITER.to_owned(), renderings: renderings.iter().map(entry).collect() }
+        Self {
+            written_by: WRITER.to_owned(),
+            renderings: renderings.iter().map(entry).collect(),
+            begun: BTreeMap::new(),
+        }
     }
 
     /// The manifest of a folder; nothing where there is none, or a file of that name that is another program's.
@@ -64,7 +71,7 @@ impl Manifest {
 
     /// Names of the listed files. An entry that someone wrote into the manifest to lead elsewhere is passed over.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.renderings.keys().map(String::as_str).filter(|name| {
+        self.renderings.keys().chain(self.begun.keys()).map(String::as_str).filter(|name| {
             let mut parts = Path::new(name).components();
             matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == *name)
         })
@@ -72,8 +79,11 @@ impl Manifest {
 
     /// Whether a file of the folder is listed and has the bytes that were written.
     pub(crate) fn is_as_written(&self, folder: &Path, name: &str) -> io::Result<bool> {
-        let Some(written) = self.renderings.get(name) else { return Ok(false) };
-        Ok(plain_bytes(&folder.join(name))?.is_some_and(|bytes| digest(&bytes) == *written))
+        let written = [self.renderings.get(name), self.begun.get(name)];
+        if written == [None, None] {
+            return Ok(false);
+        }
+        Ok(plain_bytes(&folder.join(name))?.is_some_and(|bytes| written.contains(&Some(&digest(&bytes)))))
     }
 }
 
@@ -93,6 +103,12 @@ pub fn write(folder: &Path, renderings: &[Rendering]) -> Result<Vec<Kept>, Repor
     let is_of_older_version = former.is_none() && ["report.json", "measurements.csv"].iter().any(wrote);
     let current = Manifest::of(renderings);
     let mut kept = Vec::new();
+    // An interrupted call leaves files of the new rendering. They must be known before they are written.
+    if let Some(former) = former.as_ref().filter(|former| former.renderings != current.renderings) {
+        let begun = Manifest { begun: current.renderings.clone(), ..former.clone() };
+        let manifest = folder.join(MANIFEST);
+        write_atomically(&manifest, &begun.bytes()?).map_err(fault(&manifest, "writing"))?;
+    }
     for rendering in renderings {
         let name = rendering.path.to_string_lossy();
         let is_ours = || match &former {

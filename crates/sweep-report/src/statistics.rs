@@ -2,7 +2,6 @@
 //!
 //! Knows numbers only. Every function is checked against R or `scipy`; the recipe stands at its test.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +10,7 @@ use crate::sign_flip::SignFlip;
 use crate::student_t::{t_quantile, two_sided_p};
 
 /// The level of every interval that is shown.
-const CONFIDENCE: f64 = 0.95;
+pub(crate) const CONFIDENCE: f64 = 0.95;
 
 /// A deviation below this share of the values' size is rounding: the values are constant.
 const ROUNDING: f64 = 1e-12;
@@ -61,10 +60,10 @@ impl Summary {
     /// Of at least one value.
     pub fn of(values: &[f64]) -> Option<Self> {
         let size = values.iter().fold(0.0, |size: f64, value| size.max(value.abs()));
-        Self::of_size(values, size)
+        Some(Self::of_size(values, size)?.with_interval(1))
     }
 
-    /// Of at least one value that was computed from numbers up to `size`, so that its last digits may be rounding.
+    /// Of at least one value that was computed from numbers up to `size`, so that its last digits may be rounding. Without an interval.
     fn of_size(values: &[f64], size: f64) -> Option<Self> {
         let first = *values.first()?;
         let n = values.len();
@@ -77,7 +76,7 @@ impl Summary {
         let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
         let sd = (squares / (n - 1) as f64).sqrt();
         let sd = if sd <= ROUNDING * size { 0.0 } else { sd };
-        Some(Self { sd: Some(sd), ..summary }.with_interval(1))
+        Some(Self { sd: Some(sd), ..summary })
     }
 
     /// The same with the interval that holds for so many comparisons at once.
@@ -93,12 +92,19 @@ impl Summary {
 impl PairedDifference {
     /// Of the seeds that both have, for this comparison alone; `None` when they share none.
     pub fn of(values: &BTreeMap<u64, f64>, baseline: &BTreeMap<u64, f64>) -> Option<Self> {
+        let difference = Self::without_interval(values, baseline)?;
+        let has_interval = difference.p.is_some();
+        let summary = if has_interval { difference.summary.with_interval(1) } else { difference.summary };
+        Some(Self { summary, ..difference })
+    }
+
+    /// The same without an interval, which takes long: for many comparisons whose p is enough.
+    pub(crate) fn without_interval(values: &BTreeMap<u64, f64>, baseline: &BTreeMap<u64, f64>) -> Option<Self> {
         let pairs = || values.iter().filter_map(|(seed, value)| Some((*value, *baseline.get(seed)?)));
         let differences: Vec<f64> = pairs().map(|(value, base)| value - base).collect();
         let size = pairs().fold(0.0, |size: f64, (value, base)| size.max(value.abs()).max(base.abs()));
         let summary = Summary::of_size(&differences, size)?;
         let Some(sd) = summary.sd.filter(|sd| *sd > 0.0) else {
-            let summary = Summary { interval: None, ..summary };
             return Some(Self { summary, comparisons: 1, p: None, p_adjusted: None, sign_flip: None });
         };
         let t = summary.mean / (sd / (summary.n as f64).sqrt());
@@ -155,12 +161,7 @@ impl PairedDifference {
 
 /// How many standard errors an interval for a mean of `n` values reaches to each side.
 fn critical_t(n: usize, comparisons: usize) -> f64 {
-    thread_local! {
-        /// A report asks for few of them, for each many times.
-        static KNOWN: RefCell<BTreeMap<(usize, usize), f64>> = const { RefCell::new(BTreeMap::new()) };
-    }
-    let compute = || t_quantile(1.0 - (1.0 - CONFIDENCE) / (2.0 * comparisons.max(1) as f64), (n - 1) as f64);
-    KNOWN.with_borrow_mut(|known| *known.entry((n, comparisons)).or_insert_with(compute))
+    t_quantile(1.0 - (1.0 - CONFIDENCE) / (2.0 * comparisons.max(1) as f64), (n - 1) as f64)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::measured::Measured;
 use crate::missing::{incomplete, standing};
 use crate::paper::PaperTable;
 use crate::statistics::{PairedDifference, Summary};
-use crate::{PaperNumbers, ReportError, fit, notes, validation};
+use crate::{PaperNumbers, ReportError, fit, notes, overview, validation};
 
 /// A computed table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -106,11 +106,19 @@ pub fn tables(
     paper: &PaperNumbers,
 ) -> Result<Vec<Table>, ReportError> {
     fit::check(declaration, &rows.plan, paper)?;
-    let declaration = &*validation::fitted(declaration, rows);
+    let declared = declaration;
+    let declaration = &*validation::fitted(declared, rows);
     let measured = Measured::new(rows);
     let source = |table: &TableDeclaration| paper.tables.get(&table.paper.as_ref()?.file);
     let compute = |table| Source { plan: &rows.plan, measured: &measured, paper: source(table) }.table(table);
-    Ok(declaration.tables.iter().map(compute).collect())
+    let mut tables: Vec<Table> = declaration.tables.iter().map(compute).collect();
+    for (table, declared) in tables.iter_mut().zip(&declared.tables) {
+        table.notes.extend((table.columns.len() < declared.columns.len()).then(|| validation::LEFT_OUT.to_owned()));
+    }
+    if let Some(mixture) = overview::mixture(rows) {
+        tables.iter_mut().for_each(|table| table.notes.push(mixture.clone()));
+    }
+    Ok(tables)
 }
 
 /// What a table is computed from.

@@ -8,6 +8,10 @@ use sweep_protocol::{ExperimentRows, Metric, Split};
 
 use crate::declaration::{Declaration, PlotDeclaration};
 
+/// Said below a table that lacks declared columns.
+pub(crate) const LEFT_OUT: &str =
+    "No run set images aside for Validation: the declared columns of Validation are left out.";
+
 /// The declaration without columns of Validation, and with curves of training images in place of those of Validation, where runs have
 /// measured and none of them on Validation.
 pub(crate) fn fitted<'a>(declaration: &'a Declaration, rows: &ExperimentRows) -> Cow<'a, Declaration> {
@@ -28,6 +32,8 @@ pub(crate) fn fitted<'a>(declaration: &'a Declaration, rows: &ExperimentRows) ->
             && is_measured(Some(plot.y.metric), Split::Train)
         {
             plot.y.split = Some(Split::Train);
+            // A declared title may say what is no longer shown.
+            plot.title = None;
         }
     }
     Cow::Owned(fitted)

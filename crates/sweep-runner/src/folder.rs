@@ -103,6 +103,7 @@ pub(crate) fn attempts_of(run: &RunLayout) -> Result<Vec<u32>, RunnerError> {
 /// attempts left go too.
 pub(crate) fn tidy(run: &RunLayout, status: Status) -> Result<(), RunnerError> {
     let keep = if status == Status::Succeeded { 0 } else { 2 };
+    remove_temporaries(run.root(), |file| file == "run.json").map_err(unwritable(run.root()))?;
     let mut checkpoints = Vec::new();
     for number in attempts_of(run)? {
         let folder = run.attempt(number);

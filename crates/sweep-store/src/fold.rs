@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sweep_protocol::{
-    AttemptName, Event, Form, JournalLine, LineDamage, Measurement, Metric, Outcome, RunId, RunRow, Split, Status,
-    SupervisorEvent, Tally,
+    Arithmetic, AttemptName, Event, Form, JournalLine, LineDamage, Measurement, Metric, Outcome, RunId, RunRow, Split,
+    Status, SupervisorEvent, Tally,
 };
 
 use crate::rows::AttemptRow;
@@ -84,12 +84,12 @@ fn measured_by(lines: &AttemptLines) -> impl Iterator<Item = &Measurement> {
 }
 
 /// The values of a run. A later attempt's replace an earlier one's; the journal of an attempt that ended with a tally holds all. What
-/// another version of the trainer measured is not mixed with what the latest one did.
+/// another version of the trainer measured, or one that computed otherwise, is not mixed with what the latest one did.
 fn values(attempts: &[AttemptLines]) -> Vec<(Measurement, u32)> {
     let is_whole = |lines: &AttemptLines| tally(lines).is_some_and(|tally| *tally == Tally::of(measured_by(lines)));
     let whole = attempts.iter().rposition(is_whole).unwrap_or(0);
     let latest = attempts.iter().rev().find_map(trainer);
-    let older = attempts.iter().rposition(|lines| trainer(lines).is_some_and(|version| Some(version) != latest));
+    let older = attempts.iter().rposition(|lines| trainer(lines).is_some_and(|trainer| Some(trainer) != latest));
     let from = whole.max(older.map_or(0, |last| last + 1));
     let mut values = BTreeMap::new();
     for lines in attempts.get(from..).unwrap_or_default() {
@@ -98,10 +98,10 @@ fn values(attempts: &[AttemptLines]) -> Vec<(Measurement, u32)> {
     values.into_values().collect()
 }
 
-/// The version of the trainer of an attempt that began.
-fn trainer(lines: &AttemptLines) -> Option<u32> {
+/// The version of the trainer of an attempt that began, and how it computes.
+fn trainer(lines: &AttemptLines) -> Option<(u32, Option<&Arithmetic>)> {
     lines.journal.iter().find_map(|line| match &line.event {
-        Event::Started { environment, .. } => Some(environment.trainer_version),
+        Event::Started { environment, .. } => Some((environment.trainer_version, environment.arithmetic.as_ref())),
         _ => None,
     })
 }

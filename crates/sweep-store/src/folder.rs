@@ -12,7 +12,7 @@ use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
 use serde::de::DeserializeOwned;
 use sweep_protocol::{
     AttemptLayout, JournalReader, LineDamage, PlanRecord, ResultsLayout, RunId, RunLayout, SupervisorEvent,
-    attempt_numbers, file_stamp,
+    attempt_numbers, file_stamp, read_regular_file,
 };
 
 use crate::StoreError;
@@ -226,11 +226,7 @@ impl FolderReader {
 
     /// The content of a file; nothing when it does not exist.
     fn bytes(&mut self, path: &Path) -> Option<Vec<u8>> {
-        let read = match fs::metadata(path) {
-            // Opening a pipe waits, and reading a device may never end.
-            Ok(found) if !found.is_file() => Err(io::Error::other("not a regular file")),
-            _ => fs::read(path),
-        };
+        let read = read_regular_file(path);
         self.unless_missing(path, read)
     }
 

@@ -76,6 +76,11 @@ impl Reader {
         self.folder.plan(experiment, profile)
     }
 
+    /// Every plan of the folder.
+    pub fn plans(&mut self) -> Vec<PlanRecord> {
+        self.folder.plans()
+    }
+
     /// Everything that a report of an experiment and profile is made from; nothing when no such plan is recorded.
     ///
     /// # Errors

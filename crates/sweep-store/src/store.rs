@@ -14,7 +14,8 @@ use sqlx::{ConnectOptions, Connection};
 use sweep_protocol::{Event, JournalLine, PlanRecord, ResultsLayout, RunId, Status, SupervisorEvent, sync_folder};
 
 use crate::folder::FolderReader;
-use crate::index::{self, APPLICATION_ID, AttemptKey, SCHEMA_VERSION};
+use crate::index::{self, APPLICATION_ID, AttemptKey, CachedRun, SCHEMA_VERSION};
+use crate::packed;
 use crate::{Damage, StoreError};
 
 /// How long a writer waits for a program that holds the index (a `sqlite3` shell in a transaction).
@@ -149,8 +150,18 @@ impl Store {
         let runs: BTreeSet<RunId> = folder.runs().into_iter().chain(attempted).collect();
         let runs: Vec<RunId> = runs.into_iter().collect();
         let stamps = folder.stamps(&runs);
+        let values = index::packed_values(&mut self.connection, (i64::MIN, i64::MAX))
+            .await
+            .map_err(fault(&self.path, "reading values"))?;
+        let has_values = |known: &CachedRun| {
+            values.get(&known.number).is_some_and(|text| packed::digest(text) == known.values_digest)
+        };
         let is_settled = |(run, stamp): &(RunId, String)| match cached.get(run) {
-            Some(known) => known.is_intact && known.stamp == *stamp && known.row.status != Status::Running,
+            Some(known) if known.row.attempts == 0 => stamp.is_empty(),
+            Some(known) => {
+                let is_current = known.is_intact && known.stamp == *stamp && has_values(known);
+                is_current && known.row.status != Status::Running
+            }
             None => stamp.is_empty(),
         };
         Ok(runs.into_iter().zip(stamps).filter(|run| !is_settled(run)).map(|(run, _)| run).collect())

@@ -61,12 +61,12 @@ impl Room {
         }
     }
 
-    /// Of packed keys and values.
+    /// Numbers of packed keys, and of packed values.
     pub(super) fn of_keys(&self) -> [usize; 2] {
         [self.d, self.e].map(|channels| self.keys * channels * self.key_lanes)
     }
 
-    /// Of a row of distances.
+    /// Numbers in a row of distances.
     pub(super) fn of_row(&self, split: &Split) -> usize {
         self.distances * split.lanes
     }
@@ -168,7 +168,7 @@ pub(super) fn log2_e<T: WithDType>() -> T {
     T::from_f64(std::f64::consts::LOG2_E)
 }
 
-/// Of a head.
+/// The channels of a head.
 pub(super) fn channels(head: usize, of_head: usize) -> Range<usize> {
     head * of_head..(head + 1) * of_head
 }

@@ -61,7 +61,7 @@ pub(super) struct Attention {
     output: Shape,
     /// Whether there will be a gradient.
     tracked: bool,
-    /// From the forward pass to all backward passes.
+    /// What the forward pass leaves for the backward passes: largest products and sums of weights.
     kept: Mutex<Option<CpuStorage>>,
     /// What the loops are compiled for.
     pub(super) set: InstructionSet,

@@ -30,7 +30,7 @@ pub(super) struct Along<'a, T> {
 pub(super) struct Queries<'a, T> {
     pub(super) q: &'a [T],
     pub(super) channels: usize,
-    /// Of the unit.
+    /// Which vectors of the unit's queries the tile has.
     pub(super) vectors: Range<usize>,
 }
 

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use repmlp_train::DeviceChoice;
 use serde_json::json;
 use sweep_plan::Plan;
 use sweep_protocol::{RunId, RunRow};
 
 use super::grid::grid;
-use super::{open_results, print, print_json, say_damage};
+use super::{open_results, print, print_json, say, say_damage};
+use crate::arithmetic;
 use crate::cli::PlanArgs;
 use crate::costed_plan::CostedPlan;
 use crate::exit::Exit;
@@ -26,6 +28,15 @@ pub(crate) async fn run(arguments: PlanArgs) -> Result<Exit> {
     let mut results = open_results(&layout).await?;
     let known = costed.known(&mut results)?;
     let names = (costed.plan.experiment.as_str(), costed.plan.profile.as_str());
+    let devices = [DeviceChoice::Auto.decide()];
+    let is_open = |run: &sweep_plan::PlannedRun| {
+        Work::of(known.get(&run.id), costed.plan.kernels.as_deref()).is_open(FailedRuns::Wait)
+    };
+    if costed.plan.runs.iter().any(is_open)
+        && let Err(refusal) = arithmetic::choose(costed.plan.kernels.as_deref(), &devices, known.values())
+    {
+        say(&format!("note: `run` will refuse this plan: {refusal}"));
+    }
     let speed = Speed::measured(&mut results, names, &costed.training_flops()).await?;
     say_damage(&mut results);
     let view = View { costed: &costed, known: &known, speed };
@@ -74,20 +85,24 @@ impl View<'_> {
 
     fn head(&self) -> String {
         let Plan { experiment, profile, question, .. } = &self.costed.plan;
-        format!("{experiment}, profile {profile}\n{question}\n")
+        let scale = self.costed.record().scale.map(|scale| format!("{scale}\n")).unwrap_or_default();
+        format!("{experiment}, profile {profile}\n{question}\n{scale}")
     }
 
     fn foot(&self) -> String {
         let plan = &self.costed.plan;
         let open: Vec<_> = plan.runs.iter().filter(|run| self.work(run.id).is_open(FailedRuns::Wait)).collect();
         let time: Option<f64> = open.iter().map(|run| self.seconds(run.configuration)).sum();
-        let mut text =
-            format!("{} runs of {} configurations; {} to do", plan.runs.len(), plan.configurations.len(), open.len());
+        let counted = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+        let (runs, configurations) =
+            (counted(plan.runs.len(), "run"), counted(plan.configurations.len(), "configuration"));
+        let mut text = format!("{runs} of {configurations}; {} to do", open.len());
         text += &match time {
             Some(time) if !open.is_empty() => format!(", about {} one after another", duration(time)),
             _ => String::new(),
         };
         text += match (self.speed.measured, time) {
+            _ if open.is_empty() => ".\n",
             (_, None) => ". Times are not known before the data is: the set has no fixed size.\n",
             (true, _) => ". Times follow from finished runs of this plan.\n",
             (false, _) => ". Times assume a small CPU until a run of this plan is finished.\n",
@@ -120,7 +135,7 @@ impl View<'_> {
         };
         json!({
             "experiment": plan.experiment, "profile": plan.profile, "question": plan.question,
-            "axes": plan.axes, "runs": plan.runs.iter().map(run).collect::<Vec<_>>(),
+            "scale": self.costed.record().scale, "axes": plan.axes, "runs": plan.runs.iter().map(run).collect::<Vec<_>>(),
             "exclusions": plan.exclusions,
             "merged": plan.merged.iter().map(|m| json!({"coordinates": m.coordinates.to_string(), "into": m.into.to_string()})).collect::<Vec<_>>(),
         })

@@ -1,6 +1,6 @@
 //! `run`: what is missing of an experiment is trained, stored as it is measured, and reported.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,8 +9,10 @@ use anyhow::{Context, Result};
 use repmlp_train::DeviceChoice;
 use repmlp_train::data::DataError;
 use sweep_protocol::{
-    Arithmetic, FailureKind, RunId, RunRow, Status, create_folders, error_chain, remove_temporaries, write_atomically,
+    Arithmetic, ExperimentRows, FailureKind, ResultsLayout, RunId, RunRow, Status, create_folders, error_chain,
+    read_regular_file, remove_temporaries, write_atomically,
 };
+use sweep_report::Table;
 use sweep_runner::{OnFailure, Options, Request, RunnerError, SchedulerLock, Slot, Update, UpdateKind, WorkItem};
 use sweep_store::{Damage, Reader, Store};
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{open_results, print_bytes, report, say, say_damage};
 use crate::arithmetic;
-use crate::cli::RunArgs;
+use crate::cli::{ReportsArgs, RunArgs};
 use crate::costed_plan::CostedPlan;
 use crate::data_check::check_data;
 use crate::exit::{Exit, UsageError};
@@ -56,8 +58,17 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
         progress.begin(&known);
         progress.end(&rows, Some(&made.folder));
         print_bytes(report::shown(&made.tables, screen).as_bytes())?;
+        results.close().await?;
         return Ok(exit(&costed, &rows, Request::Run));
     }
+    // Refused before anything is written; chosen below, when no other scheduler can change what is there.
+    let choose = |known: &BTreeMap<RunId, RunRow>, has_work: bool| match has_work {
+        true => arithmetic::choose(costed.plan.kernels.as_deref(), &devices, known.values()),
+        // Nothing is computed.
+        false => Ok(DeviceChoice::Cpu.arithmetic()),
+    };
+    choose(&known, has_work)?;
+    say_shared(&costed, &known, &mut results);
     results.close().await?;
     // What is all done needs no data. A folder that was named is looked at all the same, and carried data is there.
     let looks_at_data = has_work || data.is_some() || is_all_carried(&costed)?;
@@ -73,7 +84,7 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
     }
     refuse_other_data(&costed, &known, fingerprints.as_deref().unwrap_or_default())?;
 
-    let arithmetic = arithmetic::choose(costed.plan.kernels.as_deref(), &devices, known.values())?;
+    let arithmetic = choose(&known, !items.is_empty())?;
     let slots = slots(&devices, &arguments, items.len());
     let mut progress = Progress::new(&costed, &items, lock.layout(), screen);
     damages.iter().for_each(|damage| progress.voice().say(&format!("note: {}", error_chain(damage))));
@@ -84,21 +95,39 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
     let mut results = open_results(lock.layout()).await?;
     let rows = results.experiment_rows(name.0, name.1).await?.context("a recorded plan is known")?;
     say_damage(&mut results);
-    // Renderings of an unfinished sweep would take the place of finished ones; `report` makes them when asked to.
-    let finished = rows.plan.runs.len() == rows.runs.iter().filter(|row| row.status.is_finished()).count();
-    let folder = project.renderings(&arguments.reports, &rows.plan)?;
-    let tables = if finished {
-        let tables = report::write(&project, lock.layout(), &folder, &rows)?;
-        if let Some(inputs) = up_to_date::inputs(&project, &mut results, &rows.plan, &folder)? {
-            Made::now(inputs, lock.layout(), &rows.plan, &folder, tables.clone()).keep(lock.layout(), &rows.plan);
-        }
-        tables
-    } else {
-        report::unwritten(&project, &rows)?
-    };
-    progress.end(&rows.runs, finished.then_some(folder.as_path()));
+    let reports = &arguments.reports;
+    let (tables, folder) = conclude(&costed, &project, (lock.layout(), &mut results), reports, &rows)?;
+    results.close().await?;
+    progress.end(&rows.runs, folder.as_deref());
     print_bytes(report::shown(&tables, screen).as_bytes())?;
     Ok(exit(&costed, &rows.runs, request))
+}
+
+/// Renders the report of a sweep in which nothing is left to do. Returns its tables, and its folder if it was written.
+fn conclude(
+    costed: &CostedPlan,
+    project: &Project,
+    (layout, results): (&ResultsLayout, &mut Reader),
+    reports: &ReportsArgs,
+    rows: &ExperimentRows,
+) -> Result<(Vec<Table>, Option<PathBuf>)> {
+    // Renderings of an unfinished sweep would take the place of finished ones; `report` makes them when asked to.
+    let finished = rows.runs.iter().all(|row| !work(costed, Some(row)).is_open(FailedRuns::Wait));
+    let folder = project.renderings(reports, &rows.plan)?;
+    if !finished {
+        return Ok((report::unwritten(project, rows)?, None));
+    }
+    let inputs = up_to_date::inputs(project, results, &rows.plan, &folder)?;
+    let tables = report::write(project, layout, &folder, rows)?;
+    // A declaration that was edited meanwhile may be the one that was rendered, or not.
+    let inputs = inputs.filter(|inputs| {
+        let after = up_to_date::inputs(project, results, &rows.plan, &folder);
+        after.is_ok_and(|after| after.as_ref() == Some(inputs))
+    });
+    if let Some(inputs) = inputs {
+        Made::now(inputs, layout, &rows.plan, &folder, tables.clone()).keep(layout, &rows.plan);
+    }
+    Ok((tables, Some(folder)))
 }
 
 /// How attempts are carried out.
@@ -116,6 +145,30 @@ fn options(arguments: &RunArgs, slots: Vec<Slot>, arithmetic: &Arithmetic) -> Re
         crash_retries: 1,
         on_failure: if arguments.fail_fast { OnFailure::Stop } else { OnFailure::Continue },
     })
+}
+
+/// Says which runs are measured again with another instruction set although another experiment has them too: its report changes.
+fn say_shared(costed: &CostedPlan, known: &BTreeMap<RunId, RunRow>, results: &mut Reader) {
+    let (plan, kernels) = (&costed.plan, costed.plan.kernels.as_deref());
+    let is_replaced = |id: &RunId| known.get(id).is_some_and(|row| arithmetic::other(kernels, row).is_some());
+    let replaced: BTreeSet<RunId> = plan.runs.iter().map(|run| run.id).filter(is_replaced).collect();
+    if replaced.is_empty() {
+        return;
+    }
+    for other in results
+        .plans()
+        .into_iter()
+        .filter(|other| (&other.experiment, &other.profile) != (&plan.experiment, &plan.profile))
+    {
+        let shared = other.runs.iter().filter(|planned| replaced.contains(&planned.run)).count();
+        if shared > 0 {
+            say(&format!(
+                "note: {shared} of the runs that are measured again belong to `{}` ({}) too; name the same `[exec] kernels` in both, or use \
+                 --results",
+                other.experiment, other.profile
+            ));
+        }
+    }
 }
 
 /// The report of an earlier call, if nothing that it was made from has changed since: plan, runs, declaration, program.
@@ -228,7 +281,7 @@ async fn prepare(costed: &CostedPlan, lock: &SchedulerLock) -> Result<(Store, Ve
     }
     let record = plan_file::claim(layout, costed)?;
     let text = serde_json::to_vec_pretty(&record)?;
-    if std::fs::read(&path).ok().as_ref() != Some(&text) {
+    if read_regular_file(&path).ok().as_ref() != Some(&text) {
         write_atomically(&path, &text).map_err(unwritable)?;
     }
     let (mut store, mut damages) = Store::open(layout).await?;
@@ -250,7 +303,7 @@ fn items(costed: &CostedPlan, known: &BTreeMap<RunId, RunRow>, arguments: &RunAr
     }
     let wanted = |id: RunId| arguments.only.is_empty() || arguments.only.iter().any(|prefix| id.starts_with(prefix));
     let failed = if arguments.retry_failed { FailedRuns::Retry } else { FailedRuns::Wait };
-    let open = |id: RunId| Work::of(known.get(&id), plan.kernels.as_deref()).is_open(failed);
+    let open = |id: RunId| work(costed, known.get(&id)).is_open(failed);
     let runs = plan.runs.iter().filter(|run| wanted(run.id) && open(run.id));
     let item = |run: &sweep_plan::PlannedRun| WorkItem {
         run: run.id,
@@ -258,6 +311,11 @@ fn items(costed: &CostedPlan, known: &BTreeMap<RunId, RunRow>, arguments: &RunAr
         seed: run.seed,
     };
     Ok(runs.take(arguments.limit.unwrap_or(usize::MAX)).map(item).collect())
+}
+
+/// What is left to do for a run of the plan.
+fn work(costed: &CostedPlan, row: Option<&RunRow>) -> Work {
+    Work::of(row, costed.plan.kernels.as_deref())
 }
 
 /// What every attempt is told beyond its slot.
@@ -371,5 +429,7 @@ fn exit(costed: &CostedPlan, rows: &[RunRow], request: Request) -> Exit {
     if all.iter().any(|status| matches!(status, Status::Failed(_) | Status::TimedOut)) {
         return Exit::Failed;
     }
-    if all.iter().all(|status| *status == Status::Succeeded) { Exit::Done } else { Exit::Remains }
+    let is_open = |row: &RunRow| work(costed, Some(row)).is_open(FailedRuns::Wait);
+    let is_done = all.iter().all(|status| *status == Status::Succeeded) && !rows.iter().any(is_open);
+    if is_done { Exit::Done } else { Exit::Remains }
 }

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 
 use crate::bench::Bench;
+use crate::processes::system;
 
 const SWEEP: &str = "experiments/tiny.toml --slots 1 --threads 1";
 const DECLARED: &str = r#"title = "Tiny"
@@ -55,6 +56,9 @@ fn a_report_is_made_anew_when_anything_of_it_changed_and_only_then() {
     let text = fs::read_to_string(&kept).unwrap();
     fs::write(&kept, text.replacen("\"mean\":0.", "\"mean\":1.", 1)).unwrap();
     assert_eq!(shown(&bench), first, "a damaged record is not believed");
+    fs::remove_file(&kept).unwrap();
+    assert!(system(&["mkfifo", kept.to_str().unwrap()]).is_ok());
+    assert_eq!(shown(&bench), first, "a pipe is not waited for");
 }
 
 #[test]

@@ -67,18 +67,25 @@ fn the_experiment_decides_and_runs_of_another_set_are_measured_again() {
     fs::remove_dir_all(fs::read_dir(bench.path("results/runs")).unwrap().next().unwrap().unwrap().path()).unwrap();
     let refused = plain(&bench, SWEEP);
     assert_eq!(refused.code(), 2, "{}", refused.stderr());
+    let told = plain(&bench, "plan experiments/tiny.toml");
+    assert!(told.stderr().contains("`run` will refuse this plan"), "{}", told.stderr());
     assert!(refused.stderr().contains("are not mixed") && refused.stderr().contains("[exec]"), "{}", refused.stderr());
 
+    bench.done(SWEEP);
     name_kernels(&bench, "plain");
     assert!(
         bench.done("plan experiments/tiny.toml").stdout().contains(&format!("again: computed with cpu {}", best[0]))
     );
+    let run = fs::read_dir(bench.path("results/runs")).unwrap().next().unwrap().unwrap().file_name();
+    let one = bench.run(&format!("{SWEEP} --only {}", run.to_str().unwrap()));
+    assert_eq!(one.code(), 5, "the other run is still to be measured again: {}", one.stderr());
+    assert!(one.stdout().contains("last digits differ"), "{}", one.stdout());
     bench.done(SWEEP);
     assert_eq!(computed(&bench), ["plain", "plain"]);
     name_kernels(&bench, "neon");
-    let lacking = bench.run(&format!("{SWEEP} --retry-failed"));
-    assert_eq!(lacking.code(), 2, "{}", lacking.stderr());
-    assert!(lacking.stderr().contains("exec.kernels = \"neon\": this processor has plain"), "{}", lacking.stderr());
+    let lacking = bench.run("plan experiments/tiny.toml");
+    assert_eq!(lacking.code(), 3, "{}", lacking.stderr());
+    assert!(lacking.stderr().contains("`kernels` must be \"plain\" or \"avx2\""), "{}", lacking.stderr());
 }
 
 #[test]

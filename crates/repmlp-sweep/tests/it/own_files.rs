@@ -190,7 +190,10 @@ fn a_project_that_is_moved_as_a_whole_stays_one_and_an_edit_is_said() {
         "status --results moved/results",
     ] {
         let said = bench.done(words).stderr();
-        assert!(said.contains("moved/experiments/tiny.toml was edited after its last run (20"), "{words}: {said}");
+        assert!(
+            said.contains("moved/experiments/tiny.toml (profile default) was edited after its last run (20"),
+            "{words}: {said}"
+        );
     }
     bench.done("moved/experiments/tiny.toml --threads 1");
     assert_eq!(bench.done("report moved/experiments/tiny.toml").stderr(), "");

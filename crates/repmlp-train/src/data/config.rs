@@ -3,6 +3,7 @@
 use repmlp::ConfigFault;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use sweep_protocol::{NAME_RULE, check_name};
 
 use crate::data::augment::{AugmentConfig, EvaluateConfig};
@@ -140,10 +141,25 @@ impl DataConfig {
             }
             SourceConfig::ImageFolder(config) => {
                 // It is that of a folder of the set.
-                let known = config.test.as_ref().is_none_or(|name| check_name(name).is_ok());
-                check(known, "source.test", "must be the name of a folder of the set");
+                let known = config.test.as_ref().is_none_or(|name| check_name(name).is_ok() && name != "train");
+                check(
+                    known,
+                    "source.test",
+                    "must be the name of a folder of the set, and not `train`: it is trained on",
+                );
             }
             SourceConfig::Masks(config) => {
+                let mut seen = BTreeSet::new();
+                for (key, parts) in [
+                    ("source.train", &config.train),
+                    ("source.validation", &config.validation),
+                    ("source.test", &config.test),
+                ] {
+                    let is_name = |part: &String| part.split('/').all(|name| check_name(name).is_ok());
+                    check(parts.iter().all(is_name), key, "must be names of folders of the set");
+                    let is_apart = parts.iter().all(|part| seen.insert(part));
+                    check(is_apart, key, "names a folder that is named before: no image may be in two parts");
+                }
                 let apart = usize::from(config.ignore) >= config.classes;
                 check(apart, "source.ignore", "must be no class: at least the number of classes");
                 let single = config.validation.is_empty() || self.validation == 0.0;
@@ -275,12 +291,47 @@ mod tests {
         };
         assert_eq!(faults(&source("")), [] as [&str; 0]);
         assert_eq!(faults(&source(", test = 'val'")), [] as [&str; 0]);
-        for test in ["../val", "/val", ""] {
-            let found = faults(&source(&format!(", test = '{test}'")));
-            assert_eq!(found, ["data.source.test: must be the name of a folder of the set"], "{test}");
+        for test in ["../val", "/val", "", "train"] {
+            let found = faults(&source(&format!(", test = '{test}'"))).concat();
+            assert!(
+                found.starts_with("data.source.test: must be the name of a folder of the set, and not `train`"),
+                "{test}"
+            );
         }
         let kept = serde_json::to_string(&config(&source(""))).unwrap();
         assert!(!kept.contains("test") && !kept.contains("tiles") && !kept.contains("random_crop"), "{kept}");
+    }
+
+    #[test]
+    fn no_folder_of_masks_is_in_two_parts() {
+        let found = |more: &str| {
+            faults(&format!("image_size = 64\nsource = {{ kind = 'masks', name = 'own', classes = 2, {more} }}"))
+                .concat()
+        };
+        for good in
+            ["test = ['val']", "test = ['sunny/test', 'test']", "train = ['train', 'extra'], validation = ['val']"]
+        {
+            assert_eq!(found(good), "", "{good}");
+        }
+        for (bad, key) in [
+            ("test = ['train']", "source.test"),
+            ("test = ['val', 'val']", "source.test"),
+            ("train = ['train', 'test']", "source.test"),
+            ("train = ['a', 'a']", "source.train"),
+            ("validation = ['train']", "source.validation"),
+        ] {
+            assert_eq!(
+                found(bad),
+                format!("data.{key}: names a folder that is named before: no image may be in two parts"),
+                "{bad}"
+            );
+        }
+        for bad in ["", "../own/train", "/test", "a//b"] {
+            assert!(
+                found(&format!("test = ['{bad}']")).starts_with("data.source.test: must be names of folders"),
+                "{bad}"
+            );
+        }
     }
 
     const FAULTS: &str = "

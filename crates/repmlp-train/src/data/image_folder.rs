@@ -74,7 +74,7 @@ fn test_part<'a>(folder: &Folder, config: &'a ImageFolderConfig, classes: &[Stri
         |part: &str| folder.has(part) && classes.iter().any(|class| folder.has(&format!("{part}/{class}")));
     match (folder.has("val"), folder.has("test")) {
         (true, true) if holds_classes("val") && holds_classes("test") => {
-            let remedy = "name it in data.source.test, or move the other one away";
+            let remedy = "write test = \"val\" or test = \"test\" in data.source, or move one of them away";
             Err(DataError::TwoTests { folder: folder.path().to_owned(), remedy })
         }
         (true, _) => Ok("val"),
@@ -193,7 +193,7 @@ mod tests {
         }
         assert_eq!(
             fault(folder.path(), 2),
-            "DIR has both test/ and val/, and nothing says which of them is Test: name it in data.source.test, or move the other one away"
+            "DIR has both test/ and val/, and nothing says which of them is Test: write test = \"val\" or test = \"test\" in data.source, or move one of them away"
         );
         assert_eq!([count(Some("val")), count(Some("test"))], [3, 2]);
     }

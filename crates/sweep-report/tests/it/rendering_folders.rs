@@ -77,3 +77,27 @@ proptest! {
         }
     }
 }
+
+/// A rendering that ends after some of its files leaves nothing that the next one takes for the user's.
+#[test]
+fn an_interrupted_rendering_is_no_edit() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = |text: &str| ["a.md", "b.md"].map(|name| Rendering { path: name.into(), bytes: text.into() });
+    assert_eq!(write(folder.path(), &report("first")).unwrap(), []);
+    // The second file cannot be written: something is in the place of its temporary file.
+    let obstacle = folder.path().join(format!("b.md.{}.tmp", std::process::id()));
+    fs::create_dir(&obstacle).unwrap();
+    write(folder.path(), &report("second")).unwrap_err();
+    assert_eq!(
+        (&contents_of(folder.path(), "a.md"), &contents_of(folder.path(), "b.md")),
+        (&b"second".to_vec(), &b"first".to_vec())
+    );
+    fs::remove_dir(&obstacle).unwrap();
+    assert_eq!(write(folder.path(), &report("third")).unwrap(), []);
+    assert_eq!(contents_of(folder.path(), "a.md"), b"third");
+    assert!(!String::from_utf8(contents_of(folder.path(), "manifest.json")).unwrap().contains("begun"));
+}
+
+fn contents_of(folder: &Path, name: &str) -> Vec<u8> {
+    fs::read(folder.join(name)).unwrap()
+}

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use sweep_protocol::Split;
 use sweep_report::{Color, Declaration, Rendering, TableDeclaration, render, tables, terminal};
 
 use crate::fixture::{crowded_rows, declaration, paper, rows};
@@ -316,4 +317,51 @@ fn a_row_with_missing_seeds_is_marked_and_compared_with_nothing() {
     assert!(blue(&after) > 0 && blue(&before) > 0);
     assert!(String::from_utf8_lossy(&after[0].bytes).contains("Hollow marks"));
     assert!(!String::from_utf8_lossy(&before[0].bytes).contains("Hollow marks"));
+}
+
+/// Under a profile without Validation, its column goes with a word, and a curve shows training images under a title that says so.
+#[test]
+fn what_is_declared_of_validation_gives_way_where_there_is_none() {
+    let declared: Declaration = toml::from_str(
+        r#"
+        title = "T"
+        [[table]]
+        id = "t"
+        rows = ["groups"]
+        [[table.column]]
+        metric = "accuracy"
+        split = "validation"
+        form = "training"
+        [[table.column]]
+        metric = "params"
+        form = "deployed"
+        [[plot]]
+        id = "curves"
+        kind = "curves"
+        title = "Accuracy on Validation images"
+        series = ["groups"]
+        y = { metric = "accuracy", split = "validation", form = "training" }
+        "#,
+    )
+    .unwrap();
+    let mut rows = rows();
+    for row in &mut rows.measurements {
+        if row.measurement.split == Some(Split::Validation) {
+            row.measurement.split = Some(Split::Train);
+        }
+    }
+    let report = String::from_utf8(render(&rows, &declared, &paper()).unwrap().remove(0).bytes).unwrap();
+    assert!(report.contains("the declared columns of Validation are left out"), "{report}");
+    assert!(!report.contains("Accuracy on Validation images") && report.contains("train"), "{report}");
+}
+
+/// Runs of two instruction sets are not compared without a word, in any spelling for people.
+#[test]
+fn a_mixture_of_arithmetics_is_told_below_each_table() {
+    let mut rows = rows();
+    rows.runs[0].arithmetic = Some("cpu plain candle-1+kernels-1".parse().unwrap());
+    let tables = tables(&rows, &declaration(), &paper()).unwrap();
+    for table in &tables {
+        assert!(terminal(table, 200, Color::Plain).contains("last digits differ"), "{}", table.id);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sweep_protocol::{Form, Metric, ResultsLayout, RunId, Split, Status};
+use sweep_protocol::{Event, Form, Metric, ResultsLayout, RunId, Split, Status};
 use sweep_store::{Reader, StoreError};
 
 use crate::fixture::{CONFIGS, Said, ask, half_done, ids, lay_out, measured, of_images, plan, started, write_attempt};
@@ -157,6 +157,26 @@ async fn what_another_trainer_measured_is_not_mixed_with_what_the_latest_did() {
     let loss = |epoch, value| measured(vec![of_images(Metric::Loss, Split::Train, Form::Training, epoch, value)]);
     for (attempt, version, events) in [(1, 3, vec![loss(1, 1.0), loss(2, 0.5)]), (2, 4, vec![loss(1, 2.0)])] {
         let events = [vec![started(version, 0)], events].concat();
+        write_attempt(&layout, &Said { run, attempt, events, tail: "", closed: Some(Status::Cancelled) });
+    }
+    let (_, _, values) = Reader::open(&layout).await.unwrap().run(run).unwrap();
+    assert_eq!(values.iter().map(|m| (m.epoch, m.value)).collect::<Vec<_>>(), [(Some(1), 2.0)]);
+}
+
+#[tokio::test]
+async fn what_was_computed_otherwise_is_not_mixed_with_what_the_latest_attempt_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = ResultsLayout::new(folder.path());
+    lay_out(&layout);
+    let [run, _] = ids();
+    let loss = |epoch, value| measured(vec![of_images(Metric::Loss, Split::Train, Form::Training, epoch, value)]);
+    for (attempt, kernels, events) in [(1, "plain", vec![loss(1, 1.0), loss(2, 0.5)]), (2, "avx2", vec![loss(1, 2.0)])]
+    {
+        let mut start = started(3, 0);
+        if let Event::Started { environment, .. } = &mut start {
+            environment.arithmetic = Some(format!("cpu {kernels} candle-1+kernels-1").parse().unwrap());
+        }
+        let events = [vec![start], events].concat();
         write_attempt(&layout, &Said { run, attempt, events, tail: "", closed: Some(Status::Cancelled) });
     }
     let (_, _, values) = Reader::open(&layout).await.unwrap().run(run).unwrap();
