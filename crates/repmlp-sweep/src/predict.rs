@@ -1,11 +1,11 @@
 //! What a run will cost, before it starts: parameters, multiply-adds, and time as measured here or, at first, assumed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use repmlp::cost::CountedForm;
 use repmlp::models::{ModelConfig, Task};
 use repmlp_train::config::{OptimizerConfig, RunConfig};
-use sweep_protocol::{Metric, RunId};
+use sweep_protocol::{Metric, RunId, RunRow, Status};
 use sweep_store::Reader;
 
 /// What a configuration costs.
@@ -97,6 +97,9 @@ impl Cost {
     }
 }
 
+/// Finished runs that a speed is taken from, at most.
+const SAMPLE: usize = 256;
+
 /// How fast this machine trains.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Speed {
@@ -111,22 +114,20 @@ impl Speed {
     /// has the right order of magnitude.
     const ASSUMED: Self = Self { flops_per_s: 15e9, measured: false };
 
-    /// From the finished runs among `costs` (run → multiply-adds of its training).
+    /// From finished runs of a plan with these costs (run → multiply-adds of its training), `SAMPLE` of them at most.
     pub(crate) async fn measured(
         results: &mut Reader,
-        plan: (&str, &str),
+        known: &BTreeMap<RunId, RunRow>,
         costs: &BTreeMap<RunId, f64>,
     ) -> anyhow::Result<Self> {
-        let rows = results.experiment_rows_of(plan.0, plan.1, |metric| metric == Metric::TrainTime).await?;
-        let Some(rows) = rows else { return Ok(Self::ASSUMED) };
-        let mut seconds: BTreeMap<RunId, f64> = BTreeMap::new();
-        for row in &rows.measurements {
-            *seconds.entry(row.run).or_default() += row.measurement.value;
-        }
-        let finished = rows.runs.iter().filter(|row| row.status == sweep_protocol::Status::Succeeded);
-        let (work, time) = finished
-            .filter_map(|row| Some((costs.get(&row.run)?, seconds.get(&row.run)?)))
-            .fold((0.0, 0.0), |(work, time), (w, t)| (work + w, time + t));
+        let is_finished = |run: &RunId| known.get(run).is_some_and(|row| row.status == Status::Succeeded);
+        let finished: Vec<RunId> = costs.keys().copied().filter(is_finished).collect();
+        // Ids are digests, so every n-th of them is a fair sample.
+        let sample: Vec<RunId> = finished.iter().copied().step_by(finished.len().div_ceil(SAMPLE).max(1)).collect();
+        let (_, measurements) = results.rows_of(&sample, |metric| metric == Metric::TrainTime).await?;
+        let time: f64 = measurements.iter().map(|row| row.measurement.value).sum();
+        let timed: BTreeSet<RunId> = measurements.iter().map(|row| row.run).collect();
+        let work: f64 = timed.iter().map(|run| costs[run]).sum();
         Ok(if time > 0.0 { Self { flops_per_s: work / time, measured: true } } else { Self::ASSUMED })
     }
 

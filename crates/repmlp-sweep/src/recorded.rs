@@ -32,7 +32,7 @@ pub(crate) async fn find(
     results: &mut Reader,
     layout: &ResultsLayout,
     (experiment, profile): (&str, &str),
-    wanted: impl Fn(Metric) -> bool,
+    wanted: impl Fn(Metric) -> bool + Sync,
 ) -> Result<Option<Recorded>> {
     if let Some(rows) = results.experiment_rows_of(experiment, profile, wanted).await? {
         return Ok(Some(Recorded { rows, origin: Origin::Runs }));

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 
+use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
 use serde::Deserialize;
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection};
@@ -338,14 +339,15 @@ macro_rules! cached_runs_as_json {
 }
 
 fn all_cached(pieces: &[String]) -> sqlx::Result<BTreeMap<RunId, CachedRun>> {
-    let mut all = BTreeMap::new();
-    for piece in pieces {
-        for mut cached in serde_json::from_str::<Vec<CachedRun>>(piece).map_err(decode)? {
+    let read = |piece: &String| {
+        let mut runs: Vec<CachedRun> = serde_json::from_str(piece).map_err(decode)?;
+        for cached in &mut runs {
             cached.is_intact = row_digest(&cached.row, &cached.stamp, &cached.values_digest)? == cached.digest;
-            all.insert(cached.row.run, cached);
         }
-    }
-    Ok(all)
+        Ok(runs)
+    };
+    let all = pieces.par_iter().map(read).collect::<sqlx::Result<Vec<_>>>()?;
+    Ok(all.into_iter().flatten().map(|cached| (cached.row.run, cached)).collect())
 }
 
 /// Every run that the index knows.
@@ -363,16 +365,16 @@ pub(crate) async fn cached_run(
     Ok(all_cached(&one.fetch_all(connection).await?)?.pop_first())
 }
 
-/// The packed values of the runs with numbers from `first` to `last`, by their numbers.
+/// The packed values of the runs with these numbers, by their numbers.
 pub(crate) async fn packed_values(
     connection: &mut SqliteConnection,
-    (first, last): (i64, i64),
+    numbers: &[i64],
 ) -> sqlx::Result<BTreeMap<i64, String>> {
     let pieces: Vec<String> = sqlx::query_scalar(
-        "SELECT group_concat(run || ' ' || packed_values, char(10)) FROM run WHERE run BETWEEN ? AND ? GROUP BY run / ?",
+        "SELECT group_concat(run || ' ' || packed_values, char(10)) FROM run
+         WHERE run IN (SELECT value FROM json_each(?)) GROUP BY run / ?",
     )
-    .bind(first)
-    .bind(last)
+    .bind(serde_json::to_string(numbers).map_err(encode)?)
     .bind(ROWS_AT_ONCE)
     .fetch_all(connection)
     .await?;

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 use sweep_protocol::{
@@ -101,30 +102,49 @@ impl Reader {
         &mut self,
         experiment: &str,
         profile: &str,
-        wanted: impl Fn(Metric) -> bool,
+        wanted: impl Fn(Metric) -> bool + Sync,
     ) -> Result<Option<ExperimentRows>, StoreError> {
         let Some(plan) = self.plan(experiment, profile) else { return Ok(None) };
         let runs: Vec<RunId> = plan.runs.iter().map(|planned| planned.run).collect();
-        self.prove(&runs);
+        let (runs, measurements) = self.rows_of(&runs, wanted).await?;
+        Ok(Some(ExperimentRows { plan, runs, measurements }))
+    }
+
+    /// Where these runs stand, and their values of the `wanted` metrics, in the order in which they are asked for.
+    ///
+    /// # Errors
+    /// When a journal is of a newer version.
+    pub async fn rows_of(
+        &mut self,
+        runs: &[RunId],
+        wanted: impl Fn(Metric) -> bool + Sync,
+    ) -> Result<(Vec<RunRow>, Vec<MeasurementRow>), StoreError> {
+        self.prove(runs);
         let known = runs.iter().map(|&run| self.known(run)).collect::<Result<Vec<Known>, _>>()?;
-        let mut packed = self.packed_values(&known).await;
-        let (mut runs, mut measurements) = (Vec::new(), Vec::new());
-        for known in known {
-            let (row, values) = match known {
-                Known::Read(state) => state.into_row_and_values(),
-                Known::Cached { number, row } => match self.unpacked(row.run, packed.remove(&number), &wanted) {
-                    Some(values) => (row, values),
-                    None => {
-                        self.distrust("a run's values are not what was written");
-                        self.folder.run_state(row.run)?.into_row_and_values()
-                    }
-                },
+        let packed = self.packed_values(&known).await;
+        let cached = &self.cached;
+        let unpack = |known: &Known| match known {
+            Known::Read(_) => None,
+            Known::Cached { number, row } => {
+                packed::unpack(packed.get(number)?, &cached.get(&row.run)?.values_digest, &wanted)
+            }
+        };
+        let unpacked: Vec<Option<Vec<Measurement>>> = known.par_iter().map(unpack).collect();
+        let (mut rows, mut measurements) = (Vec::new(), Vec::new());
+        for (known, values) in known.into_iter().zip(unpacked) {
+            let (row, values) = match (known, values) {
+                (Known::Read(state), _) => state.into_row_and_values(),
+                (Known::Cached { row, .. }, Some(values)) => (row, values),
+                (Known::Cached { row, .. }, None) => {
+                    self.distrust("a run's values are not what was written");
+                    self.folder.run_state(row.run)?.into_row_and_values()
+                }
             };
             let values = values.into_iter().filter(|value| wanted(value.metric));
             measurements.extend(values.map(|measurement| MeasurementRow { run: row.run, measurement }));
-            runs.push(row);
+            rows.push(row);
         }
-        Ok(Some(ExperimentRows { plan, runs, measurements }))
+        Ok((rows, measurements))
     }
 
     /// A digest of all that is known of these runs: while it is the same, so are their rows and values. Nothing unless the index
@@ -222,24 +242,19 @@ impl Reader {
 
     /// The values that the index has of runs, by their numbers; none when it cannot be read.
     async fn packed_values(&mut self, known: &[Known]) -> BTreeMap<i64, String> {
-        let numbers = known.iter().filter_map(|known| match known {
+        let number = |known: &Known| match known {
             Known::Cached { number, .. } => Some(*number),
             Known::Read(_) => None,
-        });
-        let range = numbers.clone().min().zip(numbers.max());
-        let (Some(range), Some(index)) = (range, &mut self.index) else { return BTreeMap::new() };
-        match index::packed_values(index, range).await {
+        };
+        let numbers: Vec<i64> = known.iter().filter_map(number).collect();
+        let Some(index) = &mut self.index else { return BTreeMap::new() };
+        match index::packed_values(index, &numbers).await {
             Ok(values) => values,
             Err(fault) => {
                 self.distrust(&fault.to_string());
                 BTreeMap::new()
             }
         }
-    }
-
-    /// The values in a run's packed text; nothing when it is not the text that was written.
-    fn unpacked(&self, run: RunId, text: Option<String>, wanted: impl Fn(Metric) -> bool) -> Option<Vec<Measurement>> {
-        packed::unpack(&text?, &self.cached.get(&run)?.values_digest, wanted)
     }
 
     /// Says once that the index is damaged.

@@ -150,9 +150,9 @@ impl Store {
         let runs: BTreeSet<RunId> = folder.runs().into_iter().chain(attempted).collect();
         let runs: Vec<RunId> = runs.into_iter().collect();
         let stamps = folder.stamps(&runs);
-        let values = index::packed_values(&mut self.connection, (i64::MIN, i64::MAX))
-            .await
-            .map_err(fault(&self.path, "reading values"))?;
+        let numbers: Vec<i64> = cached.values().map(|known| known.number).collect();
+        let values =
+            index::packed_values(&mut self.connection, &numbers).await.map_err(fault(&self.path, "reading values"))?;
         let has_values = |known: &CachedRun| {
             values.get(&known.number).is_some_and(|text| packed::digest(text) == known.values_digest)
         };

@@ -27,7 +27,6 @@ pub(crate) async fn run(arguments: PlanArgs) -> Result<Exit> {
     plan_file::say_what_changed(&layout, &costed);
     let mut results = open_results(&layout).await?;
     let known = costed.known(&mut results)?;
-    let names = (costed.plan.experiment.as_str(), costed.plan.profile.as_str());
     let devices = [DeviceChoice::Auto.decide()];
     let is_open = |run: &sweep_plan::PlannedRun| {
         Work::of(known.get(&run.id), costed.plan.kernels.as_deref()).is_open(FailedRuns::Wait)
@@ -37,7 +36,7 @@ pub(crate) async fn run(arguments: PlanArgs) -> Result<Exit> {
     {
         say(&format!("note: `run` will refuse this plan: {refusal}"));
     }
-    let speed = Speed::measured(&mut results, names, &costed.training_flops()).await?;
+    let speed = Speed::measured(&mut results, &known, &costed.training_flops()).await?;
     say_damage(&mut results);
     let view = View { costed: &costed, known: &known, speed };
     if arguments.json {

@@ -1,7 +1,7 @@
 //! `status`: where experiments stand; of one experiment, where each run stands.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde_json::json;
@@ -14,7 +14,7 @@ use crate::cli::StatusArgs;
 use crate::exit::{Exit, UsageError};
 use crate::plan_file;
 use crate::project::{Project, name_or_file};
-use crate::recorded::{self, published_profiles};
+use crate::recorded::{self, folders, published_profiles};
 
 pub(crate) async fn run(arguments: StatusArgs) -> Result<Exit> {
     let asked = arguments.experiment.as_deref().map(|asked| name_or_file(Path::new(asked))).transpose()?;
@@ -22,8 +22,8 @@ pub(crate) async fn run(arguments: StatusArgs) -> Result<Exit> {
     let project = file.map_or_else(Project::here, Project::of);
     let layout = project.results(&arguments.results);
     let mut results = open_results(&layout).await?;
-    let experiments = results.experiments()?;
     let Some((name, _)) = asked else {
+        let experiments = results.experiments()?;
         if experiments.is_empty() {
             return Err(nothing_ran(&layout, &mut results));
         }
@@ -37,12 +37,13 @@ pub(crate) async fn run(arguments: StatusArgs) -> Result<Exit> {
         return Ok(Exit::Done);
     };
     let mut all = Vec::new();
-    for profile in profiles(&experiments, &layout, (&name, arguments.profile.as_deref()))? {
+    for profile in profiles(&layout, (&name, arguments.profile.as_deref()))? {
         let wanted = |metric| arguments.json || metric == Metric::Accuracy;
         let found = recorded::find(&mut results, &layout, (&name, &profile), wanted).await?;
         all.extend(found.map(|recorded| recorded.rows));
     }
     if all.is_empty() {
+        let experiments = results.experiments()?;
         if experiments.is_empty() {
             return Err(nothing_ran(&layout, &mut results));
         }
@@ -69,16 +70,17 @@ fn nothing_ran(layout: &ResultsLayout, results: &mut Reader) -> anyhow::Error {
 }
 
 /// The profiles of an experiment that are asked for: those that were run here, or else those that are published.
-fn profiles(
-    experiments: &[ExperimentCounts],
-    layout: &ResultsLayout,
-    (name, profile): (&str, Option<&str>),
-) -> Result<Vec<String>> {
+fn profiles(layout: &ResultsLayout, (name, profile): (&str, Option<&str>)) -> Result<Vec<String>> {
     if let Some(profile) = profile {
         return Ok(vec![profile.to_owned()]);
     }
-    let run: Vec<String> = experiments.iter().filter(|e| e.experiment == name).map(|e| e.profile.clone()).collect();
-    if run.is_empty() { published_profiles(layout, name) } else { Ok(run) }
+    let started = folders(&layout.plans().join(name))?;
+    let started: Vec<&PathBuf> = started.iter().filter(|folder| folder.join("plan.json").exists()).collect();
+    if started.is_empty() {
+        return published_profiles(layout, name);
+    }
+    let names = started.iter().filter_map(|folder| folder.file_name());
+    Ok(names.map(|name| name.to_string_lossy().into_owned()).collect())
 }
 
 fn counts_text(e: &ExperimentCounts) -> String {
