@@ -17,13 +17,13 @@ mod add_bias;
 mod allocator;
 mod attention;
 mod avg_pool;
-mod axis;
 mod backward;
 mod batch_norm;
 mod conv;
 mod conv_to_fc;
 mod cross_entropy;
 mod element;
+mod epilogue;
 mod fresh;
 mod max_pool;
 mod multiply_adds;
@@ -37,9 +37,9 @@ mod relu;
 mod scratch;
 mod sgd;
 mod simd;
+mod sliding_window;
 mod softmax;
 mod sums;
-mod then;
 mod update;
 
 pub use adamw::{AdamWStep, adamw_step};
@@ -48,13 +48,14 @@ pub use allocator::Allocator;
 pub use attention::{Heads, RelativePositions, attention, attention_on_map};
 pub use avg_pool::avg_pool2d;
 pub use backward::backward;
-pub use batch_norm::{Moments, affine_then, batch_norm_then};
-pub use conv::{ConvGeometry, conv2d, conv2d_then, grouped_fc, grouped_fc_then};
+pub use batch_norm::{Moments, affine_with_epilogue, batch_norm_with_epilogue};
+pub use conv::{ConvGeometry, conv2d, conv2d_with_epilogue, grouped_fc, grouped_fc_with_epilogue};
 pub use conv_to_fc::conv_to_fc;
 pub use cross_entropy::cross_entropy;
+pub use epilogue::{Epilogue, sum_with_epilogue};
 pub use max_pool::{PoolGeometry, max_pool2d};
 pub use multiply_adds::multiply_adds;
-pub use normed_sum::{LinearMap, NormedBranch, normed_sum_then};
+pub use normed_sum::{LinearMap, NormedBranch, normed_sum_with_epilogue};
 pub use pixels::{add_to_pixels, mean_pixel};
 pub use rearrange::{rearrange, rearrange_plus};
 pub use relu::relu;
@@ -63,7 +64,6 @@ pub use simd::{
     UnknownInstructionSet, VERSION, check_environment, choose_instruction_set, instruction_set, instruction_sets,
 };
 pub use softmax::softmax;
-pub use then::{Then, sum_then};
 
 #[cfg(test)]
 mod oracle_tests;

@@ -4,9 +4,9 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType, bail};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
 
-use crate::axis::{Axis, Moves};
 use crate::element::{for_dtype, has_kernel, slice, with_slice};
 use crate::simd::{InstructionSet, for_each_set};
+use crate::sliding_window::{Moves, SlidingWindow};
 
 /// A pooling window and how it moves, as (height, width).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,9 +32,9 @@ pub fn max_pool2d(x_chwn: &Tensor, geometry: PoolGeometry) -> Result<Tensor> {
 /// The same with candle's operations; its gradient is shared among equals.
 pub(crate) fn composite(x_chwn: &Tensor, pool: &MaxPool2d) -> Result<Tensor> {
     // A place outside the map stands for its nearest inside, which every window that reaches out of the map sees too.
-    let seen = |axis: &Axis, tap: usize| {
-        let place = |y: usize| (y * axis.stride + tap).saturating_sub(axis.padding).min(axis.input - 1) as u32;
-        Tensor::from_vec((0..axis.output).map(place).collect::<Vec<_>>(), axis.output, x_chwn.device())
+    let seen = |window: &SlidingWindow, tap: usize| {
+        let place = |y: usize| (y * window.stride + tap).saturating_sub(window.padding).min(window.input - 1) as u32;
+        Tensor::from_vec((0..window.output).map(place).collect::<Vec<_>>(), window.output, x_chwn.device())
     };
     let mut largest: Option<Tensor> = None;
     for ky in 0..pool.rows.kernel {
@@ -55,8 +55,8 @@ pub(crate) fn composite(x_chwn: &Tensor, pool: &MaxPool2d) -> Result<Tensor> {
 /// A pooling whose sizes fit.
 #[derive(Clone, Copy)]
 pub(crate) struct MaxPool2d {
-    rows: Axis,
-    columns: Axis,
+    rows: SlidingWindow,
+    columns: SlidingWindow,
     images: usize,
 }
 
@@ -73,8 +73,8 @@ impl MaxPool2d {
             bail!("max_pool2d with a padding of {padding:?} around a window of {kernel:?}: at most half of it");
         }
         Ok(Self {
-            rows: Axis::new(h, kernel.0, Moves { stride: stride.0, padding: padding.0, dilation: 1 })?,
-            columns: Axis::new(w, kernel.1, Moves { stride: stride.1, padding: padding.1, dilation: 1 })?,
+            rows: SlidingWindow::new(h, kernel.0, Moves { stride: stride.0, padding: padding.0, dilation: 1 })?,
+            columns: SlidingWindow::new(w, kernel.1, Moves { stride: stride.1, padding: padding.1, dilation: 1 })?,
             images,
         })
     }

@@ -4,13 +4,13 @@ use candle_core::{DType, Device, Result, Shape, Tensor, Var};
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_assume, proptest};
 
 use crate::add_bias::composite as composite_bias;
+use crate::epilogue::Activation;
 use crate::max_pool::MaxPool2d;
-use crate::then::End;
 use crate::{
-    AdamWStep, ConvGeometry, LinearMap, Moments, NormedBranch, PoolGeometry, SgdStep, Then, adamw, adamw_step,
-    add_bias, add_to_pixels, affine_then, avg_pool2d, batch_norm, batch_norm_then, conv_to_fc, cross_entropy,
-    grouped_fc, max_pool, max_pool2d, mean_pixel, normed_sum_then, pixels, rearrange, rearrange_plus, relu, sgd,
-    sgd_step, softmax,
+    AdamWStep, ConvGeometry, Epilogue, LinearMap, Moments, NormedBranch, PoolGeometry, SgdStep, adamw, adamw_step,
+    add_bias, add_to_pixels, affine_with_epilogue, avg_pool2d, batch_norm, batch_norm_with_epilogue, conv_to_fc,
+    cross_entropy, grouped_fc, max_pool, max_pool2d, mean_pixel, normed_sum_with_epilogue, pixels, rearrange,
+    rearrange_plus, relu, sgd, sgd_step, softmax,
 };
 
 /// Distinct numbers in (−1, 1) that depend on `seed`: no ties, so that every maximum has one owner.
@@ -79,12 +79,12 @@ pub(crate) fn clear_of_the_kink(t: &Tensor) -> Result<bool> {
 }
 
 /// What follows a batch norm, by number.
-pub(crate) fn kind(what: usize, addend: Option<&Tensor>) -> Then<'_> {
+pub(crate) fn kind(what: usize, addend: Option<&Tensor>) -> Epilogue<'_> {
     match (what, addend) {
-        (2, Some(addend)) => Then::Add(addend),
-        (3, Some(addend)) => Then::AddRelu(addend),
-        (1, _) => Then::Relu,
-        _ => Then::Nothing,
+        (2, Some(addend)) => Epilogue::Add(addend),
+        (3, Some(addend)) => Epilogue::AddRelu(addend),
+        (1, _) => Epilogue::Relu,
+        _ => Epilogue::None,
     }
 }
 
@@ -122,14 +122,14 @@ proptest! {
         if what >= 2 {
             inputs.push(addend);
         }
-        let then = |t: &[Tensor]| -> Result<(Tensor, Moments)> {
-            batch_norm_then(&t[0], &t[1], &t[2], 1e-5, kind(what, t.last()))
+        let fused = |t: &[Tensor]| -> Result<(Tensor, Moments)> {
+            batch_norm_with_epilogue(&t[0], &t[1], &t[2], 1e-5, kind(what, t.last()))
         };
         let composite = |t: &[Tensor]| Ok(batch_norm::composite(&t[0], &t[1], &t[2], 1e-5, kind(what, t.last()))?.0);
-        let without_relu = inputs.get(3).map_or(Then::Nothing, Then::Add);
+        let without_relu = inputs.get(3).map_or(Epilogue::None, Epilogue::Add);
         let before = batch_norm::composite(&inputs[0], &inputs[1], &inputs[2], 1e-5, without_relu).unwrap().0;
-        prop_assume!(kind(what, inputs.last()).end() != End::Relu || clear_of_the_kink(&before).unwrap());
-        let actual = with_gradients(&inputs, |t| Ok(then(t)?.0)).unwrap();
+        prop_assume!(kind(what, inputs.last()).activation() != Activation::Relu || clear_of_the_kink(&before).unwrap());
+        let actual = with_gradients(&inputs, |t| Ok(fused(t)?.0)).unwrap();
         let expected = with_gradients(&inputs, composite).unwrap();
         for (actual, expected) in actual.iter().zip(&expected) {
             // The gradients of γ and β are sums over the columns of terms below 1, half of which a ReLU takes away: their size
@@ -141,8 +141,8 @@ proptest! {
             // are.)
             prop_assert!(worst < 10.0 * bound(dtype), "{worst}");
         }
-        let (_, ours) = then(&inputs).unwrap();
-        let (_, theirs) = batch_norm::composite(&inputs[0], &inputs[1], &inputs[2], 1e-5, Then::Nothing).unwrap();
+        let (_, ours) = fused(&inputs).unwrap();
+        let (_, theirs) = batch_norm::composite(&inputs[0], &inputs[1], &inputs[2], 1e-5, Epilogue::None).unwrap();
         prop_assert!(difference(&ours.mean, &theirs.mean).unwrap() < 10.0 * bound(dtype));
         prop_assert!(difference(&ours.variance, &theirs.variance).unwrap() < 10.0 * bound(dtype));
     }
@@ -153,9 +153,9 @@ proptest! {
         let x = numbers(&[rows, columns], 5, dtype).unwrap();
         let (scale, shift) = (numbers(&[rows], 6, dtype).unwrap(), numbers(&[rows], 7, dtype).unwrap());
         let addend = numbers(&[rows, columns], 8, dtype).unwrap();
-        let then = kind(what, Some(&addend));
-        let actual = affine_then(&x, &scale, &shift, then).unwrap();
-        let expected = batch_norm::composite_affine(&x, &scale, &shift, then).unwrap();
+        let epilogue = kind(what, Some(&addend));
+        let actual = affine_with_epilogue(&x, &scale, &shift, epilogue).unwrap();
+        let expected = batch_norm::composite_affine(&x, &scale, &shift, epilogue).unwrap();
         prop_assert!(difference(&actual, &expected).unwrap() < bound(dtype));
     }
 
@@ -439,7 +439,7 @@ fn no_bit_depends_on_the_threads() {
         };
         [
             of(&[&x, &gamma, &beta, &addend], &|t| {
-                Ok(batch_norm_then(&t[0], &t[1], &t[2], 1e-5, Then::AddRelu(&t[3]))?.0)
+                Ok(batch_norm_with_epilogue(&t[0], &t[1], &t[2], 1e-5, Epilogue::AddRelu(&t[3]))?.0)
             }),
             of(&[&x], &|t| mean_pixel(&t[0])),
             of(&[&x, &weight], &|t| grouped_fc(&t[0], &t[1], 2)),
@@ -449,7 +449,12 @@ fn no_bit_depends_on_the_threads() {
                 let same = ConvGeometry { stride: (1, 1), padding: (1, 1), dilation: (1, 1), groups: 2 };
                 let branch = |map, weight, norm| NormedBranch { map, weight, gamma: norm, beta: norm, eps: 1e-5 };
                 let fc = branch(LinearMap::GroupedFc { groups: 2 }, &t[1], &t[2]);
-                Ok(normed_sum_then(&t[0], &[fc, branch(LinearMap::Conv2d(same), &t[3], &t[4])], Then::Relu)?.0)
+                Ok(normed_sum_with_epilogue(
+                    &t[0],
+                    &[fc, branch(LinearMap::Conv2d(same), &t[3], &t[4])],
+                    Epilogue::Relu,
+                )?
+                .0)
             }),
         ]
     };

@@ -9,7 +9,7 @@ use sweep_protocol::{ResultsLayout, Status, SupervisorEvent};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use crate::folder::{self, Throughput};
+use crate::attempt_folder::{self, Throughput};
 use crate::oom::MemoryWatch;
 use crate::record::Record;
 use crate::verdict::{self, Cause, Evidence};
@@ -49,7 +49,7 @@ impl Attempt {
     /// attempt stays open until the next scheduler closes it.
     pub(crate) async fn carry_out(mut self) -> Result<Status, RunnerError> {
         let slot = self.slot();
-        let new = folder::prepare(&self.layout, &self.item, &self.options, &slot, self.throughput)?;
+        let new = attempt_folder::prepare(&self.layout, &self.item, &self.options, &slot, self.throughput)?;
         let mut record = Record::open(self.item.run, new.number, &new.folder, self.updates.clone())?;
         let kills_before = oom::kills();
         let mut worker = Worker::launch(&self.options, &slot, &new.folder)?;
@@ -67,12 +67,12 @@ impl Attempt {
             exit: end.exit,
             stopped: end.stopped,
             killed_for_memory: oom::kills() > kills_before || end.memory.suspects(),
-            log_tail: folder::log_tail(&new.folder.log())?,
+            log_tail: attempt_folder::log_tail(&new.folder.log())?,
         });
         let status = closing.status;
         let (lines, measured) = record.passed_on();
         record.say(closing.into_event(lines, measured)).await?;
-        folder::tidy(&self.layout.run(self.item.run), status)?;
+        attempt_folder::tidy(&self.layout.run(self.item.run), status)?;
         Ok(status)
     }
 

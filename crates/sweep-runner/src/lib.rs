@@ -8,8 +8,8 @@
 //! ```
 
 mod attempt;
+mod attempt_folder;
 mod error;
-mod folder;
 mod lock;
 mod oom;
 mod options;

@@ -11,7 +11,7 @@ use sweep_protocol::{
 use tokio::time::{interval, timeout};
 
 use crate::error::unwritable;
-use crate::{RunnerError, SchedulerLock, folder, process, record, verdict, worker};
+use crate::{RunnerError, SchedulerLock, attempt_folder, process, record, verdict, worker};
 
 /// How often a killed process is looked for.
 const POLL: Duration = Duration::from_millis(20);
@@ -38,14 +38,14 @@ pub async fn recover(lock: &SchedulerLock, runs: &[RunId]) -> Result<Vec<Recover
     let mut recovered = Vec::new();
     for &run in runs {
         let layout = lock.layout().run(run);
-        for attempt in folder::attempts_of(&layout)? {
+        for attempt in attempt_folder::attempts_of(&layout)? {
             // An empty folder is not one that this program made an attempt in.
             let made = [layout.attempt(attempt).orders(), layout.attempt(attempt).supervisor()];
             if !made.iter().any(|file| file.exists()) {
                 continue;
             }
             if let Some(status) = close_if_open(&layout.attempt(attempt)).await? {
-                folder::tidy(&layout, status)?;
+                attempt_folder::tidy(&layout, status)?;
                 recovered.push(Recovered { run, attempt, status });
             }
         }

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::attempt::Attempt;
-use crate::folder::Throughput;
+use crate::attempt_folder::Throughput;
 use crate::schedule::{Launch, Schedule};
 use crate::{OnFailure, Options, Request, RunnerError, SchedulerLock, Summary, Update, WorkItem};
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use sweep_protocol::{FailureKind, Status};
 
 use crate::WorkItem;
-use crate::folder::Throughput;
+use crate::attempt_folder::Throughput;
 
 /// A run that is to be attempted.
 #[derive(Clone, Debug, PartialEq, Eq)]

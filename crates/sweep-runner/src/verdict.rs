@@ -5,7 +5,7 @@ use std::process::ExitStatus;
 
 use sweep_protocol::{FailureKind, Outcome, Status, SupervisorEvent, Tally};
 
-use crate::folder::Throughput;
+use crate::attempt_folder::Throughput;
 use crate::oom;
 
 /// `EX_IOERR`: the attempt could not write its journal, so this is all it could say.

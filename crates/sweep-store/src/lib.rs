@@ -11,15 +11,15 @@
 
 mod error;
 mod fold;
-mod folder;
 mod index;
 mod packed;
 mod reader;
+mod results_folder;
 mod rows;
 mod store;
 
 pub use error::StoreError;
-pub use folder::Damage;
 pub use reader::Reader;
+pub use results_folder::Damage;
 pub use rows::{AttemptRow, ExperimentCounts};
 pub use store::Store;

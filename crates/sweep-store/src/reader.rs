@@ -13,9 +13,9 @@ use sweep_protocol::{
 };
 
 use crate::fold::RunState;
-use crate::folder::FolderReader;
 use crate::index::{self, CachedRun};
 use crate::packed;
+use crate::results_folder::FolderReader;
 use crate::rows::{AttemptRow, ExperimentCounts};
 use crate::store::{Look, Usable, fault, usable};
 use crate::{Damage, StoreError};

@@ -13,9 +13,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
 use sweep_protocol::{Event, JournalLine, PlanRecord, ResultsLayout, RunId, Status, SupervisorEvent, sync_folder};
 
-use crate::folder::FolderReader;
 use crate::index::{self, APPLICATION_ID, AttemptKey, CachedRun, SCHEMA_VERSION};
 use crate::packed;
+use crate::results_folder::FolderReader;
 use crate::{Damage, StoreError};
 
 /// How long a writer waits for a program that holds the index (a `sqlite3` shell in a transaction).

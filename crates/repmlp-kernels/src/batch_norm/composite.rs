@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 
 use crate::batch_norm::Moments;
-use crate::then::Then;
+use crate::epilogue::Epilogue;
 
 /// See `batch_norm_then`.
 pub(crate) fn composite(
@@ -11,7 +11,7 @@ pub(crate) fn composite(
     gamma: &Tensor,
     beta: &Tensor,
     eps: f64,
-    then: Then<'_>,
+    epilogue: Epilogue<'_>,
 ) -> Result<(Tensor, Moments)> {
     let x_rm = x.reshape((gamma.dim(0)?, ()))?;
     let mean = x_rm.mean_keepdim(1)?;
@@ -20,12 +20,12 @@ pub(crate) fn composite(
     let normal = centred.broadcast_div(&(&variance + eps)?.sqrt()?)?;
     let y_rm = normal.broadcast_mul(&gamma.unsqueeze(1)?)?.broadcast_add(&beta.unsqueeze(1)?)?;
     let moments = Moments { mean: mean.squeeze(1)?.detach(), variance: variance.squeeze(1)?.detach() };
-    Ok((then.after(&y_rm.reshape(x.shape())?)?, moments))
+    Ok((epilogue.after(&y_rm.reshape(x.shape())?)?, moments))
 }
 
 /// See `affine_then`.
-pub(crate) fn composite_affine(x: &Tensor, scale: &Tensor, shift: &Tensor, then: Then<'_>) -> Result<Tensor> {
+pub(crate) fn composite_affine(x: &Tensor, scale: &Tensor, shift: &Tensor, epilogue: Epilogue<'_>) -> Result<Tensor> {
     let x_rm = x.reshape((scale.dim(0)?, ()))?;
     let y_rm = x_rm.broadcast_mul(&scale.unsqueeze(1)?)?.broadcast_add(&shift.unsqueeze(1)?)?;
-    Ok(then.after(&y_rm.reshape(x.shape())?)?.detach())
+    Ok(epilogue.after(&y_rm.reshape(x.shape())?)?.detach())
 }

@@ -8,5 +8,5 @@ mod operation;
 mod rows;
 
 pub(crate) use composite::{composite, composite_affine};
-pub use operation::{Moments, affine_then, batch_norm_then};
+pub use operation::{Moments, affine_with_epilogue, batch_norm_with_epilogue};
 pub(crate) use rows::{Line, RowGradient, RowMoments, write_passed};

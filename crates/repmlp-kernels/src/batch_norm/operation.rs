@@ -8,7 +8,7 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Device, Layout, Resul
 use super::rows::{RowMoments, Rows};
 use super::{composite, composite_affine};
 use crate::element::{for_dtype, has_kernel, slice, with_slices};
-use crate::then::{End, Then};
+use crate::epilogue::{Activation, Epilogue};
 
 /// Mean and biased variance of each row, both (R), cut off from the gradient.
 pub struct Moments {
@@ -37,22 +37,22 @@ impl Moments {
 ///
 /// # Errors
 /// When the shapes do not fit.
-pub fn batch_norm_then(
+pub fn batch_norm_with_epilogue(
     x: &Tensor,
     gamma: &Tensor,
     beta: &Tensor,
     eps: f64,
-    then: Then<'_>,
+    epilogue: Epilogue<'_>,
 ) -> Result<(Tensor, Moments)> {
-    rows_of(x, [gamma, beta], then)?;
+    rows_of(x, [gamma, beta], epilogue)?;
     if !has_kernel(x) {
-        return composite(x, gamma, beta, eps, then);
+        return composite(x, gamma, beta, eps, epilogue);
     }
     let moments = Arc::new(OnceLock::new());
-    let op = BatchNorm { eps, end: then.end(), moments: Arc::clone(&moments) };
+    let op = BatchNorm { eps, activation: epilogue.activation(), moments: Arc::clone(&moments) };
     let affine = Tensor::stack(&[gamma, beta], 0)?;
     let x = x.contiguous()?;
-    let y = match then.addend() {
+    let y = match epilogue.addend() {
         None => x.apply_op2(&affine, op)?,
         Some(addend) => x.apply_op3(&affine, &addend.contiguous()?, op)?,
     };
@@ -64,21 +64,21 @@ pub fn batch_norm_then(
 ///
 /// # Errors
 /// When the shapes do not fit.
-pub fn affine_then(x: &Tensor, scale: &Tensor, shift: &Tensor, then: Then<'_>) -> Result<Tensor> {
-    rows_of(x, [scale, shift], then)?;
+pub fn affine_with_epilogue(x: &Tensor, scale: &Tensor, shift: &Tensor, epilogue: Epilogue<'_>) -> Result<Tensor> {
+    rows_of(x, [scale, shift], epilogue)?;
     if !has_kernel(x) {
-        return composite_affine(x, scale, shift, then);
+        return composite_affine(x, scale, shift, epilogue);
     }
     let affine = Tensor::stack(&[scale, shift], 0)?;
-    let (x, op) = (x.contiguous()?, Affine { end: then.end() });
-    match then.addend() {
+    let (x, op) = (x.contiguous()?, Affine { activation: epilogue.activation() });
+    match epilogue.addend() {
         None => x.apply_op2_no_bwd(&affine, &op),
         Some(addend) => x.apply_op3_no_bwd(&affine, &addend.contiguous()?, &op),
     }
 }
 
 /// R; an error where x has no so many equal parts, or something else does not fit.
-fn rows_of(x: &Tensor, vectors: [&Tensor; 2], then: Then<'_>) -> Result<usize> {
+fn rows_of(x: &Tensor, vectors: [&Tensor; 2], epilogue: Epilogue<'_>) -> Result<usize> {
     let rows = vectors[0].dims1()?;
     if x.elem_count() == 0 || rows == 0 || !x.elem_count().is_multiple_of(rows) {
         bail!("batch norm of {:?} in {rows} rows: they must be equal, and not empty", x.dims());
@@ -86,7 +86,7 @@ fn rows_of(x: &Tensor, vectors: [&Tensor; 2], then: Then<'_>) -> Result<usize> {
     if vectors[1].dims() != [rows] {
         bail!("batch norm of {rows} rows with one number for each in {:?}", vectors[1].dims());
     }
-    if let Some(addend) = then.addend().filter(|addend| addend.dims() != x.dims()) {
+    if let Some(addend) = epilogue.addend().filter(|addend| addend.dims() != x.dims()) {
         bail!("batch norm of {:?} plus {:?}: the shapes must be equal", x.dims(), addend.dims());
     }
     Ok(rows)
@@ -95,7 +95,7 @@ fn rows_of(x: &Tensor, vectors: [&Tensor; 2], then: Then<'_>) -> Result<usize> {
 /// Carries the statistics from the forward pass to the caller and to the backward pass.
 struct BatchNorm {
     eps: f64,
-    end: End,
+    activation: Activation,
     moments: Arc<OnceLock<Vec<RowMoments>>>,
 }
 
@@ -114,7 +114,7 @@ impl BatchNorm {
         let device = x.device();
         for_dtype!(x.dtype(), T => {
             let gradients = with_slices::<T, _, 4>([x, affine, y, dy], |[x, affine, y, dy]| {
-                let rows = Rows { x, affine, addend: None, end: self.end };
+                let rows = Rows { x, affine, addend: None, activation: self.activation };
                 rows.gradients(y, dy, moments, self.eps)
             })?;
             let masked = match gradients.masked {
@@ -128,7 +128,7 @@ impl BatchNorm {
 }
 
 struct Affine {
-    end: End,
+    activation: Activation,
 }
 
 macro_rules! forward {
@@ -148,7 +148,7 @@ macro_rules! forward {
                 let $self = self;
                 let y = for_dtype!(x.dtype(), T => {
                     let (x, affine) = (slice::<T>(x, x_layout)?, slice::<T>(affine, affine_layout)?);
-                    let $rows = Rows { x, affine, addend: None, end: self.end };
+                    let $rows = Rows { x, affine, addend: None, activation: self.activation };
                     T::to_cpu_storage_owned($y)
                 });
                 Ok((y, x_layout.shape().clone()))
@@ -177,7 +177,7 @@ macro_rules! forward {
                 let $self = self;
                 let y = for_dtype!(x.dtype(), T => {
                     let (x, affine) = (slice::<T>(x, x_layout)?, slice::<T>(affine, affine_layout)?);
-                    let $rows = Rows { x, affine, addend: Some(slice::<T>(addend, addend_layout)?), end: self.end };
+                    let $rows = Rows { x, affine, addend: Some(slice::<T>(addend, addend_layout)?), activation: self.activation };
                     T::to_cpu_storage_owned($y)
                 });
                 Ok((y, x_layout.shape().clone()))

@@ -7,10 +7,10 @@ use candle_core::WithDType;
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSliceMut};
 
 use crate::element::TASK_ELEMENTS;
+use crate::epilogue::Activation;
 use crate::fresh::{unwritten, write_all, written};
 use crate::simd::{InstructionSet, for_each_set};
 use crate::sums::{mean_and_variance, sum_and_product};
-use crate::then::End;
 
 /// Statistics of a row.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +86,7 @@ pub(super) struct Rows<'a, T> {
     pub(super) x: &'a [T],
     pub(super) affine: &'a [T],
     pub(super) addend: Option<&'a [T]>,
-    pub(super) end: End,
+    pub(super) activation: Activation,
 }
 
 /// Gradients of `Rows`.
@@ -154,23 +154,23 @@ impl<T: WithDType> Rows<'_, T> {
     #[inline(always)]
     fn write_row(&self, r: usize, line: Line<T>, y: &mut [MaybeUninit<T>]) {
         let Line { about, scale, shift } = line;
-        let end = self.end.of::<T>();
+        let activation = self.activation.of::<T>();
         let x = self.row(self.x, r);
         match self.addend {
-            None => write_all(y, x.iter().map(|&x| end((x - about) * scale + shift))),
+            None => write_all(y, x.iter().map(|&x| activation((x - about) * scale + shift))),
             Some(addend) => {
                 let pairs = x.iter().zip(self.row(addend, r));
-                write_all(y, pairs.map(|(&x, &addend)| end((x - about) * scale + shift + addend)));
+                write_all(y, pairs.map(|(&x, &addend)| activation((x - about) * scale + shift + addend)));
             }
         }
     }
 
-    /// Those of all rows, g being what of dy passes the end.
+    /// Those of all rows, g being what of dy passes the activation.
     pub(super) fn gradients(&self, y: &[T], dy: &[T], moments: &[RowMoments], eps: f64) -> Gradients<T> {
         let mut dx = unwritten(self.x.len());
         let rows = dx.par_chunks_mut(self.columns()).enumerate().with_min_len(self.rows_a_task());
         let set = InstructionSet::get();
-        let (sums, masked): (Vec<(f64, f64)>, _) = if self.end == End::Relu {
+        let (sums, masked): (Vec<(f64, f64)>, _) = if self.activation == Activation::Relu {
             let mut masked = unwritten(dy.len());
             let sums = rows
                 .zip(masked.par_chunks_mut(self.columns()))

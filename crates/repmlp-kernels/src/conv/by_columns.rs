@@ -7,10 +7,10 @@ use candle_core::{Error, Result};
 use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 
 use crate::conv::ConvSizes;
-use crate::conv::finish::{Finish, FinishFrom};
+use crate::conv::epilogue::{ConvEpilogue, EpilogueFrom};
 use crate::fresh::{room, unwritten, written};
 use crate::parts::{TASKS, equal_parts, equal_size, parts_for, sum_parts};
-use crate::product::{MOST_COLUMNS, Matrix, MatrixMut, Shared, Update, multiply, multiply_then};
+use crate::product::{MOST_COLUMNS, Matrix, MatrixMut, Shared, Update, multiply, multiply_with_epilogue};
 use crate::simd::{InstructionSet, Number};
 
 /// Numbers of a tile's columns: half a megabyte of `f32` stays in the second-level cache of most processors.
@@ -77,7 +77,7 @@ pub(crate) fn forward<T: Number>(
     x: &[T],
     weight: &[T],
     sizes: &ConvSizes,
-    finish: Option<&Finish<'_, T>>,
+    epilogue: Option<&ConvEpilogue<'_, T>>,
 ) -> Result<Vec<T>> {
     let (inputs, outputs, map) = (sizes.group_inputs(), sizes.group_outputs(), sizes.output_map());
     let rows = inputs * sizes.taps();
@@ -98,7 +98,7 @@ pub(crate) fn forward<T: Number>(
         let start = first * map + tile.start;
         // SAFETY: a task has a tile of some of a group's channels for itself.
         let mut y = unsafe { shared.block(start, (chunk.len(), tile.len()), map)? };
-        multiply_then(set, &mut y, Update::Replace, (weight, columns), &FinishFrom { finish, start })
+        multiply_with_epilogue(set, &mut y, Update::Replace, (weight, columns), &EpilogueFrom { epilogue, start })
     })?;
     // SAFETY: the tasks are all tiles of all groups, and a product replaces all of its target.
     Ok(unsafe { written(y) })

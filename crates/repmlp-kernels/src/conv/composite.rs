@@ -12,7 +12,9 @@ pub(crate) fn conv2d(x_chwn: &Tensor, weight: &Tensor, sizes: &ConvSizes) -> Res
 
 /// Candle's convolution of the padded map, cut to what the kernel reaches: its backward pass takes no other sizes.
 pub(crate) fn by_candle(x_chwn: &Tensor, weight: &Tensor, sizes: &ConvSizes) -> Result<Tensor> {
-    let reached = |axis: &crate::axis::Axis| (axis.output - 1) * axis.stride + (axis.kernel - 1) * axis.dilation + 1;
+    let reached = |window: &crate::sliding_window::SlidingWindow| {
+        (window.output - 1) * window.stride + (window.kernel - 1) * window.dilation + 1
+    };
     let (rows, columns) = (&sizes.rows, &sizes.columns);
     padded(x_chwn, sizes)?
         .narrow(1, 0, reached(rows))?
@@ -36,9 +38,10 @@ pub(crate) fn by_taps(x_chwn: &Tensor, weight: &Tensor, sizes: &ConvSizes) -> Re
     let mut sum: Option<Tensor> = None;
     for tap in 0..sizes.taps() {
         let (ky, kx) = sizes.tap(tap);
-        let seen = |axis: &crate::axis::Axis, tap: usize| {
-            let places = (0..axis.output).map(|y| (y * axis.stride + tap * axis.dilation) as u32).collect::<Vec<_>>();
-            Tensor::from_vec(places, axis.output, x_chwn.device())
+        let seen = |window: &crate::sliding_window::SlidingWindow, tap: usize| {
+            let places =
+                (0..window.output).map(|y| (y * window.stride + tap * window.dilation) as u32).collect::<Vec<_>>();
+            Tensor::from_vec(places, window.output, x_chwn.device())
         };
         let x = padded.index_select(&seen(&sizes.rows, ky)?, 1)?.index_select(&seen(&sizes.columns, kx)?, 2)?;
         let weight = weight.narrow(2, ky, 1)?.narrow(3, kx, 1)?.reshape((g, o, c))?;

@@ -5,7 +5,7 @@ use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIter
 
 use crate::conv::ConvSizes;
 use crate::conv::columns::Run;
-use crate::conv::finish::Finish;
+use crate::conv::epilogue::ConvEpilogue;
 use crate::element::TASK_ELEMENTS;
 use crate::sums::pair_sum;
 
@@ -14,7 +14,7 @@ pub(crate) fn forward<T: WithDType>(
     x: &[T],
     weight: &[T],
     sizes: &ConvSizes,
-    finish: Option<&Finish<'_, T>>,
+    epilogue: Option<&ConvEpilogue<'_, T>>,
 ) -> Vec<T> {
     let (map, taps) = (sizes.input_map(), sizes.taps());
     let (height, row) = (sizes.rows.output, sizes.columns.output * sizes.images);
@@ -27,8 +27,8 @@ pub(crate) fn forward<T: WithDType>(
                 add_scaled(&mut y[output..output + length], weight, &x[input..input + length]);
             });
         }
-        if let Some(finish) = finish {
-            finish.row(y, i * row);
+        if let Some(epilogue) = epilogue {
+            epilogue.row(y, i * row);
         }
     });
     y

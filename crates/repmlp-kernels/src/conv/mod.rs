@@ -12,11 +12,11 @@ mod composite;
 mod depthwise;
 mod direct;
 mod direct_weight;
-mod finish;
+mod epilogue;
 mod operation;
-mod plan;
 mod sizes;
 mod subsampled;
+mod tap_map;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -24,6 +24,6 @@ mod ways;
 mod winograd;
 
 pub(crate) use operation::Conv;
-pub use operation::{ConvGeometry, conv2d, conv2d_then, grouped_fc, grouped_fc_then};
+pub use operation::{ConvGeometry, conv2d, conv2d_with_epilogue, grouped_fc, grouped_fc_with_epilogue};
 pub(crate) use sizes::{ConvSizes, Way};
 pub(crate) use ways::{backward_weight, backward_x, forward};

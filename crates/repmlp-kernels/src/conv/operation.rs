@@ -4,11 +4,11 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, WithDType, bail};
 
 use crate::backward::of_weight;
-use crate::conv::finish::Finish;
+use crate::conv::epilogue::ConvEpilogue;
 use crate::conv::{ConvSizes, backward_weight, backward_x, composite, forward};
 use crate::element::{for_dtype, has_kernel, slice, with_slice};
+use crate::epilogue::{Activation, Epilogue};
 use crate::simd::InstructionSet;
-use crate::then::{End, Then};
 
 /// How a convolution moves over a map, as (height, width) where two numbers are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,14 +38,14 @@ pub fn conv2d(x_chwn: &Tensor, weight: &Tensor, geometry: ConvGeometry) -> Resul
 ///
 /// # Errors
 /// As `conv2d`, and when the bias or what is added does not fit the output.
-pub fn conv2d_then(
+pub fn conv2d_with_epilogue(
     x_chwn: &Tensor,
     weight: &Tensor,
     bias: &Tensor,
     geometry: ConvGeometry,
-    then: Then<'_>,
+    epilogue: Epilogue<'_>,
 ) -> Result<Tensor> {
-    Conv::on_map(x_chwn, weight, geometry)?.then(x_chwn, (weight, bias), then)
+    Conv::on_map(x_chwn, weight, geometry)?.then(x_chwn, (weight, bias), epilogue)
 }
 
 /// An FC layer with groups on each column of x (C, …, M), whose dimensions but the last are its inputs, channel by channel:
@@ -61,8 +61,14 @@ pub fn grouped_fc(x: &Tensor, weight: &Tensor, groups: usize) -> Result<Tensor> 
 ///
 /// # Errors
 /// As `grouped_fc`, and when the bias or what is added does not fit the output.
-pub fn grouped_fc_then(x: &Tensor, weight: &Tensor, bias: &Tensor, groups: usize, then: Then<'_>) -> Result<Tensor> {
-    Conv::on_columns(x, weight, groups)?.then(x, (weight, bias), then)
+pub fn grouped_fc_with_epilogue(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    groups: usize,
+    epilogue: Epilogue<'_>,
+) -> Result<Tensor> {
+    Conv::on_columns(x, weight, groups)?.then(x, (weight, bias), epilogue)
 }
 
 /// A convolution of something with so many numbers, to a shape with so many.
@@ -100,17 +106,22 @@ impl Conv {
         if has_kernel(x) { x.contiguous()?.apply_op2(&weight.contiguous()?, self) } else { self.composite(x, weight) }
     }
 
-    fn then(self, x: &Tensor, (weight, bias): (&Tensor, &Tensor), then: Then<'_>) -> Result<Tensor> {
+    fn then(self, x: &Tensor, (weight, bias): (&Tensor, &Tensor), epilogue: Epilogue<'_>) -> Result<Tensor> {
         if bias.dims() != [self.sizes.outputs] {
             bail!("{} outputs with a bias of {:?}", self.sizes.outputs, bias.dims());
         }
-        if let Some(addend) = then.addend().filter(|addend| addend.dims() != self.output.dims()) {
+        if let Some(addend) = epilogue.addend().filter(|addend| addend.dims() != self.output.dims()) {
             bail!("{:?} plus {:?}: the shapes must be equal", self.output.dims(), addend.dims());
         }
         if !has_kernel(x) {
-            return self.composite_then(x, (weight, bias), then);
+            return self.composite_with_epilogue(x, (weight, bias), epilogue);
         }
-        let op = Deployed { conv: self, bias: bias.clone(), addend: then.addend().cloned(), end: then.end() };
+        let op = Deployed {
+            conv: self,
+            bias: bias.clone(),
+            addend: epilogue.addend().cloned(),
+            activation: epilogue.activation(),
+        };
         x.contiguous()?.apply_op2_no_bwd(&weight.contiguous()?, &op)
     }
 
@@ -124,14 +135,14 @@ impl Conv {
     }
 
     /// The same with a bias and what follows.
-    pub(super) fn composite_then(
+    pub(super) fn composite_with_epilogue(
         &self,
         x: &Tensor,
         (weight, bias): (&Tensor, &Tensor),
-        then: Then<'_>,
+        epilogue: Epilogue<'_>,
     ) -> Result<Tensor> {
         let y = self.composite(x, weight)?.reshape((bias.dim(0)?, ()))?.broadcast_add(&bias.unsqueeze(1)?)?;
-        Ok(then.after(&y.reshape(&self.output)?)?.detach())
+        Ok(epilogue.after(&y.reshape(&self.output)?)?.detach())
     }
 }
 
@@ -180,7 +191,7 @@ struct Deployed {
     conv: Conv,
     bias: Tensor,
     addend: Option<Tensor>,
-    end: End,
+    activation: Activation,
 }
 
 impl CustomOp2 for Deployed {
@@ -199,8 +210,8 @@ impl CustomOp2 for Deployed {
             let (x, weight) = (slice::<T>(x, x_layout)?, slice::<T>(weight, weight_layout)?);
             let finished = |addend: Option<&[T]>| {
                 with_slice::<T, _>(&self.bias, |bias| {
-                    let finish = Finish { set: InstructionSet::get(), bias, addend, end: self.end, map: self.conv.sizes.output_map() };
-                    forward(x, weight, &self.conv.sizes, Some(&finish))
+                    let epilogue = ConvEpilogue { set: InstructionSet::get(), bias, addend, activation: self.activation, map: self.conv.sizes.output_map() };
+                    forward(x, weight, &self.conv.sizes, Some(&epilogue))
                 })?
             };
             T::to_cpu_storage_owned(match &self.addend {

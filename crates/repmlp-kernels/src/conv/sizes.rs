@@ -2,8 +2,8 @@
 
 use candle_core::{Result, bail};
 
-use crate::axis::{Axis, Moves};
 use crate::conv::ConvGeometry;
+use crate::sliding_window::{Moves, SlidingWindow};
 
 /// How a convolution is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +38,9 @@ pub(crate) struct ConvSizes {
     /// Images N.
     pub(crate) images: usize,
     /// Along the height.
-    pub(crate) rows: Axis,
+    pub(crate) rows: SlidingWindow,
     /// Along the width.
-    pub(crate) columns: Axis,
+    pub(crate) columns: SlidingWindow,
 }
 
 impl ConvSizes {
@@ -64,8 +64,8 @@ impl ConvSizes {
             padding: of(padding),
             dilation: of(dilation),
         };
-        let rows = Axis::new(h, k_h, moves(|pair| pair.0))?;
-        let columns = Axis::new(w, k_w, moves(|pair| pair.1))?;
+        let rows = SlidingWindow::new(h, k_h, moves(|pair| pair.0))?;
+        let columns = SlidingWindow::new(w, k_w, moves(|pair| pair.1))?;
         Ok(Self { inputs, outputs, groups, images, rows, columns })
     }
 
@@ -123,7 +123,9 @@ impl ConvSizes {
 
     /// Tiles of 2×2 output pixels see 4×4 input pixels, and kernels can be turned round.
     pub(crate) fn has_tiles(&self) -> bool {
-        let fits = |axis: &Axis| axis.kernel == 3 && axis.stride == 1 && axis.dilation == 1 && axis.padding <= 2;
+        let fits = |window: &SlidingWindow| {
+            window.kernel == 3 && window.stride == 1 && window.dilation == 1 && window.padding <= 2
+        };
         fits(&self.rows) && fits(&self.columns)
     }
 
@@ -132,20 +134,21 @@ impl ConvSizes {
     fn fills_tiles(&self) -> bool {
         let channels = self.group_inputs().min(self.group_outputs());
         let tiles = self.rows.output.div_ceil(2) * self.columns.output.div_ceil(2);
-        let inside = |axis: &Axis| (0..axis.kernel).map(|tap| axis.inside(tap).len()).sum::<usize>();
+        let inside = |window: &SlidingWindow| (0..window.kernel).map(|tap| window.inside(tap).len()).sum::<usize>();
         let direct = inside(&self.rows) * inside(&self.columns);
         channels >= WINOGRAD_CHANNELS && tiles * self.images >= channels && 16 * tiles * 4 <= direct * 3
     }
 
     /// Each output pixel sees an input pixel of its own, of which a stride may leave some out.
     pub(crate) fn is_subsampled(&self) -> bool {
-        let of_one = |axis: &Axis| axis.kernel == 1 && axis.padding == 0;
+        let of_one = |window: &SlidingWindow| window.kernel == 1 && window.padding == 0;
         of_one(&self.rows) && of_one(&self.columns) && !self.is_pointwise()
     }
 
     /// The same convolution of the pixels that are seen, one tap each and no padding.
     pub(crate) fn of_seen(&self) -> Result<Self> {
-        let alone = |axis: &Axis| Axis::new(axis.output, 1, Moves { stride: 1, padding: 0, dilation: 1 });
+        let alone =
+            |window: &SlidingWindow| SlidingWindow::new(window.output, 1, Moves { stride: 1, padding: 0, dilation: 1 });
         Ok(Self { rows: alone(&self.rows)?, columns: alone(&self.columns)?, ..*self })
     }
 

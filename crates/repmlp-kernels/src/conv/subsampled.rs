@@ -3,7 +3,7 @@
 use candle_core::{Result, WithDType};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
 
-use crate::conv::finish::Finish;
+use crate::conv::epilogue::ConvEpilogue;
 use crate::conv::{ConvSizes, by_columns};
 use crate::packing::copy_few;
 use crate::simd::{InstructionSet, Number};
@@ -14,9 +14,9 @@ pub(crate) fn forward<T: Number>(
     x: &[T],
     weight: &[T],
     sizes: &ConvSizes,
-    finish: Option<&Finish<'_, T>>,
+    epilogue: Option<&ConvEpilogue<'_, T>>,
 ) -> Result<Vec<T>> {
-    by_columns::forward(set, &seen(x, sizes), weight, &sizes.of_seen()?, finish)
+    by_columns::forward(set, &seen(x, sizes), weight, &sizes.of_seen()?, epilogue)
 }
 
 /// The gradient (C, H, W, N), added to `onto` where there is one.

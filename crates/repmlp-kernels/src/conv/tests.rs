@@ -5,8 +5,8 @@ use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_o
 
 use crate::conv::composite::{by_candle, by_taps};
 use crate::conv::{
-    Conv, ConvGeometry, ConvSizes, Way, backward_x, by_columns, conv2d, conv2d_then, direct, direct_weight, grouped_fc,
-    grouped_fc_then, subsampled, winograd,
+    Conv, ConvGeometry, ConvSizes, Way, backward_x, by_columns, conv2d, conv2d_with_epilogue, direct, direct_weight,
+    grouped_fc, grouped_fc_with_epilogue, subsampled, winograd,
 };
 use crate::conv_to_fc;
 use crate::oracle_tests::{agree, bound, difference, kind, numbers, with_gradients};
@@ -35,9 +35,9 @@ fn deployed_difference(case: &Case, what: usize) -> Result<f64> {
     let bias = numbers(&case.weight[..1], 3, case.dtype)?;
     let conv = Conv { sizes, output: sizes.output_dims().into() };
     let addend = numbers(conv.output.dims(), 4, case.dtype)?;
-    let then = kind(what, Some(&addend));
-    let actual = conv2d_then(&x, &weight, &bias, case.geometry, then)?;
-    difference(&actual, &conv.composite_then(&x, (&weight, &bias), then)?)
+    let epilogue = kind(what, Some(&addend));
+    let actual = conv2d_with_epilogue(&x, &weight, &bias, case.geometry, epilogue)?;
+    difference(&actual, &conv.composite_with_epilogue(&x, (&weight, &bias), epilogue)?)
 }
 
 /// Groups, channels of a group: few of each, many of one, depthwise.
@@ -285,10 +285,10 @@ proptest! {
         prop_assert!(worst < bound(dtype), "{worst}");
         let bias = numbers(&[g * o * h * w], 3, dtype).unwrap();
         let addend = numbers(&[g * o, h, w, m], 4, dtype).unwrap();
-        let then = kind(what, Some(&addend));
-        let actual = grouped_fc_then(&inputs[0], &inputs[1], &bias, g, then).unwrap();
+        let epilogue = kind(what, Some(&addend));
+        let actual = grouped_fc_with_epilogue(&inputs[0], &inputs[1], &bias, g, epilogue).unwrap();
         let y = products(&inputs).unwrap().broadcast_add(&bias.reshape((g * o, h, w, 1)).unwrap()).unwrap();
-        prop_assert!(difference(&actual, &then.after(&y).unwrap()).unwrap() < bound(dtype));
+        prop_assert!(difference(&actual, &epilogue.after(&y).unwrap()).unwrap() < bound(dtype));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, bail};
 
-use crate::conv::finish::Finish;
+use crate::conv::epilogue::ConvEpilogue;
 use crate::conv::{ConvSizes, Way, by_columns, depthwise, direct, direct_weight, subsampled, winograd};
 use crate::simd::{InstructionSet, Number};
 
@@ -11,14 +11,14 @@ pub(crate) fn forward<T: Number>(
     x: &[T],
     weight: &[T],
     sizes: &ConvSizes,
-    finish: Option<&Finish<'_, T>>,
+    epilogue: Option<&ConvEpilogue<'_, T>>,
 ) -> Result<Vec<T>> {
     match sizes.way() {
-        Way::Columns => by_columns::forward(InstructionSet::get(), x, weight, sizes, finish),
-        Way::Subsampled => subsampled::forward(InstructionSet::get(), x, weight, sizes, finish),
-        Way::Depthwise => Ok(depthwise::forward(x, weight, sizes, finish)),
-        Way::Direct => direct::forward(InstructionSet::get(), x, weight, sizes, finish),
-        Way::Winograd => winograd::forward(InstructionSet::get(), x, weight, sizes, finish),
+        Way::Columns => by_columns::forward(InstructionSet::get(), x, weight, sizes, epilogue),
+        Way::Subsampled => subsampled::forward(InstructionSet::get(), x, weight, sizes, epilogue),
+        Way::Depthwise => Ok(depthwise::forward(x, weight, sizes, epilogue)),
+        Way::Direct => direct::forward(InstructionSet::get(), x, weight, sizes, epilogue),
+        Way::Winograd => winograd::forward(InstructionSet::get(), x, weight, sizes, epilogue),
     }
 }
 

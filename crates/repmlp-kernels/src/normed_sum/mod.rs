@@ -9,4 +9,4 @@ mod passes;
 #[cfg(test)]
 mod tests;
 
-pub use operation::{LinearMap, NormedBranch, normed_sum_then};
+pub use operation::{LinearMap, NormedBranch, normed_sum_with_epilogue};

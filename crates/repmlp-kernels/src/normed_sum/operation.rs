@@ -8,11 +8,11 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDTyp
 
 use super::passes::{NormedRows, Passed, Sum, into_gradient, moments};
 use crate::backward::of_weight;
-use crate::batch_norm::{Moments, RowMoments, batch_norm_then};
+use crate::batch_norm::{Moments, RowMoments, batch_norm_with_epilogue};
 use crate::conv::{self, Conv, ConvGeometry};
 use crate::element::{for_dtype, has_kernel, slice, with_slices};
+use crate::epilogue::{Activation, Epilogue, sum_with_epilogue};
 use crate::simd::Number;
-use crate::then::{End, Then, sum_then};
 
 /// A linear map without a bias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,13 +65,17 @@ pub struct NormedBranch<'a> {
 ///
 /// # Errors
 /// When there are no branches, something does not fit, or the outputs have different shapes.
-pub fn normed_sum_then(x: &Tensor, branches: &[NormedBranch<'_>], then: Then<'_>) -> Result<(Tensor, Vec<Moments>)> {
+pub fn normed_sum_with_epilogue(
+    x: &Tensor,
+    branches: &[NormedBranch<'_>],
+    epilogue: Epilogue<'_>,
+) -> Result<(Tensor, Vec<Moments>)> {
     let Some(first) = branches.first() else { bail!("a sum of no branches") };
     // An operation takes three tensors: there is no place for one to add.
-    if !has_kernel(x) || then.addend().is_some() {
-        return by_parts(x, branches, then);
+    if !has_kernel(x) || epilogue.addend().is_some() {
+        return by_parts(x, branches, epilogue);
     }
-    let op = NormedSum::new(x, branches, then.end())?;
+    let op = NormedSum::new(x, branches, epilogue.activation())?;
     let kept = Arc::clone(&op.kept);
     let others = branches[1..].iter().map(|branch| branch.weight);
     let norms = branches.iter().flat_map(|branch| [branch.gamma, branch.beta]);
@@ -83,11 +87,15 @@ pub fn normed_sum_then(x: &Tensor, branches: &[NormedBranch<'_>], then: Then<'_>
 }
 
 /// The same as operations of their own.
-pub(crate) fn by_parts(x: &Tensor, branches: &[NormedBranch<'_>], then: Then<'_>) -> Result<(Tensor, Vec<Moments>)> {
+pub(crate) fn by_parts(
+    x: &Tensor,
+    branches: &[NormedBranch<'_>],
+    epilogue: Epilogue<'_>,
+) -> Result<(Tensor, Vec<Moments>)> {
     let mut moments = Vec::with_capacity(branches.len());
-    let y = sum_then(branches, then, |branch, then| {
+    let y = sum_with_epilogue(branches, epilogue, |branch, epilogue| {
         let z = branch.map.of(x, branch.weight)?;
-        let (y, of_branch) = batch_norm_then(&z, branch.gamma, branch.beta, branch.eps, then)?;
+        let (y, of_branch) = batch_norm_with_epilogue(&z, branch.gamma, branch.beta, branch.eps, epilogue)?;
         moments.push(of_branch);
         Ok(y)
     })?;
@@ -112,7 +120,7 @@ impl Branch {
 
 struct NormedSum {
     branches: Vec<Branch>,
-    end: End,
+    activation: Activation,
     output: Shape,
     /// From a forward pass to the next backward pass, which takes it: at that time memory is scarcest.
     kept: Arc<Mutex<Option<Mapped<CpuStorage>>>>,
@@ -134,7 +142,7 @@ struct Gradients<T> {
 }
 
 impl NormedSum {
-    fn new(x: &Tensor, branches: &[NormedBranch<'_>], end: End) -> Result<Self> {
+    fn new(x: &Tensor, branches: &[NormedBranch<'_>], activation: Activation) -> Result<Self> {
         let mut fitting: Vec<Branch> = Vec::new();
         let mut taken = 0;
         let mut take = |count| {
@@ -161,7 +169,7 @@ impl NormedSum {
             }
             (fitting.gamma, fitting.beta) = (take(rows), take(rows));
         }
-        Ok(Self { branches: fitting, end, output, kept: Arc::default() })
+        Ok(Self { branches: fitting, activation, output, kept: Arc::default() })
     }
 
     fn weight<'a, T>(&self, b: usize, first: &'a [T], others: &'a [T]) -> &'a [T] {
@@ -171,7 +179,7 @@ impl NormedSum {
     /// All branches behind their maps.
     fn sum<'a, T: Number>(&self, z: &'a [Vec<T>], others: &'a [T], moments: &'a [Vec<RowMoments>]) -> Sum<'a, T> {
         let branches = self.branches.iter().zip(z).zip(moments);
-        Sum::new(branches.map(|((branch, z), moments)| branch.normed(z, others, moments)).collect(), self.end)
+        Sum::new(branches.map(|((branch, z), moments)| branch.normed(z, others, moments)).collect(), self.activation)
     }
 
     /// What the maps give, and its statistics.

@@ -11,10 +11,10 @@ use rayon::prelude::{
 
 use crate::batch_norm::{Line, RowGradient, RowMoments, write_passed};
 use crate::element::TASK_ELEMENTS;
+use crate::epilogue::Activation;
 use crate::fresh::{unwritten, write_all, written};
 use crate::simd::{InstructionSet, for_each_set};
 use crate::sums::{pair_sum, sum_and_product};
-use crate::then::End;
 
 /// Numbers of each branch that are added up while they are in the first-level cache.
 const BLOCK: usize = 1 << 11;
@@ -24,7 +24,7 @@ pub(super) type Sums = (f64, f64);
 
 /// What a gradient comes to before the linear maps.
 pub(super) struct Passed<T> {
-    /// What of dy passes the end; none where all of it does.
+    /// What of dy passes the activation; none where all of it does.
     pub(super) g: Option<Vec<T>>,
     /// For each branch and row.
     pub(super) sums: Vec<Vec<Sums>>,
@@ -80,15 +80,15 @@ pub(super) fn into_gradient<T: WithDType>(mut z: Vec<T>, g: &[T], gradients: &[R
 /// the smallest rows that there are.
 pub(super) struct Sum<'a, T> {
     branches: Vec<NormedRows<'a, T>>,
-    end: End,
+    activation: Activation,
     units: usize,
 }
 
 impl<'a, T: WithDType> Sum<'a, T> {
     /// At least one branch; the rows of each divide the most that one has.
-    pub(super) fn new(branches: Vec<NormedRows<'a, T>>, end: End) -> Self {
+    pub(super) fn new(branches: Vec<NormedRows<'a, T>>, activation: Activation) -> Self {
         let units = branches.iter().map(NormedRows::rows).max().unwrap_or(1);
-        Self { branches, end, units }
+        Self { branches, activation, units }
     }
 
     fn len(&self) -> usize {
@@ -104,7 +104,7 @@ impl<'a, T: WithDType> Sum<'a, T> {
         (TASK_ELEMENTS / self.unit()).max(1)
     }
 
-    /// end(Σ γ·(z − mean)/√(variance + eps) + β).
+    /// activation(Σ γ·(z − mean)/√(variance + eps) + β).
     pub(super) fn write(&self) -> Vec<T> {
         let (set, unit) = (InstructionSet::get(), self.unit());
         let mut y = unwritten(self.len());
@@ -120,16 +120,16 @@ impl<'a, T: WithDType> Sum<'a, T> {
         unsafe { written(y) }
     }
 
-    /// What of dy passes the end, and its sums.
+    /// What of dy passes the activation, and its sums.
     pub(super) fn passed(&self, y: &[T], dy: &[T]) -> Passed<T> {
         let (set, unit) = (InstructionSet::get(), self.unit());
         let places = |u: usize| u * unit..(u + 1) * unit;
-        let (g, of_units): (_, Vec<Vec<Sums>>) = match self.end {
-            End::AsIs => {
+        let (g, of_units): (_, Vec<Vec<Sums>>) = match self.activation {
+            Activation::Identity => {
                 let units = (0..self.units).into_par_iter().with_min_len(self.units_a_task());
                 (None, units.map(|u| unit_sums(set, self, u, &dy[places(u)])).collect())
             }
-            End::Relu => {
+            Activation::Relu => {
                 let mut passed = unwritten(dy.len());
                 let units = passed.par_chunks_mut(unit).enumerate().with_min_len(self.units_a_task());
                 let sums = units
@@ -162,14 +162,14 @@ for_each_set! {
 
     /// The sum from place `start` on, each branch's numbers on their line.
     fn write_block[T: WithDType](sum: &Sum<'_, T>, lines: &[Line<T>], start: usize, y: &mut [MaybeUninit<T>]) {
-        let end = sum.end.of::<T>();
+        let activation = sum.activation.of::<T>();
         let places = start..start + y.len();
         let last = lines.len() - 1;
         let Line { about, scale, shift } = lines[0];
         let first = move |&z: &T| (z - about) * scale + shift;
         let z = &sum.branches[0].z[places.clone()];
         if last == 0 {
-            write_all(y, z.iter().map(|z| end(first(z))));
+            write_all(y, z.iter().map(|z| activation(first(z))));
             return;
         }
         write_all(y, z.iter().map(first));
@@ -179,7 +179,7 @@ for_each_set! {
             let z = &sum.branches[b].z[places.clone()];
             if b == last {
                 for (y, &z) in y.iter_mut().zip(z) {
-                    *y = end(*y + ((z - about) * scale + shift));
+                    *y = activation(*y + ((z - about) * scale + shift));
                 }
             } else {
                 for (y, &z) in y.iter_mut().zip(z) {

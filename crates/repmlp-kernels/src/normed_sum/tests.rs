@@ -5,11 +5,11 @@ use candle_core::{DType, Result, Tensor, Var};
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_assume, proptest};
 
 use super::operation::by_parts;
-use super::{LinearMap, NormedBranch, normed_sum_then};
+use super::{LinearMap, NormedBranch, normed_sum_with_epilogue};
 use crate::batch_norm;
 use crate::conv::ConvGeometry;
+use crate::epilogue::Epilogue;
 use crate::oracle_tests::{bound, clear_of_the_kink, difference_to, numbers, with_gradients};
-use crate::then::Then;
 
 const EPS: f64 = 1e-5;
 
@@ -86,18 +86,18 @@ impl Case {
     }
 
     /// With candle's operations alone.
-    fn composite(&self, inputs: &[Tensor], then: Then<'_>) -> Result<Tensor> {
+    fn composite(&self, inputs: &[Tensor], epilogue: Epilogue<'_>) -> Result<Tensor> {
         let x = &inputs[0];
         let mut sum: Option<Tensor> = None;
         for branch in self.branches(inputs) {
             let z = branch.map.conv(x, branch.weight)?.composite(x, branch.weight)?;
-            let y = batch_norm::composite(&z, branch.gamma, branch.beta, EPS, Then::Nothing)?.0;
+            let y = batch_norm::composite(&z, branch.gamma, branch.beta, EPS, Epilogue::None)?.0;
             sum = Some(match sum {
                 Some(sum) => (sum + y)?,
                 None => y,
             });
         }
-        then.after(&sum.expect("a branch"))
+        epilogue.after(&sum.expect("a branch"))
     }
 }
 
@@ -106,11 +106,11 @@ proptest! {
 
     #[test]
     fn a_normed_sum_equals_its_composite(case in cases(), end in any::<bool>()) {
-        let then = if end { Then::Relu } else { Then::Nothing };
+        let epilogue = if end { Epilogue::Relu } else { Epilogue::None };
         let inputs = case.inputs().unwrap();
-        prop_assume!(!end || clear_of_the_kink(&case.composite(&inputs, Then::Nothing).unwrap()).unwrap());
-        let actual = with_gradients(&inputs, |t| Ok(normed_sum_then(&t[0], &case.branches(t), then)?.0)).unwrap();
-        let expected = with_gradients(&inputs, |t| case.composite(t, then)).unwrap();
+        prop_assume!(!end || clear_of_the_kink(&case.composite(&inputs, Epilogue::None).unwrap()).unwrap());
+        let actual = with_gradients(&inputs, |t| Ok(normed_sum_with_epilogue(&t[0], &case.branches(t), epilogue)?.0)).unwrap();
+        let expected = with_gradients(&inputs, |t| case.composite(t, epilogue)).unwrap();
         for (i, (actual, expected)) in actual.iter().zip(&expected).enumerate() {
             // As for batch norm: the gradients of γ and β are sums that may come out near 0. Ten roundings: up to five norms are added,
             // each of which γ/σ may enlarge twofold.
@@ -125,11 +125,11 @@ proptest! {
     fn its_parts_are_the_whole(case in cases(), what in 0..4usize) {
         let inputs = case.inputs().unwrap();
         let addend = numbers(&[case.outputs, case.x[1], case.x[2], case.x[3]], 5, case.dtype).unwrap();
-        let then = [Then::Nothing, Then::Relu, Then::Add(&addend), Then::AddRelu(&addend)][what];
-        let (actual, moments) = normed_sum_then(&inputs[0], &case.branches(&inputs), then).unwrap();
-        let expected = case.composite(&inputs, then).unwrap();
+        let epilogue = [Epilogue::None, Epilogue::Relu, Epilogue::Add(&addend), Epilogue::AddRelu(&addend)][what];
+        let (actual, moments) = normed_sum_with_epilogue(&inputs[0], &case.branches(&inputs), epilogue).unwrap();
+        let expected = case.composite(&inputs, epilogue).unwrap();
         prop_assert!(difference_to(&actual, &expected, 1e-6).unwrap() < 10.0 * bound(case.dtype));
-        let (by_parts, of_parts) = by_parts(&inputs[0], &case.branches(&inputs), then).unwrap();
+        let (by_parts, of_parts) = by_parts(&inputs[0], &case.branches(&inputs), epilogue).unwrap();
         prop_assert!(difference_to(&actual, &by_parts, 1e-6).unwrap() < 10.0 * bound(case.dtype));
         for (whole, part) in moments.iter().zip(&of_parts) {
             for (whole, part) in [(&whole.mean, &part.mean), (&whole.variance, &part.variance)] {
@@ -144,7 +144,7 @@ fn what_does_not_fit_is_an_error() {
     let case = Case { x: [4, 3, 2, 8], outputs: 6, groups: 2, fc: true, kernels: vec![3], dtype: DType::F32 };
     let inputs = case.inputs().unwrap();
     let said = |x: &Tensor, branches: &[NormedBranch<'_>]| {
-        normed_sum_then(x, branches, Then::Nothing).map(|_| ()).unwrap_err().to_string()
+        normed_sum_with_epilogue(x, branches, Epilogue::None).map(|_| ()).unwrap_err().to_string()
     };
     assert!(said(&inputs[0], &[]).contains("no branches"));
     let mut branches = case.branches(&inputs);
@@ -167,7 +167,7 @@ fn a_second_backward_pass_finds_what_the_first_has_taken() {
     let case = Case { x: [4, 3, 2, 8], outputs: 6, groups: 2, fc: true, kernels: vec![3], dtype: DType::F32 };
     let inputs: Vec<Var> = case.inputs().unwrap().iter().map(|t| Var::from_tensor(t).unwrap()).collect();
     let tensors: Vec<Tensor> = inputs.iter().map(|var| var.as_tensor().clone()).collect();
-    let (y, _) = normed_sum_then(&tensors[0], &case.branches(&tensors), Then::Relu).unwrap();
+    let (y, _) = normed_sum_with_epilogue(&tensors[0], &case.branches(&tensors), Epilogue::Relu).unwrap();
     let loss = (y.sqr().unwrap()).sum_all().unwrap();
     let (first, second) = (loss.backward().unwrap(), loss.backward().unwrap());
     for t in &tensors {

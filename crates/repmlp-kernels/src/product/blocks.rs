@@ -49,11 +49,11 @@ pub(crate) fn multiply<T: Number>(
     left: Matrix<'_, T>,
     right: Matrix<'_, T>,
 ) -> Result<()> {
-    multiply_then(set, target, update, (left, right), &())
+    multiply_with_epilogue(set, target, update, (left, right), &())
 }
 
 /// What becomes of sums while they are in cache.
-pub(crate) trait Epilogue<T> {
+pub(crate) trait TileEpilogue<T> {
     /// Asks for what `apply` will need for some rows and columns of the target.
     ///
     /// # Safety
@@ -68,19 +68,19 @@ pub(crate) trait Epilogue<T> {
 }
 
 /// Nothing.
-impl<T> Epilogue<T> for () {
+impl<T> TileEpilogue<T> for () {
     unsafe fn prefetch<V: Vector<Number = T>>(&self, _: &Range<usize>, _: &Range<usize>) {}
 
     unsafe fn apply(&self, _: &mut MatrixMut<'_, T>, _: (usize, usize)) {}
 }
 
 /// As [`multiply`], and what becomes of the sums.
-pub(crate) fn multiply_then<T: Number>(
+pub(crate) fn multiply_with_epilogue<T: Number>(
     set: InstructionSet,
     target: &mut MatrixMut<'_, T>,
     update: Update,
     (left, right): (Matrix<'_, T>, Matrix<'_, T>),
-    epilogue: &impl Epilogue<T>,
+    epilogue: &impl TileEpilogue<T>,
 ) -> Result<()> {
     if target.rows != left.rows || target.columns != right.columns || left.columns != right.rows {
         bail!(
@@ -102,7 +102,7 @@ fn by_blocks<V: Vector>(
     target: &mut MatrixMut<'_, V::Number>,
     update: Update,
     (left, right): (Matrix<'_, V::Number>, Matrix<'_, V::Number>),
-    epilogue: &impl Epilogue<V::Number>,
+    epilogue: &impl TileEpilogue<V::Number>,
 ) {
     let width = PANEL * V::LANES;
     // A sum of no terms is written too.
@@ -196,7 +196,7 @@ impl<T: Number> Block<'_, T> {
         &self,
         target: &mut MatrixMut<'_, T>,
         next: &Next<'_, T>,
-        epilogue: Option<&impl Epilogue<T>>,
+        epilogue: Option<&impl TileEpilogue<T>>,
     ) {
         let (width, terms) = (PANEL * V::LANES, self.terms.len());
         let (tiles, panels) = (self.tiles.len(), self.columns.len().div_ceil(width));

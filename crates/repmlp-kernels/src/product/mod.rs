@@ -7,6 +7,6 @@ mod pack;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use blocks::{Epilogue, MOST_COLUMNS, Update, multiply, multiply_then};
+pub(crate) use blocks::{MOST_COLUMNS, TileEpilogue, Update, multiply, multiply_with_epilogue};
 pub(crate) use matrix::{Matrix, MatrixMut, Shared};
 pub(crate) use pack::pack_right;

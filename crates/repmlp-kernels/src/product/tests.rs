@@ -8,7 +8,7 @@ use candle_core::DType;
 use proptest::prelude::{Just, ProptestConfig, Strategy, prop_assert, prop_oneof, proptest};
 
 use crate::oracle_tests::bound;
-use crate::product::{Epilogue, Matrix, MatrixMut, Update, multiply, multiply_then};
+use crate::product::{Matrix, MatrixMut, TileEpilogue, Update, multiply, multiply_with_epilogue};
 use crate::simd::{InstructionSet, Number, Vector};
 
 /// Some numbers between −1 and 1.
@@ -52,7 +52,7 @@ struct Negate {
     counts: RefCell<Vec<u8>>,
 }
 
-impl<T: Number> Epilogue<T> for Negate {
+impl<T: Number> TileEpilogue<T> for Negate {
     unsafe fn prefetch<V: Vector<Number = T>>(&self, _: &Range<usize>, _: &Range<usize>) {}
 
     unsafe fn apply(&self, sums: &mut MatrixMut<'_, T>, (row, column): (usize, usize)) {
@@ -80,7 +80,7 @@ fn worst<T: Number>(set: InstructionSet, case: &Case) -> f64 {
     let mut negated = there.clone();
     let negate = Negate { columns, counts: RefCell::new(vec![0; rows * columns]) };
     let mut target = MatrixMut::new(&mut negated, (rows, columns)).unwrap();
-    multiply_then(set, &mut target, update, (left, right), &negate).unwrap();
+    multiply_with_epilogue(set, &mut target, update, (left, right), &negate).unwrap();
     assert!(negate.counts.into_inner().iter().all(|&count| count == 1), "an epilogue is shown each number once");
     assert!(negated.iter().zip(&actual).all(|(&negated, &sum)| negated == T::zero() - sum));
     let mut worst: f64 = 0.0;

@@ -2,8 +2,8 @@
 
 use candle_core::{Device, Result, Tensor, Var};
 use repmlp_kernels::{
-    ConvGeometry, Heads, RelativePositions, Then, attention, attention_on_map, backward, batch_norm_then, conv_to_fc,
-    conv2d, grouped_fc, multiply_adds, relu, softmax,
+    ConvGeometry, Epilogue, Heads, RelativePositions, attention, attention_on_map, backward, batch_norm_with_epilogue,
+    conv_to_fc, conv2d, grouped_fc, multiply_adds, relu, softmax,
 };
 
 /// One thing to do.
@@ -109,8 +109,10 @@ fn norm(rows: usize, columns: usize, passes: Passes) -> Case {
     let name = format!("norm {rows}x{columns} {}", passes.name());
     let prepare = move || {
         let inputs = [numbers(&[rows, columns])?, numbers(&[rows])?, numbers(&[rows])?];
-        let fused = passes.work(&inputs, |t| batch_norm_then(&t[0], &t[1], &t[2], 1e-5, Then::Relu).map(|(y, _)| y))?;
-        let two = passes.work(&inputs, |t| relu(&batch_norm_then(&t[0], &t[1], &t[2], 1e-5, Then::Nothing)?.0))?;
+        let fused = passes
+            .work(&inputs, |t| batch_norm_with_epilogue(&t[0], &t[1], &t[2], 1e-5, Epilogue::Relu).map(|(y, _)| y))?;
+        let two =
+            passes.work(&inputs, |t| relu(&batch_norm_with_epilogue(&t[0], &t[1], &t[2], 1e-5, Epilogue::None)?.0))?;
         Ok(vec![("kernel", fused), ("two", two)])
     };
     Case { name, prepare: Box::new(prepare) }

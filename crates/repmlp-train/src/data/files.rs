@@ -12,7 +12,7 @@ use repmlp_interop::{open_file, read_whole};
 
 use crate::data::decode::{self, Undecodable};
 use crate::data::image::{Image, Mask};
-use crate::data::{DataError, Folder, Ids};
+use crate::data::{DataError, DataFolder, Ids};
 
 /// How a set is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +103,7 @@ impl Files {
     /// Reads every file once. Adds names and contents to `hasher`; what is damaged and a mask that does not fit its image are
     /// named.
     pub(crate) fn open(
-        folder: &Folder,
+        folder: &DataFolder,
         (names, channels): (Names, usize),
         reading: Reading,
         hasher: &mut blake3::Hasher,
@@ -266,7 +266,12 @@ mod tests {
         let classes = MaskClasses { count: 2, ignore: 255 };
         let masks = Some(MaskFiles { names: vec!["mask.png".to_owned()], classes });
         let names = Names { images: vec!["a.png".to_owned()], masks };
-        Files::open(&Folder::find(Some(folder), "own", "").unwrap(), (names, 1), reading, &mut blake3::Hasher::new())
+        Files::open(
+            &DataFolder::find(Some(folder), "own", "").unwrap(),
+            (names, 1),
+            reading,
+            &mut blake3::Hasher::new(),
+        )
     }
 
     fn set() -> tempfile::TempDir {

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::data::data_folder::or_gzipped;
 use crate::data::error::listed;
 use crate::data::files::{Files, Names, Reading};
-use crate::data::folder::or_gzipped;
 use crate::data::image_folder::labelled;
 use crate::data::pool::{Decoded, Images, Pool, RawSet, Subset, digest, shortened};
-use crate::data::{DataError, Folder, idx};
+use crate::data::{DataError, DataFolder, idx};
 
 pub(crate) const WHERE: &str = "A set of people is one pair of IDX files (*-images-idx3-ubyte, *-labels-idx1-ubyte, gzipped \
      or not) whose labels are identities, or a folder of images for each person, which may lie below train/ and test/ (or val/)";
@@ -49,7 +49,7 @@ impl IdentitiesConfig {
 const IDX_IMAGES: &str = "images-idx3-ubyte";
 const IDX_LABELS: &str = "labels-idx1-ubyte";
 
-pub(crate) fn read(folder: &Folder, config: &IdentitiesConfig, reading: Reading) -> Result<RawSet, DataError> {
+pub(crate) fn read(folder: &DataFolder, config: &IdentitiesConfig, reading: Reading) -> Result<RawSet, DataError> {
     let is_idx = |name: &&String| name.trim_end_matches(".gz").ends_with(IDX_IMAGES);
     let (pool, digest, names) = match folder.files()?.iter().find(is_idx) {
         Some(images) => of_idx(folder, images, config.channels)?,
@@ -76,7 +76,7 @@ pub(crate) fn read(folder: &Folder, config: &IdentitiesConfig, reading: Reading)
 }
 
 /// Every held-out person must be there twice: nothing else can be compared.
-fn check_pairs(folder: &Folder, test: &Subset, names: &[String]) -> Result<(), DataError> {
+fn check_pairs(folder: &DataFolder, test: &Subset, names: &[String]) -> Result<(), DataError> {
     let mut counts = BTreeMap::new();
     for label in test.labels() {
         *counts.entry(label).or_insert(0) += 1;
@@ -92,7 +92,7 @@ fn check_pairs(folder: &Folder, test: &Subset, names: &[String]) -> Result<(), D
 
 type NamedPool = (Pool, String, Vec<String>);
 
-fn of_folders(folder: &Folder, config: &IdentitiesConfig, reading: Reading) -> Result<NamedPool, DataError> {
+fn of_folders(folder: &DataFolder, config: &IdentitiesConfig, reading: Reading) -> Result<NamedPool, DataError> {
     let folders = folder.folders("")?;
     if folders.is_empty() {
         return Err(folder.missing(vec![format!("*-{IDX_IMAGES}"), "*/".to_owned()]));
@@ -112,7 +112,7 @@ fn of_folders(folder: &Folder, config: &IdentitiesConfig, reading: Reading) -> R
 
 /// Parts of a set and the people in each: one part without a name, or `train` and what is held out.
 fn people(
-    folder: &Folder,
+    folder: &DataFolder,
     config: &IdentitiesConfig,
     folders: Vec<String>,
 ) -> Result<Vec<(&'static str, Vec<String>)>, DataError> {
@@ -144,7 +144,7 @@ fn people(
     Ok(vec![("train", trained), (test, held_out)])
 }
 
-fn of_idx(folder: &Folder, images: &str, channels: usize) -> Result<NamedPool, DataError> {
+fn of_idx(folder: &DataFolder, images: &str, channels: usize) -> Result<NamedPool, DataError> {
     let labels = images.trim_end_matches(".gz").replace(IDX_IMAGES, IDX_LABELS);
     let pair = idx::read_pair(folder.open(&[images.to_owned()])?, folder.open(&or_gzipped(&labels))?)?;
     // Labels may have gaps or start at 1: identities count from 0 in their order.
@@ -179,7 +179,7 @@ mod tests {
     }
 
     fn read_from(folder: &Path, config: &IdentitiesConfig) -> Result<RawSet, DataError> {
-        read(&Folder::find(Some(folder), "own", WHERE)?, config, WHOLE)
+        read(&DataFolder::find(Some(folder), "own", WHERE)?, config, WHOLE)
     }
 
     /// Two pictures of 1x2 pixels of each of the people 1, 2, 4 and 9, one after the other.

@@ -4,9 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::data::content::Content;
-use crate::data::folder::or_gzipped;
+use crate::data::data_folder::or_gzipped;
 use crate::data::pool::{Decoded, Pool, RawSet};
-use crate::data::{DataError, Folder};
+use crate::data::{DataError, DataFolder};
 
 const WHERE: &str = "An IDX set has train-images-idx3-ubyte, train-labels-idx1-ubyte, and t10k- or test- likewise, or files that \
      data.source.train_images and so on name";
@@ -46,7 +46,7 @@ pub struct IdxConfig {
 const IMAGES: u32 = 0x0803;
 const LABELS: u32 = 0x0801;
 
-pub(crate) fn read(folder: &Folder, config: &IdxConfig) -> Result<RawSet, DataError> {
+pub(crate) fn read(folder: &DataFolder, config: &IdxConfig) -> Result<RawSet, DataError> {
     let open = |named: &Option<String>, customary: &[&str]| {
         let names: Vec<&str> = named.as_ref().map_or(customary.to_vec(), |name| vec![name.as_str()]);
         folder.open(&names.into_iter().flat_map(or_gzipped).collect::<Vec<String>>())
@@ -197,7 +197,7 @@ mod tests {
             ("own-labels", labels(&[4])),
         ];
         let folder = folder_with(&files);
-        let folder = Folder::find(Some(folder.path()), "own", WHERE).unwrap();
+        let folder = DataFolder::find(Some(folder.path()), "own", WHERE).unwrap();
         let set = read(&folder, &config).unwrap();
         assert_eq!((set.train.pool.labels[0], set.test.pool.labels[0]), (3, 4));
         config.test_images = Some("none".into());

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::files::{Files, Names, Reading};
 use crate::data::pool::{Images, Pool, RawSet, Subset, shortened};
-use crate::data::{DataError, Folder};
+use crate::data::{DataError, DataFolder};
 
 pub(crate) const WHERE: &str = "ImageNet is at image-net.org; any set will do that has a folder of images for each class \
      below train/ and val/ (or test/)";
@@ -33,7 +33,7 @@ pub struct ImageFolderConfig {
 /// Channels of every image: grey ones get three.
 pub(crate) const CHANNELS: usize = 3;
 
-pub(crate) fn read(folder: &Folder, config: &ImageFolderConfig, reading: Reading) -> Result<RawSet, DataError> {
+pub(crate) fn read(folder: &DataFolder, config: &ImageFolderConfig, reading: Reading) -> Result<RawSet, DataError> {
     let train = folder.folders("train")?;
     let test_part = test_part(folder, config, &train)?;
     let test = folder.folders(test_part)?;
@@ -66,7 +66,7 @@ pub(crate) fn read(folder: &Folder, config: &ImageFolderConfig, reading: Reading
 }
 
 /// The folder with Test.
-fn test_part<'a>(folder: &Folder, config: &'a ImageFolderConfig, classes: &[String]) -> Result<&'a str, DataError> {
+fn test_part<'a>(folder: &DataFolder, config: &'a ImageFolderConfig, classes: &[String]) -> Result<&'a str, DataError> {
     if let Some(part) = &config.test {
         return Ok(part);
     }
@@ -84,7 +84,11 @@ fn test_part<'a>(folder: &Folder, config: &'a ImageFolderConfig, classes: &[Stri
 }
 
 /// Image files of the folders `names` in `part`, each with the place of its folder.
-pub(crate) fn labelled(folder: &Folder, part: &str, names: &[String]) -> Result<(Vec<String>, Vec<u32>), DataError> {
+pub(crate) fn labelled(
+    folder: &DataFolder,
+    part: &str,
+    names: &[String],
+) -> Result<(Vec<String>, Vec<u32>), DataError> {
     let (mut images, mut labels) = (Vec::new(), Vec::new());
     for (label, name) in names.iter().enumerate() {
         let inner = if part.is_empty() { name.clone() } else { format!("{part}/{name}") };
@@ -122,7 +126,7 @@ mod tests {
 
     fn read_as(folder: &Path, classes: usize, test: Option<&str>) -> Result<RawSet, DataError> {
         let config = ImageFolderConfig { name: "own".into(), classes, test: test.map(str::to_owned) };
-        read(&Folder::find(Some(folder), "own", WHERE)?, &config, WHOLE)
+        read(&DataFolder::find(Some(folder), "own", WHERE)?, &config, WHOLE)
     }
 
     fn fault(folder: &Path, classes: usize) -> String {

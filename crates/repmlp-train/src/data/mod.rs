@@ -7,6 +7,7 @@ mod augment;
 mod config;
 mod content;
 mod coverage;
+mod data_folder;
 mod dataset;
 mod decode;
 mod embedded;
@@ -14,7 +15,6 @@ mod error;
 mod files;
 #[cfg(test)]
 pub(crate) mod fixture;
-mod folder;
 #[cfg(test)]
 mod hostile;
 mod identities;
@@ -41,7 +41,7 @@ pub use records::RecordsConfig;
 pub use source::{Objective, SourceConfig, SourceShape};
 
 pub(crate) use config::Fit;
+pub(crate) use data_folder::DataFolder;
 pub(crate) use dataset::{Preparation, shuffle};
 pub(crate) use decode::luma;
-pub(crate) use folder::Folder;
 pub(crate) use image::{Ids, Image, Mask, Target};

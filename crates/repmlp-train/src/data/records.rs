@@ -6,9 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::data::content::Content;
-use crate::data::folder::or_gzipped;
+use crate::data::data_folder::or_gzipped;
 use crate::data::pool::{Decoded, Pool, RawSet};
-use crate::data::{DataError, Folder};
+use crate::data::{DataError, DataFolder};
 
 pub(crate) const WHERE_CIFAR: &str = "The binary version is at www.cs.toronto.edu/~kriz/cifar.html";
 pub(crate) const WHERE_OWN: &str = "The configuration names this set in data.source";
@@ -91,7 +91,7 @@ impl Layout {
     }
 }
 
-pub(crate) fn read(folder: &Folder, config: &RecordsConfig, layout: Layout) -> Result<RawSet, DataError> {
+pub(crate) fn read(folder: &DataFolder, config: &RecordsConfig, layout: Layout) -> Result<RawSet, DataError> {
     let part = |files: &[String]| {
         let (mut pixels, mut labels) = (Vec::new(), Vec::new());
         for file in files {
@@ -171,7 +171,7 @@ mod tests {
     }
 
     fn read_from(folder: &Path) -> Result<RawSet, DataError> {
-        read(&Folder::find(Some(folder), "own", WHERE_OWN)?, &config(), Layout::Configured)
+        read(&DataFolder::find(Some(folder), "own", WHERE_OWN)?, &config(), Layout::Configured)
     }
 
     fn record(label: u8) -> Vec<u8> {
@@ -217,7 +217,7 @@ mod tests {
             ("c.bin", record(1)),
             ("v.bin", [record(0), record(0)].concat()),
         ]);
-        let folder = Folder::find(Some(folder.path()), "own", WHERE_OWN).unwrap();
+        let folder = DataFolder::find(Some(folder.path()), "own", WHERE_OWN).unwrap();
         let mut config = config();
         let plain = read(&folder, &config, Layout::Configured).unwrap();
         assert_eq!((plain.train.pool.labels.as_slice(), plain.validation), (&[2, 1, 0][..], None));

@@ -12,7 +12,7 @@ use crate::data::image_folder::{self, ImageFolderConfig};
 use crate::data::masks::{self, MasksConfig};
 use crate::data::pool::RawSet;
 use crate::data::records::{self, Layout, RecordsConfig};
-use crate::data::{DataError, Folder, embedded};
+use crate::data::{DataError, DataFolder, embedded};
 
 /// An image set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -108,7 +108,7 @@ impl SourceConfig {
     }
 
     pub(crate) fn read(&self, folder: Option<&Path>, reading: Reading) -> Result<RawSet, DataError> {
-        let located = |name: &str, get: &str| Folder::find(folder, name, get);
+        let located = |name: &str, get: &str| DataFolder::find(folder, name, get);
         match self {
             Self::FashionMnist5k {} => embedded::read(),
             Self::Idx(config) => idx::read(&located(&config.name, idx::whence(&config.name))?, config),

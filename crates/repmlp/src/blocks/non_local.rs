@@ -3,7 +3,7 @@
 //! y = x + BN(z(softmax(s·θᵀφ)·g)); θ, φ, g and z are 1×1 convolutions with biases. No scaling (s = 1) in the original.
 
 use candle_core::{Result, Tensor};
-use repmlp_kernels::{Heads, Then, add_bias, attention, grouped_fc};
+use repmlp_kernels::{Epilogue, Heads, add_bias, attention, grouped_fc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -155,7 +155,7 @@ impl NonLocal {
     /// Those of candle.
     pub fn forward(&self, x_chwn: &Tensor, mode: Mode) -> Result<Tensor> {
         let gathered = self.attention.forward_through(&self.z, x_chwn)?;
-        self.norm.forward_then(&gathered, mode, Then::Add(x_chwn))
+        self.norm.forward_with_epilogue(&gathered, mode, Epilogue::Add(x_chwn))
     }
 
     /// The inference form.

@@ -6,7 +6,7 @@
 //! Only the shipped models' case is built: one partition, as large as the map.
 
 use candle_core::{Result, Tensor};
-use repmlp_kernels::{LinearMap, Then, grouped_fc_then, mean_pixel, rearrange, relu};
+use repmlp_kernels::{Epilogue, LinearMap, grouped_fc_with_epilogue, mean_pixel, rearrange, relu};
 
 use crate::blocks::rep_mlp::{LocalBranch, Partitioning, RepMlpShape};
 use crate::cost::{Account, CountedForm, LayerCost};
@@ -149,7 +149,7 @@ impl ShareSetMlp {
             Normed { map: LinearMap::GroupedFc { groups: self.shape.groups }, weight: &self.weight, bn: &self.bn };
         let branches: Vec<Normed<'_>> =
             std::iter::once(fc3).chain(self.local.iter().map(LocalBranch::normed)).collect();
-        let y = normed_sum(&maps, &branches, mode, Then::Nothing)?;
+        let y = normed_sum(&maps, &branches, mode, Epilogue::None)?;
         from_sets(&y, x_chwn)?.broadcast_mul(&self.gate.forward(x_chwn)?)
     }
 
@@ -180,7 +180,7 @@ impl DeployedShareSetMlp {
     /// When the map has another size.
     pub fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
         let maps = to_sets(x_chwn, self.shape)?;
-        let y = grouped_fc_then(&maps, &self.weight, &self.bias, self.shape.groups, Then::Nothing)?;
+        let y = grouped_fc_with_epilogue(&maps, &self.weight, &self.bias, self.shape.groups, Epilogue::None)?;
         from_sets(&y, x_chwn)?.broadcast_mul(&self.gate.forward(x_chwn)?)
     }
 

@@ -1,7 +1,7 @@
 //! Batch norm over the rows of a matrix: row = channel (or feature), columns = everything that shares its statistics.
 
 use candle_core::{Result, Tensor, Var};
-use repmlp_kernels::{LinearMap, Moments, NormedBranch, Then, affine_then, batch_norm_then};
+use repmlp_kernels::{Epilogue, LinearMap, Moments, NormedBranch, affine_with_epilogue, batch_norm_with_epilogue};
 
 use crate::Mode;
 use crate::vars::{Init, Scope};
@@ -51,25 +51,25 @@ impl BatchNorm {
     /// # Errors
     /// Those of candle.
     pub fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        self.forward_then(x, mode, Then::Nothing)
+        self.forward_with_epilogue(x, mode, Epilogue::None)
     }
 
     /// The same and what follows it.
     ///
     /// # Errors
     /// When what is added has another shape.
-    pub(crate) fn forward_then(&self, x: &Tensor, mode: Mode, then: Then<'_>) -> Result<Tensor> {
+    pub(crate) fn forward_with_epilogue(&self, x: &Tensor, mode: Mode, epilogue: Epilogue<'_>) -> Result<Tensor> {
         match mode {
-            Mode::Train(_) => self.forward_train(x, then),
+            Mode::Train(_) => self.forward_train(x, epilogue),
             Mode::Evaluate => {
                 let (scale, shift) = self.scale_and_shift()?;
-                affine_then(x, &scale, &shift, then)
+                affine_with_epilogue(x, &scale, &shift, epilogue)
             }
         }
     }
 
-    fn forward_train(&self, x: &Tensor, then: Then<'_>) -> Result<Tensor> {
-        let (y, moments) = batch_norm_then(x, &self.weight, &self.bias, self.settings.eps, then)?;
+    fn forward_train(&self, x: &Tensor, epilogue: Epilogue<'_>) -> Result<Tensor> {
+        let (y, moments) = batch_norm_with_epilogue(x, &self.weight, &self.bias, self.settings.eps, epilogue)?;
         self.learn(&moments, x.elem_count())?;
         Ok(y)
     }

@@ -1,7 +1,7 @@
 //! Convolution with any stride, zero padding, dilation and groups, images last.
 
 use candle_core::{Result, Tensor};
-use repmlp_kernels::{ConvGeometry, LinearMap, Then, add_bias, conv2d, conv2d_then};
+use repmlp_kernels::{ConvGeometry, Epilogue, LinearMap, add_bias, conv2d, conv2d_with_epilogue};
 
 use crate::vars::{Init, Scope, joined};
 
@@ -140,10 +140,10 @@ impl Conv2d {
     ///
     /// # Errors
     /// When the shapes do not fit.
-    pub(crate) fn deployed_then(&self, x_chwn: &Tensor, then: Then<'_>) -> Result<Tensor> {
+    pub(crate) fn deployed_with_epilogue(&self, x_chwn: &Tensor, epilogue: Epilogue<'_>) -> Result<Tensor> {
         match &self.bias {
-            Some(bias) => conv2d_then(x_chwn, &self.weight, bias, self.shape.geometry(), then),
-            None => then.after(&self.forward(x_chwn)?),
+            Some(bias) => conv2d_with_epilogue(x_chwn, &self.weight, bias, self.shape.geometry(), epilogue),
+            None => epilogue.after(&self.forward(x_chwn)?),
         }
     }
 

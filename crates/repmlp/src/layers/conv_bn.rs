@@ -1,7 +1,7 @@
 //! A convolution with batch norm behind it; deployed, a convolution with a bias.
 
 use candle_core::{Result, Tensor, bail};
-use repmlp_kernels::Then;
+use repmlp_kernels::Epilogue;
 
 use crate::Mode;
 use crate::cost::{Account, LayerCost};
@@ -34,15 +34,15 @@ impl ConvBn {
     /// # Errors
     /// When the shapes do not fit.
     pub fn forward(&self, x_chwn: &Tensor, mode: Mode) -> Result<Tensor> {
-        self.forward_then(x_chwn, mode, Then::Nothing)
+        self.forward_with_epilogue(x_chwn, mode, Epilogue::None)
     }
 
     /// The same and what follows it.
     ///
     /// # Errors
     /// When the shapes do not fit.
-    pub(crate) fn forward_then(&self, x_chwn: &Tensor, mode: Mode, then: Then<'_>) -> Result<Tensor> {
-        normed_sum(x_chwn, &[self.normed()], mode, then)
+    pub(crate) fn forward_with_epilogue(&self, x_chwn: &Tensor, mode: Mode, epilogue: Epilogue<'_>) -> Result<Tensor> {
+        normed_sum(x_chwn, &[self.normed()], mode, epilogue)
     }
 
     /// The pair as a part of a sum.

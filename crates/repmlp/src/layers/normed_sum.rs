@@ -2,7 +2,7 @@
 //! sums.
 
 use candle_core::{Result, Tensor};
-use repmlp_kernels::{LinearMap, Then, normed_sum_then, sum_then};
+use repmlp_kernels::{Epilogue, LinearMap, normed_sum_with_epilogue, sum_with_epilogue};
 
 use crate::Mode;
 use crate::layers::BatchNorm;
@@ -19,19 +19,19 @@ pub(crate) struct Normed<'a> {
 ///
 /// # Errors
 /// When there are none, or their outputs differ in shape.
-pub(crate) fn normed_sum(x: &Tensor, layers: &[Normed<'_>], mode: Mode, then: Then<'_>) -> Result<Tensor> {
+pub(crate) fn normed_sum(x: &Tensor, layers: &[Normed<'_>], mode: Mode, epilogue: Epilogue<'_>) -> Result<Tensor> {
     match mode {
         Mode::Train(_) => {
             let branches: Vec<_> = layers.iter().map(|layer| layer.bn.behind(layer.map, layer.weight)).collect();
-            let (y, moments) = normed_sum_then(x, &branches, then)?;
+            let (y, moments) = normed_sum_with_epilogue(x, &branches, epilogue)?;
             for (layer, moments) in layers.iter().zip(&moments) {
                 layer.bn.learn(moments, y.elem_count())?;
             }
             Ok(y)
         }
         // With fixed statistics nothing is kept: each adds what those before it came to.
-        Mode::Evaluate => {
-            sum_then(layers, then, |layer, then| layer.bn.forward_then(&layer.map.of(x, layer.weight)?, mode, then))
-        }
+        Mode::Evaluate => sum_with_epilogue(layers, epilogue, |layer, epilogue| {
+            layer.bn.forward_with_epilogue(&layer.map.of(x, layer.weight)?, mode, epilogue)
+        }),
     }
 }

@@ -1,7 +1,7 @@
 //! A layer of the deployed form: no batch norm is left in any of them.
 
 use candle_core::{Result, Tensor};
-use repmlp_kernels::{Then, affine_then};
+use repmlp_kernels::{Epilogue, affine_with_epilogue};
 
 use crate::blocks::{DeployedNonLocal, DeployedRepMlpBlock, DeployedSelfAttention, DeployedShareSetMlp, GlobalContext};
 use crate::layers::{Conv2d, Linear, Visitor};
@@ -42,11 +42,11 @@ pub enum DeployedLayer {
 
 impl DeployedLayer {
     /// (C, H, W, N) → (C', H', W', N), and what follows.
-    pub(crate) fn forward(&self, x_chwn: &Tensor, then: Then<'_>) -> Result<Tensor> {
+    pub(crate) fn forward(&self, x_chwn: &Tensor, epilogue: Epilogue<'_>) -> Result<Tensor> {
         let y_chwn = match self {
-            Self::Conv(layer, _) => return layer.deployed_then(x_chwn, then),
-            Self::Affine { scale, shift } => return affine_then(x_chwn, scale, shift, then),
-            Self::RepMlp(block) => return block.forward_then(x_chwn, then),
+            Self::Conv(layer, _) => return layer.deployed_with_epilogue(x_chwn, epilogue),
+            Self::Affine { scale, shift } => return affine_with_epilogue(x_chwn, scale, shift, epilogue),
+            Self::RepMlp(block) => return block.forward_with_epilogue(x_chwn, epilogue),
             Self::Linear(layer, _) => on_columns(x_chwn, |x| layer.forward(x))?,
             Self::PRelu(slope) => p_relu(x_chwn, slope)?,
             Self::ShareSetMlp(block) => block.forward(x_chwn)?,
@@ -55,7 +55,7 @@ impl DeployedLayer {
             Self::SelfAttention(block) => block.forward(x_chwn)?,
             Self::Fixed(layer) => layer.forward(x_chwn)?,
         };
-        then.after(&y_chwn)
+        epilogue.after(&y_chwn)
     }
 
     /// Shows its tensors to `visit`, named below `at`.

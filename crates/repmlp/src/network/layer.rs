@@ -1,7 +1,7 @@
 //! A layer of the training form: it has variables, learns in a forward pass, and becomes a deployed layer.
 
 use candle_core::{Result, Tensor, bail};
-use repmlp_kernels::{Then, relu};
+use repmlp_kernels::{Epilogue, relu};
 
 use crate::Mode;
 use crate::blocks::{GlobalContext, NonLocal, RepMlpBlock, SelfAttention, SelfAttentionShape, ShareSetMlp};
@@ -89,12 +89,14 @@ impl Layer {
     }
 
     /// (C, H, W, N) → (C', H', W', N), and what follows.
-    pub(crate) fn forward(&self, x_chwn: &Tensor, mode: Mode, then: Then<'_>) -> Result<Tensor> {
+    pub(crate) fn forward(&self, x_chwn: &Tensor, mode: Mode, epilogue: Epilogue<'_>) -> Result<Tensor> {
         let y_chwn = match self {
-            Self::ConvBn(layer) => return layer.forward_then(x_chwn, mode, then),
-            Self::NormConvBn(norm, conv, _) => return conv.forward_then(&norm.forward(x_chwn, mode)?, mode, then),
-            Self::Norm(bn) => return bn.forward_then(x_chwn, mode, then),
-            Self::RepMlp(block) => return block.forward_then(x_chwn, mode, then),
+            Self::ConvBn(layer) => return layer.forward_with_epilogue(x_chwn, mode, epilogue),
+            Self::NormConvBn(norm, conv, _) => {
+                return conv.forward_with_epilogue(&norm.forward(x_chwn, mode)?, mode, epilogue);
+            }
+            Self::Norm(bn) => return bn.forward_with_epilogue(x_chwn, mode, epilogue),
+            Self::RepMlp(block) => return block.forward_with_epilogue(x_chwn, mode, epilogue),
             Self::Pointwise(layer) => layer.forward(x_chwn)?,
             Self::Linear(layer) => on_columns(x_chwn, |x| layer.forward(x))?,
             Self::LinearBn(linear, bn, _) => on_columns(x_chwn, |x| bn.forward(&linear.forward(x)?, mode))?,
@@ -106,7 +108,7 @@ impl Layer {
             Self::Dropout(layer) => layer.forward(x_chwn, mode)?,
             Self::Fixed(layer) => layer.forward(x_chwn)?,
         };
-        then.after(&y_chwn)
+        epilogue.after(&y_chwn)
     }
 
     /// The deployed form of the same function; nothing where that does nothing.

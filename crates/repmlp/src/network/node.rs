@@ -3,7 +3,7 @@
 //! Knows nothing of what a layer computes: the walks below hand each layer to the file of its form.
 
 use candle_core::{Result, Tensor, bail};
-use repmlp_kernels::Then;
+use repmlp_kernels::Epilogue;
 
 use crate::cost::Account;
 use crate::layers::Visitor;
@@ -79,51 +79,63 @@ pub(crate) trait MayBeRelu {
 }
 
 /// What a layer does to a tensor, and then what follows it.
-type Pass<'a, L> = dyn Fn(&L, &Tensor, Then<'_>) -> Result<Tensor> + 'a;
+type Pass<'a, L> = dyn Fn(&L, &Tensor, Epilogue<'_>) -> Result<Tensor> + 'a;
 
 /// The pass that both forms share, given what a layer does: each part is told what follows it, a `ReLU` or an addition.
-fn pass<L: MayBeRelu>(node: &Node<L>, x: &Tensor, then: Then<'_>, layer: &Pass<'_, L>) -> Result<Tensor> {
+fn pass<L: MayBeRelu>(node: &Node<L>, x: &Tensor, epilogue: Epilogue<'_>, layer: &Pass<'_, L>) -> Result<Tensor> {
     match node {
-        Node::Layer(l) => layer(l, x, then),
-        Node::Joined(Join::Chain, branches) => pass_chain(branches, x, then, layer),
-        Node::Joined(Join::Sum, branches) => pass_sum(branches, x, then, layer),
+        Node::Layer(l) => layer(l, x, epilogue),
+        Node::Joined(Join::Chain, branches) => pass_chain(branches, x, epilogue, layer),
+        Node::Joined(Join::Sum, branches) => pass_sum(branches, x, epilogue, layer),
         Node::Joined(join, branches) => {
-            let outputs = branches.iter().map(|branch| pass(&branch.node, x, Then::Nothing, layer));
-            then.after(&join.combine(&outputs.collect::<Result<Vec<_>>>()?)?)
+            let outputs = branches.iter().map(|branch| pass(&branch.node, x, Epilogue::None, layer));
+            epilogue.after(&join.combine(&outputs.collect::<Result<Vec<_>>>()?)?)
         }
     }
 }
 
-fn pass_chain<L: MayBeRelu>(branches: &[Branch<L>], x: &Tensor, then: Then<'_>, layer: &Pass<'_, L>) -> Result<Tensor> {
-    let (mut x, mut then) = (x.clone(), then);
+fn pass_chain<L: MayBeRelu>(
+    branches: &[Branch<L>],
+    x: &Tensor,
+    epilogue: Epilogue<'_>,
+    layer: &Pass<'_, L>,
+) -> Result<Tensor> {
+    let (mut x, mut epilogue) = (x.clone(), epilogue);
     let mut branches = branches.iter().peekable();
     while let Some(branch) = branches.next() {
         let is_relu = |next: &&Branch<L>| matches!(&next.node, Node::Layer(layer) if layer.is_relu());
         let follows = if branches.next_if(is_relu).is_some() {
-            Then::Relu
+            Epilogue::Relu
         } else if branches.peek().is_none() {
             // What follows the whole follows its last part.
-            std::mem::replace(&mut then, Then::Nothing)
+            std::mem::replace(&mut epilogue, Epilogue::None)
         } else {
-            Then::Nothing
+            Epilogue::None
         };
         x = pass(&branch.node, &x, follows, layer)?;
     }
-    then.after(&x)
+    epilogue.after(&x)
 }
 
 /// The first branch adds what the others come to.
-fn pass_sum<L: MayBeRelu>(branches: &[Branch<L>], x: &Tensor, then: Then<'_>, layer: &Pass<'_, L>) -> Result<Tensor> {
+fn pass_sum<L: MayBeRelu>(
+    branches: &[Branch<L>],
+    x: &Tensor,
+    epilogue: Epilogue<'_>,
+    layer: &Pass<'_, L>,
+) -> Result<Tensor> {
     let Some((first, others)) = branches.split_first() else { bail!("a sum of no branches") };
     let outputs =
-        others.iter().map(|branch| pass(&branch.node, x, Then::Nothing, layer)).collect::<Result<Vec<_>>>()?;
+        others.iter().map(|branch| pass(&branch.node, x, Epilogue::None, layer)).collect::<Result<Vec<_>>>()?;
     if outputs.is_empty() {
-        return pass(&first.node, x, then, layer);
+        return pass(&first.node, x, epilogue, layer);
     }
     let others = Join::Sum.combine(&outputs)?;
-    match then {
-        Then::Nothing | Then::Relu => pass(&first.node, x, then.plus(&others)?, layer),
-        Then::Add(_) | Then::AddRelu(_) => then.after(&pass(&first.node, x, Then::Add(&others), layer)?),
+    match epilogue {
+        Epilogue::None | Epilogue::Relu => pass(&first.node, x, epilogue.plus(&others)?, layer),
+        Epilogue::Add(_) | Epilogue::AddRelu(_) => {
+            epilogue.after(&pass(&first.node, x, Epilogue::Add(&others), layer)?)
+        }
     }
 }
 
@@ -234,7 +246,7 @@ impl Node<Layer> {
     /// # Errors
     /// When the input stands elsewhere than the part was built for.
     pub fn forward(&self, x_chwn: &Tensor, mode: Mode) -> Result<Tensor> {
-        pass(self, x_chwn, Then::Nothing, &|layer, x, then| layer.forward(x, mode, then))
+        pass(self, x_chwn, Epilogue::None, &|layer, x, epilogue| layer.forward(x, mode, epilogue))
     }
 
     /// The deployed form of the same function.
@@ -269,7 +281,7 @@ impl Node<DeployedLayer> {
     /// # Errors
     /// When the input stands elsewhere than the part was built for.
     pub fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
-        pass(self, x_chwn, Then::Nothing, &DeployedLayer::forward)
+        pass(self, x_chwn, Epilogue::None, &DeployedLayer::forward)
     }
 
     /// Shows all tensors to `visit`, named below `at`.

@@ -9,7 +9,7 @@ use candle_core::Result;
 use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator, ParallelSliceMut};
 
 use super::pass::Pass;
-use crate::conv::plan::Direction;
+use crate::conv::tap_map::Direction;
 use crate::conv::target::Target;
 use crate::packing::{PACKED_NUMBERS, copy_few};
 use crate::parts::{equal_parts, equal_size, parts_for};
@@ -26,7 +26,7 @@ const PANEL: usize = 2;
 const CHANNELS: usize = 8;
 
 /// Some target rows of some panels of a group.
-struct Task {
+struct Chunk {
     group: usize,
     rows: Range<usize>,
     panels: Range<usize>,
@@ -49,9 +49,9 @@ fn panels<V: Vector>(channels: usize) -> usize {
 }
 
 /// Bands of rows whose packed source fits the cache, and some panels where bands alone are few.
-fn tasks<V: Vector>(pass: &Pass<'_, V::Number>) -> Vec<Task> {
-    let (height, _) = pass.plan.target();
-    let row = pass.plan.source_columns() * pass.channels.0 * pass.images;
+fn tasks<V: Vector>(pass: &Pass<'_, V::Number>) -> Vec<Chunk> {
+    let (height, _) = pass.tap_map.target();
+    let row = pass.tap_map.source_columns() * pass.channels.0 * pass.images;
     // Twice as many as elsewhere: rows that bands share are packed once for each, and weights are read as a stream.
     let source_rows = (2 * PACKED_NUMBERS / row).saturating_sub(pass.sizes.rows.kernel - 1);
     let band = equal_size(height, (source_rows / pass.sizes.rows.stride).clamp(1, height));
@@ -61,7 +61,7 @@ fn tasks<V: Vector>(pass: &Pass<'_, V::Number>) -> Vec<Task> {
     for group in 0..pass.sizes.groups {
         for first in (0..height).step_by(band) {
             for panels in equal_parts(all_panels, parts) {
-                all.push(Task { group, rows: first..(first + band).min(height), panels });
+                all.push(Chunk { group, rows: first..(first + band).min(height), panels });
             }
         }
     }
@@ -133,7 +133,7 @@ impl<V: Vector> VectorLoop<V> for PackForward<'_, V::Number> {
 /// Source pixels of some rows as (pixel, channel, image).
 fn pack_source<T: Number>(source: &[T], pass: &Pass<'_, T>, rows: &Range<usize>, packed: &mut [T]) {
     let (images, channels) = (pass.images, pass.channels.0);
-    let row = pass.plan.source_columns() * images;
+    let row = pass.tap_map.source_columns() * images;
     let maps: Vec<&[T]> = source.chunks_exact(pass.maps.0).take(channels).collect();
     // Some channels at once: what is read and what is written are both neighbours for a while.
     for (block, maps) in maps.chunks(CHANNELS).enumerate() {
@@ -149,25 +149,25 @@ fn pack_source<T: Number>(source: &[T], pass: &Pass<'_, T>, rows: &Range<usize>,
 
 fn run<V: Vector>(
     pass: &Pass<'_, V::Number>,
-    task: &Task,
+    task: &Chunk,
     source: &[V::Number],
     weights: &[V::Number],
     target: &Target<'_, V::Number>,
 ) -> Result<()> {
     let ((from, to), width) = (pass.channels, PANEL * V::LANES);
-    let rows = pass.plan.source_rows(task.rows.clone());
+    let rows = pass.tap_map.source_rows(task.rows.clone());
     let group = &source[task.group * from * pass.maps.0..];
     let mut segments = Vec::new();
-    with_scratch(rows.len() * pass.plan.source_columns() * from * pass.images, |packed: &mut [V::Number]| {
+    with_scratch(rows.len() * pass.tap_map.source_columns() * from * pass.images, |packed: &mut [V::Number]| {
         pack_source(group, pass, &rows, packed);
         for panel in task.panels.clone() {
             let of_panel = width * from * pass.taps;
             let weight = &weights[(task.group * panels::<V>(to) + panel) * of_panel..][..of_panel];
             let channels = panel * width..((panel + 1) * width).min(to);
             for row in task.rows.clone() {
-                for column in 0..pass.plan.target().1 {
+                for column in 0..pass.tap_map.target().1 {
                     segments.clear();
-                    pass.plan.segments((row, column), rows.start, from, &mut segments);
+                    pass.tap_map.segments((row, column), rows.start, from, &mut segments);
                     // The sides have changed places: what are columns elsewhere are the panel's, and weights are the images.
                     for Segment { source, weight, .. } in &mut segments {
                         std::mem::swap(source, weight);
@@ -188,13 +188,13 @@ fn finish_row<T: Number>(
     (group, channels, row): (usize, &Range<usize>, usize),
     target: &Target<'_, T>,
 ) -> Result<()> {
-    if let Some(finish) = pass.finish {
-        let numbers = pass.plan.target().1 * pass.images;
+    if let Some(epilogue) = pass.epilogue {
+        let numbers = pass.tap_map.target().1 * pass.images;
         let start = (group * pass.channels.1 + channels.start) * pass.maps.1 + row * numbers;
         // SAFETY: a task has its rows of its channels for itself, and has just written this one.
         unsafe {
             let mut block = target.shared.block(start, (channels.len(), numbers), pass.maps.1)?;
-            finish.block(&mut block, start);
+            epilogue.block(&mut block, start);
         }
     }
     Ok(())
@@ -218,7 +218,7 @@ impl<T: Number> Sum<'_, T> {
     ) -> Result<()> {
         let (pass, width) = (self.pass, PANEL * V::LANES);
         let (map, images) = (pass.maps.1, pass.images);
-        let pixel = self.pixel.0 * pass.plan.target().1 + self.pixel.1;
+        let pixel = self.pixel.0 * pass.tap_map.target().1 + self.pixel.1;
         let start = (self.group * pass.channels.1 + self.channels.start) * map + pixel * images;
         let steps = Steps {
             column: width,

@@ -7,7 +7,7 @@ use candle_core::{Error, Result};
 use rayon::prelude::{IntoParallelIterator, ParallelIterator};
 
 use super::pass::Pass;
-use crate::conv::plan::Direction;
+use crate::conv::tap_map::Direction;
 use crate::conv::target::Target;
 use crate::packing::{PACKED_NUMBERS, copy_few};
 use crate::parts::{TASKS, equal_parts, equal_size};
@@ -19,7 +19,7 @@ use crate::simd::{MOST_LANES, MOST_ROWS, Number, Segment, Steps, TapTile, Vector
 const MOST_VECTORS: usize = 8;
 
 /// What a task computes: some target rows and some images of a group, the images in columns of one kind.
-struct Task {
+struct Chunk {
     group: usize,
     rows: Range<usize>,
     lanes: Vec<Lanes>,
@@ -72,22 +72,22 @@ fn columns<V: Vector>(images: usize, most: usize) -> Vec<(Kind, Vec<Lanes>)> {
 
 /// Bands of rows whose packed source fits the cache, and where whole maps do, several columns of images: their numbers are
 /// neighbours in memory.
-fn tasks<V: Vector>(pass: &Pass<'_, V::Number>) -> Vec<Task> {
-    let (height, _) = pass.plan.target();
+fn tasks<V: Vector>(pass: &Pass<'_, V::Number>) -> Vec<Chunk> {
+    let (height, _) = pass.tap_map.target();
     let mut all = Vec::new();
     for (kind, lanes) in columns::<V>(pass.images, most_vectors::<V>(pass.channels.1.min(V::ROWS))) {
-        let row = pass.plan.source_columns() * pass.channels.0 * kind.vectors * V::LANES;
+        let row = pass.tap_map.source_columns() * pass.channels.0 * kind.vectors * V::LANES;
         let source_rows = (PACKED_NUMBERS / row).saturating_sub(pass.sizes.rows.kernel - 1);
         let band = (source_rows / pass.sizes.rows.stride).clamp(1, height);
         let band = equal_size(height, band);
         let bands = height.div_ceil(band);
         let fitting =
-            if bands == 1 { PACKED_NUMBERS / (row * pass.plan.source_rows(0..height).len().max(1)) } else { 1 };
+            if bands == 1 { PACKED_NUMBERS / (row * pass.tap_map.source_rows(0..height).len().max(1)) } else { 1 };
         let columns = fitting.min(pass.sizes.groups * lanes.len() * bands / TASKS).clamp(1, lanes.len());
         for group in 0..pass.sizes.groups {
             for lanes in lanes.chunks(columns) {
                 for first in (0..height).step_by(band) {
-                    all.push(Task { group, rows: first..(first + band).min(height), lanes: lanes.to_vec(), kind });
+                    all.push(Chunk { group, rows: first..(first + band).min(height), lanes: lanes.to_vec(), kind });
                 }
             }
         }
@@ -134,8 +134,8 @@ fn pack_weight<V: Vector>(weight: &[V::Number], pass: &Pass<'_, V::Number>) -> V
 }
 
 /// Source pixels of some rows as (column of images, pixel, channel, lane); lanes beyond the images are 0.
-fn pack_source<T: Number>(source: &[T], pass: &Pass<'_, T>, rows: &Range<usize>, task: &Task, packed: &mut [T]) {
-    let (columns, images, channels) = (pass.plan.source_columns(), pass.images, pass.channels.0);
+fn pack_source<T: Number>(source: &[T], pass: &Pass<'_, T>, rows: &Range<usize>, task: &Chunk, packed: &mut [T]) {
+    let (columns, images, channels) = (pass.tap_map.source_columns(), pass.images, pass.channels.0);
     let of_column = packed.len() / task.lanes.len();
     let width = of_column / (rows.len() * columns * channels).max(1);
     for (c, channel) in source.chunks_exact(pass.maps.0).enumerate().take(channels) {
@@ -160,14 +160,14 @@ struct Pixels {
 }
 
 /// All pixels of a task, and the terms of all their sums.
-fn pixels<T>(pass: &Pass<'_, T>, task: &Task, first_source_row: usize) -> (Vec<Pixels>, Vec<Segment>) {
+fn pixels<T>(pass: &Pass<'_, T>, task: &Chunk, first_source_row: usize) -> (Vec<Pixels>, Vec<Segment>) {
     let (mut all, mut segments) = (Vec::new(), Vec::new());
-    let alike = pass.plan.alike(task.kind.pixels);
+    let alike = pass.tap_map.alike(task.kind.pixels);
     for row in task.rows.clone() {
         for alike in &alike {
             let start = segments.len();
-            pass.plan.segments((row, alike.first), first_source_row, pass.channels.0, &mut segments);
-            let first = row * pass.plan.target().1 + alike.first;
+            pass.tap_map.segments((row, alike.first), first_source_row, pass.channels.0, &mut segments);
+            let first = row * pass.tap_map.target().1 + alike.first;
             all.push(Pixels { first, count: alike.count, segments: start..segments.len() });
         }
     }
@@ -176,16 +176,16 @@ fn pixels<T>(pass: &Pass<'_, T>, task: &Task, first_source_row: usize) -> (Vec<P
 
 fn run<V: Vector>(
     pass: &Pass<'_, V::Number>,
-    task: &Task,
+    task: &Chunk,
     source: &[V::Number],
     weights: &[V::Number],
     target: &Target<'_, V::Number>,
 ) -> Result<()> {
     let (from, to) = pass.channels;
-    let rows = pass.plan.source_rows(task.rows.clone());
+    let rows = pass.tap_map.source_rows(task.rows.clone());
     let group = &source[task.group * from * pass.maps.0..];
     let (pixels, segments) = pixels(pass, task, rows.start);
-    let column = rows.len() * pass.plan.source_columns() * from * task.kind.vectors * V::LANES;
+    let column = rows.len() * pass.tap_map.source_columns() * from * task.kind.vectors * V::LANES;
     with_scratch(task.lanes.len() * column, |packed: &mut [V::Number]| {
         pack_source(group, pass, &rows, task, packed);
         for tile in tiles::<V>(to) {
@@ -205,7 +205,7 @@ fn run<V: Vector>(
 /// Some pixels of a tile of channels.
 struct Sum<'a, T> {
     pass: &'a Pass<'a, T>,
-    task: &'a Task,
+    task: &'a Chunk,
     tile: Range<usize>,
     pixels: &'a Pixels,
     lanes: &'a Lanes,
@@ -216,7 +216,7 @@ impl<T: Number> Sum<'_, T> {
     fn start(&self, pixel: usize) -> usize {
         let pass = self.pass;
         let channel = self.task.group * pass.channels.1 + self.tile.start;
-        let pixel = self.pixels.first + pixel * pass.plan.target_step;
+        let pixel = self.pixels.first + pixel * pass.tap_map.target_step;
         channel * pass.maps.1 + pixel * pass.images + self.lanes.start
     }
 
@@ -228,10 +228,10 @@ impl<T: Number> Sum<'_, T> {
 
     fn store<V: Vector<Number = T>>(&self, terms: (&[Segment], &[T], &[T]), target: &Target<'_, T>) -> Result<()> {
         self.write::<V>(terms, target)?;
-        if let Some(finish) = self.pass.finish {
+        if let Some(epilogue) = self.pass.epilogue {
             for pixel in 0..self.pixels.count {
                 // SAFETY: it has just been written.
-                unsafe { finish.block(&mut self.block(pixel, &target.shared)?, self.start(pixel)) };
+                unsafe { epilogue.block(&mut self.block(pixel, &target.shared)?, self.start(pixel)) };
             }
         }
         Ok(())
@@ -243,10 +243,10 @@ impl<T: Number> Sum<'_, T> {
         &Target { ref shared, onto }: &Target<'_, T>,
     ) -> Result<()> {
         let (pass, kind, lanes, rows) = (self.pass, self.task.kind, self.lanes, self.tile.len());
-        let (map, pixel_step) = (pass.maps.1, pass.plan.target_step * pass.images);
+        let (map, pixel_step) = (pass.maps.1, pass.tap_map.target_step * pass.images);
         let width = kind.vectors * V::LANES;
         let many = kind.vectors == 1;
-        let source_vector = if many { pass.plan.source_step * pass.channels.0 * width } else { V::LANES };
+        let source_vector = if many { pass.tap_map.source_step * pass.channels.0 * width } else { V::LANES };
         let vectors = kind.vectors * self.pixels.count;
         let (source, weight) = (source.as_ptr(), weight.as_ptr());
         let steps =

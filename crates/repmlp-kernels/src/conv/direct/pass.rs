@@ -5,8 +5,8 @@ use candle_core::Result;
 
 use super::{channels, images};
 use crate::conv::ConvSizes;
-use crate::conv::finish::Finish;
-use crate::conv::plan::{Direction, Plan};
+use crate::conv::epilogue::ConvEpilogue;
+use crate::conv::tap_map::{Direction, TapMap};
 use crate::conv::target::Target;
 use crate::fresh::{room, unwritten, written};
 use crate::product::Shared;
@@ -18,9 +18,9 @@ pub(crate) fn forward<T: Number>(
     x: &[T],
     weight: &[T],
     sizes: &ConvSizes,
-    finish: Option<&Finish<'_, T>>,
+    epilogue: Option<&ConvEpilogue<'_, T>>,
 ) -> Result<Vec<T>> {
-    let pass = Pass { finish, ..Pass::new(set, sizes, Direction::Forward) };
+    let pass = Pass { epilogue, ..Pass::new(set, sizes, Direction::Forward) };
     for_instruction_set!(set, T, V => convolve::<V<T>>(&pass, x, weight, None))
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn backward_x<T: Number>(
 pub(super) struct Pass<'a, T> {
     pub(super) set: InstructionSet,
     pub(super) direction: Direction,
-    pub(super) plan: Plan,
+    pub(super) tap_map: TapMap,
     /// Channels of a group in the source and in the target.
     pub(super) channels: (usize, usize),
     /// Numbers of a channel in the source and in the target.
@@ -48,7 +48,7 @@ pub(super) struct Pass<'a, T> {
     pub(super) images: usize,
     pub(super) taps: usize,
     pub(super) sizes: &'a ConvSizes,
-    pub(super) finish: Option<&'a Finish<'a, T>>,
+    pub(super) epilogue: Option<&'a ConvEpilogue<'a, T>>,
 }
 
 impl<'a, T> Pass<'a, T> {
@@ -59,8 +59,18 @@ impl<'a, T> Pass<'a, T> {
             Direction::Forward => ((inputs, outputs), (input_map, output_map)),
             Direction::Backward => ((outputs, inputs), (output_map, input_map)),
         };
-        let plan = Plan::new(sizes, direction);
-        Self { set, direction, plan, channels, maps, images: sizes.images, taps: sizes.taps(), sizes, finish: None }
+        let tap_map = TapMap::new(sizes, direction);
+        Self {
+            set,
+            direction,
+            tap_map,
+            channels,
+            maps,
+            images: sizes.images,
+            taps: sizes.taps(),
+            sizes,
+            epilogue: None,
+        }
     }
 }
 

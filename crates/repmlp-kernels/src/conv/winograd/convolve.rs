@@ -10,8 +10,8 @@ use super::pixels::{Channels, Map, Source, gather};
 use super::tiles::{Run, Tiles};
 use super::{KERNEL, POSITIONS, SIDE, TILE, kernels};
 use crate::conv::ConvSizes;
-use crate::conv::finish::Finish;
-use crate::conv::plan::Direction;
+use crate::conv::epilogue::ConvEpilogue;
+use crate::conv::tap_map::Direction;
 use crate::conv::target::Target;
 use crate::fresh::{room, unwritten, written};
 use crate::product::{Matrix, MatrixMut, Shared, Update, multiply};
@@ -24,9 +24,9 @@ pub(crate) fn forward<T: Number>(
     x: &[T],
     weight: &[T],
     sizes: &ConvSizes,
-    finish: Option<&Finish<'_, T>>,
+    epilogue: Option<&ConvEpilogue<'_, T>>,
 ) -> Result<Vec<T>> {
-    Pass { finish, ..Pass::new(set, weight, sizes, Direction::Forward)? }.run(x, None)
+    Pass { epilogue, ..Pass::new(set, weight, sizes, Direction::Forward)? }.run(x, None)
 }
 
 /// The gradient (C, H, W, N), added to `onto` where there is one.
@@ -50,7 +50,7 @@ struct Pass<'a, T> {
     source: Map,
     /// Height and width.
     target: (usize, usize),
-    finish: Option<&'a Finish<'a, T>>,
+    epilogue: Option<&'a ConvEpilogue<'a, T>>,
 }
 
 impl<T: Number> Pass<'_, T> {
@@ -63,11 +63,11 @@ impl<T: Number> Pass<'_, T> {
         Ok(match direction {
             Direction::Forward => {
                 let source = map(input, (rows.padding, columns.padding));
-                Self { set, groups, kernels, channels: (inputs, outputs), source, target: output, finish: None }
+                Self { set, groups, kernels, channels: (inputs, outputs), source, target: output, epilogue: None }
             }
             Direction::Backward => {
                 let source = map(output, (KERNEL - 1 - rows.padding, KERNEL - 1 - columns.padding));
-                Self { set, groups, kernels, channels: (outputs, inputs), source, target: input, finish: None }
+                Self { set, groups, kernels, channels: (outputs, inputs), source, target: input, epilogue: None }
             }
         })
     }
@@ -149,8 +149,8 @@ impl<T: Number> Pass<'_, T> {
                 // SAFETY: as above.
                 unsafe { to.each_row(|_, to| to.iter_mut().zip(&*pixels).for_each(|(to, &pixel)| *to += pixel)) };
             } else {
-                if let Some(finish) = self.finish {
-                    finish.row(pixels, start);
+                if let Some(epilogue) = self.epilogue {
+                    epilogue.row(pixels, start);
                 }
                 to.copy_rows(pixels, count);
             }

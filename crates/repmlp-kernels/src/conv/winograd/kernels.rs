@@ -6,7 +6,7 @@ use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIter
 
 use super::{KERNEL, POSITIONS, SIDE};
 use crate::conv::ConvSizes;
-use crate::conv::plan::Direction;
+use crate::conv::tap_map::Direction;
 use crate::fresh::{unwritten, written};
 use crate::product::Shared;
 use crate::simd::{InstructionSet, Number, for_each_set};

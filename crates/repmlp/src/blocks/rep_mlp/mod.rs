@@ -13,7 +13,7 @@ mod partition;
 mod partition_perceptron;
 
 use candle_core::{Result, Tensor, bail};
-use repmlp_kernels::{Then, grouped_fc_then};
+use repmlp_kernels::{Epilogue, grouped_fc_with_epilogue};
 
 pub use config::{GlobalPerceptronConfig, PaddingConfig, PartitionPerceptronConfig, RepMlpConfig};
 pub(crate) use global_perceptron::{FcPair, GlobalPerceptron};
@@ -100,14 +100,14 @@ impl RepMlpBlock {
     /// # Errors
     /// When the map has another size.
     pub fn forward(&self, x_chwn: &Tensor, mode: Mode) -> Result<Tensor> {
-        self.forward_then(x_chwn, mode, Then::Nothing)
+        self.forward_with_epilogue(x_chwn, mode, Epilogue::None)
     }
 
     /// The same and what follows it.
     ///
     /// # Errors
     /// When the map has another size.
-    pub(crate) fn forward_then(&self, x_chwn: &Tensor, mode: Mode, then: Then<'_>) -> Result<Tensor> {
+    pub(crate) fn forward_with_epilogue(&self, x_chwn: &Tensor, mode: Mode, epilogue: Epilogue<'_>) -> Result<Tensor> {
         let images = x_chwn.dim(3)?;
         let partitioning = self.shape.partitioning;
         let partitions = match &self.global {
@@ -120,7 +120,7 @@ impl RepMlpBlock {
         };
         let branches: Vec<Normed<'_>> =
             std::iter::once(self.partition.normed()).chain(self.local.iter().map(LocalBranch::normed)).collect();
-        let (before, after) = around_restore(then);
+        let (before, after) = around_restore(epilogue);
         let y = normed_sum(&partitions, &branches, mode, before)?;
         after.after(&partitioning.restore(&y)?)
     }
@@ -149,10 +149,10 @@ impl RepMlpBlock {
 
 /// What follows a block, parted into what can be done to its partitions and what needs the map: a `ReLU` does not care where a
 /// number stands.
-fn around_restore(then: Then<'_>) -> (Then<'_>, Then<'_>) {
-    match then {
-        Then::Relu => (Then::Relu, Then::Nothing),
-        Then::Nothing | Then::Add(_) | Then::AddRelu(_) => (Then::Nothing, then),
+fn around_restore(epilogue: Epilogue<'_>) -> (Epilogue<'_>, Epilogue<'_>) {
+    match epilogue {
+        Epilogue::Relu => (Epilogue::Relu, Epilogue::None),
+        Epilogue::None | Epilogue::Add(_) | Epilogue::AddRelu(_) => (Epilogue::None, epilogue),
     }
 }
 
@@ -162,14 +162,14 @@ impl DeployedRepMlpBlock {
     /// # Errors
     /// When the map has another size.
     pub fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
-        self.forward_then(x_chwn, Then::Nothing)
+        self.forward_with_epilogue(x_chwn, Epilogue::None)
     }
 
     /// The same and what follows it.
     ///
     /// # Errors
     /// When the map has another size.
-    pub(crate) fn forward_then(&self, x_chwn: &Tensor, then: Then<'_>) -> Result<Tensor> {
+    pub(crate) fn forward_with_epilogue(&self, x_chwn: &Tensor, epilogue: Epilogue<'_>) -> Result<Tensor> {
         let RepMlpShape { groups, partitioning, .. } = self.shape;
         let images = x_chwn.dim(3)?;
         let partitions = match &self.global {
@@ -180,11 +180,11 @@ impl DeployedRepMlpBlock {
                 partitioning.partition_plus(&padded, &values)?
             }
         };
-        let (before, after) = around_restore(then);
+        let (before, after) = around_restore(epilogue);
         let y = match &self.partition {
-            DeployedPartitionPerceptron::Conv(conv) => conv.deployed_then(&partitions, before)?,
+            DeployedPartitionPerceptron::Conv(conv) => conv.deployed_with_epilogue(&partitions, before)?,
             DeployedPartitionPerceptron::Fc3 { weight, bias } => {
-                grouped_fc_then(&partitions, weight, bias, groups, before)?
+                grouped_fc_with_epilogue(&partitions, weight, bias, groups, before)?
             }
         };
         after.after(&partitioning.restore(&y)?)

@@ -8,7 +8,7 @@ use crate::data::content::Content;
 use crate::data::error::listed;
 
 /// The folder that a set lies in.
-pub(crate) struct Folder {
+pub(crate) struct DataFolder {
     path: PathBuf,
     get: String,
 }
@@ -26,7 +26,7 @@ pub(crate) fn or_gzipped(name: &str) -> [String; 2] {
     [name.to_owned(), other]
 }
 
-impl Folder {
+impl DataFolder {
     /// `data/<name>`, or `data` itself where that folder does not exist.
     pub(crate) fn find(data: Option<&Path>, name: &str, get: &str) -> Result<Self, DataError> {
         let get = get.to_owned();
@@ -166,7 +166,7 @@ mod tests {
     use crate::data::fixture::{folder_with, write};
 
     fn images(folder: &Path) -> Result<Vec<String>, String> {
-        let found = Folder::find(Some(folder), "own", "").unwrap().images("a");
+        let found = DataFolder::find(Some(folder), "own", "").unwrap().images("a");
         found.map_err(|fault| fault.to_string().replace(&folder.display().to_string(), "DIR"))
     }
 

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use crate::axis::Axis;
 use crate::conv::ConvSizes;
 use crate::simd::Segment;
+use crate::sliding_window::SlidingWindow;
 
 /// From the input to the output, or from the gradient of the output to that of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(crate) struct Alike {
 }
 
 /// The sums of all target pixels. Backward, taps are counted from the last: sources and taps then grow together.
-pub(crate) struct Plan {
+pub(crate) struct TapMap {
     /// Source rows of each target row.
     rows: Vec<Vec<Stretch>>,
     /// Source columns of each target column.
@@ -46,7 +46,7 @@ pub(crate) struct Plan {
     pub(crate) source_step: usize,
 }
 
-impl Plan {
+impl TapMap {
     pub(crate) fn new(sizes: &ConvSizes, direction: Direction) -> Self {
         let stride = sizes.columns.stride;
         let (source_columns, target_step, source_step) = match direction {
@@ -123,19 +123,19 @@ impl Plan {
 }
 
 /// The sources of each target place.
-fn stretches(axis: &Axis, direction: Direction) -> Vec<Vec<Stretch>> {
+fn stretches(window: &SlidingWindow, direction: Direction) -> Vec<Vec<Stretch>> {
     let places = match direction {
-        Direction::Forward => axis.output,
-        Direction::Backward => axis.input,
+        Direction::Forward => window.output,
+        Direction::Backward => window.input,
     };
     let mut all: Vec<Vec<Stretch>> = vec![Vec::new(); places];
-    for tap in 0..axis.kernel {
+    for tap in 0..window.kernel {
         let real_tap = match direction {
             Direction::Forward => tap,
-            Direction::Backward => axis.kernel - 1 - tap,
+            Direction::Backward => window.kernel - 1 - tap,
         };
-        for output in axis.inside(real_tap) {
-            let input = axis.seen(output, real_tap);
+        for output in window.inside(real_tap) {
+            let input = window.seen(output, real_tap);
             let (target, source) = match direction {
                 Direction::Forward => (output, input),
                 Direction::Backward => (input, output),
@@ -151,20 +151,20 @@ fn stretches(axis: &Axis, direction: Direction) -> Vec<Vec<Stretch>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Direction, Plan, Stretch, stretches};
-    use crate::axis::{Axis, Moves};
+    use super::{Direction, Stretch, TapMap, stretches};
     use crate::conv::{ConvGeometry, ConvSizes};
+    use crate::sliding_window::{Moves, SlidingWindow};
 
     #[test]
     fn padding_is_left_out_and_neighbours_are_joined() {
-        let same = Axis::new(4, 3, Moves { stride: 1, padding: 1, dilation: 1 }).unwrap();
-        let of = |axis: &Axis, direction, target: usize| stretches(axis, direction)[target].clone();
+        let same = SlidingWindow::new(4, 3, Moves { stride: 1, padding: 1, dilation: 1 }).unwrap();
+        let of = |window: &SlidingWindow, direction, target: usize| stretches(window, direction)[target].clone();
         let stretch = |source, tap, count| Stretch { source, tap, count };
         assert_eq!(of(&same, Direction::Forward, 0), [stretch(0, 1, 2)]);
         assert_eq!(of(&same, Direction::Forward, 1), [stretch(0, 0, 3)]);
         assert_eq!(of(&same, Direction::Backward, 3), [stretch(2, 0, 2)]);
         // Stride 2 on 5 places, padding 1: outputs 0..3 see −1..2, 1..4, 3..6.
-        let strided = Axis::new(5, 3, Moves { stride: 2, padding: 1, dilation: 1 }).unwrap();
+        let strided = SlidingWindow::new(5, 3, Moves { stride: 2, padding: 1, dilation: 1 }).unwrap();
         // Input 1 is tap 2 of output 0 and tap 0 of output 1: counted from the last, 0 and 2.
         assert_eq!(of(&strided, Direction::Backward, 1), [stretch(0, 0, 1), stretch(1, 2, 1)]);
         let sizes = |stride| {
@@ -172,7 +172,7 @@ mod tests {
             ConvSizes::new(&[1, 1, 9, 1], &[1, 1, 1, 3], geometry).unwrap()
         };
         let alike = |stride, direction| {
-            let all = Plan::new(&sizes(stride), direction).alike(4);
+            let all = TapMap::new(&sizes(stride), direction).alike(4);
             all.iter().map(|alike| (alike.first, alike.count)).collect::<Vec<_>>()
         };
         // The first and the last pixel see padding.
@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(alike(2, Direction::Forward), [(0, 1), (1, 2), (3, 1), (4, 1)]);
         assert_eq!(alike(2, Direction::Backward), [(0, 4), (8, 1), (1, 4)]);
         // A dilation parts them.
-        let dilated = Axis::new(4, 2, Moves { stride: 1, padding: 0, dilation: 2 }).unwrap();
+        let dilated = SlidingWindow::new(4, 2, Moves { stride: 1, padding: 0, dilation: 2 }).unwrap();
         assert_eq!(of(&dilated, Direction::Forward, 1), [stretch(1, 0, 1), stretch(3, 1, 1)]);
     }
 }

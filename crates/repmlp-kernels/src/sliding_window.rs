@@ -6,7 +6,7 @@ use candle_core::{Result, bail};
 
 /// Sizes along one dimension; output place `y` sees input place `y·stride + tap·dilation − padding`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Axis {
+pub(crate) struct SlidingWindow {
     /// Places of the input.
     pub(crate) input: usize,
     /// Taps.
@@ -29,7 +29,7 @@ pub(crate) struct Moves {
     pub(crate) dilation: usize,
 }
 
-impl Axis {
+impl SlidingWindow {
     /// An error where nothing fits: an empty input or kernel, a stride or dilation of 0, a kernel larger than the padded
     /// input.
     pub(crate) fn new(input: usize, kernel: usize, moves: Moves) -> Result<Self> {
@@ -84,19 +84,19 @@ impl Axis {
 mod tests {
     use proptest::prelude::{prop_assert_eq, prop_assume, proptest};
 
-    use super::{Axis, Moves};
+    use super::{Moves, SlidingWindow};
 
     proptest! {
         #[test]
         fn inside_and_seen_say_what_the_definition_says(input in 1..12usize, kernel in 1..6usize, stride in 1..4usize, padding in 0..5usize, dilation in 1..4usize) {
             prop_assume!((kernel - 1) * dilation < input + 2 * padding);
-            let axis = Axis::new(input, kernel, Moves { stride, padding, dilation }).unwrap();
+            let window = SlidingWindow::new(input, kernel, Moves { stride, padding, dilation }).unwrap();
             for tap in 0..kernel {
-                for output in 0..axis.output {
+                for output in 0..window.output {
                     let place = (output * stride + tap * dilation).checked_sub(padding).filter(|&place| place < input);
-                    prop_assert_eq!(axis.inside(tap).contains(&output), place.is_some());
+                    prop_assert_eq!(window.inside(tap).contains(&output), place.is_some());
                     if let Some(place) = place {
-                        prop_assert_eq!(axis.seen(output, tap), place);
+                        prop_assert_eq!(window.seen(output, tap), place);
                     }
                 }
             }
@@ -105,24 +105,24 @@ mod tests {
 
     #[test]
     fn some_places_see_what_lies_between_the_first_and_the_last() {
-        let axis = |dilation| Axis::new(9, 3, Moves { stride: 2, padding: 1, dilation }).unwrap();
+        let window = |dilation| SlidingWindow::new(9, 3, Moves { stride: 2, padding: 1, dilation }).unwrap();
         // Output o sees 2o − 1 to 2o + 1.
-        assert_eq!(axis(1).seen_by(&(0..1)), 0..2);
-        assert_eq!(axis(1).seen_by(&(1..3)), 1..6);
-        assert_eq!(axis(1).seen_by(&(2..2)), 0..0);
+        assert_eq!(window(1).seen_by(&(0..1)), 0..2);
+        assert_eq!(window(1).seen_by(&(1..3)), 1..6);
+        assert_eq!(window(1).seen_by(&(2..2)), 0..0);
         // −1, 2 and 5.
-        assert_eq!(axis(3).seen_by(&(0..1)), 2..6);
+        assert_eq!(window(3).seen_by(&(0..1)), 2..6);
     }
 
     #[test]
     fn what_cannot_fit_is_an_error() {
         let moves = |stride, padding, dilation| Moves { stride, padding, dilation };
-        assert!(Axis::new(4, 5, moves(1, 0, 1)).is_err());
-        assert!(Axis::new(4, 3, moves(0, 0, 1)).is_err());
-        assert!(Axis::new(4, 3, moves(1, 0, 0)).is_err());
-        assert!(Axis::new(0, 1, moves(1, 0, 1)).is_err());
-        assert!(Axis::new(4, 0, moves(1, 0, 1)).is_err());
-        assert!(Axis::new(4, 3, moves(1, usize::MAX, 1)).is_err());
-        assert!(Axis::new(4, 3, moves(1, 0, usize::MAX)).is_err());
+        assert!(SlidingWindow::new(4, 5, moves(1, 0, 1)).is_err());
+        assert!(SlidingWindow::new(4, 3, moves(0, 0, 1)).is_err());
+        assert!(SlidingWindow::new(4, 3, moves(1, 0, 0)).is_err());
+        assert!(SlidingWindow::new(0, 1, moves(1, 0, 1)).is_err());
+        assert!(SlidingWindow::new(4, 0, moves(1, 0, 1)).is_err());
+        assert!(SlidingWindow::new(4, 3, moves(1, usize::MAX, 1)).is_err());
+        assert!(SlidingWindow::new(4, 3, moves(1, 0, usize::MAX)).is_err());
     }
 }

@@ -5,13 +5,13 @@ use std::ops::Range;
 
 use candle_core::WithDType;
 
+use crate::epilogue::Activation;
 use crate::packing::prefetch;
-use crate::product::{Epilogue, MatrixMut};
+use crate::product::{MatrixMut, TileEpilogue};
 use crate::simd::{InstructionSet, Number, Vector, for_each_set};
-use crate::then::End;
 
-/// y ← end(y + bias of the channel + addend).
-pub(crate) struct Finish<'a, T> {
+/// y ← activation(y + bias of the channel + addend).
+pub(crate) struct ConvEpilogue<'a, T> {
     /// What its loops are compiled for.
     pub(crate) set: InstructionSet,
     /// A number for each output channel.
@@ -19,12 +19,12 @@ pub(crate) struct Finish<'a, T> {
     /// As large as the output.
     pub(crate) addend: Option<&'a [T]>,
     /// Done last.
-    pub(crate) end: End,
+    pub(crate) activation: Activation,
     /// Numbers of an output channel.
     pub(crate) map: usize,
 }
 
-impl<T: WithDType> Finish<'_, T> {
+impl<T: WithDType> ConvEpilogue<'_, T> {
     /// Finishes a block of channels whose first number is number `start` of the output.
     ///
     /// # Safety
@@ -38,49 +38,51 @@ impl<T: WithDType> Finish<'_, T> {
     pub(crate) fn row(&self, row: &mut [T], start: usize) {
         let bias = self.bias[start / self.map];
         match self.addend {
-            None => add_bias(self.set, row, bias, self.end),
-            Some(addend) => add_both(self.set, row, bias, &addend[start..], self.end),
+            None => add_bias(self.set, row, bias, self.activation),
+            Some(addend) => add_both(self.set, row, bias, &addend[start..], self.activation),
         }
     }
 }
 
 /// The same as the epilogue of a product whose target begins with number `start` of the output; nothing where there is none.
-pub(crate) struct FinishFrom<'a, T> {
-    pub(crate) finish: Option<&'a Finish<'a, T>>,
+pub(crate) struct EpilogueFrom<'a, T> {
+    pub(crate) epilogue: Option<&'a ConvEpilogue<'a, T>>,
     pub(crate) start: usize,
 }
 
-impl<T: Number> Epilogue<T> for FinishFrom<'_, T> {
+impl<T: Number> TileEpilogue<T> for EpilogueFrom<'_, T> {
     #[inline(always)]
     unsafe fn prefetch<V: Vector<Number = T>>(&self, rows: &Range<usize>, columns: &Range<usize>) {
-        let Some((finish, addend)) = self.finish.and_then(|finish| Some((finish, finish.addend?))) else { return };
+        let Some((epilogue, addend)) = self.epilogue.and_then(|epilogue| Some((epilogue, epilogue.addend?))) else {
+            return;
+        };
         for row in rows.clone() {
-            let start = self.start + row * finish.map + columns.start;
+            let start = self.start + row * epilogue.map + columns.start;
             // SAFETY: the caller's promise.
             unsafe { prefetch::<V>(&addend[start..][..columns.len()]) };
         }
     }
 
     unsafe fn apply(&self, sums: &mut MatrixMut<'_, T>, (row, column): (usize, usize)) {
-        if let Some(finish) = self.finish {
+        if let Some(epilogue) = self.epilogue {
             // SAFETY: the caller's promise.
-            unsafe { finish.block(sums, self.start + row * finish.map + column) };
+            unsafe { epilogue.block(sums, self.start + row * epilogue.map + column) };
         }
     }
 }
 
 for_each_set! {
-    fn add_bias[T: WithDType](row: &mut [T], bias: T, end: End) {
-        let end = end.of::<T>();
+    fn add_bias[T: WithDType](row: &mut [T], bias: T, activation: Activation) {
+        let activation = activation.of::<T>();
         for y in row {
-            *y = end(*y + bias);
+            *y = activation(*y + bias);
         }
     }
 
-    fn add_both[T: WithDType](row: &mut [T], bias: T, addend: &[T], end: End) {
-        let end = end.of::<T>();
+    fn add_both[T: WithDType](row: &mut [T], bias: T, addend: &[T], activation: Activation) {
+        let activation = activation.of::<T>();
         for (y, &addend) in row.iter_mut().zip(addend) {
-            *y = end(*y + bias + addend);
+            *y = activation(*y + bias + addend);
         }
     }
 }

@@ -6,9 +6,9 @@ use crate::relu::relu;
 
 /// What is done to sums or normalised numbers before they are written.
 #[derive(Clone, Copy, Debug)]
-pub enum Then<'a> {
+pub enum Epilogue<'a> {
     /// Nothing.
-    Nothing,
+    None,
     /// max(·, 0).
     Relu,
     /// A tensor of the same shape is added.
@@ -17,14 +17,14 @@ pub enum Then<'a> {
     AddRelu(&'a Tensor),
 }
 
-impl<'a> Then<'a> {
+impl<'a> Epilogue<'a> {
     /// The same after a tensor has been added; an error where it adds one already.
     ///
     /// # Errors
     /// See above.
     pub fn plus(self, addend: &'a Tensor) -> Result<Self> {
         match self {
-            Self::Nothing => Ok(Self::Add(addend)),
+            Self::None => Ok(Self::Add(addend)),
             Self::Relu => Ok(Self::AddRelu(addend)),
             Self::Add(_) | Self::AddRelu(_) => bail!("two tensors to add"),
         }
@@ -33,7 +33,7 @@ impl<'a> Then<'a> {
     /// The tensor to add.
     pub(crate) fn addend(self) -> Option<&'a Tensor> {
         match self {
-            Self::Nothing | Self::Relu => None,
+            Self::None | Self::Relu => None,
             Self::Add(addend) | Self::AddRelu(addend) => Some(addend),
         }
     }
@@ -44,7 +44,7 @@ impl<'a> Then<'a> {
     /// When what is added has another shape.
     pub fn after(self, y: &Tensor) -> Result<Tensor> {
         match self {
-            Self::Nothing => Ok(y.clone()),
+            Self::None => Ok(y.clone()),
             Self::Relu => relu(y),
             Self::Add(addend) => y + addend,
             Self::AddRelu(addend) => relu(&(y + addend)?),
@@ -52,10 +52,10 @@ impl<'a> Then<'a> {
     }
 
     /// What is done last.
-    pub(crate) fn end(self) -> End {
+    pub(crate) fn activation(self) -> Activation {
         match self {
-            Self::Nothing | Self::Add(_) => End::AsIs,
-            Self::Relu | Self::AddRelu(_) => End::Relu,
+            Self::None | Self::Add(_) => Activation::Identity,
+            Self::Relu | Self::AddRelu(_) => Activation::Relu,
         }
     }
 }
@@ -64,32 +64,36 @@ impl<'a> Then<'a> {
 ///
 /// # Errors
 /// Those of `of`, and when there are no parts.
-pub fn sum_then<P>(parts: &[P], then: Then<'_>, mut of: impl FnMut(&P, Then<'_>) -> Result<Tensor>) -> Result<Tensor> {
+pub fn sum_with_epilogue<P>(
+    parts: &[P],
+    epilogue: Epilogue<'_>,
+    mut of: impl FnMut(&P, Epilogue<'_>) -> Result<Tensor>,
+) -> Result<Tensor> {
     let Some((last, others)) = parts.split_last() else { bail!("a sum of nothing") };
     let mut sum: Option<Tensor> = None;
     for part in others {
-        sum = Some(of(part, sum.as_ref().map_or(Then::Nothing, Then::Add))?);
+        sum = Some(of(part, sum.as_ref().map_or(Epilogue::None, Epilogue::Add))?);
     }
-    match (then, &sum) {
-        (then, None) => of(last, then),
-        (Then::Nothing | Then::Relu, Some(sum)) => of(last, then.plus(sum)?),
-        (then, Some(sum)) => then.after(&of(last, Then::Add(sum))?),
+    match (epilogue, &sum) {
+        (epilogue, None) => of(last, epilogue),
+        (Epilogue::None | Epilogue::Relu, Some(sum)) => of(last, epilogue.plus(sum)?),
+        (epilogue, Some(sum)) => epilogue.after(&of(last, Epilogue::Add(sum))?),
     }
 }
 
 /// The last thing done to a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    AsIs,
+pub(crate) enum Activation {
+    Identity,
     /// max(·, 0).
     Relu,
 }
 
-impl End {
+impl Activation {
     /// What it makes of a number. Nothing is below −∞, so one loop serves both ends, and a NaN stays one.
     pub(crate) fn of<T: WithDType>(self) -> impl Fn(T) -> T + Copy {
         let least = match self {
-            Self::AsIs => T::from_f64(f64::NEG_INFINITY),
+            Self::Identity => T::from_f64(f64::NEG_INFINITY),
             Self::Relu => T::zero(),
         };
         move |y| if y < least { least } else { y }
