@@ -1,4 +1,4 @@
-//! Puts the commit into the program, so that every attempt can say which code it ran.
+//! Compiles the commit id into the program, so that every attempt can record which code it ran.
 
 use std::process::Command;
 
@@ -11,4 +11,6 @@ fn main() {
     };
     let commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".to_owned());
     println!("cargo::rustc-env=REPMLP_SWEEP_COMMIT={commit}");
+    let devices = if std::env::var_os("CARGO_FEATURE_CUDA").is_some() { "cpu, cuda" } else { "cpu" };
+    println!("cargo::rustc-env=REPMLP_SWEEP_DEVICES={devices}");
 }

@@ -1,6 +1,6 @@
-//! Files of named tensors, whoever wrote them: safetensors, and what `torch.save` makes of a state dict.
+//! Reads files of named tensors: safetensors files, and state dicts written by `torch.save`.
 //!
-//! Knows files, not networks: names stay as they are, but for the prefix that data-parallel training puts before them.
+//! This module does not know networks. Names are kept, except that the prefix of data-parallel training is removed.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -13,18 +13,20 @@ use crate::error::InteropError;
 use crate::file::{open_file, read_file};
 use crate::state_dict;
 
-/// What `DataParallel` and its kin put before every name.
+/// Prefix that `DataParallel` and `DistributedDataParallel` add to every name.
 const PARALLEL_PREFIX: &str = "module.";
 
-/// How a zip archive begins, and with it what `torch.save` has written since PyTorch 1.6.
+/// First bytes of a zip archive. `torch.save` writes zip archives since PyTorch 1.6.
 const ZIP: &[u8] = b"PK";
 
-/// All tensors of a file by name: `.safetensors`, or any other ending for what `torch.save` has written.
+/// Reads all tensors of a file, by name. A file with the extension `.safetensors` is a safetensors file; any other file
+/// must be written by `torch.save`.
 ///
-/// A state dict may lie under `state_dict`, `model` or the like; a prefix `module.` is taken off.
+/// The state dict may be the whole file or be nested under `state_dict`, `model`, `model_state_dict`, `state_dict_ema`
+/// or `net`. The prefix `module.` is removed from names.
 ///
 /// # Errors
-/// When the file cannot be read or holds no tensors.
+/// When the file cannot be read or contains no tensors.
 pub fn read_checkpoint(path: &Path) -> Result<BTreeMap<String, Tensor>, InteropError> {
     let tensors = if path.extension().is_some_and(|kind| kind == "safetensors") {
         read_safetensors(path)?
@@ -32,13 +34,13 @@ pub fn read_checkpoint(path: &Path) -> Result<BTreeMap<String, Tensor>, InteropE
         read_state_dict(path)?
     };
     if tensors.is_empty() {
-        return Err(fault(path, &"there is none under any key that training scripts use"));
+        return Err(fault(path, &"it has no tensors at the top level or under a usual key such as `state_dict`"));
     }
     let bare = |name: String| name.strip_prefix(PARALLEL_PREFIX).map_or(name.clone(), str::to_owned);
     Ok(tensors.into_iter().map(|(name, tensor)| (bare(name), tensor)).collect())
 }
 
-/// All tensors of a safetensors file.
+/// Reads all tensors of a safetensors file.
 pub(crate) fn read_safetensors(path: &Path) -> Result<BTreeMap<String, Tensor>, InteropError> {
     let bytes = read_file(path, u64::MAX).map_err(io_fault(path))?;
     let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|e| fault(path, &e))?;
@@ -48,7 +50,8 @@ pub(crate) fn read_safetensors(path: &Path) -> Result<BTreeMap<String, Tensor>, 
 fn read_state_dict(path: &Path) -> Result<BTreeMap<String, Tensor>, InteropError> {
     let (mut file, metadata) = open_file(path).map_err(io_fault(path))?;
     if first_bytes(&mut file).map_err(io_fault(path))? != ZIP {
-        let reason = "it is neither safetensors nor an archive of torch.save; save it again with PyTorch 1.6 or later";
+        let reason =
+            "it is neither a .safetensors file nor an archive of torch.save; save it again with PyTorch 1.6 or later";
         return Err(fault(path, &reason));
     }
     state_dict::read(file, metadata.len()).map_err(|reason| fault(path, &reason))

@@ -1,79 +1,82 @@
-//! Why an exchange can fail: each says the file, and in it the case and the key, or the tensor.
+//! Errors of an exchange. An error about a file names the file, and the case and key or the tensor in it.
 
 use std::path::PathBuf;
 
-/// An exchange that cannot take place.
+/// Error of an import, an export or a comparison.
 #[derive(Debug, thiserror::Error)]
 pub enum InteropError {
     /// A file or folder cannot be read or written.
     #[error("{} cannot be {doing}", .path.display())]
     Io {
-        /// Which one.
+        /// The file or folder.
         path: PathBuf,
         /// `read` or `written`.
         doing: &'static str,
-        /// Why.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// A folder of reference values without a case in it.
-    #[error("{} holds no cases: a `*.json` file with a list of objects that have an `id` and a `kind`", .path.display())]
+    /// A folder of reference values contains no case.
+    #[error(
+        "{} holds no cases; expected a `*.json` file with a list of objects that have an `id` and a `kind`",
+        .path.display()
+    )]
     NoCases {
         /// The folder.
         path: PathBuf,
     },
-    /// A folder of reference values without the case that was asked for.
+    /// A folder of reference values does not contain the requested case.
     #[error("{} has no case `{id}`; it has {known}", .path.display())]
     UnknownCase {
         /// The folder.
         path: PathBuf,
-        /// The case.
+        /// Id of the requested case.
         id: String,
-        /// The cases that are there.
+        /// Ids of the cases in the folder.
         known: String,
     },
-    /// A file of cases or names that is no JSON.
-    #[error("{} is no JSON of the expected form", .path.display())]
+    /// A file of cases or names is not JSON of the expected form.
+    #[error("{} is not JSON of the expected form", .path.display())]
     Json {
         /// The file.
         path: PathBuf,
-        /// Where it stops being so.
+        /// The error of the JSON parser.
         source: serde_json::Error,
     },
-    /// A case that does not say what it needs to say, or that cannot be built.
+    /// A key of a case is missing or wrong, or the case cannot be built.
     #[error("{}, case `{case}`, key `{key}`: {message}", .file.display())]
     Case {
-        /// The file that the case stands in.
+        /// The file that contains the case.
         file: PathBuf,
-        /// Its id.
+        /// Id of the case.
         case: String,
         /// Dotted key in the case.
         key: String,
-        /// What is wrong there.
+        /// Description of the problem.
         message: String,
     },
-    /// Faults of several cases.
+    /// Errors of several cases.
     #[error("{}", .0.iter().map(with_source).collect::<Vec<_>>().join("\n"))]
     Several(Vec<InteropError>),
-    /// A file of tensors that cannot be understood.
+    /// A file of tensors cannot be read.
     #[error("{} holds no tensors that can be read: {reason}", .path.display())]
     Tensors {
         /// The file.
         path: PathBuf,
-        /// What was met.
+        /// Reason why the file cannot be read.
         reason: String,
     },
-    /// Tensors without a name where they are to go.
+    /// The target naming has no names for some tensors.
     #[error("{naming} has no names for {}", listed(.names))]
     Unnamed {
-        /// The naming that was asked for.
+        /// The requested naming.
         naming: &'static str,
-        /// Our names of them.
+        /// Our names of these tensors.
         names: Vec<String>,
     },
-    /// A merged network was asked for as it was before merging.
-    #[error("a deployed network cannot be taken apart again: export it in its deployed form")]
+    /// The training form of a deployed network was requested.
+    #[error("a deployed network cannot be converted back to its training form; export it in its deployed form")]
     Merged,
-    /// A network that cannot be built.
+    /// The configured network cannot be built.
     #[error("configuration: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Config(Vec<repmlp::ConfigFault>),
     /// A computation failed.
@@ -81,13 +84,14 @@ pub enum InteropError {
     Tensor(#[from] candle_core::Error),
 }
 
-/// A fault of several, on a line of its own, with its cause: a list has no place for causes.
+/// Formats one of several errors with its cause. The variant [`InteropError::Several`] cannot return several causes as
+/// its source.
 fn with_source(fault: &InteropError) -> String {
     use std::error::Error;
     fault.source().map_or_else(|| fault.to_string(), |source| format!("{fault}: {source}"))
 }
 
-/// The first names of a list, and how many more there are.
+/// Formats the first names of a list, and the number of remaining names.
 pub fn listed(names: &[String]) -> String {
     const SHOWN: usize = 4;
     let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();

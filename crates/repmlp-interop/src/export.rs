@@ -1,4 +1,4 @@
-//! Writes a network's tensors under the names, and in the shapes, that PyTorch code expects.
+//! Writes the tensors of a network with the names and shapes that PyTorch code expects.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,12 +10,12 @@ use crate::error::InteropError;
 use crate::import::{Import, StoredForm, build};
 use crate::names::Naming;
 
-/// Tensors of a complete import in `form`, by the names of `naming`.
+/// Converts a complete import to `form`, with the names of `naming`.
 ///
-/// A training form can be exported merged; the other way there is none.
+/// A training form can be exported as a deployed form. The opposite is impossible.
 ///
 /// # Errors
-/// When a deployed network is asked for in its training form, or `naming` has no name for a tensor.
+/// When the training form of a deployed network is requested, or `naming` has no name for a tensor.
 pub fn export(
     import: &Import,
     (config, task): (&ModelConfig, Task),
@@ -45,10 +45,11 @@ pub fn export(
     Err(InteropError::Unnamed { naming: naming.name(), names: unnamed })
 }
 
-/// FC layers that PyTorch code has as 1×1 convolutions, by the end of our names.
+/// FC layers that are 1×1 convolutions in PyTorch code. Each entry is the end of our name.
 const CONVOLUTIONS: &[&str] = &["fc3.weight", "mlp_add.fc1.weight", "mlp_add.fc2.weight"];
 
-/// A squeeze-and-excitation block of torchvision, whose FC layers are convolutions too: `features.….block.2.fc1.weight`.
+/// Whether a name, such as `features.….block.2.fc1.weight`, belongs to squeeze and excitation in torchvision. Its FC
+/// layers are convolutions too.
 fn excites(name: &str) -> bool {
     name.starts_with("features.") && (name.ends_with("fc1.weight") || name.ends_with("fc2.weight"))
 }
@@ -61,12 +62,12 @@ fn as_pytorch_has_it(name: &str, tensor: Tensor) -> Result<Tensor, InteropError>
     }
 }
 
-/// Writes tensors as safetensors, whole or not at all.
+/// Writes tensors as a safetensors file. The file is written completely or not at all.
 ///
 /// # Errors
 /// When the file cannot be written.
 pub fn write_safetensors(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<(), InteropError> {
-    // What PyTorch's loaders look for.
+    // PyTorch's loaders expect this entry.
     let metadata = Some([("format".to_owned(), "pt".to_owned())].into());
     let bytes = safetensors::serialize(tensors.iter(), metadata)
         .map_err(|fault| InteropError::Tensors { path: path.to_owned(), reason: fault.to_string() })?;

@@ -1,18 +1,18 @@
-//! Opening of files that a person hands over.
+//! Opens and reads files that a user names.
 //!
-//! Only regular files are opened: a pipe or a device has no size that could bound what is read, and may never end.
+//! Only regular files are opened. A pipe or a device has no known size, so reading it may never end.
 
 use std::fs::{File, FileType, Metadata};
 use std::io::{Error, ErrorKind, Read, Result};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
-/// Opens a regular file, and says what the system knows of it.
+/// Opens a regular file. Returns it with its metadata.
 ///
 /// # Errors
-/// When it cannot be opened, or is a folder, a pipe, a device or a socket.
+/// When the file cannot be opened, or is a folder, a pipe, a device or a socket.
 pub fn open_file(path: &Path) -> Result<(File, Metadata)> {
-    // Before it is opened: that alone would wait for the other end of a pipe.
+    // Check before opening: opening a pipe waits for its other end.
     refuse_others(std::fs::metadata(path)?.file_type())?;
     let file = File::open(path)?;
     let metadata = file.metadata()?;
@@ -20,27 +20,28 @@ pub fn open_file(path: &Path) -> Result<(File, Metadata)> {
     Ok((file, metadata))
 }
 
-/// The whole content of a regular file of at most `limit` bytes.
+/// Reads a regular file of at most `limit` bytes.
 ///
 /// # Errors
-/// Those of [`open_file`], and when it is larger or cannot be read.
+/// When [`open_file`] fails, or the file is larger than `limit` or cannot be read.
 pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let (file, metadata) = open_file(path)?;
     read_whole(file, &metadata, limit)
 }
 
-/// The rest of a file that [`open_file`] has opened.
+/// Reads the rest of a file that [`open_file`] has opened.
 ///
 /// # Errors
-/// When it is larger than `limit` or cannot be read.
+/// When the file is larger than `limit` or cannot be read.
 pub fn read_whole(file: File, metadata: &Metadata, limit: u64) -> Result<Vec<u8>> {
-    let too_large = |size: u64| Error::new(ErrorKind::FileTooLarge, format!("{size} bytes where {limit} are the most"));
+    let too_large =
+        |size: u64| Error::new(ErrorKind::FileTooLarge, format!("it has {size} bytes; at most {limit} are allowed"));
     if metadata.len() > limit {
         return Err(too_large(metadata.len()));
     }
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(usize::try_from(metadata.len()).unwrap_or(usize::MAX))?;
-    // A file may grow while it is read.
+    // The file may grow while it is read, so check the size again.
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         return Err(too_large(bytes.len() as u64));
@@ -70,7 +71,7 @@ mod tests {
         let path = folder.path().join("file");
         std::fs::write(&path, b"four").unwrap();
         assert_eq!(read_file(&path, 4).unwrap(), b"four");
-        assert_eq!(read_file(&path, 3).unwrap_err().to_string(), "4 bytes where 3 are the most");
+        assert_eq!(read_file(&path, 3).unwrap_err().to_string(), "it has 4 bytes; at most 3 are allowed");
         let fault = |path: &Path| read_file(path, 4).unwrap_err().to_string();
         assert_eq!(fault(folder.path()), "it is a folder, not a file");
         assert_eq!(fault(Path::new("/dev/zero")), "it is a device, not a file");

@@ -1,21 +1,21 @@
-//! The filling rule of the reference values: a tensor is made from its own name, so no weights need to be stored and
-//! both sides, PyTorch and this crate, hold the same ones.
+//! The filling rule of the reference values. The values of a tensor are computed from its name. PyTorch and this crate
+//! thus have the same weights without storing them.
 //!
-//! Knows names as PyTorch has them; which network they belong to is not its business.
+//! This module knows PyTorch's names, but not the networks that they belong to.
 
 use candle_core::{Device, Result, Tensor};
 
-/// Whether the rule fills a tensor of this name: counters of batches have no values.
+/// Whether the rule fills a tensor of this name. Counters of batches are not filled.
 pub fn is_filled(name: &str) -> bool {
     !name.ends_with("num_batches_tracked")
 }
 
-/// The tensor of this name and shape as f32, the same on every machine.
+/// Returns the tensor of this name and shape as f32. The values are the same on every machine.
 ///
-/// `weight_gain` widens weights and position tables; it is 1 where a case names none.
+/// `weight_gain` is a factor on weights and position tables. It is 1 if a case does not set it.
 ///
 /// # Errors
-/// Those of candle.
+/// When candle fails.
 pub fn fill(name: &str, dims: &[usize], weight_gain: f64) -> Result<Tensor> {
     let (low, high) = interval(name, dims, weight_gain);
     let start = fnv1a(name);
@@ -24,7 +24,7 @@ pub fn fill(name: &str, dims: &[usize], weight_gain: f64) -> Result<Tensor> {
     Tensor::from_vec(values, dims, &Device::Cpu)
 }
 
-/// Smallest and largest value of a tensor.
+/// Returns the smallest and largest value of a tensor.
 fn interval(name: &str, dims: &[usize], weight_gain: f64) -> (f64, f64) {
     let around_zero = |bound: f64| (-bound, bound);
     let is_batch = name.strip_prefix("batch").is_some_and(|t| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit()));
@@ -46,12 +46,13 @@ fn interval(name: &str, dims: &[usize], weight_gain: f64) -> (f64, f64) {
     }
 }
 
-/// FNV-1a with 64 bits.
+/// The hash function FNV-1a with 64 bits.
 fn fnv1a(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// The `i`-th number after `start`, uniform in [0, 1) with 24 bits: `SplitMix64`'s output function of its counter.
+/// Returns the `i`-th number after `start`, uniform in [0, 1) with 24 bits. It is the output function of `SplitMix64`,
+/// applied to its counter.
 fn uniform(start: u64, i: u64) -> f64 {
     let mut z = start.wrapping_add(i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -69,9 +70,9 @@ mod tests {
         values.iter().take(2).map(|value| value.to_bits()).collect()
     }
 
-    /// The literals come from the rule written down in Python.
+    /// The expected bits were computed with an implementation of the rule in Python.
     #[test]
-    fn every_line_of_the_rule_gives_the_bits_that_python_computes() {
+    fn every_case_of_the_rule_gives_the_bits_that_python_computes() {
         assert_eq!(first_bits("input", &[1, 3, 1, 1], 1.0), [0xbf4d_eac2, 0x3e9c_045c]);
         assert_eq!(first_bits("batch11", &[2], 1.0), [0x3f41_2da8, 0xbeab_8080]);
         assert_eq!(first_bits("bn1.running_mean", &[2], 1.0), [0x3dc0_0fb6, 0x3d24_da86]);
@@ -85,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gain_widens_weights_and_nothing_else() {
+    fn the_gain_applies_to_weights_only() {
         for (name, dims) in
             [("a.bias", vec![2]), ("a.running_var", vec![2]), ("a.weight", vec![2]), ("input", vec![2, 2])]
         {

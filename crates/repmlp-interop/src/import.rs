@@ -1,6 +1,6 @@
-//! Fits the tensors of a file to a network of ours: whose names they have, which form they are, and what does not fit.
+//! Assigns the tensors of a file to one of our networks: detects their naming and form, and lists what does not fit.
 //!
-//! Nothing is guessed: a tensor goes where its name says, if its shape is right there.
+//! A tensor is assigned by its name alone, and only if its shape is right.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,12 +14,12 @@ use crate::filling::is_filled;
 use crate::names::Naming;
 use crate::shape::same_but_for_ones;
 
-/// The form that a file holds a network in.
+/// Form of the network in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoredForm {
-    /// With convolution branches and batch norm.
+    /// Training form, with convolution branches and batch norm.
     Training,
-    /// Merged.
+    /// Deployed form, after merging.
     Deployed,
 }
 
@@ -32,38 +32,38 @@ impl fmt::Display for StoredForm {
     }
 }
 
-/// The tensors of a file, as far as they fit a network.
+/// The tensors of a file, assigned to a network.
 #[derive(Clone, Debug)]
 pub struct Import {
-    /// Whose names the file has.
+    /// Naming of the file.
     pub naming: Naming,
-    /// The form that the file holds.
+    /// Form of the network in the file.
     pub form: StoredForm,
-    /// Values that fit, by our names and in our shapes.
+    /// Tensors that fit, with our names and in our shapes.
     pub values: BTreeMap<String, Tensor>,
-    /// What the network has and the file has not, by the file's naming where it knows such a tensor.
+    /// Tensors of the network that the file lacks. Names follow the file's naming, or ours if it has no such tensor.
     pub missing: Vec<String>,
-    /// What the file has and the network has not, by the file's names.
+    /// Tensors of the file that the network lacks, with the file's names.
     pub left_over: Vec<String>,
-    /// What both have in different shapes.
+    /// Tensors that have different shapes in the file and in the network.
     pub misshapen: Vec<Misshapen>,
 }
 
-/// A tensor that both sides have in different shapes.
+/// A tensor that has different shapes in the file and in the network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misshapen {
-    /// By the file's name.
+    /// Name in the file.
     pub name: String,
-    /// Its shape in the file.
+    /// Shape in the file.
     pub found: Vec<usize>,
-    /// Its shape in the network.
+    /// Shape in the network.
     pub wanted: Vec<usize>,
 }
 
 impl Import {
-    /// Fits `tensors` to the network.
+    /// Assigns `tensors` to the network.
     ///
-    /// A file with running statistics is a training form; without, it is a deployed one.
+    /// A file with running statistics contains the training form; a file without them contains the deployed form.
     ///
     /// # Errors
     /// When the network cannot be built.
@@ -99,25 +99,25 @@ impl Import {
         Ok(import)
     }
 
-    /// Whether every tensor of the network has a value; the file may hold others besides.
+    /// Whether every tensor of the network has a value. The file may contain additional tensors.
     pub fn is_complete(&self) -> bool {
         self.missing.is_empty() && self.misshapen.is_empty()
     }
 }
 
-/// The network that values are fitted to or taken from, with its variables.
+/// Builds the network, and returns it with its variables.
 pub(crate) fn build(config: &ModelConfig, task: Task) -> Result<(Model, Vars), InteropError> {
     let faults = config.faults(task);
     if !faults.is_empty() {
         return Err(InteropError::Config(faults));
     }
-    // Every initial value is overwritten or only its shape is looked at: the seed does not matter.
+    // The seed does not matter: initial values are overwritten, or only their shapes are used.
     let vars = Vars::new(0, DType::F32, &Device::Cpu);
     let model = Model::new(config, task, &vars.root())?;
     Ok((model, vars))
 }
 
-/// Our names and shapes of all tensors of a form.
+/// Returns our names and shapes of all tensors of a form.
 fn shapes(config: &ModelConfig, task: Task, form: StoredForm) -> Result<BTreeMap<String, Vec<usize>>, InteropError> {
     let (model, vars) = build(config, task)?;
     let training = || vars.all().into_iter().map(|(name, var)| (name, var.dims().to_vec())).collect();
@@ -130,7 +130,7 @@ fn shapes(config: &ModelConfig, task: Task, form: StoredForm) -> Result<BTreeMap
     })
 }
 
-/// The naming that finds more of the network's tensors.
+/// Returns the naming that matches more tensors of the network.
 fn naming_of(tensors: &BTreeMap<String, Tensor>, wanted: &BTreeMap<String, Vec<usize>>) -> Naming {
     let found = |naming: Naming| {
         tensors.keys().filter(|name| naming.to_ours(name).is_some_and(|ours| wanted.contains_key(&ours))).count()

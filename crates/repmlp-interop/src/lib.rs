@@ -1,9 +1,11 @@
-//! Exchange with PyTorch: names, checkpoints, reference values.
+//! Exchange with PyTorch: tensor names, checkpoints, reference values.
 //!
-//! [`read_checkpoint`] takes what PyTorch or we have saved, [`Import`] fits it to a network of ours, [`export`] goes the
-//! other way. [`ParityCase`] is a computation with its results as PyTorch had them; [`check`] repeats it here.
+//! [`read_checkpoint`] reads checkpoints of PyTorch and of this project. [`Import`] assigns their tensors to one of our
+//! networks; [`export`] is the other direction. A [`ParityCase`] is a computation with its results from PyTorch;
+//! [`check`] repeats it with this project's code and compares.
 //!
-//! It knows networks by their configuration and tensors by name; data sets, experiments and trainers it does not know.
+//! This crate knows configurations of networks and names of tensors. It does not know data sets, experiments or
+//! trainers.
 
 mod case;
 mod check;

@@ -1,25 +1,26 @@
-//! What tensors are called: our variables have the names of the official RepMLP release, torchvision has its own.
+//! Translation of tensor names. Our variables have the names of the official RepMLP release; torchvision has other
+//! names.
 //!
-//! Both directions work on a name alone, without its network. A name that the other side lacks (a RepMLP block, say) has
-//! no translation. EfficientNet is not in the official release; ours are torchvision's paths with `conv` and `bn` where
-//! torchvision counts 0 and 1.
+//! A name is translated in either direction without knowledge of its network. A name without a counterpart (in a RepMLP
+//! block, for example) has no translation. EfficientNet is not in the official release. There, our names are
+//! torchvision's, except that the numbers 0 and 1 of a convolution and its norm become `conv` and `bn`.
 
 use std::str::FromStr;
 
 use serde::Deserialize;
 
-/// Whose names tensors have.
+/// A naming scheme of tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Naming {
-    /// The official RepMLP release's, and our variables'.
+    /// Names of the official RepMLP release. Our variables have these names.
     Official,
-    /// Those of torchvision's ResNet and EfficientNet.
+    /// Names of ResNet and EfficientNet in torchvision.
     Torchvision,
 }
 
 impl Naming {
-    /// Its name on the command line and in cases.
+    /// Returns the name of this naming on the command line and in cases.
     pub fn name(self) -> &'static str {
         match self {
             Self::Official => "official",
@@ -27,7 +28,7 @@ impl Naming {
         }
     }
 
-    /// A name of ours as this naming has it; `None` where it has no such tensor.
+    /// Translates one of our names into this naming. Returns `None` if this naming has no such tensor.
     pub fn from_ours(self, name: &str) -> Option<String> {
         match self {
             Self::Official => Some(name.to_owned()),
@@ -35,7 +36,7 @@ impl Naming {
         }
     }
 
-    /// A name of this naming as ours; `None` where it is no name of a tensor that we know.
+    /// Translates a name of this naming into our name. Returns `None` for unknown names.
     pub fn to_ours(self, name: &str) -> Option<String> {
         match self {
             Self::Official => Some(name.to_owned()),
@@ -44,9 +45,9 @@ impl Naming {
     }
 }
 
-/// A word that is no naming.
+/// Error for a word that is not the name of a naming.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is no naming; there are `official` and `torchvision`")]
+#[error("`{0}` is not a known naming; use `official` or `torchvision`")]
 pub struct UnknownNaming(String);
 
 impl FromStr for Naming {
@@ -102,12 +103,12 @@ fn from_torchvision(name: &str) -> Option<String> {
     })
 }
 
-/// Where torchvision's sequences have a part of a convolution with batch norm behind it.
+/// Position of a convolution (`conv`) or its batch norm (`bn`) in torchvision's sequences.
 fn place_in_pair(part: &str) -> u8 {
     u8::from(part == "bn")
 }
 
-/// What stands there.
+/// Inverse of [`place_in_pair`].
 fn part_at(place: &str) -> &'static str {
     if place == "0" { "conv" } else { "bn" }
 }
@@ -121,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_sort_of_name_has_its_counterpart() {
+    fn names_of_each_kind_are_translated() {
         let pairs = [
             ("stage0.0.conv.weight", "conv1.weight"),
             ("stage0.0.bn.running_mean", "bn1.running_mean"),
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_other_side_lacks_has_no_name_there() {
+    fn names_without_a_counterpart_are_not_translated() {
         for ours in ["stage2.1.btnk_conv1.conv.weight", "stage2.1.btnk_repmlp.fc3.weight", "stem.conv.weight", "fc1"] {
             assert_eq!(Naming::Torchvision.from_ours(ours), None, "{ours}");
         }

@@ -1,21 +1,21 @@
-//! Python's pickles, as far as `torch.save` writes them: data without anything being called.
+//! Reads the part of Python's pickle format that `torch.save` writes. Nothing in a pickle is executed.
 //!
-//! Values lie side by side and name each other by their place, so nothing here is deeper than one call, neither reading nor
-//! dropping, and what a pickle repeats is kept once. A pickle takes no more memory than a fixed multiple of its bytes.
+//! All values are in one flat list and refer to each other by index. Reading and dropping therefore need no recursion,
+//! and a repeated value is stored once. The memory for a pickle is at most a fixed multiple of its size.
 
 use std::collections::BTreeMap;
 
-/// Bytes of a pickle, at most. That of a network of a thousand tensors has 200 kB.
+/// Maximum size of a pickle in bytes. The pickle of a network with a thousand tensors has 200 kB.
 pub(crate) const MOST_BYTES: u64 = 8 << 20;
 
-/// Place of a value.
+/// Index of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Id(u32);
 
-/// A value; those inside of it are named by their places.
+/// A value. It refers to the values inside it by [`Id`].
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value<'a> {
-    /// A whole number, or a truth value as 0 or 1.
+    /// An integer, or a Boolean as 0 or 1.
     Int(i64),
     /// A string.
     Text(&'a str),
@@ -23,19 +23,19 @@ pub(crate) enum Value<'a> {
     Global { module: &'a str, name: &'a str },
     /// A tuple or a list.
     Sequence(Vec<Id>),
-    /// Keys and values in their order.
+    /// Pairs of key and value in their order.
     Dict(Vec<(Id, Id)>),
-    /// What a class or function would make of its arguments.
+    /// A call of a class or function, which is not executed.
     Call { callable: Id, arguments: Id },
     /// An object whose state was set.
     Built { state: Id },
-    /// Something outside of the pickle.
+    /// A reference to something outside the pickle, such as a storage.
     Persistent(Id),
-    /// What no tensor needs.
+    /// Any value that tensors do not need.
     Other,
 }
 
-/// A pickle that was read.
+/// The content of a pickle.
 #[derive(Debug)]
 pub(crate) struct Pickle<'a> {
     values: Vec<Value<'a>>,
@@ -44,7 +44,7 @@ pub(crate) struct Pickle<'a> {
 }
 
 impl<'a> Pickle<'a> {
-    /// Reads a pickle.
+    /// Reads a pickle. The error says what is wrong with it.
     pub(crate) fn read(bytes: &'a [u8]) -> Result<Self, String> {
         let mut machine =
             Machine { rest: bytes, values: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: BTreeMap::new() };
@@ -53,7 +53,7 @@ impl<'a> Pickle<'a> {
         Ok(Self { values: machine.values, root })
     }
 
-    /// The value at a place.
+    /// Returns the value with this index.
     pub(crate) fn value(&self, id: Id) -> &Value<'a> {
         &self.values[id.0 as usize]
     }
@@ -70,28 +70,28 @@ impl<'a> Pickle<'a> {
         if let Value::Dict(items) = self.value(id) { Some(items) } else { None }
     }
 
-    /// A whole number that is not negative.
+    /// Returns the value if it is a non-negative integer.
     pub(crate) fn count(&self, id: Id) -> Option<usize> {
         if let Value::Int(number) = self.value(id) { usize::try_from(*number).ok() } else { None }
     }
 }
 
-/// The machine that a pickle is a program for.
+/// Stack machine. A pickle is a program for it.
 struct Machine<'a> {
     rest: &'a [u8],
     values: Vec<Value<'a>>,
     stack: Vec<Id>,
-    /// Heights of the stack at which groups begin.
+    /// Stack heights at which open groups begin.
     marks: Vec<usize>,
     memo: BTreeMap<u32, Id>,
 }
 
 impl<'a> Machine<'a> {
-    /// Carries out an operation; whether there are more.
+    /// Executes one operation. Returns whether more operations follow.
     fn step(&mut self) -> Result<bool, String> {
         match self.byte()? {
             b'.' => return Ok(false),
-            // Version and length of what follows.
+            // Protocol version, and length of the following frame.
             0x80 => _ = self.byte()?,
             0x95 => _ = self.take(8)?,
             b'(' => self.marks.push(self.stack.len()),
@@ -135,8 +135,8 @@ impl<'a> Machine<'a> {
             _ => 4,
         };
         let length = little_endian(self.take(width)?);
-        let bytes = self.take(usize::try_from(length).map_err(|_| "a string of a negative length".to_owned())?)?;
-        // Bytes, as those of a random generator's state, name nothing.
+        let bytes = self.take(usize::try_from(length).map_err(|_| "a string has a negative length".to_owned())?)?;
+        // Byte strings, such as the state of a random generator, are not needed.
         let text = matches!(code, b'X' | 0x8c | 0x8d).then(|| std::str::from_utf8(bytes).ok()).flatten();
         self.push(text.map_or(Value::Other, Value::Text))
     }
@@ -154,7 +154,7 @@ impl<'a> Machine<'a> {
         self.push(Value::Sequence(items))
     }
 
-    /// Appends to the list on top; other collections, such as deques, are of no interest.
+    /// Appends to the list on top of the stack. Other collections, such as deques, are ignored.
     fn extend(&mut self, items: &[Id]) -> Result<(), String> {
         let list = self.last()?;
         if let Value::Sequence(list) = &mut self.values[list.0 as usize] {
@@ -171,7 +171,7 @@ impl<'a> Machine<'a> {
         };
         let (pairs, rest) = items.as_chunks::<2>();
         if !rest.is_empty() {
-            return Err("a key without a value".to_owned());
+            return Err("a key has no value".to_owned());
         }
         let pairs = pairs.iter().map(|[key, value]| (*key, *value));
         if matches!(code, b'}' | b'd') {
@@ -191,7 +191,7 @@ impl<'a> Machine<'a> {
             _ => self.memo.len() as u32,
         };
         if matches!(code, b'h' | b'j') {
-            let id = *self.memo.get(&key).ok_or_else(|| format!("nothing was kept as {key}"))?;
+            let id = *self.memo.get(&key).ok_or_else(|| format!("memo {key} is read before it is written"))?;
             self.stack.push(id);
         } else {
             self.memo.insert(key, self.last()?);
@@ -224,19 +224,19 @@ impl<'a> Machine<'a> {
             b'b' => {
                 let pair = self.pop_last(2)?;
                 if matches!(self.values[pair[0].0 as usize], Value::Dict(_)) {
-                    // Attributes of a dict, such as the versions of a state dict.
+                    // Ignore attributes of a dict, such as the versions in a state dict.
                     self.stack.push(pair[0]);
                     return Ok(());
                 }
                 Value::Built { state: pair[1] }
             }
-            code => return Err(format!("an operation 0x{code:02x}, which torch.save does not write")),
+            code => return Err(format!("torch.save does not write the operation 0x{code:02x}")),
         };
         self.push(value)
     }
 
     fn push(&mut self, value: Value<'a>) -> Result<(), String> {
-        let id = u32::try_from(self.values.len()).map_err(|_| "too many values".to_owned())?;
+        let id = u32::try_from(self.values.len()).map_err(|_| "it has too many values".to_owned())?;
         self.values.push(value);
         self.stack.push(Id(id));
         Ok(())
@@ -256,7 +256,7 @@ impl<'a> Machine<'a> {
     }
 
     fn pop_to_mark(&mut self) -> Result<Vec<Id>, String> {
-        let mark = self.marks.pop().ok_or_else(|| "the end of a group that has no beginning".to_owned())?;
+        let mark = self.marks.pop().ok_or_else(|| "a group ends that did not begin".to_owned())?;
         if mark > self.stack.len() {
             return Err(empty());
         }
@@ -268,28 +268,28 @@ impl<'a> Machine<'a> {
     }
 
     fn take(&mut self, count: usize) -> Result<&'a [u8], String> {
-        let (bytes, rest) = self.rest.split_at_checked(count).ok_or_else(|| "an end in the middle".to_owned())?;
+        let (bytes, rest) = self.rest.split_at_checked(count).ok_or_else(|| "it ends too early".to_owned())?;
         self.rest = rest;
         Ok(bytes)
     }
 
     fn line(&mut self) -> Result<&'a str, String> {
-        let end = self.rest.iter().position(|&byte| byte == b'\n').ok_or_else(|| "a name without an end".to_owned())?;
+        let end = self.rest.iter().position(|&byte| byte == b'\n').ok_or_else(|| "a name does not end".to_owned())?;
         let line = self.take(end + 1)?;
-        std::str::from_utf8(line[..end].trim_ascii_end()).map_err(|_| "a name that is no text".to_owned())
+        std::str::from_utf8(line[..end].trim_ascii_end()).map_err(|_| "a name is not UTF-8".to_owned())
     }
 }
 
 fn empty() -> String {
-    "an operation on values that are not there".to_owned()
+    "an operation needs more values than the stack has".to_owned()
 }
 
-/// At most eight bytes.
+/// Reads an unsigned little-endian number of at most eight bytes.
 fn little_endian(bytes: &[u8]) -> i64 {
     bytes.iter().rev().fold(0, |number, &byte| number << 8 | i64::from(byte))
 }
 
-/// At most eight bytes; none are zero.
+/// Reads a signed little-endian number of at most eight bytes. No bytes give 0.
 fn sign_extended(bytes: &[u8]) -> i64 {
     let unused = 64 - 8 * bytes.len() as u32;
     little_endian(bytes).checked_shl(unused).map_or(0, |number| number >> unused)
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_those_that_python_has_written() {
+    fn numbers_are_read_as_python_writes_them() {
         // pickle.dumps(value, 2) for 7, 300, -2, 2**40, -(2**40), True
         let numbers: [(&[u8], i64); 6] = [
             (b"\x80\x02K\x07.", 7),
@@ -321,8 +321,8 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_kept_is_the_same_wherever_it_is_used() {
-        // d = {}; t = (d, d); d['a'] = 5, as pickle.dumps(t, 2) writes it.
+    fn a_value_in_the_memo_is_shared() {
+        // d = {}; t = (d, d); d['a'] = 5, written by pickle.dumps(t, 2).
         let pickle = read(b"\x80\x02}q\0X\x01\0\0\0aK\x05sh\0\x86.");
         let items = pickle.sequence(pickle.root).unwrap();
         assert_eq!(items[0], items[1]);
@@ -331,12 +331,12 @@ mod tests {
     }
 
     #[test]
-    fn depth_and_repetition_cost_nothing() {
+    fn nested_and_repeated_values_need_little_memory() {
         let deep = [b"\x80\x02".to_vec(), b"(".repeat(300_000), b"t".repeat(300_000), b".".to_vec()].concat();
         assert_eq!(read(&deep).values.len(), 300_000);
         let mut lists = b"\x80\x02]q\0".to_vec();
         for level in 0..40 {
-            // Each list has the one before twenty times.
+            // Each list contains the previous list twenty times.
             lists.extend([vec![b']', b'('], [b'h', level].repeat(20), vec![b'e', b'q', level + 1]].concat());
         }
         lists.push(b'.');
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pickle_is_refused() {
+    fn invalid_pickles_are_refused() {
         for bytes in [
             &b""[..],
             b".",

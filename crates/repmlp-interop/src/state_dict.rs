@@ -1,7 +1,8 @@
-//! The tensors of an archive of `torch.save`: a zip with a pickle that says where each one lies, and their numbers beside it.
+//! Reads the tensors of a `torch.save` archive. The archive is a zip file. It contains a pickle, which describes the
+//! tensors, and storages with their numbers.
 //!
-//! Nothing of what an archive claims is believed: a tensor must lie inside its storage, and a storage inside the file, before
-//! memory is asked for.
+//! Sizes in an archive are not trusted. Before memory is allocated, a tensor must lie inside its storage, and the
+//! storage must not be larger than the file.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,20 +13,20 @@ use zip::ZipArchive;
 
 use crate::pickle::{self, Id, Pickle, Value};
 
-/// Keys that training scripts keep the state dict of a network under.
+/// Keys under which training scripts save the state dict of a network.
 const NESTINGS: &[&str] = &["state_dict", "model", "model_state_dict", "state_dict_ema", "net"];
 
-/// How many times the size of a file its tensors may have together: some share their numbers.
+/// Maximum size of all tensors together, as a multiple of the size of the file. Tensors may share their numbers.
 const MOST_SHARING: u64 = 4;
 
-/// The refusal of an archive whose tensors are all too large.
-const TOO_MUCH: &str = "its tensors claim more numbers than the file has";
+/// Error text for tensors that are too large.
+const TOO_MUCH: &str = "its tensors have more numbers than the file can hold";
 
-/// Tensors by name, of the first state dict that is there.
+/// Returns the tensors of the first state dict in the file, by name.
 pub(crate) fn read(file: File, size: u64) -> Result<BTreeMap<String, Tensor>, String> {
     let mut archive = Archive::open(file, size)?;
     let bytes = archive.pickle()?;
-    let pickle = Pickle::read(&bytes).map_err(|reason| format!("its pickle has {reason}"))?;
+    let pickle = Pickle::read(&bytes).map_err(|reason| format!("its pickle is damaged: {reason}"))?;
     let mut tensors = BTreeMap::new();
     for (name, place) in state_dict(&pickle)? {
         let tensor = archive.tensor(&place).map_err(|reason| format!("`{name}`: {reason}"))?;
@@ -34,11 +35,11 @@ pub(crate) fn read(file: File, size: u64) -> Result<BTreeMap<String, Tensor>, St
     Ok(tensors)
 }
 
-/// Where the numbers of a tensor lie.
+/// Position of a tensor's numbers in a storage.
 struct Place<'a> {
     storage: &'a str,
     dtype: DType,
-    /// In numbers, like the strides.
+    /// Position of the first number. Offset and strides are counted in numbers, not bytes.
     offset: usize,
     dims: Vec<usize>,
     strides: Vec<usize>,
@@ -46,8 +47,8 @@ struct Place<'a> {
 
 type Named<'a> = Vec<(&'a str, Place<'a>)>;
 
-/// The tensors of a pickled state dict. A script may keep single tensors, such as its best accuracy, beside it: what is nested
-/// comes first.
+/// Returns the tensors of a pickled state dict. A nested state dict is preferred, because a script may save single
+/// tensors, such as its best accuracy, next to it.
 fn state_dict<'a>(pickle: &Pickle<'a>) -> Result<Named<'a>, String> {
     let root = match pickle.value(pickle.root) {
         Value::Built { state } => *state,
@@ -71,15 +72,15 @@ fn tensors<'a>(pickle: &Pickle<'a>, dict: Id) -> Result<Named<'a>, String> {
         let (Some(name), Some(arguments)) = (pickle.text(key), rebuild_arguments(pickle, value)) else { continue };
         match place(pickle, arguments) {
             Some(Ok(place)) => tensors.push((name, place)),
-            // Numbers of a kind that no network has.
+            // Skip number types that networks do not use.
             Some(Err(_)) => {}
-            None => return Err(format!("`{name}` does not say where its numbers lie")),
+            None => return Err(format!("`{name}` does not say where its numbers are stored")),
         }
     }
     Ok(tensors)
 }
 
-/// The arguments of `torch._utils._rebuild_tensor_v2`, whatever is wrapped around it.
+/// Returns the arguments of `torch._utils._rebuild_tensor_v2`, without the calls that may be wrapped around it.
 fn rebuild_arguments<'p>(pickle: &'p Pickle<'_>, value: Id) -> Option<&'p [Id]> {
     let (name, arguments) = call(pickle, value)?;
     let (name, arguments) = match (name, arguments) {
@@ -93,14 +94,15 @@ fn rebuild_arguments<'p>(pickle: &'p Pickle<'_>, value: Id) -> Option<&'p [Id]> 
     (name == "_rebuild_tensor_v2").then_some(arguments)
 }
 
-/// Name and arguments of a function of torch's that makes tensors.
+/// Returns name and arguments of a call of a PyTorch function that creates tensors.
 fn call<'p>(pickle: &'p Pickle<'_>, value: Id) -> Option<(&'p str, &'p [Id])> {
     let Value::Call { callable, arguments } = pickle.value(value) else { return None };
     let Value::Global { module: "torch._utils" | "torch._tensor", name } = pickle.value(*callable) else { return None };
     Some((*name, pickle.sequence(*arguments)?))
 }
 
-/// Storage, offset, size and strides; `Err` where the numbers are of a kind that is not read.
+/// Reads storage, offset, shape and strides from the arguments. Returns `None` for invalid arguments, and `Err` for a
+/// number type that is not supported.
 fn place<'a>(pickle: &Pickle<'a>, arguments: &[Id]) -> Option<Result<Place<'a>, ()>> {
     let [storage, offset, dims, strides, ..] = arguments else { return None };
     let Value::Persistent(storage) = pickle.value(*storage) else { return None };
@@ -122,21 +124,21 @@ fn place<'a>(pickle: &Pickle<'a>, arguments: &[Id]) -> Option<Result<Place<'a>, 
 }
 
 impl Place<'_> {
-    /// How many numbers the tensor has; `None` beyond all memory.
+    /// Returns how many numbers the tensor has; `None` if the number overflows.
     fn elements(&self) -> Option<usize> {
-        // Of a tensor without numbers, too, the shape must be one that others can multiply.
+        // If a dimension is 0, the other dimensions must not overflow either: later code multiplies them.
         self.dims.iter().try_fold(1usize, |product, &size| product.checked_mul(size.max(1)))?;
         Some(self.dims.iter().product())
     }
 
-    /// How far its last number lies behind its first.
+    /// Returns the distance from the first to the last number; `None` if it overflows.
     fn reach(&self) -> Option<usize> {
         let mut steps =
             self.dims.iter().zip(&self.strides).map(|(size, stride)| size.saturating_sub(1).checked_mul(*stride));
         steps.try_fold(0usize, |sum, step| sum.checked_add(step?))
     }
 
-    /// Whether its numbers lie one after the other.
+    /// Whether the numbers are contiguous and in order.
     fn is_contiguous(&self) -> bool {
         let mut expected = 1;
         self.dims.iter().zip(&self.strides).rev().all(|(&size, &stride)| {
@@ -146,7 +148,7 @@ impl Place<'_> {
         })
     }
 
-    /// Its numbers in order, from those between its first and its last.
+    /// Returns the numbers in order. `bytes` is the part of the storage from the first to the last number.
     fn gathered(&self, bytes: Vec<u8>, elements: usize) -> Vec<u8> {
         if self.is_contiguous() {
             return bytes;
@@ -167,10 +169,10 @@ impl Place<'_> {
 
 struct Archive {
     zip: ZipArchive<BufReader<File>>,
-    /// Where the pickle lies, without its ending; storages lie below.
+    /// Path of the pickle without its extension. This is also the folder of the storages.
     folder: String,
     size: u64,
-    /// Bytes of tensors that may still be read.
+    /// Number of bytes that tensors may still take.
     left: u64,
 }
 
@@ -180,7 +182,7 @@ impl Archive {
         let mut pickles = zip.file_names().flatten().filter_map(|name| Some(name.strip_suffix(".pkl")?.to_owned()));
         let folder = pickles.find(|name| name == "data" || name.ends_with("/data"));
         drop(pickles);
-        let folder = folder.ok_or("it has no data.pkl: save a state dict with torch.save")?;
+        let folder = folder.ok_or("it contains no data.pkl; save a state dict with torch.save")?;
         Ok(Self { zip, folder, size, left: size.saturating_mul(MOST_SHARING) })
     }
 
@@ -189,7 +191,7 @@ impl Archive {
         let entry = self.zip.by_name_seek(&name).map_err(|e| e.to_string())?;
         let size = entry.size();
         if size > pickle::MOST_BYTES.min(self.size) {
-            return Err(format!("its pickle claims {size} bytes"));
+            return Err(format!("its pickle is too large: {size} bytes"));
         }
         exactly(entry, size)
     }
@@ -206,7 +208,7 @@ impl Archive {
         let mut storage =
             self.zip.by_name_seek(&format!("{}/{}", self.folder, place.storage)).map_err(|e| e.to_string())?;
         if first.checked_add(span).is_none_or(|end| end > storage.size().min(self.size)) {
-            return Err(format!("it does not lie inside its storage of {} bytes", storage.size()));
+            return Err(format!("it does not fit into its storage of {} bytes", storage.size()));
         }
         storage.seek(SeekFrom::Start(first)).map_err(|e| e.to_string())?;
         let numbers = place.gathered(exactly(storage, span)?, elements);
@@ -214,9 +216,9 @@ impl Archive {
     }
 }
 
-/// A number of bytes that the file is known to have.
+/// Reads exactly `count` bytes. The caller has checked `count` against the size of the file.
 fn exactly(source: impl Read, count: u64) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     source.take(count).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
-    if bytes.len() as u64 != count { Err("the file ends before it".to_owned()) } else { Ok(bytes) }
+    if bytes.len() as u64 != count { Err("the file ends too early".to_owned()) } else { Ok(bytes) }
 }

@@ -1,45 +1,48 @@
-//! One step of the optimiser of Loshchilov and Hutter, with decay apart from the gradient, in place and in three passes.
+//! One step of `AdamW` (Loshchilov and Hutter): weight decay apart from the gradient, in place, in three passes.
 
 use candle_core::{Result, Tensor, Var, WithDType};
 
 use crate::element::has_kernel;
 use crate::update::{Rule, inplace};
 
-/// What one step needs besides tensors.
+/// Settings of one step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamWStep {
     /// Learning rate.
     pub learning_rate: f64,
-    /// Share of the mean gradient that is kept, β₁.
+    /// β₁, the decay rate of the mean gradient.
     pub beta1: f64,
-    /// Share of the mean square that is kept, β₂.
+    /// β₂, the decay rate of the mean square.
     pub beta2: f64,
-    /// Keeps the root of the mean square away from zero.
+    /// Added to the root of the mean square, so that the step never divides by zero.
     pub eps: f64,
-    /// The parameter shrinks by `learning_rate · weight_decay` of itself, whatever its gradient.
+    /// The step multiplies the parameter by 1 − `learning_rate · weight_decay`, whatever its gradient.
     pub weight_decay: f64,
-    /// Steps done with this one, from 1.
+    /// Number of steps up to and including this one; the first is 1.
     pub step: u32,
 }
 
-/// mean ← β₁·mean + (1 − β₁)·gradient; square ← β₂·square + (1 − β₂)·gradient²;
-/// parameter ← parameter·(1 − `learning_rate·weight_decay`) − `learning_rate`·m̂/(√v̂ + eps), with m̂ = mean/(1 − β₁ᵗ) and
-/// v̂ = square/(1 − β₂ᵗ) at step t, as PyTorch has it.
+/// Updates a parameter and its two means at step t, as PyTorch does:
+///
+/// - mean ← β₁·mean + (1 − β₁)·gradient
+/// - square ← β₂·square + (1 − β₂)·gradient²
+/// - parameter ← parameter·(1 − `learning_rate`·`weight_decay`) − `learning_rate`·m̂/(√v̂ + eps), with m̂ = mean/(1 −
+///   β₁ᵗ) and v̂ = square/(1 − β₂ᵗ)
 ///
 /// # Errors
-/// When the shapes differ.
+/// Fails when the shapes differ.
 pub fn adamw_step(parameter: &Var, mean: &Var, square: &Var, gradient: &Tensor, step: AdamWStep) -> Result<()> {
     if !has_kernel(parameter) {
         return composite(parameter, mean, square, gradient, step);
     }
     let gradient = gradient.contiguous()?;
-    // The third tensor of the first two takes no part: candle has in-place operations of three.
+    // The first two updates ignore their third tensor. It is passed because `inplace_op3` takes three.
     mean.inplace_op3(&gradient, parameter, &Mean(step))?;
     square.inplace_op3(&gradient, parameter, &Square(step))?;
     parameter.inplace_op3(mean, square, &Descend::new(step))
 }
 
-/// The same with candle's operations.
+/// The composite: the same from candle's own operations.
 pub(crate) fn composite(parameter: &Var, mean: &Var, square: &Var, gradient: &Tensor, step: AdamWStep) -> Result<()> {
     mean.set(&((mean.as_tensor() * step.beta1)? + (gradient * (1.0 - step.beta1))?)?)?;
     square.set(&((square.as_tensor() * step.beta2)? + (gradient.sqr()? * (1.0 - step.beta2))?)?)?;
@@ -56,7 +59,7 @@ fn power(base: f64, exponent: u32) -> f64 {
 struct Mean(AdamWStep);
 struct Square(AdamWStep);
 
-/// parameter ← kept·parameter − rate·mean/(root·√square + eps).
+/// The update parameter ← kept·parameter − rate·mean/(root·√square + eps).
 struct Descend {
     kept: f64,
     rate: f64,
@@ -95,7 +98,7 @@ impl Rule for Descend {
     const NAME: &'static str = "adamw_descend";
     #[inline(always)]
     fn apply<T: WithDType>(&self, parameter: T, mean: T, square: T) -> T {
-        // The number trait has no root of its own.
+        // The number trait has no square root.
         let root = T::from_f64(square.to_f64().sqrt());
         let kept = T::from_f64(self.kept) * parameter;
         kept - T::from_f64(self.rate) * mean / (T::from_f64(self.root) * root + T::from_f64(self.eps))

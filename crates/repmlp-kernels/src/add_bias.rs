@@ -1,5 +1,5 @@
-//! A bias for each channel. Candle's own broadcast sums the gradient one number after another in the tensor's type; where the
-//! exact sum is next to nothing (a bias before batch norm), that leaves only rounding.
+//! A bias for each channel. Candle's own broadcast sums the gradient sequentially in the tensor's type. Where the exact
+//! sum is close to zero (a bias before batch norm), only rounding errors would remain.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, WithDType, bail};
@@ -8,10 +8,10 @@ use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, P
 use crate::element::{for_dtype, has_kernel, slice, with_slice};
 use crate::sums::sum;
 
-/// x (O, …) and bias (O) → x + bias, the same shape.
+/// Adds a bias to each channel: x (O, …) and bias (O) → the shape of x.
 ///
 /// # Errors
-/// When the bias has another number of channels.
+/// Fails when x and the bias have different numbers of channels.
 pub fn add_bias(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let channels = bias.dims1()?;
     if x.dims().first() != Some(&channels) {
@@ -20,7 +20,7 @@ pub fn add_bias(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
     if has_kernel(x) { x.contiguous()?.apply_op2(&bias.contiguous()?, AddBias) } else { composite(x, bias) }
 }
 
-/// The same with candle's operations.
+/// The composite: the same from candle's own operations.
 pub(crate) fn composite(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let mut along_channels = vec![1; x.rank()];
     along_channels[0] = bias.dims1()?;

@@ -1,5 +1,5 @@
-//! Average pooling. Windows that lie side by side and cover the map are sums of rows; any others are a convolution of each channel by
-//! itself with equal weights, which nobody trains.
+//! Average pooling. Windows that do not overlap and cover the map exactly are sums of rows. All other windows are a
+//! depthwise convolution with equal, untrained weights.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
@@ -10,11 +10,11 @@ use crate::element::{for_dtype, has_kernel, slice, with_slice};
 use crate::max_pool::PoolGeometry;
 use crate::simd::{InstructionSet, for_each_set};
 
-/// (C, H, W, N) → (C, H', W', N), the mean of each window, H' = ⌊(H + 2·padding − kernel)/stride⌋ + 1, W' likewise; what lies outside
-/// the map counts as zeros, PyTorch's default.
+/// Returns the mean of each window: (C, H, W, N) → (C, H', W', N), with H' = ⌊(H + 2·padding − kernel)/stride⌋ + 1 and
+/// W' likewise. Padding counts as zeros, which is the default in PyTorch.
 ///
 /// # Errors
-/// When the window is larger than the padded map, or something is empty.
+/// Fails when the window is larger than the padded map, or when a dimension is empty.
 pub fn avg_pool2d(x_chwn: &Tensor, geometry: PoolGeometry) -> Result<Tensor> {
     match Windows::of(x_chwn, geometry)? {
         Some(windows) if has_kernel(x_chwn) => x_chwn.contiguous()?.apply_op1(windows),
@@ -31,18 +31,18 @@ fn by_convolution(x_chwn: &Tensor, geometry: PoolGeometry) -> Result<Tensor> {
     conv2d(x_chwn, &weight, ConvGeometry { stride, padding, dilation: (1, 1), groups: channels })
 }
 
-/// Windows that lie side by side and cover the map.
+/// Windows that do not overlap and cover the map exactly.
 struct Windows {
-    /// Rows and columns of a window.
+    /// Height and width of a window, in pixels.
     kernel: (usize, usize),
-    /// Rows and columns of windows.
+    /// Number of windows along the height and the width.
     count: (usize, usize),
     channels: usize,
     images: usize,
 }
 
 impl Windows {
-    /// None where they overlap, leave something out or reach out of the map.
+    /// Returns `None` when windows overlap, skip pixels or reach beyond the map.
     fn of(x_chwn: &Tensor, geometry: PoolGeometry) -> Result<Option<Self>> {
         let (channels, h, w, images) = x_chwn.dims4()?;
         let PoolGeometry { kernel, stride, padding } = geometry;
@@ -52,7 +52,7 @@ impl Windows {
         Ok((covers && channels > 0 && images > 0).then(|| Self { kernel, count: count(), channels, images }))
     }
 
-    /// The means with candle's operations.
+    /// Returns the means, computed with candle's operations.
     fn composite(&self, x_chwn: &Tensor) -> Result<Tensor> {
         let (rows, columns) = (self.channels * self.count.0, self.count.1);
         let across = x_chwn.reshape((rows * self.kernel.0 * columns, self.kernel.1, self.images))?.mean(1)?;
@@ -60,7 +60,7 @@ impl Windows {
         down.reshape((self.channels, self.count.0, columns, self.images))
     }
 
-    /// Numbers of a row of pixels.
+    /// Number of values in a row of pixels.
     fn row(&self) -> usize {
         self.count.1 * self.kernel.1 * self.images
     }
@@ -69,7 +69,7 @@ impl Windows {
         1.0 / (self.kernel.0 * self.kernel.1) as f64
     }
 
-    /// The means of each row of windows, from its rows of pixels.
+    /// Returns the mean of each window. Each task computes one row of windows from its rows of pixels.
     fn means<T: WithDType>(&self, x: &[T]) -> Vec<T> {
         let (set, of_row) = (InstructionSet::get(), self.count.1 * self.images);
         let mut means = vec![T::zero(); self.channels * self.count.0 * of_row];
@@ -83,7 +83,7 @@ impl Windows {
         means
     }
 
-    /// The gradient of x.
+    /// Returns the gradient of x.
     fn spread<T: WithDType>(&self, dy: &[T]) -> Vec<T> {
         let (share, of_row) = (T::from_f64(self.share()), self.count.1 * self.images);
         let mut dx = vec![T::zero(); self.channels * self.count.0 * self.kernel.0 * self.row()];
@@ -99,7 +99,7 @@ impl Windows {
 }
 
 for_each_set! {
-    /// Adds a row of pixels to the sums of the windows, (window, image).
+    /// Adds a row of pixels to the sums (window, image).
     fn add_row[T: WithDType](row: &[T], columns: usize, images: usize, sums: &mut [f64]) {
         for (window, sums) in row.chunks_exact(columns * images).zip(sums.chunks_exact_mut(images)) {
             for pixel in window.chunks_exact(images) {
@@ -140,7 +140,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn windows_that_cover_a_map_equal_their_composite(c in 1..4usize, kernel in (1..5usize, 1..5usize), count in (1..4usize, 1..4usize), n in 1..20usize, double in any::<bool>()) {
+        fn windows_that_cover_a_map_equal_their_composite(
+            c in 1..4usize,
+            kernel in (1..5usize, 1..5usize),
+            count in (1..4usize, 1..4usize),
+            n in 1..20usize,
+            double in any::<bool>(),
+        ) {
             let dtype = if double { DType::F64 } else { DType::F32 };
             let x = numbers(&[c, kernel.0 * count.0, kernel.1 * count.1, n], 9, dtype).unwrap();
             let geometry = PoolGeometry { kernel, stride: kernel, padding: (0, 0) };

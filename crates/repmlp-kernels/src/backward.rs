@@ -1,5 +1,6 @@
-//! The backward pass. Candle clears a tensor for each gradient and adds what an operation hands back to it; a weight that one
-//! operation uses has nothing to be added to, and weights are large. Kernels hand such gradients over here instead.
+//! The backward pass. For each gradient, candle clears a tensor and adds to it what operations return. For a large
+//! weight that only one operation uses, this is wasted work. Kernels pass such gradients on directly, through this
+//! module.
 
 use std::cell::RefCell;
 
@@ -7,11 +8,12 @@ use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor};
 
 thread_local! {
-    /// Weights and their gradients, while a pass of this thread collects them.
+    /// Weights and their gradients, while a backward pass on this thread collects them.
     static COLLECTED: RefCell<Option<Vec<(Tensor, Tensor)>>> = const { RefCell::new(None) };
 }
 
-/// A pass that collects; whatever becomes of it, the one around it, if any, goes on afterwards.
+/// A backward pass that collects gradients. When it ends, even with an error, the enclosing pass collects again, if
+/// there is one.
 struct Collecting {
     outer: Option<Vec<(Tensor, Tensor)>>,
 }
@@ -32,12 +34,12 @@ impl Drop for Collecting {
     }
 }
 
-/// The gradients of a loss with respect to all variables, as candle's `Tensor::backward` gives them up to rounding, without a cleared
-/// tensor and an addition for each large weight of a kernel. While it runs, an operation's own backward pass must not call
-/// `Tensor::backward`: that one's weights would be collected here.
+/// Returns the gradients of a loss with respect to all variables. They equal those of candle's `Tensor::backward` up to
+/// rounding, but save a cleared tensor and an addition for each large weight of a kernel. While it runs, an operation's
+/// own backward pass must not call `Tensor::backward`: this pass would collect the gradients of that one.
 ///
 /// # Errors
-/// Those of candle's pass.
+/// Fails when candle's pass fails.
 pub fn backward(loss: &Tensor) -> Result<GradStore> {
     let collecting = Collecting::begin();
     let mut gradients = loss.backward()?;
@@ -53,8 +55,8 @@ pub fn backward(loss: &Tensor) -> Result<GradStore> {
     Ok(gradients)
 }
 
-/// What an operation hands back for a weight: nothing where [`backward`] collects it. Only a variable's gradient may go past candle,
-/// for no other operation waits for it.
+/// Returns the gradient of a weight that an operation hands to candle: `None` where [`backward`] collects it. Only
+/// gradients of variables are collected, because no other operation waits for them.
 pub(crate) fn of_weight(weight: &Tensor, gradient: Tensor) -> Option<Tensor> {
     if !weight.is_variable() {
         return Some(gradient);
@@ -81,10 +83,11 @@ mod tests {
     }
 
     #[test]
-    fn gradients_are_candles_whoever_else_uses_the_weight() {
+    fn gradients_equal_candles_when_other_operations_use_the_weight_too() {
         let (weight, x, alone) = (var(&[6, 4], 1), var(&[4, 3], 2), var(&[6, 4], 3));
         let (w, x_tensor) = (weight.as_tensor(), x.as_tensor());
-        // Twice in a kernel, once in an operation of candle's, and once behind an operation that waits for its gradient.
+        // The weight is used twice in a kernel, once in a candle operation, and once through an operation that needs
+        // its gradient.
         let twice =
             (grouped_fc(x_tensor, w, 1).unwrap() + grouped_fc(&x_tensor.sqr().unwrap(), w, 1).unwrap()).unwrap();
         let behind = grouped_fc(x_tensor, &w.affine(2.0, 1.0).unwrap(), 1).unwrap();
@@ -96,26 +99,26 @@ mod tests {
         let (ours, candles) = (backward(&loss).unwrap(), loss.backward().unwrap());
         for var in [&weight, &x, &alone] {
             let (ours, candles) = (ours.get(var).unwrap(), candles.get(var).unwrap());
-            // Sums of some thirty terms, added in another order: 1e-14 is 45 roundings of f64.
+            // Sums of about thirty terms, added in another order. 1e-14 is 45 rounding errors of `f64`.
             assert!(difference(ours, candles).unwrap() < 1e-14);
         }
         assert_eq!(ours.get_ids().count(), candles.get_ids().count());
     }
 
     #[test]
-    fn a_variables_gradient_is_collected_while_a_pass_runs_and_then_no_more() {
+    fn a_variables_gradient_is_collected_only_while_a_pass_runs() {
         let (weight, gradient) = (var(&[2, 2], 1), numbers(&[2, 2], 2, DType::F64).unwrap());
         let collecting = Collecting::begin();
         assert!(of_weight(&weight, gradient.clone()).is_none());
         assert!(of_weight(&weight.affine(2.0, 0.0).unwrap(), gradient.clone()).is_some());
-        // A pass within a pass has its own.
+        // An inner pass collects separately.
         drop(Collecting::begin());
         assert_eq!(Collecting::collected().len(), 1);
         drop(collecting);
         assert!(of_weight(&weight, gradient).is_some());
     }
 
-    /// Its backward pass fails.
+    /// An operation that fails in its backward pass.
     struct Failing;
 
     impl CustomOp1 for Failing {
@@ -132,12 +135,12 @@ mod tests {
         }
 
         fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
-            candle_core::bail!("as it should")
+            candle_core::bail!("fails on purpose")
         }
     }
 
     #[test]
-    fn a_pass_that_fails_collects_no_longer() {
+    fn a_pass_that_fails_stops_collecting() {
         let x = var(&[3], 1);
         let loss = x.apply_op1(Failing).unwrap().sum_all().unwrap();
         assert!(backward(&loss).is_err());

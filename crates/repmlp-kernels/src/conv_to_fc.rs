@@ -1,4 +1,5 @@
-//! A convolution on an h×w map as an FC kernel (paper Eq. 15), and back for its gradient: one pass over the FC kernel each.
+//! A convolution on an h×w map as an FC kernel (paper Eq. 15), and back for its gradient. Each direction is one pass
+//! over the FC kernel.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
@@ -6,16 +7,16 @@ use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, P
 
 use crate::element::{for_dtype, has_kernel, slice, with_slice};
 
-/// (O, C/g, Kʰ, Kʷ) → (O·h·w, C/g·h·w): W[(o,y,x),(c,y',x')] = F[o, c, y'−y+⌊Kʰ/2⌋, x'−x+⌊Kʷ/2⌋] where both offsets lie in
-/// the kernel, else 0.
+/// Returns the FC kernel: (O, C/g, Kʰ, Kʷ) → (O·h·w, C/g·h·w). W[(o,y,x),(c,y',x')] = F[o, c, y'−y+⌊Kʰ/2⌋, x'−x+⌊Kʷ/2⌋]
+/// where both offsets lie in the kernel, and 0 elsewhere.
 ///
 /// # Errors
-/// Those of candle.
+/// Fails when candle fails.
 pub fn conv_to_fc(kernel: &Tensor, (h, w): (usize, usize)) -> Result<Tensor> {
     if has_kernel(kernel) { kernel.contiguous()?.apply_op1(ConvToFc { h, w }) } else { composite(kernel, (h, w)) }
 }
 
-/// The same with candle's operations: the image of the identity, as the paper writes it.
+/// The composite: the same from candle's own operations. As in the paper, it convolves an identity matrix.
 pub(crate) fn composite(kernel: &Tensor, (h, w): (usize, usize)) -> Result<Tensor> {
     let (o, c, k_h, k_w) = kernel.dims4()?;
     let (pixels, count) = (h * w, k_h * k_w);
@@ -36,7 +37,7 @@ pub(crate) fn composite(kernel: &Tensor, (h, w): (usize, usize)) -> Result<Tenso
         .reshape((o * pixels, c * pixels))
 }
 
-/// The input pixel that a tap leads to from an output pixel.
+/// Returns the input pixel that a tap reads for an output pixel, or `None` outside the map.
 fn seen_by(tap: usize, pixel: usize, (k_h, k_w): (usize, usize), (h, w): (usize, usize)) -> Option<usize> {
     let inside = |at: usize, size: usize| Some(at).filter(|&at| at < size);
     let y = inside((pixel / w + tap / k_w).checked_sub(k_h / 2)?, h)?;
@@ -48,7 +49,7 @@ struct ConvToFc {
     w: usize,
 }
 
-/// The sizes that both passes walk.
+/// Sizes that both passes need.
 #[derive(Clone, Copy)]
 struct Sizes {
     c: usize,
@@ -57,18 +58,18 @@ struct Sizes {
     w: usize,
 }
 
-/// Neighbouring taps that lead from one output pixel to neighbouring input pixels.
+/// Consecutive taps that read consecutive input pixels for one output pixel.
 struct Segment {
     /// First tap in its kernel.
     tap: usize,
     /// First input pixel in its h×w map.
     input: usize,
-    /// How many.
+    /// Number of taps.
     length: usize,
 }
 
 impl Sizes {
-    /// All segments of an output pixel, the same for every channel.
+    /// Returns all segments of an output pixel. They are the same for every channel.
     fn segments(self, pixel: usize) -> Vec<Segment> {
         let Self { k: (k_h, k_w), h, w, .. } = self;
         let p = k_w / 2;

@@ -8,15 +8,21 @@ use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, P
 
 use crate::element::{TASK_ELEMENTS, for_dtype, has_kernel, slice, with_slice};
 
-/// Mean over the rows of −Σ target·log softmax(logits), where the target gives 1 − ε to the label and spreads ε evenly over all
-/// classes: logits (N, classes) and labels (N) of `u32` to a scalar, as PyTorch has it.
+/// Returns the cross-entropy loss: the mean over the rows of −Σ target·log softmax(logits). With ε = `smoothing`, the
+/// target gives 1 − ε to the label and spreads ε evenly over all classes. Logits (N, classes) and `u32` labels (N) give
+/// a scalar, as in PyTorch.
 ///
 /// # Errors
-/// When the shapes do not fit, something is empty, or a label is no class.
+/// Fails when the shapes do not fit, when a dimension is empty, or when a label is not a class.
 pub fn cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Result<Tensor> {
     let (rows, classes) = logits.dims2()?;
     if rows == 0 || classes == 0 || labels.dims() != [rows] || labels.dtype() != DType::U32 {
-        bail!("cross-entropy of logits {:?} with labels {:?} of {:?}", logits.dims(), labels.dims(), labels.dtype());
+        bail!(
+            "cross-entropy needs logits (N, classes) and N u32 labels, not {:?} and {:?} of {:?}",
+            logits.dims(),
+            labels.dims(),
+            labels.dtype()
+        );
     }
     if !has_kernel(logits) {
         return composite(logits, labels, smoothing);
@@ -25,7 +31,7 @@ pub fn cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Result
     logits.contiguous()?.apply_op2(&labels.contiguous()?, op)
 }
 
-/// The same with candle's operations.
+/// The composite: the same from candle's own operations.
 pub(crate) fn composite(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Result<Tensor> {
     let centred = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?)?;
     let log_p = centred.broadcast_sub(&centred.exp()?.sum_keepdim(D::Minus1)?.log()?)?;
@@ -33,7 +39,7 @@ pub(crate) fn composite(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Res
     (of_label * (1.0 - smoothing))? + (log_p.mean_all()?.neg()? * smoothing)?
 }
 
-/// Carries log Σ exp(logit) of each row from the forward pass to the backward pass.
+/// The operation. It carries log Σ exp(logit) of each row from the forward pass to the backward pass.
 struct CrossEntropy {
     smoothing: f64,
     log_sums: Arc<OnceLock<Vec<f64>>>,
@@ -54,11 +60,11 @@ impl CustomOp2 for CrossEntropy {
         let (_, classes) = logits_layout.shape().dims2()?;
         let labels = slice::<u32>(labels, labels_layout)?;
         if let Some(label) = labels.iter().find(|&&label| label as usize >= classes) {
-            bail!("label {label} among {classes} classes, which are counted from 0");
+            bail!("label {label} is out of range: {classes} classes, numbered from 0");
         }
         let loss = for_dtype!(logits.dtype(), T => {
             let (loss, log_sums) = forward(slice::<T>(logits, logits_layout)?, labels, self.smoothing, T::exp);
-            // An operation runs once; were it run again, it would find the same.
+            // An operation runs once. A second run would compute the same sums.
             let _same = self.log_sums.set(log_sums);
             T::to_cpu_storage_owned(vec![T::from_f64(loss)])
         });
@@ -89,7 +95,7 @@ fn rows_a_task(classes: usize) -> usize {
     (TASK_ELEMENTS / classes).max(1)
 }
 
-/// The mean loss, and log Σ exp(logit) of each row.
+/// Returns the mean loss, and log Σ exp(logit) of each row.
 fn forward<T: WithDType>(logits: &[T], labels: &[u32], smoothing: f64, exp: impl Fn(T) -> T + Sync) -> (f64, Vec<f64>) {
     let classes = logits.len() / labels.len();
     let of_row = |(row, &label): (&[T], &u32)| {
@@ -105,18 +111,18 @@ fn forward<T: WithDType>(logits: &[T], labels: &[u32], smoothing: f64, exp: impl
     };
     let rows = logits.par_chunks(classes).zip(labels).with_min_len(rows_a_task(classes));
     let (losses, log_sums): (Vec<f64>, Vec<f64>) = rows.map(of_row).unzip();
-    // One after another: the order of a sum is not left to the threads.
+    // Sequential, so that the order of the sum does not depend on threads.
     (losses.iter().sum::<f64>() / labels.len() as f64, log_sums)
 }
 
 #[derive(Clone, Copy)]
 struct Targets {
     smoothing: f64,
-    /// What a row's gradient is scaled by.
+    /// Factor of each row's gradient.
     share: f64,
 }
 
-/// (softmax(logits) − target)·share.
+/// Returns (softmax(logits) − target)·share.
 fn backward<T: WithDType>(
     logits: &[T],
     labels: &[u32],

@@ -1,11 +1,11 @@
-//! How a kernel gets at the numbers of a tensor: contiguous slices of `f32` or `f64`, and back.
+//! Access of kernels to the numbers of a tensor: contiguous slices of `f32` or `f64`.
 
 use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor, WithDType, bail};
 
-/// Numbers that one task works through before another thread is worth waking.
+/// Number of elements per task. For fewer, another thread is not worth waking.
 pub(crate) const TASK_ELEMENTS: usize = 1 << 14;
 
-/// The elements that a contiguous layout covers.
+/// Returns the elements that a contiguous layout covers.
 pub(crate) fn slice<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&storage.as_slice::<T>()?[start..end]),
@@ -13,12 +13,12 @@ pub(crate) fn slice<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layout) 
     }
 }
 
-/// Calls `work` with the elements of a CPU tensor, made contiguous first where it is not.
+/// Calls `work` with the elements of a CPU tensor. A tensor that is not contiguous is copied first.
 pub(crate) fn with_slice<T: WithDType, R>(tensor: &Tensor, work: impl FnOnce(&[T]) -> R) -> Result<R> {
     with_slices([tensor], |[slice]| work(slice))
 }
 
-/// Calls `work` with the elements of some CPU tensors, made contiguous first where they are not.
+/// Calls `work` with the elements of several CPU tensors. Tensors that are not contiguous are copied first.
 pub(crate) fn with_slices<T: WithDType, R, const COUNT: usize>(
     tensors: [&Tensor; COUNT],
     work: impl FnOnce([&[T]; COUNT]) -> R,
@@ -29,13 +29,13 @@ pub(crate) fn with_slices<T: WithDType, R, const COUNT: usize>(
     for (to, (storage, layout)) in slices.iter_mut().zip(&stored) {
         *to = match &**storage {
             Storage::Cpu(storage) => slice(storage, layout)?,
-            Storage::Cuda(_) | Storage::Metal(_) => bail!("a CPU kernel was given a tensor of another device"),
+            Storage::Cuda(_) | Storage::Metal(_) => bail!("a CPU kernel needs a tensor on the CPU, not on a GPU"),
         };
     }
     Ok(work(slices))
 }
 
-/// Whether a kernel can take this tensor: on the CPU, `f32` or `f64`.
+/// Whether a kernel supports this tensor: on the CPU, `f32` or `f64`.
 pub(crate) fn has_kernel(tensor: &Tensor) -> bool {
     tensor.device().is_cpu() && matches!(tensor.dtype(), DType::F32 | DType::F64)
 }
@@ -52,7 +52,7 @@ macro_rules! for_dtype {
                 type $T = f64;
                 $body
             }
-            other => candle_core::bail!("kernels take f32 and f64, not {other:?}"),
+            other => candle_core::bail!("kernels support f32 and f64, not {other:?}"),
         }
     };
 }

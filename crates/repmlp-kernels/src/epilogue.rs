@@ -1,36 +1,36 @@
-//! What an operation may do to its numbers before it writes them, so that they need not be read again.
+//! Operations that a kernel applies to its results before it stores them, so that nothing reads them again.
 
 use candle_core::{Result, Tensor, WithDType, bail};
 
 use crate::relu::relu;
 
-/// What is done to sums or normalised numbers before they are written.
+/// Operation applied to each result before it is stored.
 #[derive(Clone, Copy, Debug)]
 pub enum Epilogue<'a> {
-    /// Nothing.
+    /// No operation.
     None,
     /// max(·, 0).
     Relu,
-    /// A tensor of the same shape is added.
+    /// Adds a tensor of the same shape.
     Add(&'a Tensor),
-    /// A tensor of the same shape is added, then max(·, 0).
+    /// Adds a tensor of the same shape, then applies max(·, 0).
     AddRelu(&'a Tensor),
 }
 
 impl<'a> Epilogue<'a> {
-    /// The same after a tensor has been added; an error where it adds one already.
+    /// Returns this epilogue with `addend` added before its activation.
     ///
     /// # Errors
-    /// See above.
+    /// Fails when the epilogue already adds a tensor.
     pub fn plus(self, addend: &'a Tensor) -> Result<Self> {
         match self {
             Self::None => Ok(Self::Add(addend)),
             Self::Relu => Ok(Self::AddRelu(addend)),
-            Self::Add(_) | Self::AddRelu(_) => bail!("two tensors to add"),
+            Self::Add(_) | Self::AddRelu(_) => bail!("an epilogue can add only one tensor"),
         }
     }
 
-    /// The tensor to add.
+    /// Returns the tensor to add, if any.
     pub(crate) fn addend(self) -> Option<&'a Tensor> {
         match self {
             Self::None | Self::Relu => None,
@@ -38,10 +38,11 @@ impl<'a> Epilogue<'a> {
         }
     }
 
-    /// The same as an operation of its own, after one that does not do it itself; `y` has any shape.
+    /// Applies the epilogue to `y` of any shape as a separate operation. It serves operations that cannot apply it
+    /// themselves.
     ///
     /// # Errors
-    /// When what is added has another shape.
+    /// Fails when the tensor to add has another shape.
     pub fn after(self, y: &Tensor) -> Result<Tensor> {
         match self {
             Self::None => Ok(y.clone()),
@@ -51,7 +52,7 @@ impl<'a> Epilogue<'a> {
         }
     }
 
-    /// What is done last.
+    /// Returns the last step of the epilogue.
     pub(crate) fn activation(self) -> Activation {
         match self {
             Self::None | Self::Add(_) => Activation::Identity,
@@ -60,16 +61,17 @@ impl<'a> Epilogue<'a> {
     }
 }
 
-/// The sum of parts, each of which is told what follows it: what those before it come to is added, and `then` is behind the last.
+/// Returns the sum of parts, computed one after another. The epilogue of each part adds the sum of the parts before it.
+/// The last part also applies `epilogue`.
 ///
 /// # Errors
-/// Those of `of`, and when there are no parts.
+/// Fails when `of` fails, or when there are no parts.
 pub fn sum_with_epilogue<P>(
     parts: &[P],
     epilogue: Epilogue<'_>,
     mut of: impl FnMut(&P, Epilogue<'_>) -> Result<Tensor>,
 ) -> Result<Tensor> {
-    let Some((last, others)) = parts.split_last() else { bail!("a sum of nothing") };
+    let Some((last, others)) = parts.split_last() else { bail!("a sum needs at least one part") };
     let mut sum: Option<Tensor> = None;
     for part in others {
         sum = Some(of(part, sum.as_ref().map_or(Epilogue::None, Epilogue::Add))?);
@@ -81,7 +83,7 @@ pub fn sum_with_epilogue<P>(
     }
 }
 
-/// The last thing done to a number.
+/// The last operation on a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Activation {
     Identity,
@@ -90,7 +92,7 @@ pub(crate) enum Activation {
 }
 
 impl Activation {
-    /// What it makes of a number. Nothing is below −∞, so one loop serves both ends, and a NaN stays one.
+    /// Returns the activation as a function. Identity is max(·, −∞), so one loop serves both. NaN stays NaN.
     pub(crate) fn of<T: WithDType>(self) -> impl Fn(T) -> T + Copy {
         let least = match self {
             Self::Identity => T::from_f64(f64::NEG_INFINITY),

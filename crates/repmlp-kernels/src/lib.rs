@@ -1,16 +1,16 @@
-//! CPU kernels as candle custom operations, each with forward and backward, for the places where a composition of
-//! candle's own operations costs many passes over memory.
+//! CPU kernels as candle custom operations, each with a forward and a backward pass. They serve the places where
+//! candle's own operations would need many passes over memory.
 //!
-//! Every kernel stands beside a composite of ordinary candle operations that computes the same: it is the path on
-//! other devices and the oracle of the tests. Each result element is computed by one thread in a fixed order, so
-//! nothing depends on the thread count. Nothing here knows a model.
+//! Every kernel has a composite: the same computation from candle's own operations. The composite runs on other
+//! devices, and the tests compare the kernel with it. One thread computes each element of a result, in a fixed order,
+//! so results do not depend on the number of threads. This crate knows nothing about models.
 //!
-//! Heavy loops use AVX-512, or AVX2 and FMA, where the processor has them (`simd`); `REPMLP_KERNELS=avx2` or `plain` in the
-//! environment keeps to less, whose sums are rounded differently. `unsafe` stands where vectors, outputs that are shared by
-//! tasks or not cleared before, and the program's allocator need it, and nowhere else in the workspace; each place says why it is
-//! sound.
+//! Heavy loops use AVX-512, or AVX2 and FMA, where the processor has them (`simd`). The environment variable
+//! `REPMLP_KERNELS=avx2` or `plain` selects a smaller instruction set; sums are then rounded differently. In this
+//! workspace, only this crate uses `unsafe`: for vector instructions, for outputs that several tasks write or that are
+//! not cleared first, and for the program's allocator. Each use says why it is sound.
 //!
-//! Layouts: `chwn` is channels, height, width, images, images fastest; `rm` is rows × columns.
+//! Layouts: `chwn` is channels, height, width, images, with images as the fastest dimension. `rm` is rows × columns.
 
 mod adamw;
 mod add_bias;

@@ -1,4 +1,4 @@
-//! Max pooling in the layout that has images fastest.
+//! Max pooling in the layout with images as the fastest dimension.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType, bail};
@@ -8,30 +8,33 @@ use crate::element::{for_dtype, has_kernel, slice, with_slice};
 use crate::simd::{InstructionSet, for_each_set};
 use crate::sliding_window::{Moves, SlidingWindow};
 
-/// A pooling window and how it moves, as (height, width).
+/// A pooling window and how it moves, each as (height, width).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolGeometry {
     /// Size of the window.
     pub kernel: (usize, usize),
     /// Input pixels between neighbouring windows.
     pub stride: (usize, usize),
-    /// Pixels on both sides of the map: no window picks them as its largest (at most half a window), and means take them as zeros.
+    /// Pixels added on both sides of the map. Max pooling never picks them and allows at most half a window. Average
+    /// pooling counts them as zeros.
     pub padding: (usize, usize),
 }
 
-/// (C, H, W, N) → (C, H', W', N), the largest of each window, H' = ⌊(H + 2·padding − kernel)/stride⌋ + 1, W' likewise; a
-/// window with a NaN gives NaN. The gradient goes to the first of equals, row by row.
+/// Returns the largest number of each window: (C, H, W, N) → (C, H', W', N), with H' = ⌊(H + 2·padding −
+/// kernel)/stride⌋ + 1 and W' likewise. A window with a NaN gives NaN. The gradient goes to the first of equal numbers,
+/// in row order.
 ///
 /// # Errors
-/// When the window is larger than the padded map or smaller than twice the padding, or something is empty.
+/// Fails when the window is larger than the padded map or smaller than twice the padding, or when a dimension is empty.
 pub fn max_pool2d(x_chwn: &Tensor, geometry: PoolGeometry) -> Result<Tensor> {
     let pool = MaxPool2d::new(x_chwn.dims(), geometry)?;
     if has_kernel(x_chwn) { x_chwn.contiguous()?.apply_op1(pool) } else { composite(x_chwn, &pool) }
 }
 
-/// The same with candle's operations; its gradient is shared among equals.
+/// The composite: the same from candle's own operations. Its gradient is shared among equal numbers.
 pub(crate) fn composite(x_chwn: &Tensor, pool: &MaxPool2d) -> Result<Tensor> {
-    // A place outside the map stands for its nearest inside, which every window that reaches out of the map sees too.
+    // A position outside the map is replaced by the nearest position inside. Every window that reaches outside contains
+    // that position too, so its largest number stays the same.
     let seen = |window: &SlidingWindow, tap: usize| {
         let place = |y: usize| (y * window.stride + tap).saturating_sub(window.padding).min(window.input - 1) as u32;
         Tensor::from_vec((0..window.output).map(place).collect::<Vec<_>>(), window.output, x_chwn.device())
@@ -48,11 +51,11 @@ pub(crate) fn composite(x_chwn: &Tensor, pool: &MaxPool2d) -> Result<Tensor> {
     }
     match largest {
         Some(largest) => Ok(largest),
-        None => bail!("a window has pixels"),
+        None => bail!("a pooling window needs at least one pixel"),
     }
 }
 
-/// A pooling whose sizes fit.
+/// Sizes of a max pooling, checked to fit.
 #[derive(Clone, Copy)]
 pub(crate) struct MaxPool2d {
     rows: SlidingWindow,
@@ -61,16 +64,16 @@ pub(crate) struct MaxPool2d {
 }
 
 impl MaxPool2d {
-    /// An error where the window does not fit the map.
+    /// Returns the sizes. Fails when the window does not fit the map.
     pub(crate) fn new(x_chwn: &[usize], geometry: PoolGeometry) -> Result<Self> {
         let &[channels, h, w, images] = x_chwn else { bail!("max_pool2d takes (C, H, W, N), not {x_chwn:?}") };
         let PoolGeometry { kernel, stride, padding } = geometry;
         if channels == 0 || images == 0 {
-            bail!("max_pool2d of {x_chwn:?}: nothing may be empty");
+            bail!("max_pool2d of {x_chwn:?}: no dimension may be empty");
         }
-        // Else a window could lie outside the map altogether.
+        // With more padding, a window could lie entirely outside the map.
         if padding.0 > kernel.0 / 2 || padding.1 > kernel.1 / 2 {
-            bail!("max_pool2d with a padding of {padding:?} around a window of {kernel:?}: at most half of it");
+            bail!("max_pool2d with padding {padding:?} and window {kernel:?}: padding may be at most half the window");
         }
         Ok(Self {
             rows: SlidingWindow::new(h, kernel.0, Moves { stride: stride.0, padding: padding.0, dilation: 1 })?,
@@ -87,14 +90,14 @@ impl MaxPool2d {
         self.columns.output * self.images
     }
 
-    /// What the columns of windows see in a row.
+    /// Returns which pixel of a row each column of each window sees.
     fn seen_pixels(&self) -> Vec<SeenPixel> {
         let (columns, n) = (&self.columns, self.images);
         let pixel = |column, x| SeenPixel { column, output: x * n, input: columns.seen(x, column) * n };
         (0..columns.kernel).flat_map(|kx| columns.inside(kx).map(move |x| pixel(kx, x))).collect()
     }
 
-    /// What the rows of the windows of output row `y` see.
+    /// Returns which input rows the windows of output row `y` see.
     fn seen_rows(&self, y: usize) -> Vec<SeenRow> {
         let row = self.columns.input * self.images;
         let inside = (0..self.rows.kernel).filter(|&ky| self.rows.inside(ky).contains(&y));
@@ -122,7 +125,8 @@ impl CustomOp1 for MaxPool2d {
     }
 }
 
-/// Whether `x` takes the place of the largest so far: a first NaN does, and stays. No branches: lanes go the same way.
+/// Whether `x` replaces the largest number so far. The first NaN does, and is then kept. There are no branches, so that
+/// all lanes run the same instructions.
 #[inline(always)]
 fn beats<T: WithDType>(x: T, largest: T) -> bool {
     (x > largest) | (is_nan(x) & !is_nan(largest))
@@ -134,8 +138,8 @@ fn is_nan<T: WithDType>(x: T) -> bool {
     x != x
 }
 
-/// The images of a pixel are few: eight at once need no loop that asks how many are left. Where nobody asks whose the largest are, a
-/// later NaN may take the place of the first.
+/// Keeps the larger number of each pair. A pixel has few images, so they are taken eight at a time, without checking
+/// how many are left. Owners do not matter here, so a later NaN may replace the first.
 #[inline(always)]
 fn keep_largest<T: WithDType>(largest: &mut [T], x: &[T]) {
     let ((largest, largest_rest), (x, x_rest)) = (largest.as_chunks_mut::<8>(), x.as_chunks::<8>());
@@ -154,13 +158,13 @@ fn larger<T: WithDType>(largest: T, x: T) -> T {
     if (x > largest) | is_nan(x) { x } else { largest }
 }
 
-/// The same, and whose they are.
+/// Like `keep_largest`, and records the tap of each largest number.
 #[inline(always)]
 fn keep_owners<T: WithDType>(largest: &mut [T], owners: &mut [u32], x: &[T], tap: u32) {
     let ((largest, largest_rest), (owners, owners_rest)) = (largest.as_chunks_mut::<8>(), owners.as_chunks_mut::<8>());
     let (x, x_rest) = x.as_chunks::<8>();
     for ((largest, owners), x) in largest.iter_mut().zip(owners).zip(x) {
-        // One loop for each array: only then are they vectors to the compiler.
+        // One expression per array: only then does the compiler vectorise them.
         let takes: [bool; 8] = std::array::from_fn(|lane| takes(largest[lane], owners[lane], x[lane]));
         *largest = std::array::from_fn(|lane| if takes[lane] { x[lane] } else { largest[lane] });
         *owners = std::array::from_fn(|lane| if takes[lane] { tap } else { owners[lane] });
@@ -191,7 +195,7 @@ fn forward<T: WithDType>(x: &[T], pool: &MaxPool2d) -> Vec<T> {
     y
 }
 
-/// A task has a channel: the windows of neighbouring rows overlap.
+/// Each task computes a whole channel, because windows of neighbouring rows overlap.
 fn backward<T: WithDType>(x: &[T], dy: &[T], pool: &MaxPool2d) -> Vec<T> {
     let (map, row, set) = (pool.input_map(), pool.output_row(), InstructionSet::get());
     let mut dx = vec![T::zero(); x.len()];
@@ -214,36 +218,37 @@ struct Found<T> {
     owners: Vec<u32>,
 }
 
-/// A pixel that a column of some window sees.
+/// A pixel of an input row that one column of a window sees.
 struct SeenPixel {
-    /// The column.
+    /// The column of the window.
     column: usize,
-    /// First number of the window in a row of the output.
+    /// Index of the window's first number in an output row.
     output: usize,
-    /// First number of the pixel in its row.
+    /// Index of the pixel's first number in the input row.
     input: usize,
 }
 
-/// A row that a row of some windows sees.
+/// An input row that one row of the windows sees.
 struct SeenRow {
-    /// First tap of the windows' row.
+    /// First tap of that row of the windows.
     first_tap: usize,
-    /// First number of the row in its map.
+    /// Index of the row's first number in its map.
     start: usize,
 }
 
-/// What an output row sees.
+/// The input rows and pixels that an output row sees.
 struct Seen<'a> {
     rows: &'a [SeenRow],
     pixels: &'a [SeenPixel],
     images: usize,
 }
 
-/// No tap yet.
+/// Marks a window without an owner yet.
 const NOBODY: u32 = u32::MAX;
 
 for_each_set! {
-    /// A row of a channel's output from its map; it holds −∞. The largest of each column of pixels come first: windows share them.
+    /// Computes an output row of a channel from the channel's map. `to` starts as −∞. The largest number of each pixel
+    /// column comes first, because windows share columns.
     fn forward_row[T: WithDType](seen: &Seen<'_>, x: &[T], tallest: &mut [T], to: &mut [T]) {
         for (i, row) in seen.rows.iter().enumerate() {
             let row = &x[row.start..][..tallest.len()];
@@ -258,7 +263,7 @@ for_each_set! {
         }
     }
 
-    /// Adds what a row of a channel's output hands back to its map, from the map and the row of dy.
+    /// Adds the gradient of an output row to dx of the channel. `from` holds the channel's map and the row of dy.
     fn backward_row[T: WithDType](seen: &Seen<'_>, from: (&[T], &[T]), found: &mut Found<T>, dx: &mut [T]) {
         let ((x, dy), n) = (from, seen.images);
         found.owners.fill(NOBODY);

@@ -1,4 +1,4 @@
-//! Multiply-adds in registers, with no memory to wait for: the most that a kernel could do on this machine.
+//! Multiply-adds in registers, without memory access: an upper bound for kernels on this machine.
 #![expect(unsafe_code, reason = "vector instructions")]
 
 use std::hint::black_box;
@@ -7,15 +7,15 @@ use std::hint::black_box;
 use crate::simd::{Avx2F32, Avx512F32};
 use crate::simd::{InstructionSet, Number, Vector};
 
-/// Sums that do not wait for each other: two multiply-adds begin in a cycle, and each takes four or five.
+/// Number of independent sums. A processor starts two multiply-adds per cycle, and each takes four or five cycles.
 const SUMS: usize = 12;
 
-/// Does `rounds` rounds of twelve vectors of `f32` on each thread of the pool, with the instructions that the kernels use;
-/// returns how many multiply-adds that is.
+/// Computes `rounds` rounds of twelve `f32` vectors on each thread of the pool, with the instruction set of the
+/// kernels. Returns the number of multiply-adds.
 pub fn multiply_adds(rounds: usize) -> usize {
     let set = InstructionSet::get();
     let in_a_round = rayon::broadcast(|_| match set {
-        // SAFETY: it needs no particular instruction.
+        // SAFETY: plain code needs no particular instructions.
         InstructionSet::Plain => unsafe { chains::<<f32 as Number>::Plain>(rounds) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the processor has AVX2 and FMA.
@@ -28,30 +28,30 @@ pub fn multiply_adds(rounds: usize) -> usize {
 }
 
 /// # Safety
-/// AVX2 and FMA.
+/// The processor has AVX2 and FMA.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn with_avx2(rounds: usize) -> usize {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     unsafe { chains::<Avx2F32>(rounds) }
 }
 
 /// # Safety
-/// AVX-512F, AVX2 and FMA.
+/// The processor has AVX-512F, AVX2 and FMA.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx2,fma")]
 unsafe fn with_avx512(rounds: usize) -> usize {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     unsafe { chains::<Avx512F32>(rounds) }
 }
 
-/// Returns the multiply-adds of a round.
+/// Returns the number of multiply-adds per round.
 ///
 /// # Safety
-/// The instruction set of the vector.
+/// The processor has the instruction set of `V`.
 #[inline(always)]
 unsafe fn chains<V: Vector<Number = f32>>(rounds: usize) -> usize {
-    // SAFETY: the caller's promise; the addresses are those of numbers.
+    // SAFETY: the caller guarantees the instruction set, and the addresses are those of numbers.
     unsafe {
         let (a, b) = (V::splat(black_box(&0.5)), V::splat(black_box(&1e-6)));
         let mut sums = [V::zero(); SUMS];

@@ -13,7 +13,7 @@ use crate::{
     rearrange_plus, relu, sgd, sgd_step, softmax,
 };
 
-/// Distinct numbers in (−1, 1) that depend on `seed`: no ties, so that every maximum has one owner.
+/// Returns distinct numbers in (−1, 1) that depend on `seed`. Without ties, every maximum has one owner.
 pub(crate) fn numbers(shape: &[usize], seed: u64, dtype: DType) -> Result<Tensor> {
     let count: usize = shape.iter().product();
     let mut state = seed | 1;
@@ -30,18 +30,19 @@ fn largest(t: &Tensor) -> Result<f64> {
     t.abs()?.flatten_all()?.to_dtype(DType::F64)?.max(0)?.to_scalar()
 }
 
-/// Largest difference relative to the largest magnitude of the expected tensor.
+/// Returns the largest difference, relative to the largest magnitude of the expected tensor.
 pub(crate) fn difference(actual: &Tensor, expected: &Tensor) -> Result<f64> {
     difference_to(actual, expected, 1e-6)
 }
 
-/// Largest difference relative to the largest magnitude of the expected tensor, or to its natural `size` where it has vanished.
+/// Returns the largest difference, relative to the largest magnitude of the expected tensor or to `size`, whichever is
+/// larger.
 pub(crate) fn difference_to(actual: &Tensor, expected: &Tensor, size: f64) -> Result<f64> {
     assert_eq!(actual.dims(), expected.dims());
     Ok(largest(&(actual - expected)?)? / largest(expected)?.max(size))
 }
 
-/// Outputs and gradients of every input, for the loss Σ output · weights.
+/// Returns the output and the gradients of every input, for the loss Σ output · weights.
 pub(crate) fn with_gradients(inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) -> Result<Vec<Tensor>> {
     let vars = inputs.iter().map(Var::from_tensor).collect::<Result<Vec<_>>>()?;
     let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
@@ -65,20 +66,20 @@ pub(crate) fn agree(
     Ok(differences.into_iter().fold(0.0, f64::max))
 }
 
-/// f32 has 24 bits: 1e-5 is about 170 roundings, more than the longest sums here accumulate.
+/// f32 has 24 bits: 1e-5 is about 170 rounding errors, more than the longest sums here accumulate.
 pub(crate) fn bound(dtype: DType) -> f64 {
     if dtype == DType::F32 { 1e-5 } else { 1e-12 }
 }
 
-/// Whether no number lies so near 0 that two ways of rounding could disagree about its sign, and a `ReLU` after it about its
-/// gradient. In f32 a mean of up to 3.5 is off by a rounding or two, 4e-7, which γ/σ, at most 2.5/0.58, makes 1.7e-6; the roundings
-/// of the few numbers of size 4 on the way add 1e-6.
+/// Whether all numbers are far enough from 0. Close to 0, two ways of rounding could differ in the sign, and a
+/// following `ReLU` in its gradient. In f32, a mean of up to 3.5 is off by a rounding error or two, 4e-7. The factor
+/// γ/σ, at most 2.5/0.58, makes this 1.7e-6. Rounding the few intermediate numbers of size 4 adds 1e-6.
 pub(crate) fn clear_of_the_kink(t: &Tensor) -> Result<bool> {
     let nearest: f64 = t.abs()?.flatten_all()?.to_dtype(DType::F64)?.min(0)?.to_scalar()?;
     Ok(nearest > 5e-6)
 }
 
-/// What follows a batch norm, by number.
+/// Returns the epilogue with this number.
 pub(crate) fn kind(what: usize, addend: Option<&Tensor>) -> Epilogue<'_> {
     match (what, addend) {
         (2, Some(addend)) => Epilogue::Add(addend),
@@ -92,7 +93,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn add_bias_is_its_composite(c in 1..6usize, h in 1..4usize, n in 1..40usize, seed in any::<u64>(), double in any::<bool>()) {
+    fn add_bias_equals_its_composite(
+        c in 1..6usize,
+        h in 1..4usize,
+        n in 1..40usize,
+        seed in any::<u64>(),
+        double in any::<bool>(),
+    ) {
         let dtype = if double { DType::F64 } else { DType::F32 };
         let inputs = [numbers(&[c, h, n], seed, dtype).unwrap(), numbers(&[c], seed ^ 1, dtype).unwrap()];
         let worst = agree(&inputs, |x| add_bias(&x[0], &x[1]), |x| composite_bias(&x[0], &x[1])).unwrap();
@@ -104,7 +111,15 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn conv_to_fc_equals_its_composite(o in 1..4usize, c in 1..4usize, h in 1..7usize, w in 1..7usize, half_h in 0..5usize, half_w in 0..5usize, double in any::<bool>()) {
+    fn conv_to_fc_equals_its_composite(
+        o in 1..4usize,
+        c in 1..4usize,
+        h in 1..7usize,
+        w in 1..7usize,
+        half_h in 0..5usize,
+        half_w in 0..5usize,
+        double in any::<bool>(),
+    ) {
         let dtype = if double { DType::F64 } else { DType::F32 };
         let kernel = numbers(&[o, c, 2 * half_h + 1, 2 * half_w + 1], 4, dtype).unwrap();
         let worst = agree(&[kernel], |t| conv_to_fc(&t[0], (h, w)), |t| conv_to_fc::composite(&t[0], (h, w))).unwrap();
@@ -112,7 +127,13 @@ proptest! {
     }
 
     #[test]
-    fn batch_norm_equals_its_composite(rows in 1..7usize, columns in 8..3000usize, offset in -3.0..3.0f64, what in 0..4usize, double in any::<bool>()) {
+    fn batch_norm_equals_its_composite(
+        rows in 1..7usize,
+        columns in 8..3000usize,
+        offset in -3.0..3.0f64,
+        what in 0..4usize,
+        double in any::<bool>(),
+    ) {
         let dtype = if double { DType::F64 } else { DType::F32 };
         let x = (numbers(&[rows, columns], 5, dtype).unwrap() + offset).unwrap();
         let gamma = (numbers(&[rows], 6, dtype).unwrap() + 1.5).unwrap();
@@ -132,13 +153,14 @@ proptest! {
         let actual = with_gradients(&inputs, |t| Ok(fused(t)?.0)).unwrap();
         let expected = with_gradients(&inputs, composite).unwrap();
         for (actual, expected) in actual.iter().zip(&expected) {
-            // The gradients of γ and β are sums over the columns of terms below 1, half of which a ReLU takes away: their size
-            // is about 0.4·√columns, but they can come out near 0, where only what rounding leaves of the terms is seen.
+            // The gradients of γ and β are sums over the columns of terms below 1. A ReLU removes half of them. Their
+            // size is about 0.4·√columns, but they may come out close to 0, where only rounding errors of the terms
+            // remain.
             let size = if expected.dims() == [rows] { 0.25 * (columns as f64).sqrt() } else { 1e-6 };
             let worst = difference_to(actual, expected, size).unwrap();
-            // x − mean loses the digits of an offset of 3 over a deviation of 0.58, a factor of 5; dx is a difference of terms
-            // of its own size, a factor of 2. (Below 8 columns it cancels altogether: two columns normalise to ±1 whatever they
-            // are.)
+            // x − mean loses the digits of an offset of 3 over a deviation of 0.58, a factor of 5. dx is a difference
+            // of terms of its own size, a factor of 2. (Below 8 columns, dx cancels completely: two columns always
+            // normalise to ±1.)
             prop_assert!(worst < 10.0 * bound(dtype), "{worst}");
         }
         let (_, ours) = fused(&inputs).unwrap();
@@ -148,7 +170,12 @@ proptest! {
     }
 
     #[test]
-    fn an_affine_map_equals_its_composite(rows in 1..7usize, columns in 1..3000usize, what in 0..4usize, double in any::<bool>()) {
+    fn an_affine_map_equals_its_composite(
+        rows in 1..7usize,
+        columns in 1..3000usize,
+        what in 0..4usize,
+        double in any::<bool>(),
+    ) {
         let dtype = if double { DType::F64 } else { DType::F32 };
         let x = numbers(&[rows, columns], 5, dtype).unwrap();
         let (scale, shift) = (numbers(&[rows], 6, dtype).unwrap(), numbers(&[rows], 7, dtype).unwrap());
@@ -160,19 +187,36 @@ proptest! {
     }
 
     #[test]
-    fn avg_pool_equals_candles(c in 1..4usize, map in (1..9usize, 1..9usize), n in 1..20usize, kernel in (1..5usize, 1..5usize), stride in (1..4usize, 1..4usize), padding in (0..3usize, 0..3usize), double in any::<bool>()) {
+    fn avg_pool_equals_candles(
+        c in 1..4usize,
+        map in (1..9usize, 1..9usize),
+        n in 1..20usize,
+        kernel in (1..5usize, 1..5usize),
+        stride in (1..4usize, 1..4usize),
+        padding in (0..3usize, 0..3usize),
+        double in any::<bool>(),
+    ) {
         prop_assume!(map.0 + 2 * padding.0 >= kernel.0 && map.1 + 2 * padding.1 >= kernel.1);
         let dtype = if double { DType::F64 } else { DType::F32 };
         let x = numbers(&[c, map.0, map.1, n], 9, dtype).unwrap();
         let actual = avg_pool2d(&x, PoolGeometry { kernel, stride, padding }).unwrap();
-        let padded = x.pad_with_zeros(1, padding.0, padding.0).unwrap().pad_with_zeros(2, padding.1, padding.1).unwrap();
+        let padded =
+            x.pad_with_zeros(1, padding.0, padding.0).unwrap().pad_with_zeros(2, padding.1, padding.1).unwrap();
         let x_nchw = padded.permute((3, 0, 1, 2)).unwrap().contiguous().unwrap();
         let expected = x_nchw.avg_pool2d_with_stride(kernel, stride).unwrap().permute((1, 2, 3, 0)).unwrap();
         prop_assert!(difference(&actual, &expected).unwrap() < bound(dtype));
     }
 
     #[test]
-    fn max_pool_equals_its_composite(c in 1..4usize, map in (1..9usize, 1..9usize), n in 1..20usize, kernel in (1..5usize, 1..5usize), stride in (1..4usize, 1..4usize), pad in any::<bool>(), double in any::<bool>()) {
+    fn max_pool_equals_its_composite(
+        c in 1..4usize,
+        map in (1..9usize, 1..9usize),
+        n in 1..20usize,
+        kernel in (1..5usize, 1..5usize),
+        stride in (1..4usize, 1..4usize),
+        pad in any::<bool>(),
+        double in any::<bool>(),
+    ) {
         let dtype = if double { DType::F64 } else { DType::F32 };
         let padding = if pad { (kernel.0 / 2, kernel.1 / 2) } else { (0, 0) };
         prop_assume!(kernel.0 <= map.0 + 2 * padding.0 && kernel.1 <= map.1 + 2 * padding.1);
@@ -184,7 +228,13 @@ proptest! {
     }
 
     #[test]
-    fn pixels_equal_their_composites(c in 1..5usize, h in 1..6usize, w in 1..6usize, m in 1..70usize, double in any::<bool>()) {
+    fn pixels_equal_their_composites(
+        c in 1..5usize,
+        h in 1..6usize,
+        w in 1..6usize,
+        m in 1..70usize,
+        double in any::<bool>(),
+    ) {
         let dtype = if double { DType::F64 } else { DType::F32 };
         let inputs = [numbers(&[c, h, w, m], 12, dtype).unwrap(), numbers(&[c, m], 13, dtype).unwrap()];
         let worst = agree(&inputs[..1], |t| mean_pixel(&t[0]), |t| pixels::composite_mean(&t[0])).unwrap();
@@ -195,7 +245,10 @@ proptest! {
     }
 
     #[test]
-    fn a_rearrangement_equals_its_composite(view in (1..5usize, 1..4usize, 1..6usize, 1..40usize), order in Just(vec![0usize, 1, 2, 3]).prop_shuffle()) {
+    fn a_rearrangement_equals_its_composite(
+        view in (1..5usize, 1..4usize, 1..6usize, 1..40usize),
+        order in Just(vec![0usize, 1, 2, 3]).prop_shuffle(),
+    ) {
         let view = [view.0, view.1, view.2, view.3];
         let order: [usize; 4] = order.try_into().unwrap();
         let count: usize = view.iter().product();
@@ -206,15 +259,21 @@ proptest! {
             |t| rearrange(&t[0], view, order, (1, count)),
             |t| rearrange::composite(&t[0], view, order, &result),
         ).unwrap();
-        // Nothing is computed.
+        // A copy computes nothing, so results are equal.
         prop_assert!(worst <= 0.0, "{worst}");
     }
 
     #[test]
-    fn a_rearrangement_and_what_is_added_equal_their_composites(c in 1..4usize, rest in (1..4usize, 1..6usize, 1..40usize), turned in any::<bool>(), double in any::<bool>()) {
+    fn a_rearrangement_with_an_addition_equals_its_composites(
+        c in 1..4usize,
+        rest in (1..4usize, 1..6usize, 1..40usize),
+        turned in any::<bool>(),
+        double in any::<bool>(),
+    ) {
         let dtype = if double { DType::F64 } else { DType::F32 };
         let (view, m) = ([c, rest.0, rest.1, rest.2], rest.0 * rest.2);
-        // Dimension 1 goes to the last two, or the last dimension into the middle, where runs are not what is added.
+        // Dimension 1 moves behind dimension 2, or the last dimension moves to the middle. In the second case,
+        // runs do not match the numbers to add.
         let (order, m) = if turned { ([0, 3, 1, 2], rest.0 * rest.1) } else { ([0, 2, 1, 3], m) };
         let pixels = c * rest.0 * rest.1 * rest.2 / c / m;
         let inputs = [numbers(&[view.iter().product()], 14, dtype).unwrap(), numbers(&[c, m], 15, dtype).unwrap()];
@@ -228,11 +287,18 @@ proptest! {
     }
 
     #[test]
-    fn windows_that_cover_a_map_are_averaged_as_by_candle(c in 1..4usize, kernel in (1..5usize, 1..5usize), count in (1..4usize, 1..4usize), n in 1..20usize, double in any::<bool>()) {
+    fn windows_that_cover_a_map_equal_candles_average(
+        c in 1..4usize,
+        kernel in (1..5usize, 1..5usize),
+        count in (1..4usize, 1..4usize),
+        n in 1..20usize,
+        double in any::<bool>(),
+    ) {
         let dtype = if double { DType::F64 } else { DType::F32 };
         let x = numbers(&[c, kernel.0 * count.0, kernel.1 * count.1, n], 9, dtype).unwrap();
         let ours = |t: &[Tensor]| avg_pool2d(&t[0], PoolGeometry { kernel, stride: kernel, padding: (0, 0) });
-        let candles = |t: &[Tensor]| t[0].permute((3, 0, 1, 2))?.contiguous()?.avg_pool2d(kernel)?.permute((1, 2, 3, 0));
+        let candles =
+            |t: &[Tensor]| t[0].permute((3, 0, 1, 2))?.contiguous()?.avg_pool2d(kernel)?.permute((1, 2, 3, 0));
         let worst = agree(&[x], ours, candles).unwrap();
         prop_assert!(worst < bound(dtype), "{worst}");
     }
@@ -249,12 +315,17 @@ proptest! {
         let dtype = if double { DType::F64 } else { DType::F32 };
         let x = (numbers(&[rows, columns], 11, dtype).unwrap() * 10.0).unwrap();
         let worst = agree(&[x], |t| softmax(&t[0]), |t| softmax::composite(&t[0])).unwrap();
-        // A single column has the constant 1 for its output and a gradient of exactly 0.
+        // A single column has the constant output 1 and a gradient of exactly 0.
         prop_assert!(columns == 1 || worst < bound(dtype), "{worst}");
     }
 
     #[test]
-    fn cross_entropy_equals_its_composite(rows in 1..50usize, classes in 2..300usize, smoothing in 0.0..0.9f64, double in any::<bool>()) {
+    fn cross_entropy_equals_its_composite(
+        rows in 1..50usize,
+        classes in 2..300usize,
+        smoothing in 0.0..0.9f64,
+        double in any::<bool>(),
+    ) {
         let dtype = if double { DType::F64 } else { DType::F32 };
         let logits = (numbers(&[rows, classes], 12, dtype).unwrap() * 10.0).unwrap();
         let labels: Vec<u32> = (0..rows).map(|row| (row * row % classes) as u32).collect();
@@ -264,7 +335,7 @@ proptest! {
             |t| cross_entropy(&t[0], &labels, smoothing),
             |t| cross_entropy::composite(&t[0], &labels, smoothing),
         ).unwrap();
-        // x − log Σ is up to 25 and its rounding becomes one of the power: 16 times that of a number in (1, 2).
+        // x − log Σ is up to 25. Its rounding error becomes one of the power: 16 times that of a number in (1, 2).
         prop_assert!(worst < 16.0 * bound(dtype), "{worst}");
     }
 
@@ -305,8 +376,8 @@ proptest! {
 }
 
 #[test]
-fn the_first_step_of_adamw_is_the_learning_rate_along_the_sign() {
-    // m̂ = g and √v̂ = |g| at step 1; the decay takes 0.1·0.5 of the parameter.
+fn the_first_step_of_adamw_is_the_learning_rate_times_the_sign() {
+    // At step 1, m̂ = g and √v̂ = |g|. The decay takes 0.1·0.5 of the parameter.
     let parameter = Var::new(&[2f64, -2.0], &Device::Cpu).unwrap();
     let zeros = || Var::zeros(2, DType::F64, &Device::Cpu).unwrap();
     let gradient = Tensor::new(&[3f64, -0.25], &Device::Cpu).unwrap();
@@ -317,8 +388,8 @@ fn the_first_step_of_adamw_is_the_learning_rate_along_the_sign() {
 }
 
 #[test]
-fn adamw_moves_as_pytorchs() {
-    // torch 2.15: AdamW([2, -2, 0.5], lr=0.1, betas=(0.9, 0.99), eps=1e-3, weight_decay=0.1) along these gradients.
+fn adamw_equals_pytorchs() {
+    // torch 2.15: AdamW([2, -2, 0.5], lr=0.1, betas=(0.9, 0.99), eps=1e-3, weight_decay=0.1) with these gradients.
     let of = |numbers: [f64; 3]| Var::new(&numbers, &Device::Cpu).unwrap();
     let (parameter, mean, square) = (of([2.0, -2.0, 0.5]), of([0.0; 3]), of([0.0; 3]));
     for (gradient, number) in [[3.0, -0.25, 0.0], [-1.0, 0.5, 2.0], [0.125, -4.0, 1.0]].into_iter().zip(1..) {
@@ -337,7 +408,7 @@ fn an_optimiser_refuses_a_gradient_of_another_shape() {
     let adamw = AdamWStep { learning_rate: 0.1, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0, step: 1 };
     for wrong in [3, 5] {
         let message = sgd_step(&of(4), &of(4), &of(wrong), sgd).unwrap_err().to_string();
-        assert!(message.contains("cannot move [4]"), "{message}");
+        assert!(message.contains("cannot update one of shape [4]"), "{message}");
         assert!(sgd_step(&of(4), &of(wrong), &of(4), sgd).is_err());
         assert!(adamw_step(&of(4), &of(4), &of(4), &of(wrong), adamw).is_err());
         assert!(adamw_step(&of(4), &of(4), &of(wrong), &of(4), adamw).is_err());
@@ -354,8 +425,8 @@ fn relu_keeps_a_nan_and_has_no_gradient_at_zero() {
 }
 
 #[test]
-fn overlapping_windows_share_their_owner_and_the_first_of_equals_wins() {
-    // One row: windows of 3 with stride 1 and padding 1 over 1 5 5 0: largest 5 5 5 5.
+fn overlapping_windows_share_their_owner_and_the_first_of_equals_is_the_owner() {
+    // One row: windows of 3 with stride 1 and padding 1 over 1 5 5 0. The largest numbers are 5 5 5 5.
     let x = Tensor::new(&[1f32, 5.0, 5.0, 0.0], &Device::Cpu).unwrap().reshape((1, 1, 4, 1)).unwrap();
     let x = Var::from_tensor(&x).unwrap();
     let geometry = PoolGeometry { kernel: (1, 3), stride: (1, 1), padding: (0, 1) };
@@ -378,8 +449,8 @@ fn a_window_with_a_nan_gives_nan() {
 }
 
 #[test]
-fn the_first_nan_of_a_window_of_many_images_keeps_it() {
-    // Nine images, windows of 2×2: a NaN above, one below, and none.
+fn the_first_nan_is_the_owner_in_windows_of_many_images() {
+    // Nine images, windows of 2×2: a NaN in the upper row, one in the lower row, both, or none.
     let at = |above: f32, below: f32| [3.0, above, below, 4.0];
     let windows = [at(f32::NAN, 9.0), at(1.0, f32::NAN), at(f32::NAN, f32::NAN), at(1.0, 2.0)];
     let x: Vec<f32> = (0..4).flat_map(|pixel| (0..9).map(move |image| windows[image % 4][pixel])).collect();
@@ -413,7 +484,7 @@ fn a_window_that_does_not_fit_is_an_error() {
 fn a_label_that_is_no_class_is_an_error() {
     let logits = Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
     let labels = |labels: &[u32]| Tensor::new(labels, &Device::Cpu).unwrap();
-    // log 3 whatever the label.
+    // The loss is log 3 for any label.
     let loss = cross_entropy(&logits, &labels(&[0, 2]), 0.1).unwrap().to_scalar::<f32>().unwrap();
     assert!((loss - 3f32.ln()).abs() < 1e-6);
     assert!(cross_entropy(&logits, &labels(&[0, 3]), 0.1).is_err());

@@ -1,17 +1,17 @@
-//! Bringing together what a task works on: how much, and copies of a few vectors, of which there are very many: a call for each would
-//! cost more than the copy.
+//! Packing the data that a task works on: how much to pack, prefetching, and copies of a few vectors. Such copies are
+//! very frequent. A function call for each would cost more than the copy itself.
 #![expect(unsafe_code, reason = "vector instructions")]
 
 use crate::simd::Vector;
 
-/// Numbers that a task keeps packed: a quarter of a megabyte of `f32`, half a second-level cache.
+/// Maximum count of numbers that a task keeps packed: a quarter of a megabyte of `f32`, half of a second-level cache.
 pub(crate) const PACKED_NUMBERS: usize = 1 << 16;
 
-/// Pieces that lie ahead of the one that is brought together, and are asked for: they are pages apart, and no processor sees them
-/// coming.
+/// How many pieces ahead of the current one packing prefetches. Pieces lie pages apart, so the processor does not
+/// prefetch them by itself.
 pub(crate) const AHEAD: usize = 4;
 
-/// As `copy_from_slice`, for slices of the same few numbers.
+/// Like `copy_from_slice`, for short slices of equal length.
 #[inline(always)]
 pub(crate) fn copy_few<T: Copy>(to: &mut [T], from: &[T]) {
     debug_assert_eq!(to.len(), from.len(), "a number would be lost");
@@ -24,17 +24,17 @@ pub(crate) fn copy_few<T: Copy>(to: &mut [T], from: &[T]) {
     }
 }
 
-/// Bytes.
+/// Size of a cache line in bytes.
 const CACHE_LINE: usize = 64;
 
-/// Asks for neighbouring numbers that are needed soon.
+/// Prefetches consecutive numbers that are needed soon.
 ///
 /// # Safety
-/// The instruction set of `V`.
+/// The processor has the instruction set of `V`.
 #[inline(always)]
 pub(crate) unsafe fn prefetch<V: Vector>(numbers: &[V::Number]) {
     for number in numbers.iter().step_by(CACHE_LINE / size_of::<V::Number>()) {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { V::prefetch(number) };
     }
 }

@@ -1,29 +1,31 @@
-//! Sums that are split among tasks: into parts that depend on shapes alone, added in their order.
+//! Splitting sums among tasks. The parts depend on shapes alone and are added in their order.
 
 use std::ops::Range;
 
 use candle_core::WithDType;
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
 
-/// Tasks that work is split into at least, where its targets alone give fewer: enough for many cores, few enough to cost nothing.
+/// Minimum number of tasks. A sum is split where its independent results alone give fewer. The number is large enough
+/// for many cores and small enough to cost nothing.
 pub(crate) const TASKS: usize = 16;
 
-/// So many things in `count` neighbouring parts that differ by one at most.
+/// Splits `things` into `count` consecutive ranges. Their lengths differ by at most one.
 pub(crate) fn equal_parts(things: usize, count: usize) -> impl Iterator<Item = Range<usize>> {
     (0..count).map(move |i| things * i / count..things * (i + 1) / count)
 }
 
-/// The size of the fewest parts of at most `most` things, of equal sizes, so that the last is no sliver.
+/// Returns the size of equal parts: as few parts as possible, each with at most `most` things. So the last part is not
+/// much smaller than the others.
 pub(crate) fn equal_size(things: usize, most: usize) -> usize {
     things.div_ceil(things.div_ceil(most))
 }
 
-/// Parts of a sum of which there are `targets` independent ones.
+/// Number of parts to split each sum into, given the number of independent sums.
 pub(crate) fn parts_for(targets: usize) -> usize {
     TASKS.div_ceil(targets)
 }
 
-/// The first part plus all others, in their order.
+/// Adds all parts to the first, in their order.
 pub(crate) fn sum_parts<T: WithDType>(mut parts: Vec<T>, count: usize) -> Vec<T> {
     const BLOCK: usize = 1 << 12;
     let length = parts.len() / count;

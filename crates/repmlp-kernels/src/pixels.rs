@@ -1,4 +1,4 @@
-//! What a map has in common: the mean of its pixels, and a number that is added to each of them.
+//! Operations on all pixels of a map: their mean, and adding the same numbers to each.
 #![expect(unsafe_code, reason = "outputs are written in full before they count as numbers")]
 
 use std::mem::MaybeUninit;
@@ -11,28 +11,28 @@ use crate::element::{for_dtype, has_kernel, slice, with_slice};
 use crate::fresh::{unwritten, write_all, written};
 use crate::simd::{InstructionSet, for_each_set};
 
-/// (C, …, M) → (C, M): the mean over all dimensions between the first and the last.
+/// Returns the mean over all dimensions between the first and the last: (C, …, M) → (C, M).
 ///
 /// # Errors
-/// When x has fewer than two dimensions or none of some.
+/// Fails when x has fewer than two dimensions, or when a dimension is empty.
 pub fn mean_pixel(x: &Tensor) -> Result<Tensor> {
     let sizes = Sizes::of(x)?;
     if has_kernel(x) { x.contiguous()?.apply_op1(MeanPixel(sizes)) } else { composite_mean(x) }
 }
 
-/// The same with candle's operations.
+/// The composite: the same from candle's own operations.
 pub(crate) fn composite_mean(x: &Tensor) -> Result<Tensor> {
     x.reshape(Sizes::of(x)?.dims())?.mean(1)
 }
 
-/// x (C, …, M) and pixel (C, M) → x + pixel, the same for all that lie between the first dimension and the last.
+/// Adds `pixel` (C, M) to each pixel of x (C, …, M), that is to every index between the first and the last dimension.
 ///
 /// # Errors
-/// When the shapes do not fit.
+/// Fails when the shapes do not fit.
 pub fn add_to_pixels(x: &Tensor, pixel: &Tensor) -> Result<Tensor> {
     let sizes = Sizes::of(x)?;
     if pixel.dims() != [sizes.channels, sizes.columns] {
-        bail!("{:?} cannot be added to each pixel of {:?}", pixel.dims(), x.dims());
+        bail!("a tensor of shape {:?} cannot be added to each pixel of {:?}", pixel.dims(), x.dims());
     }
     if has_kernel(x) {
         x.contiguous()?.apply_op2(&pixel.contiguous()?, AddToPixels(sizes))
@@ -41,12 +41,12 @@ pub fn add_to_pixels(x: &Tensor, pixel: &Tensor) -> Result<Tensor> {
     }
 }
 
-/// The same with candle's operations.
+/// The composite: the same from candle's own operations.
 pub(crate) fn composite_add(x: &Tensor, pixel: &Tensor) -> Result<Tensor> {
     x.reshape(Sizes::of(x)?.dims())?.broadcast_add(&pixel.unsqueeze(1)?)?.reshape(x.shape())
 }
 
-/// (C, P, M), P being all that lies between.
+/// Sizes (C, P, M), where P is the product of the dimensions between the first and the last.
 #[derive(Clone, Copy)]
 pub(crate) struct Sizes {
     pub(crate) channels: usize,
@@ -59,12 +59,14 @@ impl Sizes {
         Self::of_shape(x.dims())
     }
 
-    /// Those of a tensor with these dimensions.
+    /// Returns the sizes of a tensor with these dimensions.
     pub(crate) fn of_shape(dims: &[usize]) -> Result<Self> {
-        let &[channels, ref between @ .., columns] = dims else { bail!("{dims:?} has no pixels") };
+        let &[channels, ref between @ .., columns] = dims else {
+            bail!("{dims:?} has no pixels: at least two dimensions are needed")
+        };
         let pixels = between.iter().product();
         if channels * pixels * columns == 0 {
-            bail!("pixels of {dims:?}: nothing may be empty");
+            bail!("pixels of {dims:?}: no dimension may be empty");
         }
         Ok(Self { channels, pixels, columns })
     }
@@ -73,7 +75,7 @@ impl Sizes {
         (self.channels, self.pixels, self.columns)
     }
 
-    /// scale · the sum of the pixels of each channel.
+    /// Returns scale · the sum of the pixels of each channel.
     pub(crate) fn sum<T: WithDType>(self, x: &[T], scale: f64) -> Vec<T> {
         let mut all = vec![T::zero(); self.channels * self.columns];
         let channels = all.par_chunks_mut(self.columns).zip(x.par_chunks(self.pixels * self.columns));
@@ -90,7 +92,8 @@ impl Sizes {
         all
     }
 
-    /// New pixels, each as `write` has it, which is given what the pixels of its channel share and the pixel's number.
+    /// Returns new pixels that `write` fills. It gets a pixel, the numbers that all pixels of the channel share, and
+    /// the index of the pixel.
     ///
     /// # Safety
     /// `write` writes all numbers of its pixel.
@@ -106,7 +109,7 @@ impl Sizes {
                 write(to, shared, channel * self.pixels + pixel);
             }
         });
-        // SAFETY: these are all pixels of all channels, and each is written, the caller says.
+        // SAFETY: these are all pixels of all channels, and the caller guarantees that `write` fills each.
         unsafe { written(all) }
     }
 }
@@ -135,7 +138,7 @@ impl CustomOp1 for MeanPixel {
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
         let dx = for_dtype!(x.dtype(), T => {
             let scale = T::from_f64(1.0 / self.0.pixels as f64);
-            // SAFETY: what pixels share has as many numbers as a pixel.
+            // SAFETY: the shared numbers are as many as a pixel has.
             let dx = with_slice::<T, _>(dy, |dy| unsafe {
                 self.0.each_pixel(dy, |to, dy, _| write_all(to, dy.iter().map(|&dy| dy * scale)))
             })?;
@@ -162,7 +165,7 @@ impl CustomOp2 for AddToPixels {
         let columns = self.0.columns;
         let y = for_dtype!(x.dtype(), T => {
             let (x, pixel) = (slice::<T>(x, x_layout)?, slice::<T>(pixel, pixel_layout)?);
-            // SAFETY: what pixels share has as many numbers as a pixel, and so has the pixel of x.
+            // SAFETY: the shared numbers are as many as a pixel has, and so are those of the pixel of x.
             T::to_cpu_storage_owned(unsafe {
                 self.0.each_pixel(pixel, |to, shared, p| {
                     write_all(to, x[p * columns..][..columns].iter().zip(shared).map(|(&x, &shared)| x + shared));

@@ -1,4 +1,4 @@
-//! Dimensions in another order, as one copy: candle needs three operations for it, each with passes of its own backward.
+//! Reordering dimensions in a single copy. Candle needs three operations for it, each with its own backward passes.
 #![expect(unsafe_code, reason = "outputs are written in full before they count as numbers")]
 
 use candle_core::backend::BackendStorage;
@@ -9,11 +9,12 @@ use crate::element::{TASK_ELEMENTS, for_dtype, has_kernel, slice, with_slice};
 use crate::fresh::{unwritten, write_all, written};
 use crate::pixels::{Sizes, add_to_pixels};
 
-/// The numbers of x as a tensor of shape `view`, whose dimension `order[i]` becomes dimension i; the result is contiguous and has
-/// the shape `result`.
+/// Returns the numbers of x in another order. x is viewed with shape `view`; dimension `order[i]` of the view becomes
+/// dimension i. The result is contiguous and has the shape `result`.
 ///
 /// # Errors
-/// When the shapes have other numbers of elements than x, or `order` is none of the dimensions of `view`.
+/// Fails when `view` or `result` has another number of elements than x, or when `order` is not a permutation of the
+/// dimensions of `view`.
 pub fn rearrange<const D: usize>(
     x: &Tensor,
     view: [usize; D],
@@ -29,7 +30,7 @@ pub fn rearrange<const D: usize>(
     }
 }
 
-/// The same with candle's operations.
+/// The composite: the same from candle's own operations.
 pub(crate) fn composite<const D: usize>(
     x: &Tensor,
     view: [usize; D],
@@ -39,11 +40,11 @@ pub(crate) fn composite<const D: usize>(
     x.reshape(&view[..])?.permute(&order[..])?.reshape(result)
 }
 
-/// `rearrange` to (C, …, M), and `shared` (C, M) added to all that lies between the first dimension and the last: what is added is not
-/// worth a pass, and a tensor that the graph keeps, of its own.
+/// Like `rearrange` to (C, …, M), and adds `shared` (C, M) to each pixel, that is to every index between the first and
+/// the last dimension. A separate addition would cost another pass and another tensor in the graph.
 ///
 /// # Errors
-/// As `rearrange`, and when `shared` does not fit the result or x is empty.
+/// Fails when `rearrange` fails, when `shared` does not fit the result, or when x is empty.
 pub fn rearrange_plus<const D: usize>(
     x: &Tensor,
     view: [usize; D],
@@ -59,21 +60,22 @@ pub fn rearrange_plus<const D: usize>(
     }
     let sizes = Sizes::of_shape(result.dims())?;
     if shared.dims() != [sizes.channels, sizes.columns] {
-        bail!("{:?} cannot be added to each pixel of {result:?}", shared.dims());
+        bail!("a tensor of shape {:?} cannot be added to each pixel of {result:?}", shared.dims());
     }
     check(x, &view, &order, &result)?;
     let rearrange = Rearrange { view, order, result };
     x.contiguous()?.apply_op2(&shared.contiguous()?, RearrangePlus { rearrange, sizes })
 }
 
-/// An error where the shapes have other numbers of elements, or `order` is none of the view's dimensions.
+/// Fails when the shapes have different numbers of elements, or when `order` is not a permutation of the dimensions of
+/// `view`.
 fn check(x: &Tensor, view: &[usize], order: &[usize], result: &Shape) -> Result<()> {
     let count = x.elem_count();
     if view.iter().product::<usize>() != count || result.elem_count() != count {
-        bail!("{:?} is neither {view:?} nor {result:?}", x.dims());
+        bail!("a tensor of shape {:?} cannot become {view:?} and {result:?}: the numbers of elements differ", x.dims());
     }
     if (0..view.len()).any(|d| !order.contains(&d)) {
-        bail!("{order:?} is no order of {} dimensions", view.len());
+        bail!("{order:?} is not a permutation of {} dimensions", view.len());
     }
     Ok(())
 }
@@ -102,7 +104,7 @@ impl<const D: usize> CustomOp1 for Rearrange<D> {
 }
 
 impl<const D: usize> Rearrange<D> {
-    /// dy in the order of x.
+    /// Returns dy in the order of x.
     fn back(&self, x: &Tensor, dy: &Tensor) -> Result<Tensor> {
         let mut back = [0; D];
         for (i, &d) in self.order.iter().enumerate() {
@@ -145,14 +147,15 @@ impl<const D: usize> CustomOp2 for RearrangePlus<D> {
             let d_shared = with_slice::<T, _>(dy, |dy| self.sizes.sum(dy, 1.0))?;
             Tensor::from_vec(d_shared, shared.shape(), shared.device())?
         });
-        // The images take no part in the graph.
+        // Input images need no gradient.
         let dx = if x.track_op() { Some(self.rearrange.back(x, dy)?) } else { None };
         Ok((dx, Some(d_shared)))
     }
 }
 
-/// The last dimension of the result is a run: neighbours in x where that one is the last there too. What is added is shared by the
-/// pixels of a channel of the result, and has whole runs of neighbours.
+/// Copies x in runs: a run is the last dimension of the result. It is contiguous in x where that dimension is also the
+/// last of the view. `plus` holds numbers to add, which the pixels of a channel share. A run never crosses the end of a
+/// row of these numbers.
 fn copy<T: WithDType, const D: usize>(
     x: &[T],
     view: [usize; D],
@@ -190,6 +193,6 @@ fn copy<T: WithDType, const D: usize>(
             }
         }
     });
-    // SAFETY: the tasks are all runs, and each writes as many numbers as its run has.
+    // SAFETY: the tasks cover all runs, and each writes as many numbers as its run has.
     unsafe { written(y) }
 }

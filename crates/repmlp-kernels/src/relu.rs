@@ -1,4 +1,4 @@
-//! max(x, 0). Candle's own has gradient 1 at exactly 0 and walks memory four times in the backward pass.
+//! max(x, 0). Candle's own `relu` has gradient 1 at exactly 0, and its backward pass makes four passes over memory.
 #![expect(unsafe_code, reason = "outputs are written in full before they count as numbers")]
 
 use candle_core::backend::BackendStorage;
@@ -8,15 +8,15 @@ use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, P
 use crate::element::{TASK_ELEMENTS, for_dtype, has_kernel, slice, with_slice};
 use crate::fresh::{unwritten, write_all, written};
 
-/// max(x, 0), any shape; the gradient is 1 where x > 0 and 0 elsewhere.
+/// Returns max(x, 0) for any shape. The gradient is 1 where x > 0 and 0 elsewhere.
 ///
 /// # Errors
-/// Those of candle.
+/// Fails when candle fails.
 pub fn relu(x: &Tensor) -> Result<Tensor> {
     if has_kernel(x) { x.contiguous()?.apply_op1(Relu) } else { composite(x) }
 }
 
-/// The same with candle's operations.
+/// The composite: the same from candle's own operations.
 pub(crate) fn composite(x: &Tensor) -> Result<Tensor> {
     let positive = x.gt(&x.zeros_like()?)?.to_dtype(x.dtype())?;
     x * positive
@@ -44,7 +44,7 @@ impl CustomOp1 for Relu {
 }
 
 fn forward<T: WithDType>(x: &[T]) -> Vec<T> {
-    // Written so that a NaN stays one: a diverging run must be seen.
+    // This order keeps NaN as NaN, so that a diverging run is noticed.
     map_pairs(x, x, |x, _| if x < T::zero() { T::zero() } else { x })
 }
 
@@ -52,13 +52,13 @@ fn backward<T: WithDType>(y: &[T], dy: &[T]) -> Vec<T> {
     map_pairs(y, dy, |y, dy| if y > T::zero() { dy } else { T::zero() })
 }
 
-/// f(a, b), element by element.
+/// Applies f to each pair of elements.
 fn map_pairs<T: WithDType>(a: &[T], b: &[T], f: impl Fn(T, T) -> T + Sync) -> Vec<T> {
     let mut all = unwritten(a.len());
     let parts = a.par_chunks(TASK_ELEMENTS).zip(b.par_chunks(TASK_ELEMENTS));
     all.par_chunks_mut(TASK_ELEMENTS)
         .zip(parts)
         .for_each(|(to, (a, b))| write_all(to, a.iter().zip(b).map(|(&a, &b)| f(a, b))));
-    // SAFETY: every part is written in full: both inputs are as long as the output.
+    // SAFETY: both inputs are as long as the output, so every part is written in full.
     unsafe { written(all) }
 }

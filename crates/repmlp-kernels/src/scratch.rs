@@ -1,4 +1,4 @@
-//! Memory that a thread keeps between calls, so that small buffers cost no page faults.
+//! Memory that a thread keeps between calls, so that small buffers cause no page faults.
 
 use std::cell::RefCell;
 
@@ -8,13 +8,13 @@ thread_local! {
     static KEPT: RefCell<Vec<f64>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Alignment of what `with_scratch` lends, in bytes: a cache line.
+/// Alignment in bytes of the memory that `with_scratch` lends: a cache line.
 const ALIGNMENT: usize = 64;
 
-/// Calls `work` with `count` numbers of unknown values, aligned to a cache line. Calls may be nested; an inner one gets
-/// memory of its own.
+/// Calls `work` with `count` numbers of unknown values, aligned to a cache line. Calls may be nested; an inner call
+/// gets its own memory.
 pub(crate) fn with_scratch<T: WithDType, R>(count: usize, work: impl FnOnce(&mut [T]) -> R) -> R {
-    // Taken, not borrowed: a nested call finds nothing and allocates.
+    // The memory is taken, not borrowed: a nested call finds none and allocates.
     let mut kept = KEPT.take();
     let needed = (count * size_of::<T>() + ALIGNMENT).div_ceil(size_of::<f64>());
     if kept.len() < needed {
@@ -27,7 +27,7 @@ pub(crate) fn with_scratch<T: WithDType, R>(count: usize, work: impl FnOnce(&mut
 
 #[expect(unsafe_code, reason = "the same memory serves both number types")]
 fn aligned<T: WithDType>(kept: &mut [f64], count: usize) -> &mut [T] {
-    // SAFETY: any bits are valid numbers of `f32` and `f64`, the number types that kernels take.
+    // SAFETY: kernels use `f32` and `f64`, and any bits are valid numbers of both types.
     let (_, numbers, _) = unsafe { kept.align_to_mut::<T>() };
     let skipped = numbers.as_ptr().align_offset(ALIGNMENT);
     &mut numbers[skipped..skipped + count]

@@ -5,35 +5,39 @@ use candle_core::{Result, Tensor, Var, WithDType};
 use crate::element::has_kernel;
 use crate::update::{Rule, inplace};
 
-/// What one step needs besides tensors.
+/// Settings of one step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SgdStep {
     /// Learning rate.
     pub learning_rate: f64,
-    /// Share of the velocity that is kept.
+    /// Factor of the previous velocity.
     pub momentum: f64,
-    /// L2 penalty: its gradient is `weight_decay · parameter`.
+    /// Factor of the L2 penalty. Its gradient is `weight_decay · parameter`.
     pub weight_decay: f64,
-    /// Look ahead along the velocity.
+    /// Whether to use Nesterov momentum.
     pub nesterov: bool,
 }
 
-/// d = gradient + `weight_decay·parameter`; velocity ← momentum·velocity + d;
-/// parameter ← parameter − `learning_rate·(nesterov` ? d + momentum·velocity : velocity), as PyTorch has it.
+/// Updates a parameter and its velocity, as PyTorch does:
+///
+/// - d = gradient + `weight_decay`·parameter
+/// - velocity ← momentum·velocity + d
+/// - parameter ← parameter − `learning_rate`·velocity, or parameter − `learning_rate`·(d + momentum·velocity) with
+///   `nesterov`
 ///
 /// # Errors
-/// When the shapes differ.
+/// Fails when the shapes differ.
 pub fn sgd_step(parameter: &Var, velocity: &Var, gradient: &Tensor, step: SgdStep) -> Result<()> {
     if !has_kernel(parameter) {
         return composite(parameter, velocity, gradient, step);
     }
     let gradient = gradient.contiguous()?;
-    // Velocity first: both rules need the parameter as it was.
+    // Velocity first: both updates need the old parameter.
     velocity.inplace_op3(&gradient, parameter, &Velocity(step))?;
     parameter.inplace_op3(velocity, &gradient, &Descend(step))
 }
 
-/// The same with candle's operations.
+/// The composite: the same from candle's own operations.
 pub(crate) fn composite(parameter: &Var, velocity: &Var, gradient: &Tensor, step: SgdStep) -> Result<()> {
     let d = (gradient + (parameter.as_tensor() * step.weight_decay)?)?;
     let moved = ((velocity.as_tensor() * step.momentum)? + &d)?;

@@ -1,4 +1,4 @@
-//! Softmax along the last dimension: what attention spends its memory traffic on.
+//! Softmax along the last dimension. In attention built from separate operations, it causes most of the memory traffic.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor, WithDType};
@@ -7,15 +7,15 @@ use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, P
 use crate::element::{TASK_ELEMENTS, for_dtype, has_kernel, slice, with_slice};
 use crate::sums::{pair_sum, sum};
 
-/// exp(x − max) / Σ exp(x − max) along the last dimension, any shape before it.
+/// Returns exp(x − max) / Σ exp(x − max) along the last dimension, for any shape.
 ///
 /// # Errors
-/// Those of candle.
+/// Fails when candle fails.
 pub fn softmax(x: &Tensor) -> Result<Tensor> {
     if has_kernel(x) { x.contiguous()?.apply_op1(Softmax) } else { composite(x) }
 }
 
-/// The same with candle's operations.
+/// The composite: the same from candle's own operations.
 pub(crate) fn composite(x: &Tensor) -> Result<Tensor> {
     let powers = x.broadcast_sub(&x.max_keepdim(D::Minus1)?)?.exp()?;
     powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)
@@ -66,8 +66,8 @@ fn forward<T: WithDType>(x: &[T], columns: usize, exp: impl Fn(T) -> T + Sync) -
     y
 }
 
-/// dx = y·(dy − Σ dy·y), where Σ y is one but for rounding. In f64 and divided by that sum: a row of dx sums to zero, as it
-/// must, since a number added to the whole row changes nothing.
+/// Returns dx = y·(dy − Σ dy·y). The sum is taken in `f64` and divided by Σ y, which is 1 except for rounding. So each
+/// row of dx sums to zero. It must, because adding a number to a whole row of x changes nothing.
 fn backward<T: WithDType>(y: &[T], dy: &[T], columns: usize) -> Vec<T> {
     let mut dx = vec![T::zero(); y.len()];
     let rows = dx.par_chunks_mut(columns).zip(y.par_chunks(columns).zip(dy.par_chunks(columns)));

@@ -1,12 +1,12 @@
-//! Sums over long rows in `f64`: a batch norm's statistics and gradients must sum to what they sum to in exact arithmetic,
-//! since what stands before the norm relies on it.
+//! Sums over long rows in `f64`. The statistics and gradients of batch norm must match exact arithmetic: some of these
+//! sums vanish, and the layer before the norm relies on that.
 
 use candle_core::WithDType;
 
-/// Sums that grow side by side.
+/// Number of partial sums that are computed in parallel.
 const LANES: usize = 16;
 
-/// Σ f(a, b) for each f of `K`, in lanes.
+/// Returns Σ f(a, b) for each of the `K` values of f, summed in lanes.
 #[inline(always)]
 fn sums<T: WithDType, const K: usize>(a: &[T], b: &[T], f: impl Fn(f64, f64) -> [f64; K]) -> [f64; K] {
     let mut lanes = [[0.0; LANES]; K];
@@ -31,30 +31,30 @@ fn sums<T: WithDType, const K: usize>(a: &[T], b: &[T], f: impl Fn(f64, f64) -> 
     total
 }
 
-/// Σ f(x).
+/// Returns Σ f(x).
 #[inline(always)]
 pub(crate) fn sum<T: WithDType>(row: &[T], f: impl Fn(f64) -> f64) -> f64 {
     pair_sum(row, row, |x, _| f(x))
 }
 
-/// Σ f(a, b).
+/// Returns Σ f(a, b).
 #[inline(always)]
 pub(crate) fn pair_sum<T: WithDType>(a: &[T], b: &[T], f: impl Fn(f64, f64) -> f64) -> f64 {
     sums(a, b, |a, b| [f(a, b)])[0]
 }
 
-/// Σ g and Σ (x − about)·g.
+/// Returns Σ g and Σ (x − about)·g.
 #[inline(always)]
 pub(crate) fn sum_and_product<T: WithDType>(x: &[T], g: &[T], about: f64) -> (f64, f64) {
     let [sum, product] = sums(x, g, |x, g| [g, (x - about) * g]);
     (sum, product)
 }
 
-/// Mean and biased variance of a row that is not empty.
+/// Returns the mean and the biased variance of a non-empty row.
 #[inline(always)]
 pub(crate) fn mean_and_variance<T: WithDType>(row: &[T]) -> (f64, f64) {
     let count = row.len() as f64;
     let mean = sum(row, |x| x) / count;
-    // About the mean, not the mean of squares: that would cancel.
+    // Squares of deviations from the mean. The mean of squares minus the squared mean would cancel digits.
     (mean, sum(row, |x| (x - mean) * (x - mean)) / count)
 }

@@ -1,4 +1,4 @@
-//! Changing a tensor in place, element by element, from two others.
+//! In-place updates of a tensor, element by element, from two other tensors.
 
 use candle_core::{CpuStorage, Layout, Result, WithDType, bail};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
@@ -6,11 +6,11 @@ use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, P
 use crate::element::{TASK_ELEMENTS, slice};
 use crate::simd::{InstructionSet, for_each_set};
 
-/// An update rule of an element from two others.
+/// An update rule: computes an element from its old value and the elements of two other tensors.
 pub(crate) trait Rule: Sync {
-    /// What candle calls it.
+    /// Name of the candle operation.
     const NAME: &'static str;
-    /// The element's new value.
+    /// Returns the element's new value.
     fn apply<T: WithDType>(&self, target: T, a: T, b: T) -> T;
 }
 
@@ -23,7 +23,7 @@ pub(crate) fn update<R: Rule>(
 ) -> Result<()> {
     for shape in [a_layout.shape(), b_layout.shape()] {
         if shape != target_layout.shape() {
-            bail!("{}: {shape:?} cannot move {:?}", R::NAME, target_layout.shape());
+            bail!("{}: a tensor of shape {shape:?} cannot update one of shape {:?}", R::NAME, target_layout.shape());
         }
     }
     let Some((start, end)) = target_layout.contiguous_offsets() else { bail!("{target_layout:?} is not contiguous") };
@@ -34,7 +34,7 @@ pub(crate) fn update<R: Rule>(
         CpuStorage::F64(target) => {
             update_slice(rule, &mut target[start..end], slice(a, a_layout)?, slice(b, b_layout)?);
         }
-        _ => bail!("kernels take f32 and f64"),
+        _ => bail!("kernels support f32 and f64"),
     }
     Ok(())
 }
@@ -56,7 +56,7 @@ for_each_set! {
     }
 }
 
-/// Makes a rule an operation of candle's.
+/// Implements candle's in-place operation for a rule.
 macro_rules! inplace {
     ($rule:ty) => {
         impl candle_core::InplaceOp3 for $rule {

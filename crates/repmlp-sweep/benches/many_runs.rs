@@ -1,10 +1,12 @@
-//! How long the program takes over a results folder of very many finished runs.
+//! Measures the time of commands on a results folder with very many finished runs.
 //!
-//! Makes such a folder (10,000 runs unless `RUNS` says otherwise, below `FOLDER` or a temporary one), with plans, configurations and
-//! journals as a sweep writes them, and times each command on it, with the largest memory that it held.
-//! `cargo bench --package repmlp-sweep --bench many_runs`
+//! Makes such a folder with plans, configurations and journals, as a sweep writes them. It has 10,000 runs unless
+//! `RUNS` is set. It is in a temporary folder unless `FOLDER` is set. Prints the time and the peak memory of each
+//! command.
+//!
+//! Run it with `cargo bench --package repmlp-sweep --bench many_runs`.
 
-#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a bench prints, and ends at the first surprise")]
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a bench prints and may panic")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,11 +19,11 @@ use sweep_protocol::{
     RunLayout, Split, Status, SupervisorEvent, Tally,
 };
 
-/// Runs of one row: the seeds of the experiment.
+/// Number of seeds of the experiment, which is the number of runs in each row.
 const SEEDS: usize = 100;
 
 fn main() {
-    // `cargo test` builds benches too and asks them for their tests.
+    // `cargo test` also builds benches and asks them for their tests.
     if std::env::args().any(|argument| argument == "--list" || argument == "--test") {
         return;
     }
@@ -53,14 +55,14 @@ struct Project {
 }
 
 impl Project {
-    /// Writes experiment, plan and run folders; returns the number of measured values.
+    /// Writes the experiment, the plan and the run folders. Returns the number of measured values.
     fn make(&self, runs: usize) -> usize {
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/experiments/base");
         fs::create_dir_all(self.folder.join("experiments/base")).unwrap();
         fs::copy(fixtures.join("tiny.toml"), self.folder.join("experiments/base/tiny.toml")).unwrap();
         let rates: Vec<String> = (1..=runs.div_ceil(SEEDS)).map(|i| format!("{}", i as f64 * 1e-4)).collect();
         let experiment = format!(
-            "question = \"what does very much cost?\"\nbase = \"base/tiny.toml\"\nseeds = {}\n[[axis]]\nname = \"rate\"\n\
+            "question = \"what do many runs cost?\"\nbase = \"base/tiny.toml\"\nseeds = {}\n[[axis]]\nname = \"rate\"\n\
              path = \"training.optimizer.learning_rate\"\nvalues = [{}]\n",
             SEEDS.min(runs),
             rates.join(", ")
@@ -69,7 +71,7 @@ impl Project {
         let plan = self.command("plan experiments/many.toml --json").output().unwrap();
         assert!(plan.status.success(), "{}", String::from_utf8_lossy(&plan.stderr));
         let plan: Value = serde_json::from_slice(&plan.stdout).unwrap();
-        // One real run writes the plan down and says what the others' environment is.
+        // One real run writes the plan. Its environment is used for all other runs.
         let layout = ResultsLayout::new(self.folder.join("results"));
         let first = self.command("experiments/many.toml --limit 1 --slots 1").output().unwrap();
         assert_eq!(first.status.code(), Some(5), "{}", String::from_utf8_lossy(&first.stderr));
@@ -106,7 +108,7 @@ fn peak_kib(pid: u32) -> Option<u64> {
     status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().trim_end_matches(" kB").parse().ok()
 }
 
-/// The folder of a run that succeeded at its first attempt.
+/// Writes the folder of a run that succeeded at its first attempt. Returns the number of its values.
 fn write_run(layout: &ResultsLayout, planned: &Value, environment: &Environment) -> usize {
     let (config, seed) = (planned["config"].to_string(), planned["seed"].as_u64().unwrap());
     let run = RunId::of(&config, seed);
@@ -138,7 +140,7 @@ fn write_run(layout: &ResultsLayout, planned: &Value, environment: &Environment)
     all.len()
 }
 
-/// Where the first attempt of a run ran.
+/// Returns the environment of a run's first attempt.
 fn environment(run: &RunLayout) -> Environment {
     let lines = JournalReader::<Event>::new(&run.attempt(1).journal()).read_new().unwrap().lines;
     let started = lines.into_iter().find_map(|line| match line.event {

@@ -1,6 +1,7 @@
-//! How the runs of a sweep are computed: one way for all of them, so that their numbers can be compared.
+//! Chooses the arithmetic of a sweep: one for all its runs, so that their results can be compared.
 //!
-//! Instruction sets differ in the last digits of every number, and training enlarges that to points of accuracy.
+//! Results of different instruction sets differ in their last digits. Training enlarges such differences to several
+//! points of accuracy.
 
 use std::collections::BTreeSet;
 
@@ -10,12 +11,16 @@ use sweep_protocol::{Arithmetic, RunRow, Status};
 
 use crate::exit::UsageError;
 
-/// What this call computes with: what the experiment names, else what `REPMLP_KERNELS` names, else what the runs that are there were
-/// computed with, else the best of this processor.
+/// Returns the arithmetic of this call. The first of these that applies decides:
+///
+/// 1. the instruction set that the experiment names,
+/// 2. the one that `REPMLP_KERNELS` names,
+/// 3. the arithmetic of the existing runs,
+/// 4. the best instruction set of this processor.
 ///
 /// # Errors
-/// When this processor lacks what is named, when devices of two kinds are asked for, and when runs that are done were computed otherwise
-/// and the experiment does not say what to use.
+/// When this processor does not have the named instruction set, when devices of two kinds are requested, or when
+/// finished runs were computed with another arithmetic and the experiment names none.
 pub(crate) fn choose<'a>(
     named: Option<&str>,
     devices: &[DeviceChoice],
@@ -25,7 +30,7 @@ pub(crate) fn choose<'a>(
     if kinds.len() > 1 {
         let kinds: Vec<String> = kinds.into_iter().collect();
         let message = format!(
-            "--device: {} compute with different last digits, so the runs of a sweep are not spread over them: name one kind",
+            "--device: results of {} differ in their last digits, so a sweep cannot mix them: name devices of one kind",
             kinds.join(" and ")
         );
         return Err(UsageError(message).into());
@@ -68,15 +73,16 @@ fn refuse_mixture(own: Arithmetic, done: &BTreeSet<Arithmetic>) -> Result<Arithm
         return Ok(own);
     }
     let message = format!(
-        "runs of this plan were computed with {}, and this call would compute with `{own}`: their numbers differ in the last digits and \
-         are not mixed. Name an instruction set that all machines have in the experiment file (`[exec]` with `kernels = \"avx2\"`): runs \
-         of another are then measured again. Or start anew with --results DIR",
+        "runs of this plan were computed with {}, but this call would compute with `{own}`: such results differ in \
+         their last digits and are not mixed. Name an instruction set that all machines have in the experiment file \
+         (`[exec]` with `kernels = \"avx2\"`): runs computed with another set are then measured again. Or use another \
+         results folder with --results DIR",
         others.join(", ")
     );
     Err(UsageError(message).into())
 }
 
-/// The way in which a run was computed, where it is another than the experiment names.
+/// Returns the arithmetic of a run if it is not the one that the experiment names.
 pub(crate) fn other<'a>(named: Option<&str>, row: &'a RunRow) -> Option<&'a Arithmetic> {
     row.arithmetic.as_ref().filter(|found| found.device == "cpu" && named.is_some_and(|named| named != found.kernels))
 }
@@ -102,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_decides_unless_the_experiment_does() {
+    fn existing_runs_decide_unless_the_experiment_names_a_set() {
         let cpu = [DeviceChoice::Cpu];
         let best = DeviceChoice::Cpu.arithmetic();
         let plain = DeviceChoice::arithmetic_of("cpu", "plain");
@@ -111,7 +117,7 @@ mod tests {
         assert_eq!(chosen(None, &[]).unwrap(), best);
         assert_eq!(chosen(None, &[row(Status::Succeeded, &plain)]).unwrap(), plain);
         assert_eq!(chosen(None, &[row(Status::Cancelled, &plain)]).unwrap(), plain);
-        assert_eq!(chosen(None, &[row(Status::Cancelled, &foreign)]).unwrap(), best, "it starts anew");
+        assert_eq!(chosen(None, &[row(Status::Cancelled, &foreign)]).unwrap(), best, "the run starts again");
         assert_eq!(chosen(Some("plain"), &[row(Status::Succeeded, &best)]).unwrap(), plain);
         let refused = chosen(None, &[row(Status::Succeeded, &foreign)]).unwrap_err().to_string();
         assert!(refused.contains("`cpu neon ") && refused.contains("kernels = \"avx2\""), "{refused}");
@@ -122,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_of_another_set_than_the_named_one_are_told() {
+    fn runs_of_another_set_than_the_named_one_are_found() {
         let plain = row(Status::Succeeded, &DeviceChoice::arithmetic_of("cpu", "plain"));
         assert!(other(None, &plain).is_none() && other(Some("plain"), &plain).is_none());
         assert_eq!(other(Some("avx2"), &plain), plain.arithmetic.as_ref());

@@ -1,4 +1,4 @@
-//! The command line. Parsing never acts.
+//! The command line. Parsing has no side effects.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -11,32 +11,42 @@ use sweep_protocol::{NAME_RULE, check_name};
 use crate::complete;
 use crate::screen::ColorChoice;
 
+/// Version, commit and the devices that this build can use.
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (commit ",
+    env!("REPMLP_SWEEP_COMMIT"),
+    ", devices: ",
+    env!("REPMLP_SWEEP_DEVICES"),
+    ")"
+);
+
 const EXAMPLES: &str = "\
 Examples:
-  repmlp-sweep experiments/gfc_groups.toml         train what is missing, then report
+  repmlp-sweep experiments/gfc_groups.toml         train the missing runs, then write the report
   repmlp-sweep experiments/gfc_groups.toml --profile smoke
-  repmlp-sweep plan experiments/gfc_groups.toml    the runs, their cost, what is done already
-  repmlp-sweep status                              where every experiment stands
+  repmlp-sweep plan experiments/gfc_groups.toml    the runs, their cost, and which are done
+  repmlp-sweep status                              state of every experiment
   repmlp-sweep show 3f9c2a                         one run: configuration, attempts, metrics
-  repmlp-sweep count repmlp-res50 --layers         what a network costs, layer by layer
+  repmlp-sweep count repmlp-res50 --layers         cost of a network, layer by layer
 
 Exit codes:
     0  done                                   12  a comparison failed
-    2  usage                                  20  results folder in use, or of another version
+    2  wrong command line                     20  results folder in use, or of another version
     3  invalid experiment or report file      21  results folder cannot be written
-    4  data missing or damaged                70  internal fault
-    5  work remains                           71  the system gives no process or thread
+    4  data missing or damaged                70  internal error
+    5  work remains                           71  a process or thread cannot be started
    10  some runs failed                       74  an attempt could not write its files
                                              130  interrupted twice
 
 Failed runs, by kind:
-  io, crash, oom, data     the machine or the data failed: the next call tries them again
+  io, crash, oom, data     the machine or the data failed: the next call tries these runs again
   config, diverged, equivalence, timed_out
-                           the run itself failed and would fail again: it waits for --retry-failed";
+                           the run would fail again: it is tried again only with --retry-failed";
 
-/// One TOML file in; trained runs, SQLite, tables and plots out.
+/// Train the runs of an experiment file, store them in SQLite, and render tables and plots.
 #[derive(Debug, Parser)]
-#[command(name = "repmlp-sweep", version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("REPMLP_SWEEP_COMMIT"), ")"))]
+#[command(name = "repmlp-sweep", version = VERSION)]
 #[command(after_help = EXAMPLES, max_term_width = 120)]
 pub(crate) struct Cli {
     /// When to use colour.
@@ -46,14 +56,14 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// Puts `run` before an experiment file that stands where a subcommand is expected.
+/// Inserts `run` if an experiment file is given in the place of a subcommand.
 pub(crate) fn with_run_implied(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
     let is_file = |word: &OsString| {
         let known = <Cli as clap::CommandFactory>::command().get_subcommands().any(|c| word == c.get_name());
         !known && (PathBuf::from(word).extension().is_some_and(|e| e == "toml") || PathBuf::from(word).is_file())
     };
-    // The one global option may stand before the file.
+    // The only global option may precede the file.
     let at = match arguments.get(1).and_then(|word| word.to_str()) {
         Some("--color") => 3,
         Some(word) if word.starts_with("--color=") => 2,
@@ -67,42 +77,57 @@ pub(crate) fn with_run_implied(arguments: impl IntoIterator<Item = OsString>) ->
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Train what is missing of an experiment, then report (implied when only a file is given).
+    /// Write a first experiment, its base file and its report, fitted to a folder of images.
+    Init(InitArgs),
+    /// Train the missing runs of an experiment, then write its report (implied if only a file is given).
     Run(RunArgs),
-    /// Show the runs of an experiment, their cost, and what is done already; writes nothing.
+    /// Show the runs of an experiment, their cost, and which are done; writes nothing.
     Plan(PlanArgs),
-    /// Show where experiments stand.
+    /// Show the state of experiments.
     Status(StatusArgs),
     /// Show one run: its configuration, attempts and metrics.
     Show(ShowArgs),
-    /// Print what a run's process wrote.
+    /// Print the log of a run.
     Logs(LogsArgs),
-    /// Render tables and plots from what is measured.
+    /// Render tables and plots from the measurements.
     Report(ReportArgs),
     /// Make the SQLite index again from plans and journals.
     Rebuild(ResultsArgs),
-    /// Write every measurement of an experiment as one tidy table, or the weights of a run.
+    /// Write all measurements of an experiment as one tidy table, or the weights of a run.
     Export(ExportArgs),
-    /// Read weights of PyTorch's and say what fits a network, what is missing and what is left over.
+    /// Read PyTorch weights and list which fit a network, which are missing and which are left over.
     Import(ImportArgs),
-    /// Compare what this program computes with reference values.
+    /// Compare results of this program with reference values.
     Verify {
-        /// With which.
+        /// What is compared.
         #[command(subcommand)]
         what: VerifyCommand,
     },
-    /// Count parameters and multiply-adds, of every network that the paper prints or of one.
+    /// Count parameters and multiply-adds of one network, or of every network in the paper's tables.
     Count(CountArgs),
     /// Time training steps, forward passes and kernels of this program on this machine.
     Bench(BenchArgs),
     /// Print a JSON Schema for editors.
     Schema(SchemaArgs),
-    /// Print what makes a shell complete names of runs, experiments, profiles and networks: `source <(repmlp-sweep completions bash)`.
+    /// Print a shell script that completes names of runs, experiments, profiles and networks: `source <(repmlp-sweep
+    /// completions bash)`.
     Completions {
-        /// Which shell.
+        /// The shell.
         shell: Shell,
     },
-    /// Carry out one attempt; `run` starts this in a process of its own.
+    /// Print the manual page: `repmlp-sweep man | man -l -`.
+    Man {
+        /// Write a page for each command into this folder instead.
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        out: Option<PathBuf>,
+    },
+    /// Write the generated pages of the documentation.
+    #[command(hide = true)]
+    Reference {
+        /// Folder for the pages.
+        folder: PathBuf,
+    },
+    /// Carry out one attempt; `run` starts this command as a separate process.
     #[command(hide = true)]
     Train {
         /// Folder of the attempt, with its orders.
@@ -111,18 +136,35 @@ pub(crate) enum Command {
     },
 }
 
-/// An experiment file and the profile that it is read under.
+/// What `init` writes, and for which images.
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// Project folder to write into.
+    #[arg(value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
+    pub(crate) folder: PathBuf,
+    /// Folder of one set of images: classes, masks, IDX or record files, people [default: the carried images].
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) data: Option<PathBuf>,
+    /// The labels are people to be verified and identified, not classes.
+    #[arg(long)]
+    pub(crate) people: bool,
+    /// Name of the experiment [default: the name of the set].
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+}
+
+/// An experiment file and one of its profiles.
 #[derive(Debug, Args)]
 pub(crate) struct SpecArgs {
     /// The experiment file.
     #[arg(value_name = "SPEC", value_hint = ValueHint::FilePath)]
     pub(crate) path: PathBuf,
-    /// A profile of the file; without it, the file as it stands.
+    /// A profile of the file [default: the file without a profile].
     #[arg(long, short, value_parser = parse_name, add = ArgValueCandidates::new(complete::profiles))]
     pub(crate) profile: Option<String>,
 }
 
-/// Where results lie.
+/// The results folder.
 #[derive(Debug, Args)]
 pub(crate) struct ResultsArgs {
     /// Results folder [default: results beside the experiments folder, or here].
@@ -130,7 +172,7 @@ pub(crate) struct ResultsArgs {
     pub(crate) results: Option<PathBuf>,
 }
 
-/// Where renderings go.
+/// The folder for renderings.
 #[derive(Debug, Args)]
 pub(crate) struct ReportsArgs {
     /// Folder for renderings [default: reports beside the experiments folder].
@@ -138,10 +180,10 @@ pub(crate) struct ReportsArgs {
     pub(crate) reports: Option<PathBuf>,
 }
 
-/// Where data sets lie.
+/// The folder of the data sets.
 #[derive(Debug, Args)]
 pub(crate) struct DataArgs {
-    /// Folder that data sets lie in; the default profiles need none.
+    /// Folder of the data sets; the default profiles need none.
     #[arg(long, env = "REPMLP_SWEEP_DATA", value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<PathBuf>,
 }
@@ -156,28 +198,29 @@ pub(crate) struct RunArgs {
     pub(crate) reports: ReportsArgs,
     #[command(flatten)]
     pub(crate) data: DataArgs,
-    /// Where tensors live: auto, cpu, or cuda:N; several, separated by commas, make a slot each.
+    /// Device of the tensors: auto, cpu, or cuda:N. Several devices, separated by commas, get one slot each.
     #[arg(long, default_value = "auto", value_delimiter = ',')]
     pub(crate) device: Vec<String>,
-    /// Runs at a time on each device [default: one on a GPU; on the CPU one for each core, as far as there is work].
+    /// Parallel runs on each device [default: one on a GPU; on the CPU one per core, at most 8 and at most as many as
+    /// there are runs].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub(crate) slots: Option<u32>,
     /// Threads of each run [default: the machine's cores, divided among the slots].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) threads: Option<u32>,
-    /// Only runs whose id starts with one of these.
+    /// Only runs with an id that starts with one of these.
     #[arg(long, value_name = "ID", value_delimiter = ',', add = ArgValueCandidates::new(complete::runs))]
     pub(crate) only: Vec<String>,
-    /// Start at most so many runs now.
+    /// Start at most N runs in this call.
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
-    /// Try all failed runs again, also those that would fail again (see the kinds in `repmlp-sweep --help`).
+    /// Try all failed runs again, including those that would fail again (see the kinds in `repmlp-sweep --help`).
     #[arg(long)]
     pub(crate) retry_failed: bool,
-    /// Stop at the first failure; the others are continued by the next call.
+    /// Stop at the first failure. The next call continues the other runs.
     #[arg(long)]
     pub(crate) fail_fast: bool,
-    /// Longest time of one attempt, such as 90s, 45m or 8h.
+    /// Time limit of one attempt, such as 90s, 45m or 8h.
     #[arg(long, value_parser = parse_duration)]
     pub(crate) timeout: Option<std::time::Duration>,
 }
@@ -195,13 +238,14 @@ pub(crate) struct PlanArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CountArgs {
-    /// A network of the catalogue, or a .toml file with the tables `task` and `model` [default: every row of Tables 1 to 7].
+    /// A network of the catalogue, or a .toml file with the tables `task` and `model` [default: every row of Tables 1
+    /// to 7].
     #[arg(add = ArgValueCandidates::new(complete::networks))]
     pub(crate) model: Option<String>,
     /// Show each layer.
     #[arg(long, requires = "model")]
     pub(crate) layers: bool,
-    /// Which form is counted.
+    /// The form that is counted.
     #[arg(long, value_enum, default_value_t, requires = "model")]
     pub(crate) form: FormChoice,
     /// Print JSON.
@@ -214,16 +258,16 @@ pub(crate) struct BenchArgs {
     /// What is timed.
     #[arg(value_enum)]
     pub(crate) suite: SuiteChoice,
-    /// The case of this name, or all whose name contains it (a wrong word lists them). Where it selects one case, the result has
-    /// that case's peak memory, preparation included (on Linux).
+    /// Only the case of this name, or all cases with names that contain it (a wrong name lists all). If this selects a
+    /// single case, the result includes its peak memory, with preparation (Linux only).
     pub(crate) word: Option<String>,
     /// Threads [default: the machine's cores].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) threads: Option<u32>,
-    /// Timed rounds of each case; two more come before and do not count.
+    /// Timed rounds of each case, after two rounds that do not count.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) repeats: u32,
-    /// Print a line of JSON for each result as soon as it is there.
+    /// Print each result as a line of JSON as soon as it is measured.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -231,11 +275,11 @@ pub(crate) struct BenchArgs {
 /// What is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SuiteChoice {
-    /// Whole training steps of networks: forward, loss, backward, SGD; of blocks alone forward and backward.
+    /// Training steps of networks (forward, loss, backward, SGD); forward and backward passes of blocks.
     Train,
     /// Forward passes of deployed forms.
     Infer,
-    /// The processor's peak, and kernels beside what they replace.
+    /// The processor's peak performance, and kernels compared with what they replace.
     Kernels,
 }
 
@@ -244,14 +288,14 @@ pub(crate) enum SuiteChoice {
 pub(crate) enum FormChoice {
     /// With convolution branches and batch norm.
     Training,
-    /// Merged.
+    /// With branches and batch norm merged.
     #[default]
     Deployed,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
-    /// An experiment by name or file; without it, all of them.
+    /// An experiment, by name or file [default: all].
     #[arg(add = ArgValueCandidates::new(complete::experiments))]
     pub(crate) experiment: Option<String>,
     /// One profile of the experiment.
@@ -266,7 +310,7 @@ pub(crate) struct StatusArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
-    /// The run's id, or its beginning.
+    /// The run's id, or the start of it.
     #[arg(add = ArgValueCandidates::new(complete::runs))]
     pub(crate) run: String,
     #[command(flatten)]
@@ -278,10 +322,10 @@ pub(crate) struct ShowArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct LogsArgs {
-    /// The run's id, or its beginning.
+    /// The run's id, or the start of it.
     #[arg(add = ArgValueCandidates::new(complete::runs))]
     pub(crate) run: String,
-    /// Which attempt, counted from 1 [default: the latest].
+    /// Number of the attempt, counted from 1 [default: the latest].
     #[arg(long)]
     pub(crate) attempt: Option<u32>,
     #[command(flatten)]
@@ -290,7 +334,7 @@ pub(crate) struct LogsArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReportArgs {
-    /// The experiment file; with --check it may be left out: every published report is checked then.
+    /// The experiment file. With --check it may be omitted: then every published report is checked.
     #[arg(value_name = "SPEC", required_unless_present = "check", value_hint = ValueHint::FilePath)]
     pub(crate) path: Option<PathBuf>,
     /// A profile of the file.
@@ -300,7 +344,8 @@ pub(crate) struct ReportArgs {
     pub(crate) results: ResultsArgs,
     #[command(flatten)]
     pub(crate) reports: ReportsArgs,
-    /// Render from the published measurements and compare bytes; writes nothing.
+    /// Render from the published measurements and compare with the files in the reports folder, byte by byte; writes
+    /// nothing.
     #[arg(long)]
     pub(crate) check: bool,
     /// Print the tables as JSON.
@@ -308,7 +353,7 @@ pub(crate) struct ReportArgs {
     pub(crate) json: bool,
 }
 
-/// How a table is written.
+/// Format of exported data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ExportFormat {
     /// Comma-separated values.
@@ -322,7 +367,7 @@ pub(crate) enum ExportFormat {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
-    /// The experiment file; for weights, a run's id or its beginning, or a file of weights.
+    /// The experiment file. For weights: a run's id or the start of it, or a file of weights.
     #[arg(value_name = "SPEC|RUN|FILE", value_hint = ValueHint::FilePath)]
     pub(crate) source: PathBuf,
     /// A profile of the experiment file.
@@ -336,24 +381,24 @@ pub(crate) struct ExportArgs {
     /// The file to write [default: standard output].
     #[arg(long, short, value_hint = ValueHint::FilePath)]
     pub(crate) out: Option<PathBuf>,
-    /// Of weights in a file: their network, by its name in the catalogue or its .toml file.
+    /// For a file of weights: its network, by name in the catalogue or as a .toml file.
     #[arg(long)]
     pub(crate) model: Option<String>,
-    /// Of weights: whose names they get [default: official].
+    /// For weights: naming of the tensors [default: official].
     #[arg(long, value_enum)]
     pub(crate) naming: Option<NamingChoice>,
-    /// Of weights: which form is written [default: deployed].
+    /// For weights: the form that is written [default: deployed].
     #[arg(long, value_enum)]
     pub(crate) form: Option<FormChoice>,
 }
 
-/// Whose names weights have.
+/// Naming of tensors in a file of weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum NamingChoice {
-    /// The RepMLP release's.
+    /// Names of the RepMLP release.
     #[default]
     Official,
-    /// Those of torchvision, for networks that it has.
+    /// Names of torchvision, for networks that it has.
     Torchvision,
 }
 
@@ -362,10 +407,10 @@ pub(crate) struct ImportArgs {
     /// Weights: .safetensors, or .pth and .pt of PyTorch 1.6 or later.
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
-    /// The network: its name in the catalogue (a wrong name lists them), or a .toml file with `task` and `model`.
+    /// The network: its name in the catalogue (a wrong name lists all), or a .toml file with `task` and `model`.
     #[arg(long, add = ArgValueCandidates::new(complete::networks))]
     pub(crate) model: String,
-    /// Write what fits under this program's names, as safetensors.
+    /// If the weights are complete, write them to this safetensors file with this program's names.
     #[arg(long, short, value_hint = ValueHint::FilePath)]
     pub(crate) out: Option<PathBuf>,
 }
@@ -373,7 +418,8 @@ pub(crate) struct ImportArgs {
 /// What is verified.
 #[derive(Debug, Subcommand)]
 pub(crate) enum VerifyCommand {
-    /// Repeat the computations of a folder of reference values from PyTorch; exits with 12 if one does not agree.
+    /// Repeat the computations of a folder of reference values from PyTorch. Exits with code 12 if a result does not
+    /// match.
     Parity(VerifyParityArgs),
 }
 
@@ -385,7 +431,7 @@ pub(crate) struct VerifyParityArgs {
     /// Compute in this number type.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) dtype: PrecisionChoice,
-    /// Only the case of this id.
+    /// Only the case with this id.
     #[arg(long, value_name = "ID")]
     pub(crate) case: Option<String>,
     /// Print JSON.
@@ -405,7 +451,7 @@ pub(crate) enum PrecisionChoice {
     All,
 }
 
-/// Which files a schema is for.
+/// The kind of files that a schema describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SchemaOf {
     /// Experiment files.
@@ -418,13 +464,13 @@ pub(crate) enum SchemaOf {
 
 #[derive(Debug, Args)]
 pub(crate) struct SchemaArgs {
-    /// Which files it is for.
+    /// The kind of files that the schema describes.
     #[arg(value_enum)]
     pub(crate) of: SchemaOf,
 }
 
 fn parse_name(text: &str) -> Result<String, String> {
-    check_name(text).map(|()| text.to_owned()).map_err(|fault| format!("it {fault}: {NAME_RULE}"))
+    check_name(text).map(|()| text.to_owned()).map_err(|fault| format!("the name {fault}: {NAME_RULE}"))
 }
 
 fn parse_duration(text: &str) -> Result<std::time::Duration, String> {

@@ -1,6 +1,7 @@
-//! What a shell offers at the tab key: names of runs, experiments, profiles and networks, as they are at that moment.
+//! Shell completion of the names of runs, experiments, profiles and networks. The names are read when the user presses
+//! the tab key.
 //!
-//! Looks only; what cannot be read is not offered.
+//! This module only reads. Files that cannot be read are left out.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,17 +15,17 @@ use sweep_protocol::{PlanRecord, ResultsLayout, read_regular_file};
 use crate::cli::{Cli, RunArgs};
 use crate::recorded::folders;
 
-/// The variable by which a shell asks for candidates.
+/// Environment variable with which a shell asks for candidates.
 const VARIABLE: &str = "REPMLP_SWEEP_COMPLETE";
 
-/// Answers a shell that asks for candidates, and ends the program then.
+/// If a shell asks for candidates, answers it and ends the program.
 pub(crate) fn answer() {
-    // A file alone means `run`: what `run` takes is offered beside the commands.
+    // A file alone means `run`, so the options of `run` are offered next to the commands.
     let command = || RunArgs::augment_args(Cli::command()).subcommand_required(false);
     CompleteEnv::with_factory(command).var(VARIABLE).complete();
 }
 
-/// The script by which a shell learns to ask.
+/// Returns the script that makes a shell ask for candidates.
 pub(crate) fn script(shell: Shell) -> std::io::Result<Vec<u8>> {
     let mut script = Vec::new();
     let shells = Shells::builtins();
@@ -35,7 +36,7 @@ pub(crate) fn script(shell: Shell) -> std::io::Result<Vec<u8>> {
 
 const NAME: &str = env!("CARGO_PKG_NAME");
 
-/// Ids of the runs of the results folder, with where each sits.
+/// Returns the ids of the runs in the results folder, each with its place in an experiment.
 pub(crate) fn runs() -> Vec<CompletionCandidate> {
     let mut places = BTreeMap::new();
     for plan in plans() {
@@ -47,17 +48,17 @@ pub(crate) fn runs() -> Vec<CompletionCandidate> {
     candidates(places)
 }
 
-/// Names of the experiments of the results folder.
+/// Returns the names of the experiments in the results folder.
 pub(crate) fn experiments() -> Vec<CompletionCandidate> {
     candidates(plans().into_iter().map(|plan| (plan.experiment, plan.question)).collect())
 }
 
-/// Words with what is said of each.
+/// Turns words and their help texts into candidates.
 fn candidates(words: BTreeMap<String, String>) -> Vec<CompletionCandidate> {
     words.into_iter().map(|(word, help)| CompletionCandidate::new(word).help(Some(help.into()))).collect()
 }
 
-/// Profiles of the experiment file that the command line names.
+/// Returns the profiles of the experiment file on the command line.
 pub(crate) fn profiles() -> Vec<CompletionCandidate> {
     let is_file = |word: &PathBuf| word.extension().is_some_and(|extension| extension == "toml");
     let file = std::env::args_os().map(PathBuf::from).find(is_file);
@@ -66,13 +67,14 @@ pub(crate) fn profiles() -> Vec<CompletionCandidate> {
     names.into_iter().map(CompletionCandidate::new).collect()
 }
 
-/// Names of the networks of the catalogue.
+/// Returns the names of the networks in the catalogue.
 pub(crate) fn networks() -> Vec<CompletionCandidate> {
     let all = repmlp::catalogue::all().unwrap_or_default();
     all.into_iter().map(|network| CompletionCandidate::new(network.name)).collect()
 }
 
-/// Every plan of the results folder, which is the one beside the current folder's experiments unless the environment names another.
+/// Returns every plan in the results folder. This is the folder in `REPMLP_SWEEP_RESULTS`, or else `results` in the
+/// current folder.
 fn plans() -> Vec<PlanRecord> {
     let root = std::env::var_os("REPMLP_SWEEP_RESULTS").map_or_else(|| PathBuf::from("results"), PathBuf::from);
     let experiments = folders(&ResultsLayout::new(root).plans()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Looks at all that the runs of a plan are made from before any of them starts, and names the rows of a plan that are at fault.
+//! Reads all input data of a plan before any run starts, and names the rows of the plan that have faulty data.
 
 use std::path::Path;
 
@@ -7,22 +7,22 @@ use repmlp_train::data::{DataConfig, TrainCount};
 
 use crate::costed_plan::CostedPlan;
 
-/// What is known of a set once it was read.
+/// Facts about a data set that was read.
 #[derive(Clone)]
 struct ReadSet {
     fingerprint: String,
     count: TrainCount,
 }
 
-/// What keeps some rows of a plan from being started.
+/// An error, with the configurations that cannot start because of it.
 struct Fault {
     configurations: Vec<usize>,
     text: String,
     error: anyhow::Error,
 }
 
-/// Reads every data set once, and the weights that a configuration starts from, before anything starts. Returns what its runs
-/// are made from.
+/// Reads every data set once, and the weights that configurations start from. Returns the fingerprint of each
+/// configuration's data.
 pub(crate) fn check_data(costed: &CostedPlan, folder: Option<&Path>) -> Result<Vec<String>> {
     let (mut read, mut unread) = (Vec::new(), Vec::<(DataConfig, usize)>::new());
     let (mut fingerprints, mut faults) = (Vec::new(), Vec::<Fault>::new());
@@ -55,7 +55,7 @@ fn read_set(config: &DataConfig, folder: Option<&Path>, read: &mut Vec<(DataConf
     if let Some((_, set)) = read.iter().find(|(data, _)| data == config) {
         return Ok(set.clone());
     }
-    // Files that were read to their end once need not be for another cut of the same set.
+    // Files that were read completely once are not read again for another split of the same set.
     let same_files = |data: &DataConfig| data.source == config.source && data.pixel_limit == config.pixel_limit;
     let data = match read.iter().any(|(data, _)| same_files(data)) {
         true => config.load(folder, 0)?,
@@ -66,7 +66,7 @@ fn read_set(config: &DataConfig, folder: Option<&Path>, read: &mut Vec<(DataConf
     Ok(set)
 }
 
-/// Adds a fault of a configuration; one that others have too is said once. Returns its place.
+/// Adds an error of a configuration. An error that other configurations have too is listed once. Returns its index.
 fn add(faults: &mut Vec<Fault>, configuration: usize, error: anyhow::Error) -> usize {
     let text = format!("{error:#}");
     let place = faults.iter().position(|fault| fault.text == text).unwrap_or_else(|| {
@@ -77,7 +77,7 @@ fn add(faults: &mut Vec<Fault>, configuration: usize, error: anyhow::Error) -> u
     place
 }
 
-/// All faults in one error, each with the rows that it concerns unless those are all.
+/// Returns all errors as one. Each is listed with the rows that it concerns, unless it concerns all rows.
 fn refusal(costed: &CostedPlan, mut faults: Vec<Fault>) -> anyhow::Error {
     const SHOWN: usize = 4;
     let all = costed.costs.len();

@@ -1,10 +1,10 @@
-//! Exit codes, and how an error reaches the person.
+//! Exit codes, and how errors are shown.
 
 use std::process::ExitCode;
 
 use repmlp::catalogue::CatalogueError;
 use repmlp_interop::InteropError;
-use repmlp_train::data::DataError;
+use repmlp_train::data::{DataError, DetectError};
 use repmlp_train::{StartError, TrainError};
 use sweep_plan::PlanError;
 use sweep_protocol::{JournalError, printable};
@@ -14,34 +14,34 @@ use sweep_store::{Damage, StoreError};
 
 use crate::screen::{Screen, say};
 
-/// What the program's exit code says. Documented in `--help`.
+/// Exit codes of the program. They are documented in `--help`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Everything asked for is done.
+    /// Everything that was requested is done.
     Done = 0,
-    /// The command line is wrong (clap exits with it too).
+    /// The command line is wrong. clap uses this code too.
     Usage = 2,
     /// An experiment file, a report declaration or the description of a network is invalid.
     Invalid = 3,
     /// Data is missing or damaged.
     Data = 4,
-    /// Work remains: stopped or limited.
+    /// Work remains: the call was stopped or limited.
     Remains = 5,
-    /// Some runs failed, or committed renderings are not what they claim.
+    /// Some runs failed, or committed renderings do not match their measurements.
     Failed = 10,
-    /// Both forms of a model disagree, or a count or a computation is not what it is compared with.
+    /// The two forms of a model disagree, or a count or computed value does not match its reference.
     Equivalence = 12,
     /// The results folder is in use, or its index is of another version.
     InUse = 20,
     /// The results folder cannot be written.
     Unwritable = 21,
-    /// A fault of the program.
+    /// An internal error of the program.
     Internal = 70,
-    /// The operating system gives no process or thread.
+    /// The operating system cannot start a process or thread.
     System = 71,
     /// An attempt could not write its journal.
     Io = 74,
-    /// Interrupted twice.
+    /// The user interrupted twice.
     Interrupted = 130,
 }
 
@@ -51,12 +51,12 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// An error that is about what was typed.
+/// An error in the command line.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct UsageError(pub(crate) String);
 
-/// Shows an error on standard error; returns the exit code that it means.
+/// Prints an error on standard error. Returns its exit code.
 pub(crate) fn report(error: &anyhow::Error, screen: Screen) -> Exit {
     match error.downcast_ref::<PlanError>() {
         Some(plan) => say(&plan.render(screen.plan_colors())),
@@ -65,7 +65,7 @@ pub(crate) fn report(error: &anyhow::Error, screen: Screen) -> Exit {
     code(error)
 }
 
-/// The error and its causes, a line each; a cause that only repeats the line above is left out.
+/// Returns the error and its causes, one per line. A cause that repeats an earlier line is left out.
 fn chain(error: &anyhow::Error) -> String {
     let mut lines: Vec<String> = Vec::new();
     for cause in error.chain() {
@@ -91,7 +91,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if cause.is::<PlanError>() || cause.is::<CatalogueError>() {
         return Some(Exit::Invalid);
     }
-    if cause.is::<DataError>() || cause.is::<StartError>() {
+    if cause.is::<DataError>() || cause.is::<DetectError>() || cause.is::<StartError>() {
         return Some(Exit::Data);
     }
     if let Some(fault) = cause.downcast_ref::<InteropError>() {

@@ -1,6 +1,7 @@
-//! The program: what is typed becomes calls, what comes back becomes text and an exit code.
+//! The program `repmlp-sweep`. It turns the command line into calls of the library crates, and their results into text
+//! and an exit code.
 //!
-//! Flags and glue. Planning, training, running, storing and reporting are crates of their own that meet only here.
+//! Planning, training, running, storing and reporting are separate crates. They meet only here.
 
 mod arithmetic;
 mod cli;
@@ -10,14 +11,17 @@ mod costed_plan;
 mod data_check;
 mod exit;
 mod named_model;
+mod paper;
 mod plan_file;
 mod predict;
 mod progress;
 mod project;
 mod recorded;
+mod reference;
 mod resolve;
 mod scale;
 mod screen;
+mod starter;
 mod up_to_date;
 mod work;
 
@@ -25,7 +29,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Training asks for the same large buffers at every step.
+/// Training allocates the same large buffers in every step. This allocator makes that cheap.
 #[global_allocator]
 static ALLOCATOR: repmlp_train::Allocator = repmlp_train::Allocator::new();
 
@@ -40,11 +44,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Starts the threads that plan and cost runs. Where the system gives none, this thread does their work: asked for later, they would end the
-/// program.
+/// Starts the threads that plan runs and predict their costs. If the system gives no threads, the main thread does this
+/// work. Otherwise the first use of the thread pool would end the program.
 fn start_threads() {
     if rayon::ThreadPoolBuilder::new().build_global().is_err() {
-        // Refused again, it is the first use that fails, as without this.
+        // If this fails too, the first use of the pool fails, as it would without this function.
         drop(rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build_global());
     }
 }

@@ -1,4 +1,4 @@
-//! The network that a name on the command line means: one of the catalogue, or that of a file.
+//! Finds the network that a name on the command line stands for: one of the catalogue, or one in a file.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use repmlp::catalogue::{self, CatalogueError, NamedModel};
 
 use crate::exit::UsageError;
 
-/// The network of that name, or of that `.toml` file with the tables `task` and `model`.
+/// Returns the network with this name, or the network in this `.toml` file with the tables `task` and `model`.
 pub(crate) fn find(name: &str) -> Result<NamedModel> {
     let path = Path::new(name);
     if path.extension().is_some_and(|extension| extension == "toml") {

@@ -1,6 +1,7 @@
-//! Whose plan a recorded plan is: which experiment file it was made from, and whether that file was edited since.
+//! Says which experiment file a recorded plan was made from, and whether that file was edited since.
 //!
-//! Results of an experiment lie below its name, so two files of one stem would share plan and report. Knows files, not runs.
+//! The results of an experiment are stored under its name, so two files of the same name would share plan and report.
+//! This module knows files, not runs.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -11,36 +12,36 @@ use crate::commands::say;
 use crate::costed_plan::CostedPlan;
 use crate::exit::UsageError;
 
-/// The record of a plan that is about to be written, with the file that it comes from. Refuses to replace the plan of another
-/// file; a file that is gone is said and followed.
+/// Returns the record of a plan that is about to be written, with its experiment file. Refuses to replace the plan of
+/// another file. If the other file no longer exists, its plan is replaced and a line says so.
 pub(crate) fn claim(layout: &ResultsLayout, costed: &CostedPlan) -> Result<PlanRecord> {
     let record = costed.record();
     let former_record = recorded_plan(layout, &record.experiment, &record.profile);
     let former = former_record.as_ref().and_then(|former| former.source.clone());
     let owner = former.as_ref().and_then(|former| other_owner(layout, former, &costed.path));
     if let (Some(former), Some(owner)) = (former, owner) {
-        // A copy of the same content asks for the same plan.
+        // A copy with the same content has the same plan.
         if owner.exists() && former.digest != costed.digest {
             return Err(foreign(layout, &owner, &costed.path, &record));
         }
         if !owner.exists() {
             let names = format!("`{}` ({})", record.experiment, record.profile);
             let (gone, new) = (owner.display(), costed.path.display());
-            say(&format!("the plan of {names} was made from {gone}, which is gone: {new} takes its place"));
+            say(&format!("the plan of {names} was made from {gone}, which no longer exists: {new} replaces it"));
         }
     }
     let record = PlanRecord { source: Some(source(layout, costed)), ..record };
-    // The same plan of the same file again stays as it was written.
+    // If the same file gives the same plan again, the old record is kept.
     Ok(former_record.filter(|former| is_same_plan(former, &record)).unwrap_or(record))
 }
 
-/// The plan as it is recorded, if it is what the file asks for now.
+/// Returns the recorded plan, if the experiment file gives the same plan now.
 pub(crate) fn recorded_as_asked(layout: &ResultsLayout, costed: &CostedPlan) -> Option<PlanRecord> {
     let asked = PlanRecord { source: Some(source(layout, costed)), ..costed.record() };
     recorded_plan(layout, &asked.experiment, &asked.profile).filter(|former| is_same_plan(former, &asked))
 }
 
-/// Which file a plan is made from, now.
+/// Returns the source of a plan that is made now.
 fn source(layout: &ResultsLayout, costed: &CostedPlan) -> PlanSource {
     PlanSource {
         file: seen_from(&real(layout.root()), &real(&costed.path)),
@@ -49,14 +50,14 @@ fn source(layout: &ResultsLayout, costed: &CostedPlan) -> PlanSource {
     }
 }
 
-/// Whether two records differ in nothing but the time of writing.
+/// Whether two records are equal except for the time of writing.
 fn is_same_plan(a: &PlanRecord, b: &PlanRecord) -> bool {
     let timeless = |plan: &PlanRecord| plan.source.as_ref().map(|source| (source.file.clone(), source.digest.clone()));
     timeless(a) == timeless(b) && PlanRecord { source: b.source.clone(), ..a.clone() } == *b
 }
 
-/// For a plan that is shown as it is recorded: refuses one that was made from another file than `spec`, where a file was named,
-/// and says when the file was edited since.
+/// Checks a recorded plan that is about to be shown. Refuses a plan that was made from another file than `spec`, if
+/// `spec` is given. Prints a note if the file was edited since.
 pub(crate) fn check(layout: &ResultsLayout, spec: Option<&Path>, plan: &PlanRecord) -> Result<()> {
     let Some(source) = &plan.source else { return Ok(()) };
     let spec = spec.map_or_else(|| path_of(layout, source), sweep_plan::file_behind);
@@ -72,7 +73,7 @@ pub(crate) fn check(layout: &ResultsLayout, spec: Option<&Path>, plan: &PlanReco
     Ok(())
 }
 
-/// Says when the file of a recorded plan was edited since.
+/// Prints a note if the file of a recorded plan was edited since.
 pub(crate) fn say_if_edited(layout: &ResultsLayout, (experiment, profile): (&str, &str)) {
     let Some(source) = recorded(layout, experiment, profile) else { return };
     let path = path_of(layout, &source);
@@ -81,24 +82,26 @@ pub(crate) fn say_if_edited(layout: &ResultsLayout, (experiment, profile): (&str
     }
 }
 
-/// For a plan that is shown before it is run: whose the recorded one is, and whether it was made from the file as it is now.
+/// For a plan that is shown before it is run. Prints a note if the recorded plan belongs to another file, or if its
+/// file was edited since.
 pub(crate) fn say_what_changed(layout: &ResultsLayout, costed: &CostedPlan) {
     let plan = &costed.plan;
     let Some(source) = recorded(layout, &plan.experiment, &plan.profile) else { return };
     let is_same = source.digest == costed.digest;
     match other_owner(layout, &source, &costed.path) {
         Some(owner) if owner.exists() && !is_same => say(&format!(
-            "results of `{}` ({}) belong to {}: `run` will refuse this file; rename one of them, or use --results",
+            "the results of `{}` ({}) belong to {}: `run` will refuse this file; rename one of the two files, or use \
+             another results folder with --results",
             plan.experiment,
             plan.profile,
             owner.display()
         )),
-        _ if !is_same => say_edited(&costed.path, &plan.profile, &source, "this shows what the next `run` does"),
+        _ if !is_same => say_edited(&costed.path, &plan.profile, &source, "this output shows what the next `run` does"),
         _ => {}
     }
 }
 
-const AS_RUN: &str = "this shows the plan as it was run; `run` it again to update";
+const AS_RUN: &str = "this output shows the plan of that run; run the file again to update it";
 
 fn is_unchanged(file: &Path, source: &PlanSource) -> bool {
     sweep_plan::digest(file).is_ok_and(|digest| digest == source.digest)
@@ -111,43 +114,48 @@ fn say_edited(file: &Path, profile: &str, source: &PlanSource, what: &str) {
 
 fn foreign(layout: &ResultsLayout, owner: &Path, spec: &Path, plan: &PlanRecord) -> anyhow::Error {
     UsageError(format!(
-        "results of `{}` ({}) in {} belong to {}, not to {}: rename one of the two files, or give this one another folder by --results",
-        plan.experiment, plan.profile, layout.root().display(), owner.display(), spec.display()
+        "the results of `{}` ({}) in {} belong to {}, not to {}: rename one of the two files, or use another results \
+         folder with --results",
+        plan.experiment,
+        plan.profile,
+        layout.root().display(),
+        owner.display(),
+        spec.display()
     ))
     .into()
 }
 
-/// The source of the plan that is recorded; nothing where there is none, or one of an older version.
+/// Returns the source of the recorded plan; `None` if there is no plan, or if an older version wrote it.
 fn recorded(layout: &ResultsLayout, experiment: &str, profile: &str) -> Option<PlanSource> {
     recorded_plan(layout, experiment, profile)?.source
 }
 
-/// The plan that is recorded, where one is and is understood.
+/// Returns the recorded plan, if there is a valid one.
 fn recorded_plan(layout: &ResultsLayout, experiment: &str, profile: &str) -> Option<PlanRecord> {
     let bytes = read_regular_file(&layout.plan(experiment, profile)).ok()?;
     serde_json::from_slice(&bytes).ok()
 }
 
-/// The file that a plan was made from, when it is another than `spec`.
+/// Returns the file that a plan was made from, if it is not `spec`.
 fn other_owner(layout: &ResultsLayout, source: &PlanSource, spec: &Path) -> Option<PathBuf> {
     let owner = path_of(layout, source);
     (real(&owner) != real(spec)).then_some(owner)
 }
 
-/// Where the file of a plan lies, without detours, and seen from the current folder where it lies below.
+/// Returns the path of a plan's file without `..`, relative to the current folder if it lies below it.
 fn path_of(layout: &ResultsLayout, source: &PlanSource) -> PathBuf {
     let path = tidied(&real(layout.root()).join(&source.file));
     let here = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(here).map(Path::to_owned).unwrap_or(path)
 }
 
-/// Absolute and without links, as far as the file exists.
+/// Returns the absolute path; without links if the file exists.
 fn real(path: &Path) -> PathBuf {
     let absolute = || std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     path.canonicalize().unwrap_or_else(|_| absolute())
 }
 
-/// `a/../b` as `b`; for paths without links.
+/// Turns `a/../b` into `b`. Only for paths without links.
 fn tidied(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in path.components() {
@@ -159,7 +167,7 @@ fn tidied(path: &Path) -> PathBuf {
     out
 }
 
-/// An absolute path as it is seen from an absolute folder, with slashes.
+/// Returns an absolute path relative to an absolute folder, with slashes.
 fn seen_from(folder: &Path, path: &Path) -> String {
     let shared = folder.components().zip(path.components()).take_while(|(a, b)| a == b).count();
     let up = folder.components().skip(shared).map(|_| "..".to_owned());
@@ -167,10 +175,10 @@ fn seen_from(folder: &Path, path: &Path) -> String {
     up.chain(down).collect::<Vec<_>>().join("/")
 }
 
-/// `2026-11-28 06:21 UTC`.
+/// Formats a time in milliseconds since 1970, such as `2026-11-28 06:21 UTC`.
 fn utc(ms: u64) -> String {
     let (minutes, days) = (ms / 60_000 % 1440, ms / 86_400_000);
-    // Civil from days, counted in years that begin in March, so that a leap day is the last.
+    // Computes the date from the number of days. Years are counted from March, so that a leap day is the last day.
     let day = days + 719_468;
     let era = day / 146_097;
     let of_era = day % 146_097;
@@ -199,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_those_of_the_calendar() {
+    fn times_match_the_calendar() {
         assert_eq!(utc(0), "1970-01-01 00:00 UTC");
         assert_eq!(utc(951_826_200_000), "2000-02-29 12:10 UTC");
         assert_eq!(utc(1_735_689_599_000), "2024-12-31 23:59 UTC");

@@ -1,4 +1,5 @@
-//! What a run will cost, before it starts: parameters, multiply-adds, and time as measured here or, at first, assumed.
+//! Predicts the cost of a run before it starts: parameters, multiply-adds, memory and time. The speed is measured from
+//! finished runs; before there are any, it is assumed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,21 +9,22 @@ use repmlp_train::config::{OptimizerConfig, RunConfig};
 use sweep_protocol::{Metric, RunId, RunRow, Status};
 use sweep_store::Reader;
 
-/// What a configuration costs.
+/// The cost of a configuration.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Cost {
-    /// Of the deployed form.
+    /// Number of parameters of the deployed form.
     pub(crate) params: usize,
     /// Multiply-adds of the deployed form for one image.
     pub(crate) flops: usize,
-    /// Multiply-adds of the whole training: forward once, backward twice as much. `None` while the number of training
-    /// images is not known.
+    /// Multiply-adds of the whole training. A backward pass counts as two forward passes. `None` while the number of
+    /// training images is unknown.
     pub(crate) training: Option<f64>,
-    /// Bytes that a training step needs at its peak.
+    /// Peak memory of a training step, in bytes.
     pub(crate) memory: f64,
 }
 
-/// A training holds each parameter, its gradient and what the optimiser remembers of it; f32.
+/// Returns the bytes that training needs per parameter. It holds each parameter, its gradient and the state of the
+/// optimiser, all in f32.
 fn bytes_of_parameter(optimizer: &OptimizerConfig) -> f64 {
     let remembered = match optimizer {
         OptimizerConfig::Sgd { .. } => 1.0,
@@ -31,13 +33,14 @@ fn bytes_of_parameter(optimizer: &OptimizerConfig) -> f64 {
     (2.0 + remembered) * 4.0
 }
 
-/// What a layer keeps is f32; on the way back it has gradients and work space beside it. Measured: 2.3 GB for MobileFaceNet at
-/// 96x96 and batch 30, 0.24 GB for a small ResNet of Table 2 at batch 64.
+/// Bytes per value that a layer keeps for the backward pass. Values are f32; the factor covers gradients and work
+/// space. It was measured: 2.3 GB for MobileFaceNet at 96x96 and batch 30, 0.24 GB for a small ResNet of Table 2 at
+/// batch 64.
 const BYTES_OF_KEPT: f64 = 1.6 * 4.0;
-/// The program with its threads and a small set of images.
+/// Bytes of the program with its threads and a small data set.
 const BYTES_OF_PROGRAM: f64 = 80e6;
 
-/// What a network costs for one image.
+/// The cost of a network for one image.
 struct NetworkCost {
     model: ModelConfig,
     task: Task,
@@ -66,7 +69,8 @@ impl NetworkCost {
 }
 
 impl Cost {
-    /// The cost of each configuration. Neighbours mostly share their network: it is counted once for all of them.
+    /// Returns the cost of each configuration. Neighbouring configurations mostly have the same network, so it is
+    /// counted only once for them.
     pub(crate) fn of_all(configs: impl Iterator<Item = anyhow::Result<RunConfig>>) -> anyhow::Result<Vec<Self>> {
         let mut counted: Option<NetworkCost> = None;
         let cost = |config: anyhow::Result<RunConfig>| {
@@ -97,24 +101,25 @@ impl Cost {
     }
 }
 
-/// Finished runs that a speed is taken from, at most.
+/// Maximum number of finished runs that the speed is measured from.
 const SAMPLE: usize = 256;
 
-/// How fast this machine trains.
+/// Training speed of this machine.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Speed {
     /// Multiply-adds per second.
     pub(crate) flops_per_s: f64,
-    /// Whether it was measured by runs of this results folder.
+    /// Whether the speed was measured from runs in this results folder.
     pub(crate) measured: bool,
 }
 
 impl Speed {
-    /// Until a run has been measured: what two cores of 2020 reached with this code (15e9), so that a first prediction
-    /// has the right order of magnitude.
+    /// The speed that is assumed until a run is finished: 15e9, as measured with this code on two cores of 2020. It
+    /// gives first predictions the right order of magnitude.
     const ASSUMED: Self = Self { flops_per_s: 15e9, measured: false };
 
-    /// From finished runs of a plan with these costs (run → multiply-adds of its training), `SAMPLE` of them at most.
+    /// Measures the speed from at most [`SAMPLE`] finished runs of a plan. `costs` has the multiply-adds of each run's
+    /// training.
     pub(crate) async fn measured(
         results: &mut Reader,
         known: &BTreeMap<RunId, RunRow>,
@@ -122,7 +127,7 @@ impl Speed {
     ) -> anyhow::Result<Self> {
         let is_finished = |run: &RunId| known.get(run).is_some_and(|row| row.status == Status::Succeeded);
         let finished: Vec<RunId> = costs.keys().copied().filter(is_finished).collect();
-        // Ids are digests, so every n-th of them is a fair sample.
+        // Ids are digests, so every n-th id gives a fair sample.
         let sample: Vec<RunId> = finished.iter().copied().step_by(finished.len().div_ceil(SAMPLE).max(1)).collect();
         let (_, measurements) = results.rows_of(&sample, |metric| metric == Metric::TrainTime).await?;
         let time: f64 = measurements.iter().map(|row| row.measurement.value).sum();
@@ -131,13 +136,13 @@ impl Speed {
         Ok(if time > 0.0 { Self { flops_per_s: work / time, measured: true } } else { Self::ASSUMED })
     }
 
-    /// Seconds for that many multiply-adds.
+    /// Returns the seconds needed for this number of multiply-adds.
     pub(crate) fn seconds(self, flops: f64) -> f64 {
         flops / self.flops_per_s
     }
 }
 
-/// `43 s`, `12 min`, `3.4 h`, `2.1 d`.
+/// Formats a duration: `43 s`, `12 min`, `3.4 h`, `2.1 d`.
 pub(crate) fn duration(seconds: f64) -> String {
     match seconds {
         s if s < 99.5 => format!("{s:.0} s"),
@@ -147,7 +152,7 @@ pub(crate) fn duration(seconds: f64) -> String {
     }
 }
 
-/// `5.60 M`, `22.4 M`, `1.33 G`: three digits.
+/// Formats a number with three digits: `5.60 M`, `22.4 M`, `1.33 G`.
 pub(crate) fn count(value: f64) -> String {
     let (scaled, unit) = match value {
         v if v >= 1e9 => (v / 1e9, " G"),
@@ -170,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_for_eyes() {
+    fn durations_and_counts_are_short() {
         assert_eq!(
             [duration(43.2), duration(700.0), duration(12_240.0), duration(200_000.0)],
             ["43 s", "12 min", "3.4 h", "2.3 d"]

@@ -1,4 +1,4 @@
-//! What a person sees while runs train: bars on a terminal, plain lines elsewhere. All of it on standard error.
+//! Shows progress on standard error while runs train: bars on a terminal, plain lines elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
@@ -16,7 +16,7 @@ use crate::predict::duration;
 use crate::screen::{Screen, say};
 use crate::work::Work;
 
-/// Says a line without tearing bars.
+/// Prints lines without damaging the bars.
 #[derive(Clone)]
 pub(crate) struct Voice {
     bars: Option<MultiProgress>,
@@ -25,14 +25,14 @@ pub(crate) struct Voice {
 impl Voice {
     pub(crate) fn say(&self, line: &str) {
         match &self.bars {
-            // A bar that cannot be drawn is no reason to stop training.
+            // Training goes on even if a bar cannot be drawn.
             Some(bars) => drop(bars.println(line)),
             None => say(line),
         }
     }
 }
 
-/// One run as it is shown.
+/// The state of one shown run.
 struct Shown {
     label: String,
     cost: f64,
@@ -41,7 +41,7 @@ struct Shown {
     steps_per_epoch: u64,
 }
 
-/// What a person sees while runs train.
+/// The progress display.
 pub(crate) struct Progress {
     voice: Voice,
     screen: Screen,
@@ -55,7 +55,7 @@ pub(crate) struct Progress {
     clock: std::time::Instant,
 }
 
-/// Parts of the overall bar: shares of the whole cost.
+/// Length of the overall bar. Each part is an equal share of the total cost.
 const PARTS: u64 = 10_000;
 
 impl Progress {
@@ -97,7 +97,7 @@ impl Progress {
         self.voice.clone()
     }
 
-    /// What is about to happen.
+    /// Prints a line about what is to be done.
     pub(crate) fn begin(&self, known: &BTreeMap<RunId, RunRow>) {
         let works: Vec<Work> =
             self.planned.iter().map(|(id, _)| Work::of(known.get(id), self.kernels.as_deref())).collect();
@@ -111,7 +111,7 @@ impl Progress {
         self.total.set_message(format!("0 of {} runs", self.runs.len()));
     }
 
-    /// Shows what is new of an attempt.
+    /// Shows new lines of an attempt.
     pub(crate) fn show(&mut self, update: &Update) {
         match &update.kind {
             UpdateKind::Events(lines) => lines.iter().for_each(|line| self.show_event(update.run, &line.event)),
@@ -134,7 +134,7 @@ impl Progress {
                 shown.steps = u64::from(*epochs) * shown.steps_per_epoch;
                 let begun = match *resumed_at_step {
                     0 => "started".to_owned(),
-                    step if step == shown.steps => "is trained; what is left is measured".to_owned(),
+                    step if step == shown.steps => "is trained; the remaining measurements run".to_owned(),
                     step => format!("continues at step {step}"),
                 };
                 match &voice.bars {
@@ -182,7 +182,7 @@ impl Progress {
         }
     }
 
-    /// Moves the overall bar: finished runs count whole, this one by its share.
+    /// Moves the overall bar. Every run counts by its cost and its share of finished steps.
     fn advance(&self, run: RunId, share: f64) {
         let whole: f64 = self.runs.values().map(|shown| shown.cost).sum();
         let done: f64 = self
@@ -225,12 +225,12 @@ impl Progress {
         }
     }
 
-    /// Takes the bars away.
+    /// Removes the bars.
     pub(crate) fn clear(&self) {
         self.total.finish_and_clear();
     }
 
-    /// What has become of it, and where it lies.
+    /// Prints the final line: the number of runs in each status, and the folder of the report.
     pub(crate) fn end(&self, rows: &[RunRow], folder: Option<&Path>) {
         let mut counts: BTreeMap<Status, usize> = BTreeMap::new();
         let statuses: BTreeMap<RunId, Status> = rows.iter().map(|row| (row.run, row.status)).collect();
@@ -242,13 +242,14 @@ impl Progress {
         let time = duration(self.clock.elapsed().as_secs_f64());
         let report = match folder {
             Some(folder) => format!("report in {}", folder.display()),
-            None => "the report is written when all runs are finished, or by `report`".to_owned(),
+            None => "the report is written when all runs are finished; `report` writes it now".to_owned(),
         };
         self.voice.say(&format!("{} after {time}; {report}\n", counts.join(", ")));
     }
 }
 
-/// What is told of an epoch: how Validation is answered, by which choices are made, or Test where no images are set aside.
+/// Selects the value of an epoch that is printed: accuracy on the validation set, or on the test set if there is no
+/// validation set.
 fn told(measurements: &[Measurement]) -> Option<(Split, &Measurement)> {
     let on = |split: Split| {
         let is_it = |m: &&Measurement| {

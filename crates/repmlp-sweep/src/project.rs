@@ -1,4 +1,4 @@
-//! Where an experiment's files lie: results, report declarations and renderings, seen from the experiment file.
+//! The folders of an experiment: results, report declarations and renderings. They are found from the experiment file.
 
 use std::path::{Path, PathBuf};
 
@@ -8,23 +8,26 @@ use sweep_report::{Declaration, PaperNumbers, ReportError};
 
 use crate::cli::{ReportsArgs, ResultsArgs};
 use crate::exit::UsageError;
+use crate::paper;
 
-/// The name of the experiment of a file, which need not exist: the stem of the file that a link leads to.
+/// Returns the name of the experiment in a file: the file name without its extension, after following links. The file
+/// need not exist.
 ///
 /// # Errors
-/// When that cannot be a name.
+/// When this is not a valid name.
 pub(crate) fn experiment_name(spec: &Path) -> Result<String> {
     let name = sweep_plan::file_behind(spec).file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let refusal =
-        |fault| UsageError(format!("`{}` names no experiment, its name {fault}: {NAME_RULE}", spec.display()));
+    let refusal = |fault| {
+        UsageError(format!("`{}` is not a valid experiment file: its name {fault}: {NAME_RULE}", spec.display()))
+    };
     check_name(&name).map_err(refusal)?;
     Ok(name)
 }
 
-/// The name of an experiment that was asked for by name or by file, and the file.
+/// Returns the name of an experiment that is given by name or by file, and the file if one is given.
 ///
 /// # Errors
-/// When it cannot be a name.
+/// When this is not a valid name.
 pub(crate) fn name_or_file(asked: &Path) -> Result<(String, Option<&Path>)> {
     let is_file = asked.extension().is_some_and(|e| e == "toml") || asked.components().count() > 1;
     if is_file {
@@ -32,19 +35,19 @@ pub(crate) fn name_or_file(asked: &Path) -> Result<(String, Option<&Path>)> {
     }
     let name = asked.to_string_lossy().into_owned();
     check_name(&name)
-        .map_err(|fault| UsageError(format!("`{name}` is no experiment, its name {fault}: {NAME_RULE}")))?;
+        .map_err(|fault| UsageError(format!("`{name}` is not a valid experiment name: it {fault}: {NAME_RULE}")))?;
     Ok((name, None))
 }
 
-/// The folder that `experiments`, `results` and `reports` lie in.
+/// A project: the folder that contains `experiments`, `results` and `reports`.
 #[derive(Clone, Debug)]
 pub(crate) struct Project {
     root: PathBuf,
 }
 
 impl Project {
-    /// The project of an experiment file: the folder above `experiments`, or the file's own where it lies elsewhere. A link
-    /// stands where it leads.
+    /// Returns the project of an experiment file: the folder above `experiments`, or the file's own folder if it is not
+    /// called `experiments`. Links to the file are followed first.
     pub(crate) fn of(spec: &Path) -> Self {
         let spec = sweep_plan::file_behind(spec);
         let folder = spec.parent().map_or_else(PathBuf::new, Path::to_owned);
@@ -54,12 +57,12 @@ impl Project {
         Self { root: if named_experiments { folder.join("..") } else { folder } }.tidied()
     }
 
-    /// The project of the current folder.
+    /// Returns the project of the current folder.
     pub(crate) fn here() -> Self {
         Self { root: PathBuf::from(".") }
     }
 
-    /// `experiments/..` written as `.`: paths are shown to people.
+    /// Writes `experiments/..` as `.`, since paths are shown to the user.
     fn tidied(self) -> Self {
         match self.root.to_str() {
             Some("experiments/.." | "./experiments/..") => Self::here(),
@@ -75,53 +78,55 @@ impl Project {
         ResultsLayout::new(arguments.results.clone().unwrap_or_else(|| self.folder("results")))
     }
 
-    /// The folder that reports are declared in.
+    /// Returns the folder of report declarations.
     fn reports(&self) -> PathBuf {
         self.folder("reports")
     }
 
-    /// The folder of an experiment's renderings. Names come from records, and files are written and removed there.
+    /// Returns the folder of an experiment's renderings. The names are checked, since they come from records and files
+    /// are written and removed there.
     pub(crate) fn renderings(&self, arguments: &ReportsArgs, plan: &PlanRecord) -> Result<PathBuf> {
         for name in [&plan.experiment, &plan.profile] {
-            check_name(name).map_err(|fault| UsageError(format!("`{name}` {fault}, so no folder can be called so")))?;
+            check_name(name)
+                .map_err(|fault| UsageError(format!("`{name}` {fault}, so it cannot be the name of a folder")))?;
         }
         let reports = arguments.reports.clone().unwrap_or_else(|| self.reports());
         Ok(reports.join(&plan.experiment).join(&plan.profile))
     }
 
-    /// Refuses a plan whose declared report could not be made of it: that is to be known before training.
+    /// Refuses a plan that does not fit its declared report, so that the error appears before training.
     pub(crate) fn check_declaration(&self, plan: &PlanRecord) -> Result<(), ReportError> {
         let rows = ExperimentRows { plan: plan.clone(), runs: Vec::new(), measurements: Vec::new() };
         let (declaration, paper) = self.declaration(&rows)?;
         sweep_report::check_declaration(&declaration, plan, &paper)
     }
 
-    /// Refuses a place for renderings in which no folder can be made, before anything is trained for them.
+    /// Refuses a reports folder that cannot be created, before anything is trained.
     pub(crate) fn check_place(&self, arguments: &ReportsArgs) -> Result<()> {
         let reports = arguments.reports.clone().unwrap_or_else(|| self.reports());
         let there = reports.ancestors().find(|path| path.exists());
         match there.filter(|path| !path.is_dir()) {
             Some(file) => {
-                Err(UsageError(format!("--reports {}: {} is no folder", reports.display(), file.display())).into())
+                Err(UsageError(format!("--reports {}: {} is not a folder", reports.display(), file.display())).into())
             }
             None => Ok(()),
         }
     }
 
-    /// The declared report of an experiment, or the one made for an experiment that declares none.
+    /// Returns the declared report of an experiment, or a default report if none is declared.
     pub(crate) fn declaration(&self, rows: &ExperimentRows) -> Result<(Declaration, PaperNumbers), ReportError> {
         let declared = self.declared(&rows.plan)?;
         Ok(declared.unwrap_or_else(|| (Declaration::default_for(rows), PaperNumbers::default())))
     }
 
-    /// The declared report of an experiment, if it declares one, and the paper's numbers that it names.
+    /// Returns the declared report of an experiment, if there is one, with the paper's numbers that it names.
     pub(crate) fn declared(&self, plan: &PlanRecord) -> Result<Option<(Declaration, PaperNumbers)>, ReportError> {
         let path = self.reports().join(format!("{}.toml", plan.experiment));
         if !path.exists() {
             return Ok(None);
         }
         let declaration = Declaration::load(&path)?;
-        let paper = PaperNumbers::load(&self.reports(), &declaration)?;
+        let paper = PaperNumbers::load(&self.reports(), &declaration, &paper::TABLES)?;
         Ok(Some((declaration, paper)))
     }
 }

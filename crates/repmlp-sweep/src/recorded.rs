@@ -1,6 +1,7 @@
-//! What is recorded of an experiment: the rows of the results folder, or the published ones where that folder has no such plan.
+//! Finds the rows of an experiment: those of the results folder, or the published ones if the results folder has no
+//! such plan.
 //!
-//! A fresh clone has committed rows and no results, and can still show, render and export them.
+//! A fresh clone has published rows but no results. It can still show, render and export them.
 
 use std::path::PathBuf;
 
@@ -11,23 +12,23 @@ use sweep_store::Reader;
 
 use crate::commands::say;
 
-/// Rows, and where they come from.
+/// Rows of an experiment, and their origin.
 pub(crate) struct Recorded {
     pub(crate) rows: ExperimentRows,
     pub(crate) origin: Origin,
 }
 
-/// Where rows come from.
+/// Origin of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// Runs of this results folder.
+    /// Runs in this results folder.
     Runs,
-    /// Text in git.
+    /// Published text files in git.
     Published,
 }
 
-/// What is recorded of an experiment under a profile; nothing where it was neither started nor published. Says so where rows are
-/// the published ones. Metrics that are not `wanted` may be missing.
+/// Finds the rows of an experiment under a profile; `None` if it was neither started nor published. Prints a note if
+/// the rows are the published ones. Metrics that are not `wanted` may be missing.
 pub(crate) async fn find(
     results: &mut Reader,
     layout: &ResultsLayout,
@@ -43,21 +44,21 @@ pub(crate) async fn find(
     }
     let rows = published::read(&folder)?;
     say(&format!(
-        "`{experiment}` ({profile}) was not run in {}: these are the published rows of {}",
+        "`{experiment}` ({profile}) was not run in {}: the published rows in {} are used",
         layout.root().display(),
         folder.display()
     ));
     Ok(Some(Recorded { rows, origin: Origin::Published }))
 }
 
-/// The profiles under which an experiment is published.
+/// Returns the profiles under which an experiment is published.
 pub(crate) fn published_profiles(layout: &ResultsLayout, experiment: &str) -> Result<Vec<String>> {
     let profiles = folders(&layout.root().join("published").join(experiment))?;
     let name = |path: PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
     Ok(profiles.into_iter().filter_map(name).collect())
 }
 
-/// The folders in a folder, sorted; none where it does not exist.
+/// Returns the folders in a folder, sorted; empty if the folder does not exist.
 pub(crate) fn folders(path: &std::path::Path) -> Result<Vec<PathBuf>> {
     if !path.exists() {
         return Ok(Vec::new());

@@ -1,15 +1,15 @@
-//! The scale of an experiment in one line: what a reader must know to compare its numbers with others'.
+//! Describes the scale of an experiment in one line: what a reader must know to compare its results with others.
 
 use std::collections::BTreeSet;
 
 use repmlp_train::config::RunConfig;
 use serde_json::Value;
 
-/// Values that are listed; more are shown as a range.
+/// Maximum number of values that are listed. More values are shown as a range.
 const LISTED: usize = 3;
 
-/// Images, sizes, batch and learning rate of canonical configurations, where they have them: `4500 training images of 32x32, widths
-/// 8/16/32, batch 64, learning rate 0.05`.
+/// Returns number of images, image size, widths, batch and learning rate of canonical configurations, as far as they
+/// have them: `4500 training images, image size 32, widths 8/16/32, batch 64, learning rate 0.05`.
 pub(crate) fn of(configurations: &[String]) -> Option<String> {
     let (mut images, mut parts) = (BTreeSet::new(), Vec::new());
     let values: Vec<Value> = configurations.iter().filter_map(|text| serde_json::from_str(text).ok()).collect();
@@ -35,7 +35,7 @@ pub(crate) fn of(configurations: &[String]) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-/// Distinct values in the order in which they are met; many numbers as a range.
+/// Returns the distinct values in order of appearance; many numbers as a range.
 fn listed(values: &[&Value]) -> Option<String> {
     let mut texts: Vec<String> = Vec::new();
     for value in values {

@@ -1,10 +1,10 @@
-//! What the terminal can show: colour, width, whether a person watches.
+//! Properties of the terminal: colour and width.
 
 use std::io::{IsTerminal, Write};
 
 use clap::ValueEnum;
 
-/// Says a line on standard error. A terminal that is gone is no reason to stop: nobody is left to be told.
+/// Prints a line on standard error. Errors are ignored: without a terminal there is nobody to tell.
 pub(crate) fn say(line: &str) {
     drop(writeln!(std::io::stderr(), "{line}"));
 }
@@ -21,7 +21,7 @@ pub(crate) enum ColorChoice {
     Never,
 }
 
-/// What the terminal can show.
+/// Access to the properties of the terminal.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Screen {
     color: ColorChoice,
@@ -36,12 +36,12 @@ impl Screen {
         match self.color {
             ColorChoice::Always => true,
             ColorChoice::Never => false,
-            // The convention of no-color.org: set and not empty.
+            // The convention of no-color.org: the variable counts if it is set and not empty.
             ColorChoice::Auto => std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && is_terminal(),
         }
     }
 
-    /// Colour of tables on standard output.
+    /// Returns the colour mode of tables on standard output.
     pub(crate) fn table_color(self) -> sweep_report::Color {
         if self.colored(|| std::io::stdout().is_terminal()) {
             sweep_report::Color::Ansi
@@ -50,7 +50,7 @@ impl Screen {
         }
     }
 
-    /// Colour of faults on standard error.
+    /// Returns the colour mode of faults on standard error.
     pub(crate) fn plan_colors(self) -> sweep_plan::Colors {
         if self.stderr_colored() { sweep_plan::Colors::On } else { sweep_plan::Colors::Off }
     }
@@ -59,12 +59,12 @@ impl Screen {
         self.colored(|| std::io::stderr().is_terminal())
     }
 
-    /// A word that must be seen, for standard error.
+    /// Highlights an important word for standard error.
     pub(crate) fn alarm(self, word: &str) -> String {
         if self.stderr_colored() { format!("\x1b[1;31m{word}\x1b[0m") } else { word.to_owned() }
     }
 
-    /// Characters in a line of standard output; wide where nobody watches.
+    /// Returns the number of characters in a line of standard output; 160 if it is not a terminal.
     pub(crate) fn width(self) -> usize {
         let columns = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
         columns.or_else(|| terminal_size::terminal_size().map(|(width, _)| usize::from(width.0))).unwrap_or(160)

@@ -1,6 +1,6 @@
-//! What an experiment's report was last made from: while that is the same, the report need not be made again.
+//! Remembers what an experiment's report was last made from. While that is unchanged, the report is not made again.
 //!
-//! Kept in the results folder as a cache. Without it, or when anything differs, the report is made as for the first time.
+//! This record is a cache in the results folder. If it is missing or anything differs, the report is made again.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,21 +14,21 @@ use sweep_store::Reader;
 
 use crate::project::Project;
 
-/// A report that was made, and what it was made from.
+/// Record of a report and of what it was made from.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Made {
-    /// A digest of [`inputs`].
+    /// The digest returned by [`inputs`].
     inputs: String,
-    /// Its folder.
+    /// Folder of the report.
     pub(crate) folder: PathBuf,
-    /// Size and time of each file that was written for it.
+    /// Size and time of each file that was written for the report.
     files: BTreeMap<String, String>,
-    /// What the terminal shows.
+    /// The tables that the terminal shows.
     pub(crate) tables: Vec<Table>,
 }
 
-/// A digest of all that a report is made from: plan, rows, values, declaration, the paper's numbers, its folder and this program. Nothing
-/// unless the index knows all of the plan's runs.
+/// Returns a digest of everything that a report is made from: plan, rows, values, declaration, the paper's numbers, the
+/// report's folder and this program. `None` unless the index is up to date for all runs of the plan.
 pub(crate) fn inputs(
     project: &Project,
     results: &mut Reader,
@@ -46,7 +46,7 @@ pub(crate) fn inputs(
 }
 
 impl Made {
-    /// A report that was just written into `folder`, beside the measurements that are published with it.
+    /// Makes the record of a report that was just written into `folder`, and of the measurements published with it.
     pub(crate) fn now(
         inputs: String,
         layout: &ResultsLayout,
@@ -57,7 +57,8 @@ impl Made {
         Self { inputs, files: files(layout, plan, folder), folder: folder.to_owned(), tables }
     }
 
-    /// The report that was last made, if it was made from these inputs and its files are as they were written.
+    /// Reads the record of the last report. `None` unless the report was made from these inputs and its files are
+    /// unchanged.
     pub(crate) fn read(layout: &ResultsLayout, plan: &PlanRecord, inputs: &str) -> Option<Self> {
         let text = read_regular_file(&layout.rendered(&plan.experiment, &plan.profile)).ok()?;
         let text = String::from_utf8(text).ok()?;
@@ -69,7 +70,7 @@ impl Made {
         (made.inputs == inputs && made.files == files(layout, plan, &made.folder)).then_some(made)
     }
 
-    /// Keeps it for the next call. A cache that cannot be written is no fault.
+    /// Stores the record for the next call. Errors are ignored, since it is only a cache.
     pub(crate) fn keep(&self, layout: &ResultsLayout, plan: &PlanRecord) {
         let Ok(json) = serde_json::to_string(self) else { return };
         let text = format!("{}\n{json}", blake3::hash(json.as_bytes()).to_hex());
@@ -77,7 +78,7 @@ impl Made {
     }
 }
 
-/// Stamps of the files of a report's folder and of the measurements that are published with it.
+/// Returns the stamps of all files in a report's folder and of the published measurements.
 fn files(layout: &ResultsLayout, plan: &PlanRecord, folder: &Path) -> BTreeMap<String, String> {
     let published = layout.published(&plan.experiment, &plan.profile);
     let mut files = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! What is left to do for a run, and why: the same answer for `plan`, which shows it, and `run`, which acts on it.
+//! Decides what is left to do for a run, and why. `plan` shows the decision, and `run` acts on it.
 
 use std::fmt;
 
@@ -7,62 +7,64 @@ use sweep_protocol::{RunRow, Status};
 
 use crate::arithmetic;
 
-/// What another call of `run` does with a run.
+/// What the next call of `run` does with a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
-    /// Nothing is known of it: it starts.
+    /// The run is new: it starts.
     Start,
-    /// It goes on from its checkpoint.
+    /// The run continues from its checkpoint.
     Continue {
-        /// Steps in the checkpoint; 0 when it begins again.
+        /// Number of steps in the checkpoint; 0 if the run begins again.
         step: u64,
     },
-    /// It was measured by another version of the trainer, or computed otherwise than the experiment asks: it is measured again.
+    /// The run was measured by another version of the trainer, or with another arithmetic than the experiment names. It
+    /// is measured again.
     Again {
-        /// What measured it, and what would now.
+        /// The difference, as text.
         why: String,
     },
-    /// It is done.
+    /// The run is done.
     Reuse,
-    /// It succeeded, and its measurements are not all there any more: they are measured again.
+    /// The run succeeded, but some of its measurements are missing. It is trained again.
     Incomplete {
-        /// What is missing.
+        /// The missing measurements, as text.
         why: Option<String>,
     },
-    /// It failed for a reason that lies in the machine or the data: it is tried again.
+    /// The run failed because of the machine or the data: it is tried again.
     Retry {
-        /// How.
+        /// The status of the failure.
         status: Status,
     },
-    /// It failed and waits for `--retry-failed`.
+    /// The run failed and waits for `--retry-failed`.
     Failed {
-        /// How.
+        /// The status of the failure.
         status: Status,
-        /// Why.
+        /// The reason.
         message: Option<String>,
     },
-    /// A scheduler is at it.
+    /// The run has an open attempt.
     Running,
 }
 
-/// What becomes of runs that failed.
+/// What happens to failed runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FailedRuns {
-    /// They wait to be asked for.
+    /// They wait for `--retry-failed`.
     Wait,
     /// They are tried again.
     Retry,
 }
 
 impl Work {
-    /// What is left to do for a run. `row` is what is known of it; `kernels` is the instruction set that its experiment names.
+    /// Decides what is left to do for a run. `row` is the run's row, if it has one. `kernels` is the instruction set
+    /// that its experiment names.
     pub(crate) fn of(row: Option<&RunRow>, kernels: Option<&str>) -> Self {
         let Some(row) = row else { return Self::Start };
         match row.status {
             Status::Succeeded => match (row.trainer_version, arithmetic::other(kernels, row)) {
-                (Some(version), _) if version != TRAINER_VERSION => {
-                    Self::Again { why: format!("measured by trainer {version}, this is {TRAINER_VERSION}") }
-                }
+                (Some(version), _) if version != TRAINER_VERSION => Self::Again {
+                    why: format!("measured by trainer version {version}, this is version {TRAINER_VERSION}"),
+                },
                 (_, Some(other)) => Self::Again { why: format!("computed with {other}") },
                 _ => Self::Reuse,
             },
@@ -72,14 +74,14 @@ impl Work {
             Status::Running => Self::Running,
             Status::Queued if row.attempts == 0 => Self::Start,
             Status::Queued | Status::Cancelled => {
-                // A checkpoint of another instruction set is not continued.
+                // A run does not continue from a checkpoint of another instruction set.
                 let is_other = arithmetic::other(kernels, row).is_some();
                 Self::Continue { step: if is_other { 0 } else { row.checkpoint_step } }
             }
         }
     }
 
-    /// Whether `run` starts an attempt for it.
+    /// Whether `run` starts an attempt.
     pub(crate) fn is_open(&self, failed: FailedRuns) -> bool {
         match self {
             Self::Start
@@ -100,7 +102,7 @@ impl fmt::Display for Work {
             Self::Start => f.write_str("new"),
             Self::Continue { step: 0 } => f.write_str("interrupted, starts again"),
             Self::Continue { step } => write!(f, "continues at step {step}"),
-            Self::Again { why } => write!(f, "again: {why}"),
+            Self::Again { why } => write!(f, "measured again: {why}"),
             Self::Incomplete { why } => {
                 let why = why.as_deref().unwrap_or("measurements are missing");
                 write!(f, "incomplete ({why}), trains again")
@@ -146,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_of_the_machine_are_tried_again_and_those_of_the_run_wait_to_be_asked_for() {
+    fn failures_of_the_machine_are_tried_again_and_those_of_the_run_wait() {
         use FailureKind::{Config, Crash, Data, Diverged, Equivalence, Io, Oom};
         let waits = |status| {
             let work = Work::of(Some(&row(status, 1, 1)), None);

@@ -1,13 +1,14 @@
-"""Lays `repmlp-sweep bench` beside PyTorch, case by case, and prints a table in Markdown.
+"""Compares `repmlp-sweep bench` with PyTorch, case by case, and prints a Markdown table.
 
     python3 compare.py --ours target/release/repmlp-sweep --python /tmp/torch/bin/python --rounds 3 [CASE...]
 
-A case is a name that `repmlp-sweep bench train nothing` lists, or a part of some. Each measurement is a process of its own, and
-the programs take turns within a round, so that a machine that drifts slows all alike. With `--record FILE` measurements are kept
-as lines of JSON, and the table has those of earlier calls too (so a file is for one build and one machine): with `--rounds 0` it
-is printed and nothing is measured.
+CASE is a case name, or a part of one. `repmlp-sweep bench train nothing` lists the names. Each measurement runs in a
+separate process. Within a round, the programs take turns, so a change in machine speed affects all of them. `--record
+FILE` appends the measurements to a file, one JSON object per line. The table then includes the measurements of earlier
+calls, so use one file per build and machine. With `--rounds 0`, nothing is measured, and the table is printed from the
+file.
 
-Needs the standard library alone; the Python that is handed over has PyTorch and torchvision.
+This script needs only the standard library. The Python given with `--python` needs PyTorch and torchvision.
 """
 
 import argparse
@@ -18,7 +19,8 @@ import statistics
 import subprocess
 import sys
 
-# Case -> {rival: our time over its time, at most}; `memory` is our peak over that of `tuned`. Rivals are the ways of pytorch.py.
+# Case -> {rival: maximum ratio of our time to its time}. Rivals are the variants of pytorch.py. `memory` is the maximum
+# ratio of our peak memory to that of `tuned`.
 GOALS = {
     "pure_mlp_train_step": {"plain": 0.07, "tuned": 0.33, "memory": 0.50},
     "block_c128_forward_backward": {"tuned": 0.50},
@@ -33,13 +35,13 @@ GOALS = {
     "resnet50_infer": {"tuned": 0.95},
     "repmlp_res50_infer": {"tuned": 0.95},
 }
-# Share of the processor's peak that a case should reach.
+# Goal for the share of the processor's peak performance.
 PEAK_GOAL = 0.70
 WAYS = ("ours", "plain", "tuned")
 
 
 def commands(arguments, case):
-    """What measures a case in each way."""
+    """Returns the command that measures a case, for each program."""
     suite = "infer" if case.endswith("_infer") else "train"
     options = [f"--threads={arguments.threads}", f"--repeats={arguments.repeats}"]
     rival = str(pathlib.Path(__file__).with_name("pytorch.py"))
@@ -48,14 +50,14 @@ def commands(arguments, case):
 
 
 def measured(command):
-    """The one line of JSON that a command prints."""
+    """Runs a command and returns the one line of JSON that it prints."""
     ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     (line,) = ran.stdout.splitlines()
     return json.loads(line)
 
 
 def measure(arguments, cases):
-    """Measurements that belong together, as soon as all are there: those of a case in a round, and once a round the peak."""
+    """Yields the measurements of each case in each round, and the peak once per round."""
     for round_ in range(arguments.rounds):
         for case in cases:
             lines = []
@@ -68,13 +70,13 @@ def measure(arguments, cases):
 
 
 def spread(values, digits):
-    """Median and, of several values, the smallest and the largest."""
+    """Returns the median as text. For several values, adds the smallest and the largest."""
     text = f"{statistics.median(values):.{digits}f}"
     return text if len(values) == 1 else f"{text} ({min(values):.{digits}f}–{max(values):.{digits}f})"
 
 
 def row(case, by_way, peak):
-    """A line of the table; ratios are taken within a round, since its measurements are neighbours."""
+    """Returns a row of the table. Ratios are taken within a round, since its measurements are close in time."""
     times = {way: [line["median_s"] for line in by_way[way]] for way in WAYS}
     memory = {way: [line["peak_rss_mb"] for line in by_way[way] if line.get("peak_rss_mb")] for way in WAYS}
     cells = [f"`{case}`"] + [f"{statistics.median(times[way]):.4f}" for way in WAYS]
@@ -99,7 +101,7 @@ def row(case, by_way, peak):
 
 
 def table(lines):
-    """The measurements as a table in Markdown."""
+    """Returns the measurements as a Markdown table."""
     peaks = [line["gflop_per_s"] for line in lines if line["case"] == "peak"]
     peak = statistics.median(peaks) if peaks else None
     heading = ["case", "ours s", "plain s", "tuned s", "ours / plain", "ours / tuned", "ours MB", "plain MB", "tuned MB"]

@@ -1,14 +1,15 @@
-"""The cases of `repmlp-sweep bench` in PyTorch, by the same names and with the same lines of JSON.
+"""The cases of `repmlp-sweep bench` in PyTorch, with the same names and the same JSON lines.
 
     python pytorch.py plain|tuned train|infer [WORD] [--threads N] [--repeats N]
 
-`plain` is what the paper's text says, written down: FC3 as a grouped 1x1 convolution on a 1x1 map; for inference the blocks are
-merged and everything else is as it was trained. `tuned` is what somebody does who looks for speed and keeps the networks: FC3 as
-one batched matrix product, SGD as a fused loop, convolutional networks in `channels_last` (networks with the block gain nothing
-by it, or lose); for inference a trace, frozen (which folds batch norms into convolutions) and through `optimize_for_inference`.
-Neither compiles (torch.compile).
+`plain` follows the text of the paper literally. FC3 is a grouped 1x1 convolution on a 1x1 map. For inference, the
+blocks are merged and nothing else is changed. `tuned` is the same networks, optimised for speed. FC3 is one batched
+matrix product, and SGD is fused. Convolutional networks use `channels_last`; networks with the block do not, since it
+does not make them faster. For inference, the network is traced, frozen (which folds batch norms into convolutions) and
+passed to `optimize_for_inference`. Neither variant uses torch.compile.
 
-Written from the paper (arXiv 2105.01883) alone. Weights of merged blocks are drawn, not merged: only their shapes matter here.
+This file is written only from the paper (arXiv 2105.01883). Merged blocks have random weights, since only the shapes
+matter here.
 """
 
 import argparse
@@ -26,13 +27,13 @@ WARMUP = 2
 
 
 def conv_bn(inputs, outputs, kernel=1, groups=1):
-    """A convolution that keeps the map, and batch norm."""
+    """Returns a convolution that keeps the map size, followed by batch norm."""
     conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(outputs))
 
 
 class GroupedFc(nn.Module):
-    """A fully connected layer in groups, P numbers to Q, as a convolution on a 1x1 map: rows (M, P) to (M, Q)."""
+    """A grouped fully connected layer as a convolution on a 1x1 map. Maps rows (M, P) to (M, Q)."""
 
     def __init__(self, inputs, outputs, groups, bias):
         super().__init__()
@@ -43,7 +44,7 @@ class GroupedFc(nn.Module):
 
 
 class BatchedFc(nn.Module):
-    """The same as one product of g pairs of matrices."""
+    """A grouped fully connected layer as one batched product of g pairs of matrices."""
 
     def __init__(self, inputs, outputs, groups, bias):
         super().__init__()
@@ -61,10 +62,10 @@ class BatchedFc(nn.Module):
 
 
 class RepMlp(nn.Module):
-    """The paper's block between C channels of a square map (sections 3.1 and 3.2), in either form.
+    """The paper's block with C input and output channels on a square map (sections 3.1 and 3.2), in either form.
 
-    Training: (global perceptron) -> FC3 and batch norm + a convolution and batch norm for each K. Deployed: FC1, FC2 and FC3 with
-    biases, nothing else.
+    Training form: global perceptron, then the sum of FC3 with batch norm and, for each K, a convolution with batch
+    norm. Deployed form: only FC1, FC2 and FC3, with biases.
     """
 
     def __init__(self, channels, side, partition, groups, kernels, reduction, fc, deployed):
@@ -95,7 +96,7 @@ class RepMlp(nn.Module):
 
 
 def cifar_net(widths, block):
-    """The network of section 4.1; `block(channels, side)` is what mixes pixels."""
+    """Returns the network of section 4.1. `block(channels, side)` makes the blocks that mix pixels."""
     layers = [conv_bn(3, widths[0]), nn.ReLU(inplace=True)]
     for stage, width in enumerate(widths):
         side = 32 >> stage
@@ -108,7 +109,7 @@ def cifar_net(widths, block):
 
 
 class RepMlpBottleneck(nn.Module):
-    """The paper's bottleneck (Fig. 3): 1x1, 3x3 to m/r channels, RepMLP, 3x3, 1x1, around them a shortcut."""
+    """The paper's bottleneck (Fig. 3): 1x1, 3x3 to m/r channels, RepMLP, 3x3 and 1x1, with a shortcut around them."""
 
     def __init__(self, width, reduction, rep_mlp):
         super().__init__()
@@ -123,7 +124,7 @@ class RepMlpBottleneck(nn.Module):
 
 
 def repmlp_res50(fc, deployed):
-    """RepMLP-Res50 of section 4.2: in c3 and c4, all blocks but the first of each are the paper's."""
+    """Returns RepMLP-Res50 of section 4.2: in c3 and c4, all blocks except the first are RepMLP bottlenecks."""
     network = torchvision.models.resnet50(weights=None)
     for stage, width, side, reduction in ((network.layer2, 512, 28, 2), (network.layer3, 1024, 14, 4)):
         def rep_mlp(channels, side=side):
@@ -134,7 +135,8 @@ def repmlp_res50(fc, deployed):
     return network
 
 
-# Name -> (batch, input of one image, classes or None for a block alone, network of (fc, deployed)).
+# Name -> (batch, shape of one input, classes or None for a block alone, function of (fc, deployed) that makes the
+# network).
 SUBJECTS = {
     "pure_mlp": (128, (3, 32, 32), 10, lambda fc, deployed: cifar_net(
         (16, 32, 64), lambda channels, side: RepMlp(channels, side, 8, 2, (1, 3, 5, 7), 1, fc, deployed))),
@@ -155,7 +157,7 @@ def case_name(subject, suite):
 
 
 def prepared(subject, suite, way):
-    """The case's work, ready to be done again and again."""
+    """Returns a function that does the work of the case once."""
     batch, size, classes, build = SUBJECTS[subject]
     tuned = way == "tuned"
     torch.manual_seed(1)
@@ -202,14 +204,14 @@ def training_step(network, x, classes, tuned):
         logits = network(x)
         F.cross_entropy(logits, labels).backward()
         optimizer.step()
-        # The trainer counts hits at every step.
+        # The trainer also counts correct predictions at every step.
         (logits.detach().argmax(1) == labels).sum()
 
     return work
 
 
 def peak_rss_mb():
-    """The largest memory that this process has held, in 10^6 bytes; Linux alone says it."""
+    """Returns the peak memory of this process in 10^6 bytes, or None outside of Linux."""
     try:
         with open("/proc/self/status", encoding="ascii") as status:
             return next((int(line.split()[1]) * 1024 / 1e6 for line in status if line.startswith("VmHWM:")), None)
@@ -226,13 +228,13 @@ def main():
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    # TorchScript still does what it did, and says at each call that it will not for ever.
+    # TorchScript still works, but warns at each call that it is deprecated.
     warnings.filterwarnings("ignore", category=FutureWarning)
     names = {case_name(subject, arguments.suite): subject for subject in SUBJECTS}
     word = arguments.word or ""
     selected = [word] if word in names else [name for name in names if word in name]
     if not selected:
-        parser.error(f"no case is called `{word}` or contains it; there are: {', '.join(names)}")
+        parser.error(f"no case has a name that contains `{word}`; the cases are: {', '.join(names)}")
     for name in selected:
         work = prepared(names[name], arguments.suite, arguments.way)
         seconds = []

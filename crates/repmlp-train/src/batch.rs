@@ -1,4 +1,4 @@
-//! Batches of a data set: order of each epoch, images as normalised numbers, and their way onto the device.
+//! Batches of a data set: the order of each epoch, images as normalised numbers, and the copy to the device.
 
 use std::sync::Arc;
 
@@ -10,25 +10,25 @@ use crate::mixup::{self, Mixed};
 use crate::prepare::Draw;
 use crate::transform::Tiling;
 
-/// Images (N, C, H, W) and labels: (N), or (N, H, W) where every pixel has one.
+/// Images (N, C, H, W) and labels. Labels are (N), or (N, H, W) if every pixel has one.
 pub(crate) struct Batch {
     pub(crate) images_nchw: Tensor,
     pub(crate) labels: Tensor,
-    /// What the images were blended with.
+    /// Labels and share of the images that were blended in by mixup.
     pub(crate) blend: Option<Blend>,
-    /// Labels that count: images, or pixels that are not ignored.
+    /// Number of labels that count: images, or pixels that are not ignored.
     pub(crate) judged: usize,
 }
 
 /// The second targets of blended images.
 pub(crate) struct Blend {
-    /// Labels (N) of what each image was blended with.
+    /// Labels (N) of the images that were blended in.
     pub(crate) labels: Tensor,
-    /// Share of the first target, at least a half.
+    /// Share of the first target, at least 0.5.
     pub(crate) share: f64,
 }
 
-/// A batch in memory, made by a loader's thread.
+/// A batch in host memory, made by a loader thread.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct HostBatch {
     channels: usize,
@@ -41,13 +41,14 @@ pub(crate) struct HostBatch {
 }
 
 impl HostBatch {
-    /// Without images, with room for so many.
+    /// Makes an empty batch with room for `images` images.
     pub(crate) fn new((channels, side): (usize, usize), images: usize) -> Self {
         let numbers = Vec::with_capacity(images * channels * side * side);
         Self { channels, side, images: 0, numbers, labels: Vec::new(), judged: 0, mixed: None }
     }
 
-    /// Appends the first images of another batch, with their labels, until there are `images`. `judged` stays as it is.
+    /// Appends the first images of another batch, with their labels, until this batch has `images` images. `judged`
+    /// does not change.
     pub(crate) fn fill_up(&mut self, images: usize, other: &Self) {
         let more = other.images.min(images.saturating_sub(self.images));
         let share = |all: usize| all / other.images.max(1) * more;
@@ -56,7 +57,7 @@ impl HostBatch {
         self.images += more;
     }
 
-    /// On the device.
+    /// Copies the batch to the device.
     pub(crate) fn onto(self, device: &Device) -> candle_core::Result<Batch> {
         let Self { channels, side, images, numbers, labels, judged, mixed } = self;
         let labels = match labels.len() == images {
@@ -72,43 +73,41 @@ impl HostBatch {
     }
 }
 
-/// A whole scene in memory, as an evaluation by tiles looks at it.
+/// A whole scene in host memory, cut into tiles for evaluation.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct HostScene {
-    /// Its squares, in their order.
+    /// Its tiles, in their order.
     pub(crate) batches: Vec<HostBatch>,
-    /// Where they lie.
+    /// Positions of the tiles.
     pub(crate) tiling: Tiling,
-    /// What its pixels are, row by row.
+    /// Class ids of its pixels, row by row.
     pub(crate) ids: Vec<u8>,
-    /// Pixels that count.
+    /// Number of pixels that count.
     pub(crate) judged: usize,
 }
 
-/// Whole scenes, each through squares.
+/// Whole scenes, each cut into tiles.
 pub(crate) struct Scenes {
     pub(crate) subset: Subset,
     pub(crate) preparation: Arc<Preparation>,
-    /// Pixels from one square to the next.
+    /// Distance from one tile to the next, in pixels.
     pub(crate) step: usize,
-    /// Squares of a batch, at most.
+    /// Maximum number of tiles in a batch.
     pub(crate) size: usize,
 }
 
 impl Scenes {
-    /// Scene `index`.
+    /// Returns scene `index`.
     pub(crate) fn scene(&self, index: usize) -> Result<HostScene, DataError> {
         let (image, target) = self.subset.pool.item(self.subset.images[index])?;
         match target {
             Target::Mask(mask) => Ok(self.preparation.scene((image, mask), self.step, self.size)),
-            Target::Class(_) => {
-                Err(DataError::Loader { message: "tiles were asked for of a set without masks".to_owned() })
-            }
+            Target::Class(_) => Err(DataError::Loader { message: "tiles need a data set with masks".to_owned() }),
         }
     }
 }
 
-/// The training images of one epoch in its order, the incomplete last batch left out.
+/// The training images of one epoch, in its order. An incomplete last batch is left out.
 pub(crate) struct TrainEpoch {
     subset: Subset,
     preparation: Arc<Preparation>,
@@ -118,14 +117,14 @@ pub(crate) struct TrainEpoch {
 }
 
 impl TrainEpoch {
-    /// Epoch `epoch`, counted from 0.
+    /// Makes epoch `epoch`, counted from 0.
     pub(crate) fn new(data: &Dataset, batch: usize, (seed, epoch): (u64, u64)) -> Self {
         let mut subset = data.train.clone();
         shuffle(&mut subset.images, &mut stream(seed, "order", &[epoch]));
         Self { subset, preparation: Arc::clone(&data.preparation), batch, seed, epoch }
     }
 
-    /// Batch `index` of the epoch.
+    /// Returns batch `index` of the epoch.
     pub(crate) fn batch(&self, index: usize) -> Result<HostBatch, DataError> {
         let Self { subset, preparation, seed, epoch, .. } = self;
         let mut batch = preparation.batch(self.batch);
@@ -142,21 +141,21 @@ impl TrainEpoch {
     }
 }
 
-/// Images as an evaluation sees them, in batches.
+/// Images prepared for evaluation, in batches.
 pub(crate) struct PlainBatches {
     pub(crate) subset: Subset,
     pub(crate) preparation: Arc<Preparation>,
-    /// Images of a batch; the last one may have fewer.
+    /// Images in a batch. The last batch may have fewer.
     pub(crate) size: usize,
 }
 
 impl PlainBatches {
-    /// How many there are.
+    /// Returns the number of batches.
     pub(crate) fn count(&self) -> usize {
         self.subset.images.len().div_ceil(self.size)
     }
 
-    /// Batch `index`.
+    /// Returns batch `index`.
     pub(crate) fn batch(&self, index: usize) -> Result<HostBatch, DataError> {
         let images = &self.subset.images[index * self.size..];
         let images = &images[..images.len().min(self.size)];
@@ -175,7 +174,7 @@ mod tests {
     use crate::data::fixture::{png_of, write};
     use crate::loader::Loader;
 
-    /// Ten images of two classes with sides from 6 to 9, and two to test.
+    /// Ten training images of two classes with sides from 6 to 9 pixels, and two test images.
     fn folder() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for i in 0..12usize {
@@ -200,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn an_epoch_does_not_depend_on_threads_and_the_next_one_is_another() {
+    fn an_epoch_does_not_depend_on_threads_and_epochs_differ() {
         let folder = folder();
         let data = load(folder.path());
         let first = epoch(&data, 5, 0, 1);
@@ -226,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_went_away_ends_the_batches() {
+    fn a_deleted_file_ends_the_batches() {
         let folder = folder();
         let data = load(folder.path());
         std::fs::remove_dir_all(folder.path().join("train/1")).unwrap();

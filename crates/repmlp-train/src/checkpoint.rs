@@ -1,7 +1,7 @@
-//! Checkpoints: everything that a run needs to go on as if it had never stopped.
+//! Checkpoints: everything that a run needs to continue as if it had never stopped.
 //!
-//! A file is a safetensors file whose name carries the step and a digest of its bytes, written by temporary file, fsync and
-//! rename. A file whose bytes do not give its digest is passed over for the one before it.
+//! A checkpoint is a safetensors file. Its name holds the step and a digest of its bytes. It is written to a temporary
+//! file, synced and renamed. A file that does not match its digest is skipped, and the checkpoint before it is used.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,44 +13,44 @@ use sweep_protocol::{Arithmetic, CheckpointName, Measurement, write_atomically};
 
 use crate::train::TRAINER_VERSION;
 
-/// What a checkpoint says besides tensors.
+/// Everything in a checkpoint except the tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CheckpointHeader {
-    /// Steps done since the run began.
+    /// Steps done since the run started.
     pub step: u64,
-    /// Digest of the data that the run sees.
+    /// Digest of the data that the run uses.
     pub data_fingerprint: String,
-    /// Version of the trainer that wrote it.
+    /// Version of the trainer that wrote the checkpoint.
     pub trainer_version: u32,
-    /// How the numbers were computed by the attempt that wrote it.
+    /// Arithmetic of the attempt that wrote the checkpoint.
     pub arithmetic: Option<Arithmetic>,
-    /// Bits of the epoch's running sums (`f64`): loss, correct labels, labels judged, seconds, seconds waited.
+    /// Bits of the running sums (`f64`) of the epoch: loss, correct labels, labels that count, seconds, seconds waited.
     pub sums: [u64; 5],
-    /// Everything that the run had measured, in order: so that no line of a journal is needed to go on.
+    /// All measurements of the run so far, in order. No journal line is needed to continue.
     pub measured: Vec<Measurement>,
 }
 
 /// A checkpoint cannot be written or used.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// The operating system refused.
+    /// The operating system refused to write the file.
     #[error("checkpoint {} cannot be written", .path.display())]
     Write {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// Cause of the failure.
         source: io::Error,
     },
-    /// The tensors cannot be put into a file.
+    /// The tensors cannot be serialised.
     #[error("checkpoint cannot be serialised")]
     Serialize(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// An intact file that this run cannot go on from.
+    /// The file is intact, but this run cannot continue from it.
     #[error("checkpoint {} does not fit this run: {reason}", .path.display())]
     Foreign {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What does not fit.
+        /// Reason why it does not fit.
         reason: String,
     },
 }
@@ -76,7 +76,7 @@ fn serialize(tensors: &[(String, Tensor)], header: Option<&CheckpointHeader>) ->
     safetensors::serialize(tensors, metadata).map_err(|e| fault(e.into()))
 }
 
-/// Writes a checkpoint into `folder`; returns its file name.
+/// Writes a checkpoint into `folder` and returns its file name.
 pub(crate) fn save(
     folder: &Path,
     header: &CheckpointHeader,
@@ -89,16 +89,16 @@ pub(crate) fn save(
     Ok(name)
 }
 
-/// Writes tensors alone, as `file` in `folder`.
+/// Writes only the tensors, as `file` in `folder`.
 pub(crate) fn save_weights(folder: &Path, file: &str, tensors: &[(String, Tensor)]) -> Result<(), CheckpointError> {
     let path = folder.join(file);
     write_atomically(&path, &serialize(tensors, None)?).map_err(|source| CheckpointError::Write { path, source })
 }
 
-/// Checkpoints that are kept while an attempt runs: the newest, and one before it in case that one is damaged.
+/// Number of checkpoints that are kept while an attempt runs: the newest, and one more in case the newest is damaged.
 const KEPT: usize = 2;
 
-/// Deletes all but the newest checkpoints of a folder.
+/// Deletes all checkpoints of a folder except the [`KEPT`] newest.
 pub(crate) fn prune(folder: &Path) -> Result<(), CheckpointError> {
     let mut all = candidates(std::slice::from_ref(&folder.to_owned()));
     all.truncate(all.len().saturating_sub(KEPT));
@@ -108,10 +108,10 @@ pub(crate) fn prune(folder: &Path) -> Result<(), CheckpointError> {
     Ok(())
 }
 
-/// Step and path of every checkpoint in these folders, fewest steps first.
+/// Returns step and path of every checkpoint in these folders, sorted by step.
 fn candidates(folders: &[PathBuf]) -> Vec<(u64, PathBuf)> {
     let mut candidates = Vec::new();
-    // Of equal steps the first folder's are preferred: those of later attempts come first.
+    // At equal steps, the first folder wins: folders of later attempts come first.
     for folder in folders.iter().rev() {
         let Ok(entries) = std::fs::read_dir(folder) else { continue };
         for path in entries.flatten().map(|entry| entry.path()) {
@@ -126,23 +126,23 @@ fn name_of(path: &Path) -> Option<CheckpointName> {
     CheckpointName::parse(path.file_name()?.to_str()?)
 }
 
-/// What [`newest`] came to.
+/// Result of [`newest`].
 pub(crate) struct Newest {
     pub(crate) found: Option<Checkpoint>,
-    /// Files with as many steps or more that could not be used.
+    /// Newer files, or files with the same step, that cannot be used.
     pub(crate) passed_over: Vec<PassedOver>,
 }
 
-/// A checkpoint that could not be used.
+/// A checkpoint that cannot be used.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct PassedOver {
     pub(crate) path: PathBuf,
-    /// As the rest of a sentence.
+    /// Reason, worded as the end of a sentence that starts with the path.
     pub(crate) why: String,
 }
 
-/// The intact checkpoint of this trainer and arithmetic with the most steps in these folders. One of another arithmetic would mix two
-/// roundings in one run.
+/// Finds the checkpoint with the most steps in these folders. It must be intact, written by this trainer version, and
+/// computed with this arithmetic. Another arithmetic would mix two kinds of rounding in one run.
 pub(crate) fn newest(folders: &[PathBuf], arithmetic: &Arithmetic) -> Newest {
     let mut candidates = candidates(folders);
     let mut passed_over = Vec::new();
@@ -154,7 +154,7 @@ pub(crate) fn newest(folders: &[PathBuf], arithmetic: &Arithmetic) -> Newest {
             Some(Loaded::Ours(checkpoint)) => {
                 let other =
                     checkpoint.header.arithmetic.map_or_else(|| "unknown".to_owned(), |other| other.to_string());
-                format!("was computed otherwise ({other}; this is {arithmetic})")
+                format!("was computed with another arithmetic ({other}; this attempt uses {arithmetic})")
             }
             Some(Loaded::OfAnotherTrainer) => "was written by another version of the trainer".to_owned(),
             None => "is damaged".to_owned(),
@@ -167,18 +167,19 @@ pub(crate) fn newest(folders: &[PathBuf], arithmetic: &Arithmetic) -> Newest {
 /// An intact file.
 enum Loaded {
     Ours(Box<Checkpoint>),
-    /// It would continue another training, or lacks what this trainer needs; what else it says is that trainer's business.
+    /// It belongs to another trainer version, or lacks data that this version needs. The rest of its header is not
+    /// read.
     OfAnotherTrainer,
 }
 
-/// The part of a header that every trainer writes, and what one of trainer 6 that was written before values were carried lacks.
+/// The part of a header that every trainer version writes. `measured` is missing in early checkpoints of trainer 6.
 #[derive(Deserialize)]
 struct Writer {
     trainer_version: u32,
     measured: Option<serde::de::IgnoredAny>,
 }
 
-/// `None` when anything about the file is not as it was written.
+/// Returns `None` if the file is damaged or incomplete.
 fn load(path: &Path) -> Option<Loaded> {
     let bytes = std::fs::read(path).ok()?;
     let name = name_of(path)?;
@@ -246,9 +247,9 @@ mod tests {
         assert_eq!(newest(&folders, &arithmetic("avx2")).found.unwrap().header.step, 5);
     }
 
-    /// Every mutation of a checkpoint is noticed: the file is passed over, and nothing of it is used.
+    /// Every mutation of a checkpoint is noticed. The file is then skipped, and no part of it is used.
     #[test]
-    fn mutated_checkpoints_are_passed_over() {
+    fn mutated_checkpoints_are_skipped() {
         let folder = tempfile::tempdir().unwrap();
         let folders = [folder.path().to_owned()];
         let name = save(folder.path(), &header(12), &tensors(2.0)).unwrap();
@@ -277,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_two_are_kept_and_another_trainers_are_passed_over() {
+    fn the_newest_two_are_kept_and_other_trainer_versions_are_skipped() {
         let folder = tempfile::tempdir().unwrap();
         for step in [5, 12, 100] {
             save(folder.path(), &header(step), &tensors(1.0)).unwrap();
@@ -292,13 +293,14 @@ mod tests {
     }
 
     #[test]
-    fn one_of_another_arithmetic_is_passed_over_and_said() {
+    fn a_checkpoint_of_another_arithmetic_is_skipped_with_a_reason() {
         let folder = tempfile::tempdir().unwrap();
         let folders = [folder.path().to_owned()];
         save(folder.path(), &header(5), &tensors(1.0)).unwrap();
         let Newest { found, passed_over } = newest(&folders, &arithmetic("avx512"));
         assert!(found.is_none());
-        let why = "was computed otherwise (cpu avx2 candle-1+kernels-1; this is cpu avx512 candle-1+kernels-1)";
+        let why = "was computed with another arithmetic (cpu avx2 candle-1+kernels-1; this attempt uses cpu avx512 \
+             candle-1+kernels-1)";
         assert_eq!(passed_over[0].why, why);
         assert!(newest(&folders, &arithmetic("avx2")).found.is_some());
     }

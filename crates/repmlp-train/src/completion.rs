@@ -1,4 +1,4 @@
-//! What follows the last epoch: the network is merged, compared with itself, counted and timed.
+//! The steps after the last epoch: merge the network, compare both forms, count, and measure throughput.
 
 use candle_core::{DType, Tensor};
 use repmlp::Mode;
@@ -17,11 +17,11 @@ use crate::ledger::Ledger;
 use crate::throughput;
 use crate::train::{Run, ThroughputTiming};
 
-/// File that a finished run leaves its trained weights in.
+/// File with the trained weights of a finished run.
 pub const WEIGHTS: &str = "weights.safetensors";
 
 impl Run<'_> {
-    /// Merges, compares, counts, times.
+    /// Merges the network, compares both forms, counts parameters and multiply-adds, and measures throughput.
     pub(crate) fn finish(&self, ledger: &mut Ledger<'_>) -> Result<Outcome, TrainError> {
         let deployed = self.learner.model.reparameterize()?;
         let test = self.split(&self.data.test);
@@ -62,7 +62,7 @@ impl Run<'_> {
         Ok(checkpoint::save_weights(&self.orders.folder, WEIGHTS, &self.weights())?)
     }
 
-    /// Parameters and multiply-adds of both forms.
+    /// Returns parameters and multiply-adds of both forms.
     fn counts(&self) -> Vec<Measurement> {
         let forms = [(CountedForm::Training, Form::Training), (CountedForm::Deployed, Form::Deployed)];
         let of_form = |(counted, form)| {
@@ -85,7 +85,7 @@ impl Run<'_> {
 
     fn throughput(&self, deployed: &DeployedModel) -> Result<Vec<Measurement>, TrainError> {
         let measure = &self.config.measure;
-        // Real images: what networks do with noise can be faster.
+        // Real images: networks can be faster on noise.
         let Some(batch) = self.split(&self.data.test).sample(measure.batch)? else { return Ok(Vec::new()) };
         let [trained, merged] = throughput::measure(
             measure,
@@ -100,18 +100,19 @@ impl Run<'_> {
     }
 }
 
-/// Images that both forms are compared on in f64, at most.
+/// Maximum number of images for the comparison of both forms in f64.
 const IMAGES_IN_F64: usize = 32;
 
-/// Compares, in f64, the trained form of the first weights with the merge of the second. They are the same except in tests. Rounding hardly
-/// counts there: a difference is the merge's.
+/// Compares two networks in f64: the training form with the first weights, and the merged form of the second weights.
+/// Both weights are the same except in tests. In f64, rounding is negligible, so a larger difference is an error of the
+/// merge.
 fn compare_in_f64(
     config: &RunConfig,
     [of_trained, of_merged]: [&[(String, Tensor)]; 2],
     split: EvaluationSplit<'_>,
 ) -> Result<Comparison, TrainError> {
     let network = |weights: &[(String, Tensor)]| {
-        // Every initial value is overwritten: the seed does not matter.
+        // Every initial value is overwritten, so the seed does not matter.
         let vars = Vars::new(0, DType::F64, split.device);
         let model = Model::new(&config.model, config.task(), &vars.root())?;
         vars.load(&weights.iter().cloned().collect())?;
@@ -120,7 +121,7 @@ fn compare_in_f64(
     let (model, deployed) = (network(of_trained)?, network(of_merged)?.reparameterize()?);
     let trained = |x: &Tensor| Ok(model.forward(&x.to_dtype(DType::F64)?, Mode::Evaluate)?.detach());
     let merged = |x: &Tensor| deployed.forward(&x.to_dtype(DType::F64)?);
-    // A scene through tiles is many of what the network sees.
+    // With tiles, one scene is already several inputs of the network.
     let most = if split.preparation.tiles.is_some() { 1 } else { IMAGES_IN_F64.min(split.batch_size()) };
     let few = most.min(split.subset.images.len());
     let subset = Subset { images: split.subset.images[..few].to_vec(), ..split.subset.clone() };
@@ -135,8 +136,12 @@ mod tests {
 
     const CONFIG: &str = r#"
         data = { source = { kind = "fashion-mnist-5k" }, image_size = 32, test_limit = 8 }
-        model = { kind = "cifar-net", widths = [2, 2, 2], hidden = 8, block = { kind = "rep-mlp", partition = [8, 8], groups = 2, local_kernels = [1, 3] } }
         measure = { batch = 4, warmup = 0, repeats = 1 }
+        [model]
+        kind = "cifar-net"
+        widths = [2, 2, 2]
+        hidden = 8
+        block = { kind = "rep-mlp", partition = [8, 8], groups = 2, local_kernels = [1, 3] }
         [training]
         epochs = 1
         batch = 4
@@ -144,7 +149,7 @@ mod tests {
         schedule = { kind = "constant", warmup_epochs = 0.0 }
     "#;
 
-    /// Statistics and biases as a training leaves them, so that there is something to merge.
+    /// Returns weights with changed statistics and biases, as after a training, so that the merge has an effect.
     fn trained(config: &RunConfig) -> candle_core::Result<Vec<(String, Tensor)>> {
         let vars = Vars::new(3, DType::F32, &Device::Cpu);
         let _model = Model::new(&config.model, config.task(), &vars.root())?;
@@ -152,7 +157,7 @@ mod tests {
             let value = match name.rsplit('.').next() {
                 Some("running_var") => (var.as_tensor() * 0.02)? + 0.02,
                 Some("running_mean") => var.as_tensor() + 0.02,
-                // No ReLU may stand at zero: what is before it would not matter.
+                // A ReLU that outputs only zeros would hide errors before it.
                 Some("bias") => var.as_tensor() + 0.5,
                 _ => Ok(var.as_tensor().clone()),
             };
@@ -161,7 +166,7 @@ mod tests {
         vars.all().into_iter().map(as_trained).collect()
     }
 
-    /// The comparison of a trained network with the merge of weights that were altered: what a wrong merge gives.
+    /// Compares a trained network with the merge of altered weights. This simulates a wrong merge.
     fn against(
         config: &RunConfig,
         alter: impl Fn(&str, &Tensor) -> candle_core::Result<Option<Tensor>>,
@@ -177,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_right_merge_passes_with_a_thousandth_of_what_is_allowed() -> Result<(), TrainError> {
+    fn a_right_merge_passes_with_a_tenth_of_the_bound() -> Result<(), TrainError> {
         let config: RunConfig = toml::from_str(CONFIG).unwrap();
         let comparison = against(&config, |_, _| Ok(None))?;
         comparison.prove_merge()?;
@@ -192,8 +197,8 @@ mod tests {
         let names: Vec<String> = trained(&config)?.into_iter().map(|(name, _)| name).collect();
         let mut mutants = 0;
         for wrong in names {
-            // A merge that forgets eps takes the root of a variance that lacks it; one that forgets a bias, a mean, a scale or a branch
-            // takes zero for it; one that mistakes the groups takes weights in another order.
+            // Each mutant simulates one mistake of a merge. A forgotten eps is a smaller variance. A forgotten bias,
+            // mean, scale or branch is zero. Confused groups are weights in another order.
             type Mutant = fn(&Tensor) -> candle_core::Result<Tensor>;
             let mutant: Mutant = match wrong.rsplit('.').next() {
                 Some("running_var") => |value| value - 1e-5,

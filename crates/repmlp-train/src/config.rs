@@ -1,7 +1,7 @@
-//! What a run is asked to do: everything that can change its result, and nothing else.
+//! Configuration of a run: everything that can change its result, and nothing else.
 //!
-//! Labels, devices, threads, folders and the seed live elsewhere. A field added later must be left out of the serialised
-//! form at its neutral value (`skip_serializing_if`), so that the identities of old runs stay valid.
+//! Labels, devices, threads, folders and the seed are not part of it. A field that is added later must be skipped in
+//! the serialised form at its neutral value (`skip_serializing_if`). Then the identities of old runs stay valid.
 
 use repmlp::ConfigFault;
 use repmlp::models::{Model, ModelConfig, Task};
@@ -18,102 +18,102 @@ use crate::start::StartConfig;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
-    /// Which images.
+    /// The data set and its preparation.
     pub data: DataConfig,
-    /// Which network.
+    /// The network.
     pub model: ModelConfig,
-    /// Weights of another training that the network starts from; from its seed without.
+    /// Weights of another training that the network starts from. Without it, the network starts from its seed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<StartConfig>,
-    /// How it is trained.
+    /// The training.
     pub training: TrainingConfig,
-    /// How throughput is measured.
+    /// The throughput measurement.
     pub measure: MeasureConfig,
 }
 
-/// How a network is trained.
+/// Settings of the training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingConfig {
-    /// Passes over Train.
+    /// Passes over the training set.
     pub epochs: u32,
-    /// Images of a step; an incomplete last batch of an epoch is dropped.
+    /// Images in a batch. An incomplete last batch of an epoch is dropped.
     pub batch: usize,
     /// Share of the target that is spread over all classes.
     #[serde(default)]
     pub label_smoothing: f64,
-    /// What a step lessens; a set of people needs `am-softmax`.
+    /// The loss. A set of people needs `am-softmax`.
     #[serde(default, skip_serializing_if = "LossConfig::is_cross_entropy")]
     pub loss: LossConfig,
-    /// How a step moves the parameters.
+    /// The optimiser.
     pub optimizer: OptimizerConfig,
-    /// How the learning rate goes.
+    /// The learning rate schedule.
     pub schedule: ScheduleConfig,
 }
 
-/// How a step moves the parameters.
+/// The optimiser.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum OptimizerConfig {
-    /// Stochastic gradient descent with momentum, as PyTorch has it.
+    /// Stochastic gradient descent with momentum, as in PyTorch.
     Sgd {
-        /// Learning rate at the top of the schedule.
+        /// Highest learning rate of the schedule.
         learning_rate: f64,
-        /// Share of the velocity that is kept.
+        /// Share of the velocity that is kept in each step.
         momentum: f64,
-        /// Look ahead along the velocity.
+        /// Use Nesterov momentum.
         nesterov: bool,
         /// L2 penalty on every parameter.
         weight_decay: f64,
-        /// Parts of the network that have another one.
+        /// Parts of the network with another weight decay.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         decay_of_parts: Vec<PartDecayConfig>,
     },
-    /// Adam with decay apart from the gradient (Loshchilov and Hutter), as PyTorch has it.
+    /// Adam with decoupled weight decay (Loshchilov and Hutter), as in PyTorch.
     #[serde(rename = "adamw")]
     AdamW {
-        /// Learning rate at the top of the schedule.
+        /// Highest learning rate of the schedule.
         learning_rate: f64,
-        /// Share of the mean gradient that is kept.
+        /// Share of the running mean of the gradient that is kept in each step.
         #[serde(default = "OptimizerConfig::beta1")]
         beta1: f64,
-        /// Share of the mean square that is kept.
+        /// Share of the running mean of the squared gradient that is kept in each step.
         #[serde(default = "OptimizerConfig::beta2")]
         beta2: f64,
-        /// Keeps the root of the mean square away from zero.
+        /// Added to the denominator, so that it is never zero.
         #[serde(default = "OptimizerConfig::eps")]
         eps: f64,
-        /// A parameter shrinks by `learning_rate · weight_decay` of itself in each step.
+        /// In each step, a parameter shrinks by `learning_rate · weight_decay` times its value.
         weight_decay: f64,
-        /// Parts of the network that have another one.
+        /// Parts of the network with another weight decay.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         decay_of_parts: Vec<PartDecayConfig>,
     },
 }
 
 impl OptimizerConfig {
-    /// Learning rate at the top of the schedule.
+    /// Returns the highest learning rate of the schedule.
     pub fn learning_rate(&self) -> f64 {
         match self {
             Self::Sgd { learning_rate, .. } | Self::AdamW { learning_rate, .. } => *learning_rate,
         }
     }
 
-    /// Weight decay of most parameters.
+    /// Returns the weight decay of all parameters outside of `decay_of_parts`.
     pub(crate) fn weight_decay(&self) -> f64 {
         match self {
             Self::Sgd { weight_decay, .. } | Self::AdamW { weight_decay, .. } => *weight_decay,
         }
     }
 
-    /// Parts with another one.
+    /// Returns the parts with another weight decay.
     pub(crate) fn decay_of_parts(&self) -> &[PartDecayConfig] {
         match self {
             Self::Sgd { decay_of_parts, .. } | Self::AdamW { decay_of_parts, .. } => decay_of_parts,
         }
     }
 
-    // PyTorch's defaults.
+    // The defaults of PyTorch.
     fn beta1() -> f64 {
         0.9
     }
@@ -127,18 +127,19 @@ impl OptimizerConfig {
     }
 }
 
-/// What a step lessens.
+/// The loss.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum LossConfig {
-    /// Cross-entropy: of images, or of the pixels that count.
+    /// Cross-entropy over images, or over the pixels that are not ignored.
     CrossEntropy {},
-    /// AM-Softmax on embeddings: cross-entropy of scaled cosines, the own person's less a margin.
+    /// AM-Softmax on embeddings: cross-entropy of scaled cosines. A margin is subtracted from the cosine of the correct
+    /// person.
     AmSoftmax {
-        /// Multiplies cosines; 30 in the original.
+        /// Factor of the cosines; 30 in the original.
         #[serde(default = "thirty")]
         scale: f64,
-        /// Taken from the own person's cosine; 0.35 in the original.
+        /// Subtracted from the cosine of the correct person; 0.35 in the original.
         #[serde(default = "margin")]
         margin: f64,
     },
@@ -164,61 +165,61 @@ impl LossConfig {
     }
 }
 
-/// How the learning rate goes.
+/// The learning rate schedule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ScheduleConfig {
-    /// A straight rise over the warm-up, then half a cosine to 0.
+    /// Linear warm-up, then half a cosine down to 0.
     Cosine {
-        /// Epochs of the rise; may be a fraction.
+        /// Length of the warm-up in epochs; may be a fraction.
         warmup_epochs: f64,
     },
-    /// A straight rise over the warm-up, then (1 − share done)^power to 0 (PSPNet).
+    /// Linear warm-up, then (1 − progress)^power down to 0 (PSPNet).
     Poly {
-        /// The power; 0.9 in PSPNet.
+        /// The exponent; 0.9 in PSPNet.
         power: f64,
-        /// Epochs of the rise; may be a fraction.
+        /// Length of the warm-up in epochs; may be a fraction.
         warmup_epochs: f64,
     },
-    /// A straight rise over the warm-up, then flat but for a drop at each milestone.
+    /// Linear warm-up, then constant with a drop at each milestone.
     Steps {
-        /// Epochs, rising; may be fractions.
+        /// Epochs of the drops, in rising order; may be fractions.
         milestones: Vec<f64>,
-        /// The rate is multiplied by this at each of them.
+        /// The learning rate is multiplied by this at each milestone.
         factor: f64,
-        /// Epochs of the rise; may be a fraction.
+        /// Length of the warm-up in epochs; may be a fraction.
         warmup_epochs: f64,
     },
-    /// A straight rise over the warm-up, then flat.
+    /// Linear warm-up, then constant.
     Constant {
-        /// Epochs of the rise; may be a fraction.
+        /// Length of the warm-up in epochs; may be a fraction.
         warmup_epochs: f64,
     },
 }
 
-/// How throughput is measured.
+/// Settings of the throughput measurement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MeasureConfig {
-    /// Images of a timed batch.
+    /// Images in a timed batch.
     pub batch: usize,
-    /// Batches before the clock starts.
+    /// Batches before the timing starts.
     pub warmup: usize,
-    /// Timed batches; their median is reported.
+    /// Number of timed batches. Their median is reported.
     pub repeats: usize,
 }
 
-/// Images of a timed batch, and timed batches, at most: far above any real measurement.
+/// Maximum of `batch`, `warmup` and `repeats`, far above any real measurement.
 const MOST_MEASURED: usize = 1 << 16;
 
 impl RunConfig {
-    /// What the network looks at and tells apart.
+    /// Returns the network's input channels, image size and number of classes.
     pub fn task(&self) -> Task {
         let SourceShape { channels, classes, .. } = self.data.source.shape();
         Task { channels, image: (self.data.image_size, self.data.image_size), classes }
     }
 
-    /// All that cannot be trained, as far as it can be seen without data.
+    /// Returns all faults that can be found without reading data.
     pub fn faults(&self) -> Vec<ConfigFault> {
         let mut faults = self.data.faults();
         faults.extend(self.training.faults());
@@ -234,12 +235,13 @@ impl RunConfig {
             let message = format!("{images} training images do not fill one batch");
             faults.push(ConfigFault::new("training.batch", message));
         }
-        // The network is asked only about a map that can be.
+        // The network is checked only if everything else is valid.
         if faults.is_empty() {
             faults.extend(objective::faults(self));
             faults.extend(self.model.faults(self.task()));
         }
-        // Names are asked for only of a network that can be built, and only where they matter: it takes its memory.
+        // The parameter names need a network that can be built. Building it takes its memory, so it is done only when
+        // needed.
         let parts = self.training.optimizer.decay_of_parts();
         if faults.is_empty() && !parts.is_empty() {
             match self.parameter_names() {
@@ -250,7 +252,7 @@ impl RunConfig {
         faults
     }
 
-    /// Names of all that the optimiser moves.
+    /// Returns the names of all parameters that the optimiser updates.
     fn parameter_names(&self) -> candle_core::Result<Vec<String>> {
         let vars = Vars::blank();
         Model::new(&self.model, self.task(), &vars.root())?;
@@ -316,7 +318,8 @@ impl ScheduleConfig {
         }
     }
 
-    /// Share of the top learning rate at `step` (counted from 0) of `steps`, with that many steps in an epoch.
+    /// Returns the learning rate at `step` (counted from 0) of `steps`, as a share of the highest one. An epoch has
+    /// `steps_per_epoch` steps.
     pub fn share(&self, step: u64, steps: u64, steps_per_epoch: u64) -> f64 {
         let warmup = (self.warmup_epochs() * steps_per_epoch as f64).round();
         let step = step as f64;
@@ -352,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn poly_and_steps_are_the_papers() {
+    fn poly_and_steps_schedules_match_the_papers() {
         let poly = ScheduleConfig::Poly { power: 0.9, warmup_epochs: 0.0 };
         assert!((poly.share(25, 100, 10) - 0.75f64.powf(0.9)).abs() < 1e-15);
         let steps = ScheduleConfig::Steps { milestones: vec![2.0, 3.5], factor: 0.1, warmup_epochs: 0.0 };
@@ -361,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn without_warm_up_the_cosine_is_pytorchs() {
+    fn without_warm_up_the_cosine_matches_pytorch() {
         let schedule = ScheduleConfig::Cosine { warmup_epochs: 0.0 };
         for t in 0..12u64 {
             let expected = 0.5 * (1.0 + (std::f64::consts::PI * t as f64 / 12.0).cos());

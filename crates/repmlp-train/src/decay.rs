@@ -1,7 +1,7 @@
-//! Weight decay by named part of a network: MobileFaceNet, whose recipe the paper follows for faces, decays what is behind its global
-//! operator ten times as much as the rest.
+//! Weight decay for named parts of a network. The paper's recipe for faces follows MobileFaceNet. There, the layers
+//! after the global operator have ten times the weight decay of the rest.
 //!
-//! Knows names of parameters; what a part computes it does not know.
+//! This module knows parameter names, not what the parts compute.
 
 use std::collections::BTreeSet;
 
@@ -11,20 +11,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::start::has_part;
 
-/// Parts of a network with a weight decay of their own.
+/// Parts of a network with another weight decay.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PartDecayConfig {
-    /// The parts, by words of their parameters' names: `embedding`, `stage4.0`; `head` holds the classes of a loss on people.
+    /// The parts, given by words of their parameter names, for example `embedding` or `stage4.0`. `head` holds the
+    /// class weights of a loss on people.
     pub parts: Vec<String>,
-    /// Takes the place of the optimiser's `weight_decay` there.
+    /// Replaces the optimiser's `weight_decay` for these parts.
     pub weight_decay: f64,
 }
 
-/// Where the key stands.
+/// Path of the key.
 const KEY: &str = "training.optimizer.decay_of_parts";
 
-/// Names of parts in a message, at most.
+/// Maximum number of names in a message.
 const SHOWN: usize = 20;
 
 impl PartDecayConfig {
@@ -32,26 +33,27 @@ impl PartDecayConfig {
         self.parts.iter().any(|word| has_part(name, word))
     }
 
-    /// What is wrong with it, whatever the network.
+    /// Returns the faults that do not depend on the network.
     pub(crate) fn faults(&self) -> Vec<ConfigFault> {
         let mut faults = Vec::new();
         if self.parts.is_empty() || self.parts.iter().any(|word| word.split('.').any(str::is_empty)) {
-            let message = "must be at least one part of a name, with single dots between words";
+            let message = "must be at least one name part; words are separated by single dots";
             faults.push(ConfigFault::new(format!("{KEY}.parts"), message));
         }
         if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
-            faults.push(ConfigFault::new(format!("{KEY}.weight_decay"), "must be a number that is not negative"));
+            faults.push(ConfigFault::new(format!("{KEY}.weight_decay"), "must be a finite number of at least 0"));
         }
         faults
     }
 }
 
-/// The decay of the parameter `name`: that of its part, or else the `common` one.
+/// Returns the weight decay of the parameter `name`: the value of its part, or `common`.
 pub(crate) fn decay_of(name: &str, common: f64, parts: &[PartDecayConfig]) -> f64 {
     parts.iter().find(|part| part.has(name)).map_or(common, |part| part.weight_decay)
 }
 
-/// What does not fit a network whose parameters have these names: words that none of them has, and parameters of two entries.
+/// Returns the faults for a network with these parameter names: words that match no parameter, and parameters that
+/// match two entries.
 pub(crate) fn misfits(parts: &[PartDecayConfig], names: &[String]) -> Vec<ConfigFault> {
     let mut faults = Vec::new();
     let unused = |word: &&String| !names.iter().any(|name| has_part(name, word));
@@ -61,12 +63,11 @@ pub(crate) fn misfits(parts: &[PartDecayConfig], names: &[String]) -> Vec<Config
         if all.len() > SHOWN {
             known += ", ...";
         }
-        let message =
-            format!("no parameter of the network has the part `{word}` in its name; names start with {known}");
+        let message = format!("no parameter name of the network contains the part `{word}`; names start with {known}");
         faults.push(ConfigFault::new(format!("{KEY}.parts"), message));
     }
     if let Some(name) = names.iter().find(|name| parts.iter().filter(|part| part.has(name)).count() > 1) {
-        let message = format!("two entries name parts of `{name}`: leave one of them");
+        let message = format!("two entries match `{name}`: remove one of them");
         faults.push(ConfigFault::new(KEY, message));
     }
     faults
@@ -93,28 +94,27 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_named() {
+    fn faults_are_named() {
         let texts = |parts: &[PartDecayConfig]| -> Vec<String> {
             let own = parts.iter().flat_map(PartDecayConfig::faults);
             own.chain(misfits(parts, &names())).map(|fault| fault.to_string()).collect()
         };
         assert_eq!(
             texts(&[part(&["embed"], 1e-4)]),
-            [
-                "training.optimizer.decay_of_parts.parts: no parameter of the network has the part `embed` in its name; names start with \
-              embedding, embedding_bn, head, stage1"
-            ]
+            ["training.optimizer.decay_of_parts.parts: no parameter name of the network contains the part `embed`; \
+                 names start with embedding, embedding_bn, head, stage1"]
         );
         assert_eq!(
             texts(&[part(&["head"], 1e-4), part(&["weight"], 0.0)]),
-            ["training.optimizer.decay_of_parts: two entries name parts of `head.weight`: leave one of them"]
+            ["training.optimizer.decay_of_parts: two entries match `head.weight`: remove one of them"]
         );
         let broken = texts(&[part(&[], -1.0)]);
         assert_eq!(
             broken,
             [
-                "training.optimizer.decay_of_parts.parts: must be at least one part of a name, with single dots between words",
-                "training.optimizer.decay_of_parts.weight_decay: must be a number that is not negative",
+                "training.optimizer.decay_of_parts.parts: must be at least one name part; words are separated by \
+                 single dots",
+                "training.optimizer.decay_of_parts.weight_decay: must be a finite number of at least 0",
             ]
         );
         assert_eq!(part(&["a"], f64::NAN).faults().len(), 1);

@@ -1,4 +1,4 @@
-//! Which device a run uses: `auto`, `cpu` or `cuda:N`.
+//! The device of a run: `auto`, `cpu` or `cuda:N`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,10 +6,10 @@ use std::str::FromStr;
 use candle_core::Device;
 use sweep_protocol::Arithmetic;
 
-/// What was asked for.
+/// The requested device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// The first CUDA device when this build and this machine have one, else the CPU.
+    /// The first CUDA device if this build and this machine have one, else the CPU.
     Auto,
     /// The CPU.
     Cpu,
@@ -17,27 +17,27 @@ pub enum DeviceChoice {
     Cuda(usize),
 }
 
-/// A device that is not to be had.
+/// A device cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
-    /// Not a device's name.
-    #[error("`{0}` is no device: use auto, cpu or cuda:N")]
+    /// The text is not a device name.
+    #[error("`{0}` is not a device: use auto, cpu or cuda:N")]
     Name(String),
-    /// The program was built for the CPU alone.
+    /// The program was built without CUDA.
     #[error("this program was built without CUDA: build it with `--features cuda`, or use --device cpu")]
     NotBuilt,
-    /// The driver refused.
+    /// The CUDA driver refused.
     #[error("cuda:{number} cannot be used")]
     Cuda {
-        /// Which device.
+        /// Number of the device.
         number: usize,
-        /// Why.
+        /// Cause of the failure.
         source: candle_core::Error,
     },
 }
 
 impl DeviceChoice {
-    /// The choice with `auto` decided.
+    /// Replaces `auto` with a concrete device.
     pub fn decide(self) -> Self {
         match self {
             Self::Auto if candle_core::utils::cuda_is_available() && Device::new_cuda(0).is_ok() => Self::Cuda(0),
@@ -49,7 +49,7 @@ impl DeviceChoice {
     /// Opens the device.
     ///
     /// # Errors
-    /// When it is not to be had.
+    /// When the device is not available.
     pub fn open(self) -> Result<Device, DeviceError> {
         match self.decide() {
             Self::Cuda(_) if !candle_core::utils::cuda_is_available() => Err(DeviceError::NotBuilt),
@@ -59,11 +59,11 @@ impl DeviceChoice {
     }
 }
 
-/// Version of candle; a test compares it with the lock file.
+/// Version of candle. A test compares it with the lock file.
 const CANDLE: &str = "0.11.1";
 
 impl DeviceChoice {
-    /// How numbers are computed on this device by this process.
+    /// Returns the arithmetic of this process on this device.
     pub fn arithmetic(self) -> Arithmetic {
         match self.decide() {
             Self::Cuda(_) => Self::arithmetic_of("cuda", "-"),
@@ -71,7 +71,7 @@ impl DeviceChoice {
         }
     }
 
-    /// How this version of the program computes on a kind of device with an instruction set.
+    /// Returns the arithmetic of this program version for a kind of device and an instruction set.
     pub fn arithmetic_of(device: &str, kernels: &str) -> Arithmetic {
         let libraries = format!("candle-{CANDLE}+kernels-{}", repmlp_kernels::VERSION);
         Arithmetic { device: device.to_owned(), kernels: kernels.to_owned(), libraries }

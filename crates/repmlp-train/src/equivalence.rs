@@ -1,7 +1,8 @@
-//! The gate that every run passes: the merged model is the trained one, on real test images.
+//! The check at the end of every run: the deployed form must compute the same as the training form, on real test
+//! images.
 //!
-//! Two questions, each with a bound of its own. Is the merge right? Computed in f64, where rounding hides nothing, on some images. Does
-//! f32 compute it well enough? On all test images.
+//! There are two checks with separate bounds. First, the merge must be right: it is checked in f64, where rounding is
+//! negligible, on some images. Second, f32 must be precise enough: it is checked on all test images.
 
 use candle_core::{DType, Tensor};
 use repmlp::models::Answer;
@@ -11,35 +12,39 @@ use crate::evaluate::EvaluationSplit;
 use crate::objective::Embeddings;
 use crate::throughput::Network;
 
-/// Largest difference of both forms in f64, as a share of the largest number of that image's answer.
+/// Bound in f64: the largest difference of both forms, as a share of the largest number in the output for the same
+/// image.
 ///
-/// f64 has 53 bits (1.1e-16). A network may enlarge rounding errors: what strays by [`ENLARGED_SHARE`] in f32 (6e-8) enlarges by
-/// 1.7e5, and strays by 2e-11 in f64; the bound is 50 times that. A merge that forgets eps (1e-5) in one batch norm strays by some
-/// 2e-5 in the carried experiments, and by 3e-9 where that norm hardly matters to the answer.
+/// f64 has 53 bits (1.1e-16). A network may amplify rounding errors. One that reaches [`ENLARGED_SHARE`] in f32 (6e-8)
+/// amplifies them by 1.7e5, so it differs by 2e-11 in f64. The bound is 50 times that. A merge that forgets eps (1e-5)
+/// in one batch norm differs by about 2e-5 in the experiments of this repository. Where that norm hardly affects the
+/// output, it still differs by 3e-9.
 const EXACT_SHARE: f64 = 1e-9;
 
-/// What f32 makes of a right merge: 24 bits (6e-8); a sum of some 10^3 terms strays by about √10^3 · 6e-8 / 2 = 1e-6 of itself, and a
-/// hundred such layers by ten times that; ten times as much again is nothing to speak of.
+/// Bound in f32 for a right merge without a note. f32 has 24 bits (6e-8). A sum of about 10^3 terms has a relative
+/// error of about √10^3 · 6e-8 / 2 = 1e-6, and a hundred such layers ten times that. The bound allows another factor of
+/// ten.
 ///
-/// Within it another class can come out only in a tie: to be overtaken, the best must lead by at most twice the difference.
+/// Within this bound, the predicted class changes only if two classes almost tie: their logits differ by at most twice
+/// the difference of both forms.
 const ROUNDING_SHARE: f64 = 1e-4;
 
-/// A network can enlarge these errors by more (non-local attention that is not scaled does). What strays further than this is of no
-/// use in f32.
+/// Bound in f32 above which a run fails. A network can amplify rounding errors by more than [`ROUNDING_SHARE`], for
+/// example with unscaled non-local attention. Above this bound, f32 results are useless.
 const ENLARGED_SHARE: f64 = 1e-2;
 
-/// How both forms compare.
+/// Result of comparing both forms.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Comparison {
-    /// Largest difference of two numbers of an answer.
+    /// Largest difference between two numbers of the outputs.
     pub(crate) max_abs_diff: f64,
-    /// Largest number of an answer of the trained form.
+    /// Largest absolute number in an output of the training form.
     pub(crate) largest: f64,
-    /// Largest difference of an image as a share of the largest number of its answer.
+    /// Largest difference for an image, as a share of the largest number in its output.
     worst_share: f64,
-    /// Images, pixels or probes that were answered.
+    /// Number of compared images, pixels or probes.
     answered: usize,
-    /// How many of them both forms answer alike.
+    /// Number of those for which both forms agree.
     alike: usize,
 }
 
@@ -74,7 +79,7 @@ impl Comparison {
         Ok(comparison)
     }
 
-    /// Counts answers; each item says whether both forms agree.
+    /// Counts answers. Each item says whether both forms agree.
     fn count(&mut self, alike: impl Iterator<Item = bool>) {
         for alike in alike {
             self.answered += 1;
@@ -82,7 +87,7 @@ impl Comparison {
         }
     }
 
-    /// Takes in the answers to one image.
+    /// Adds the outputs of both forms for one image.
     fn measure(&mut self, trained: &[f64], deployed: &[f64]) {
         let (mut apart, mut largest) = (0.0, 0.0_f64);
         for (&t, &d) in trained.iter().zip(deployed) {
@@ -95,31 +100,31 @@ impl Comparison {
         self.worst_share = larger(self.worst_share, share);
     }
 
-    /// Share of images, pixels or probes that both forms answer alike.
+    /// Returns the share of images, pixels or probes for which both forms agree.
     pub(crate) fn agreement(&self) -> f64 {
         self.alike as f64 / self.answered.max(1) as f64
     }
 
-    /// Fails unless the merge is right, by a comparison in f64.
+    /// Fails unless the merge is right. Needs a comparison in f64.
     pub(crate) fn prove_merge(&self) -> Result<(), TrainError> {
         self.within("f64", EXACT_SHARE)
     }
 
-    /// Fails unless f32 computes both forms alike; what a person should know where it does so only roughly.
+    /// Fails if both forms differ too much in f32. Returns a note if the difference is larger than usual rounding.
     pub(crate) fn settle_rounding(&self) -> Result<Option<String>, TrainError> {
         self.within("f32", ENLARGED_SHARE)?;
         let others = self.answered - self.alike;
         Ok((self.worst_share > ROUNDING_SHARE).then(|| {
             format!(
-                "both forms differ by up to {:.1e} of an answer's largest number, and {others} of {} are answered otherwise: in \
-                 f64 the merge is right, but the network enlarges rounding errors",
+                "both forms differ by up to {:.1e} of the largest number of an output, and {others} of {} predictions \
+                 differ: the merge is right in f64, but the network amplifies rounding errors",
                 self.worst_share, self.answered
             )
         }))
     }
 
     fn within(&self, precision: &'static str, allowed: f64) -> Result<(), TrainError> {
-        // Not `>`: what is no number is not within any bound.
+        // Not `>`: NaN must fail.
         if self.worst_share <= allowed {
             return Ok(());
         }
@@ -127,17 +132,17 @@ impl Comparison {
     }
 }
 
-/// The larger of two numbers; a NaN counts as the largest, which `max` would hide.
+/// Returns the larger of two numbers. Unlike `max`, it returns NaN if there is one.
 fn larger(a: f64, b: f64) -> f64 {
     if b > a || b.is_nan() { b } else { a }
 }
 
-/// The numbers of each image's answer.
+/// Returns the numbers of each image's output.
 fn numbers(answer: &Tensor) -> candle_core::Result<Vec<Vec<f64>>> {
     answer.to_dtype(DType::F64)?.flatten_from(1)?.to_vec2()
 }
 
-/// The class with the largest number of each image, or of each pixel: of (N, classes) or (N, classes, H, W).
+/// Returns the class with the largest number for each image (N, classes) or each pixel (N, classes, H, W).
 fn best_classes(answer: &Tensor) -> candle_core::Result<Vec<u32>> {
     answer.argmax(1)?.flatten_all()?.to_vec1()
 }
@@ -153,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn each_image_is_held_to_its_own_largest_number() {
+    fn differences_are_relative_to_the_largest_number_of_each_image() {
         let mut comparison = compared(&[1000.0, 1.0], &[1000.0, 1.0]);
         comparison.measure(&[0.1, 0.05], &[0.1, 0.05 + 2e-8]);
         let fault = comparison.prove_merge().unwrap_err().to_string();
@@ -164,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn rounding_passes_much_of_it_is_said_and_more_fails() {
+    fn usual_rounding_passes_more_gives_a_note_and_much_fails() {
         let trained = [10.0, 1.0, 2.0];
         assert!(compared(&trained, &[10.0005, 1.0, 2.0]).settle_rounding().unwrap().is_none());
         assert!(compared(&trained, &[10.01, 1.0, 2.0]).settle_rounding().unwrap().unwrap().contains("1.0e-3"));
@@ -178,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn agreement_is_the_share_that_is_alike() {
+    fn agreement_is_the_share_of_equal_answers() {
         let mut comparison = Comparison::default();
         comparison.count([true, false, true, true].into_iter());
         assert!((comparison.agreement() - 0.75).abs() < 1e-12);

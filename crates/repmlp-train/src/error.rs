@@ -1,4 +1,4 @@
-//! Why an attempt can end badly, and which sort of failure that is.
+//! Errors of an attempt, and their kinds.
 
 use repmlp::ConfigFault;
 use sweep_protocol::{FailureKind, SinkError};
@@ -8,7 +8,7 @@ use crate::data::DataError;
 use crate::device::DeviceError;
 use crate::start::StartError;
 
-/// An attempt cannot go on.
+/// An attempt failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     /// The configuration cannot be trained.
@@ -23,33 +23,33 @@ pub enum TrainError {
     /// The device cannot be used.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// The loss stopped being a number.
+    /// The loss is not a finite number.
     #[error("the loss is {loss} at step {step} (epoch {epoch}); a lower learning rate or a longer warm-up may help")]
     Diverged {
-        /// What it is.
+        /// The loss.
         loss: f64,
-        /// Steps done.
+        /// Number of steps done.
         step: u64,
-        /// The epoch in which it happened, counted from 1.
+        /// The epoch, counted from 1.
         epoch: u64,
     },
-    /// Both forms of the trained model disagree.
+    /// Both forms of the trained model differ.
     #[error(
-        "the merged model is not the trained one: computed in {precision}, the answers to an image differ by {share:.1e} of the largest \
-         number, {allowed:.0e} is allowed"
+        "the merged model differs from the trained one: in {precision}, the outputs for an image differ by {share:.1e} \
+         of their largest number, but at most {allowed:.0e} is allowed"
     )]
     Equivalence {
-        /// What they were computed in.
+        /// Precision of the comparison.
         precision: &'static str,
-        /// Largest difference of an image as a share of the largest number of its answer.
+        /// Largest difference for an image, as a share of the largest number in its output.
         share: f64,
-        /// Largest share that passes.
+        /// Largest allowed share.
         allowed: f64,
     },
     /// A checkpoint cannot be written.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// Nobody hears the attempt any more.
+    /// An event cannot be recorded, or the attempt may no longer write.
     #[error(transparent)]
     Sink(#[from] SinkError),
     /// A tensor operation failed.
@@ -58,7 +58,7 @@ pub enum TrainError {
 }
 
 impl TrainError {
-    /// Which sort of failure it is.
+    /// Returns the kind of failure.
     pub fn kind(&self) -> FailureKind {
         match self {
             Self::Config(_) | Self::Device(_) => FailureKind::Config,
@@ -72,7 +72,7 @@ impl TrainError {
     }
 }
 
-/// Candle keeps a CUDA driver's refusal only as text.
+/// Candle keeps errors of the CUDA driver only as text.
 fn is_out_of_memory(error: &candle_core::Error) -> bool {
     let text = error.to_string().to_ascii_lowercase();
     text.contains("out of memory") || text.contains("out_of_memory")

@@ -1,4 +1,4 @@
-//! A split as an evaluation walks it: in batches of images, or scene by scene through tiles.
+//! Iterates over a split for evaluation: in batches of images, or scene by scene with tiles.
 
 use std::sync::Arc;
 
@@ -10,34 +10,34 @@ use crate::data::{Preparation, Subset};
 use crate::loader::Loader;
 use crate::throughput::Network;
 
-/// Pixels of an evaluation batch: those of 256 images of 32×32. Images of one size always come in the same batches, so that
-/// no setting of a run moves a sum.
+/// Pixels in an evaluation batch: as many as in 256 images of 32×32. The batch size depends only on the image size, so
+/// no other setting changes the order of a sum.
 const PIXELS: usize = 256 * 32 * 32;
 const FEWEST_IMAGES: usize = 8;
 const MOST_IMAGES: usize = 256;
 
-/// A split as an evaluation walks it.
+/// A split and the settings for evaluating it.
 #[derive(Clone, Copy)]
 pub(crate) struct EvaluationSplit<'a> {
     pub(crate) subset: &'a Subset,
     pub(crate) preparation: &'a Arc<Preparation>,
     pub(crate) device: &'a Device,
-    /// Threads that make batches.
+    /// Number of threads that make batches.
     pub(crate) threads: usize,
 }
 
-/// Maps of whole images and what they should say.
+/// Outputs for whole images and the correct labels.
 pub(crate) struct Answered {
-    /// (N, classes, H, W).
+    /// Logits (N, classes, H, W).
     pub(crate) maps: Tensor,
-    /// (N, H, W).
+    /// Labels (N, H, W).
     pub(crate) labels: Tensor,
-    /// Pixels that count.
+    /// Number of pixels that count.
     pub(crate) judged: usize,
 }
 
 impl EvaluationSplit<'_> {
-    /// Calls `f` with each batch of what a network sees: images, or tiles of them.
+    /// Calls `f` with each batch of network inputs: images, or tiles of images.
     pub(crate) fn each_batch(self, mut f: impl FnMut(&Batch) -> candle_core::Result<()>) -> Result<(), TrainError> {
         if let Some(scenes) = self.scenes()? {
             for scene in scenes {
@@ -53,7 +53,7 @@ impl EvaluationSplit<'_> {
         Ok(())
     }
 
-    /// Calls `f` with what a network that answers maps says of each batch of images; where it sees tiles, of each whole image.
+    /// Calls `f` with the network's maps for each batch of images. With tiles, calls it once for each whole image.
     pub(crate) fn each_answer(
         self,
         network: Network<'_>,
@@ -77,12 +77,12 @@ impl EvaluationSplit<'_> {
         Ok(())
     }
 
-    /// Images, or tiles, of a batch.
+    /// Returns the number of images, or tiles, in a batch.
     pub(crate) fn batch_size(self) -> usize {
         (PIXELS / self.preparation.side.pow(2)).clamp(FEWEST_IMAGES, MOST_IMAGES)
     }
 
-    /// A batch of the given number of images or tiles. They are repeated if the split has fewer.
+    /// Returns a batch with the given number of images or tiles. They are repeated if the split has fewer.
     pub(crate) fn sample(self, size: usize) -> Result<Option<Batch>, TrainError> {
         if self.preparation.tiles.is_some() {
             return self.sample_of_tiles(size);
@@ -98,7 +98,7 @@ impl EvaluationSplit<'_> {
         }
         let mut sample = self.preparation.batch(size);
         while sample.images < size {
-            // Every scene has a tile.
+            // Every scene has at least one tile, so this loop ends.
             for scene in self.scenes()?.into_iter().flatten() {
                 scene?.batches.iter().for_each(|batch| sample.fill_up(size, batch));
                 if sample.images == size {
@@ -114,7 +114,7 @@ impl EvaluationSplit<'_> {
         Ok(Loader::new(0..batches.count(), self.threads, move |index| batches.batch(index))?)
     }
 
-    /// The images of the split through tiles, where the configuration asks for them.
+    /// Returns the images of the split as tiles, if tiles are configured.
     fn scenes(self) -> Result<Option<Loader<HostScene>>, TrainError> {
         let Some(tiles) = &self.preparation.tiles else { return Ok(None) };
         let (step, size, count) = (tiles.step(self.preparation.side), self.batch_size(), self.subset.images.len());
@@ -130,7 +130,8 @@ mod tests {
     use crate::data::fixture::{folder_with, png_of};
     use crate::data::{DataConfig, Dataset};
 
-    /// Two scenes of 5 rows and 7 columns whose colours say where a pixel lies, of two classes, and one to ignore at the first place.
+    /// Writes three scenes of 5 rows and 7 columns, one for training and two for testing. The colour of a pixel gives
+    /// its position. There are two classes, and the first pixel is ignored.
     fn scenes() -> tempfile::TempDir {
         let image: Vec<u8> = (0..35).flat_map(|i| [10 * (i / 7), 10 * (i % 7), 0]).collect();
         let mask: Vec<u8> = (0..35).map(|i| if i == 0 { 255 } else { u8::from(i % 7 > 3) }).collect();
@@ -150,12 +151,12 @@ mod tests {
         EvaluationSplit { subset: &data.test, preparation: &data.preparation, device, threads: 2 }
     }
 
-    /// Numbers of maps, labels, and how many of them count.
+    /// Numbers of the maps, labels, and number of labels that count.
     type Said = (Vec<f32>, Vec<u32>, usize);
 
-    /// What the network below says of each image, and what it should say.
+    /// Returns the outputs of an identity network and the labels, for each batch or scene.
     fn answers(data: &Dataset) -> Vec<Said> {
-        // As many classes as channels: each pixel is answered by its own colour.
+        // The network returns its input: the three colours of a pixel are its logits.
         let mut all = Vec::new();
         let as_it_is = |x: &Tensor| Ok(x.clone());
         split(data, &Device::Cpu)
@@ -168,9 +169,9 @@ mod tests {
     }
 
     #[test]
-    fn tiles_answer_whole_images_at_their_own_size() {
+    fn tiles_cover_whole_images_at_their_own_size() {
         let folder = scenes();
-        // 3 divides nothing here: tiles overlap, and the last ones more than others.
+        // The distance is 2 in both cases, so tiles overlap. With side 4, the last tiles overlap more.
         for (side, tiles) in [(3, "evaluate.tiles = {}"), (4, "evaluate.tiles = { stride = 0.5 }")] {
             let data = load(&folder, side, tiles);
             let all = answers(&data);
@@ -179,7 +180,8 @@ mod tests {
                 assert_eq!((maps.len(), labels.len(), *judged), (3 * 35, 35, 34));
                 assert_eq!(labels[..7], [255, 0, 0, 0, 1, 1, 1]);
                 let step = maps[7] - maps[0];
-                // The colour of each pixel, whatever the tiles that show it; sums of a few numbers near 1 round by less than 1e-6.
+                // The colour of each pixel is the same in all tiles. Sums of a few numbers near 1 have rounding errors
+                // below 1e-6.
                 let expected = |i: usize| maps[0] + step * (i / 7) as f32;
                 assert!(step > 0.0 && (0..35).all(|i| (maps[i] - expected(i)).abs() < 1e-5));
             }
@@ -191,17 +193,17 @@ mod tests {
                     Ok(())
                 })
                 .unwrap();
-            // 3 apart by 2: 2 rows of 3; 4 apart by 2: 2 rows of 3.
+            // Tiles of side 3 at distance 2, and tiles of side 4 at distance 2: both give 2 rows of 3 tiles per scene.
             assert_eq!(tiles, 2 * 2 * 3);
         }
     }
 
     #[test]
-    fn an_image_of_one_tile_is_answered_as_without_tiles() {
+    fn one_tile_gives_the_same_output_as_no_tiles() {
         let folder = scenes();
-        // The image is as wide as the square: both ways put it between padding.
+        // The image is as wide as the square, so both ways only add padding.
         let [tiled, plain] = ["evaluate.tiles = {}", ""].map(|tiles| answers(&load(&folder, 7, tiles)));
-        // Without tiles both images come in one batch.
+        // Without tiles, both images are in one batch.
         assert_eq!((tiled.len(), plain.len()), (2, 1));
         let bits = |all: &[Said]| -> Vec<u32> {
             // A sum that starts from 0 turns -0 into 0, which is the same number.
@@ -214,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_of_tiles_has_the_size_that_is_asked_for() {
+    fn a_sample_of_tiles_has_the_requested_size() {
         let folder = scenes();
         let data = load(&folder, 3, "evaluate.tiles = {}");
         for size in [1, 5, 40] {

@@ -1,6 +1,6 @@
-//! What learns, and its step: forward in training mode, loss, backward, and a move of the optimiser.
+//! One training step: forward in training mode, loss, backward, and optimiser update.
 //!
-//! It knows neither where batches come from nor how many steps there are; a run and the benchmark take the same one.
+//! This module knows neither the source of batches nor the number of steps. Runs and the benchmark share it.
 
 use candle_core::{Result, Tensor};
 use repmlp::Draws;
@@ -11,17 +11,17 @@ use crate::batch::Batch;
 use crate::objective::{Judge, Judgement};
 use crate::optimizer::{Optimizer, StepPlace};
 
-/// A network with what judges and what moves it.
+/// A network with its loss and its optimiser.
 pub(crate) struct Learner {
     pub(crate) model: Model,
     pub(crate) judge: Judge,
     pub(crate) optimizer: Optimizer,
-    /// What is drawn in a pass hangs on it.
+    /// Seed of the random draws in a forward pass, for example dropout.
     pub(crate) seed: u64,
 }
 
 impl Learner {
-    /// A step on a batch: loss and hits (2), which stay on the device.
+    /// Does one training step on a batch. Returns loss and hits as a tensor (2) that stays on the device.
     ///
     /// # Errors
     /// When the batch does not fit the network.

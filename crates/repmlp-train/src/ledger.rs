@@ -1,11 +1,12 @@
-//! What an attempt says, and everything that its run has measured so far.
+//! The events of an attempt, and all measurements of its run so far.
 //!
-//! A checkpoint carries these values, so that the attempt that goes on from it writes them into its own journal: the journal of the
-//! attempt that ends a run holds all of the run's measurements, and its last word their number and digest. Knows nothing of tensors.
+//! A checkpoint holds all measurements. An attempt that continues from it writes them into its own journal. So the
+//! journal of the last attempt has all measurements of the run, and its closing line has their number and digest. This
+//! module does not know tensors.
 
 use sweep_protocol::{Event, Measurement, Outcome, Sink, SinkError, Tally};
 
-/// A sink with a memory for measurements.
+/// A sink that remembers all measurements.
 pub(crate) struct Ledger<'a> {
     sink: &'a mut dyn Sink,
     measured: Vec<Measurement>,
@@ -16,12 +17,12 @@ impl<'a> Ledger<'a> {
         Self { sink, measured: Vec::new() }
     }
 
-    /// Passes on what is no measurement.
+    /// Passes on an event that is not a measurement.
     pub(crate) fn say(&mut self, event: Event) -> Result<(), SinkError> {
         self.sink.emit(event)
     }
 
-    /// Takes over what earlier attempts measured.
+    /// Takes over the measurements of earlier attempts.
     pub(crate) fn inherit(&mut self, measurements: Vec<Measurement>) -> Result<(), SinkError> {
         if measurements.is_empty() {
             return Ok(());
@@ -30,7 +31,7 @@ impl<'a> Ledger<'a> {
         self.sink.emit(Event::Inherited { measurements })
     }
 
-    /// Records new values. What is not a finite number is no value: it is left out, and the journal says so.
+    /// Records new measurements. Values that are not finite are left out, and a note is written.
     pub(crate) fn measured(&mut self, measurements: Vec<Measurement>) -> Result<(), SinkError> {
         let (measurements, others): (Vec<_>, Vec<_>) = measurements.into_iter().partition(|m| m.value.is_finite());
         self.measured.extend_from_slice(&measurements);
@@ -43,17 +44,17 @@ impl<'a> Ledger<'a> {
         Ok(())
     }
 
-    /// Says the last word.
+    /// Reports the outcome, with number and digest of all measurements.
     pub(crate) fn end(&mut self, outcome: Outcome) -> Result<(), SinkError> {
         self.sink.emit(Event::Ended { outcome, measured: Some(Tally::of(&self.measured)) })
     }
 
-    /// Everything measured so far, in order.
+    /// Returns all measurements so far, in order.
     pub(crate) fn so_far(&self) -> &[Measurement] {
         &self.measured
     }
 
-    /// Whether files may be written.
+    /// Fails if this attempt may no longer write files.
     pub(crate) fn may_write(&self) -> Result<(), SinkError> {
         self.sink.may_write()
     }
@@ -66,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_word_counts_what_was_inherited_and_measured_and_leaves_out_what_is_no_number() {
+    fn the_end_counts_inherited_and_new_measurements_that_are_finite() {
         let value =
             |value| Measurement { metric: Metric::Loss, split: Some(Split::Test), form: None, epoch: Some(1), value };
         let mut sink = MemorySink::default();

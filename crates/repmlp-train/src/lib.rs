@@ -1,7 +1,7 @@
-//! One run, from its configuration to its final metrics: data, augmentation, optimiser, checkpoints, the comparison of
-//! both forms, throughput.
+//! One run, from its configuration to its final metrics: data, augmentation, optimiser, checkpoints, comparison of both
+//! forms, throughput.
 //!
-//! It speaks only to a [`sweep_protocol::Sink`]. It knows neither its run id nor a database, a terminal or another run.
+//! It reports only to a [`sweep_protocol::Sink`]. It does not know its run id, a database, a terminal or other runs.
 
 pub mod bench;
 pub mod config;

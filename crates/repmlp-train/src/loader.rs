@@ -1,7 +1,8 @@
 //! Threads that make batches while the network works on earlier ones.
 //!
-//! Which thread makes a batch does not matter: batch k goes to thread k mod n, and whoever takes batches asks the threads in
-//! turns. A thread that breaks down is an error of the run. Dropping the loader ends its threads and waits for them.
+//! The number of threads does not change the batches: thread k mod n makes batch k, and the consumer takes from the
+//! threads in turn. A thread that fails is an error of the run. Dropping the loader ends its threads and waits for
+//! them.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,18 +11,18 @@ use std::thread::JoinHandle;
 
 use crate::data::DataError;
 
-/// Threads of a loader at most: each holds up to two ready batches and one in the making.
+/// Maximum number of threads of a loader. Each thread holds up to two ready batches and makes one more.
 const MOST_THREADS: usize = 8;
 
-/// Ready batches that wait behind a thread.
+/// Ready batches in the queue of a thread.
 const READY: usize = 1;
 
-/// Makes a range of batches in order.
+/// Makes a range of batches and returns them in order.
 pub(crate) struct Loader<B> {
     workers: Vec<Worker<B>>,
-    /// Batches that were taken.
+    /// Number of batches already taken.
     taken: usize,
-    /// Batches to be taken in all.
+    /// Total number of batches.
     count: usize,
 }
 
@@ -31,10 +32,10 @@ struct Worker<B> {
 }
 
 impl<B: Send + 'static> Loader<B> {
-    /// Starts to make the batches of `range` on so many threads.
+    /// Starts threads that make the batches of `range`.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// When the operating system cannot start a thread.
     pub(crate) fn new(
         range: Range<usize>,
         threads: usize,
@@ -49,14 +50,14 @@ impl<B: Send + 'static> Loader<B> {
             let thread = std::thread::Builder::new()
                 .name(format!("loader {first}"))
                 .spawn(move || work(own, &*make, &sender))
-                .map_err(|fault| DataError::Loader { message: format!("no thread: {fault}") })?;
+                .map_err(|fault| DataError::Loader { message: format!("it could not be started: {fault}") })?;
             loader.workers.push(Worker { ready: Some(ready), thread: Some(thread) });
         }
         Ok(loader)
     }
 }
 
-/// Makes batches until they are all made, one fails, or nobody wants them any more.
+/// Makes batches until all are made, one fails, or the receiver is gone.
 fn work<B>(
     batches: impl Iterator<Item = usize>,
     make: &impl Fn(usize) -> Result<B, DataError>,
@@ -91,23 +92,23 @@ impl<B> Iterator for Loader<B> {
 }
 
 impl<B> Worker<B> {
-    /// Why a thread left its batch unmade.
+    /// Returns the reason why a thread ended early.
     fn breakdown(&mut self) -> DataError {
         match self.thread.take().map(JoinHandle::join) {
             Some(Err(panic)) => DataError::loader(&*panic),
-            _ => DataError::Loader { message: "it ended before its work".to_owned() },
+            _ => DataError::Loader { message: "it ended early".to_owned() },
         }
     }
 }
 
 impl<B> Drop for Loader<B> {
     fn drop(&mut self) {
-        // Without receivers every thread ends after the batch that it is at.
+        // Without a receiver, every thread ends after its current batch.
         for worker in &mut self.workers {
             worker.ready = None;
         }
         for worker in &mut self.workers {
-            // Nobody asked for the batch that a thread may have broken down at.
+            // A panic is ignored here: the batch of that thread is not needed.
             drop(worker.thread.take().map(JoinHandle::join));
         }
     }
@@ -121,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn batches_come_in_order_whatever_the_threads() {
+    fn batches_come_in_order_with_any_number_of_threads() {
         for threads in [0, 1, 2, 3, 50] {
             let loader = Loader::new(3..11, threads, |index| Ok(index * index)).unwrap();
             let batches: Vec<usize> = loader.map(Result::unwrap).collect();
@@ -139,13 +140,13 @@ mod tests {
         for threads in [1, 2, 3] {
             let mut loader = Loader::new(0..6, threads, fault).unwrap();
             assert_eq!([loader.next().unwrap().unwrap(), loader.next().unwrap().unwrap()], [0, 1]);
-            assert_eq!(loader.next().unwrap().unwrap_err().to_string(), "a loader thread broke down: told");
+            assert_eq!(loader.next().unwrap().unwrap_err().to_string(), "a loader thread failed: told");
             assert!(loader.next().is_none());
 
             let broken = |index: usize| if index == 1 { panic!("image {index}") } else { Ok(index) };
             let mut loader = Loader::new(0..6, threads, broken).unwrap();
             assert_eq!(loader.next().unwrap().unwrap(), 0);
-            assert_eq!(loader.next().unwrap().unwrap_err().to_string(), "a loader thread broke down: image 1");
+            assert_eq!(loader.next().unwrap().unwrap_err().to_string(), "a loader thread failed: image 1");
             assert!(loader.next().is_none());
         }
     }
@@ -163,7 +164,8 @@ mod tests {
         let mut loader = Loader::new(0..1000, 2, make).unwrap();
         assert_eq!(loader.next().unwrap().unwrap(), 0);
         drop(loader);
-        // One that was taken; for each thread one that is ready and two that found no place any more.
+        // One batch was taken. Each of the two threads may have one batch in its queue and two more that were never
+        // sent.
         assert!(made.load(Ordering::SeqCst) <= 1 + 2 * 3, "{made:?}");
         assert_eq!(Arc::strong_count(&last), 1, "threads are gone, and what they held");
     }

@@ -1,11 +1,11 @@
-//! The loss of a classifier: cross-entropy with label smoothing, of blended targets too.
+//! The loss of a classifier: cross-entropy with label smoothing, also for blended targets.
 
 use candle_core::{D, Result, Tensor};
 use repmlp_kernels::cross_entropy;
 
 use crate::batch::{Batch, Blend};
 
-/// The loss of a training batch: where images were blended, that of both targets by their shares.
+/// Returns the loss of a training batch. For blended images, it is the mean of both losses, weighted with their shares.
 pub(crate) fn training_loss(logits: &Tensor, batch: &Batch, smoothing: f64) -> Result<Tensor> {
     let first = cross_entropy(logits, &batch.labels, smoothing)?;
     match &batch.blend {
@@ -16,7 +16,7 @@ pub(crate) fn training_loss(logits: &Tensor, batch: &Batch, smoothing: f64) -> R
     }
 }
 
-/// Images whose largest logit is the label's, as a scalar tensor that stays on the device.
+/// Returns the number of images with the correct prediction, as a scalar tensor that stays on the device.
 pub(crate) fn correct(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
     logits.argmax(D::Minus1)?.eq(labels)?.to_dtype(candle_core::DType::F32)?.sum_all()
 }
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_pytorchs() -> Result<()> {
+    fn it_matches_pytorch() -> Result<()> {
         // torch.nn.functional.cross_entropy(logits, labels, label_smoothing=s), s = 0 and 0.1
         let logits = Tensor::new(&[[1.0f64, 2.0, 0.5], [0.1, -1.0, 3.0]], &Device::Cpu)?;
         let labels = Tensor::new(&[1u32, 0], &Device::Cpu)?;

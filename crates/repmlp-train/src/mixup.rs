@@ -1,4 +1,4 @@
-//! Mixup (arXiv 1710.09412): a batch blended with itself in another order.
+//! Mixup (arXiv 1710.09412): blends a batch with a permutation of itself.
 
 use rand_chacha::ChaCha8Rng;
 use repmlp::stream::uniform;
@@ -8,16 +8,16 @@ use crate::data::shuffle;
 /// The second targets of a blended batch.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Mixed {
-    /// Labels of what each image was blended with.
+    /// Labels of the images that were blended in.
     pub(crate) labels: Vec<u32>,
-    /// Share of the first image and its label, at least a half.
+    /// Share of the first image and its label, at least 0.5.
     pub(crate) share: f64,
 }
 
-/// Blends each image with another one of the batch, all by one share.
+/// Blends each image with another image of the batch, all with the same share.
 pub(crate) fn mix(numbers: &mut [f32], labels: &[u32], alpha: f64, rng: &mut ChaCha8Rng) -> Mixed {
-    // Which of two images is called the first one does not matter, since the order is random. With the larger share to the
-    // first, its label is the one that accuracy is judged by.
+    // The order is random, so either of two images may be called the first. The first image gets the larger share,
+    // since accuracy is measured with its label.
     let share = beta(alpha, rng);
     let share = share.max(1.0 - share);
     let mut order: Vec<u32> = (0..labels.len() as u32).collect();
@@ -31,10 +31,10 @@ pub(crate) fn mix(numbers: &mut [f32], labels: &[u32], alpha: f64, rng: &mut Cha
     Mixed { labels: order.iter().map(|&place| labels[place as usize]).collect(), share }
 }
 
-/// A number from Beta(α, α) for α in (0, 1], by Jöhnk's rejection.
+/// Draws from Beta(α, α) for α in (0, 1], by Jöhnk's rejection method.
 fn beta(alpha: f64, rng: &mut ChaCha8Rng) -> f64 {
     loop {
-        // 1 − u lies in (0, 1]: both powers are above 0 down to α = 0.05, where 2^-24 becomes 2^-480.
+        // 1 − u is in (0, 1]. Both powers stay above 0 down to α = 0.05, where 2^-24 becomes 2^-480.
         let mut power = || (1.0 - f64::from(uniform(rng))).powf(1.0 / alpha);
         let (x, y) = (power(), power());
         if x + y <= 1.0 {
@@ -57,7 +57,7 @@ mod tests {
         assert!((0.5..=1.0).contains(&share));
         for (place, image) in numbers.chunks_exact(2).enumerate() {
             let expected = 10.0 * (share * place as f64 + (1.0 - share) * f64::from(labels[place]));
-            // Values below 300 in f32 are off by less than 300 · 2^-23 for each of three roundings.
+            // Three roundings of f32 values below 300: each has an error below 300 · 2^-23.
             assert!((f64::from(image[0]) - expected).abs() < 2e-4, "{image:?} {expected}");
             assert!((f64::from(image[1]) - 10.0 * expected).abs() < 2e-4, "{image:?} {expected}");
         }
@@ -74,7 +74,8 @@ mod tests {
             let mean = shares.iter().sum::<f64>() / 2e4;
             let variance = shares.iter().map(|share| (share - 0.5).powi(2)).sum::<f64>() / 2e4;
             let expected = 1.0 / (4.0 * (2.0 * alpha + 1.0));
-            // A share deviates by at most 0.5, so the mean of 20,000 by 0.0036, and their squares by less.
+            // A share deviates by at most 0.5, so the standard error of the mean of 20,000 is at most 0.0036. For the
+            // squares it is smaller.
             assert!((mean - 0.5).abs() < 0.015, "{alpha}: {mean}");
             assert!((variance - expected).abs() < 0.01, "{alpha}: {variance} {expected}");
         }

@@ -8,16 +8,16 @@ use repmlp_kernels::{AdamWStep, SgdStep, adamw_step, sgd_step};
 use crate::config::OptimizerConfig;
 use crate::decay::decay_of;
 
-/// Where in its training a step is.
+/// Position of a step in the training.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct StepPlace {
-    /// Steps done with this one, from 1.
+    /// Number of the step, from 1.
     pub(crate) number: u64,
-    /// Share of the top learning rate, as the schedule has it.
+    /// Share of the highest learning rate, from the schedule.
     pub(crate) learning_rate_share: f64,
 }
 
-/// A parameter, and what the optimiser remembers of its gradients.
+/// A parameter with its optimiser state.
 pub(crate) struct Moved<const STATE: usize> {
     name: String,
     parameter: Var,
@@ -26,7 +26,7 @@ pub(crate) struct Moved<const STATE: usize> {
 }
 
 impl<const STATE: usize> Moved<STATE> {
-    /// All parameters, at rest.
+    /// Returns all parameters, with a state of zeros.
     fn all(vars: &Vars, config: &OptimizerConfig) -> Result<Vec<Self>> {
         let at_rest = |(name, parameter): (String, Var)| {
             let zeros = parameter.zeros_like()?;
@@ -44,16 +44,18 @@ impl<const STATE: usize> Moved<STATE> {
     }
 }
 
-/// Moves the parameters of a network.
+/// Updates the parameters of a network.
 pub(crate) enum Optimizer {
-    /// What a step needs at the top of the schedule, a parameter's own decay aside; each parameter with its velocity.
+    /// Settings of a step at the highest learning rate, and each parameter with its velocity. The weight decay is
+    /// stored per parameter.
     Sgd(SgdStep, Vec<Moved<1>>),
-    /// The same, the step's number aside; each with the means of its gradient and of its square.
+    /// The same for `AdamW`. Each parameter has the running means of its gradient and of its squared gradient. The step
+    /// number is set in each step.
     AdamW(AdamWStep, Vec<Moved<2>>),
 }
 
 impl Optimizer {
-    /// For all parameters, at rest.
+    /// Makes an optimiser for all parameters, with a state of zeros.
     pub(crate) fn new(config: &OptimizerConfig, vars: &Vars) -> Result<Self> {
         Ok(match *config {
             OptimizerConfig::Sgd { learning_rate, momentum, nesterov, weight_decay, .. } => {
@@ -66,7 +68,7 @@ impl Optimizer {
         })
     }
 
-    /// One step along the gradients.
+    /// Does one step with these gradients.
     pub(crate) fn step(&self, gradients: &GradStore, place: StepPlace) -> Result<()> {
         let rate = |top: f64| top * place.learning_rate_share;
         match self {
@@ -93,7 +95,7 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Its state by name, for checkpoints.
+    /// Returns its state by name, for checkpoints.
     pub(crate) fn state(&self) -> Vec<(String, &Var)> {
         match self {
             Self::Sgd(_, all) => Moved::named(all, ["velocity"]),
@@ -111,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_named_part_shrinks_by_its_own_decay() -> Result<()> {
-        // Without a gradient of the loss nothing but the decay moves a parameter: by rate * decay of itself.
+        // The gradient of the loss is zero, so only the decay changes a parameter: by rate * decay times its value.
         let kinds = [
             "kind = 'sgd'\nlearning_rate = 0.5\nmomentum = 0.0\nnesterov = false",
             "kind = 'adamw'\nlearning_rate = 0.5",

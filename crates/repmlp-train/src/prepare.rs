@@ -1,4 +1,4 @@
-//! One image on its way from its set into a batch.
+//! Prepares one image of a set and appends it to a batch.
 
 use repmlp::stream::stream;
 
@@ -8,7 +8,7 @@ use crate::transform::{
     Placement, Region, Scene, Shift, Tiling, auto_augment, random_resized_crop, resize, short_side_crop,
 };
 
-/// When and for whom a training image is augmented: all that its randomness hangs on.
+/// Key of the random draws of augmentation: seed, epoch and image.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Draw {
     pub(crate) seed: u64,
@@ -17,12 +17,12 @@ pub(crate) struct Draw {
 }
 
 impl Preparation {
-    /// An empty batch with room for so many images.
+    /// Makes an empty batch with room for `images` images.
     pub(crate) fn batch(&self, images: usize) -> HostBatch {
         HostBatch::new((self.channels, self.side), images)
     }
 
-    /// Appends an image as an evaluation sees it.
+    /// Appends an image, prepared for evaluation.
     pub(crate) fn append(&self, (image, target): (Image, Target), batch: &mut HostBatch) {
         match target {
             Target::Class(class) => self.append_image(&self.fitted(&image), class, Shift::NONE, batch),
@@ -30,7 +30,7 @@ impl Preparation {
         }
     }
 
-    /// Appends an image as it is trained on.
+    /// Appends an image, prepared and augmented for training.
     pub(crate) fn append_augmented(&self, (image, target): (Image, Target), draw: Draw, batch: &mut HostBatch) {
         let Draw { seed, epoch, image: index } = draw;
         match target {
@@ -63,10 +63,10 @@ impl Preparation {
         }
     }
 
-    /// The square that the network sees of an image.
+    /// Returns the square that the network sees.
     fn fitted(&self, image: &Image) -> Image {
         match self.fit {
-            // Padded when the set was read.
+            // Padded sets were already padded when they were read.
             Fit::Padded | Fit::Scene => image.clone(),
             Fit::ShortSide(short) => short_side_crop(image, short, self.side),
             Fit::Stretched => resize(image, Region::whole(image), (self.side, self.side)),
@@ -80,7 +80,7 @@ impl Preparation {
         batch.images += 1;
     }
 
-    /// A whole scene through squares `step` pixels apart, in batches of `size` of them.
+    /// Cuts a whole scene into tiles at distance `step`, in batches of `size` tiles.
     pub(crate) fn scene(&self, (image, mask): (Image, Mask), step: usize, size: usize) -> HostScene {
         let scene = Scene { image, mask };
         let tiling = Tiling::of((scene.image.height, scene.image.width), self.side, step);
@@ -98,7 +98,7 @@ impl Preparation {
         self.append_square(scene.placed(placement, self.side, &self.padding()), batch);
     }
 
-    /// The mean colour.
+    /// Returns the mean colour.
     fn padding(&self) -> Vec<u8> {
         self.normalization.mean.iter().map(|mean| mean.round() as u8).collect()
     }
@@ -111,7 +111,7 @@ impl Preparation {
     }
 }
 
-/// Pixels that count.
+/// Returns the number of pixels that count.
 fn judged(mask: &Mask) -> usize {
     mask.ids.iter().filter(|&&id| id != Mask::IGNORED).count()
 }

@@ -1,7 +1,7 @@
-//! Where a network starts from when not from its seed alone: the weights of another training. The paper's networks for street
-//! scenes start so from ImageNet's (section 4.4).
+//! Weights of another training that a network starts from. The paper's segmentation networks start from ImageNet
+//! weights (section 4.4).
 //!
-//! Knows a file and a network; which run or program wrote the file it does not know.
+//! This module knows a file and a network, not the run or program that wrote the file.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
@@ -20,25 +20,26 @@ use crate::config::RunConfig;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StartConfig {
-    /// File below the data folder, in the form that is trained: `.safetensors`, or `.pth` and `.pt` of PyTorch 1.6 or later,
-    /// with our names, the official ones or torchvision's. What the network has no place for is left aside; the classes of a
-    /// loss on people (`head`) belong to their set and always start from the seed.
+    /// File below the data folder, with weights of the training form: `.safetensors`, or `.pth` and `.pt` of PyTorch
+    /// 1.6 or later. The tensor names can be ours, the official ones or those of torchvision. Tensors that the network
+    /// does not have are ignored. The class weights of a loss on people (`head`) always start from the seed, since they
+    /// belong to one data set.
     pub weights: String,
-    /// Parts that start from the seed all the same, by words of their tensors' names: `ppm`, `fc1_fc2`, `stage4.0`.
+    /// Parts that start from the seed instead, given by words of their tensor names: `ppm`, `fc1_fc2`, `stage4.0`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fresh: Vec<String>,
-    /// Digest that the file must have: the 12 digits that `repmlp-sweep show RUN` prints behind its name.
+    /// Expected digest of the file: the 12 digits that `repmlp-sweep show RUN` prints after its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
 }
 
-/// Weights that a network cannot start from.
+/// A network cannot start from the given weights.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// There is no folder to look in.
+    /// No data folder was given.
     #[error("start.weights = `{weights}` needs a data folder: give --data DIR or set REPMLP_SWEEP_DATA")]
     NoFolder {
-        /// The file's name.
+        /// Name of the file.
         weights: String,
     },
     /// The file cannot be read.
@@ -46,32 +47,35 @@ pub enum StartError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Cause of the failure.
         source: std::io::Error,
     },
-    /// The file holds no tensors.
+    /// The file has no tensors.
     #[error(transparent)]
     Tensors(#[from] InteropError),
-    /// The file is another than the configuration names.
-    #[error("{} has the fingerprint {found}, the configuration says {expected}: these are other weights", .path.display())]
+    /// The file is not the configured one.
+    #[error(
+        "{} has the fingerprint {found}, but the configuration expects {expected}: these are other weights",
+        .path.display()
+    )]
     Fingerprint {
         /// The file.
         path: PathBuf,
-        /// What the configuration says.
+        /// The configured fingerprint.
         expected: String,
-        /// What the file has.
+        /// Fingerprint of the file.
         found: String,
     },
-    /// Merged weights have lost what is trained.
+    /// The weights are merged, so they cannot be trained.
     #[error(
-        "{} has no running statistics: it is a merged network, which cannot be trained (export its training form), or none \
-         of these", .path.display()
+        "{} has no running statistics: it is a merged network, which cannot be trained, or not a known network. Export \
+         the training form", .path.display()
     )]
     Merged {
         /// The file.
         path: PathBuf,
     },
-    /// The network has tensors that the file lacks.
+    /// The file lacks tensors of the network.
     #[error(
         "{} has no weights that fit {}: correct the file, or name the parts that start from the seed in start.fresh",
         .path.display(), listed(.names)
@@ -82,13 +86,13 @@ pub enum StartError {
         /// Names of the network's tensors.
         names: Vec<String>,
     },
-    /// The file has nothing that the network could start from.
-    #[error("{} has nothing that the network starts from: every part of it is in start.fresh", .path.display())]
+    /// `start.fresh` names every part of the network.
+    #[error("no weights of {} are used: start.fresh names every part of the network", .path.display())]
     AllFresh {
         /// The file.
         path: PathBuf,
     },
-    /// Words that no tensor has in its name.
+    /// No tensor name contains these words.
     #[error("no tensor of the network has {} in its name (start.fresh)", listed(.words))]
     Unused {
         /// The words.
@@ -112,7 +116,8 @@ impl StartConfig {
         faults
     }
 
-    /// Overwrites the variables of a network with the file's, but for fresh parts; name and digest of the file.
+    /// Loads the weights of the file into the variables of a network, except fresh parts. Returns name and digest of
+    /// the file.
     pub(crate) fn load(&self, config: &RunConfig, vars: &Vars, folder: Option<&Path>) -> Result<String, StartError> {
         let Some(folder) = folder else { return Err(StartError::NoFolder { weights: self.weights.clone() }) };
         let path = folder.join(&self.weights);
@@ -152,8 +157,8 @@ impl StartConfig {
 }
 
 impl RunConfig {
-    /// What a run is made from besides its configuration: its set (`data`, as [`Dataset`] has it), and the weights that it
-    /// starts from.
+    /// Returns the fingerprint of everything that a run depends on besides its configuration: the data set (`data`,
+    /// from [`Dataset`]) and the weights that it starts from.
     ///
     /// # Errors
     /// When the weights are missing, damaged or do not fit the network.
@@ -167,7 +172,8 @@ impl RunConfig {
         self.begin(data, &vars, folder)
     }
 
-    /// Gives the variables of the network their starting values, and returns what the run is made from.
+    /// Gives the variables of the network their starting values. Returns the fingerprint of the data set and the
+    /// weights.
     pub(crate) fn begin(&self, data: &str, vars: &Vars, folder: Option<&Path>) -> Result<String, StartError> {
         Ok(match &self.start {
             None => data.to_owned(),
@@ -176,7 +182,7 @@ impl RunConfig {
     }
 }
 
-/// Whether a dotted name has a word, itself dotted or not, as whole parts.
+/// Returns whether a dotted name contains `word` as whole parts. `word` may contain dots.
 pub(crate) fn has_part(name: &str, word: &str) -> bool {
     format!(".{name}.").contains(&format!(".{word}."))
 }
@@ -202,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_elsewhere_and_an_empty_word_are_faults() {
+    fn a_file_outside_the_data_folder_and_an_empty_word_are_faults() {
         let faults = |weights: &str, fresh: &[&str]| {
             let fresh = fresh.iter().map(|word| (*word).to_owned()).collect();
             StartConfig { weights: weights.to_owned(), fresh, fingerprint: None }.faults().len()

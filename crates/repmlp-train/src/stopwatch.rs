@@ -1,21 +1,21 @@
-//! Wall times of work that is done again and again, several works in turns: A B A B …, so that a drifting machine slows all
-//! alike. It does not know what the work is.
+//! Measures wall times of repeated work. Several works take turns (A B A B …), so a change in machine speed affects all
+//! of them. This module does not know what the work is.
 
 use std::time::Instant;
 
-/// How often work is done.
+/// Number of repetitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effort {
-    /// Rounds before the clock counts.
+    /// Rounds before the timing starts.
     pub warmup: usize,
     /// Timed rounds.
     pub repeats: usize,
 }
 
-/// Seconds of each timed round of each work.
+/// Returns the seconds of each timed round of each work.
 ///
 /// # Errors
-/// Those of the works.
+/// When a work fails.
 pub(crate) fn in_turns<E>(effort: Effort, works: &[&dyn Fn() -> Result<(), E>]) -> Result<Vec<Vec<f64>>, E> {
     let mut times = vec![Vec::new(); works.len()];
     for round in 0..effort.warmup + effort.repeats {
@@ -30,7 +30,7 @@ pub(crate) fn in_turns<E>(effort: Effort, works: &[&dyn Fn() -> Result<(), E>]) 
     Ok(times)
 }
 
-/// The middle value, or the mean of the two in the middle.
+/// Returns the middle value, or the mean of the two middle values.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn the_median_of_an_even_count_lies_between() {
+    fn the_median_of_an_even_count_is_the_mean_of_the_middle() {
         assert!((median(vec![3.0, 1.0, 2.0]) - 2.0).abs() < 1e-12);
         assert!((median(vec![4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < 1e-12);
     }

@@ -14,10 +14,10 @@ pub(crate) struct Throughput {
     pub(crate) spread: f64,
 }
 
-/// A forward pass: images (N, C, H, W) → answer.
+/// A forward pass: images (N, C, H, W) → output.
 pub(crate) type Network<'a> = &'a dyn Fn(&Tensor) -> Result<Tensor>;
 
-/// Times a forward pass of each network on `images` in turns: A B A B …, after a warm-up of both.
+/// Times the forward passes of the networks on `images` in turns (A B A B …), after a warm-up.
 pub(crate) fn measure<const FORMS: usize>(
     config: &MeasureConfig,
     images: &Tensor,

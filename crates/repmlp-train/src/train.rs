@@ -1,5 +1,5 @@
-//! The training of one run: start or continue, epochs, checks, final metrics. It works towards completion from whatever
-//! an earlier attempt left, and stops at any step when asked to.
+//! The training of one run: start or resume, epochs, checks, final metrics. It continues from the state of an earlier
+//! attempt, and can stop after any step.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,52 +24,53 @@ use crate::loader::Loader;
 use crate::objective::Judge;
 use crate::optimizer::{Optimizer, StepPlace};
 
-/// Raised by hand when a change of the trainer changes measurements.
+/// Increase this number by hand when a change of the trainer changes measurements.
 pub const TRAINER_VERSION: u32 = 7;
 
-/// Steps between two looks at the loss: on a GPU every look waits for the device.
+/// Steps between two reads of the loss. On a GPU, every read waits for the device.
 const LOG_INTERVAL: u64 = 10;
 
-/// When throughput may be measured.
+/// When to measure throughput.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ThroughputTiming {
-    /// In this attempt: nothing else runs beside it.
+    /// In this attempt: no other attempt runs at the same time.
     Now,
-    /// In a later attempt: others train beside this one.
+    /// In a later attempt: other attempts run at the same time.
     Later,
 }
 
-/// What an attempt may use and where it works: nothing of it can change a result.
+/// Folders and resources of an attempt. They cannot change a result.
 #[derive(Clone, Debug)]
 pub struct Orders {
-    /// Where tensors live.
+    /// Device for all tensors.
     pub device: DeviceChoice,
-    /// Threads, as recorded; the caller has set them up.
+    /// Number of threads. The caller has configured them; here they are recorded and used for loading.
     pub threads: usize,
-    /// Folder that data sets lie in.
+    /// Folder with the data sets.
     pub data: Option<PathBuf>,
     /// Folder of this attempt, for checkpoints and weights.
     pub folder: PathBuf,
-    /// Folders of earlier attempts.
+    /// Folders of earlier attempts, the latest first.
     pub resume_from: Vec<PathBuf>,
-    /// When throughput may be measured.
+    /// When to measure throughput.
     pub throughput: ThroughputTiming,
-    /// Version and commit of the program, as recorded.
+    /// Version and commit of the program, for the record.
     pub code: String,
-    /// Name of the machine, as recorded.
+    /// Name of the machine, for the record.
     pub host: String,
-    /// Model of the machine's processor, as it is recorded.
+    /// Processor model of the machine, for the record.
     pub processor: Option<String>,
 }
 
-/// Raised to make the attempt write a checkpoint and stop.
+/// Flag that makes the attempt write a checkpoint and stop.
 pub type StopFlag = AtomicBool;
 
-/// Brings a run to completion, or as far as `stop` lets it; says everything to `sink`, the outcome last. On a CPU it works on a thread of
-/// candle's pool, and two runs of one process share that pool: their times mean nothing then, their results are the same.
+/// Trains a run to its end, or until `stop` is set. Reports all events to `sink`; the outcome is the last one. On a
+/// CPU, it works on a thread of candle's pool. Two runs in one process share this pool: their results are the same, but
+/// their times are not meaningful.
 ///
 /// # Errors
-/// When the attempt failed; the outcome is in the sink too, unless the sink itself failed.
+/// When the attempt fails. The outcome is reported to the sink too, unless the sink itself fails.
 pub fn train(
     config: &RunConfig,
     seed: u64,
@@ -101,11 +102,12 @@ fn attempt(
         return Err(TrainError::Config(faults));
     }
     let device = orders.device.open()?;
-    // Among a CPU's threads that compute: asked from outside, they would be woken for each operation, and wake the asker after it.
+    // Runs on a thread of the compute pool. A thread outside of the pool would have to wake the pool and wait for it at
+    // each operation.
     device.with_context(|| Run::new(config, seed, orders, device.clone())?.complete(stop, ledger))
 }
 
-/// Whether an epoch ran to its end.
+/// How an epoch ended.
 #[derive(PartialEq, Eq)]
 enum Pace {
     Whole,
@@ -120,11 +122,11 @@ struct Sums {
     /// Images, or pixels that count.
     judged: f64,
     seconds: f64,
-    /// Part of them in which no batch was ready.
+    /// Seconds in which no batch was ready. They are part of `seconds`.
     waited: f64,
 }
 
-/// What a step left on the device.
+/// Results of a step that are still on the device.
 struct Unread {
     loss_and_hits: Tensor,
     /// Images, or pixels that count.
@@ -137,7 +139,7 @@ pub(crate) struct Run<'a> {
     pub(crate) orders: &'a Orders,
     pub(crate) device: Device,
     pub(crate) data: Dataset,
-    /// Of the data, and of the weights that the network starts from.
+    /// Fingerprint of the data and of the weights that the network starts from.
     fingerprint: String,
     pub(crate) vars: Vars,
     pub(crate) learner: Learner,
@@ -147,7 +149,7 @@ pub(crate) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// Before its first step.
+    /// Makes a run before its first step.
     fn new(config: &'a RunConfig, seed: u64, orders: &'a Orders, device: Device) -> Result<Self, TrainError> {
         let data = config.data.load(orders.data.as_deref(), seed)?;
         let steps_per_epoch = data.count.batches(config.training.batch)?;
@@ -171,7 +173,7 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// From wherever an earlier attempt has left it, to its end or to the step at which it is told to stop.
+    /// Resumes the run and trains it to its end, or until `stop` is set.
     fn complete(mut self, stop: &StopFlag, ledger: &mut Ledger<'_>) -> Result<Outcome, TrainError> {
         let inherited = self.resume(ledger)?;
         self.start(ledger)?;
@@ -209,22 +211,23 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Goes on from the newest intact checkpoint of earlier attempts; returns what they had measured by then.
+    /// Resumes from the newest intact checkpoint of earlier attempts. Returns the measurements up to that checkpoint.
     fn resume(&mut self, ledger: &mut Ledger<'_>) -> Result<Vec<Measurement>, TrainError> {
         let Newest { found, passed_over } =
             checkpoint::newest(&self.orders.resume_from, &self.orders.device.arithmetic());
-        let next =
-            if found.is_some() { "the run goes on from the checkpoint before it" } else { "the run starts over" };
+        let next = if found.is_some() {
+            "the run continues from an earlier checkpoint"
+        } else {
+            "the run starts from the beginning"
+        };
         for PassedOver { path, why } in passed_over {
             ledger.say(Event::Noticed { text: format!("{} {why}; {next}", path.display()) })?;
         }
         let Some(found) = found else { return Ok(Vec::new()) };
         let foreign = |reason: String| CheckpointError::Foreign { path: found.path.clone(), reason };
         if found.header.data_fingerprint != self.fingerprint {
-            let reason = format!(
-                "it was made from {}, this run is made from {}",
-                found.header.data_fingerprint, self.fingerprint
-            );
+            let reason =
+                format!("it belongs to {}, but this run uses {}", found.header.data_fingerprint, self.fingerprint);
             return Err(foreign(reason).into());
         }
         self.vars.load(&found.tensors)?;
@@ -257,7 +260,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// The rest of the current epoch, its evaluation and its checkpoint.
+    /// Trains the rest of the current epoch, evaluates and writes a checkpoint.
     fn train_epoch(&mut self, stop: &StopFlag, ledger: &mut Ledger<'_>) -> Result<Pace, TrainError> {
         let epoch = self.step / self.steps_per_epoch;
         let mut batches = self.batches(epoch)?;
@@ -285,20 +288,20 @@ impl<'a> Run<'a> {
         Ok(Pace::Whole)
     }
 
-    /// The batches that are left of an epoch, made beside the training.
+    /// Starts to load the remaining batches of an epoch in the background.
     fn batches(&self, epoch: u64) -> Result<Loader<HostBatch>, DataError> {
         let images = TrainEpoch::new(&self.data, self.config.training.batch, (self.seed, epoch));
         let left = (self.step % self.steps_per_epoch) as usize..self.steps_per_epoch as usize;
         Loader::new(left, self.orders.threads, move |index| images.batch(index))
     }
 
-    /// That of the next step.
+    /// Returns the position of the next step.
     fn place(&self) -> StepPlace {
         let share = self.config.training.schedule.share(self.step, self.steps(), self.steps_per_epoch);
         StepPlace { number: self.step + 1, learning_rate_share: share }
     }
 
-    /// Fetches losses that were left on the device, and looks whether they still are numbers.
+    /// Reads the losses from the device and checks that they are finite.
     fn read_losses(
         &mut self,
         unread: &mut Vec<Unread>,
@@ -337,7 +340,7 @@ impl<'a> Run<'a> {
         let mut add = |metric, split, value| measurements.push(Measurement { metric, split, form, epoch, value });
         let Sums { loss, correct, judged, seconds, waited } = self.sums;
         add(Metric::Loss, Some(Split::Train), loss / self.steps_per_epoch as f64);
-        // Cuts of scenes may show nothing but pixels that do not count.
+        // All pixels of the training crops may be ignored.
         if judged > 0.0 {
             add(Metric::Accuracy, Some(Split::Train), correct / judged);
         }

@@ -1,4 +1,5 @@
-//! Networks by name: those that the paper counts (`catalogue.toml`), and the same format for a user's own.
+//! Named networks. `catalogue.toml` describes the networks of the paper's tables; users describe their own networks in
+//! the same format.
 
 use serde::Deserialize;
 
@@ -7,42 +8,42 @@ use crate::models::{ModelConfig, Task};
 
 const CATALOGUE: &str = include_str!("catalogue.toml");
 
-/// A network and what it looks at.
+/// A network with its name and task.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamedModel {
-    /// Name in the catalogue, or what a user's own is called.
+    /// Name in the catalogue, or the name of a user's own description.
     pub name: String,
-    /// What the network looks at.
+    /// The images and classes that the network is built for.
     pub task: Task,
     /// The network.
     pub model: ModelConfig,
 }
 
-/// Why there is no such network.
+/// Error of a lookup in the catalogue, or of reading a description.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogueError {
-    /// Neither a name of the catalogue nor a description.
-    #[error("no network is called `{name}`; the catalogue has: {}", known.join(", "))]
+    /// The catalogue has no network of this name.
+    #[error("the catalogue has no network `{name}`; it has: {}", known.join(", "))]
     Unknown {
-        /// What was asked for.
+        /// The requested name.
         name: String,
-        /// All names.
+        /// All names in the catalogue.
         known: Vec<String>,
     },
-    /// A description that is none.
-    #[error("{name} must hold the tables `task` and `model` of a network")]
+    /// The text does not describe a network.
+    #[error("{name} must contain the tables `task` and `model` of a network")]
     Unreadable {
-        /// What was read.
+        /// Name of the description.
         name: String,
-        /// What TOML says.
+        /// The error of the TOML parser.
         source: toml::de::Error,
     },
-    /// A network that cannot be built.
+    /// The described network cannot be built.
     #[error("{name}: {fault}")]
     Unbuildable {
-        /// What was read.
+        /// Name of the description.
         name: String,
-        /// The first fault.
+        /// The first fault of the network.
         fault: ConfigFault,
     },
 }
@@ -63,10 +64,10 @@ struct TaskTable {
 }
 
 impl NamedModel {
-    /// The network that a text with the tables `task` and `model` describes.
+    /// Reads a network from a text with the tables `task` and `model`.
     ///
     /// # Errors
-    /// When the text does not, or the network cannot be built.
+    /// When the text does not have this form, or the network cannot be built.
     pub fn parse(name: &str, text: &str) -> Result<Self, CatalogueError> {
         let unreadable = |source| CatalogueError::Unreadable { name: name.to_owned(), source };
         Self::checked(name, toml::from_str(text).map_err(unreadable)?)
@@ -84,7 +85,7 @@ impl NamedModel {
     }
 }
 
-/// Limits far above any real task, so that no size overflows.
+/// Limits far above any real task. They keep all sizes from overflowing.
 const MOST_CHANNELS: usize = 1024;
 const MOST_PIXELS: usize = 8192;
 const MOST_CLASSES: usize = 1 << 20;
@@ -100,10 +101,10 @@ fn task_fault(Task { channels, image: (h, w), classes }: Task) -> Option<ConfigF
     wrong.map(|(key, _, most)| ConfigFault::new(format!("task.{key}"), format!("must be between 1 and {most}")))
 }
 
-/// All networks of the catalogue, in the order of their names.
+/// Returns all networks of the catalogue in the order of their names.
 ///
 /// # Errors
-/// When the catalogue that the program carries is damaged.
+/// When the embedded catalogue is damaged.
 pub fn all() -> Result<Vec<NamedModel>, CatalogueError> {
     let unreadable = |source| CatalogueError::Unreadable { name: "the catalogue".to_owned(), source };
     let table: toml::Table = CATALOGUE.parse().map_err(unreadable)?;
@@ -113,10 +114,10 @@ pub fn all() -> Result<Vec<NamedModel>, CatalogueError> {
     table.into_iter().map(entry).collect()
 }
 
-/// The network of that name.
+/// Returns the network of the catalogue with this name.
 ///
 /// # Errors
-/// When the catalogue has none.
+/// When the catalogue has no such network.
 pub fn find(name: &str) -> Result<NamedModel, CatalogueError> {
     let all = all()?;
     let known = all.iter().map(|model| model.name.clone()).collect();

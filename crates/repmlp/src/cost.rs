@@ -1,41 +1,42 @@
-//! What a network costs, by the paper's conventions, without building a tensor.
+//! The costs of a network, counted by the paper's conventions. No tensor is built.
 //!
-//! `flops` are multiply-adds of conv and FC weights: no bias, batch norm, activation, pooling or addition. Products
-//! between activations (attention) are kept apart and counted in `flops_all` only. Parameters are weights and biases
-//! of the form that is asked for; the training form counts running statistics too, as the paper's Table 1 row A does.
+//! `flops` counts multiply-adds with weights of convolutions and FC layers, but not biases, batch norm, activations,
+//! pooling or additions. Products between activations (attention) are counted separately; only `flops_all` and
+//! `flops_needed` include them. Parameters are the weights and biases of the counted form. In the training form they
+//! include running statistics, as in Table 1 row A of the paper.
 
-/// Which form is counted.
+/// The form that is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CountedForm {
-    /// With convolution branches and batch norm.
+    /// The training form, with convolution branches and batch norm.
     Training,
-    /// Merged.
+    /// The deployed form, after merging.
     Deployed,
 }
 
-/// One layer of an account. All sizes are those of one image.
+/// Costs of one layer. All numbers are for one image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LayerCost {
     /// Dotted name.
     pub name: String,
-    /// Dimensions of its weight; empty without one.
+    /// Shape of the weight; empty if the layer has none.
     pub shape: Vec<usize>,
-    /// Weights, biases and (training form) running statistics.
+    /// Number of weights, biases and, in the training form, running statistics.
     pub params: usize,
-    /// Multiply-adds of weights.
+    /// Multiply-adds with weights.
     pub flops: usize,
-    /// Those of them whose tap lies on padding: multiplied with zero, they need not be done.
+    /// The part of `flops` that multiplies zeros of the padding. These multiply-adds can be skipped.
     pub padding_flops: usize,
     /// Multiply-adds between activations.
     pub activation_flops: usize,
-    /// Channels, height and width of its output.
+    /// Channels, height and width of the output.
     pub output: [usize; 3],
-    /// Numbers that a training step keeps for the way back.
+    /// Numbers that a training step keeps for the backward pass.
     pub kept: usize,
 }
 
 impl LayerCost {
-    /// A 1×1 convolution with a bias on a map of that size; on a 1×1 map, an FC layer.
+    /// Returns the costs of a 1×1 convolution with a bias on an h×w map. On a 1×1 map this is an FC layer.
     pub fn pointwise(name: String, (inputs, outputs): (usize, usize), (h, w): (usize, usize)) -> Self {
         Self {
             name,
@@ -45,18 +46,18 @@ impl LayerCost {
             padding_flops: 0,
             activation_flops: 0,
             output: [outputs, h, w],
-            // The product, and the same with the bias.
+            // The product before and after the bias is added.
             kept: 2 * outputs * h * w,
         }
     }
 
-    /// Multiply-adds that have to be done: all but those with padding.
+    /// Multiply-adds that must be computed, including products between activations: all except those with padding.
     pub fn flops_needed(&self) -> usize {
         self.flops - self.padding_flops + self.activation_flops
     }
 }
 
-/// The costs of a network, layer by layer.
+/// The costs of a network, per layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
     form: CountedForm,
@@ -64,7 +65,7 @@ pub struct Account {
 }
 
 impl Account {
-    /// Nothing yet.
+    /// Creates an empty account.
     pub fn new(form: CountedForm) -> Self {
         Self { form, layers: Vec::new() }
     }
@@ -74,8 +75,8 @@ impl Account {
         self.form
     }
 
-    /// Numbers that batch norm over `channels` leaves in this form, given that a layer before it takes its scale: scale, shift,
-    /// mean and variance while training, one bias when merged.
+    /// Parameters of a batch norm over `channels` in the counted form. The training form has scale, shift, mean and
+    /// variance. In the deployed form the layer before it has absorbed the scale; one bias per channel remains.
     pub fn norm_params(&self, channels: usize) -> usize {
         match self.form {
             CountedForm::Training => 4 * channels,
@@ -83,12 +84,12 @@ impl Account {
         }
     }
 
-    /// One more layer.
+    /// Adds a layer.
     pub fn add(&mut self, layer: LayerCost) {
         self.layers.push(layer);
     }
 
-    /// All layers, in the order in which data passes.
+    /// All layers in the order of the forward pass.
     pub fn layers(&self) -> &[LayerCost] {
         &self.layers
     }
@@ -98,22 +99,23 @@ impl Account {
         self.layers.iter().map(|layer| layer.params).sum()
     }
 
-    /// Multiply-adds of weights for one image.
+    /// Multiply-adds with weights for one image.
     pub fn flops(&self) -> usize {
         self.layers.iter().map(|layer| layer.flops).sum()
     }
 
-    /// Multiply-adds for one image, products between activations included.
+    /// Multiply-adds for one image, including products between activations.
     pub fn flops_all(&self) -> usize {
         self.flops() + self.layers.iter().map(|layer| layer.activation_flops).sum::<usize>()
     }
 
-    /// Multiply-adds for one image that have to be done: all but those with padding.
+    /// Multiply-adds for one image that must be computed, including products between activations: all except those with
+    /// padding.
     pub fn flops_needed(&self) -> usize {
         self.layers.iter().map(LayerCost::flops_needed).sum()
     }
 
-    /// Numbers that a training step keeps of one image until the way back.
+    /// Numbers per image that a training step keeps for the backward pass.
     pub fn kept(&self) -> usize {
         self.layers.iter().map(|layer| layer.kept).sum()
     }

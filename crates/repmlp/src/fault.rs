@@ -1,17 +1,17 @@
-//! A configuration that cannot be built.
+//! Faults of a configuration.
 
-/// What is wrong with a configuration, and where.
+/// One fault of a configuration: its key and a message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: {message}")]
 pub struct ConfigFault {
     /// Dotted key from the root of the configuration, such as `model.block.groups`.
     pub path: String,
-    /// What is wrong and what would be right.
+    /// The problem, and the values that are allowed.
     pub message: String,
 }
 
 impl ConfigFault {
-    /// A fault at `path`.
+    /// Creates a fault at the key `path`.
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self { path: path.into(), message: message.into() }
     }

@@ -1,13 +1,14 @@
-//! RepMLP (arXiv 2105.01883) as a library: its block in both forms, the algebra that turns one into the other, the
-//! networks of the paper, and what they cost.
+//! RepMLP (arXiv 2105.01883) as a library: the block in its training and deployed forms, the conversion between them,
+//! the networks of the paper, and their costs.
 //!
-//! Letters are the paper's (section 3.1): N images, C input and O output channels, a map of H×W, partitions of h×w,
-//! g groups, kernels of K×K, r and ρ for reductions. Tensors keep images last, `(C, H, W, N)` or `chwn`: a 1×1
-//! convolution is then one matrix product, a partition one copy, and batch norm a walk along rows. Networks take and
-//! give the usual `(N, C, H, W)` and `(N, classes)`.
+//! Symbols follow section 3.1 of the paper: N images, C input channels, O output channels, a map of H×W, partitions of
+//! h×w, g groups, kernels of K×K, reductions r and ρ. Inside the library, tensors have the images last: `(C, H, W, N)`,
+//! short `chwn`. In this layout a 1×1 convolution is one matrix product, partitioning is one copy, and batch norm runs
+//! along contiguous rows. Whole networks take images `(N, C, H, W)` and return, for example, logits `(N, classes)`.
 //!
-//! Each form has its own types: [`blocks::RepMlpBlock`] trains, `reparameterize` makes a [`blocks::DeployedRepMlpBlock`] of
-//! it, and likewise whole networks, which are written as data ([`network`]). Nothing here knows data sets, optimisers or experiments.
+//! Each form has its own types. A [`blocks::RepMlpBlock`] is trained; its method `reparameterize` returns a
+//! [`blocks::DeployedRepMlpBlock`]. The same holds for whole networks, which are described as data (see [`network`]).
+//! This crate does not know data sets, optimisers or experiments.
 
 pub mod blocks;
 pub mod catalogue;

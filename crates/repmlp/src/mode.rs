@@ -1,20 +1,22 @@
-//! Whether a forward pass learns, and what its randomness hangs on.
+//! Mode of a forward pass: training or evaluation, and the source of its random numbers.
 
-/// How a pass through the training form treats batch norm and dropout.
+/// How a forward pass through the training form treats batch norm and dropout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Normalise with the batch's statistics and update the running ones; leave out what is drawn to be left out.
+    /// Batch norm uses the statistics of the batch and updates the running statistics. Dropout is active.
     Train(Draws),
-    /// Normalise with the running statistics and leave nothing out; nothing is learnt: gradients stop at every batch norm.
+    /// Batch norm uses the running statistics. Dropout is inactive. Gradients stop at every batch norm.
     Evaluate,
 }
 
-/// What the randomness of a training pass hangs on, besides a layer's name: nothing is remembered from pass to pass, so that a
-/// training that goes on draws what it would have drawn. Networks without dropout draw nothing.
+/// Keys of the random numbers of a training pass. A layer adds its own name to them.
+///
+/// No state is kept between passes. A run that is interrupted and continued therefore draws the same numbers as an
+/// uninterrupted one. Networks without dropout draw no numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Draws {
-    /// The run's.
+    /// Seed of the run.
     pub seed: u64,
-    /// The training's step that the pass is a part of.
+    /// Number of the current training step.
     pub step: u64,
 }

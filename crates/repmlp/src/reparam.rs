@@ -1,16 +1,18 @@
-//! The algebra of paper sections 3.3 and 3.4: batch norm into the layer before it, a convolution into an FC kernel.
+//! The conversions of paper sections 3.3 and 3.4: merging batch norm into a neighbouring layer, and turning a
+//! convolution into an FC kernel.
 //!
-//! The one owner of both formulas. All of it is linear in the weights and differentiable.
+//! Both formulas are implemented only here. They are linear in the weights.
 
 use candle_core::{Result, Tensor};
 use repmlp_kernels::grouped_fc;
 
 use crate::layers::BatchNorm;
 
-/// Batch norm into the layer before it (Eq. 16): weight (O, …) → weight scaled by γ/σ for each output, and bias (O).
+/// Merges batch norm into the layer before it (Eq. 16). Returns the weight (O, …), with each output scaled by γ/σ, and
+/// the bias (O).
 ///
 /// # Errors
-/// When the norm has another number of channels than the weight has outputs.
+/// When the norm does not have O channels.
 pub fn fuse_bn(weight: &Tensor, bn: &BatchNorm) -> Result<(Tensor, Tensor)> {
     let (scale, shift) = bn.scale_and_shift()?;
     let outputs = weight.dim(0)?;
@@ -19,8 +21,8 @@ pub fn fuse_bn(weight: &Tensor, bn: &BatchNorm) -> Result<(Tensor, Tensor)> {
     Ok((fused.detach(), shift))
 }
 
-/// Batch norm into the FC layer after it (appendix of the paper): each of the norm's channels feeds `copies` neighbouring
-/// inputs. weight (Q, channels·copies), bias (Q) → the same shapes.
+/// Merges batch norm into the FC layer after it (appendix of the paper). Each channel of the norm feeds `copies`
+/// neighbouring inputs of the layer. Returns weight (Q, channels·copies) and bias (Q) in the same shapes.
 ///
 /// # Errors
 /// When the shapes do not fit.
@@ -35,10 +37,11 @@ pub fn fuse_bn_before_fc(weight: &Tensor, bias: &Tensor, bn: &BatchNorm, copies:
     Ok((weight.broadcast_mul(&scale.unsqueeze(0)?)?.detach(), bias.detach()))
 }
 
-/// A convolution on an h×w map as an FC kernel (Eq. 15): (O, C/g, Kʰ, Kʷ) → (O·h·w, C/g·h·w), for zero padding ⌊K/2⌋ and
-/// the paper's channel-major flattening (c, y, x) on both sides.
+/// Returns the FC kernel that equals a convolution on an h×w map (Eq. 15): (O, C/g, Kʰ, Kʷ) → (O·h·w, C/g·h·w). The
+/// convolution has zero padding ⌊K/2⌋. Inputs and outputs are flattened channel-major, (c, y, x), as in the paper.
 ///
-/// The paper's algorithm reshapes to (O·h·w/g, C·h·w), which is right for C = O only; here C and O are free.
+/// The paper's algorithm reshapes to (O·h·w/g, C·h·w), which is correct only if C = O. This function accepts any C and
+/// O.
 ///
 /// # Errors
 /// When the shapes do not fit.

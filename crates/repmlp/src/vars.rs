@@ -1,6 +1,6 @@
-//! The variables of a network: named, ordered, drawn from seeded streams.
+//! The variables of a network. They have names, are kept in the order of their names, and start from seeded streams.
 //!
-//! Knows names and roles; which layer a variable belongs to is the layer's business.
+//! This module knows names and roles of variables, but not the layers that own them.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -10,31 +10,31 @@ use candle_core::{DType, Device, Result, Shape, Tensor, Var, bail};
 use crate::layers::BatchNormSettings;
 use crate::stream::{stream, uniform};
 
-/// How a parameter starts.
+/// Initial values of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {
-    /// Every element the same.
+    /// All elements have this value.
     Constant(f64),
-    /// Uniform in ±1/√`fan_in`: PyTorch's default for convolutions and FC layers, weights and biases.
+    /// Uniform in ±1/√`fan_in`. This is PyTorch's default for weights and biases of convolutions and FC layers.
     FanIn(usize),
-    /// Uniform in ±√3·`deviation`.
+    /// Uniform in ±√3·`deviation`, so `deviation` is the standard deviation.
     Deviation(f64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
-    /// Moved by the optimiser.
+    /// Updated by the optimiser.
     Parameter,
-    /// Moved by forward passes in training: running statistics of batch norm.
+    /// Running statistics of batch norm. Updated by forward passes in training.
     Statistic,
 }
 
-/// Where initial values come from.
+/// Source of initial values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Start {
-    /// Streams of this seed.
+    /// Random streams with this seed.
     Seed(u64),
-    /// Nowhere: all are 0.
+    /// All values are 0.
     Zero,
 }
 
@@ -48,12 +48,12 @@ pub struct Vars {
 }
 
 impl Vars {
-    /// No variables yet; initial values will be drawn from streams of `seed`.
+    /// Creates an empty set of variables. Initial values will come from streams of `seed`.
     pub fn new(seed: u64, dtype: DType, device: &Device) -> Self {
         Self::starting(Start::Seed(seed), dtype, device)
     }
 
-    /// No variables yet, and those to come are all 0: for those who ask for names and shapes alone.
+    /// Creates an empty set of variables whose initial values will all be 0. Use it if only names and shapes matter.
     pub fn blank() -> Self {
         Self::starting(Start::Zero, DType::F32, &Device::Cpu)
     }
@@ -68,33 +68,33 @@ impl Vars {
         }
     }
 
-    /// The same with other settings for the batch norms that will be built.
+    /// Sets the settings of all batch norms that will be built.
     #[must_use]
     pub fn with_batch_norm(self, batch_norm: BatchNormSettings) -> Self {
         Self { batch_norm, ..self }
     }
 
-    /// The top of the name space.
+    /// Returns the root of the name space.
     pub fn root(&self) -> Scope<'_> {
         Scope { vars: self, prefix: String::new() }
     }
 
-    /// The device that the variables live on.
+    /// Device of the variables.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// The number type of the variables.
+    /// Number type of the variables.
     pub fn dtype(&self) -> DType {
         self.dtype
     }
 
-    /// What the optimiser moves, in the order of names.
+    /// Returns the parameters, which the optimiser updates, in the order of their names.
     pub fn parameters(&self) -> Vec<(String, Var)> {
         self.with_role(|role| role == Role::Parameter)
     }
 
-    /// Parameters and running statistics, in the order of names.
+    /// Returns parameters and running statistics in the order of their names.
     pub fn all(&self) -> Vec<(String, Var)> {
         self.with_role(|_| true)
     }
@@ -108,15 +108,16 @@ impl Vars {
             .collect()
     }
 
-    /// Overwrites every variable with the tensor of its name (same number of elements; the number type is converted).
+    /// Overwrites every variable with the tensor of the same name. The numbers of elements must match; the shape, the
+    /// number type and the device are adapted.
     ///
     /// # Errors
-    /// When a name is missing or a tensor has another size.
+    /// When a name is missing or a tensor has a different number of elements.
     pub fn load(&self, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
         for (name, var) in self.all() {
-            let Some(tensor) = tensors.get(&name) else { bail!("no value for `{name}`") };
+            let Some(tensor) = tensors.get(&name) else { bail!("no tensor for the variable `{name}`") };
             if tensor.elem_count() != var.elem_count() {
-                bail!("`{name}` has shape {:?}, not {:?}", tensor.dims(), var.dims());
+                bail!("the tensor `{name}` has shape {:?}; expected {:?}", tensor.dims(), var.dims());
             }
             var.set(&tensor.reshape(var.shape())?.to_device(&self.device)?.to_dtype(self.dtype)?)?;
         }
@@ -127,13 +128,13 @@ impl Vars {
         let tensor = Tensor::from_vec(values, shape, &self.device)?.to_dtype(self.dtype)?;
         let var = Var::from_tensor(&tensor)?;
         if self.entries.borrow_mut().insert(name.to_owned(), (role, var.clone())).is_some() {
-            bail!("two variables are called `{name}`");
+            bail!("two variables have the name `{name}`");
         }
         Ok(var)
     }
 }
 
-/// A place in the name space of a network's variables: names are joined with dots.
+/// A prefix in the name space of a network's variables. Names are joined with dots.
 #[derive(Clone)]
 pub struct Scope<'a> {
     vars: &'a Vars,
@@ -141,7 +142,7 @@ pub struct Scope<'a> {
 }
 
 impl Scope<'_> {
-    /// The place `name` below this one.
+    /// Returns the scope `name` inside this one.
     #[must_use]
     pub fn enter(&self, name: &str) -> Self {
         Self { vars: self.vars, prefix: self.join(name) }
@@ -151,20 +152,20 @@ impl Scope<'_> {
         joined(&self.prefix, name)
     }
 
-    /// Its dotted name; empty at the top.
+    /// Dotted name of this scope; empty at the root.
     pub fn name(&self) -> &str {
         &self.prefix
     }
 
-    /// Settings of the batch norms of this network.
+    /// Settings of this network's batch norms.
     pub fn batch_norm(&self) -> BatchNormSettings {
         self.vars.batch_norm
     }
 
-    /// A new parameter: the returned tensor is tracked, so its gradient can be asked for.
+    /// Adds a parameter and returns its tensor. The tensor is tracked, so gradients are computed for it.
     ///
     /// # Errors
-    /// When the name is taken.
+    /// When the name is already used.
     pub fn parameter(&self, name: &str, shape: impl Into<Shape>, init: Init) -> Result<Tensor> {
         let (name, shape) = (self.join(name), shape.into());
         let bound = match init {
@@ -183,17 +184,17 @@ impl Scope<'_> {
         Ok(self.vars.add(&name, Role::Parameter, values, &shape)?.as_tensor().clone())
     }
 
-    /// A new running statistic.
+    /// Adds a running statistic with all elements equal to `value`.
     ///
     /// # Errors
-    /// When the name is taken.
+    /// When the name is already used.
     pub fn statistic(&self, name: &str, shape: impl Into<Shape>, value: f64) -> Result<Var> {
         let shape = shape.into();
         self.vars.add(&self.join(name), Role::Statistic, vec![value as f32; shape.elem_count()], &shape)
     }
 }
 
-/// `a.b`; either may be empty and then leaves no dot.
+/// Joins two names with a dot. If one of them is empty, there is no dot.
 pub(crate) fn joined(prefix: &str, name: &str) -> String {
     match (prefix, name) {
         ("", name) => name.to_owned(),
@@ -207,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_variable_starts_the_same_whatever_stands_beside_it() -> Result<()> {
+    fn initial_values_do_not_depend_on_other_variables() -> Result<()> {
         let first = |others: &[&str]| -> Result<Vec<f32>> {
             let vars = Vars::new(3, DType::F32, &Device::Cpu);
             for other in others {
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_unique_and_loading_wants_all_of_them() -> Result<()> {
+    fn names_are_unique_and_loading_needs_all_of_them() -> Result<()> {
         let vars = Vars::new(0, DType::F32, &Device::Cpu);
         vars.root().parameter("a", 2, Init::Constant(1.0))?;
         assert!(vars.root().parameter("a", 2, Init::Constant(1.0)).is_err());

@@ -1,6 +1,6 @@
-//! One dimension of an experiment: its three spellings become labelled points.
+//! One dimension of an experiment. An axis has three written forms; all become labelled points.
 //!
-//! Knows where a point's overlay was written, not which keys a configuration has.
+//! This module knows where a point's overlay was written. It does not know the keys of a configuration.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::shape::check_text;
 
 const FORMS: &str = "give `path` and `values`, or `zip`, or `[axis.points.LABEL]` tables";
 
-/// One dimension.
+/// An axis: one dimension of an experiment.
 #[derive(Clone, Debug)]
 pub(crate) struct Axis {
     pub(crate) name: String,
@@ -23,12 +23,12 @@ pub(crate) struct Axis {
     pub(crate) points: Vec<Point>,
 }
 
-/// What a profile may replace points by.
+/// What a profile may replace the points of an axis with.
 #[derive(Clone, Debug)]
 enum Form {
     /// Any values of this key.
     Short { path: String },
-    /// Declared labels.
+    /// Only the declared labels.
     Fixed,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct Point {
 }
 
 impl Axis {
-    /// Reads an `[[axis]]` table of the right shape; `None` when it has faults.
+    /// Reads an `[[axis]]` table whose keys have the right form. Returns `None` if it has faults.
     pub(crate) fn read(table: &Node, faults: &mut Faults) -> Option<Self> {
         let name = &table.get("name")?.node;
         let given: Vec<_> =
@@ -58,7 +58,7 @@ impl Axis {
             some => {
                 let keys = some.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(" and ");
                 let message =
-                    format!("axis `{}` has {keys}, which is none of the three forms of an axis", name.text()?);
+                    format!("axis `{}` has {keys}, which matches none of the three forms of an axis", name.text()?);
                 faults.add(&name.span, message, FORMS.to_owned());
                 return None;
             }
@@ -69,7 +69,7 @@ impl Axis {
             let reserved =
                 FRAME_COLUMNS.iter().chain(TABLE_COLUMNS.iter().filter(|name| !FRAME_COLUMNS.contains(name)));
             let reserved = reserved.copied().collect::<Vec<_>>().join(", ");
-            faults.add(&name.span, message, format!("choose another name; reserved are {reserved}"));
+            faults.add(&name.span, message, format!("choose another name; reserved names: {reserved}"));
         }
         let mut axis = Self { name: name.text()?.to_owned(), span: name.span.clone(), form, points };
         if axis.points.is_empty() {
@@ -86,13 +86,13 @@ impl Axis {
         matches!(self.form, Form::Short { .. })
     }
 
-    /// Dotted paths that any of the points sets.
+    /// Returns the dotted paths that the points set.
     pub(crate) fn leaves(&self) -> BTreeSet<String> {
         leaves_of(&self.points)
     }
 
-    /// The same axis with the points that a profile asks for: values or labels in a list, or a table for each label. Labels
-    /// that the axis does not have are passed over: another grid has them.
+    /// Returns the axis with the points that a profile asks for. The profile gives a list of values or labels, or one
+    /// table per label. Labels that this axis does not have are ignored: they belong to another grid.
     pub(crate) fn with_points(&self, wanted: &Node, faults: &Faults) -> Self {
         let point = |node: &Node| match &self.form {
             Form::Short { path } => self.replacement(path, node, faults),
@@ -108,7 +108,7 @@ impl Axis {
         Self { points, ..self.clone() }
     }
 
-    /// A point for another value; a declared value keeps its label.
+    /// Creates a point for a value that a profile gives. If the value is declared, it keeps its declared label.
     fn replacement(&self, path: &str, node: &Node, faults: &Faults) -> Option<Point> {
         let overlay = Overlay::new(&faults.source, nest(path, &node.span, node.clone())?);
         let declared = self.points.iter().find(|point| point.overlay.value == overlay.value);
@@ -120,7 +120,11 @@ impl Axis {
         let names = labels.node.items();
         if table.get("points").is_some() {
             let message = format!("axis `{}` has `points` and `labels`", self.name);
-            faults.add(&labels.key_span, message, "the names of the `points` tables are the labels".to_owned());
+            faults.add(
+                &labels.key_span,
+                message,
+                "remove `labels`: the names of the `points` tables are the labels".to_owned(),
+            );
         } else if names.len() != self.points.len() {
             let message = format!("axis `{}` needs {} labels, not {}", self.name, self.points.len(), names.len());
             faults.add(&labels.node.span, message, "give one label for each point".to_owned());
@@ -131,7 +135,7 @@ impl Axis {
         }
     }
 
-    /// Refuses labels that cannot be shown: those that are spelled from values were not seen before.
+    /// Refuses labels that cannot be shown. Labels that are made from values have not been checked before.
     pub(crate) fn check_spelling(&self, faults: &mut Faults) {
         let what = format!("a label of axis `{}`", self.name);
         for point in &self.points {
@@ -143,8 +147,8 @@ impl Axis {
         self.check_spelling(faults);
         let mut seen = BTreeSet::new();
         for point in self.points.iter().filter(|point| !seen.insert(point.label.as_str())) {
-            let message = format!("axis `{}` has two points `{}`", self.name, point.label);
-            faults.add(&point.overlay.tree.span, message, "remove one, or tell them apart by `labels`".to_owned());
+            let message = format!("axis `{}` has two points with the label `{}`", self.name, point.label);
+            faults.add(&point.overlay.tree.span, message, "remove one, or give them different `labels`".to_owned());
         }
     }
 }
@@ -153,7 +157,7 @@ fn leaves_of(points: &[Point]) -> BTreeSet<String> {
     points.iter().flat_map(|point| leaves(&point.overlay.value)).collect()
 }
 
-/// One point for each value of a dotted key, named after the value.
+/// Creates one point per value of a dotted key. The label is the value as text.
 fn points_of(path: &str, path_span: &Span, values: &[Node], faults: &mut Faults) -> Option<Vec<Point>> {
     let point = |value: &Node| {
         let tree = nest(path, &value.span, value.clone())?;
@@ -161,13 +165,13 @@ fn points_of(path: &str, path_span: &Span, values: &[Node], faults: &mut Faults)
     };
     let points: Option<Vec<_>> = values.iter().map(point).collect();
     if points.is_none() {
-        let help = "keys are joined by single dots, as in `model.width`".to_owned();
-        faults.add(path_span, format!("`{path}` is no dotted key"), help);
+        let help = "join keys by single dots, as in `model.width`".to_owned();
+        faults.add(path_span, format!("`{path}` is not a dotted key"), help);
     }
     points
 }
 
-/// The n-th point takes the n-th value of every path, and the first path's label.
+/// Combines several lists. Point n takes value n of every path; its label comes from the first path.
 fn zip(paths: &[Entry], faults: &mut Faults) -> Option<Vec<Point>> {
     let Some((first, others)) = paths.split_first() else { return Some(Vec::new()) };
     let mut points = points_of(&first.key, &first.key_span, first.node.items(), faults)?;
@@ -175,8 +179,8 @@ fn zip(paths: &[Entry], faults: &mut Faults) -> Option<Vec<Point>> {
         let more = points_of(&path.key, &path.key_span, path.node.items(), faults)?;
         if more.len() != points.len() {
             let (key, length) = (&path.key, more.len());
-            let message = format!("`{key}` needs {} values as `{}` has, not {length}", points.len(), first.key);
-            faults.add(&path.node.span, message, "lists of a `zip` have equal lengths".to_owned());
+            let message = format!("`{key}` needs {} values, as many as `{}`, not {length}", points.len(), first.key);
+            faults.add(&path.node.span, message, "give all lists of a `zip` the same length".to_owned());
             return None;
         }
         if let Some(leaf) = overlap(&leaves_of(&points), &leaves_of(&more)) {
@@ -196,7 +200,7 @@ fn long(points: &[Entry], faults: &Faults) -> Vec<Point> {
     points.iter().map(|point| Point { label: point.key.clone(), overlay: overlay(&point.node) }).collect()
 }
 
-/// A value as a label: `1`, `0.05`, `adam`, `[1,3,5]`, `{kind=full}`.
+/// Writes a value as a label: `1`, `0.05`, `adam`, `[1,3,5]`, `{kind=full}`.
 pub(crate) fn spell(value: &Value) -> String {
     let comma = |parts: Vec<String>| parts.join(",");
     match value {

@@ -1,6 +1,6 @@
-//! The chain of base files beneath an experiment.
+//! Reads the chain of base files that an experiment builds on.
 //!
-//! Knows paths and the one key `base`; the rest of a base file is a configuration of any content.
+//! This module knows paths and the key `base`. Otherwise a base file is a configuration with any content.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::error::Faults;
 use crate::nearest;
 use crate::overlay::Overlay;
 
-/// The tables that the file's `base` names, lowest first.
+/// Reads the base files that the key `base` leads to. Returns their tables, lowest first.
 pub(crate) fn chain(root: &Node, faults: &mut Faults) -> Vec<Overlay> {
     let mut tables = Vec::new();
     let mut source = Arc::clone(&faults.source);
@@ -31,7 +31,7 @@ pub(crate) fn chain(root: &Node, faults: &mut Faults) -> Vec<Overlay> {
     tables
 }
 
-/// A file of the chain: as it is shown, and as it is compared.
+/// A file of the chain: the path that is shown, and the real path that is compared.
 struct Link {
     shown: PathBuf,
     real: PathBuf,
@@ -46,8 +46,12 @@ impl Link {
 fn read(base: &Entry, names: &mut Vec<Link>, faults: &mut Faults) -> Option<(Arc<SourceFile>, Node)> {
     let span = &base.node.span;
     let Some(name) = base.node.text() else {
-        // The experiment file's own key is checked with its other keys; this is for base files.
-        faults.add(span, "`base` must be a text", "the path of a base file, relative to this file".to_owned());
+        // The `base` key of the experiment file is checked with its other keys. This check is for base files.
+        faults.add(
+            span,
+            "`base` must be a text in quotes",
+            "write the path of a base file, relative to this file".to_owned(),
+        );
         return None;
     };
     let path = faults.source.folder().join(name);
@@ -75,7 +79,7 @@ fn read(base: &Entry, names: &mut Vec<Link>, faults: &mut Faults) -> Option<(Arc
     }
 }
 
-/// What stands beside the place where a file was looked for.
+/// Returns help for a missing base file: similar or existing files in the same folder.
 fn neighbours(path: &Path) -> Option<String> {
     let folder = match path.parent()? {
         here if here.as_os_str().is_empty() => Path::new("."),

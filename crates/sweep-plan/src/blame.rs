@@ -1,6 +1,6 @@
-//! Leads faults of resolved configurations back to the lines that caused them.
+//! Finds the lines that caused faults in resolved configurations.
 //!
-//! Knows which overlay set a path last; why its value is wrong is known to the resolver.
+//! This module knows which overlay set a path last. Only the resolver knows why the value is wrong.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,18 +11,18 @@ use crate::experiment::Experiment;
 use crate::overlay::Overlay;
 use crate::row::Row;
 
-/// What a resolver finds wrong with a configuration.
+/// A fault that a resolver finds in a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigFault {
-    /// Dotted key that is wrong, as `model.widths[0]`; empty for the configuration as a whole.
+    /// Dotted key of the wrong value, such as `model.widths[0]`. Empty for the configuration as a whole.
     pub path: String,
     /// What is wrong.
     pub message: String,
-    /// What to do about it, where that can be said.
+    /// What to do about it, if known.
     pub help: Option<String>,
 }
 
-/// One fault of the file that shows in some rows.
+/// One fault of a file that appears in one or more rows.
 struct Group {
     fault: Fault,
     coordinates: String,
@@ -30,7 +30,7 @@ struct Group {
     rows: usize,
 }
 
-/// Turns faults of some of all rows into faults of files, each once.
+/// Turns faults of rows into faults of files, each once.
 pub(crate) fn faults<'a>(
     experiment: &Experiment,
     all_rows: usize,
@@ -57,7 +57,7 @@ pub(crate) fn faults<'a>(
 }
 
 impl Group {
-    /// Says in its message which of all the configurations it concerns.
+    /// Adds to the message which configurations have the fault, unless all of them have it.
     fn into_fault(mut self, all: usize) -> Fault {
         let others = match self.rows - 1 {
             0 => String::new(),
@@ -75,11 +75,11 @@ impl Group {
 struct Place {
     source: Arc<SourceFile>,
     span: Span,
-    /// Whether it lies in an overlay that other rows do not share.
+    /// Whether the place is in an overlay that other rows do not share.
     is_of_row: bool,
 }
 
-/// The last overlay that set the path, or its longest parent that any overlay set; else the lowest file.
+/// Finds the last overlay that set the path, or that set its longest parent. If there is none, returns the lowest file.
 fn locate(experiment: &Experiment, row: &Row<'_>, path: &str) -> Place {
     let keys: Vec<_> = path.split(['.', '[', ']']).filter(|key| !key.is_empty()).collect();
     let points = row.points.iter().rev().map(|(_, point)| &point.overlay);

@@ -1,6 +1,6 @@
-//! A TOML file as a tree that remembers where each value stands and in which order it was written.
+//! A TOML file as a tree that remembers the position of each value and the order of the keys.
 //!
-//! Knows TOML and JSON values, not what a key means.
+//! This module knows TOML and JSON values. It does not know what a key means.
 
 use std::io;
 use std::ops::Range;
@@ -15,13 +15,13 @@ use crate::error::Faults;
 use crate::link::file_behind;
 use crate::unclosed;
 
-/// Bytes of a file.
+/// A range of bytes in a file.
 pub(crate) type Span = Range<usize>;
 
-/// The span that stands for the file as a whole.
+/// The span that stands for the whole file.
 pub(crate) const WHOLE_FILE: Span = 0..0;
 
-/// A file as it was read, under the path that is shown: the one that a link leads to.
+/// A file's text, and the path that is shown for it. If the file was reached by a link, this is the link's target.
 #[derive(Debug)]
 pub(crate) struct SourceFile {
     pub(crate) path: PathBuf,
@@ -33,26 +33,26 @@ impl SourceFile {
         Ok(Arc::new(Self { path: file_behind(path), text: sweep_protocol::read_text_file(path)? }))
     }
 
-    /// The folder that relative paths of the file start from.
+    /// Returns the folder that the file's relative paths start from.
     pub(crate) fn folder(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new(""))
     }
 }
 
-/// A value with its place.
+/// A value with its position in the file.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     pub(crate) span: Span,
     pub(crate) item: Item,
 }
 
-/// What a node holds.
+/// Content of a node.
 #[derive(Clone, Debug)]
 pub(crate) enum Item {
-    /// A text, number or boolean.
+    /// A text, a number or a boolean.
     Scalar(Value),
     List(Vec<Node>),
-    /// In the order of the file.
+    /// The entries, in the order of the file.
     Table(Vec<Entry>),
 }
 
@@ -65,12 +65,12 @@ pub(crate) struct Entry {
 }
 
 impl Node {
-    /// The entry of a table under `key`.
+    /// Returns the entry of a table under `key`.
     pub(crate) fn get(&self, key: &str) -> Option<&Entry> {
         self.entries().iter().find(|entry| entry.key == key)
     }
 
-    /// The entries of a table; none for anything else.
+    /// Returns the entries of a table; empty for anything else.
     pub(crate) fn entries(&self) -> &[Entry] {
         match &self.item {
             Item::Table(entries) => entries,
@@ -78,7 +78,7 @@ impl Node {
         }
     }
 
-    /// The items of a list; none for anything else.
+    /// Returns the items of a list; empty for anything else.
     pub(crate) fn items(&self) -> &[Node] {
         match &self.item {
             Item::List(items) => items,
@@ -86,17 +86,17 @@ impl Node {
         }
     }
 
-    /// The table entries below `key`.
+    /// Returns the entries of the table under `key`.
     pub(crate) fn entries_of(&self, key: &str) -> &[Entry] {
         self.get(key).map_or(&[], |entry| entry.node.entries())
     }
 
-    /// The list items below `key`.
+    /// Returns the items of the list under `key`.
     pub(crate) fn items_of(&self, key: &str) -> &[Node] {
         self.get(key).map_or(&[], |entry| entry.node.items())
     }
 
-    /// The text below `key`.
+    /// Returns the text under `key`.
     pub(crate) fn text_of(&self, key: &str) -> Option<&str> {
         self.get(key).and_then(|entry| entry.node.text())
     }
@@ -108,7 +108,7 @@ impl Node {
         }
     }
 
-    /// The same without places.
+    /// Returns the value without positions.
     pub(crate) fn value(&self) -> Value {
         match &self.item {
             Item::Scalar(value) => value.clone(),
@@ -119,7 +119,8 @@ impl Node {
         }
     }
 
-    /// Two tables in one; a key of both is joined in turn, and the left one stays where that cannot be.
+    /// Merges two tables into one. Keys that both tables have are merged recursively. If that is not possible, the left
+    /// value stays.
     pub(crate) fn join(&self, right: &Self) -> Self {
         let mut joined = self.clone();
         let Item::Table(entries) = &mut joined.item else { return joined };
@@ -132,7 +133,7 @@ impl Node {
         joined
     }
 
-    /// Where the value at `path` (keys, and indices as digits) was written.
+    /// Finds the position of the value at `path`. The path consists of keys, and of list indices as digits.
     pub(crate) fn find(&self, path: &[&str]) -> Option<Span> {
         let (first, rest) = path.split_first()?;
         match &self.item {
@@ -150,7 +151,7 @@ impl Node {
 }
 
 impl Entry {
-    /// Key and value of a scalar, the key of anything longer.
+    /// Returns the span of key and value for a scalar, and the span of the key for anything longer.
     fn span(&self) -> Span {
         match self.node.item {
             Item::Scalar(_) => self.key_span.start.min(self.node.span.start)..self.node.span.end,
@@ -159,18 +160,18 @@ impl Entry {
     }
 }
 
-/// The tree of a file, or all its syntax faults.
+/// Parses a file. Fails with all of its syntax faults.
 pub(crate) fn parse(source: &Arc<SourceFile>) -> Result<Node, Faults> {
     let (root, errors) = DeTable::parse_recoverable(&source.text);
     let mut faults = Faults::new(source);
     let mut errors: Vec<_> = errors.iter().map(|e| (e.span().unwrap_or(WHOLE_FILE), e.message())).collect();
     errors.sort_by_key(|(span, _)| span.start);
     if let Some(unclosed) = unclosed::find(&source.text).filter(|_| !errors.is_empty()) {
-        // Everything behind it is a consequence.
+        // All faults after this place are consequences.
         errors.retain(|(span, _)| span.end <= unclosed.span.start);
         faults.add(&unclosed.span, unclosed.message, unclosed.help.to_owned());
     }
-    // What follows the first error of a line is mostly its consequence.
+    // On one line, faults after the first one are mostly consequences.
     errors.dedup_by_key(|(span, _)| source.text.bytes().take(span.start).filter(|byte| *byte == b'\n').count());
     errors.iter().for_each(|(span, message)| faults.add(span, *message, None));
     if !faults.is_empty() {
@@ -198,7 +199,7 @@ fn node(value: &Spanned<DeValue<'_>>, faults: &mut Faults) -> Node {
         DeValue::Boolean(truth) => Item::Scalar((*truth).into()),
         DeValue::Integer(digits) => Item::Scalar(integer(digits).map_or_else(
             || {
-                faults.add(&span, "the integer does not fit into 64 bits", None);
+                faults.add(&span, "this integer does not fit into 64 bits", None);
                 Value::Null
             },
             Value::Number,
@@ -207,12 +208,12 @@ fn node(value: &Spanned<DeValue<'_>>, faults: &mut Faults) -> Node {
             let float = digits.as_str().parse().ok().and_then(Number::from_f64);
             if float.is_none() {
                 let help = "leave the key out, or write a finite number".to_owned();
-                faults.add(&span, "infinite and undefined numbers cannot be configured", help);
+                faults.add(&span, "infinite numbers and NaN are not allowed", help);
             }
             Item::Scalar(float.map_or(Value::Null, Value::Number))
         }
         DeValue::Datetime(_) => {
-            faults.add(&span, "dates and times cannot be configured", "write a text in quotes".to_owned());
+            faults.add(&span, "dates and times are not allowed", "write a text in quotes".to_owned());
             Item::Scalar(Value::Null)
         }
         DeValue::Array(items) => Item::List(items.iter().map(|item| node(item, faults)).collect()),

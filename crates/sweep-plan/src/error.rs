@@ -1,6 +1,6 @@
-//! Faults with their places, and how a person reads them.
+//! Faults with their positions, and how users see them.
 //!
-//! Knows files, spans and sentences; what is a fault is decided elsewhere.
+//! This module knows files, spans and sentences. Other modules decide what is a fault.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,39 +10,39 @@ use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 
 use crate::document::{SourceFile, Span, WHOLE_FILE};
 
-/// Faults that are rendered in full; the others are counted.
+/// Maximum number of faults that are rendered in full; further ones are only counted.
 const RENDERED: usize = 20;
 
-/// Why an experiment file yields no plan.
+/// Reason why an experiment file gives no plan.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// The experiment file cannot be read at all.
+    /// The experiment file cannot be read.
     #[error("experiment file {path} cannot be read")]
     Unreadable {
-        /// Which file.
+        /// The experiment file.
         path: PathBuf,
-        /// Why.
+        /// Cause of the failure.
         source: io::Error,
     },
-    /// The experiment file, or a base file beneath it, is wrong in these places.
+    /// The experiment file or one of its base files has faults.
     #[error("{}", summary(faults))]
     Invalid {
-        /// Everything that can be seen at once; never empty.
+        /// All faults that were found together; never empty.
         faults: Vec<Fault>,
     },
 }
 
-/// Whether rendered faults carry terminal colors.
+/// Whether rendered faults contain terminal colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Colors {
-    /// Plain text.
+    /// Plain text without colours.
     Off,
-    /// ANSI escapes.
+    /// ANSI escape codes.
     On,
 }
 
 impl PlanError {
-    /// The faults, none for a file that cannot be read.
+    /// Returns the faults; empty if the file cannot be read.
     pub fn faults(&self) -> &[Fault] {
         match self {
             Self::Unreadable { .. } => &[],
@@ -50,7 +50,7 @@ impl PlanError {
         }
     }
 
-    /// The faults as a compiler shows them, with the lines of the file and the words underlined.
+    /// Renders the faults like compiler errors: with the lines of the file, and with the faulty places underlined.
     pub fn render(&self, colors: Colors) -> String {
         let renderer = match colors {
             Colors::Off => Renderer::plain(),
@@ -83,7 +83,7 @@ fn summary(faults: &[Fault]) -> String {
     }
 }
 
-/// One thing that is wrong, and where.
+/// One fault and its position.
 #[derive(Clone, Debug)]
 pub struct Fault {
     pub(crate) source: Arc<SourceFile>,
@@ -93,22 +93,22 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// The file that is to be changed.
+    /// Returns the file to change.
     pub fn file(&self) -> &Path {
         &self.source.path
     }
 
-    /// The bytes that are underlined; empty at 0 for a fault of the whole file.
+    /// Returns the bytes to underline; the empty span at 0 for a fault of the whole file.
     pub fn span(&self) -> Span {
         self.span.clone()
     }
 
-    /// What is wrong.
+    /// Returns what is wrong.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// What to do about it, where that can be said.
+    /// Returns what to do about it, if known.
     pub fn help(&self) -> Option<&str> {
         self.help.as_deref()
     }
@@ -127,7 +127,7 @@ impl Fault {
 }
 
 impl fmt::Display for Fault {
-    /// `file:line:column: message`, without line and column for a fault of the whole file.
+    /// Formats the fault as `file:line:column: message`. Line and column are left out for a fault of the whole file.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.source.path.display())?;
         if self.span != WHOLE_FILE {
@@ -139,7 +139,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Faults of one file while it is read; a fault that is found twice is kept once.
+/// Collects faults while a file is read. Repeated faults are kept once.
 #[derive(Debug)]
 pub(crate) struct Faults {
     pub(crate) source: Arc<SourceFile>,
@@ -158,7 +158,7 @@ impl Faults {
         }
     }
 
-    /// Takes over the faults of another file.
+    /// Adds the faults of another file.
     pub(crate) fn append(&mut self, mut other: Faults) {
         self.list.append(&mut other.list);
     }
@@ -167,7 +167,7 @@ impl Faults {
         self.list.is_empty()
     }
 
-    /// Ends a phase of reading: fails with everything found so far.
+    /// Ends a phase of reading. Fails if any faults were found, and returns all of them.
     pub(crate) fn check(&mut self) -> Result<(), PlanError> {
         if self.is_empty() {
             return Ok(());
@@ -177,7 +177,7 @@ impl Faults {
 }
 
 impl From<Faults> for PlanError {
-    /// Faults in the order of the file, those of other files last.
+    /// Sorts faults by their position in the file. Faults of other files come last.
     fn from(Faults { source, mut list }: Faults) -> Self {
         list.sort_by_key(|fault| (fault.source.path != source.path, fault.span.start));
         Self::Invalid { faults: list }

@@ -1,6 +1,7 @@
-//! The rows of an experiment in plan order: products, less what is excluded, plus what is included.
+//! The rows of an experiment in plan order: all products, minus exclusions, plus included rows.
 //!
-//! Refuses expansions that make no plan: nothing left, too much, a row twice, a baseline without a row.
+//! This module refuses expansions that make no plan: no rows, too many rows, a repeated row, or a baseline without a
+//! row.
 
 use std::collections::BTreeSet;
 
@@ -14,14 +15,14 @@ use crate::profile::DEFAULT;
 use crate::row::Row;
 use crate::selection::Include;
 
-/// Runs that a plan can hold, whatever its own limit.
+/// Maximum number of runs in a plan, even if the file sets a higher limit.
 pub(crate) const CEILING: u64 = 1_000_000;
 
-/// All rows, and what was left out.
+/// All rows, and what was excluded.
 #[derive(Debug)]
 pub(crate) struct Expansion<'a> {
     pub(crate) rows: Vec<Row<'a>>,
-    /// In the order of the excludes.
+    /// The exclusions, in the order of the excludes.
     pub(crate) exclusions: Vec<ExclusionRecord>,
     excluded_rows: usize,
 }
@@ -54,29 +55,29 @@ impl<'a> Expansion<'a> {
     }
 }
 
-/// Checks what the parts of a file make together; `root` is asked for places only.
+/// Checks the expansion of a whole file. `root` provides the limit and the positions of faults.
 pub(crate) fn check(experiment: &Experiment, root: &Node, faults: &mut Faults) {
     let seeds = experiment.seeds.len() as u64;
     let products = experiment.grids.iter().map(Grid::size).fold(0, u64::saturating_add);
     let most = products.saturating_add(experiment.includes.len() as u64).saturating_mul(seeds);
     if most > CEILING {
-        let message = format!("the products have more runs than the {CEILING} that a plan can hold");
+        let message = format!("the products have too many runs: a plan can hold at most {CEILING}");
         let help = format!("{} runs: name fewer points or seeds", formula(experiment, 0));
         return faults.add(&WHOLE_FILE, message, help);
     }
     let expansion = Expansion::of(experiment);
     let place = |key: &str| root.get(key).map_or(WHOLE_FILE, |entry| entry.key_span.clone());
     if expansion.rows.is_empty() {
-        let help = "narrow a `where`; an exclude matches when all its axes do".to_owned();
+        let help = "narrow a `where`: an exclude removes every row that matches all of its axes".to_owned();
         return faults.add(&place("exclude"), "every row is excluded", help);
     }
     check_limit(experiment, &expansion, root, faults);
     check_repeats(experiment, &expansion, faults);
     if !expansion.rows.iter().any(|row| row.has(&experiment.baseline)) {
-        let message = format!("no row has the baseline {}", experiment.baseline);
+        let message = format!("no row matches the baseline {}", experiment.baseline);
         let help = match experiment.profile.as_str() {
-            DEFAULT => "name labels that occur together and are not excluded".to_owned(),
-            profile => format!("give profile `{profile}` a `baseline` of its own, or the missing point"),
+            DEFAULT => "name labels that occur together in a row and are not excluded".to_owned(),
+            profile => format!("give profile `{profile}` its own `baseline`, or add the missing point to it"),
         };
         faults.add(&experiment.baseline_span, message, help);
     }
@@ -89,24 +90,28 @@ fn check_limit(experiment: &Experiment, expansion: &Expansion<'_>, root: &Node, 
     if runs as u64 > most {
         let message = format!("{runs} runs, but `max_runs` is {most}");
         let formula = formula(experiment, expansion.excluded_rows);
-        faults.add(&limit.node.span, message, format!("{formula} = {runs}: name fewer points or seeds, or raise it"));
+        faults.add(
+            &limit.node.span,
+            message,
+            format!("{formula} = {runs}: name fewer points or seeds, or raise `max_runs`"),
+        );
     }
 }
 
-/// Refuses an included row that sits where another row does.
+/// Refuses an included row with the same coordinates as another row.
 fn check_repeats(experiment: &Experiment, expansion: &Expansion<'_>, faults: &mut Faults) {
     let products = expansion.rows.len() - experiment.includes.len();
     for (at, include) in experiment.includes.iter().enumerate() {
         let coordinates = include.row().coordinates(&experiment.axes);
         let is_same = |row: &Row<'_>| row.points.len() == coordinates.0.len() && row.has(&coordinates);
         if expansion.rows[..products + at].iter().any(is_same) {
-            let help = "give it a label of its own, or exclude the other row".to_owned();
+            let help = "give this row another label, or exclude the other row".to_owned();
             faults.add(&include.span, format!("the plan already has the row {coordinates}"), help);
         }
     }
 }
 
-/// How the number of runs comes about.
+/// Explains the number of runs as a formula.
 fn formula(experiment: &Experiment, excluded_rows: usize) -> String {
     let mut rows: Vec<_> = experiment.grids.iter().map(Grid::formula).collect();
     if !experiment.includes.is_empty() {

@@ -1,4 +1,4 @@
-//! An experiment file, read and checked against everything that needs no resolver.
+//! Reads an experiment file and checks everything that does not need a resolver.
 
 use std::collections::BTreeSet;
 use std::iter;
@@ -23,7 +23,7 @@ pub struct Experiment {
     pub(crate) profile: String,
     pub(crate) question: String,
     profiles: Vec<String>,
-    /// What lies beneath every row, lowest first: base files, the file's overlay, the profile's.
+    /// The overlays beneath every row, lowest first: base files, the file's overlay, the profile's overlay.
     pub(crate) ground: Vec<Overlay>,
     pub(crate) grids: Vec<Grid>,
     pub(crate) excludes: Vec<Exclude>,
@@ -37,26 +37,27 @@ pub struct Experiment {
 }
 
 impl Experiment {
-    /// The stem of its file.
+    /// Returns the experiment's name: the stem of its file name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What [`digest`] gives for the files that it was read from.
+    /// Returns the [`digest`] of the files that it was read from.
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// Names of all profiles that [`load`] takes, `default` first.
+    /// Returns the names of all profiles that [`load`] accepts, `default` first.
     pub fn profiles(&self) -> &[String] {
         &self.profiles
     }
 }
 
-/// Reads an experiment file under a profile; none and `default` mean the file as it stands.
+/// Reads an experiment file under a profile. `None` and `default` mean the file without a profile.
 ///
 /// # Errors
-/// With all faults of the first phase that has any: syntax, keys and base files; axes; names; the expansion.
+/// When a phase of reading finds faults. The error holds all faults of that phase. The phases are: syntax, keys and
+/// base files; axes; names; expansion.
 pub fn load(path: &Path, profile: Option<&str>) -> Result<Experiment, PlanError> {
     let source = SourceFile::read(path).map_err(|source| PlanError::Unreadable { path: path.to_owned(), source })?;
     let mut faults = Faults::new(&source);
@@ -79,10 +80,11 @@ pub fn load(path: &Path, profile: Option<&str>) -> Result<Experiment, PlanError>
     Ok(experiment)
 }
 
-/// The BLAKE3 digest of an experiment file and its base files, in hexadecimal digits: it changes with every edit.
+/// Returns the BLAKE3 digest of an experiment file and its base files, as hexadecimal digits. It changes with every
+/// edit.
 ///
 /// # Errors
-/// When one of the files cannot be read or is no TOML.
+/// When one of the files cannot be read or is not valid TOML.
 pub fn digest(path: &Path) -> Result<String, PlanError> {
     let source = SourceFile::read(path).map_err(|source| PlanError::Unreadable { path: path.to_owned(), source })?;
     let mut faults = Faults::new(&source);
@@ -102,10 +104,10 @@ fn digest_of(source: &SourceFile, bases: &[Overlay]) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-/// Refuses a file whose stem cannot be the name of its folders of results and renderings.
+/// Refuses a file whose stem cannot be the name of its folders for results and renderings.
 fn check_file_name(faults: &mut Faults) {
     if let Err(fault) = check_name(&stem(&faults.source.path)) {
-        let message = format!("the name of this file is that of its experiment, and {fault}");
+        let message = format!("the file name is the name of the experiment, and it {fault}");
         faults.add(&WHOLE_FILE, message, format!("rename the file: {NAME_RULE}"));
     }
 }
@@ -120,7 +122,7 @@ struct Profiles<'a> {
     chosen: &'a Profile<'a>,
 }
 
-/// Puts the parts of the file together; names of axes and labels may come from any profile.
+/// Combines the parts of the file. Names of axes and labels may come from any profile.
 fn assemble(root: &Node, mut ground: Vec<Overlay>, profiles: Profiles<'_>, faults: &mut Faults) -> Experiment {
     let Profiles { all, chosen } = profiles;
     let grids: Vec<_> = iter::once(chosen).chain(all).flat_map(|profile| &profile.grids).collect();
@@ -163,16 +165,20 @@ fn assemble(root: &Node, mut ground: Vec<Overlay>, profiles: Profiles<'_>, fault
     }
 }
 
-/// The largest whole number of SQLite.
+/// The largest integer that SQLite can store.
 const MOST_SEED: u64 = i64::MAX as u64;
 
-/// The seeds that a key of the right shape stands for; one when it is absent.
+/// Returns the seeds that a key of the right form stands for; seed 0 alone if the key is absent.
 fn seeds(key: Option<&Entry>, faults: &mut Faults) -> Vec<u64> {
     let Some(key) = key else { return vec![0] };
     let Item::List(nodes) = &key.node.item else {
         let count = key.node.value().as_u64().unwrap_or(1);
         if count > CEILING {
-            faults.add(&key.node.span, format!("{count} seeds; a plan can hold {CEILING} runs"), None);
+            faults.add(
+                &key.node.span,
+                format!("{count} seeds are too many: a plan can hold at most {CEILING} runs"),
+                None,
+            );
         }
         return (0..count.min(CEILING)).collect();
     };
@@ -181,7 +187,7 @@ fn seeds(key: Option<&Entry>, faults: &mut Faults) -> Vec<u64> {
     for node in nodes {
         let seed = node.value().as_u64().unwrap_or_default();
         if seed > MOST_SEED {
-            let help = format!("the index holds seeds up to {MOST_SEED}");
+            let help = format!("choose a seed of at most {MOST_SEED}: the SQLite index cannot hold larger ones");
             faults.add(&node.span, format!("seed {seed} is too large"), help);
         }
         if !seen.insert(seed) {

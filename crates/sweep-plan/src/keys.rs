@@ -1,8 +1,9 @@
-//! The keys of an experiment file: one table for the parser, its error texts and the JSON Schema.
+//! The keys of an experiment file. The parser, its error texts and the JSON Schema all use this table.
 //!
-//! Knows names, forms and docs of keys; nothing of configurations, which are overlays of any content.
+//! This module knows names, forms and descriptions of keys. It does not know configurations: these are overlays with
+//! any content.
 
-/// A table of the file and the keys that it may have.
+/// A table of the file with its allowed keys.
 #[derive(Debug)]
 pub(crate) struct Block {
     pub(crate) name: &'static str,
@@ -26,29 +27,29 @@ pub(crate) enum Need {
     Optional,
 }
 
-/// The form of a value.
+/// Form of a value.
 #[derive(Debug)]
 pub(crate) enum Kind {
     /// Any value of a configuration.
     Any,
-    /// One line that is not blank.
+    /// One line of text that is not blank.
     Text,
-    /// A text of one line or several that is not blank.
+    /// One or more lines of text that are not blank.
     Prose,
-    /// What files and folders may be called.
+    /// A valid name for files and folders.
     Name,
     /// One of these words.
     Word(&'static [&'static str]),
-    /// A whole number from this one upwards.
+    /// A whole number of at least this value.
     Whole(u64),
-    /// At least one of these.
+    /// A list of at least one item of this form.
     List(&'static Kind),
-    /// A table whose keys are labels or names that are declared elsewhere.
+    /// A table whose keys are labels, or names that are declared elsewhere.
     Map(&'static Kind),
     /// A table whose keys are names of files and folders.
     Named(&'static Kind),
     OneOf(&'static [Kind]),
-    /// A part of a configuration.
+    /// A partial configuration.
     Overlay,
     Block(&'static Block),
 }
@@ -67,20 +68,21 @@ const COORDINATES: Kind = Kind::Map(&Kind::Text);
 
 const EXEC: Block = Block {
     name: "exec",
-    doc: "How runs are carried out.",
+    doc: "Settings for executing the runs. They do not change a run's identity, but `kernels` can require new \
+          measurements.",
     keys: &[optional(
         "kernels",
         Kind::Word(&["plain", "avx2", "avx512"]),
-        "Instruction set that all runs compute with. Name the least of the processors that share the \
-         work: numbers of different sets differ in their last digits. Default: that of the runs that are there, else the best of \
-         this processor. Runs that were measured with another are measured again.",
+        "Instruction set that all runs compute with. To share a sweep between machines, name a set that all of \
+         them support: results with different sets differ in their last digits. Runs that were measured with another \
+         set are measured again. Default: the set of the runs that already exist, else the best set of this processor.",
     )],
 };
 
 /// The file itself.
 pub(crate) const EXPERIMENT: Block = Block {
     name: "experiment",
-    doc: "One question, and the runs that answer it.",
+    doc: "An experiment: one question, and the runs that answer it.",
     keys: &[
         required("question", Kind::Prose, "The question that the experiment asks, in one sentence."),
         required(
@@ -88,97 +90,127 @@ pub(crate) const EXPERIMENT: Block = Block {
             Kind::Text,
             "Path of the complete configuration that every run starts from, relative to this file.",
         ),
-        optional("overlay", Kind::Overlay, "Laid over the base, for every run."),
+        optional(
+            "overlay",
+            Kind::Overlay,
+            "Partial configuration that is merged over the base, for every run. Tables merge key by key; a table with \
+             another `kind` replaces the whole old table; all other values replace the old value.",
+        ),
         optional(
             "seeds",
             SEEDS,
-            "How many seeds each configuration runs with (3 means 0, 1, 2), or a list of them. Default: 1.",
+            "Seeds that each configuration runs with: a number of seeds (3 means seeds 0, 1, 2) or a list of seeds. \
+             Default: 1, which means seed 0.",
         ),
         optional(
             "exec",
             Kind::Block(&EXEC),
-            "How runs are carried out. No part of what a run is, except as `kernels` says.",
+            "Settings for executing the runs. They do not change a run's identity, but `kernels` can require new \
+             measurements.",
         ),
-        optional("baseline", COORDINATES, "Axis and label of the row that differences are taken to."),
-        optional("axis", AXES, "A dimension that all runs have; axes multiply, the last one changes fastest."),
+        optional(
+            "baseline",
+            COORDINATES,
+            "Baseline for the differences in tables: names of axes with one label each. On other axes, each \
+             row is compared with the baseline row that has the same label. Default: no baseline and no differences.",
+        ),
+        optional(
+            "axis",
+            AXES,
+            "An axis: one dimension that all rows have. The plan contains all combinations of the axes' points; the \
+             last axis changes fastest.",
+        ),
         optional(
             "grid",
             Kind::List(&Kind::Block(&GRID)),
-            "A product of its own axes with those of the file; several grids make a union.",
+            "A grid: all combinations of the file's axes and the grid's own axes. The plan contains the rows of all \
+             grids.",
         ),
-        optional("exclude", Kind::List(&Kind::Block(&EXCLUDE)), "Coordinates that are left out, with the reason."),
+        optional(
+            "exclude",
+            Kind::List(&Kind::Block(&EXCLUDE)),
+            "Combinations that the plan leaves out, with the reason.",
+        ),
         optional(
             "include",
             Kind::List(&Kind::Block(&INCLUDE)),
-            "A row beyond the products; grid overlays and excludes do not touch it.",
+            "A single row in addition to all combinations. Overlays of grids and excludes do not apply to it.",
         ),
         optional(
             "profile",
             Kind::Named(&Kind::Block(&PROFILE)),
-            "A named variation of the experiment, chosen on the command line.",
+            "A named variation of the experiment, chosen with `--profile NAME`. Results of different profiles are \
+             kept apart.",
         ),
-        optional("limits", Kind::Block(&LIMITS), "What the plan must not exceed."),
+        optional("limits", Kind::Block(&LIMITS), "Limits that the plan must not exceed."),
     ],
 };
 
 /// `[[axis]]` and `[[grid.axis]]`.
 pub(crate) const AXIS: Block = Block {
     name: "axis",
-    doc: "A dimension in one of three forms: `path` and `values`, or `zip`, or `[axis.points.LABEL]` tables.",
+    doc: "An axis in one of three forms: `path` and `values`, or `zip`, or `[axis.points.LABEL]` tables.",
     keys: &[
         required("name", Kind::Name, "Name of the axis in coordinates, tables and plots."),
-        optional("path", Kind::Text, "Dotted key of the configuration that takes the values."),
-        optional("values", Kind::List(&Kind::Any), "One point for each value."),
+        optional("path", Kind::Text, "Dotted key of the configuration that takes the values, as in `model.width`."),
+        optional("values", Kind::List(&Kind::Any), "Values of the key at `path`. Each value makes one point."),
         optional(
             "labels",
             Kind::List(&Kind::Text),
-            "Names of the points, one for each value; by default the value as text.",
+            "Labels of the points, one for each point. Not allowed with `points`. Default: each value as text; with \
+             `zip`, the values of the first key.",
         ),
         optional(
             "zip",
             Kind::Map(&Kind::List(&Kind::Any)),
-            "Quoted dotted keys with lists of equal length that move together.",
+            "Several keys that change together: dotted keys in quotes, each with a list of values. All lists have \
+             the same length. Point n takes value n of every list.",
         ),
         optional(
             "points",
             Kind::Map(&Kind::Overlay),
-            "One point for each label; its table is laid over the configuration.",
+            "Points of the axis by label. Each point is a partial configuration that is merged for its rows.",
         ),
     ],
 };
 
 const GRID: Block = Block {
     name: "grid",
-    doc: "One product of the union.",
+    doc: "A grid: all combinations of the file's axes and the grid's own axes.",
     keys: &[
-        optional("axis", AXES, "A dimension of this grid only."),
-        optional("overlay", Kind::Overlay, "Laid over the configuration for this grid only."),
+        optional("axis", AXES, "An axis of this grid only."),
+        optional(
+            "overlay",
+            Kind::Overlay,
+            "Partial configuration that is merged for the rows of this grid only, before the points of the axes.",
+        ),
     ],
 };
 
 const EXCLUDE: Block = Block {
     name: "exclude",
-    doc: "Coordinates that are left out.",
+    doc: "Combinations that the plan leaves out.",
     keys: &[
         required(
             "where",
             Kind::Map(&Kind::OneOf(&[Kind::Text, Kind::List(&Kind::Text)])),
-            "Axis with a label or a list of labels; all named axes must match.",
+            "Names of axes, each with a label or a list of labels. A row is left out if it matches all named axes.",
         ),
-        required("reason", Kind::Prose, "Why; shown in the plan and under tables."),
+        required("reason", Kind::Prose, "Reason for the exclusion; shown in the plan and under tables."),
     ],
 };
 
 const INCLUDE: Block = Block {
     name: "include",
-    doc: "A row beyond the products.",
+    doc: "A single row in addition to all combinations.",
     keys: &[
         required(
             "coordinates",
             COORDINATES,
-            "Axis and label; the overlay of a declared point applies, another label is new.",
+            "Names of axes with one label each. The label of a declared point also brings the point's overlay; any \
+             other label is new.",
         ),
-        optional("overlay", Kind::Overlay, "Laid over the configuration last."),
+        optional("overlay", Kind::Overlay, "Partial configuration that is merged last, over everything else."),
     ],
 };
 
@@ -186,20 +218,34 @@ const PROFILE: Block = Block {
     name: "profile",
     doc: "A named variation of the experiment.",
     keys: &[
-        optional("overlay", Kind::Overlay, "Laid over base and overlay of the file, below grids and axes."),
-        optional("seeds", SEEDS, "Replaces the seeds of the file."),
+        optional(
+            "overlay",
+            Kind::Overlay,
+            "Partial configuration that is merged over the base and the file's `overlay`, before grids and axes.",
+        ),
+        optional(
+            "seeds",
+            SEEDS,
+            "Replaces the file's seeds: a number of seeds (3 means seeds 0, 1, 2) or a list of seeds.",
+        ),
         optional(
             "points",
             Kind::Map(&Kind::OneOf(&[Kind::List(&Kind::Any), Kind::Map(&Kind::Overlay)])),
-            "Axis with the values (short form) or labels (other forms) that replace its points, or with tables as \
-             `[axis.points.LABEL]` has them, for the labels that it keeps.",
+            "Replaces the points of the named axes. For each axis give a list (values for an axis with `path`, else \
+             labels of points to keep), or a table with a new overlay for each label to keep, as in \
+             `[axis.points.LABEL]`.",
         ),
-        optional("baseline", COORDINATES, "Replaces the baseline of the file."),
+        optional("baseline", COORDINATES, "Replaces the file's baseline."),
     ],
 };
 
 const LIMITS: Block = Block {
     name: "limits",
-    doc: "What the plan must not exceed.",
-    keys: &[optional("max_runs", Kind::Whole(1), "Most runs that the plan may have.")],
+    doc: "Limits that the plan must not exceed.",
+    keys: &[optional(
+        "max_runs",
+        Kind::Whole(1),
+        "Maximum number of runs in the plan. With more runs, planning fails. Default: 1000000, the most \
+         that a plan can hold.",
+    )],
 };

@@ -1,4 +1,4 @@
-//! Which axes and labels there are, and whether a name in the file is one of them.
+//! The known axes and labels, and checks that a name in the file is one of them.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::error::Faults;
 use crate::grid::Grid;
 use crate::nearest::suggest;
 
-/// Axes with their labels, each once, in the order in which they are first named.
+/// Axes with their labels, each once, in the order of their first use.
 #[derive(Debug, Default)]
 pub(crate) struct Labels {
     axes: Vec<AxisRecord>,
@@ -17,7 +17,7 @@ pub(crate) struct Labels {
 }
 
 impl Labels {
-    /// The axes of the grids, united.
+    /// Collects the axes of all grids.
     pub(crate) fn of<'a>(grids: impl IntoIterator<Item = &'a Grid>) -> Self {
         let mut labels = Self::default();
         for axis in grids.into_iter().flat_map(|grid| &grid.axes) {
@@ -40,7 +40,7 @@ impl Labels {
         self.axes
     }
 
-    /// Whether the key names an axis; a fault when not.
+    /// Whether the key names an axis. Adds a fault if it does not.
     pub(crate) fn check_axis(&self, key: &Entry, faults: &mut Faults) -> bool {
         let is_known = self.axes.iter().any(|axis| axis.name == key.key);
         if !is_known {
@@ -50,12 +50,12 @@ impl Labels {
         is_known
     }
 
-    /// Whether the node is a label of the axis; a fault when not.
+    /// Adds a fault if the node is not a label of the axis.
     pub(crate) fn check_label(&self, axis: &str, label: &Node, faults: &mut Faults) {
         self.check_name(axis, (&crate::axis::spell(&label.value()), &label.span), faults);
     }
 
-    /// Adds a fault where an axis has no such label.
+    /// Adds a fault if the axis does not have this label.
     pub(crate) fn check_name(&self, axis: &str, (name, span): (&str, &Span), faults: &mut Faults) {
         let Some(axis) = self.axes.iter().find(|known| known.name == axis) else { return };
         if !self.seen.contains(&(axis.name.clone(), name.to_owned())) {
@@ -64,7 +64,7 @@ impl Labels {
         }
     }
 
-    /// Reads a table from axis to label, with a fault for each that does not exist.
+    /// Reads a table from axis to label. Adds a fault for each axis or label that does not exist.
     pub(crate) fn coordinates(&self, table: &[Entry], faults: &mut Faults) -> Coordinates {
         for entry in table {
             if self.check_axis(entry, faults) {

@@ -1,11 +1,11 @@
-//! An experiment file becomes a plan: every run once, in order, named by its content.
+//! Turns an experiment file into a plan: all runs in order, each once, identified by their content.
 //!
 //! ```text
 //! experiment.toml -> document (tree with places) -> shape (keys) -> grids, profiles, rows -> resolver -> Plan
 //! ```
 //!
-//! Everything here is a table without types. What a configuration means is known to the resolver alone, which the caller
-//! hands to [`plan`]; a fault that it finds is led back to the line of the file that caused it.
+//! This crate handles tables without types. Only the resolver knows what a configuration means; the caller passes it to
+//! [`plan`]. If the resolver finds a fault, this crate finds the line of the file that caused it.
 
 mod axis;
 mod base;

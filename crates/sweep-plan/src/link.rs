@@ -1,19 +1,21 @@
-//! A file that is reached by a symbolic link stands where the link leads: its name and the files beside it are those of that place.
+//! Symbolic links to experiment files. A linked file is treated as if it were opened at the link's target: its name,
+//! and the files next to it, are those at the target.
 //!
-//! Only the last part of a path is followed; folders that are links stay as they were typed.
+//! Only the last component of a path is followed. Folders that are links stay as they were typed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Links that are followed at most, as the operating system does it.
+/// Maximum number of links that are followed, as in operating systems.
 const MOST_LINKS: usize = 40;
 
-/// The path of the file that a chain of symbolic links ends at; the path itself where it is no link.
+/// Returns the path of the file at the end of a chain of symbolic links. A path that is not a link is returned
+/// unchanged.
 pub fn file_behind(path: &Path) -> PathBuf {
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {
         let Ok(target) = fs::read_link(&path) else { break };
-        // A target that is absolute takes the folder's place.
+        // An absolute target replaces the folder.
         path = path.parent().unwrap_or(Path::new("")).join(target);
     }
     path

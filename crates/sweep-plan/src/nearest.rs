@@ -1,9 +1,9 @@
-//! What a misspelled name was meant to be.
+//! Suggests known names for a misspelled name.
 
-/// Names that are listed before a list is cut.
+/// Maximum number of names in a list; longer lists are cut.
 const LISTED: usize = 12;
 
-/// `did you mean …?` when a known name is near, else the list of known names.
+/// Returns `did you mean …?` if a known name is similar, else the list of known names.
 pub(crate) fn suggest<'a>(word: &str, what: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<_> = known.into_iter().collect();
     match nearest(word, known.iter().copied()) {
@@ -12,7 +12,7 @@ pub(crate) fn suggest<'a>(word: &str, what: &str, known: impl IntoIterator<Item 
     }
 }
 
-/// `what: a, b, c`.
+/// Formats a list as `what: a, b, c`.
 pub(crate) fn list(what: &str, known: &[&str]) -> String {
     if known.is_empty() {
         return format!("{what}: none");
@@ -21,7 +21,7 @@ pub(crate) fn list(what: &str, known: &[&str]) -> String {
     format!("{what}: {}{dots}", known[..known.len().min(LISTED)].join(", "))
 }
 
-/// The nearest name, if at most a third of its letters differ.
+/// Returns the most similar name. At most a third of its letters may differ.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let distance = |name: &str| strsim::damerau_levenshtein(word, name);
     let (name, _) = known

@@ -1,7 +1,8 @@
-//! The merge law: how one table is laid over another.
+//! The merge rule: how one table is laid over another.
 //!
-//! Tables merge key by key, anything else replaces; a table that names another `kind` than the one beneath replaces it
-//! whole, so that nothing of the old component stays behind. Knows no other key.
+//! Tables merge key by key; any other value replaces the old one. If the upper table names another `kind` than the
+//! lower one, it replaces the lower table as a whole. So nothing of the old component remains. This module knows no
+//! other key.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::document::{Entry, Item, Node, SourceFile, Span};
 
-/// A table that is laid over others, with the places it was written at.
+/// A table that is laid over others, with the positions of its values in the file.
 #[derive(Clone, Debug)]
 pub(crate) struct Overlay {
     pub(crate) source: Arc<SourceFile>,
@@ -23,7 +24,7 @@ impl Overlay {
         Self { source: Arc::clone(source), value: tree.value(), tree }
     }
 
-    /// What a table of the file has under its key `overlay`.
+    /// Returns the overlay that a table of the file has under its key `overlay`.
     pub(crate) fn below(table: &Node, source: &Arc<SourceFile>) -> Option<Self> {
         table.get("overlay").map(|entry| Self::new(source, entry.node.clone()))
     }
@@ -50,7 +51,7 @@ fn is_other_kind(lower: &Map<String, Value>, upper: &Map<String, Value>) -> bool
     matches!((lower.get("kind"), upper.get("kind")), (Some(old), Some(new)) if old != new)
 }
 
-/// A tree that holds `leaf` at a dotted path and nothing else; `None` when a key of the path is empty.
+/// Creates a tree that holds only `leaf`, at a dotted path. Returns `None` if a key of the path is empty.
 pub(crate) fn nest(path: &str, key_span: &Span, leaf: Node) -> Option<Node> {
     let keys: Vec<_> = path.split('.').map(str::trim).collect();
     if keys.iter().any(|key| key.is_empty()) {
@@ -62,7 +63,7 @@ pub(crate) fn nest(path: &str, key_span: &Span, leaf: Node) -> Option<Node> {
     }))
 }
 
-/// Dotted paths of everything that is not a table.
+/// Returns the dotted paths of all values that are not tables.
 pub(crate) fn leaves(table: &Value) -> Vec<String> {
     match table {
         Value::Object(map) => map
@@ -76,7 +77,7 @@ pub(crate) fn leaves(table: &Value) -> Vec<String> {
     }
 }
 
-/// A leaf of one set that the other sets too, as a whole or as a part.
+/// Finds a leaf of one set that the other set also sets, as a whole or in part.
 pub(crate) fn overlap(left: &BTreeSet<String>, right: &BTreeSet<String>) -> Option<String> {
     let is_set = |leaf: &str, set: &BTreeSet<String>| {
         set.contains(leaf) || leaf.match_indices('.').any(|(end, _)| set.contains(&leaf[..end]))
@@ -98,7 +99,7 @@ mod tests {
         result
     }
 
-    /// Tables in which a key is a table at one place and a scalar at another, with kinds.
+    /// Tables with kinds. One key may be a table in one place and a scalar in another.
     fn table() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![any::<i8>().prop_map(Value::from), Just(json!([1])), Just(json!("text"))];
         let of = |inner: proptest::strategy::BoxedStrategy<Value>| {
@@ -108,7 +109,7 @@ mod tests {
         of(leaf.prop_recursive(3, 16, 4, move |inner| of(inner.boxed())).boxed())
     }
 
-    /// Tables without kinds in which capital keys are tables and small ones are scalars.
+    /// Tables without kinds. Keys in capital letters are tables; keys in small letters are scalars.
     fn regular() -> impl Strategy<Value = Value> {
         let scalars = || proptest::collection::btree_map("[xy]", any::<i8>().prop_map(Value::from), 0..3);
         let tables = proptest::collection::btree_map("[AB]", scalars().prop_map(|m| json!(m)), 0..3);

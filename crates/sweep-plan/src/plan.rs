@@ -1,6 +1,6 @@
-//! The plan: every run once, in order, with its identity.
+//! The plan: all runs in order, each once, with their identities.
 //!
-//! The resolver is called once for each row, on several threads; nothing of the plan depends on how many.
+//! The resolver is called once per row, on several threads. The plan does not depend on the number of threads.
 
 use std::collections::BTreeMap;
 
@@ -18,63 +18,63 @@ use crate::row::Row;
 /// A configuration that the resolver accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {
-    /// All of the typed configuration without its seed, as JSON with sorted keys: what identities are made from.
+    /// The complete typed configuration without its seed, as JSON with sorted keys. Identities are computed from it.
     pub canonical: String,
 }
 
 /// One configuration with its seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedRun {
-    /// Who it is.
+    /// Identity of the run.
     pub id: RunId,
     /// Index into the plan's configurations.
     pub configuration: usize,
-    /// Its seed.
+    /// Seed of the run.
     pub seed: u64,
-    /// Where it sits.
+    /// Coordinates of the run.
     pub coordinates: Coordinates,
 }
 
-/// Coordinates whose configuration the plan already has.
+/// A row whose configuration already occurs in the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Merged {
-    /// Coordinates that have no runs of their own.
+    /// Coordinates of the row, which has no runs of its own.
     pub coordinates: Coordinates,
-    /// Coordinates that stand for them.
+    /// Coordinates of the earlier row whose runs are used instead.
     pub into: Coordinates,
 }
 
-/// All runs of an experiment under a profile, ordered, without repeats.
+/// All runs of an experiment under a profile, in order and without repetitions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Name of the experiment: its file's stem.
+    /// Name of the experiment: the stem of its file name.
     pub experiment: String,
-    /// Name of the profile; `default` when none was asked for.
+    /// Name of the profile; `default` if the user chose none.
     pub profile: String,
     /// The question that the experiment asks.
     pub question: String,
     /// Axes in declared order.
     pub axes: Vec<AxisRecord>,
-    /// Coordinates of the row that differences are taken to; empty when the experiment names none.
+    /// Coordinates of the baseline row, which differences refer to. Empty if the experiment names no baseline.
     pub baseline: Coordinates,
     /// Seeds of every configuration.
     pub seeds: Vec<u64>,
-    /// Instruction set that all runs compute with, where the file names one.
+    /// Instruction set that all runs compute with, if the file names one.
     pub kernels: Option<String>,
     /// Canonical configurations, each once.
     pub configurations: Vec<String>,
-    /// Every run once, in plan order.
+    /// All runs in plan order, each once.
     pub runs: Vec<PlannedRun>,
-    /// What is left out.
+    /// Excluded coordinates.
     pub exclusions: Vec<ExclusionRecord>,
-    /// Coordinates that ask for what others ask for.
+    /// Rows that repeat the configuration of an earlier row.
     pub merged: Vec<Merged>,
 }
 
-/// Resolves every row and names its runs.
+/// Resolves every row and computes the identities of its runs.
 ///
 /// # Errors
-/// With every fault that the resolver finds, led back to the line that set the key.
+/// When the resolver finds faults. The error holds all of them, each at the line that set the key.
 pub fn plan(
     experiment: &Experiment,
     resolve: &(dyn Fn(&Value) -> Result<Resolved, ConfigFault> + Sync),
@@ -88,7 +88,7 @@ pub fn plan(
         let resolved = resolve(table);
         row.lift(table, &ground);
         let mut canonical = resolved?.canonical;
-        // A serialiser leaves up to half of its buffer unused; there may be very many of them.
+        // A serialiser may leave half of its buffer unused, and a plan may hold very many configurations.
         canonical.shrink_to_fit();
         let ids: Vec<_> = experiment.seeds.iter().map(|seed| RunId::of(&canonical, *seed)).collect();
         Ok((canonical, ids))
@@ -121,7 +121,8 @@ pub fn plan(
 }
 
 impl Plan {
-    /// Adds the runs of a row, unless an earlier row has the same; `first_runs` finds that row's first run by its id.
+    /// Adds the runs of a row, unless an earlier row has the same configuration. `first_runs` maps the id of a row's
+    /// first run to its index.
     fn add(
         &mut self,
         coordinates: Coordinates,
@@ -145,7 +146,7 @@ impl Plan {
         self.runs.extend(runs.map(run));
     }
 
-    /// The plan as it is written down before anything starts.
+    /// Returns the plan in the form that is written to disk before any attempt starts.
     pub fn record(&self) -> PlanRecord {
         let run =
             |run: &PlannedRun| PlannedRunRecord { run: run.id, seed: run.seed, coordinates: run.coordinates.clone() };

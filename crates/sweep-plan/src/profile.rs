@@ -1,6 +1,6 @@
-//! Named variations of an experiment: other points, seeds, baseline, and an overlay.
+//! Profiles: named variations of an experiment with other points, seeds, baseline or overlay.
 //!
-//! Every profile is read and checked, whichever is asked for.
+//! All profiles are read and checked, even if another one is chosen.
 
 use std::collections::BTreeSet;
 
@@ -11,25 +11,25 @@ use crate::grid::Grid;
 use crate::labels::Labels;
 use crate::nearest::{list, nearest};
 
-/// Name of the experiment as it stands, without any profile.
+/// Name of the default profile: the experiment file without any profile.
 pub(crate) const DEFAULT: &str = "default";
 
-/// A variation with the grids that it leads to.
+/// A profile and its grids.
 #[derive(Debug)]
 pub(crate) struct Profile<'a> {
     pub(crate) name: &'a str,
-    /// Its keys; none for the default.
+    /// The profile's table; `None` for the default profile.
     pub(crate) table: Option<&'a Node>,
     pub(crate) grids: Vec<Grid>,
 }
 
-/// All profiles of a file, the default first.
+/// Reads all profiles of a file. The default profile comes first.
 pub(crate) fn read<'a>(root: &'a Node, grids: Vec<Grid>, faults: &mut Faults) -> Vec<Profile<'a>> {
     let mut profiles = vec![Profile { name: DEFAULT, table: None, grids }];
     for entry in root.entries_of("profile") {
         if entry.key == DEFAULT {
             let help = "move its keys to the top of the file, or give it another name".to_owned();
-            faults.add(&entry.key_span, "`default` is the experiment without a profile", help);
+            faults.add(&entry.key_span, "`default` is reserved: it means the experiment without a profile", help);
         }
         let grids = with_points(&profiles[0].grids, entry, faults);
         profiles.push(Profile { name: &entry.key, table: Some(&entry.node), grids });
@@ -37,7 +37,7 @@ pub(crate) fn read<'a>(root: &'a Node, grids: Vec<Grid>, faults: &mut Faults) ->
     profiles
 }
 
-/// The profile of this name; a fault and the default when there is none.
+/// Returns the profile with this name. If there is none, adds a fault and returns the default profile.
 pub(crate) fn choose<'p, 'a>(profiles: &'p [Profile<'a>], name: &str, faults: &mut Faults) -> &'p Profile<'a> {
     profiles.iter().find(|profile| profile.name == name).unwrap_or_else(|| {
         let names: Vec<_> = profiles.iter().map(|profile| profile.name).collect();
@@ -48,7 +48,7 @@ pub(crate) fn choose<'p, 'a>(profiles: &'p [Profile<'a>], name: &str, faults: &m
     })
 }
 
-/// The grids with the points that a profile names or declares instead of the declared ones.
+/// Returns the grids after applying the points that a profile chooses or declares.
 fn with_points(declared: &[Grid], profile: &Entry, faults: &mut Faults) -> Vec<Grid> {
     let mut grids = declared.to_vec();
     let known = Labels::of(declared);
@@ -66,12 +66,16 @@ fn with_points(declared: &[Grid], profile: &Entry, faults: &mut Faults) -> Vec<G
         axes.iter().for_each(|axis| axis.check_spelling(faults));
         if matches!(&wanted.node.item, Item::Table(own) if own.is_empty()) {
             let message = format!("profile `{}` leaves axis `{}` without points", profile.key, wanted.key);
-            faults.add(&wanted.key_span, message, "name a point, or remove the key".to_owned());
+            faults.add(&wanted.key_span, message, "give at least one point, or remove the key".to_owned());
         }
         let left_empty = axes.iter().filter(|axis| axis.points.is_empty()).count();
         if left_empty > 0 && left_empty < axes.len() {
-            let message = format!("profile `{}` leaves a grid no point of axis `{}`", profile.key, wanted.key);
-            faults.add(&wanted.node.span, message, "name a label of every grid that has the axis".to_owned());
+            let message = format!("profile `{}` leaves a grid without points of axis `{}`", profile.key, wanted.key);
+            faults.add(
+                &wanted.node.span,
+                message,
+                "each grid with this axis needs at least one of its labels".to_owned(),
+            );
         }
     }
     grids.iter().for_each(|grid| grid.check(faults));

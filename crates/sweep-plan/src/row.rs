@@ -1,4 +1,4 @@
-//! A row: a configuration to be, before it has seeds, and where it sits on the axes.
+//! A row: a configuration before it gets seeds, and its position on the axes.
 
 use serde_json::{Map, Value};
 use sweep_protocol::{AxisRecord, Coordinates};
@@ -6,11 +6,12 @@ use sweep_protocol::{AxisRecord, Coordinates};
 use crate::axis::Point;
 use crate::overlay::{Overlay, merge};
 
-/// Overlays over the ground that all rows share, in the order grid, points, last.
+/// The overlays of one row, in the order grid, points, last. They are laid over the ground: the configuration that all
+/// rows share.
 #[derive(Debug)]
 pub(crate) struct Row<'a> {
     pub(crate) grid: Option<&'a Overlay>,
-    /// With the names of their axes.
+    /// The points with the names of their axes.
     pub(crate) points: Vec<(&'a str, &'a Point)>,
     pub(crate) last: Option<&'a Overlay>,
 }
@@ -20,19 +21,19 @@ impl<'a> Row<'a> {
         self.points.iter().find(|(name, _)| *name == axis).map(|(_, point)| point.label.as_str())
     }
 
-    /// Its labels in the order of the experiment's axes.
+    /// Returns the row's labels in the order of the experiment's axes.
     pub(crate) fn coordinates(&self, axes: &[AxisRecord]) -> Coordinates {
         let label = |axis: &AxisRecord| Some((axis.name.clone(), self.label(&axis.name)?.to_owned()));
         Coordinates(axes.iter().filter_map(label).collect())
     }
 
-    /// Whether it has all these labels.
+    /// Whether the row has all of these labels.
     pub(crate) fn has(&self, coordinates: &Coordinates) -> bool {
         coordinates.0.iter().all(|(axis, label)| self.label(axis) == Some(label))
     }
 
-    /// Lays the row over the ground. Points are joined first: they set different keys, so that their order does not
-    /// matter even where one of them replaces a component by another kind.
+    /// Lays the row over the ground. All points are joined first. They set different keys, so their order does not
+    /// matter, even if one of them replaces a component by another kind.
     pub(crate) fn lay(&self, table: &mut Value) {
         let mut points = Value::Object(Map::new());
         self.points.iter().for_each(|(_, point)| merge(&mut points, &point.overlay.value));
@@ -41,7 +42,7 @@ impl<'a> Row<'a> {
         self.last.iter().for_each(|last| merge(table, &last.value));
     }
 
-    /// Makes a table that the row was laid over the ground again; this copies only the sections that the row touches.
+    /// Restores the ground in a table that the row was laid over. Only the sections that the row touches are copied.
     pub(crate) fn lift(&self, table: &mut Value, ground: &Value) {
         let points = self.points.iter().map(|(_, point)| &point.overlay);
         let overlays = self.grid.into_iter().chain(points).chain(self.last);
@@ -71,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_laid_in_order_and_lifted_without_a_trace() {
+    fn a_row_is_laid_in_order_and_removed_completely() {
         let ground = json!({"model": {"kind": "mlp", "width": 8}, "training": {"rate": 0.1}, "data": {}});
         let grid = overlay("training.rate = 0.2\nmodel.width = 16");
         let kind = Point { label: "other".to_owned(), overlay: overlay("model.kind = 'other'") };

@@ -1,6 +1,6 @@
-//! The JSON Schema of an experiment file, for editors that complete keys while they are typed.
+//! The JSON Schema of an experiment file. Editors use it to complete keys and show their descriptions.
 //!
-//! Written from the same key tables that the parser reads. The schema of a configuration comes from the caller.
+//! It is generated from the same key tables that the parser uses. The caller provides the schema of a configuration.
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +8,8 @@ use crate::keys::{Block, EXPERIMENT, Kind, Need};
 
 const OVERLAY: &str = "experiment-overlay";
 
-/// JSON Schema (draft 7) of an experiment file whose overlays are parts of what `config_schema` describes.
+/// Returns the JSON Schema (draft 7) of an experiment file. Overlays in the file are partial configurations of
+/// `config_schema`.
 ///
 /// Definitions of `config_schema` keep their names.
 pub fn experiment_schema(config_schema: &Value) -> Value {
@@ -33,7 +34,7 @@ fn block(of: &Block, definitions: &mut Map<String, Value>) -> Value {
     let mut properties = Map::new();
     for key in of.keys {
         let form = kind(&key.kind, definitions);
-        // Draft 7 ignores what stands beside a reference.
+        // Draft 7 ignores all keywords next to a reference.
         let mut property = if form.get("$ref").is_some() { json!({ "allOf": [form] }) } else { form };
         property["description"] = json!(key.doc);
         properties.insert(key.name.to_owned(), property);
@@ -81,8 +82,8 @@ fn reference(name: &str) -> Value {
     json!({ "$ref": format!("#/definitions/{name}") })
 }
 
-/// The schema of a part of what a schema describes: nothing is required, and an alternative that lacks its tag may look
-/// like several of them.
+/// Converts the schema of a configuration into the schema of a partial configuration. No key is required. `oneOf`
+/// becomes `anyOf`, because an alternative without its tag may match several of them.
 fn partial(schema: &Value) -> Value {
     match schema {
         Value::Object(keywords) => Value::Object(keywords.iter().filter_map(|(k, v)| keyword(k, v)).collect()),

@@ -1,4 +1,4 @@
-//! What is taken out of the products and what is put beside them: `[[exclude]]` and `[[include]]`.
+//! Changes to the products: rows removed by `[[exclude]]` and rows added by `[[include]]`.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::labels::Labels;
 use crate::overlay::Overlay;
 use crate::row::Row;
 
-/// Coordinates that are left out.
+/// Coordinates that are excluded.
 #[derive(Debug)]
 pub(crate) struct Exclude {
     labels: Vec<(String, Vec<String>)>,
@@ -20,7 +20,7 @@ pub(crate) struct Exclude {
 }
 
 impl Exclude {
-    /// Reads an `[[exclude]]` table of the right shape.
+    /// Reads an `[[exclude]]` table whose keys have the right form.
     pub(crate) fn read(table: &Node, known: &Labels, faults: &mut Faults) -> Self {
         let mut labels = Vec::new();
         for entry in table.entries_of("where") {
@@ -34,12 +34,16 @@ impl Exclude {
             labels.push((entry.key.clone(), nodes.iter().filter_map(Node::text).map(str::to_owned).collect()));
         }
         if let (true, Some(place)) = (labels.is_empty(), table.get("where")) {
-            faults.add(&place.node.span, "`where` names no axis", "as in `where = { axis = \"label\" }`".to_owned());
+            faults.add(
+                &place.node.span,
+                "`where` names no axis",
+                "write, for example, `where = { axis = \"label\" }`".to_owned(),
+            );
         }
         Self { labels, reason: table.text_of("reason").unwrap_or_default().to_owned() }
     }
 
-    /// The row's labels on the axes that are named here, if all of them match.
+    /// Returns the row's labels on the axes named here, if all of them match.
     pub(crate) fn matching(&self, row: &Row<'_>, axes: &[AxisRecord]) -> Option<Coordinates> {
         let is_match = |(axis, labels): &(String, Vec<String>)| {
             row.label(axis).is_some_and(|label| labels.iter().any(|excluded| excluded == label))
@@ -53,7 +57,7 @@ impl Exclude {
     }
 }
 
-/// A row beyond the products.
+/// A row that is added to the products.
 #[derive(Debug)]
 pub(crate) struct Include {
     pub(crate) span: Span,
@@ -62,12 +66,17 @@ pub(crate) struct Include {
 }
 
 impl Include {
-    /// Reads an `[[include]]` table of the right shape; a label that a grid declares brings its point's overlay along.
+    /// Reads an `[[include]]` table whose keys have the right form. A label that a grid declares brings the overlay of
+    /// its point.
     pub(crate) fn read(table: &Node, grids: &[&Grid], known: &Labels, faults: &mut Faults) -> Self {
         let coordinates = table.entries_of("coordinates");
         let span = table.get("coordinates").map_or(table.span.clone(), |entry| entry.node.span.clone());
         if coordinates.is_empty() {
-            faults.add(&span, "`coordinates` names no axis", "as in `coordinates = { axis = \"label\" }`".to_owned());
+            faults.add(
+                &span,
+                "`coordinates` names no axis",
+                "write, for example, `coordinates = { axis = \"label\" }`".to_owned(),
+            );
         }
         let source = Arc::clone(&faults.source);
         let declared = |axis: &str, label: &str| {

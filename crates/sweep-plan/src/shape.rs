@@ -1,7 +1,6 @@
-//! Whether a file has the keys and forms that the key tables ask for.
+//! Checks that a file has the keys and forms that the key tables demand.
 //!
-//! After this check the readers of the parts take what they need without looking back. Names of axes, labels and
-//! profiles are not its business.
+//! Later readers of the file rely on this check. Names of axes, labels and profiles are checked elsewhere.
 
 use serde_json::Value;
 use sweep_protocol::{NAME_RULE, TextError, check_line, check_name, check_prose};
@@ -76,10 +75,10 @@ fn check_kind(kind: &Kind, what: &str, node: &Node, faults: &mut Faults) {
     }
 }
 
-/// Adds a fault where a text has a character that it may not have; spelled labels of axes come here too.
+/// Adds a fault if a text contains a forbidden character. It also checks axis labels that are made from values.
 pub(crate) fn check_text(found: Result<(), TextError>, what: &str, span: &Span, faults: &mut Faults) {
     if let Err(fault) = found {
-        let help = "remove it: a terminal obeys it, or a reader sees something else".to_owned();
+        let help = "remove it: it could control a terminal or change what readers see".to_owned();
         faults.add(span, format!("{what} contains {fault}"), help);
     }
 }
@@ -90,7 +89,7 @@ fn name(text: &str, what: &str, span: &Span, faults: &mut Faults) {
     }
 }
 
-/// Whether the outermost form agrees.
+/// Whether the outermost form of a value matches.
 fn fits(kind: &Kind, item: &Item) -> bool {
     match (kind, item) {
         (Kind::Any, _)
@@ -106,9 +105,9 @@ fn fits(kind: &Kind, item: &Item) -> bool {
 fn describe(kind: &Kind) -> String {
     match kind {
         Kind::Any => "a value".to_owned(),
-        Kind::Text | Kind::Prose | Kind::Name => "a text".to_owned(),
+        Kind::Text | Kind::Prose | Kind::Name => "a text in quotes".to_owned(),
         Kind::Word(words) => described(words),
-        Kind::Whole(from) => format!("a whole number from {from}"),
+        Kind::Whole(from) => format!("a whole number (at least {from})"),
         Kind::List(_) => "a list".to_owned(),
         Kind::Map(_) | Kind::Named(_) | Kind::Overlay | Kind::Block(_) => "a table".to_owned(),
         Kind::OneOf(kinds) => kinds.iter().map(describe).collect::<Vec<_>>().join(" or "),
@@ -136,7 +135,7 @@ fn remedy(kind: &Kind, what: &str, item: &Item) -> Option<String> {
         (Kind::List(Kind::Block(_)), Item::Table(_)) => {
             Some(format!("write `[[{}]]` with two brackets", what.trim_matches('`')))
         }
-        (Kind::List(_), Item::Table(_)) => Some("a dotted key is quoted here: `\"a.b\" = [1, 2]`".to_owned()),
+        (Kind::List(_), Item::Table(_)) => Some("put a dotted key in quotes: `\"a.b\" = [1, 2]`".to_owned()),
         _ => None,
     }
 }

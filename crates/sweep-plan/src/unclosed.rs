@@ -1,11 +1,11 @@
-//! Where a list, table or text of several lines was opened that is never closed.
+//! Finds the place where an unclosed list, table or text of several lines begins.
 //!
-//! A parser notices it lines later, and then once for each line that follows; the person looks for the place where it began. Asked
-//! only about files that the parser refuses.
+//! A parser reports it only lines later, and then again for each following line. Users need the place where it begins.
+//! This module is used only for files that the parser refuses.
 
 use crate::document::Span;
 
-/// What is not closed: its place and a sentence.
+/// Something that is not closed: its position, the message and the help.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Unclosed {
     pub(crate) span: Span,
@@ -13,8 +13,8 @@ pub(crate) struct Unclosed {
     pub(crate) help: &'static str,
 }
 
-/// The first bracket that is still open where a line begins that can only stand outside of it, or at the end of the file; or the
-/// quotes of a text that never ends.
+/// Finds the first unclosed bracket or text. A bracket is unclosed if a line follows that can only stand outside of it,
+/// or if the file ends. A text is unclosed if its closing quotes are missing.
 pub(crate) fn find(text: &str) -> Option<Unclosed> {
     let mut open: Vec<(char, usize)> = Vec::new();
     let mut at = 0;
@@ -42,7 +42,7 @@ pub(crate) fn find(text: &str) -> Option<Unclosed> {
                 }
                 Err(help) => return Some(Unclosed { span: at..at + 3, message: "this text is not closed", help }),
             },
-            // Those of headers are outside of any value.
+            // Brackets of table headers are outside of any value and are not counted.
             '[' | '{' if is_value => open.push((c, at)),
             ']' | '}' => drop(open.pop()),
             _ => {}
@@ -60,7 +60,8 @@ fn bracket_left_open(bracket: char, place: usize) -> Unclosed {
     Unclosed { span: place..place + 1, message, help }
 }
 
-/// Whether a line cannot be inside of an open bracket: a key with its value in a list, a header in either.
+/// Whether a line cannot be inside an open bracket. This is a key with a value inside a list, or a header inside any
+/// bracket.
 fn ends_bracket(bracket: char, line: &str) -> bool {
     let is_key = |text: &str| {
         let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '"' | '\'' | ' ');
@@ -74,8 +75,8 @@ fn ends_bracket(bracket: char, line: &str) -> bool {
     is_header || (bracket == '[' && is_pair)
 }
 
-/// Bytes of the string that a text starts with, quotes included. One of a single line ends with its line at the latest: the parser
-/// sees that itself.
+/// Returns the length of the string at the beginning of a text, in bytes, including its quotes. A string on one line
+/// ends at the end of its line at the latest: the parser reports that fault itself.
 fn string_length(text: &str, quote: char) -> Result<usize, &'static str> {
     let triple: String = std::iter::repeat_n(quote, 3).collect();
     let is_long = text.starts_with(&triple);
@@ -86,7 +87,7 @@ fn string_length(text: &str, quote: char) -> Result<usize, &'static str> {
             _ if is_escaped => is_escaped = false,
             '\\' if quote == '"' => is_escaped = true,
             '\n' if !is_long => return Ok(at),
-            // Up to two quotes may stand before the closing ones.
+            // Up to two quotes may precede the closing ones.
             c if c == quote && is_long && text[at..].starts_with(&triple) => {
                 let more = text[at + 3..].chars().take(2).take_while(|c| *c == quote).count();
                 return Ok(at + 3 + more);
@@ -125,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_closed_is_passed_over() {
+    fn closed_brackets_are_accepted() {
         for text in [
             "a = [\n  [1],\n  [1, 3]\n]\n[b]\nc = { d = [1] }\n[[e]]\n",
             "a = [\n  { b = 1 },\n  \"c = 1\",\n  true,\n  [true]\n]",

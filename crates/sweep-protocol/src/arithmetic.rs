@@ -1,17 +1,17 @@
-//! What the last digits of a run's numbers depend on, besides its configuration and its trainer.
+//! What the last digits of a run's numbers depend on, apart from its configuration and its trainer.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// How a run's numbers are computed. Runs of equal arithmetic give the same bits, with any number of threads.
+/// How a run's numbers are computed. Equal runs with equal arithmetic give the same bits, with any number of threads.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Arithmetic {
     /// Kind of device: `cpu`, `cuda`.
     pub device: String,
-    /// Instruction set of the kernels: `plain`, `avx2`, `avx512`; `-` where there is no choice.
+    /// Instruction set of the kernels: `plain`, `avx2`, `avx512`; `-` if the device offers no choice.
     pub kernels: String,
     /// Versions of the libraries that compute: `candle-0.11.1+kernels-1`.
     pub libraries: String,
@@ -23,9 +23,9 @@ impl fmt::Display for Arithmetic {
     }
 }
 
-/// A text that is no arithmetic.
+/// Error for a text that is not an arithmetic.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no arithmetic: three words, as in `cpu avx2 candle-0.11.1+kernels-1`")]
+#[error("`{0}` is not an arithmetic: expected three words such as `cpu avx2 candle-0.11.1+kernels-1`")]
 pub struct ArithmeticError(String);
 
 impl FromStr for Arithmetic {

@@ -1,12 +1,13 @@
-//! Which attempts a run's folder has: one rule for the runner, which makes them, and the store, which reads them.
+//! Finds the attempts in a run's folder. Runner and store share this rule: the runner creates attempts, the store reads
+//! them.
 
 use std::fs;
 use std::io;
 
 use crate::RunLayout;
 
-/// The numbers of a run's attempts, in order; none when the folder does not exist. A link, a file or a folder with another spelling of a
-/// number (`+1`, `01`) is somebody else's.
+/// Returns the numbers of a run's attempts in order; the list is empty if the folder does not exist. Links, files, and
+/// folders with another spelling of a number (`+1`, `01`) belong to somebody else and are ignored.
 ///
 /// # Errors
 /// When the folder cannot be read.
@@ -21,7 +22,7 @@ pub fn attempt_numbers(run: &RunLayout) -> io::Result<Vec<u32>> {
     for entry in entries {
         let entry = entry?;
         let number = entry.file_name().to_str().and_then(number_of);
-        // Does not follow links.
+        // This does not follow links.
         if let Some(number) = number.filter(|_| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
             numbers.push(number);
         }
@@ -30,7 +31,7 @@ pub fn attempt_numbers(run: &RunLayout) -> io::Result<Vec<u32>> {
     Ok(numbers)
 }
 
-/// The number of the attempt whose folder has this name.
+/// Returns the number of the attempt with this folder name.
 fn number_of(name: &str) -> Option<u32> {
     name.parse().ok().filter(|number: &u32| *number > 0 && number.to_string() == name)
 }

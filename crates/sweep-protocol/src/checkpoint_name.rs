@@ -1,26 +1,26 @@
-//! The name of a checkpoint's file: `checkpoint-<step>-<digest>.safetensors`. Trainers write such files and the runner removes those that
-//! are no longer needed. Both leave every other file alone.
+//! The file name of a checkpoint: `checkpoint-<step>-<digest>.safetensors`. Trainers write these files; the runner
+//! removes those that are no longer needed. Neither of them touches other files.
 
 use std::fmt;
 
-/// Hexadecimal digits of a checkpoint's digest.
+/// Number of hexadecimal digits in a checkpoint's digest.
 const DIGEST_DIGITS: usize = 16;
 
-/// What the name of a checkpoint says.
+/// The parts of a checkpoint's file name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CheckpointName {
-    /// Steps done since the run began.
+    /// Number of steps since the run began.
     pub step: u64,
     digest: String,
 }
 
 impl CheckpointName {
-    /// The name of a file with these bytes.
+    /// Creates the name of a checkpoint file with these bytes.
     pub fn of(step: u64, bytes: &[u8]) -> Self {
         Self { step, digest: blake3::hash(bytes).to_hex()[..DIGEST_DIGITS].to_owned() }
     }
 
-    /// What a file's name says; nothing for other files.
+    /// Parses a file name. Returns `None` for other files.
     pub fn parse(name: &str) -> Option<Self> {
         let (step, digest) = name.strip_prefix("checkpoint-")?.strip_suffix(".safetensors")?.split_once('-')?;
         let is_digest = digest.len() == DIGEST_DIGITS && digest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_says_what_it_was_made_of_and_other_files_are_no_checkpoints() {
+    fn names_are_parsed_and_other_files_are_not_checkpoints() {
         let name = CheckpointName::of(12, b"weights");
         assert_eq!(CheckpointName::parse(&name.to_string()), Some(name.clone()));
         assert_ne!(CheckpointName::of(12, b"other"), name);

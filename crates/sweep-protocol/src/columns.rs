@@ -1,11 +1,12 @@
-//! The columns that exported tables have beside those of the axes: no axis may have one of these names.
+//! Columns of exported tables, apart from the axes' columns. No axis may have one of these names.
 //!
-//! Here, since the file that names an axis and the tables that show it are read and written by crates that do not know each other.
+//! The list is in this crate because it has two users that do not know each other: the crate that reads axis names, and
+//! the crate that writes tables.
 
-/// Columns of the frame of all measurements, after those of the axes.
+/// Columns of the data frame of all measurements, after the axes' columns.
 pub const FRAME_COLUMNS: [&str; 9] = ["run", "seed", "status", "metric", "split", "form", "epoch", "value", "source"];
 
-/// Columns of a report's table as CSV, after those of the axes.
+/// Columns of a report's table as CSV, after the axes' columns.
 pub const TABLE_COLUMNS: [&str; 22] = [
     "metric",
     "split",
@@ -31,12 +32,12 @@ pub const TABLE_COLUMNS: [&str; 22] = [
     "paper",
 ];
 
-/// Whether an exported table has a column of that name already.
+/// Whether exported tables already have a column of this name.
 pub fn is_reserved_column(name: &str) -> bool {
     FRAME_COLUMNS.contains(&name) || TABLE_COLUMNS.contains(&name)
 }
 
-/// The column of an axis; plans of older versions may have an axis with a reserved name.
+/// Returns the column name of an axis. Plans of older versions may have axes with reserved names; these get a prefix.
 pub fn axis_column(name: &str) -> String {
     if is_reserved_column(name) { format!("axis_{name}") } else { name.to_owned() }
 }

@@ -1,33 +1,35 @@
-//! Writes that survive a power cut: what a caller is told is written is on the disk, and so is the folder entry that leads to it.
+//! Writes that survive a power cut. When a function returns, the content and the folder entry of the file are on the
+//! disk.
 //!
-//! Knows files and folders, not what they hold.
+//! This module knows files and folders, but not their contents.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Ends the names of temporary files of [`write_atomically`]: `<file>.<process>.tmp`.
+/// Suffix of the temporary files of [`write_atomically`]: `<file>.<process>.tmp`.
 const TEMPORARY: &str = ".tmp";
 
-/// Writes a file so that a reader finds the old content or the new, never a part: temporary file, fsync, rename, fsync of
-/// the folder.
+/// Replaces a file atomically: a reader finds either the old or the new content, never a part. The steps are: write a
+/// temporary file, sync it, rename it, sync the folder.
 ///
 /// # Errors
-/// When any of these steps fails; the old content is then untouched.
+/// When one of these steps fails. If the rename has not happened yet, the old content is untouched.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_then(path, bytes, |temporary| fs::rename(temporary, path))
 }
 
-/// Makes a file with this content, or leaves the existing one. No reader ever finds a part of the content, even after a power cut.
+/// Creates a file with this content; an existing file stays as it is. No reader ever finds a part of the content, even
+/// after a power cut.
 ///
 /// # Errors
-/// When a step fails.
+/// When one of the steps fails.
 pub fn create_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_then(path, bytes, |temporary| {
         match fs::hard_link(temporary, path) {
             Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => {}
             Err(_) if path.symlink_metadata().is_ok() => {}
-            // This file system knows no second name of a file.
+            // This file system does not support hard links.
             Err(_) => return fs::rename(temporary, path),
             Ok(()) => {}
         }
@@ -35,25 +37,26 @@ pub fn create_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     })
 }
 
-/// Writes a temporary file beside `path`, which `put` gives its place.
+/// Writes a temporary file next to `path`. The closure `put` then moves it to its final place.
 fn write_then(path: &Path, bytes: &[u8], put: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     let folder = folder_of(path);
-    let mut name = path.file_name().ok_or_else(|| io::Error::other("a file needs a name"))?.to_owned();
+    let mut name = path.file_name().ok_or_else(|| io::Error::other("the path has no file name"))?.to_owned();
     name.push(format!(".{}{TEMPORARY}", std::process::id()));
     let temporary = folder.join(name);
     let written = File::create(&temporary)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
         .and_then(|()| put(&temporary));
     if written.is_err() {
-        // The first fault is the one to tell; a temporary file that stays is removed by the next cleaning.
+        // Report the first error. If the temporary file stays, a later clean-up removes it.
         drop(fs::remove_file(&temporary));
         return written;
     }
     sync_folder(&folder)
 }
 
-/// Removes what killed processes left in a folder: temporary files of [`write_atomically`] for files that are `ours`. Those of a process
-/// that is running stay, and so does everything else. A folder that does not exist has none.
+/// Removes temporary files of [`write_atomically`] that killed processes left in a folder. It removes only
+/// temporary files for which `ours` accepts the final name. Temporary files of running processes stay, and so do all
+/// other files. A folder that does not exist is not an error.
 ///
 /// # Errors
 /// When the folder cannot be read or a file cannot be removed.
@@ -74,17 +77,19 @@ pub fn remove_temporaries(folder: &Path, ours: impl Fn(&str) -> bool) -> io::Res
     Ok(())
 }
 
-/// The file that a temporary file was to become, and the process that wrote it; nothing for other files.
+/// Splits the name of a temporary file into the final file name and the id of the writing process. Returns `None` for
+/// other files.
 fn temporary_of(name: &str) -> Option<(&str, u32)> {
     let (file, process) = name.strip_suffix(TEMPORARY)?.rsplit_once('.')?;
     let is_number = process.bytes().all(|byte| byte.is_ascii_digit());
     (!file.is_empty() && is_number).then(|| Some((file, process.parse().ok()?)))?
 }
 
-/// Makes a folder and those above it that are missing; the entry of each new one is on the disk when this returns.
+/// Creates a folder and its missing parent folders. The entry of each new folder is on the disk when this function
+/// returns.
 ///
 /// # Errors
-/// When a folder cannot be made or synced.
+/// When a folder cannot be created or synced.
 pub fn create_folders(path: &Path) -> io::Result<()> {
     let missing: Vec<&Path> =
         path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()).collect();
@@ -97,19 +102,19 @@ pub fn create_folders(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes one folder that must not exist yet; its entry is on the disk when this returns.
+/// Creates one folder that must not exist yet. Its entry is on the disk when this function returns.
 ///
 /// # Errors
-/// When it exists, or cannot be made or synced.
+/// When the folder exists, or cannot be created or synced.
 pub fn create_new_folder(path: &Path) -> io::Result<()> {
     fs::create_dir(path)?;
     sync_folder(&folder_of(path))
 }
 
-/// Makes the entries of a folder durable: after a file in it was made, renamed or removed.
+/// Makes the entries of a folder durable. Call it after creating, renaming or removing a file in the folder.
 ///
 /// # Errors
-/// When the folder cannot be opened or synced. File systems that know no sync of folders are taken as they are.
+/// When the folder cannot be opened or synced. It is not an error if the file system cannot sync folders.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     match File::open(folder).and_then(|folder| folder.sync_all()) {
         Err(fault) if matches!(fault.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput) => Ok(()),
@@ -117,7 +122,7 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// The folder that a path's last name lies in.
+/// Returns the folder that contains a path's last component.
 fn folder_of(path: &Path) -> PathBuf {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
@@ -154,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn temporary_files_are_told_from_others() {
+    fn temporary_files_are_recognised() {
         assert_eq!(temporary_of("a.json.71.tmp"), Some(("a.json", 71)));
         assert_eq!(temporary_of("checkpoint-5.safetensors.9.tmp"), Some(("checkpoint-5.safetensors", 9)));
         for other in ["a.tmp", "a.json", "a.x7.tmp", ".71.tmp", "a..tmp", "notes.2024.tmp.md", "a.99999999999.tmp"] {
@@ -163,10 +168,10 @@ mod tests {
     }
 
     #[test]
-    fn only_what_killed_processes_left_of_ours_is_removed() {
+    fn only_our_temporary_files_of_killed_processes_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        // No process has a number above 2²².
+        // No process id is above 2²².
         let left = "plan.json.4194305.tmp";
         let own = format!("plan.json.{}.tmp", std::process::id());
         let names = [left, own.as_str(), "notes.4194305.tmp", "plan.json"];

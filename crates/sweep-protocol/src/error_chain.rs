@@ -1,8 +1,8 @@
-//! An error with its causes, in one line: as journals and notes hold it.
+//! Formats an error with its causes in one line, for journals and notes.
 
 use std::error::Error;
 
-/// The error and its causes, with colons between them; a cause that only repeats what stands before it is left out.
+/// Joins an error and its causes with colons. A cause whose text already occurred is left out.
 pub fn error_chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -29,7 +29,7 @@ mod tests {
         assert_eq!(error_chain(&fault), "journal j: appending failed: no space");
         assert_eq!(
             error_chain(&crate::SinkError::Journal(fault)),
-            "an event could not be handed over: journal j: appending failed: no space"
+            "an event could not be recorded: journal j: appending failed: no space"
         );
     }
 }

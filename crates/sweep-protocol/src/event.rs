@@ -1,163 +1,165 @@
-//! What an attempt says of itself, and what its supervisor says of it.
+//! Events of an attempt, and events of its supervisor about it.
 //!
-//! Two voices, two journals: the attempt writes [`Event`]s, the runner writes [`SupervisorEvent`]s, so that a death
-//! without a word is on record too. Neither knows who listens.
+//! There are two journals. The attempt writes [`Event`]s; the runner writes [`SupervisorEvent`]s. So an attempt that
+//! dies without a last event is recorded too. Neither writer knows who reads its journal.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Arithmetic, FailureKind, Measurement, RunId, Status, Tally};
 
-/// Where an attempt runs: everything that is recorded but is no part of a run's identity.
+/// Where and with what an attempt runs. All of this is recorded, but it is not part of the run's identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Environment {
-    /// Raised by hand when a change of the trainer changes measurements.
+    /// Version of the trainer. It is raised by hand when a change of the trainer changes measurements.
     pub trainer_version: u32,
     /// Version and commit of the program.
     pub code: String,
-    /// `cpu`, `cuda:0`, …
+    /// The device: `cpu`, `cuda:0`, …
     pub device: String,
-    /// How its numbers are computed; absent in journals of earlier versions.
+    /// How numbers are computed. Absent in journals of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arithmetic: Option<Arithmetic>,
-    /// Model of the processor, which throughput depends on; absent where it is not known.
+    /// Model of the processor, which affects throughput. Absent if it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processor: Option<String>,
-    /// Threads that tensor operations may use.
+    /// Number of threads that tensor operations may use.
     pub threads: usize,
     /// Name of the machine.
     pub host: String,
     /// Process id of the attempt.
     pub pid: u32,
-    /// Names and digests of the set that the run sees, and of the weights that it starts from if it does.
+    /// Names and digests of the data set, and of the weights that the run starts from, if any.
     pub data_fingerprint: String,
 }
 
-/// How an attempt ended, in its own words.
+/// How an attempt ended, as the attempt itself reports it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Outcome {
-    /// Everything that was asked for is measured.
+    /// All requested values are measured.
     Succeeded,
-    /// Trained and checked; only the throughput is missing, and it must be measured without neighbours.
+    /// The model is trained and checked. Only the throughput is missing; it must be measured while nothing else runs.
     AwaitsQuiet,
-    /// Stopped on request after a checkpoint.
+    /// The attempt stopped on request, after writing a checkpoint.
     Stopped,
-    /// Gave up.
+    /// The attempt failed.
     Failed {
-        /// Which sort of failure.
+        /// Kind of failure.
         failure: FailureKind,
-        /// What failed and on what.
+        /// What failed, and on which file or value.
         message: String,
     },
 }
 
-/// One thing that an attempt says. Lines of `journal.jsonl`.
+/// One event of an attempt: a line of `journal.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Event {
-    /// The attempt has its data and model and begins.
+    /// The attempt has loaded its data, has built its model, and starts.
     Started {
-        /// Where it runs.
+        /// Where and with what it runs.
         environment: Environment,
-        /// Epochs that the run is to have.
+        /// Total number of epochs of the run.
         epochs: u32,
-        /// Steps of one epoch.
+        /// Number of steps in one epoch.
         steps_per_epoch: u32,
-        /// Steps that an earlier attempt's checkpoint had done.
+        /// Number of steps already done in the checkpoint that the attempt starts from; 0 without one.
         resumed_at_step: u64,
     },
-    /// Some steps further. For eyes only: nothing of it is stored.
+    /// The training has advanced. This event is for progress displays only and is not stored.
     Progressed {
-        /// Epochs completed.
+        /// Number of completed epochs.
         epoch: u32,
-        /// Steps done since the run began.
+        /// Number of steps since the run began.
         step: u64,
         /// Loss of the latest step.
         loss: f64,
     },
     /// Values were measured.
     Measured {
-        /// All of one moment.
+        /// The values, all measured at the same point of the training.
         measurements: Vec<Measurement>,
     },
-    /// Values that earlier attempts measured before the checkpoint that this attempt goes on from. The checkpoint carries them,
-    /// so that the journal of the attempt that ends a run holds everything that the run measured.
+    /// Values that earlier attempts measured before the checkpoint that this attempt starts from. The checkpoint
+    /// carries them, so the journal of the last attempt holds everything that the run measured.
     Inherited {
-        /// In the order in which they were measured.
+        /// The values, in the order in which they were measured.
         measurements: Vec<Measurement>,
     },
-    /// The state is on disk.
+    /// A checkpoint is on disk.
     Checkpointed {
-        /// Steps done since the run began.
+        /// Number of steps since the run began.
         step: u64,
         /// File name in the attempt's folder.
         file: String,
     },
-    /// Something that a person should know and that changes no result.
+    /// Information for the user that does not change any result.
     Noticed {
-        /// In one sentence.
+        /// The information, in one sentence.
         text: String,
     },
     /// The last event of an attempt.
     Ended {
-        /// How.
+        /// How the attempt ended.
         outcome: Outcome,
-        /// Number and digest of all values that this journal holds; absent in journals of the first format.
+        /// Number and digest of all values in this journal. Absent in journals of the first format.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         measured: Option<Tally>,
     },
 }
 
-/// Which attempt of which run.
+/// Identifies one attempt of one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AttemptName {
     /// The run.
     pub run: RunId,
-    /// Counted from 1.
+    /// Number of the attempt, counted from 1.
     pub attempt: u32,
 }
 
-/// What tells a process from every other, also from a later one with the same id.
+/// Identifies a process uniquely, even if a later process has the same id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProcessStamp {
-    /// The machine's boot, as its kernel names it.
+    /// Id of the machine's current boot, as its kernel reports it.
     pub boot: String,
-    /// When the process started, in the kernel's ticks since the boot.
+    /// Start time of the process, in kernel ticks since the boot.
     pub start_ticks: u64,
 }
 
-/// One thing that the runner says of an attempt. Lines of `supervisor.jsonl`.
+/// One event of the runner about an attempt: a line of `supervisor.jsonl`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum SupervisorEvent {
     /// A process was started for the attempt.
     Launched {
-        /// Its process id.
+        /// Process id.
         pid: u32,
-        /// Slot it runs in, counted from 0.
+        /// Slot that the process runs in, counted from 0.
         slot: u32,
-        /// Which process that is; absent where the system does not say, and in journals of the first format.
+        /// Identifies the process uniquely. Absent if the system does not provide this, and in journals of the first
+        /// format.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         process: Option<ProcessStamp>,
-        /// Whose attempt it is: ties the folder to its run. Absent in journals of the first format.
+        /// The attempt that was started; this ties the folder to its run. Absent in journals of the first format.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         of: Option<AttemptName>,
     },
-    /// The attempt is over; this decides the run's status.
+    /// The attempt is over. This event decides the run's status.
     Closed {
-        /// Where the run stands now.
+        /// The run's status now.
         status: Status,
-        /// Why, when it did not succeed.
+        /// The reason, if the run did not succeed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         message: Option<String>,
-        /// Lines of the attempt's journal that count: what a process that was given up writes later lies beyond them. Absent in
-        /// journals of the first format.
+        /// Number of lines of the attempt's journal that count. An abandoned process may still write lines later; these
+        /// do not count. Absent in journals of the first format.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         journal_lines: Option<u64>,
-        /// What these lines measured: ties the journal to this supervisor. Absent in journals of the first format.
+        /// Number and digest of the values in these lines; this ties the journal to this supervisor. Absent in journals
+        /// of the first format.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         measured: Option<Tally>,
     },

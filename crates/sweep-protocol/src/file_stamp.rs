@@ -1,10 +1,11 @@
-//! Whether a file is the one that was read before, without reading it again.
+//! Detects whether a file has changed since it was last read, without reading it again.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Size and time of change of a regular file: while both are the same, its content is taken to be. Nothing when it is not there.
+/// Returns the size and modification time of a regular file. If both are unchanged, the content is assumed to be
+/// unchanged. Returns `None` if there is no such file.
 pub fn file_stamp(path: &Path) -> Option<String> {
     let found = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
     Some(format!("{},{},{}", found.size(), found.mtime(), found.mtime_nsec()))

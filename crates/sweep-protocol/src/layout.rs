@@ -1,22 +1,22 @@
-//! Where things lie in a results folder. Names only: nothing is read or written here.
+//! The folders and files of a results folder. This module only builds paths; it reads and writes nothing.
 
 use std::path::{Path, PathBuf};
 
 use crate::RunId;
 
-/// A results folder.
+/// Paths in a results folder.
 #[derive(Clone, Debug)]
 pub struct ResultsLayout {
     root: PathBuf,
 }
 
 impl ResultsLayout {
-    /// The layout below `root`.
+    /// Creates the layout of the results folder `root`.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
 
-    /// The folder itself.
+    /// The results folder itself.
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -26,27 +26,30 @@ impl ResultsLayout {
         self.root.join("metrics.sqlite")
     }
 
-    /// Held by the one scheduler of the folder, together with the folder itself; contains its process id.
+    /// The lock file of the folder's only scheduler; it contains the scheduler's process id. The scheduler also locks
+    /// the folder itself.
     pub fn lock(&self) -> PathBuf {
         self.root.join("scheduler.lock")
     }
 
-    /// The plan of an experiment and profile, as last started.
+    /// The plan of an experiment and profile, as it was last started.
     pub fn plan(&self, experiment: &str, profile: &str) -> PathBuf {
         self.plans().join(experiment).join(profile).join("plan.json")
     }
 
-    /// What the report of an experiment and profile was last made from, so that the next call need not make it again.
+    /// The record of what the report of an experiment and profile was last made from. If nothing has changed, the next
+    /// call does not render the report again.
     pub fn rendered(&self, experiment: &str, profile: &str) -> PathBuf {
         self.plans().join(experiment).join(profile).join("rendered.json")
     }
 
-    /// The folder of all plans: `<experiment>/<profile>/plan.json`.
+    /// The folder of all plans. Each plan lies at `<experiment>/<profile>/plan.json` in it.
     pub fn plans(&self) -> PathBuf {
         self.root.join("experiments")
     }
 
-    /// Measurements as text, kept in git beside the renderings made from them.
+    /// The measurements of an experiment and profile as text. They are kept in git, together with the renderings made
+    /// from them.
     pub fn published(&self, experiment: &str, profile: &str) -> PathBuf {
         self.root.join("published").join(experiment).join(profile)
     }
@@ -62,7 +65,7 @@ impl ResultsLayout {
     }
 }
 
-/// The folder of one run.
+/// Paths in the folder of one run.
 #[derive(Clone, Debug)]
 pub struct RunLayout {
     root: PathBuf,
@@ -74,35 +77,35 @@ impl RunLayout {
         &self.root
     }
 
-    /// The resolved configuration and the seed, as JSON: what the run's identity is made from.
+    /// The resolved configuration and the seed, as JSON. The run's identity is computed from them.
     pub fn config(&self) -> PathBuf {
         self.root.join("run.json")
     }
 
-    /// The folder of all attempts, named 1, 2, …
+    /// The folder of all attempts, which are named 1, 2, …
     pub fn attempts(&self) -> PathBuf {
         self.root.join("attempts")
     }
 
-    /// Where damaged files of the run are set aside.
+    /// The folder that damaged files of the run are moved to.
     pub fn damaged(&self) -> PathBuf {
         self.root.join("damaged")
     }
 
-    /// The folder of one attempt (counted from 1).
+    /// The folder of one attempt, counted from 1.
     pub fn attempt(&self, number: u32) -> AttemptLayout {
         AttemptLayout { root: self.attempts().join(number.to_string()) }
     }
 }
 
-/// The folder of one attempt; only its own process and its supervisor write there.
+/// Paths in the folder of one attempt. Only the attempt's process and its supervisor write there.
 #[derive(Clone, Debug)]
 pub struct AttemptLayout {
     root: PathBuf,
 }
 
 impl AttemptLayout {
-    /// The layout of an attempt folder given by path (`…/runs/<run>/attempts/<n>`).
+    /// Creates the layout of an attempt folder given by path (`…/runs/<run>/attempts/<n>`).
     pub fn at(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
@@ -112,22 +115,22 @@ impl AttemptLayout {
         &self.root
     }
 
-    /// What the attempt may use (device, threads, data folder), as JSON.
+    /// The resources that the attempt may use (device, threads, data folder), as JSON.
     pub fn orders(&self) -> PathBuf {
         self.root.join("orders.json")
     }
 
-    /// Who may write into the folder.
+    /// The lease. It names the process that may write to the folder.
     pub fn lease(&self) -> PathBuf {
         self.root.join("lease")
     }
 
-    /// What the attempt says.
+    /// The journal that the attempt writes.
     pub fn journal(&self) -> PathBuf {
         self.root.join("journal.jsonl")
     }
 
-    /// What the runner says of the attempt.
+    /// The journal that the runner writes about the attempt.
     pub fn supervisor(&self) -> PathBuf {
         self.root.join("supervisor.jsonl")
     }

@@ -1,8 +1,8 @@
-//! The right of one process to write into an attempt's folder: granted by the scheduler that started it, taken away by the
-//! next one.
+//! The lease of an attempt's folder: the right of one process to write there. The scheduler that started the process
+//! grants it; the next scheduler revokes it.
 //!
-//! A process that was stopped, or lives on another machine, may outlast its scheduler and the attempt that it worked on. It
-//! asks for its lease before it writes, finds another token, and ends.
+//! A process that was suspended or runs on another machine may outlive its scheduler and its attempt. It checks its
+//! lease before each write. If it finds another token, it ends.
 
 use std::fs;
 use std::io;
@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 
 use crate::durable::write_atomically;
 
-/// What a lease holds when nobody may write any more.
+/// Content of a lease that no process holds any more.
 const REVOKED: &str = "revoked";
 
-/// A lease as the process that holds it sees it.
+/// A lease, as seen by the process that holds it.
 #[derive(Clone, Debug)]
 pub struct Lease {
     path: PathBuf,
@@ -30,12 +30,12 @@ impl Lease {
         Ok(Self::held(path, token))
     }
 
-    /// The lease of a process that was told its token.
+    /// Creates the lease of a process that was given its token.
     pub fn held(path: &Path, token: &str) -> Self {
         Self { path: path.to_owned(), token: token.to_owned() }
     }
 
-    /// Takes the right from its holder.
+    /// Revokes the lease of its current holder.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -43,7 +43,7 @@ impl Lease {
         write_atomically(path, REVOKED.as_bytes())
     }
 
-    /// Whether its holder may still write. A lease that cannot be read is gone with its folder.
+    /// Whether its holder may still write. A lease that cannot be read is not valid: its folder may be gone.
     pub fn is_valid(&self) -> bool {
         fs::read(&self.path).is_ok_and(|found| found == self.token.as_bytes())
     }

@@ -1,6 +1,6 @@
-//! The words that trainer, runner, store and report share: who a run is, what it says, what was measured.
+//! The shared vocabulary of trainer, runner, store and report: the identity of a run, its events and its measurements.
 //!
-//! Data only. Nothing here trains, schedules, stores or draws, and nothing here knows a model, an axis or SQL.
+//! This crate holds data only. It does not train, schedule, store or draw. It does not know models, axes or SQL.
 //!
 //! ```text
 //! experiment file -> PlanRecord -> attempt folders (ResultsLayout) -> Event lines (journal) -> ExperimentRows

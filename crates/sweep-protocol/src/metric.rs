@@ -1,66 +1,69 @@
-//! What can be measured: one closed list of metrics with unit and direction, and a value of one.
+//! What can be measured: the closed list of metrics with unit and direction, and single measured values.
 //!
-//! Knows no table and no model. A new metric is one line in [`METRICS`] and the place that measures it.
+//! This module knows no tables and no models. A new metric needs one line in [`METRICS`] and code that measures it.
 
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Which way a metric is better, for marks and deltas.
+/// Direction in which a metric improves; decides marks and deltas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Better {
     /// A larger value is better.
     Higher,
     /// A smaller value is better.
     Lower,
-    /// Neither: a setting or a description.
+    /// Neither direction is better: the metric is a setting or a description.
     Neither,
 }
 
-/// A measured quantity. Values are kept in base units: accuracy is a fraction, time is seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// A measured quantity. Values are stored in base units: an accuracy is a fraction, a time is in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
     /// Mean cross-entropy per image, in nats.
     Loss,
     /// Top-1 accuracy, a fraction.
     Accuracy,
-    /// Top-5 accuracy, a fraction; measured where there are more than ten classes.
+    /// Top-5 accuracy, a fraction. Measured if there are more than ten classes.
     Top5Accuracy,
-    /// Share of pairs of pictures that are rightly told to be of one person or of two.
+    /// Fraction of image pairs correctly classified as "same person" or "different persons".
     VerificationAccuracy,
-    /// Share of pictures whose person is found among all people.
+    /// Fraction of images for which the right person is found among all people.
     IdentificationAccuracy,
-    /// Mean intersection over union of the classes, a fraction.
+    /// Intersection over union, averaged over the classes; a fraction.
     MeanIou,
     /// Learning rate of the epoch's last step.
     LearningRate,
-    /// Weights and biases; for the training form batch-norm statistics too (the paper's row A).
+    /// Number of weights and biases. The training form also counts batch-norm statistics (row A of the paper's
+    /// Table 1).
     Params,
-    /// Multiply-adds of conv and FC weights for one image: the paper's convention.
+    /// Multiply-adds of convolution and FC weights for one image, the paper's convention.
     Flops,
-    /// `Flops` plus the products between activations (attention).
+    /// `flops` plus the products between activations (attention).
     FlopsAll,
     /// Images per second, median over repeats.
     Throughput,
-    /// Median absolute deviation of the throughput's repeats, images per second.
+    /// Median absolute deviation of the throughput over its repeats, in images per second.
     ThroughputSpread,
-    /// Largest absolute difference between both forms' answers on test images.
+    /// Largest absolute difference between the outputs of both forms on test images.
     MaxAbsDiff,
-    /// Largest absolute number of the trained form's answers on test images: what differences are judged by.
+    /// Largest absolute value in the trained form's outputs on test images. Differences between the forms are judged
+    /// relative to it.
     LargestLogit,
-    /// Share of test images (or of their pixels) for which both forms name the same class; of people, of the probes that both
-    /// take for the same person.
+    /// Fraction of test images (or of their pixels) for which both forms predict the same class. For faces: fraction of
+    /// probes that both forms assign to the same person.
     Top1Agreement,
-    /// Wall time spent in training steps of the epoch, seconds.
+    /// Wall time spent in the training steps of the epoch, in seconds.
     TrainTime,
-    /// How much of it steps waited for their batches, seconds: what decoding and augmentation cost beyond what is done beside
-    /// the training.
+    /// Part of `train_time` during which steps waited for their batches, in seconds. It is the cost of decoding and
+    /// augmentation that does not overlap with training.
     DataWait,
 }
 
-/// Every metric: variant, name in files and SQL, name in headings, unit, direction.
+/// All metrics: variant, name in files and SQL, name in headings, unit, direction.
 const METRICS: &[(Metric, &str, &str, &str, Better)] = &[
     (Metric::Loss, "loss", "loss", "nats", Better::Lower),
     (Metric::Accuracy, "accuracy", "accuracy", "fraction", Better::Higher),
@@ -82,7 +85,7 @@ const METRICS: &[(Metric, &str, &str, &str, Better)] = &[
 ];
 
 impl Metric {
-    /// All metrics, in the order of their declaration.
+    /// Returns all metrics in the order of their declaration.
     pub fn all() -> impl Iterator<Item = Self> {
         METRICS.iter().map(|row| row.0)
     }
@@ -91,27 +94,27 @@ impl Metric {
         &METRICS[self as usize]
     }
 
-    /// Its name in files and SQL.
+    /// Returns its name in files and SQL.
     pub fn name(self) -> &'static str {
         self.row().1
     }
 
-    /// Its name in headings.
+    /// Returns its name in headings.
     pub fn title(self) -> &'static str {
         self.row().2
     }
 
-    /// The unit its values are kept in; empty when it has none.
+    /// Returns the unit that its values are stored in; empty if it has no unit.
     pub fn unit(self) -> &'static str {
         self.row().3
     }
 
-    /// Which way it is better.
+    /// Returns the direction in which it improves.
     pub fn better(self) -> Better {
         self.row().4
     }
 
-    /// Whether it is measured on images, so that a value has a split.
+    /// Whether it is measured on images. Its values then have a split.
     pub fn is_of_images(self) -> bool {
         match self {
             Self::Loss
@@ -125,12 +128,12 @@ impl Metric {
         }
     }
 
-    /// Whether it is measured of each form, so that a value has a form. The others compare both.
+    /// Whether it is measured for each form. Its values then have a form. The other metrics compare both forms.
     pub fn is_of_a_form(self) -> bool {
         !matches!(self, Self::MaxAbsDiff | Self::LargestLogit | Self::Top1Agreement)
     }
 
-    /// Whether it depends on the machine and its load, so that two equal runs may differ in it.
+    /// Whether it depends on the machine and its load. Two equal runs may then differ in it.
     pub fn is_timing(self) -> bool {
         matches!(self, Self::Throughput | Self::ThroughputSpread | Self::TrainTime | Self::DataWait)
     }
@@ -142,7 +145,7 @@ impl fmt::Display for Metric {
     }
 }
 
-/// A word that is not on the list it was looked up in.
+/// Error for a word that is not in the list it is looked up in.
 #[derive(Debug, thiserror::Error)]
 #[error("`{word}` is not one of {known}")]
 pub struct UnknownWord {
@@ -166,19 +169,19 @@ fn look_up<T>(word: &str, known: impl Iterator<Item = (&'static str, T)> + Clone
 }
 
 /// Part of a data set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Split {
-    /// Images that gradients come from.
+    /// Training images: gradients are computed from them.
     Train,
-    /// Images cut from the training files, for choices.
+    /// Images set aside from the training files. Choices, such as the learning rate, are made on them.
     Validation,
-    /// Images that only the report sees.
+    /// Test images. They are reported, but never used for training or for choices.
     Test,
 }
 
 impl Split {
-    /// Its name in files and SQL.
+    /// Returns its name in files and SQL.
     pub fn name(self) -> &'static str {
         match self {
             Self::Train => "train",
@@ -196,18 +199,19 @@ impl FromStr for Split {
     }
 }
 
-/// A model before or after re-parameterisation: a key of a measurement, never of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// State of a model: before or after re-parameterisation. It is a key of a measurement and not part of a run's
+/// identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
-    /// With convolution branches and batch norm.
+    /// Training form, with convolution branches and batch norm.
     Training,
-    /// Merged.
+    /// Deployed form, in which re-parameterisation has merged branches and batch norm.
     Deployed,
 }
 
 impl Form {
-    /// Its name in files and SQL.
+    /// Returns its name in files and SQL.
     pub fn name(self) -> &'static str {
         match self {
             Self::Training => "training",
@@ -224,33 +228,34 @@ impl FromStr for Form {
     }
 }
 
-/// A metric's value, with what it was measured on.
+/// A measured value and what it was measured on.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Measurement {
-    /// What was measured.
+    /// The metric.
     pub metric: Metric,
-    /// On which images; absent where images do not matter (params, throughput).
+    /// The images that it was measured on. Absent if images do not matter (params, throughput).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<Split>,
-    /// Of which form of the model; absent where both share the value (`max_abs_diff`).
+    /// The form of the model that it was measured for. Absent if the metric compares both forms (`max_abs_diff`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub form: Option<Form>,
-    /// After how many epochs; absent for what training does not change.
+    /// Number of completed epochs at the measurement. Absent for values that training does not change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<u32>,
-    /// The value in the metric's unit; always finite: others are not written.
+    /// The value in the metric's unit. It must be finite; other values are not written.
     #[serde(serialize_with = "finite")]
     pub value: f64,
 }
 
-/// JSON has no word for a number that is not finite; `null` would be lost to every reader.
+/// Serialises a finite value and refuses any other. JSON cannot hold such numbers, and no reader could restore them
+/// from `null`.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 fn finite<S: serde::Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     if value.is_finite() {
         serializer.serialize_f64(*value)
     } else {
-        Err(serde::ser::Error::custom(format!("a measured value is {value}")))
+        Err(serde::ser::Error::custom(format!("a measured value is not finite: {value}")))
     }
 }
 

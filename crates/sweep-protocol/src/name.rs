@@ -1,39 +1,43 @@
-//! The one rule for names that become files or folders: experiments, profiles, axes, tables, plots, data sets.
+//! The rule for names that become files or folders: experiments, profiles, axes, tables, plots and data sets.
 //!
-//! Knows one name at a time, not what it names. Labels, titles and sentences are no names: see `text.rs`.
+//! This module checks one name at a time and does not know what it names. For labels, titles and sentences see
+//! `text.rs`.
 
-/// Most bytes of a name: file systems take 255 for a file, and renderings add endings.
+/// Maximum number of bytes in a name. File systems allow 255 bytes for a file name, and renderings append endings.
 pub const MOST_NAME_BYTES: usize = 100;
 
-/// What a name is made of, as a help text says it.
+/// The rule for names, as help texts state it.
 pub const NAME_RULE: &str =
-    "a name is made of letters, digits, `.`, `-`, `_` and inner spaces, starts with no dot, and has at most 100 bytes";
+    "use letters, digits, `.`, `-`, `_` and inner spaces, no dot at the start, and at most 100 bytes";
 
-/// Why a text is no name.
+/// Reason why a text is not a valid name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Nothing is left to call a file by.
+    /// The text is empty.
     #[error("is empty")]
     Empty,
-    /// File systems refuse it.
-    #[error("has {0} bytes, more than the {MOST_NAME_BYTES} of a name")]
+    /// The text is longer than [`MOST_NAME_BYTES`].
+    #[error("has {0} bytes; a name has at most {MOST_NAME_BYTES}")]
     Long(usize),
-    /// `.`, `..` and hidden files.
+    /// The text starts with a dot. This also covers `.`, `..` and hidden files.
     #[error("starts with a dot")]
     LeadingDot,
-    /// Easily overlooked, and dropped by some file systems.
+    /// The text starts or ends with a space. Such a space is easily overlooked, and some file systems drop it.
     #[error("starts or ends with a space")]
     OuterSpace,
-    /// A slash, a control character, punctuation.
-    #[error("contains `{}`, which is no part of a name", .0.escape_debug())]
+    /// The text contains a character that is not allowed, such as a slash, a control character or punctuation.
+    #[error("contains `{}`, which is not allowed in a name", .0.escape_debug())]
     Character(char),
 }
 
-/// Whether a text can be a name: letters of any script, digits, `.`, `-`, `_` and inner spaces; no dot at its start, not empty,
-/// and at most [`MOST_NAME_BYTES`] bytes. Such a name is one part of a path, never several and never the folder above.
+/// Checks that a text is a valid name.
+///
+/// A name consists of letters of any script, digits, `.`, `-`, `_` and inner spaces. It is not empty, does not start
+/// with a dot and has at most [`MOST_NAME_BYTES`] bytes. Such a name is exactly one part of a path, and never the
+/// parent folder.
 ///
 /// # Errors
-/// With the first reason why it cannot.
+/// When the text breaks this rule. The error is the first reason found.
 pub fn check_name(name: &str) -> Result<(), NameError> {
     if name.is_empty() {
         return Err(NameError::Empty);
@@ -51,13 +55,13 @@ pub fn check_name(name: &str) -> Result<(), NameError> {
     if name.len() > MOST_NAME_BYTES { Err(NameError::Long(name.len())) } else { Ok(()) }
 }
 
-/// Signs that spell a letter together with the one before and are no letters by themselves: accents that macOS writes apart in
-/// names of files, vowel killers, tone marks.
+/// Whether a character is a combining sign: it forms a letter with the character before it and is not a letter by
+/// itself. Examples are accents that macOS stores separately in file names, viramas and tone marks.
 fn is_mark(c: char) -> bool {
     match c {
         '\u{300}'..='\u{36f}' | '\u{5b0}'..='\u{5bd}' | '\u{64b}'..='\u{65f}' | '\u{3099}' | '\u{309a}' => true,
         '\u{e47}'..='\u{e4e}' => true,
-        // The Indic scripts have their vowel killer and their dot below in the same place of each block.
+        // In the block of each Indic script, the virama and the nukta (a dot below) have the same position.
         '\u{900}'..='\u{d7f}' => matches!(u32::from(c) % 0x80, 0x4d | 0x3c),
         _ => false,
     }
@@ -72,16 +76,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_every_script_are_names() {
+    fn names_in_every_script_are_valid() {
+        let long = "x".repeat(100);
         for name in
-            ["a", "gfc_groups", "v1.2-b", "two words", "方法", "größe", "gro\u{308}ße", "हिन्दी", "ชื่อ", &"x".repeat(100)]
+            ["a", "gfc_groups", "v1.2-b", "two words", "方法", "größe", "gro\u{308}ße", "हिन्दी", "ชื่อ", long.as_str()]
         {
             assert_eq!(check_name(name), Ok(()), "{name}");
         }
     }
 
     #[test]
-    fn what_could_lead_elsewhere_or_nowhere_is_refused() {
+    fn texts_that_are_not_names_are_refused() {
         let cases = [
             ("", NameError::Empty),
             ("..", NameError::LeadingDot),
@@ -102,7 +107,7 @@ mod tests {
             assert_eq!(check_name(name), Err(fault), "{name:?}");
         }
         assert_eq!(check_name(&"é".repeat(51)), Err(NameError::Long(102)));
-        assert_eq!(NameError::Character('\n').to_string(), "contains `\\n`, which is no part of a name");
+        assert_eq!(NameError::Character('\n').to_string(), "contains `\\n`, which is not allowed in a name");
     }
 
     proptest! {
@@ -111,7 +116,9 @@ mod tests {
             if check_name(&name).is_ok() {
                 let path = Path::new("folder").join(&name);
                 prop_assert_eq!(path.components().count(), 2);
-                prop_assert!(matches!(path.components().next_back(), Some(Component::Normal(last)) if last == name.as_str()));
+                prop_assert!(
+                    matches!(path.components().next_back(), Some(Component::Normal(last)) if last == name.as_str())
+                );
             }
         }
     }

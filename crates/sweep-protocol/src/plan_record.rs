@@ -1,6 +1,6 @@
-//! A plan as it is written down before anything starts: what report, store and `rebuild` need of it.
+//! A plan in the form that is written to disk before any attempt starts. Report, store and `rebuild` read it.
 //!
-//! Knows coordinates and reasons, not how a file was expanded into them.
+//! This module knows coordinates and reasons. It does not know how they were derived from an experiment file.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,20 +9,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::RunId;
 
-/// Where a run sits: one label for each axis that it has, in the order of the experiment's axes.
+/// Position of a run: one label for each of its axes, in the order of the experiment's axes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Coordinates(pub Vec<(String, String)>);
 
 impl Coordinates {
-    /// The label on `axis`, if the run has that axis.
+    /// Returns the label on `axis`, or `None` if the run does not have this axis.
     pub fn get(&self, axis: &str) -> Option<&str> {
         self.0.iter().find(|(name, _)| name == axis).map(|(_, label)| label.as_str())
     }
 }
 
 impl fmt::Display for Coordinates {
-    /// `groups=2 partition=8`; nothing for a run without axes.
+    /// Formats coordinates as `groups=2 partition=8`. The result is empty for a run without axes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, (axis, label)) in self.0.iter().enumerate() {
             write!(f, "{}{axis}={label}", if i == 0 { "" } else { " " })?;
@@ -31,11 +31,11 @@ impl fmt::Display for Coordinates {
     }
 }
 
-/// An axis with its labels in declared order (labels of included rows last).
+/// An axis with its labels in declared order. Labels that only included rows use come last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AxisRecord {
-    /// Its name.
+    /// Name of the axis.
     pub name: String,
     /// Labels of its points.
     pub labels: Vec<String>,
@@ -45,65 +45,66 @@ pub struct AxisRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlannedRunRecord {
-    /// Who it is.
+    /// Identity of the run.
     pub run: RunId,
-    /// Its seed.
+    /// Seed of the run.
     pub seed: u64,
-    /// Where it sits.
+    /// Coordinates of the run.
     pub coordinates: Coordinates,
 }
 
-/// Coordinates that the experiment leaves out, with the reason its author gave.
+/// Coordinates that the experiment excludes, with the author's reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExclusionRecord {
-    /// What is left out.
+    /// The excluded coordinates.
     pub coordinates: Coordinates,
-    /// Why.
+    /// Reason for the exclusion.
     pub reason: String,
 }
 
-/// A plan, written to `results/experiments/<experiment>/<profile>/plan.json` before its first attempt.
+/// A plan. It is written to `results/experiments/<experiment>/<profile>/plan.json` before its first attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlanRecord {
-    /// Name of the experiment: its file's stem.
+    /// Name of the experiment: the stem of its file name.
     pub experiment: String,
-    /// Name of the profile; `default` when none was asked for.
+    /// Name of the profile; `default` if the user chose none.
     pub profile: String,
     /// The question that the experiment asks.
     pub question: String,
     /// Axes in declared order.
     pub axes: Vec<AxisRecord>,
-    /// Coordinates of the row that deltas go to; empty when the experiment names none.
+    /// Coordinates of the baseline row, which deltas refer to. Empty if the experiment names no baseline.
     pub baseline: Coordinates,
-    /// Every run once, in plan order.
+    /// All runs in plan order, each once.
     pub runs: Vec<PlannedRunRecord>,
-    /// What is left out.
+    /// Excluded coordinates.
     pub exclusions: Vec<ExclusionRecord>,
-    /// What all runs have in common and a reader must know to compare them with others: images, widths, batch, learning rate. Absent in
-    /// plans of older versions.
+    /// Settings that all runs share and that a reader needs for comparisons: images, widths, batch size, learning rate.
+    /// Absent in plans of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale: Option<String>,
-    /// The file that it was made from; absent in plans of older versions, and in published ones.
+    /// The experiment file of this plan. Absent in plans of older versions and in published plans.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<PlanSource>,
 }
 
-/// The experiment file that a plan was made from, so that another file of that name is told apart, and an edit is noticed.
+/// The experiment file that a plan was made from. It reveals edits of the file, and other files with the same name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlanSource {
-    /// Its path, seen from the results folder: a project that is copied or moved as a whole stays consistent.
+    /// Path of the file, relative to the results folder. So a project can be copied or moved as a whole.
     pub file: String,
     /// BLAKE3 digest of the file and its base files.
     pub digest: String,
-    /// When the plan was written: milliseconds since 1970, UTC.
+    /// Time at which the plan was written: milliseconds since 1970, UTC.
     pub written_at_ms: u64,
 }
 
 impl PlanRecord {
-    /// What a plan that was read from a file says twice, if anything: a run, or an axis of one.
+    /// Finds a repetition in a plan that was read from a file: a run that is planned twice, or a run with two labels on
+    /// one axis.
     pub fn repetition(&self) -> Option<String> {
         let mut runs = BTreeSet::new();
         for planned in &self.runs {
@@ -112,7 +113,7 @@ impl PlanRecord {
             }
             let mut axes = BTreeSet::new();
             if let Some((axis, _)) = planned.coordinates.0.iter().find(|(axis, _)| !axes.insert(axis)) {
-                return Some(format!("run {} sits twice on axis `{axis}`", planned.run));
+                return Some(format!("run {} has two labels on axis `{axis}`", planned.run));
             }
         }
         None

@@ -1,35 +1,36 @@
-//! What is known of an experiment: its plan, where its runs stand, and what was measured.
+//! Everything known about an experiment: its plan, the status of its runs, and the measurements.
 //!
-//! The store fills these rows from SQLite, the report reads them; they live here so that neither needs the other.
+//! The store fills these rows from SQLite and the report reads them. They are in this crate so that store and report do
+//! not depend on each other.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Arithmetic, Measurement, PlanRecord, RunId, Status};
 
-/// Where one run stands.
+/// Status of one run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunRow {
-    /// Who it is.
+    /// Identity of the run.
     pub run: RunId,
-    /// Where it stands.
+    /// Status of the run.
     pub status: Status,
-    /// Why, when it did not succeed.
+    /// The reason, if the run did not succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// Attempts so far.
+    /// Number of attempts so far.
     pub attempts: u32,
     /// Trainer version of the latest attempt that began.
     pub trainer_version: Option<u32>,
-    /// How the latest attempt that began computes; absent for runs of earlier versions.
+    /// How the latest attempt that began computed its numbers. Absent for runs of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arithmetic: Option<Arithmetic>,
-    /// Model of its processor.
+    /// Model of the processor that it ran on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processor: Option<String>,
-    /// Names and digests of the data that the latest attempt saw, and of the weights that it started from.
+    /// Names and digests of the data of the latest attempt, and of the weights that it started from.
     pub data_fingerprint: Option<String>,
-    /// Steps in the latest checkpoint; 0 when there is none.
+    /// Number of steps in the latest checkpoint; 0 without a checkpoint.
     pub checkpoint_step: u64,
 }
 
@@ -37,20 +38,20 @@ pub struct RunRow {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MeasurementRow {
-    /// Whose.
+    /// The run.
     pub run: RunId,
-    /// What.
+    /// The value and what it was measured on.
     pub measurement: Measurement,
 }
 
-/// Everything that a report of an experiment and profile is made from.
+/// Everything that the report of an experiment and profile is made from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExperimentRows {
     /// The plan.
     pub plan: PlanRecord,
-    /// One row for each run of the plan that anything is known of, in plan order.
+    /// The runs that something is known about, in plan order, one row each.
     pub runs: Vec<RunRow>,
-    /// All measurements of these runs, in plan order, then metric, split, form, epoch.
+    /// All measurements of these runs, sorted by plan order, metric, split, form and epoch.
     pub measurements: Vec<MeasurementRow>,
 }

@@ -1,22 +1,23 @@
 //! The identity of a run: a digest of everything that can change its result.
 //!
-//! Knows bytes, not what they mean: the caller hands over the canonical form of a configuration.
+//! This module digests bytes and does not know their meaning. The caller provides the configuration in canonical form.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// BLAKE3 digest (32 bytes) of a run's canonical configuration and seed; shown as 64 hexadecimal digits, or short as 10.
+/// BLAKE3 digest (32 bytes) of a run's canonical configuration and seed. Its text form is 64 hexadecimal digits; its
+/// short form is the first 10.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct RunId([u8; 32]);
 
 impl RunId {
-    /// Digits of the short form, enough for 2^20 runs at a collision chance of one in two million.
+    /// Number of digits in the short form. For 2^20 runs the chance of a collision is one in two million.
     pub const SHORT_DIGITS: usize = 10;
 
-    /// The identity of the run with this canonical configuration (JSON with sorted keys) and this seed.
+    /// Returns the identity of the run with this canonical configuration (JSON with sorted keys) and this seed.
     pub fn of(canonical_config: &str, seed: u64) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(b"{\"config\":");
@@ -25,12 +26,12 @@ impl RunId {
         Self(*hasher.finalize().as_bytes())
     }
 
-    /// The first ten hexadecimal digits.
+    /// Returns the first ten hexadecimal digits.
     pub fn short(&self) -> String {
         self.to_string()[..Self::SHORT_DIGITS].to_owned()
     }
 
-    /// Whether the hexadecimal form starts with `prefix` (as a user types it).
+    /// Whether the hexadecimal form starts with `prefix`. The case of letters does not matter.
     pub fn starts_with(&self, prefix: &str) -> bool {
         self.to_string().starts_with(&prefix.to_ascii_lowercase())
     }
@@ -38,7 +39,7 @@ impl RunId {
 
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // By hand: an id is written for every value of a sweep.
+        // Written by hand for speed: an id is written for every value of a sweep.
         let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
         let text: String = self.0.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect();
         f.write_str(&text)
@@ -51,9 +52,9 @@ impl fmt::Debug for RunId {
     }
 }
 
-/// A text that is no run id.
+/// Error for a text that is not a run id.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is no run id: 64 hexadecimal digits were expected")]
+#[error("`{0}` is not a run id: expected 64 hexadecimal digits")]
 pub struct RunIdError(String);
 
 impl FromStr for RunId {
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn config_and_seed_both_count() {
+    fn the_id_depends_on_configuration_and_seed() {
         let id = RunId::of("{}", 0);
         assert_eq!(id, RunId::of("{}", 0));
         assert_ne!(id, RunId::of("{}", 1));

@@ -1,32 +1,33 @@
-//! The trainer's border: it pushes events into a sink and knows nothing of who listens.
+//! The output of the trainer: it emits events into a sink and does not know who reads them.
 
 use crate::{Event, JournalError, JournalWriter, Lease};
 
-/// An event could not be handed over; the attempt must end, since nobody would know of its work.
+/// An event could not be recorded. The attempt must then end, because nobody would know of its work.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
     /// The journal cannot be written.
-    #[error("an event could not be handed over")]
+    #[error("an event could not be recorded")]
     Journal(#[from] JournalError),
     /// Another scheduler has closed the attempt.
     #[error("the attempt was closed by another scheduler; it writes nothing more")]
     Revoked,
 }
 
-/// Takes events in the order in which they happen.
+/// Receives events in the order in which they happen.
 ///
-/// `emit` returns only when the event is safe (on disk, for a journal). After an error no further event is emitted.
+/// `emit` returns only when the event is safe; for a journal this means on disk. After an error no further events are
+/// emitted.
 pub trait Sink: Send {
     /// Takes one event.
     ///
     /// # Errors
-    /// When the event is not safe.
+    /// When the event could not be stored safely.
     fn emit(&mut self, event: Event) -> Result<(), SinkError>;
 
-    /// Whether the attempt may still write files; asked before each checkpoint.
+    /// Checks that the attempt may still write files. Call it before each checkpoint.
     ///
     /// # Errors
-    /// When it may not.
+    /// When the attempt has lost its right to write.
     fn may_write(&self) -> Result<(), SinkError> {
         Ok(())
     }
@@ -35,7 +36,7 @@ pub trait Sink: Send {
 impl Sink for JournalWriter<Event> {
     fn emit(&mut self, event: Event) -> Result<(), SinkError> {
         Ok(match event {
-            // Nothing depends on progress, and a quick network makes it many times a second.
+            // Nothing depends on progress events, and a fast network emits many of them per second.
             Event::Progressed { .. } => self.append_without_sync(event),
             event => self.append(event),
         }?)
@@ -47,7 +48,7 @@ impl Sink for JournalWriter<Event> {
 pub struct LeasedJournal {
     /// The journal.
     pub journal: JournalWriter<Event>,
-    /// The right to write it.
+    /// The right to write to it.
     pub lease: Lease,
 }
 
@@ -62,10 +63,10 @@ impl Sink for LeasedJournal {
     }
 }
 
-/// Keeps events in memory: for tests, and for training inside a program.
+/// Keeps events in memory. For tests, and for training inside another program.
 #[derive(Debug, Default)]
 pub struct MemorySink {
-    /// Everything emitted so far.
+    /// All events emitted so far.
     pub events: Vec<Event>,
 }
 

@@ -1,27 +1,27 @@
-//! Where a run stands, and how one can fail.
+//! Status of a run, and the kinds of failure.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Why an attempt failed.
+/// Kind of an attempt's failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
     /// The configuration cannot be trained.
     Config,
-    /// Data is missing, damaged or not what its fingerprint says.
+    /// Data is missing, damaged or does not match its fingerprint.
     Data,
-    /// The loss stopped being a number.
+    /// The loss became NaN or infinite.
     Diverged,
     /// Memory ran out.
     Oom,
-    /// The process died without a word.
+    /// The process died without reporting a reason.
     Crash,
     /// A file could not be read or written.
     Io,
-    /// Both forms of the trained model disagree.
+    /// The two forms of the trained model disagree.
     Equivalence,
 }
 
@@ -29,8 +29,8 @@ impl FailureKind {
     const ALL: [Self; 7] =
         [Self::Config, Self::Data, Self::Diverged, Self::Oom, Self::Crash, Self::Io, Self::Equivalence];
 
-    /// Whether the failure comes from the machine or the data beside it, so that the same run may end well another time: the next
-    /// call tries it again. The others come from the run itself and would come again.
+    /// Whether the cause lies in the machine or the data, and not in the run itself. Such a run may succeed another
+    /// time, so the next call tries it again. Other failures would happen again.
     pub fn is_transient(self) -> bool {
         match self {
             Self::Data | Self::Oom | Self::Crash | Self::Io => true,
@@ -38,7 +38,7 @@ impl FailureKind {
         }
     }
 
-    /// Its name in files and SQL.
+    /// Returns its name in files and SQL.
     pub fn name(self) -> &'static str {
         match self {
             Self::Config => "config",
@@ -52,29 +52,29 @@ impl FailureKind {
     }
 }
 
-/// Where a run stands. `failed: diverged` in text, `failed:diverged` in files and SQL.
+/// Status of a run: `failed: diverged` in texts for users, `failed:diverged` in files and SQL.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Status {
-    /// Planned, not started, or waiting to be continued.
+    /// Planned and not started, or waiting to be continued.
     #[default]
     Queued,
-    /// An attempt is alive.
+    /// An attempt is running.
     Running,
-    /// Everything that was asked for is measured.
+    /// All requested values are measured.
     Succeeded,
-    /// The last attempt succeeded, but what it measured is not all there any more: it is measured again.
+    /// The last attempt succeeded, but some of its measurements are lost. The run will be measured again.
     Incomplete,
-    /// The last attempt ended badly.
+    /// The last attempt failed.
     Failed(FailureKind),
-    /// The last attempt ran past its time limit.
+    /// The last attempt exceeded its time limit.
     TimedOut,
-    /// The last attempt was stopped on request or lost its scheduler; it will be continued.
+    /// The last attempt was stopped on request, or its scheduler died. The run will be continued.
     Cancelled,
 }
 
 impl Status {
-    /// Whether the run came to an end of its own, good or bad.
+    /// Whether the run ended by itself, successfully or not.
     pub fn is_finished(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed(_) | Self::TimedOut)
     }
@@ -94,9 +94,9 @@ impl fmt::Display for Status {
     }
 }
 
-/// A text that names no status.
+/// Error for a text that is not a status.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is no status")]
+#[error("`{0}` is not a status")]
 pub struct StatusError(String);
 
 impl FromStr for Status {

@@ -1,6 +1,6 @@
-//! How many values a run has measured, and a digest of them in their order: the proof that none is missing.
+//! Number and digest of the values that a run measured. They prove that no value is missing.
 //!
-//! An attempt writes its tally with its last word; a reader adds up the same tally and compares.
+//! An attempt writes its tally in its last event. A reader computes the tally from the lines it finds and compares.
 
 use std::fmt::Write;
 
@@ -12,14 +12,15 @@ use crate::{Form, Measurement, Split};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tally {
-    /// How many values.
+    /// Number of values.
     pub count: u64,
-    /// 32 hexadecimal digits of BLAKE3 over the digest before the last value, and that value; empty for none.
+    /// 32 hexadecimal digits; empty without values. Each value updates it to the BLAKE3 digest of the previous digest
+    /// and the value.
     pub digest: String,
 }
 
 impl Tally {
-    /// The tally of these values.
+    /// Returns the tally of these values.
     pub fn of<'a>(measurements: impl IntoIterator<Item = &'a Measurement>) -> Self {
         let mut tally = Self::default();
         measurements.into_iter().for_each(|measurement| tally.add(measurement));
@@ -33,7 +34,7 @@ impl Tally {
         let (split, form) = (split.map_or("", Split::name), form.map_or("", Form::name));
         let epoch = epoch.map_or_else(|| "-".to_owned(), |epoch| epoch.to_string());
         write!(text, ",{},{split},{form},{epoch},{:016x}", metric.name(), value.to_bits())
-            .expect("a text takes all that is written to it");
+            .expect("writing to a string cannot fail");
         self.digest = blake3::hash(text.as_bytes()).to_hex()[..32].to_owned();
         self.count += 1;
     }
@@ -49,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn every_value_its_keys_and_the_order_count() {
+    fn the_tally_depends_on_every_value_its_keys_and_the_order() {
         let (a, b) = (measured(1, 0.5), measured(2, 0.25));
         let tally = Tally::of([&a, &b]);
         assert_eq!(tally.count, 2);

@@ -1,41 +1,42 @@
-//! Text that people wrote and others are shown: which characters are refused where it is read, and replaced where it is shown.
+//! Characters that are refused in texts of users when they are read, and replaced when texts are shown.
 //!
-//! A terminal obeys control characters, an SVG with one of them is no XML, and bidirectional controls make a line read as
-//! something else. Knows characters, no markup.
+//! A terminal executes control characters. An SVG file that contains one is not valid XML. Bidirectional control
+//! characters make a line look different from what it says. This module knows characters, but no markup.
 
 use std::borrow::Cow;
 
-/// Stands where a character cannot be shown.
+/// Replaces a character that cannot be shown.
 const REPLACEMENT: char = '\u{fffd}';
 
-/// A character that a text may not have.
+/// Error for a character that is not allowed in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} (U+{:04X})", kind(.character), u32::from(*.character))]
 pub struct TextError {
-    /// Which.
+    /// The character.
     pub character: char,
-    /// The byte that it starts at.
+    /// Byte offset of the character.
     pub at: usize,
 }
 
-/// Whether a text is one line that every reader shows alike: no control character and none that changes the direction of writing.
+/// Checks that a text is one line that looks the same everywhere: no control characters, and no characters that change
+/// the direction of writing.
 ///
 /// # Errors
-/// With the first character that it may not have.
+/// When the text contains such a character. The error is the first one.
 pub fn check_line(text: &str) -> Result<(), TextError> {
     check(text, |c| !is_shown(c))
 }
 
-/// The same for a text of several lines: line breaks and tabs are allowed.
+/// Checks a text that may have several lines. Line breaks and tabs are allowed; otherwise the rule is that of
+/// [`check_line`].
 ///
 /// # Errors
-/// With the first character that it may not have.
+/// When the text contains a character that is not allowed. The error is the first one.
 pub fn check_prose(text: &str) -> Result<(), TextError> {
     check(text, |c| !is_shown(c) && !matches!(c, '\n' | '\r' | '\t'))
 }
 
-/// A text of several lines as a terminal may be given it: line breaks and tabs stay, other characters that it would obey are
-/// replaced.
+/// Makes a text of several lines safe for a terminal. Line breaks and tabs stay; other control characters are replaced.
 pub fn printable(text: &str) -> Cow<'_, str> {
     let is_kept = |c: char| is_shown(c) || matches!(c, '\n' | '\t');
     if text.chars().all(is_kept) {
@@ -45,7 +46,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(|c| if is_kept(c) { c } else { REPLACEMENT }).collect())
 }
 
-/// A text as one line: line breaks and tabs become blanks, other characters that cannot be shown are replaced.
+/// Makes a text one line. Line breaks and tabs become spaces; other characters that cannot be shown are replaced.
 pub fn printable_line(text: &str) -> Cow<'_, str> {
     if text.chars().all(is_shown) {
         return Cow::Borrowed(text);
@@ -69,12 +70,12 @@ fn is_shown(c: char) -> bool {
     !(c.is_control() || is_bidirectional(c) || is_line_break(c) || matches!(c, '\u{fffe}' | '\u{ffff}'))
 }
 
-/// Marks, embeddings, overrides and isolates; letters of scripts from right to left need none of them.
+/// Whether a character is a bidirectional mark, embedding, override or isolate. Right-to-left scripts do not need them.
 fn is_bidirectional(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Line breaks that are no control characters.
+/// Whether a character is a line break that is not a control character.
 fn is_line_break(c: char) -> bool {
     matches!(c, '\u{2028}' | '\u{2029}')
 }
@@ -85,7 +86,7 @@ fn kind(c: &char) -> &'static str {
         c if is_line_break(*c) => "a line break",
         '\t' => "a tab",
         c if is_bidirectional(*c) => "a character that changes the direction of writing",
-        '\u{fffe}' | '\u{ffff}' => "what is no character",
+        '\u{fffe}' | '\u{ffff}' => "a code point that is not a character",
         _ => "a control character",
     }
 }
@@ -97,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_obey_is_found_and_replaced() {
+    fn control_characters_are_found_and_replaced() {
         let ink = "red \u{1b}[31mink";
         assert_eq!(check_line(ink), Err(TextError { character: '\u{1b}', at: 4 }));
         assert_eq!(check_line(ink).unwrap_err().to_string(), "a control character (U+001B)");
@@ -115,7 +116,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_printable_passes_the_check_and_stays(text in any::<String>()) {
+        fn printable_text_passes_the_check_and_stays_the_same(text in any::<String>()) {
             let (line, prose) = (printable_line(&text).into_owned(), printable(&text).into_owned());
             prop_assert!(check_line(&line).is_ok() && check_prose(&prose).is_ok());
             prop_assert_eq!(printable_line(&line), line.as_str());

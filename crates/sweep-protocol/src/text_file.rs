@@ -1,37 +1,42 @@
-//! Files that are read whole: regular ones, so that a device or a pipe of that name is refused and not read for ever. Those that people write
-//! have a bounded size too.
+//! Reads whole files, and only regular ones: reading a device or a pipe might never end. Files that users write also
+//! have a size limit.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Most bytes of a file that a person writes: experiments with a hundred thousand rows are a tenth of it.
+/// Maximum size of a file that a user writes, in bytes. An experiment file with a hundred thousand rows has a tenth of
+/// it.
 const MOST_BYTES: u64 = 64 << 20;
 
-/// The text of a file.
+/// Reads the text of a file that a user wrote.
 ///
 /// # Errors
-/// When it cannot be read, is no regular file, is larger than 64 MiB, or is not UTF-8.
+/// When the file cannot be read, is not a regular file, is larger than 64 MiB, or is not UTF-8.
 pub fn read_text_file(path: &Path) -> io::Result<String> {
     check_regular(path)?;
     let mut text = String::new();
     File::open(path)?.take(MOST_BYTES + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MOST_BYTES {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {} MiB", MOST_BYTES >> 20)));
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("the file is larger than {} MiB", MOST_BYTES >> 20),
+        ));
     }
     Ok(text)
 }
 
-/// The bytes of a file that this program wrote, whatever its size.
+/// Reads the bytes of a file that this program wrote, whatever its size.
 ///
 /// # Errors
-/// When it cannot be read or is no regular file.
+/// When the file cannot be read or is not a regular file.
 pub fn read_regular_file(path: &Path) -> io::Result<Vec<u8>> {
     check_regular(path)?;
     fs::read(path)
 }
 
-/// Asked before a file is opened: opening a pipe waits for a writer.
+/// Checks that a path leads to a regular file. This happens before opening it, because opening a pipe waits for a
+/// writer.
 fn check_regular(path: &Path) -> io::Result<()> {
     match fs::metadata(path)?.is_file() {
         true => Ok(()),

@@ -1,6 +1,7 @@
-//! Whether one of two rows is better, or chance may have made the difference: what marks and grey dots are decided by.
+//! Compares two rows: is one better, or may the difference be chance? Marks in tables and grey dots in plots depend on
+//! it.
 //!
-//! Knows values by seed, no table and no plot.
+//! This module knows values by seed. It does not know tables or plots.
 
 use std::collections::BTreeMap;
 
@@ -9,21 +10,21 @@ use sweep_protocol::{Better, Metric};
 use crate::statistics::{CONFIDENCE, PairedDifference};
 use crate::unit::is_count;
 
-/// What is known of two rows in one metric.
+/// Result of comparing two rows in one metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// The first is better.
+    /// The first row is better.
     Better,
-    /// The first is worse.
+    /// The first row is worse.
     Worse,
-    /// They are equal.
+    /// The rows are equal.
     Equal,
-    /// Chance may have made the difference, or the metric has no better.
+    /// The difference may be chance, or the metric has no better direction.
     Untold,
 }
 
-/// Compares two rows, as one of so many comparisons. Counts (parameters) are compared as they are; for all else the interval of the
-/// paired difference decides, so that one seed tells nothing.
+/// Compares two rows, as one of several comparisons. Counts such as parameters are compared directly. For all other
+/// metrics the interval of the paired difference decides, so a single seed never gives a verdict.
 pub(crate) fn compare(
     metric: Metric,
     (values, others): (&BTreeMap<u64, f64>, &BTreeMap<u64, f64>),
@@ -46,7 +47,7 @@ pub(crate) fn compare(
     if is_same {
         return Verdict::Equal;
     }
-    // Below 0.05 just where the interval for all comparisons together excludes 0.
+    // This holds exactly if the simultaneous interval for all comparisons excludes 0.
     let is_told = difference.p.is_some_and(|p| comparisons as f64 * p < 1.0 - CONFIDENCE);
     if is_told { verdict(sign * difference.summary.mean) } else { Verdict::Untold }
 }
@@ -70,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn what_chance_may_have_made_is_not_told() {
+    fn a_difference_that_may_be_chance_gives_no_verdict() {
         let noisy = (seeds(&[0.90, 0.92, 0.91]), seeds(&[0.89, 0.93, 0.90]));
         let clear = (seeds(&[0.90, 0.92, 0.91]), seeds(&[0.801, 0.82, 0.812]));
         let one = (seeds(&[0.9]), seeds(&[0.1]));
@@ -80,14 +81,14 @@ mod tests {
         assert_eq!(judge(Metric::Accuracy, &noisy, 1), (Verdict::Untold, Verdict::Untold));
         assert_eq!(judge(Metric::Accuracy, &clear, 1), (Verdict::Better, Verdict::Worse));
         assert_eq!(judge(Metric::Loss, &clear, 1), (Verdict::Worse, Verdict::Better));
-        // The more comparisons, the more a difference must be.
+        // With more comparisons, a difference must be larger.
         assert_eq!(judge(Metric::Accuracy, &clear, 1_000_000), (Verdict::Untold, Verdict::Untold));
         assert_eq!(judge(Metric::Accuracy, &one, 1), (Verdict::Untold, Verdict::Untold));
         assert_eq!(judge(Metric::LearningRate, &clear, 1), (Verdict::Untold, Verdict::Untold));
     }
 
     #[test]
-    fn counts_need_no_chance_to_differ() {
+    fn counts_are_compared_directly() {
         let (large, small) = (seeds(&[2e7]), seeds(&[1e7]));
         assert_eq!(compare(Metric::Params, (&small, &large), 3), Verdict::Better);
         assert_eq!(compare(Metric::Flops, (&large, &large), 3), Verdict::Equal);

@@ -1,6 +1,6 @@
-//! A table as CSV for machines: one line a cell, base units, nothing rounded.
+//! A table as CSV for programs: one line per cell, in base units, not rounded.
 //!
-//! Spells a computed table; computes nothing.
+//! This module formats a computed table; it computes nothing.
 
 use sweep_protocol::{TABLE_COLUMNS, axis_column};
 
@@ -8,7 +8,7 @@ use crate::statistics::Interval;
 use crate::table::{Cell, CellValue, Column, Delta, Row, Table};
 use crate::unit::Unit;
 
-/// One line for each cell, below a line of names.
+/// Formats one line per cell, after a header line.
 pub(crate) fn table(table: &Table) -> String {
     let axes = table.axes.iter().map(|axis| axis_column(axis));
     let mut out = line(axes.chain(TABLE_COLUMNS.map(str::to_owned)));
@@ -88,7 +88,7 @@ mod tests {
 
     use super::*;
 
-    /// Fields of a CSV as RFC 4180 has them.
+    /// Parses the fields of a CSV text as defined in RFC 4180.
     fn fields(csv: &str) -> Vec<Vec<String>> {
         let (mut lines, mut line, mut field, mut is_quoted) = (Vec::new(), Vec::new(), String::new(), false);
         let mut chars = csv.chars().peekable();

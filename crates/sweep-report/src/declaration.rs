@@ -1,6 +1,7 @@
-//! What a report's author declares in `reports/<experiment>.toml`: tables, their columns, and plots.
+//! The declaration of a report in `reports/<experiment>.toml`: tables with their columns, and plots.
 //!
-//! Knows the form of a declaration, not whether an experiment can answer it (`fit.rs`) or how it is computed.
+//! This module knows the form of a declaration. `fit.rs` checks that it fits an experiment; other modules compute what
+//! it asks for.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,187 +11,190 @@ use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use sweep_protocol::{Form, Metric, Split};
 
-use crate::{ReportError, read_toml, schema};
+use crate::{ReportError, read_toml};
 
-/// A report: what is shown of an experiment.
+/// A report: the tables and plots that show the results of an experiment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Declaration {
     /// Heading of the report.
     pub title: String,
-    /// A paragraph under the heading.
+    /// Text under the heading, in Markdown. Default: none.
     #[serde(default)]
     pub note: Option<String>,
-    /// Tables, in order.
+    /// Tables of the report, in this order. Default: none.
     #[serde(default, rename = "table")]
     pub tables: Vec<TableDeclaration>,
-    /// Plots, in order.
+    /// Plots of the report, in this order. Default: none.
     #[serde(default, rename = "plot")]
     pub plots: Vec<PlotDeclaration>,
 }
 
-/// A table: one row for each planned combination of labels on the axes `rows`, averaged over seeds.
+/// A table. It has one row for each planned combination of labels on the axes in `rows`; values are means over seeds.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TableDeclaration {
-    /// Stem of its files.
+    /// Name of the table. Its files are `<id>.csv` and `<id>.tex`. Each id of a report must be unique.
     pub id: String,
-    /// Heading; the id when absent.
+    /// Heading of the table. Default: the id, with spaces instead of `_`.
     #[serde(default)]
     pub title: Option<String>,
-    /// Axes whose labels make a row.
+    /// Axes that make the rows: one row for each combination of their labels.
     pub rows: Vec<String>,
-    /// Only runs with these labels (`{ axis = "label" }`).
+    /// Filter: only runs with these labels are shown, as in `where = { axis = "label" }`. Default: all runs.
     #[serde(default, rename = "where")]
     pub only: BTreeMap<String, String>,
-    /// Columns, in order.
+    /// Columns of the table, in this order.
     #[serde(rename = "column")]
     pub columns: Vec<ColumnDeclaration>,
-    /// Which rows of a printed table stand beside which of these.
+    /// Link to a table of the paper. Columns with a `reference` show its numbers next to the measured ones. Default:
+    /// none.
     #[serde(default)]
     pub paper: Option<PaperLink>,
 }
 
-/// A column: one measured quantity, and what is said about it.
+/// A column: one measured quantity, optionally with the difference to the baseline and with the paper's number.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ColumnDeclaration {
-    /// What was measured.
-    #[schemars(schema_with = "schema::metric")]
+    /// The metric. Fractions are shown in %, parameters and FLOPs in millions, throughput in images/s, times in
+    /// seconds.
     pub metric: Metric,
-    /// On which images; absent for what needs none.
+    /// Images that the metric is measured on. Required for the loss, all accuracies, mIoU, `max_abs_diff`,
+    /// `largest_logit` and `top1_agreement`. Leave it out for all other metrics.
     #[serde(default)]
-    #[schemars(schema_with = "schema::split")]
     pub split: Option<Split>,
-    /// Of which form of the model; absent for what both share.
+    /// Form of the model. Required, except for `max_abs_diff`, `largest_logit` and `top1_agreement`: these compare both
+    /// forms, so leave it out. The deployed form is measured on test images only.
     #[serde(default)]
-    #[schemars(schema_with = "schema::form")]
     pub form: Option<Form>,
-    /// How the values of several epochs become one.
+    /// How the values of several epochs become one number. Default: `last`.
     #[serde(default)]
     pub epoch: EpochRule,
-    /// Heading; made from metric, split and form when absent.
+    /// Heading of the column. Default: made from metric, split and form.
     #[serde(default)]
     pub label: Option<String>,
-    /// Whether the difference to the baseline row is shown too.
+    /// Whether the column also shows the difference to the baseline row, paired by seed. It needs a `baseline` in the
+    /// experiment. Default: false.
     #[serde(default)]
     pub delta: bool,
-    /// Column of the paper's table whose number is shown too.
+    /// Column of the paper's table whose number is also shown. It needs `[table.paper]`. Default: none.
     #[serde(default)]
     pub reference: Option<String>,
 }
 
-/// A table of the paper, and which of its rows belongs to which of ours.
+/// Link to a table of the paper, with a mapping from rows of the report to rows of the paper.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PaperLink {
-    /// The file, seen from the folder of reports.
+    /// TOML file with the paper's numbers. The path is relative to the folder of reports, as in `paper/table1.toml`.
     pub file: String,
-    /// Our row's label (labels joined by `/`) to the id of the paper's row.
+    /// Maps a row of this table to the id of a row in the paper's table. The key is the row's labels, joined by `/`.
     pub rows: BTreeMap<String, String>,
 }
 
-/// How the values of several epochs become one. No rule picks the best epoch: that would choose by the test images.
+/// How the values of several epochs become one number. No rule picks the best epoch: that would be a choice based on
+/// test images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EpochRule {
-    /// The last epoch's value.
+    /// The value of the last epoch.
     #[default]
     Last,
-    /// All epochs' values added up (times).
+    /// The sum over all epochs; useful for times.
     Sum,
 }
 
-/// A metric with the split, form and epoch rule that make it one number of a run.
+/// A measured quantity: metric, split, form and epoch rule. Together they give one number per run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Quantity {
-    /// What was measured.
-    #[schemars(schema_with = "schema::metric")]
+    /// The metric. Fractions are shown in %, parameters and FLOPs in millions, throughput in images/s, times in
+    /// seconds.
     pub metric: Metric,
-    /// On which images; absent for what needs none.
+    /// Images that the metric is measured on. Required for the loss, all accuracies, mIoU, `max_abs_diff`,
+    /// `largest_logit` and `top1_agreement`. Leave it out for all other metrics.
     #[serde(default)]
-    #[schemars(schema_with = "schema::split")]
     pub split: Option<Split>,
-    /// Of which form of the model; absent for what both share.
+    /// Form of the model. Required, except for `max_abs_diff`, `largest_logit` and `top1_agreement`: these compare both
+    /// forms, so leave it out. The deployed form is measured on test images only.
     #[serde(default)]
-    #[schemars(schema_with = "schema::form")]
     pub form: Option<Form>,
-    /// How the values of several epochs become one.
+    /// How the values of several epochs become one number. Default: `last`.
     #[serde(default)]
     pub epoch: EpochRule,
 }
 
-/// A plot, by kind.
+/// A plot. The key `kind` selects its type.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum PlotDeclaration {
-    /// A quantity over the points of an axis, joined by a line.
+    /// A line plot: a quantity over the labels of an axis.
     Line(AxisPlot),
-    /// A quantity over the points of an axis, as bars from zero.
+    /// A bar plot: a quantity over the labels of an axis. Bars start at zero.
     Bars(AxisPlot),
-    /// One quantity against another, a labelled dot for each combination.
+    /// A scatter plot: one quantity against another, with a labelled dot for each combination of labels.
     Scatter(ScatterPlot),
-    /// A quantity over epochs.
+    /// Learning curves: a quantity over epochs.
     Curves(CurvesPlot),
 }
 
-/// A quantity over the points of an axis.
+/// A line or bar plot: a quantity over the labels of an axis.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AxisPlot {
-    /// Stem of its files.
+    /// Name of the plot. Its files are `<id>.svg` and `<id>.png`. Each id of a report must be unique.
     pub id: String,
-    /// Heading; made from the quantity when absent.
+    /// Heading of the plot. Default: made from the quantity.
     #[serde(default)]
     pub title: Option<String>,
-    /// The horizontal axis.
+    /// Axis of the experiment whose labels are shown horizontally.
     pub axis: String,
-    /// Axes whose labels make one series each.
+    /// Axes that make the series: one series for each combination of their labels. Default: none, so one series.
     #[serde(default)]
     pub series: Vec<String>,
-    /// Only runs with these labels.
+    /// Filter: only runs with these labels are shown, as in `where = { axis = "label" }`. Default: all runs.
     #[serde(default, rename = "where")]
     pub only: BTreeMap<String, String>,
-    /// The vertical axis.
+    /// Quantity on the vertical axis.
     pub y: Quantity,
 }
 
-/// One quantity against another.
+/// A scatter plot: one quantity against another.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScatterPlot {
-    /// Stem of its files.
+    /// Name of the plot. Its files are `<id>.svg` and `<id>.png`. Each id of a report must be unique.
     pub id: String,
-    /// Heading; made from the quantities when absent.
+    /// Heading of the plot. Default: made from the quantities.
     #[serde(default)]
     pub title: Option<String>,
-    /// Axes whose labels make one dot each.
+    /// Axes that make the dots: one labelled dot for each combination of their labels.
     pub label: Vec<String>,
-    /// Only runs with these labels.
+    /// Filter: only runs with these labels are shown, as in `where = { axis = "label" }`. Default: all runs.
     #[serde(default, rename = "where")]
     pub only: BTreeMap<String, String>,
-    /// The horizontal axis.
+    /// Quantity on the horizontal axis.
     pub x: Quantity,
-    /// The vertical axis.
+    /// Quantity on the vertical axis.
     pub y: Quantity,
 }
 
-/// A quantity over epochs.
+/// Learning curves: a quantity over epochs.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CurvesPlot {
-    /// Stem of its files.
+    /// Name of the plot. Its files are `<id>.svg` and `<id>.png`. Each id of a report must be unique.
     pub id: String,
-    /// Heading; made from the quantity when absent.
+    /// Heading of the plot. Default: made from the quantity.
     #[serde(default)]
     pub title: Option<String>,
-    /// Axes whose labels make one series each.
+    /// Axes that make the curves: one curve for each combination of their labels.
     pub series: Vec<String>,
-    /// Only runs with these labels.
+    /// Filter: only runs with these labels are shown, as in `where = { axis = "label" }`. Default: all runs.
     #[serde(default, rename = "where")]
     pub only: BTreeMap<String, String>,
-    /// The vertical axis. A curve of Validation shows training images under profiles that set none aside.
+    /// Quantity on the vertical axis. A curve of Validation shows training images if no run has Validation images.
     pub y: Quantity,
 }
 
@@ -198,21 +202,21 @@ impl Declaration {
     /// Reads a declaration.
     ///
     /// # Errors
-    /// When the file cannot be read, does not have the form of a declaration, or has a text that cannot be shown.
+    /// When the file cannot be read, does not have the form of a declaration, or contains text that cannot be shown.
     pub fn load(path: &Path) -> Result<Self, ReportError> {
         read_toml::read(path)
     }
 }
 
 impl ColumnDeclaration {
-    /// What the column shows.
+    /// Returns the quantity that the column shows.
     pub fn quantity(&self) -> Quantity {
         Quantity { metric: self.metric, split: self.split, form: self.form, epoch: self.epoch }
     }
 }
 
 impl PlotDeclaration {
-    /// Stem of its files.
+    /// Returns the name of its files, without extension.
     pub fn id(&self) -> &str {
         match self {
             Self::Line(plot) | Self::Bars(plot) => &plot.id,
@@ -222,7 +226,7 @@ impl PlotDeclaration {
     }
 }
 
-/// The JSON Schema (draft 07) of a declaration, for editors.
+/// Returns the JSON Schema (draft 7) of a declaration, for editors.
 pub fn report_schema() -> Schema {
     SchemaSettings::draft07().into_generator().into_root_schema_for::<Declaration>()
 }

@@ -1,6 +1,7 @@
-//! The report of an experiment for which none is declared: one table, learning curves, accuracy against FLOPs.
+//! The report of an experiment without a declaration: one table, learning curves, and accuracy against FLOPs.
 //!
-//! Derived from plan and measurements, so it knows no axis by name and shows what the task is judged by.
+//! It is derived from plan and measurements. So it knows no axis by name, and shows the metrics that were measured for
+//! the task.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,11 +12,11 @@ use crate::declaration::{
 };
 use crate::group::Grouping;
 
-/// Lines of one picture that look different.
+/// Maximum number of curves in one picture that look different.
 const MOST_SERIES: usize = 14;
 
 impl Declaration {
-    /// The report of an experiment that declares none.
+    /// Creates the report of an experiment that has no declaration.
     pub fn default_for(rows: &ExperimentRows) -> Self {
         let plan = &rows.plan;
         let axes: Vec<String> = plan.axes.iter().map(|axis| axis.name.clone()).collect();
@@ -23,7 +24,7 @@ impl Declaration {
         let main = deployed(judged[0], Some(Split::Test));
         let flops = deployed(Metric::Flops, None);
         let quality = judged.iter().map(|metric| deployed(*metric, Some(Split::Test)));
-        // What choices are made by; only profiles that set images aside have it.
+        // Choices are made on Validation. Only profiles that set images aside have it.
         let on_validation = Quantity { split: Some(Split::Validation), form: Some(Form::Training), ..main };
         let validation = has(rows, &on_validation).then_some(on_validation);
         let costs = [deployed(Metric::Params, None), flops, deployed(Metric::Throughput, None)];
@@ -64,21 +65,22 @@ impl Declaration {
     }
 }
 
-/// The shares of rightly answered questions that were measured of the deployed form on test images; accuracy where nothing is measured yet.
+/// Returns the quality metrics (unit: fraction) that were measured on test images with the deployed form. Returns
+/// accuracy if nothing has been measured yet.
 fn judged_by(rows: &ExperimentRows) -> Vec<Metric> {
     let quality = rows.measurements.iter().map(|row| &row.measurement).filter(|m| {
         let is_on_test = m.split == Some(Split::Test) && m.form == Some(Form::Deployed);
         is_on_test && m.metric.unit() == "fraction"
     });
     let found: BTreeSet<Metric> = quality.map(|m| m.metric).collect();
-    // Masks are judged by mIoU first: their accuracy is that of single pixels.
+    // For masks, mIoU comes first: their accuracy is an accuracy of single pixels.
     let is_main = |metric: &Metric| *metric == Metric::MeanIou;
     let mut found: Vec<Metric> = found.into_iter().collect();
     found.sort_by_key(|metric| !is_main(metric));
     if found.is_empty() { vec![Metric::Accuracy] } else { found }
 }
 
-/// The images whose curve is shown: validation images, or training images, or test images where a task has no measurement on others.
+/// Chooses the images for learning curves: validation images, else training images, else test images.
 fn curve_split(rows: &ExperimentRows, metric: Metric) -> Split {
     let has = |split| has(rows, &Quantity { split: Some(split), form: Some(Form::Training), ..deployed(metric, None) });
     let first = [Split::Validation, Split::Train, Split::Test].into_iter().find(|split| has(*split));
@@ -101,7 +103,8 @@ fn column(quantity: Quantity) -> ColumnDeclaration {
     ColumnDeclaration { metric, split, form, epoch, label: None, delta, reference: None }
 }
 
-/// Every axis but the first at its baseline's label, or else the first run's: few enough curves to be told apart.
+/// Fixes every axis except the first at the baseline's label, or at the first run's label. This leaves few enough
+/// curves to distinguish.
 fn fixed_axes(plan: &PlanRecord) -> BTreeMap<String, String> {
     let label = |axis: &str| {
         let first_run = || plan.runs.first().and_then(|run| run.coordinates.get(axis));

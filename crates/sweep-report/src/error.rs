@@ -1,156 +1,158 @@
-//! What can go wrong between rows and renderings, each said with the file, table or axis concerned.
+//! Errors between rows and renderings. Each names the file, table or axis concerned.
 
 use std::io;
 use std::path::PathBuf;
 
 use sweep_protocol::{Metric, NAME_RULE, NameError, RunId, TextError};
 
-/// A report could not be made, or its published rows not be read or written.
+/// A report could not be made, or published rows could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// The operating system refused.
+    /// The operating system reported an error.
     #[error("{path}: {doing} failed")]
     Io {
-        /// Which file or folder.
+        /// The file or folder.
         path: PathBuf,
-        /// What was being done.
+        /// The operation that failed.
         doing: &'static str,
-        /// Why.
+        /// Cause of the failure.
         source: io::Error,
     },
-    /// A declaration or a paper's table is no valid TOML of its kind; the source names line and column.
+    /// A declaration or a table of the paper is not valid TOML of its form. The source names line and column.
     #[error("{path}")]
     Toml {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What and where.
+        /// What is wrong, with line and column.
         source: Box<toml::de::Error>,
     },
-    /// A declaration or a paper's table has a text that cannot be shown.
+    /// A declaration or a table of the paper contains text that cannot be shown.
     #[error("{path}, line {line}, column {column}: this text contains {source}; remove it")]
     Text {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Counted from 1.
+        /// Line number, counted from 1.
         line: usize,
-        /// Where the text starts, counted from 1.
+        /// Column in which the text starts, counted from 1.
         column: usize,
-        /// Which character.
+        /// The forbidden character.
         source: TextError,
     },
-    /// The declaration does not fit the experiment or the paper; all its faults at once.
+    /// The declaration does not fit the experiment or the paper. The error holds all faults.
     #[error("the report does not fit its experiment:{}", listed(faults))]
     Declaration {
-        /// Every fault, in the order of the declaration.
+        /// All faults, in the order of the declaration.
         faults: Vec<Fault>,
     },
-    /// A published JSON file is not what it should be, or cannot be made.
-    #[error("{path}: no such rows")]
+    /// A JSON file cannot be read or written in its form.
+    #[error("{path}: the JSON cannot be read or written")]
     Json {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What and where.
+        /// What is wrong, with its position.
         source: serde_json::Error,
     },
-    /// A line of published measurements is not understood.
-    #[error("{path}, line {line}: `run,metric,split,form,epoch,value` was expected")]
+    /// A line of published measurements cannot be parsed.
+    #[error("{path}, line {line}: expected `run,metric,split,form,epoch,value`")]
     Line {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Counted from 1.
+        /// Line number, counted from 1.
         line: usize,
     },
-    /// Rows name a run that their plan lacks.
-    #[error("run {0:?} is not in the plan that its rows come with")]
+    /// The rows contain a run that is not in their plan.
+    #[error("the rows contain run {0:?}, which is not in their plan")]
     UnplannedRun(RunId),
     /// A plot could not be drawn.
     #[error("plot `{plot}` could not be drawn")]
     Drawing {
-        /// Its id.
+        /// Id of the plot.
         plot: String,
-        /// Why.
+        /// Cause of the failure.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The data frame could not be built or written.
-    #[error("the frame of all measurements could not be made")]
+    #[error("the data frame of all measurements could not be made")]
     Frame(#[from] polars::error::PolarsError),
 }
 
-/// One thing that a declaration asks for and its experiment, or the paper, does not have.
+/// One thing that a declaration asks for and that its experiment, or the paper, does not have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// No axis of that name.
-    #[error("{place}: no axis `{axis}`; the experiment has {known}")]
+    /// There is no axis with this name.
+    #[error("{place}: there is no axis `{axis}`; axes of the experiment: {known}")]
     UnknownAxis {
-        /// Table or plot.
+        /// The table or plot.
         place: String,
-        /// As declared.
+        /// Name in the declaration.
         axis: String,
-        /// What there is.
+        /// The existing axes.
         known: String,
     },
-    /// No point of that label.
-    #[error("{place}: axis `{axis}` has no point `{label}`; it has {known}")]
+    /// There is no point with this label.
+    #[error("{place}: axis `{axis}` has no label `{label}`; its labels: {known}")]
     UnknownLabel {
-        /// Table or plot.
+        /// The table or plot.
         place: String,
         /// The axis.
         axis: String,
-        /// As declared.
+        /// Label in the declaration.
         label: String,
-        /// What there is.
+        /// The existing labels.
         known: String,
     },
     /// Runs that differ in more than the seed would be averaged.
-    #[error("{place}: `{group}` joins runs that differ in `{axis}`; name that axis, or fix it with `where`")]
+    #[error(
+        "{place}: `{group}` would average runs that differ in `{axis}`; add that axis, or fix its label with `where`"
+    )]
     Mixed {
-        /// Table or plot.
+        /// The table or plot.
         place: String,
         /// Labels of the row.
         group: String,
-        /// The axis that varies within it.
+        /// The axis on which its runs differ.
         axis: String,
     },
-    /// A quantity that no run ever measures, since a key is missing or too many.
+    /// No run ever measures this quantity: a key is missing or not allowed.
     #[error("{place}: {metric} {why}")]
     Unmeasurable {
-        /// Table or plot.
+        /// The table or plot.
         place: String,
         /// The metric.
         metric: Metric,
         /// What is wrong, and what to write.
         why: &'static str,
     },
-    /// Two tables or plots would be written to one file.
-    #[error("{place}: this id is used twice")]
+    /// Two tables or plots would be written to the same file.
+    #[error("{place}: this id is already used; choose another one")]
     RepeatedId {
-        /// Table or plot.
+        /// The table or plot.
         place: String,
     },
     /// An id cannot be a file name.
     #[error("{place}: this id {reason}; {NAME_RULE}")]
     BadId {
-        /// Table or plot.
+        /// The table or plot.
         place: String,
-        /// Why.
+        /// Reason why the id is not a valid name.
         reason: NameError,
     },
-    /// A column refers to the paper and the table does not say which of its rows belong to which.
-    #[error("{place}: a column has a `reference`, the table has no `[table.paper]`")]
+    /// A column refers to the paper, but the table does not link its rows to rows of the paper.
+    #[error("{place}: a column has a `reference`, but there is no `[table.paper]`; add it or remove the reference")]
     NoPaper {
         /// The table.
         place: String,
     },
-    /// A label, row or column that the paper's table (or ours) does not have.
-    #[error("{place}: no {what} `{name}`; there is {known}")]
+    /// The paper's table, or this table, does not have this row or column.
+    #[error("{place}: there is no {what} `{name}`; known: {known}")]
     UnknownReference {
         /// The table.
         place: String,
-        /// Which kind of thing.
+        /// Kind of the missing thing.
         what: &'static str,
-        /// As declared.
+        /// Name in the declaration.
         name: String,
-        /// What there is.
+        /// The existing names.
         known: String,
     },
 }

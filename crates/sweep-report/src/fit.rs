@@ -1,4 +1,5 @@
-//! Does a declaration fit its experiment and the paper? All faults at once, before anything is computed.
+//! Checks that a declaration fits its experiment and the paper. It reports all faults together, before anything is
+//! computed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,11 +10,11 @@ use crate::error::Fault;
 use crate::group::{Group, Grouping, axis_of};
 use crate::{PaperNumbers, ReportError};
 
-/// Refuses a declaration that names what its experiment or the paper does not have. The plan is enough to tell: it can be asked
-/// before anything ran.
+/// Refuses a declaration that names something which its experiment or the paper does not have. The check needs only the
+/// plan, so it can be done before any run.
 ///
 /// # Errors
-/// With every fault of the declaration.
+/// When the declaration has faults. The error holds all of them.
 pub fn check(declaration: &Declaration, plan: &PlanRecord, paper: &PaperNumbers) -> Result<(), ReportError> {
     let mut faults = repeated_or_bad_ids(declaration);
     for table in &declaration.tables {
@@ -28,10 +29,17 @@ pub fn check(declaration: &Declaration, plan: &PlanRecord, paper: &PaperNumbers)
         faults.extend(grouping_faults(&place, &Grouping { axes: &axes, only }, plan));
         faults.extend(quantities_of(plot).into_iter().filter_map(|quantity| unmeasurable(&place, quantity)));
     }
-    if faults.is_empty() { Ok(()) } else { Err(ReportError::Declaration { faults }) }
+    // A wrong axis is found in every place that uses it.
+    let mut distinct: Vec<Fault> = Vec::new();
+    for fault in faults {
+        if !distinct.iter().any(|known| known.to_string() == fault.to_string()) {
+            distinct.push(fault);
+        }
+    }
+    if distinct.is_empty() { Ok(()) } else { Err(ReportError::Declaration { faults: distinct }) }
 }
 
-/// Every axis that tells a plot's groups apart.
+/// Returns the axes that define a plot's groups, and its filter.
 pub(crate) fn axes_of(plot: &PlotDeclaration) -> (Vec<String>, &BTreeMap<String, String>) {
     match plot {
         PlotDeclaration::Line(plot) | PlotDeclaration::Bars(plot) => {
@@ -42,7 +50,7 @@ pub(crate) fn axes_of(plot: &PlotDeclaration) -> (Vec<String>, &BTreeMap<String,
     }
 }
 
-/// What a plot shows.
+/// Returns the quantities that a plot shows.
 fn quantities_of(plot: &PlotDeclaration) -> Vec<&Quantity> {
     match plot {
         PlotDeclaration::Line(plot) | PlotDeclaration::Bars(plot) => vec![&plot.y],
@@ -51,16 +59,16 @@ fn quantities_of(plot: &PlotDeclaration) -> Vec<&Quantity> {
     }
 }
 
-/// Why no run ever measures a quantity, if that is so.
+/// Returns a fault if no run ever measures this quantity.
 fn unmeasurable(place: &str, quantity: &Quantity) -> Option<Fault> {
     let Quantity { metric, split, form, .. } = *quantity;
     let why = match (metric.is_of_a_form(), form, metric.is_of_images(), split) {
-        (true, None, ..) => "is measured of each form: add form = \"deployed\" or form = \"training\"",
+        (true, None, ..) => "is measured for each form: add form = \"deployed\" or form = \"training\"",
         (false, Some(_), ..) => "compares both forms: leave form out",
         (.., true, None) => "is measured on images: add split = \"test\", \"validation\" or \"train\"",
         (.., false, Some(_)) => "does not depend on images: leave split out",
         (_, Some(Form::Deployed), _, Some(Split::Train | Split::Validation)) => {
-            "is measured of the deployed form on test images alone: write form = \"training\" for these"
+            "is measured for the deployed form only on test images: write form = \"training\" for this split"
         }
         _ => return None,
     };
@@ -75,7 +83,7 @@ fn repeated_or_bad_ids(declaration: &Declaration) -> Vec<Fault> {
     for (place, id) in tables.chain(plots) {
         if let Err(reason) = check_name(id) {
             faults.push(Fault::BadId { place, reason });
-        // Some file systems do not tell `A` from `a`.
+        // Some file systems do not distinguish `A` from `a`.
         } else if !seen.insert(id.to_lowercase()) {
             faults.push(Fault::RepeatedId { place });
         }
@@ -132,7 +140,8 @@ fn paper_faults(place: &str, table: &TableDeclaration, plan: &PlanRecord, paper:
     let theirs: Vec<String> = printed.rows.iter().map(|row| row.id.clone()).collect();
     let columns = references.into_iter().filter_map(|column| unknown("paper column", column, &printed.columns));
     let rows = link.rows.values().filter_map(|row| unknown("paper row", row, &theirs));
-    // A profile may leave out points that the paper has, so a label that is not planned is no fault; all of them are.
+    // A profile may leave out points that the paper has, so a single label that is not planned is no fault. It is a
+    // fault if no label is planned.
     let axes_known = table.rows.iter().all(|axis| axis_of(plan, axis).is_some());
     let linked = !axes_known || link.rows.keys().any(|label| ours.contains(label));
     let labels = link.rows.keys().filter_map(|label| unknown("row", label, &ours)).filter(|_| !linked);

@@ -1,6 +1,6 @@
-//! Every measurement of an experiment, and the paper's numbers beside it, as one tidy data frame: one value a row.
+//! All measurements of an experiment and the paper's numbers as one tidy data frame, with one value per row.
 //!
-//! For notebooks and other programs; the report itself is computed from the rows.
+//! The frame is for notebooks and other programs. The report itself is computed from the rows.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -24,8 +24,8 @@ struct Line<'a> {
     value: f64,
 }
 
-/// The frame: a column for each axis, then run, seed, status, metric, split, form, epoch, value and source (`measured`
-/// or `paper`). Measured rows come first, in plan order; all values are in base units.
+/// Builds the frame. It has a column for each axis, then run, seed, status, metric, split, form, epoch, value and
+/// source (`measured` or `paper`). Measured rows come first, in plan order. All values are in base units.
 ///
 /// # Errors
 /// When the declaration does not fit the experiment, or the frame cannot be built.
@@ -54,7 +54,7 @@ pub fn frame(rows: &ExperimentRows, declaration: &Declaration, paper: &PaperNumb
 /// Writes a frame as CSV with a header.
 ///
 /// # Errors
-/// When `out` cannot be written to.
+/// When writing to `out` fails.
 pub fn write_csv(frame: &mut DataFrame, out: impl Write) -> Result<(), ReportError> {
     Ok(CsvWriter::new(out).finish(frame)?)
 }
@@ -62,7 +62,7 @@ pub fn write_csv(frame: &mut DataFrame, out: impl Write) -> Result<(), ReportErr
 /// Writes a frame as Parquet.
 ///
 /// # Errors
-/// When `out` cannot be written to.
+/// When writing to `out` fails.
 pub fn write_parquet(frame: &mut DataFrame, out: impl Write) -> Result<(), ReportError> {
     ParquetWriter::new(out).finish(frame)?;
     Ok(())

@@ -1,6 +1,6 @@
-//! Runs that differ in nothing but the seed: the rows of a table, the dots and bars of a plot.
+//! Groups of runs that differ only in the seed: the rows of a table, or the dots and bars of a plot.
 //!
-//! Knows the plan, not what its runs measured.
+//! This module knows the plan. It does not know what runs measured.
 
 use std::collections::BTreeMap;
 
@@ -9,25 +9,25 @@ use sweep_protocol::{AxisRecord, Coordinates, PlanRecord, PlannedRunRecord};
 /// Runs with the same labels on the chosen axes.
 #[derive(Clone, Debug)]
 pub(crate) struct Group<'a> {
-    /// One label for each chosen axis; `None` where these runs lack the axis.
+    /// One label per chosen axis; `None` if these runs do not have the axis.
     pub(crate) labels: Vec<Option<&'a str>>,
-    /// Its runs, in plan order; none when the coordinates are excluded.
+    /// The runs, in plan order. Empty if the coordinates are excluded.
     pub(crate) runs: Vec<&'a PlannedRunRecord>,
-    /// Why its coordinates are left out, when they are.
+    /// The reason, if the coordinates are excluded.
     pub(crate) excluded: Option<&'a str>,
 }
 
-/// Which runs are grouped, and by what.
+/// Which runs are grouped, and by which axes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Grouping<'a> {
-    /// Axes whose labels tell groups apart.
+    /// Axes that define the groups.
     pub(crate) axes: &'a [String],
     /// Labels that a run must have.
     pub(crate) only: &'a BTreeMap<String, String>,
 }
 
 impl Grouping<'_> {
-    /// The groups that are planned or excluded, in the order of the axes' labels.
+    /// Returns the groups that are planned or excluded, in the order of the axes' labels.
     pub(crate) fn groups<'a>(&self, plan: &'a PlanRecord) -> Vec<Group<'a>> {
         let mut groups: BTreeMap<Vec<usize>, Group<'a>> = BTreeMap::new();
         for run in plan.runs.iter().filter(|run| self.keeps(&run.coordinates)) {
@@ -64,7 +64,7 @@ impl Grouping<'_> {
 }
 
 impl Group<'_> {
-    /// Its labels in one word: `2/full`.
+    /// Joins its labels into one name: `2/full`.
     pub(crate) fn name(&self) -> String {
         if self.labels.is_empty() {
             return "all runs".to_owned();
@@ -72,7 +72,7 @@ impl Group<'_> {
         self.labels.iter().map(|label| label.unwrap_or("–")).collect::<Vec<_>>().join("/")
     }
 
-    /// An axis on which its runs differ, so that averaging them would hide something.
+    /// Finds an axis on which its runs differ. Averaging such runs would hide a difference.
     pub(crate) fn mixed_axis(&self) -> Option<&str> {
         let (first, rest) = self.runs.split_first()?;
         if rest.iter().all(|run| run.coordinates == first.coordinates) {
@@ -83,18 +83,18 @@ impl Group<'_> {
         axes.into_iter().find(|axis| differs(axis))
     }
 
-    /// Where its runs sit.
+    /// Returns the coordinates of its runs.
     pub(crate) fn coordinates(&self) -> Option<&Coordinates> {
         self.runs.first().map(|run| &run.coordinates)
     }
 }
 
-/// The axis of that name.
+/// Returns the axis with this name.
 pub(crate) fn axis_of<'a>(plan: &'a PlanRecord, name: &str) -> Option<&'a AxisRecord> {
     plan.axes.iter().find(|axis| axis.name == name)
 }
 
-/// `coordinates` with the baseline's labels on the axes that the baseline names.
+/// Returns `coordinates` with the baseline's labels on the axes that the baseline names.
 pub(crate) fn at_baseline(plan: &PlanRecord, coordinates: &Coordinates) -> Coordinates {
     let label = |axis: &str, own: &str| plan.baseline.get(axis).unwrap_or(own).to_owned();
     Coordinates(coordinates.0.iter().map(|(axis, own)| (axis.clone(), label(axis, own))).collect())

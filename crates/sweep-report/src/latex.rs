@@ -1,6 +1,7 @@
-//! A table in LaTeX, with the rules of `booktabs`, never wider than the lines of its page: needs `\usepackage{booktabs,graphicx}`.
+//! A table in LaTeX, with the rules of `booktabs` and never wider than the page's lines. It needs
+//! `\usepackage{booktabs,graphicx}`.
 //!
-//! Spells a computed table; computes nothing.
+//! This module formats a computed table; it computes nothing.
 
 use sweep_protocol::printable_line;
 
@@ -9,7 +10,7 @@ use crate::overview::Overview;
 use crate::sheet::{Mark, Sheet, Text};
 use crate::table::Table;
 
-/// A floating table with caption, label and notes.
+/// Formats a floating table with caption, label and notes.
 pub(crate) fn table(table: &Table, overview: &Overview) -> String {
     let sheet = Sheet::of(table);
     let numbers = sheet.header.len() - sheet.words;
@@ -32,15 +33,16 @@ pub(crate) fn table(table: &Table, overview: &Overview) -> String {
         ),
     };
     format!(
-        "% Needs \\usepackage{{booktabs,graphicx}}.\n\\begin{{table}}\n\\centering\n\\caption{{{caption}}}\n\\label{{{label}}}\n\
-         % As wide as its text, or as the lines of the page where that is less.\n\\small\n\
+        "% Needs \\usepackage{{booktabs,graphicx}}.\n\\begin{{table}}\n\\centering\n\\caption{{{caption}}}\n\
+         \\label{{{label}}}\n\
+         % Natural width, but at most the width of a line.\n\\small\n\
          \\resizebox{{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}}{{!}}{{%\n\
          \\begin{{tabular}}{{{columns}}}\n\\toprule\n{header}\\midrule\n{rows}\\bottomrule\n\\end{{tabular}}}}\n\
          {spelled_notes}\\end{{table}}\n"
     )
 }
 
-/// A heading in two lines where it has a bracket that opens after a blank (a unit): columns stay narrow.
+/// Splits a heading into two lines before a bracket that follows a space (a unit). This keeps columns narrow.
 fn stacked(text: &str, align: &str) -> String {
     let breaks = [text.find(" ("), text.find(" [")].into_iter().flatten().min();
     match breaks {
@@ -56,12 +58,14 @@ fn line(cells: impl Iterator<Item = String>) -> String {
     protected(format!("{} \\\\\n", cells.collect::<Vec<_>>().join(" & ")))
 }
 
-/// What follows a line break or a rule, not to be taken for its argument (`[1]`) or its star.
+/// Protects a line that follows a line break or a rule. Otherwise LaTeX would read a leading `[1]` as an argument, and
+/// a leading `*` as part of the command.
 fn protected(line: String) -> String {
     if line.starts_with(['[', '*']) { format!("{{}}{line}") } else { line }
 }
 
-/// Names as part of a label, in signs that every LaTeX takes: other letters and digits by their number, the rest as hyphens.
+/// Makes a label from names, using only characters that every LaTeX accepts. Other letters and digits become their code
+/// point; the rest becomes hyphens.
 fn label(names: &str) -> String {
     let spelled = |c: char| match c {
         c if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') => c.to_string(),
@@ -84,13 +88,13 @@ fn cell(text: &Text) -> String {
     }
 }
 
-/// Text that LaTeX prints as it is, signs in math.
+/// Escapes text so that LaTeX prints it literally. Special signs use math mode.
 fn escaped(text: &str) -> String {
     let text = printable_line(text);
     let mut out = String::with_capacity(text.len());
     for (at, c) in text.char_indices() {
         match c {
-            // Two of them would become one longer sign.
+            // LaTeX would join two of them into one longer sign.
             '-' | '\'' | ',' if text[..at].ends_with(c) => out.extend(['{', '}', c]),
             '`' => out.push_str("\\`{}"),
             '|' => out.push_str("$|$"),
@@ -120,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_that_starts_with_a_bracket_or_a_star_is_no_argument() {
+    fn a_row_that_starts_with_a_bracket_or_a_star_is_protected() {
         let row = |first: &str| line([escaped(first), "2".to_owned()].into_iter());
         assert_eq!(row("[1,3]"), "{}[1,3] & 2 \\\\\n");
         assert_eq!(row("*ours"), "{}*ours & 2 \\\\\n");
@@ -129,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_latex_would_act_on_is_printed() {
+    fn characters_special_to_latex_are_escaped() {
         assert_eq!(escaped("50% of a_b & {c} ± −1"), "50\\% of a\\_b \\& \\{c\\} $\\pm$ $-$1");
         assert_eq!(escaped("`a--b` two\nlines\u{1b}"), "\\`{}a-{}-b\\`{} two lines\u{fffd}");
         assert_eq!(escaped("\\x^2~"), "\\textbackslash{}x\\textasciicircum{}2\\textasciitilde{}");

@@ -1,7 +1,7 @@
-//! Rows become tables and plots: a declared report over what is known of an experiment, in every spelling.
+//! Turns rows of measurements into tables and plots: a declared report, in several output formats.
 //!
-//! Pure but for reading declarations and published rows: the same rows give the same bytes. Knows no database, no
-//! tensor, and no axis, model or number of the paper by name.
+//! The crate reads declarations and published rows; apart from that it is pure: the same rows give the same bytes. It
+//! does not know databases or tensors. It knows no axis, model or number of the paper by name.
 //!
 //! ```text
 //! ExperimentRows + Declaration + PaperNumbers -> Table, picture -> Markdown, LaTeX, CSV, JSON, terminal, SVG, PNG
@@ -27,7 +27,6 @@ pub mod published;
 mod read_toml;
 pub mod rendered;
 mod report;
-mod schema;
 mod sheet;
 pub mod sign_flip;
 pub mod statistics;

@@ -1,6 +1,6 @@
-//! A table in Markdown, as GitHub reads it.
+//! A table in Markdown, in GitHub's dialect.
 //!
-//! Spells a computed table; computes nothing.
+//! This module formats a computed table; it computes nothing.
 
 use sweep_protocol::printable_line;
 
@@ -8,7 +8,7 @@ use crate::notes::about_marks;
 use crate::sheet::{Mark, Sheet, Text};
 use crate::table::Table;
 
-/// The table, its row notes and its notes.
+/// Formats the table, its row notes and its notes.
 pub(crate) fn table(table: &Table) -> String {
     let sheet = Sheet::of(table);
     let mut out = line(sheet.header.iter().map(|text| escaped(text)));
@@ -44,7 +44,8 @@ fn cell(text: &Text) -> String {
     }
 }
 
-/// Text that Markdown shows as it is, in one line: no link, image, HTML, formula or character that a terminal obeys.
+/// Escapes text so that Markdown shows it literally, in one line: no links, images, HTML, formulas or control
+/// characters.
 pub(crate) fn escaped(text: &str) -> String {
     let text = printable_line(text);
     let mut out = String::with_capacity(text.len());
@@ -57,8 +58,8 @@ pub(crate) fn escaped(text: &str) -> String {
     out
 }
 
-/// Whether Markdown, as GitHub reads it, would take a character for more than itself. Brackets are escaped only where a link or
-/// an image would come of them: intervals and labels have many.
+/// Whether GitHub's Markdown would interpret a character. Brackets are escaped only where they would form a link or an
+/// image, because intervals and labels contain many brackets.
 fn is_markup(c: char, before: &str, after: &str) -> bool {
     match c {
         '|' | '*' | '_' | '`' | '<' | '\\' | '~' | '$' => true,
@@ -67,13 +68,13 @@ fn is_markup(c: char, before: &str, after: &str) -> bool {
         // Bare addresses become links.
         ':' => after.starts_with("//"),
         '.' => before.to_ascii_lowercase().ends_with("www"),
-        // A heading loses the signs at its end.
+        // A heading loses `#` signs at its end.
         '#' => after.is_empty(),
         _ => false,
     }
 }
 
-/// The same inside the brackets of an image, where every bracket counts.
+/// Escapes text inside the brackets of an image, where every bracket counts.
 pub(crate) fn escaped_in_brackets(text: &str) -> String {
     let mut out = String::new();
     let escaped = escaped(text);
@@ -83,13 +84,13 @@ pub(crate) fn escaped_in_brackets(text: &str) -> String {
             out.push('\\');
         }
         out.push(c);
-        // A backslash that is itself escaped escapes nothing.
+        // An escaped backslash does not escape the next character.
         before = if before == Some('\\') { None } else { Some(c) };
     }
     out
 }
 
-/// A file's name as the target of a link.
+/// Encodes a file name as the target of a link.
 pub(crate) fn target(name: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let spelled = |byte: u8| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
@@ -101,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_markdown_would_act_on_is_shown() {
+    fn characters_special_to_markdown_are_escaped() {
         let cases = [
             ("![p](http://a.b/c.png)", r"![p\](http\://a.b/c.png)"),
             ("[1](2)", r"[1\](2)"),

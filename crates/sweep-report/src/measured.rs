@@ -1,6 +1,6 @@
-//! Rows, indexed so that a run's value can be asked for by quantity.
+//! An index of the rows: looks up the values of a run by quantity.
 //!
-//! Knows rows and quantities, no table and no plot.
+//! This module knows rows and quantities. It does not know tables or plots.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,12 @@ use sweep_protocol::{ExperimentRows, Form, Metric, RunId, RunRow, Split, Status}
 
 use crate::declaration::{EpochRule, Quantity};
 
-/// What a run measures over epochs.
+/// Key of a series of values over epochs.
 type Key = (Metric, Option<Split>, Option<Form>);
 /// Values by epoch.
 type Series = BTreeMap<Option<u32>, f64>;
 
-/// Where each run stands and what it measured.
+/// Status and measurements of each run.
 #[derive(Clone, Debug)]
 pub(crate) struct Measured<'a> {
     rows: BTreeMap<RunId, &'a RunRow>,
@@ -21,7 +21,7 @@ pub(crate) struct Measured<'a> {
 }
 
 impl<'a> Measured<'a> {
-    /// The index of some rows.
+    /// Creates the index of some rows.
     pub(crate) fn new(rows: &'a ExperimentRows) -> Self {
         let mut values: BTreeMap<RunId, BTreeMap<Key, Series>> = BTreeMap::new();
         for of_run in rows.measurements.chunk_by(|a, b| a.run == b.run) {
@@ -33,17 +33,17 @@ impl<'a> Measured<'a> {
         Self { rows: rows.runs.iter().map(|row| (row.run, row)).collect(), values }
     }
 
-    /// Where a run stands; a run that nothing is known of is queued.
+    /// Returns the status of a run. A run without a row is queued.
     pub(crate) fn status(&self, run: RunId) -> Status {
         self.rows.get(&run).map_or(Status::Queued, |row| row.status)
     }
 
-    /// Its row, if anything is known of it.
+    /// Returns the row of a run, if there is one.
     pub(crate) fn row(&self, run: RunId) -> Option<&'a RunRow> {
         self.rows.get(&run).copied()
     }
 
-    /// The value of a run that succeeded: what others left behind is no result.
+    /// Returns the value of a run that succeeded. Values of other runs do not count as results.
     pub(crate) fn result(&self, run: RunId, quantity: &Quantity) -> Option<f64> {
         let values = self.series(run, quantity).filter(|_| self.status(run) == Status::Succeeded)?;
         match quantity.epoch {
@@ -52,7 +52,7 @@ impl<'a> Measured<'a> {
         }
     }
 
-    /// The values of a run over epochs, however it ended.
+    /// Returns the values of a run over epochs, whatever its status.
     pub(crate) fn curve(&self, run: RunId, quantity: &Quantity) -> Vec<(u32, f64)> {
         let values = self.series(run, quantity).into_iter().flatten();
         values.filter_map(|(&epoch, &value)| Some((epoch?, value))).collect()

@@ -1,6 +1,6 @@
-//! Why a cell is empty or a row incomplete, in words.
+//! Explains in words why a cell is empty or a row is incomplete.
 //!
-//! Knows where runs stand, not what they measured.
+//! This module knows the status of runs. It does not know what they measured.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,12 @@ use sweep_protocol::Status;
 use crate::group::Group;
 use crate::measured::Measured;
 
-/// Where the runs of a group stand.
+/// Status of the runs of a group.
 #[derive(Clone, Debug)]
 pub(crate) struct Standing {
     planned: usize,
     pub(crate) succeeded: usize,
-    /// By status, and whether an attempt was begun.
+    /// Number of the other runs, by status and by whether an attempt has begun.
     others: BTreeMap<(Status, bool), usize>,
 }
 
@@ -34,7 +34,7 @@ pub(crate) fn standing(group: &Group<'_>, measured: &Measured<'_>) -> Standing {
 }
 
 impl Standing {
-    /// Why there is no value: `not run yet`, `1 failed: diverged, 2 running`.
+    /// Explains why there is no value: `not run yet`, `1 failed: diverged, 2 running`.
     pub(crate) fn why_missing(&self) -> String {
         if self.succeeded > 0 {
             return "not measured".to_owned();
@@ -52,23 +52,23 @@ impl Standing {
     }
 }
 
-/// Why a row is not complete: `2 of 3 seeds: 1 failed: diverged`; nothing for a complete row, or one without a value,
-/// whose cells say it themselves.
+/// Explains why a row is incomplete: `2 of 3 seeds: 1 failed: diverged`. Returns `None` for a complete row, and for a
+/// row without any value: its cells say why.
 pub(crate) fn incomplete(group: &Group<'_>, measured: &Measured<'_>) -> Option<String> {
     let standing = standing(group, measured);
     let partly = standing.succeeded > 0 && standing.succeeded < standing.planned;
     partly.then(|| format!("{} of {} seeds: {}", standing.succeeded, standing.planned, standing.counted()))
 }
 
-/// A status, where a run that waits for its next attempt is told from one that was never begun.
+/// Describes a status. A queued run that has begun is distinguished from one that never began.
 fn place_in_words(place: (Status, bool)) -> String {
     match place {
-        (Status::Queued, true) => "begun, not finished yet".to_owned(),
+        (Status::Queued, true) => "started, not finished yet".to_owned(),
         (status, _) => status_in_words(status),
     }
 }
 
-/// A status as a reader is told it.
+/// Describes a status in words.
 pub(crate) fn status_in_words(status: Status) -> String {
     match status {
         Status::Queued => "not run yet".to_owned(),

@@ -1,6 +1,6 @@
-//! What a report says before its tables: at which scale the question was asked, and how the runs went.
+//! The beginning of a report: the scale at which the question was asked, and how the runs went.
 //!
-//! Everything is taken from the rows, so a report cannot claim more than was run.
+//! Everything is taken from the rows. So a report cannot claim more than was run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,55 +10,55 @@ use sweep_protocol::{Coordinates, ExclusionRecord, ExperimentRows, RunRow, Statu
 use crate::measured::Measured;
 use crate::missing::status_in_words;
 
-/// Hexadecimal digits of a data digest that are shown.
+/// Number of hexadecimal digits of a data digest that are shown.
 const DIGEST_DIGITS: usize = 12;
 
-/// What was asked, at which scale, and how the runs went.
+/// The question, its scale, and how the runs went.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Overview {
     /// Name of the experiment.
     pub experiment: String,
-    /// The scale at which it was run.
+    /// Name of the profile, which sets the scale.
     pub profile: String,
-    /// What it asks.
+    /// The question that the experiment asks.
     pub question: String,
-    /// Digests of the data that its runs saw.
+    /// Digests of the data that its runs used.
     pub data: Vec<String>,
     /// Seeds of its plan.
     pub seeds: Vec<u64>,
     /// Epochs of the runs that succeeded, each number once.
     pub epochs: Vec<u32>,
-    /// What its runs have in common: images, widths, batch, learning rate.
+    /// Settings that its runs share: images, widths, batch size, learning rate.
     pub setting: Option<String>,
-    /// How the runs that succeeded were computed.
+    /// Arithmetics of the runs that succeeded.
     pub arithmetics: Vec<String>,
     /// Models of the processors that they ran on.
     pub processors: Vec<String>,
-    /// Versions of the trainer that made the runs that succeeded.
+    /// Trainer versions of the runs that succeeded.
     pub trainer_versions: Vec<u32>,
     /// Number of planned runs by status.
     pub counts: BTreeMap<Status, usize>,
-    /// What the plan leaves out.
+    /// Coordinates that the plan excludes.
     pub exclusions: Vec<ExclusionRecord>,
-    /// Runs whose last attempt ended badly.
+    /// Runs whose last attempt failed or timed out.
     pub failures: Vec<Failure>,
 }
 
-/// A run whose last attempt ended badly.
+/// A run whose last attempt failed or timed out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Failure {
-    /// Where it sits.
+    /// Coordinates of the run.
     pub coordinates: Coordinates,
-    /// Its seed.
+    /// Seed of the run.
     pub seed: u64,
-    /// How it ended.
+    /// Status of the run.
     pub status: Status,
-    /// Why, as it was recorded.
+    /// The reason, as it was recorded.
     pub message: Option<String>,
 }
 
 impl Overview {
-    /// The overview of some rows.
+    /// Creates the overview of some rows.
     pub fn of(rows: &ExperimentRows) -> Self {
         let measured = Measured::new(rows);
         let plan = &rows.plan;
@@ -91,10 +91,11 @@ impl Overview {
         }
     }
 
-    /// The scale in one sentence: `Profile cifar10; data 1f2e3d…; 3 seeds (0, 1, 2); 100 epochs; trainer version 6.`
+    /// Returns the scale in one sentence:
+    /// `Profile cifar10; data 1f2e3d…; 3 seeds (0, 1, 2); 100 epochs; trainer version 6.`
     pub fn scale(&self) -> String {
         let data: Vec<String> = self.data.iter().map(|digest| shortened(digest)).collect();
-        let data = if data.is_empty() { "not seen yet".to_owned() } else { data.join(", ") };
+        let data = if data.is_empty() { "not loaded yet".to_owned() } else { data.join(", ") };
         let seeds: Vec<String> = self.seeds.iter().map(u64::to_string).collect();
         let epochs = match self.epochs.as_slice() {
             [] => "no run has succeeded".to_owned(),
@@ -113,7 +114,7 @@ impl Overview {
         let computed = match self.arithmetics.as_slice() {
             [] => String::new(),
             [one] => format!("; computed with {one}"),
-            several => format!("; computed in ways whose last digits differ: {}", several.join(", ")),
+            several => format!("; computed with different arithmetics: {}", several.join(", ")),
         };
         let processors = match self.processors.as_slice() {
             [] => String::new(),
@@ -122,7 +123,7 @@ impl Overview {
         format!("Profile {}; data {data}{setting}; {seeds}; {epochs}{trainer}{computed}{processors}.", self.profile)
     }
 
-    /// How the runs went in one sentence: `12 runs: 10 succeeded, 1 failed: diverged, 1 not run yet.`
+    /// Returns how the runs went, in one sentence: `12 runs: 10 succeeded, 1 failed: diverged, 1 not run yet.`
     pub fn progress(&self) -> String {
         let total: usize = self.counts.values().sum();
         let by_status = |succeeded: bool| {
@@ -134,24 +135,22 @@ impl Overview {
     }
 }
 
-/// A warning where the runs that succeeded were computed in several ways: differences between them may be rounding.
+/// Returns a warning if the runs that succeeded used several arithmetics: differences between them may be rounding.
 pub(crate) fn mixture(rows: &ExperimentRows) -> Option<String> {
     let ways = of_succeeded(rows, |row| Some(row.arithmetic.as_ref()?.to_string()));
     (ways.len() > 1).then(|| {
         let ways = ways.join(", ");
-        format!(
-            "These runs were computed in ways whose last digits differ ({ways}): a difference may be rounding alone."
-        )
+        format!("These runs were computed with different arithmetics ({ways}): differences may be due to rounding.")
     })
 }
 
-/// What the runs that succeeded say of themselves, each answer once.
+/// Returns a property of the runs that succeeded, each value once.
 fn of_succeeded<T: Ord>(rows: &ExperimentRows, said: impl Fn(&RunRow) -> Option<T>) -> Vec<T> {
     let succeeded = rows.runs.iter().filter(|row| row.status == Status::Succeeded);
     succeeded.filter_map(said).collect::<BTreeSet<T>>().into_iter().collect()
 }
 
-/// The last epochs of the runs that succeeded.
+/// Returns the numbers of epochs of the runs that succeeded.
 fn epochs(rows: &ExperimentRows, measured: &Measured<'_>) -> Vec<u32> {
     let mut last = BTreeMap::new();
     for of_run in rows.measurements.chunk_by(|a, b| a.run == b.run) {
@@ -164,7 +163,7 @@ fn epochs(rows: &ExperimentRows, measured: &Measured<'_>) -> Vec<u32> {
     last.into_values().collect::<BTreeSet<u32>>().into_iter().collect()
 }
 
-/// A digest's first digits; anything that is no digest stays whole.
+/// Returns the first digits of a digest. Any other text stays whole.
 fn shortened(digest: &str) -> String {
     let is_digest = digest.len() > DIGEST_DIGITS && digest.chars().all(|c| c.is_ascii_hexdigit());
     if is_digest { format!("{}…", &digest[..DIGEST_DIGITS]) } else { digest.to_owned() }

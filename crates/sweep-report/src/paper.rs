@@ -1,6 +1,6 @@
-//! Printed numbers of the paper, from `reports/paper/*.toml`: the only place where such a number may be written.
+//! Printed numbers of the paper, from `reports/paper/*.toml`. Numbers of the paper are written nowhere else.
 //!
-//! Knows files and rows, not which of our rows they belong to.
+//! This module knows files and rows. It does not know which rows of a report they belong to.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,69 +10,76 @@ use sweep_protocol::Form;
 
 use crate::{Declaration, ReportError, read_toml};
 
-/// The tables of the paper that a report refers to, by file as declared.
+/// The tables of the paper that a report refers to.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PaperNumbers {
-    /// File, as the declaration names it, to table.
+    /// Maps the file name in the declaration to its table.
     pub tables: BTreeMap<String, PaperTable>,
 }
 
-/// A table as it is printed.
+/// A table as printed in the paper.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PaperTable {
-    /// As this file is cited.
+    /// Id that cites this table, such as `T1`.
     pub id: String,
     /// Its caption, shortened.
     pub title: String,
-    /// Which version of the paper was read.
+    /// The version of the paper that the numbers come from.
     pub source: String,
-    /// Page of the PDF.
+    /// Page in the PDF.
     pub page: u32,
-    /// What its numbers mean, where the paper says so elsewhere.
+    /// What its numbers mean, if the paper explains it in another place.
     #[serde(default)]
     pub note: Option<String>,
-    /// Names of its columns, with the printed unit.
+    /// Names of its columns, with the printed units.
     pub columns: Vec<String>,
     /// Its rows, as printed.
     #[serde(rename = "row")]
     pub rows: Vec<PaperRow>,
 }
 
-/// A row as it is printed.
+/// A row as printed in the paper.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PaperRow {
-    /// As a declaration refers to it.
+    /// Id that declarations refer to.
     pub id: String,
-    /// As the paper calls it.
+    /// Name of the row in the paper.
     pub name: String,
-    /// Catalogue name of the network that the row is about; nothing here knows what it stands for.
+    /// Catalogue name of the network in this row. This crate does not interpret it.
     #[serde(default)]
     pub model: Option<String>,
-    /// The form that the row counts, where it is not the deployed one.
+    /// Form of the network that the row counts, if it is not the deployed form.
     #[serde(default)]
     pub form: Option<Form>,
-    /// Column to number, in the printed unit.
+    /// Maps a column to its number, in the printed unit.
     pub values: BTreeMap<String, f64>,
 }
 
 impl PaperNumbers {
-    /// Reads the tables that a declaration refers to; its file names are seen from `reports`.
+    /// Reads the tables that a declaration refers to. Its file names are relative to `reports`. A file that does not
+    /// exist there is taken from `carried`: pairs of file name and text.
     ///
     /// # Errors
-    /// When one of them cannot be read or has another form.
-    pub fn load(reports: &Path, declaration: &Declaration) -> Result<Self, ReportError> {
+    /// When one of the tables cannot be read or has another form.
+    pub fn load(reports: &Path, declaration: &Declaration, carried: &[(&str, &str)]) -> Result<Self, ReportError> {
         let mut tables = BTreeMap::new();
         for link in declaration.tables.iter().filter_map(|table| table.paper.as_ref()) {
-            tables.insert(link.file.clone(), read_toml::read(&reports.join(&link.file))?);
+            let path = reports.join(&link.file);
+            let text = carried.iter().find(|(file, _)| *file == link.file).filter(|_| !path.exists());
+            let table = match text {
+                Some((_, text)) => read_toml::parse(&path, text)?,
+                None => read_toml::read(&path)?,
+            };
+            tables.insert(link.file.clone(), table);
         }
         Ok(Self { tables })
     }
 }
 
 impl PaperTable {
-    /// The number in the row `id`, column `column`, if one is printed there.
+    /// Returns the number in row `id` and column `column`, if one is printed there.
     pub fn value(&self, id: &str, column: &str) -> Option<f64> {
         self.rows.iter().find(|row| row.id == id)?.values.get(column).copied()
     }

@@ -1,6 +1,8 @@
-//! Rows as text in git: what a committed rendering was made from, and whether it still is.
+//! Published rows: measurements as text in git. They show what a committed rendering was made from, and whether it is
+//! still up to date.
 //!
-//! `plan.json` and `runs.json` are for eyes, `measurements.csv` is sorted so that a diff is short. Floats keep every bit.
+//! `plan.json` and `runs.json` are meant for human readers. `measurements.csv` is sorted, so diffs are short. Floats
+//! keep every bit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -20,18 +22,20 @@ const RUNS: &str = "runs.json";
 const MEASUREMENTS: &str = "measurements.csv";
 const HEADER: &str = "run,metric,split,form,epoch,value";
 
-/// A file that is not what the published rows render to.
+/// A difference between a committed rendering and what the published rows render to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Difference {
-    /// It is rendered and not there.
+    /// The file would be rendered, but does not exist.
     Missing(PathBuf),
-    /// It has other bytes.
+    /// The file has other bytes.
     Differs(PathBuf),
-    /// It is a former rendering that is no longer asked for. Files that rendering did not write are the user's and no difference.
+    /// The file is a former rendering that is no longer declared. Files that were not written by rendering belong to
+    /// the user and are not reported.
     Unexpected(PathBuf),
 }
 
-/// Writes rows into a folder, in plan order whatever order they come in. Returns what of the user's was met there.
+/// Writes rows into a folder, in plan order whatever their order is. Returns the files of the user that were found
+/// there.
 ///
 /// # Errors
 /// When a row belongs to no planned run, or a file cannot be written.
@@ -57,7 +61,7 @@ pub fn write(folder: &Path, rows: &ExperimentRows) -> Result<Vec<Kept>, ReportEr
     rendered::write(
         folder,
         &[
-            // Where the experiment file lies is nothing that a reader of the measurements needs.
+            // Readers of the measurements do not need the location of the experiment file.
             json(PLAN, &PlanRecord { source: None, ..rows.plan.clone() })?,
             json(RUNS, &runs.into_iter().map(|(_, row)| row).collect::<Vec<_>>())?,
             Rendering { path: MEASUREMENTS.into(), bytes: text.into_bytes() },
@@ -68,7 +72,7 @@ pub fn write(folder: &Path, rows: &ExperimentRows) -> Result<Vec<Kept>, ReportEr
 /// Reads rows from a folder.
 ///
 /// # Errors
-/// When a file is missing or is not what [`write()`] wrote.
+/// When a file is missing or does not have the form that [`write()`] uses.
 pub fn read(folder: &Path) -> Result<ExperimentRows, ReportError> {
     let path = folder.join(MEASUREMENTS);
     let text = read_regular_file(&path).map_err(io_fault(&path, "reading"))?;
@@ -85,8 +89,8 @@ pub fn read(folder: &Path) -> Result<ExperimentRows, ReportError> {
     Ok(ExperimentRows { plan: read_json(&folder.join(PLAN))?, runs: read_json(&folder.join(RUNS))?, measurements })
 }
 
-/// Renders the published rows and compares the bytes with those in `rendered`, and its manifest, where it has one. Files that
-/// rendering did not write are passed over.
+/// Renders the published rows and compares the bytes with the files in `rendered`, including its manifest if there is
+/// one. Files that were not written by rendering are ignored.
 ///
 /// # Errors
 /// When the rows cannot be read or rendered, or a rendering cannot be read.
@@ -131,7 +135,7 @@ fn add_line(text: &mut String, run: &str, m: &Measurement) {
     let split = m.split.map_or("", Split::name);
     let form = m.form.map_or("", Form::name);
     let epoch = m.epoch.map(|epoch| epoch.to_string()).unwrap_or_default();
-    // `{:?}` is the shortest text that reads back as the same float. Writing to a text cannot fail.
+    // `{:?}` gives the shortest text that parses to the same float. Writing to a string cannot fail.
     let _: std::fmt::Result = writeln!(text, "{run},{},{split},{form},{epoch},{:?}", m.metric.name(), m.value);
 }
 
@@ -149,7 +153,7 @@ fn parsed(line: &str) -> Option<MeasurementRow> {
     Some(MeasurementRow { run: run.parse().ok()?, measurement })
 }
 
-/// `Some(None)` for an empty field, `None` for one that is not understood.
+/// Returns `Some(None)` for an empty field, and `None` for a field that cannot be parsed.
 fn optional<T: std::str::FromStr>(field: &str) -> Option<Option<T>> {
     if field.is_empty() { Some(None) } else { field.parse().ok().map(Some) }
 }
@@ -178,9 +182,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_finite_float_survives_to_the_last_bit(value in any::<f64>(), epoch in any::<Option<u32>>()) {
+        fn every_finite_float_is_kept_exactly(value in any::<f64>(), epoch in any::<Option<u32>>()) {
             prop_assume!(value.is_finite());
-            let measurement = Measurement { metric: Metric::Loss, split: None, form: Some(Form::Training), epoch, value };
+            let measurement =
+                Measurement { metric: Metric::Loss, split: None, form: Some(Form::Training), epoch, value };
             let row = MeasurementRow { run: RunId::of("{}", 0), measurement };
             let mut line = String::new();
             add_line(&mut line, &row.run.to_string(), &measurement);
@@ -191,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_measurement_is_refused() {
+    fn invalid_measurements_are_refused() {
         let run = RunId::of("{}", 0);
         for bad in [
             "",

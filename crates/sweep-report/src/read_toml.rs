@@ -1,6 +1,6 @@
 //! Reads the TOML files of a report: declarations and the paper's tables.
 //!
-//! Every text in them comes to be shown, so one that cannot be is refused at its line, whatever its key is.
+//! Reports show all texts in these files. So any text that cannot be shown is refused, whatever its key is.
 
 use std::path::Path;
 
@@ -11,16 +11,20 @@ use toml::de::{DeTable, DeValue};
 
 use crate::ReportError;
 
-/// The key of texts that may have several lines.
+/// The key whose text may have several lines.
 const PROSE: &str = "note";
 
-/// The content of a file.
+/// Reads a file and checks its texts.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, ReportError> {
     let fault = |source| ReportError::Io { path: path.to_owned(), doing: "reading", source };
-    let text = sweep_protocol::read_text_file(path).map_err(fault)?;
+    parse(path, &sweep_protocol::read_text_file(path).map_err(fault)?)
+}
+
+/// Parses a text and checks the texts in it. Errors name `path` as its file.
+pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ReportError> {
     let fault = |source| ReportError::Toml { path: path.to_owned(), source: Box::new(source) };
-    let content = toml::from_str(&text).map_err(fault)?;
-    let tree = DeTable::parse(&text).map_err(fault)?;
+    let content = toml::from_str(text).map_err(fault)?;
+    let tree = DeTable::parse(text).map_err(fault)?;
     match in_table(tree.get_ref()) {
         None => Ok(content),
         Some((start, source)) => {
@@ -32,7 +36,7 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, ReportError> {
     }
 }
 
-/// The first text that cannot be shown, and the byte that it starts at.
+/// Finds the first text that cannot be shown, with the byte offset at which it starts.
 fn in_table(table: &DeTable<'_>) -> Option<(usize, TextError)> {
     let found = table.iter().filter_map(|(key, value)| {
         let of_key = check_line(key.get_ref()).err().map(|fault| (key.span().start, fault));

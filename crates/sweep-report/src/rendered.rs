@@ -1,7 +1,8 @@
-//! The folder of a report's renderings: what in it was written by rendering, and what is the user's.
+//! The folder of a report's renderings: which of its files were written by rendering, and which belong to the user.
 //!
-//! A manifest beside the renderings lists them with their digests. A file that it does not list, or that has other bytes than were
-//! written, is the user's: it is never removed and never overwritten, but moved aside where a rendering needs its name.
+//! A manifest in the folder lists the renderings with their digests. A file belongs to the user if the manifest does
+//! not list it, or if its bytes have changed. Such a file is never removed or overwritten. If a rendering needs its
+//! name, the file is moved aside.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,39 +14,39 @@ use sweep_protocol::{create_folders, remove_temporaries, write_atomically};
 
 use crate::{Rendering, ReportError};
 
-/// The manifest's name in the folder.
+/// File name of the manifest.
 pub(crate) const MANIFEST: &str = "manifest.json";
-/// Whose manifest it is: other programs write files of that name.
+/// Marks a manifest as ours: other programs also write files named `manifest.json`.
 const WRITER: &str = "repmlp-sweep";
 
-/// A file of the user's that was met in a folder of renderings.
+/// A file of the user that was found in a folder of renderings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kept {
-    /// A former rendering that was edited; it is left where it is.
+    /// A former rendering that the user edited. It stays in its place.
     Edited(PathBuf),
-    /// It had the name of a rendering and has another now.
+    /// The file had the name of a rendering and was renamed.
     MovedAside {
-        /// Where it was.
+        /// Former path.
         from: PathBuf,
-        /// Where it is.
+        /// New path.
         to: PathBuf,
     },
 }
 
-/// What rendering wrote.
+/// The files that rendering wrote.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Manifest {
     written_by: String,
-    /// Name to BLAKE3 digest.
+    /// Maps a file name to its BLAKE3 digest.
     renderings: BTreeMap<String, String>,
-    /// The same of a rendering that was begun and may be written in part: that is ours too.
+    /// The same map for a rendering that began and may be incomplete. Its files are ours too.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     begun: BTreeMap<String, String>,
 }
 
 impl Manifest {
-    /// The manifest of these renderings.
+    /// Creates the manifest of these renderings.
     pub(crate) fn of(renderings: &[Rendering]) -> Self {
         let entry = |r: &Rendering| (r.path.to_string_lossy().into_owned(), digest(&r.bytes));
         Self {
@@ -55,13 +56,13 @@ impl Manifest {
         }
     }
 
-    /// The manifest of a folder; nothing where there is none, or a file of that name that is another program's.
+    /// Reads the manifest of a folder. Returns `None` if there is none, or if the file was written by another program.
     pub(crate) fn read(folder: &Path) -> Option<Self> {
         let manifest: Self = serde_json::from_slice(&plain_bytes(&folder.join(MANIFEST)).ok()??).ok()?;
         (manifest.written_by == WRITER).then_some(manifest)
     }
 
-    /// Its file.
+    /// Returns the content of the manifest file.
     pub(crate) fn bytes(&self) -> Result<Vec<u8>, ReportError> {
         let fault = |source| ReportError::Json { path: MANIFEST.into(), source };
         let mut bytes = serde_json::to_vec_pretty(self).map_err(fault)?;
@@ -69,7 +70,7 @@ impl Manifest {
         Ok(bytes)
     }
 
-    /// Names of the listed files. An entry that someone wrote into the manifest to lead elsewhere is passed over.
+    /// Returns the names of the listed files. It skips edited entries that would lead out of the folder.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.renderings.keys().chain(self.begun.keys()).map(String::as_str).filter(|name| {
             let mut parts = Path::new(name).components();
@@ -87,23 +88,26 @@ impl Manifest {
     }
 }
 
-/// Makes a folder hold these renderings and a manifest of them. Former renderings that are no longer asked for are removed if the
-/// manifest lists them and they are as they were written; everything else in the folder is left, or moved aside where a rendering
-/// needs its name. Links are not followed. Of a folder that an older version rendered, without a manifest, nothing is removed.
+/// Makes a folder hold these renderings and a manifest of them.
 ///
-/// Returns what of the user's was met.
+/// A former rendering that is no longer needed is removed if the manifest lists it and its bytes are unchanged. All
+/// other files stay. If a rendering needs the name of such a file, the file is moved aside. Links are not followed. If
+/// an older version rendered the folder without a manifest, nothing is removed.
+///
+/// Returns the files of the user that were found.
 ///
 /// # Errors
 /// When a file cannot be read, written, moved or removed.
 pub fn write(folder: &Path, renderings: &[Rendering]) -> Result<Vec<Kept>, ReportError> {
     create_folders(folder).map_err(fault(folder, "creating the folder"))?;
     let former = Manifest::read(folder);
-    // An older version wrote no manifest, but always one of these files: then the names of renderings were its own.
+    // Older versions wrote no manifest, but always one of these files. If one exists, files with names of renderings
+    // are ours.
     let wrote = |name: &&str| folder.join(name).is_file();
     let is_of_older_version = former.is_none() && ["report.json", "measurements.csv"].iter().any(wrote);
     let current = Manifest::of(renderings);
     let mut kept = Vec::new();
-    // An interrupted call leaves files of the new rendering. They must be known before they are written.
+    // An interrupted call leaves files of the new rendering. The manifest must list them before they are written.
     if let Some(former) = former.as_ref().filter(|former| former.renderings != current.renderings) {
         let begun = Manifest { begun: current.renderings.clone(), ..former.clone() };
         let manifest = folder.join(MANIFEST);
@@ -128,7 +132,7 @@ pub fn write(folder: &Path, renderings: &[Rendering]) -> Result<Vec<Kept>, Repor
     Ok(kept)
 }
 
-/// Writes one file; one that is in its place and not ours is moved aside first.
+/// Writes one file. If a file of the user is in its place, that file is moved aside first.
 fn put(
     folder: &Path,
     rendering: &Rendering,
@@ -148,7 +152,7 @@ fn put(
     write_atomically(&path, &rendering.bytes).map_err(fault(&path, "writing"))
 }
 
-/// `<name>.edited-<n>` with the first number that is free.
+/// Returns `<name>.edited-<n>` with the first free number.
 fn free_name(path: &Path) -> PathBuf {
     let numbered = |n: u32| {
         let mut name = path.as_os_str().to_owned();
@@ -178,7 +182,7 @@ fn remove_former(
     Ok(())
 }
 
-/// The bytes of a file that is no link; nothing where there is none, or something else.
+/// Reads the bytes of a regular file. Returns `None` if the path is a link, something else, or does not exist.
 pub(crate) fn plain_bytes(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match path.symlink_metadata() {
         Ok(data) if data.is_file() => fs::read(path).map(Some),

@@ -1,6 +1,6 @@
-//! A whole report: every file it consists of, as bytes.
+//! A complete report: the bytes of all its files.
 //!
-//! Writes nothing; the caller puts the files where it wants them.
+//! This module writes nothing; the caller stores the files.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -19,13 +19,13 @@ use crate::{PaperNumbers, ReportError, csv, latex};
 /// One file of a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendering {
-    /// Its name, relative to the report's folder.
+    /// File name, relative to the report's folder.
     pub path: PathBuf,
-    /// Its content.
+    /// Content of the file.
     pub bytes: Vec<u8>,
 }
 
-/// What `report.json` holds.
+/// Content of `report.json`.
 #[derive(Serialize)]
 struct Machine<'a> {
     title: &'a str,
@@ -33,8 +33,8 @@ struct Machine<'a> {
     tables: &'a [Table],
 }
 
-/// Renders a report: `report.md`, `report.json`, each table as CSV and LaTeX, each plot as SVG and PNG. The same rows
-/// give the same bytes.
+/// Renders a report: `report.md`, `report.json`, each table as CSV and LaTeX, and each plot as SVG and PNG. The same
+/// rows give the same bytes.
 ///
 /// # Errors
 /// When the declaration does not fit the experiment or the paper, or a plot cannot be drawn.
@@ -46,7 +46,7 @@ pub fn render(
     render_around(&tables(rows, declaration, paper)?, rows, declaration)
 }
 
-/// The same around tables that were computed before from the same rows and declaration.
+/// Renders a report from tables that were already computed from the same rows and declaration.
 ///
 /// # Errors
 /// When a plot cannot be drawn.
@@ -74,7 +74,8 @@ pub fn render_around(
     Ok(renderings)
 }
 
-/// The characters that PNG pictures show as boxes, since the embedded font lacks them; SVG pictures show them with the reader's fonts.
+/// Returns the characters that PNG pictures show as boxes, because the embedded font lacks them. SVG pictures use fonts
+/// of the reader's system.
 pub fn missing_glyphs(renderings: &[Rendering]) -> BTreeSet<char> {
     let is_svg = |rendering: &&Rendering| rendering.path.extension().is_some_and(|extension| extension == "svg");
     let svgs = renderings.iter().filter(is_svg).map(|rendering| String::from_utf8_lossy(&rendering.bytes));
@@ -99,7 +100,7 @@ fn markdown_report(declaration: &Declaration, overview: &Overview, tables: &[Tab
     out += &format!("**Scale.** {}\n\n", escaped(&overview.scale()));
     out += &format!("**Runs.** {}\n\n", escaped(&overview.progress()));
     if let Some(note) = &declaration.note {
-        // The author's own Markdown.
+        // The note is Markdown written by the author, so it is not escaped.
         out += &format!("{}\n\n", printable(note.trim()));
     }
     for table in tables {
@@ -114,14 +115,14 @@ fn markdown_report(declaration: &Declaration, overview: &Overview, tables: &[Tab
                 target(&plot.id),
                 escaped(&plot.caption)
             ),
-            None => "Nothing is measured yet that it could show.\n\n".to_owned(),
+            None => "There is no data to plot yet.\n\n".to_owned(),
         };
     }
     out += &closing(overview);
     out.trim_end().to_owned() + "\n"
 }
 
-/// What is not in the tables, with the reasons.
+/// Lists what the tables do not show, with the reasons.
 fn closing(overview: &Overview) -> String {
     let mut out = String::new();
     if !overview.exclusions.is_empty() {

@@ -1,6 +1,6 @@
-//! A table as text in columns, before it is spelled as Markdown, LaTeX or for a terminal.
+//! A table as text in columns, before it is formatted as Markdown, LaTeX or for a terminal.
 //!
-//! Scales and rounds; knows no markup. CSV and JSON do not come by here: they keep unrounded base units.
+//! This module scales and rounds; it knows no markup. CSV and JSON do not use it: they keep unrounded base units.
 
 use sweep_protocol::printable_line;
 
@@ -12,13 +12,13 @@ use crate::unit::{Unit, typeset, with_unit};
 /// Text in rows and columns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sheet {
-    /// One for each column.
+    /// Headings, one per column.
     pub(crate) header: Vec<String>,
-    /// Columns from the left that hold words; the others hold numbers.
+    /// Number of columns, from the left, that hold words. The others hold numbers.
     pub(crate) words: usize,
-    /// One text for each column.
+    /// The rows, with one text per column.
     pub(crate) rows: Vec<Vec<Text>>,
-    /// Why rows are incomplete, with the letter that refers to it.
+    /// Reasons why rows are incomplete, each with the letter that refers to it.
     pub(crate) row_notes: Vec<(char, String)>,
 }
 
@@ -26,21 +26,21 @@ pub(crate) struct Sheet {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Text {
     pub(crate) text: String,
-    /// How it stands out in its column.
+    /// How it is marked in its column.
     pub(crate) mark: Mark,
-    /// The letter of a row note.
+    /// Letter of a row note.
     pub(crate) note: Option<char>,
 }
 
-/// How a text stands out in its column.
+/// How a text is marked in its column.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Mark {
-    /// It does not.
+    /// Not marked.
     #[default]
     Plain,
     /// It has the best mean.
     Best,
-    /// It cannot be told from the best.
+    /// Its difference to the best mean is not significant.
     Tied,
 }
 
@@ -61,7 +61,7 @@ impl From<String> for Text {
 }
 
 impl Sheet {
-    /// The text of a table.
+    /// Converts a table to text.
     pub(crate) fn of(table: &Table) -> Self {
         let looks: Vec<Look> = (0..table.columns.len()).map(|i| Look::of(table, i)).collect();
         let mut header = table.axes.clone();
@@ -86,7 +86,7 @@ impl Sheet {
         Self { header, words: table.axes.len(), rows, row_notes }
     }
 
-    /// The same without characters that a terminal would obey. Markdown and LaTeX replace them while they escape.
+    /// Replaces characters that would control a terminal. Markdown and LaTeX replace them while they escape.
     pub(crate) fn printable(mut self) -> Self {
         let texts = self.rows.iter_mut().flatten().map(|text| &mut text.text);
         for text in self.header.iter_mut().chain(texts) {
@@ -96,7 +96,7 @@ impl Sheet {
     }
 }
 
-/// `3`, or `2 of 3`.
+/// Formats the number of runs: `3`, or `2 of 3`.
 fn count(row: &Row) -> String {
     match (row.n, row.planned) {
         (_, 0) => "—".to_owned(),
@@ -162,14 +162,14 @@ impl Look {
         texts
     }
 
-    /// `91.02 ± 0.12`, with its own n where that is not the row's.
+    /// Formats `91.02 ± 0.12`, with its own n if it differs from the row's n.
     fn value(self, summary: &Summary, row_n: usize) -> String {
         let text = |value| self.unit.text(value, self.decimals);
         let spread = summary.sd.filter(|sd| *sd > 0.0).map(|sd| format!(" ± {}", text(sd)));
         format!("{}{}{}", text(summary.mean), spread.unwrap_or_default(), own_n(summary.n, row_n))
     }
 
-    /// `−0.31 [−0.62, 0.00], p = 0.75`.
+    /// Formats `−0.31 [−0.62, 0.00], p = 0.75`.
     fn delta(self, delta: &Delta, row_n: usize) -> String {
         let Delta::Difference(difference) = delta else { return "baseline".to_owned() };
         let signed = |value| self.unit.signed(value, self.decimals);

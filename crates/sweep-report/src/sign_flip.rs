@@ -1,22 +1,23 @@
-//! The sign-flip test: how often differences as far from zero arise when each sign is a coin flip.
+//! The sign-flip test: how often are differences at least as far from zero if each sign is random?
 //!
-//! It takes for granted only that a difference is as likely to either side, so it checks what a t-test claims of few pairs.
+//! The test assumes only that a difference is equally likely in both directions. So it checks the t-test, which assumes
+//! more, for few pairs.
 
 use serde::{Deserialize, Serialize};
 
-/// Pairs up to which all sign flips are counted.
+/// Maximum number of pairs for which all sign flips are counted.
 const MOST_COUNTED: usize = 20;
-/// Sign flips that are drawn for more pairs.
+/// Number of random sign flips for more pairs.
 const DRAWS: u32 = 10_000;
-/// What their drawing starts from.
+/// Seed of the random sign flips.
 const SEED: u64 = 20_210_505;
 
 /// The result of a two-sided sign-flip test.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SignFlip {
-    /// Its p, for one comparison.
+    /// p for a single comparison.
     pub p: f64,
-    /// From how many sign flips it is estimated, and the seed of their drawing; absent where all were counted.
+    /// How the sign flips were drawn. Absent if all of them were counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drawn: Option<Drawn>,
 }
@@ -24,14 +25,14 @@ pub struct SignFlip {
 /// How sign flips were drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drawn {
-    /// How many.
+    /// Number of sign flips.
     pub flips: u32,
-    /// From which seed.
+    /// Seed of the random generator.
     pub seed: u64,
 }
 
 impl SignFlip {
-    /// Of two differences or more: exact up to twenty, sampled beyond.
+    /// Tests two or more differences. The result is exact for up to twenty differences and sampled for more.
     pub fn of(differences: &[f64]) -> Option<Self> {
         let n = differences.len();
         if n < 2 {
@@ -46,7 +47,7 @@ impl SignFlip {
             let as_far = (0..all).filter(|&mask| flipped(mask).abs() >= observed).count();
             return Some(Self { p: as_far as f64 / f64::from(all), drawn: None });
         }
-        // Eight signs at a time: what each of their flips sums to is worked out once.
+        // Eight signs are drawn at a time. The sum for each of their 256 combinations is computed once.
         let sums_of = |eight: &[f64]| (0..256_u32).map(|mask| signed_sum(eight, |i| mask >> i & 1 == 1)).collect();
         let tables: Vec<Vec<f64>> = differences.chunks(8).map(sums_of).collect();
         let mut state = SEED;
@@ -58,13 +59,14 @@ impl SignFlip {
             tables.chunks(8).map(of_word).sum::<f64>()
         };
         let as_far = (0..DRAWS).filter(|_| draw().abs() >= observed).count();
-        // The signs that were observed are one of the flips, so that p is never 0.
+        // The observed signs are one of the flips, so p is never 0.
         let p = (as_far + 1) as f64 / f64::from(DRAWS + 1);
         Some(Self { p, drawn: Some(Drawn { flips: DRAWS, seed: SEED }) })
     }
 }
 
-/// The fewest pairs by which a sign-flip test can reach p < 0.05 for so many comparisons together: its smallest p is `2 / 2^n`.
+/// Returns the smallest number of pairs with which a sign-flip test can reach p < 0.05 for this number of comparisons.
+/// The smallest p of the test is `2 / 2^n`.
 pub(crate) fn fewest_pairs(comparisons: usize) -> usize {
     let smallest = |n: &i32| comparisons.max(1) as f64 * 2.0 * 0.5_f64.powi(*n);
     (2..64).find(|n| smallest(n) < 0.05).map_or(64, i32::unsigned_abs) as usize
@@ -74,7 +76,7 @@ fn signed_sum(differences: &[f64], is_flipped: impl Fn(usize) -> bool) -> f64 {
     differences.iter().enumerate().map(|(i, d)| if is_flipped(i) { -d } else { *d }).sum()
 }
 
-/// The next number of the generator `SplitMix64`.
+/// Returns the next number of the generator `SplitMix64`.
 fn next_random(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut z = *state;
@@ -88,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn few_pairs_cannot_reach_the_level_and_several_comparisons_need_more() {
+    fn few_pairs_cannot_reach_the_level_and_more_comparisons_need_more_pairs() {
         assert_eq!(SignFlip::of(&[1.0]), None);
         for n in 2..8 {
             assert!((SignFlip::of(&vec![0.3; n]).unwrap().p - 2.0 * 0.5_f64.powi(n as i32)).abs() < 1e-15);
@@ -98,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_twenty_pairs_flips_are_drawn_from_a_seed_that_is_told() {
+    fn beyond_twenty_pairs_flips_are_drawn_from_a_recorded_seed() {
         // scipy.stats.permutation_test((d,), np.mean, permutation_type="samples", n_resamples=2000000).pvalue
         let times = |values: &[f64], times: usize| values.repeat(times);
         let far = times(&[0.4, -0.1, 0.3, 0.2, 0.5, -0.2, 0.1, 0.6, 0.05, -0.3], 3);

@@ -1,6 +1,6 @@
-//! Means over seeds and paired differences: how sure a table may be of a number.
+//! Means over seeds and paired differences, with their uncertainty.
 //!
-//! Knows numbers only. Every function is checked against R or `scipy`; the recipe stands at its test.
+//! This module knows only numbers. Every function is checked against R or `scipy`; each test shows the command.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use crate::sign_flip::SignFlip;
 use crate::student_t::{t_quantile, two_sided_p};
 
-/// The level of every interval that is shown.
+/// Confidence level of all intervals.
 pub(crate) const CONFIDENCE: f64 = 0.95;
 
-/// A deviation below this share of the values' size is rounding: the values are constant.
+/// A standard deviation below this fraction of the values' size is rounding: the values count as constant.
 const ROUNDING: f64 = 1e-12;
 
-/// Pairs beyond which it is not said how many a difference would need.
+/// Maximum number of pairs that [`PairedDifference::pairs_needed`] returns.
 const MOST_PAIRS: usize = 100_000;
 
 /// Both ends of a 95% interval.
@@ -27,47 +27,50 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// What is known of a mean.
+/// Mean of some values, with its uncertainty.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// How many values.
+    /// Number of values.
     pub n: usize,
     /// Their mean.
     pub mean: f64,
-    /// Their sample standard deviation; absent for one value.
+    /// Their sample standard deviation. Absent for one value.
     pub sd: Option<f64>,
-    /// The 95% t-interval of the mean; absent for one value.
+    /// The 95% t-interval of the mean. Absent for one value.
     pub interval: Option<Interval>,
 }
 
-/// What is known of a difference between two rows, seed by seed.
+/// Difference between two rows, paired by seed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PairedDifference {
-    /// How many pairs, the mean and deviation of their differences, and the t-interval of the mean that holds for all comparisons
-    /// of the family at once (Bonferroni). No interval for one pair, and none where the difference is the same for each seed.
+    /// Number of pairs, mean and standard deviation of their differences, and t-interval of the mean. The interval is
+    /// simultaneous for all comparisons of the family (Bonferroni). It is absent for one pair, and if the difference is
+    /// the same for each seed.
     pub summary: Summary,
-    /// How many comparisons are made together, this one included.
+    /// Number of comparisons made together, including this one.
     pub comparisons: usize,
-    /// Two-sided p of the paired t-test, for this comparison alone; absent where there is no interval.
+    /// Two-sided p of the paired t-test, for this comparison alone. Absent if there is no interval.
     pub p: Option<f64>,
-    /// The same for all comparisons together (Bonferroni): below 0.05 just where the interval excludes 0.
+    /// p adjusted for all comparisons (Bonferroni). It is below 0.05 exactly if the interval excludes 0.
     pub p_adjusted: Option<f64>,
-    /// A sign-flip test of this comparison alone, which takes no normal distribution for granted; absent where there is no interval.
+    /// A sign-flip test of this comparison alone. It does not assume a normal distribution. Absent if there is no
+    /// interval.
     pub sign_flip: Option<SignFlip>,
 }
 
 impl Summary {
-    /// Of at least one value.
+    /// Summarises values. Returns `None` without values.
     pub fn of(values: &[f64]) -> Option<Self> {
         let size = values.iter().fold(0.0, |size: f64, value| size.max(value.abs()));
         Some(Self::of_size(values, size)?.with_interval(1))
     }
 
-    /// Of at least one value that was computed from numbers up to `size`, so that its last digits may be rounding. Without an interval.
+    /// Summarises values that were computed from numbers up to `size`, so their last digits may be rounding. The result
+    /// has no interval.
     fn of_size(values: &[f64], size: f64) -> Option<Self> {
         let first = *values.first()?;
         let n = values.len();
-        // Seen from the first value, equal values have exactly their own mean and no deviation.
+        // Computing relative to the first value gives equal values exactly their own mean and no deviation.
         let mean = first + values.iter().map(|value| value - first).sum::<f64>() / n as f64;
         let summary = Self { n, mean, sd: None, interval: None };
         if n == 1 {
@@ -79,7 +82,7 @@ impl Summary {
         Some(Self { sd: Some(sd), ..summary })
     }
 
-    /// The same with the interval that holds for so many comparisons at once.
+    /// Adds the interval that is simultaneous for this number of comparisons.
     fn with_interval(self, comparisons: usize) -> Self {
         let interval = self.sd.map(|sd| {
             let half = critical_t(self.n, comparisons) * sd / (self.n as f64).sqrt();
@@ -90,7 +93,7 @@ impl Summary {
 }
 
 impl PairedDifference {
-    /// Of the seeds that both have, for this comparison alone; `None` when they share none.
+    /// Compares two rows on the seeds that both have, as a single comparison. Returns `None` if they share no seed.
     pub fn of(values: &BTreeMap<u64, f64>, baseline: &BTreeMap<u64, f64>) -> Option<Self> {
         let difference = Self::without_interval(values, baseline)?;
         let has_interval = difference.p.is_some();
@@ -98,7 +101,8 @@ impl PairedDifference {
         Some(Self { summary, ..difference })
     }
 
-    /// The same without an interval, which takes long: for many comparisons whose p is enough.
+    /// Compares as [`Self::of`], but without an interval, which is slow to compute. For many comparisons that need only
+    /// p.
     pub(crate) fn without_interval(values: &BTreeMap<u64, f64>, baseline: &BTreeMap<u64, f64>) -> Option<Self> {
         let pairs = || values.iter().filter_map(|(seed, value)| Some((*value, *baseline.get(seed)?)));
         let differences: Vec<f64> = pairs().map(|(value, base)| value - base).collect();
@@ -112,7 +116,7 @@ impl PairedDifference {
         Some(Self { summary, comparisons: 1, p, p_adjusted: p, sign_flip: None })
     }
 
-    /// The same with a sign-flip test beside it, which takes long for many pairs: for what is shown alone.
+    /// Adds a sign-flip test. It is slow for many pairs, so it is computed only for differences that are shown.
     #[must_use]
     pub fn with_sign_flip(self, values: &BTreeMap<u64, f64>, baseline: &BTreeMap<u64, f64>) -> Self {
         let pairs = values.iter().filter_map(|(seed, value)| Some(value - baseline.get(seed)?));
@@ -120,7 +124,7 @@ impl PairedDifference {
         Self { sign_flip, ..self }
     }
 
-    /// The same as one of so many comparisons.
+    /// Adjusts interval and p for this number of comparisons.
     #[must_use]
     pub fn among(self, comparisons: usize) -> Self {
         if self.p.is_none() {
@@ -130,23 +134,23 @@ impl PairedDifference {
         Self { summary: self.summary.with_interval(comparisons), comparisons, p_adjusted, ..self }
     }
 
-    /// Whether the interval tells it from 0.
+    /// Whether the interval excludes 0.
     pub fn is_told(&self) -> bool {
         self.summary.interval.is_some_and(|ends| ends.low > 0.0 || ends.high < 0.0)
     }
 
-    /// The size from which on a mean would be told from 0 by so many pairs of this deviation.
+    /// Returns the smallest mean that would differ significantly from 0, with this number of pairs and this deviation.
     pub fn least_told(&self) -> Option<f64> {
         self.summary.interval.map(|ends| (ends.high - ends.low) / 2.0)
     }
 
-    /// The fewest pairs by which this mean would be told from 0 at this deviation; absent where there is no interval, or where it
-    /// would be too many to be meant.
+    /// Returns the smallest number of pairs with which this mean would differ significantly from 0, at this deviation.
+    /// Absent if there is no interval, or if the number would be impractically large.
     pub fn pairs_needed(&self) -> Option<usize> {
         self.summary.interval?;
         let ratio = self.summary.mean.abs() / self.summary.sd.filter(|sd| *sd > 0.0)?;
         let suffices = |n: usize| critical_t(n, self.comparisons) / (n as f64).sqrt() < ratio;
-        // The normal quantile is below every t: fewer pairs than it asks for cannot do, and few more are needed.
+        // The normal quantile is below every t quantile. So at least this many pairs are needed, and few more suffice.
         let least = (critical_t(MOST_PAIRS, self.comparisons) / ratio).powi(2).floor();
         if least > MOST_PAIRS as f64 {
             return None;
@@ -159,7 +163,7 @@ impl PairedDifference {
     }
 }
 
-/// How many standard errors an interval for a mean of `n` values reaches to each side.
+/// Returns half the width of the interval for a mean of `n` values, in standard errors.
 fn critical_t(n: usize, comparisons: usize) -> f64 {
     t_quantile(1.0 - (1.0 - CONFIDENCE) / (2.0 * comparisons.max(1) as f64), (n - 1) as f64)
 }
@@ -175,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_summary_is_that_of_scipy() {
+    fn a_summary_matches_scipy() {
         // x.mean(), x.std(ddof=1), scipy.stats.t.interval(0.95, 3, loc=x.mean(), scale=scipy.stats.sem(x))
         let summary = Summary::of(&[0.9102, 0.9131, 0.9088, 0.9117]).unwrap();
         let interval = summary.interval.unwrap();
@@ -185,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn one_value_has_no_deviation_and_equal_values_have_none_to_the_last_bit() {
+    fn one_value_has_no_deviation_and_equal_values_have_exactly_zero() {
         assert_eq!(Summary::of(&[]), None);
         assert_eq!(Summary::of(&[0.1]), Some(Summary { n: 1, mean: 0.1, sd: None, interval: None }));
         let equal = Summary::of(&[0.1; 3]).unwrap();
@@ -193,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_paired_difference_is_that_of_scipy_and_leaves_unpaired_seeds_out() {
+    fn a_paired_difference_matches_scipy_and_ignores_unpaired_seeds() {
         // d = a - b; scipy.stats.t.interval(0.95, 4, loc=d.mean(), scale=scipy.stats.sem(d))
         // scipy.stats.permutation_test((d,), np.mean, permutation_type="samples", n_resamples=np.inf).pvalue
         let seeds = |values: &[f64]| (0..).zip(values.iter().copied()).collect::<BTreeMap<u64, f64>>();
@@ -224,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn pairs_needed_are_those_of_scipy() {
+    fn pairs_needed_match_scipy() {
         // n = 2
         // while scipy.stats.t.ppf(1 - 0.025 / comparisons, n - 1) / n**0.5 >= ratio: n += 1
         for (ratio, comparisons, needed) in
@@ -240,12 +244,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn p_is_below_the_level_just_where_the_interval_excludes_zero(
+        fn p_is_below_the_level_exactly_if_the_interval_excludes_zero(
             pairs in proptest::collection::vec((0.0..1.0f64, 0.0..1.0f64), 2..12),
             shift in -1.0..1.0f64,
             comparisons in 1..12usize,
         ) {
-            let seeds = |i: usize| (0_u64..).zip(&pairs).map(move |(seed, pair)| (seed, if i == 0 { pair.0 + shift } else { pair.1 }));
+            let seeds = |i: usize| (0_u64..)
+                .zip(&pairs)
+                .map(move |(seed, pair)| (seed, if i == 0 { pair.0 + shift } else { pair.1 }));
             let difference = PairedDifference::of(&seeds(0).collect(), &seeds(1).collect()).unwrap().among(comparisons);
             let p = difference.p_adjusted.unwrap();
             prop_assert!(p > 0.0 && p <= 1.0);

@@ -1,8 +1,10 @@
-//! Student's t distribution: what an interval for a mean needs.
+//! Student's t distribution, for intervals of means.
 //!
-//! By hand, since two functions are all that is used of a statistics library. Checked against R's `pt` and `qt`.
+//! It is implemented here because only two functions of a statistics library are needed. It is checked against R's `pt`
+//! and `qt`.
 
-/// The `p`-quantile for `df` degrees of freedom (0 < p < 1): Newton's steps, kept between bounds that close in.
+/// Returns the `p`-quantile for `df` degrees of freedom (0 < p < 1). It uses Newton's method between bounds that
+/// narrow.
 ///
 /// R: `qt(p, df)`. Python: `scipy.stats.t.ppf(p, df)`.
 pub(crate) fn t_quantile(p: f64, df: f64) -> f64 {
@@ -16,7 +18,7 @@ pub(crate) fn t_quantile(p: f64, df: f64) -> f64 {
     let log_scale = ln_gamma((df + 1.0) / 2.0) - ln_gamma(df / 2.0) - 0.5 * (df * std::f64::consts::PI).ln();
     let density = |t: f64| (log_scale - (df + 1.0) / 2.0 * (t * t / df).ln_1p()).exp();
     let mut t = f64::midpoint(low, high);
-    // Newton doubles the digits with each step near the end; where a step leads out of the bounds, they are halved instead.
+    // Near the solution each Newton step doubles the digits. If a step leaves the bounds, they are bisected instead.
     for _ in 0..100 {
         let above = t_cdf(t, df) - p;
         if above < 0.0 {
@@ -35,25 +37,25 @@ pub(crate) fn t_quantile(p: f64, df: f64) -> f64 {
     t
 }
 
-/// The share of the distribution below `t >= 0`.
+/// Returns the probability of a value below `t >= 0`.
 fn t_cdf(t: f64, df: f64) -> f64 {
     1.0 - 0.5 * regularized_beta(df / (df + t * t), df / 2.0, 0.5)
 }
 
-/// The chance of a value at least as far from zero as `t`, to either side.
+/// Returns the probability of a value at least as far from zero as `t`, in both directions.
 ///
-/// R: `2 * pt(-abs(t), df)`. Without a difference from 1, so that small chances keep their digits.
+/// R: `2 * pt(-abs(t), df)`. It is not computed as a difference from 1, so small probabilities keep their digits.
 pub(crate) fn two_sided_p(t: f64, df: f64) -> f64 {
     regularized_beta(df / (df + t * t), df / 2.0, 0.5)
 }
 
-/// The regularized incomplete beta function `I_x(a, b)`.
+/// Returns the regularized incomplete beta function `I_x(a, b)`.
 fn regularized_beta(x: f64, a: f64, b: f64) -> f64 {
     if x <= 0.0 || x >= 1.0 {
         return x.clamp(0.0, 1.0);
     }
     let front = (ln_gamma(a + b) - ln_gamma(a) - ln_gamma(b) + a * x.ln() + b * (1.0 - x).ln()).exp();
-    // The fraction converges fast on one side of the mean only; the other side is its mirror image.
+    // The continued fraction converges fast only on one side of the mean. The other side follows by symmetry.
     if x < (a + 1.0) / (a + b + 2.0) {
         front * beta_fraction(x, a, b) / a
     } else {
@@ -61,7 +63,7 @@ fn regularized_beta(x: f64, a: f64, b: f64) -> f64 {
     }
 }
 
-/// The continued fraction of the incomplete beta function (Abramowitz and Stegun 26.5.8), by Lentz's method.
+/// Returns the continued fraction of the incomplete beta function (Abramowitz and Stegun 26.5.8), by Lentz's method.
 fn beta_fraction(x: f64, a: f64, b: f64) -> f64 {
     const TINY: f64 = 1e-300;
     let away_from_zero = |v: f64| if v.abs() < TINY { TINY } else { v };
@@ -78,7 +80,7 @@ fn beta_fraction(x: f64, a: f64, b: f64) -> f64 {
             c = away_from_zero(1.0 + coefficient / c);
             fraction *= c * d;
         }
-        // Two roundings; less may never be reached.
+        // The tolerance is two roundings; a smaller change may never be reached.
         if (fraction / before - 1.0).abs() <= 2.0 * f64::EPSILON {
             break;
         }
@@ -86,7 +88,7 @@ fn beta_fraction(x: f64, a: f64, b: f64) -> f64 {
     fraction
 }
 
-/// The logarithm of the gamma function for x > 0 (Lanczos, g = 7, nine coefficients).
+/// Returns the logarithm of the gamma function for x > 0 (Lanczos, g = 7, nine coefficients).
 fn ln_gamma(x: f64) -> f64 {
     const COEFFICIENTS: [f64; 9] = [
         0.999_999_999_999_809_9,
@@ -111,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_are_those_of_scipy() {
+    fn quantiles_match_scipy() {
         // python: [scipy.stats.t.ppf(p, df) for p, df in ...]
         for (p, df, expected) in [
             (0.975, 1.0, 12.706204736174694),
@@ -130,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn chances_are_those_of_scipy_however_small() {
+    fn small_and_large_probabilities_match_scipy() {
         // python: [2 * scipy.stats.t.sf(t, df) for t, df in ...]
         for (t, df, expected) in [
             (2.576, 4.0, 0.06158702500636261),

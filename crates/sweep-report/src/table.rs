@@ -1,6 +1,6 @@
-//! A declared table, computed once: every spelling shows these cells.
+//! A declared table, computed once. Every output format shows these cells.
 //!
-//! Values are in base units here and unrounded; how they look is the business of `sheet.rs` and the spellings.
+//! Values are unrounded and in base units. `sheet.rs` and the output formats decide how they look.
 
 use std::collections::BTreeMap;
 
@@ -19,17 +19,17 @@ use crate::{PaperNumbers, ReportError, fit, notes, overview, validation};
 /// A computed table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Table {
-    /// Stem of its files.
+    /// Name of its files, without extension.
     pub id: String,
     /// Heading.
     pub title: String,
-    /// Axes whose labels open each row.
+    /// Axes whose labels begin each row.
     pub axes: Vec<String>,
-    /// What is shown of each row.
+    /// The columns after these labels.
     pub columns: Vec<Column>,
-    /// In the order of the axes' labels.
+    /// The rows, in the order of the axes' labels.
     pub rows: Vec<Row>,
-    /// What a reader must know to read it, one sentence or two each.
+    /// Notes that readers need, one or two sentences each.
     pub notes: Vec<String>,
 }
 
@@ -38,7 +38,7 @@ pub struct Table {
 pub struct Column {
     /// Heading without unit.
     pub label: String,
-    /// What it shows.
+    /// The quantity that it shows.
     pub quantity: Quantity,
     /// Whether cells have a difference to the baseline row.
     pub delta: bool,
@@ -49,34 +49,34 @@ pub struct Column {
 /// A row of a computed table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// One for each axis.
+    /// Labels, one per axis.
     pub labels: Vec<String>,
-    /// Runs that succeeded.
+    /// Number of runs that succeeded.
     pub n: usize,
-    /// Runs that are planned.
+    /// Number of planned runs.
     pub planned: usize,
-    /// Why it is not complete, when it is not.
+    /// The reason, if the row is incomplete or excluded.
     pub note: Option<String>,
-    /// One for each column.
+    /// Cells, one per column.
     pub cells: Vec<Cell>,
 }
 
 /// A cell of a computed table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cell {
-    /// What was measured.
+    /// The measured value, or the reason why there is none.
     pub value: CellValue,
     /// Whether no complete cell of the column has a better mean.
     pub best: bool,
-    /// Whether it is complete and cannot be told from the best: chance may have made the difference.
+    /// Whether the cell is complete and its difference to the best cell may be chance.
     pub tied: bool,
-    /// The difference to the baseline row, where the column has one and both rows share seeds.
+    /// Difference to the baseline row, if the column shows it and both rows share seeds.
     pub delta: Option<Delta>,
     /// The paper's number, as printed.
     pub paper: Option<f64>,
 }
 
-/// What was measured, or why nothing was.
+/// The measured value, or the reason why there is none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CellValue {
@@ -90,16 +90,16 @@ pub enum CellValue {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Delta {
-    /// This is the baseline row.
+    /// This row is the baseline.
     Baseline,
-    /// Paired by seed.
+    /// The difference, paired by seed.
     Difference(PairedDifference),
 }
 
 /// Computes every declared table.
 ///
 /// # Errors
-/// When the declaration names what the experiment or the paper does not have.
+/// When the declaration names something that the experiment or the paper does not have.
 pub fn tables(
     rows: &ExperimentRows,
     declaration: &Declaration,
@@ -121,7 +121,7 @@ pub fn tables(
     Ok(tables)
 }
 
-/// What a table is computed from.
+/// The inputs of a table.
 struct Source<'a> {
     plan: &'a PlanRecord,
     measured: &'a Measured<'a>,
@@ -168,7 +168,7 @@ impl Source<'_> {
         }
     }
 
-    /// The cells of one column, from top to bottom.
+    /// Returns the cells of one column, from top to bottom.
     fn cells(&self, table: &TableDeclaration, column: &ColumnDeclaration, groups: &[Group<'_>]) -> Vec<Cell> {
         let quantity = column.quantity();
         let values: Vec<BTreeMap<u64, f64>> = groups.iter().map(|group| self.values(group, &quantity)).collect();
@@ -227,7 +227,8 @@ impl Source<'_> {
     }
 }
 
-/// Marks the best mean among complete cells, unless they are all alike, and the complete cells that cannot be told from it.
+/// Marks the best mean among complete cells, unless all means are equal. Also marks complete cells whose difference to
+/// the best may be chance.
 fn mark_best(cells: &mut [Cell], groups: &[Group<'_>], values: &[BTreeMap<u64, f64>], metric: Metric) {
     let complete = |(cell, group): (&Cell, &Group<'_>)| match &cell.value {
         CellValue::Measured(summary) if summary.n == group.runs.len() => Some(summary.mean),
@@ -243,7 +244,8 @@ fn mark_best(cells: &mut [Cell], groups: &[Group<'_>], values: &[BTreeMap<u64, f
     };
     let is_best = |mean: &Option<f64>| lowest < highest && mean.is_some_and(|mean| mean.total_cmp(&best).is_eq());
     let Some(first) = means.iter().position(is_best) else { return };
-    // The truly best row is left unmarked only if one of these comparisons errs: their number is that of the other rows.
+    // The truly best row stays unmarked only if one of these comparisons is wrong. Their number is that of the other
+    // rows.
     let comparisons = means.iter().flatten().count() - 1;
     for (i, cell) in cells.iter_mut().enumerate().filter(|(i, _)| means[*i].is_some()) {
         cell.best = is_best(&means[i]);
@@ -252,7 +254,7 @@ fn mark_best(cells: &mut [Cell], groups: &[Group<'_>], values: &[BTreeMap<u64, f
     }
 }
 
-/// Adjusts intervals and p of one column for the number of its comparisons.
+/// Adjusts the intervals and p of one column for the number of its comparisons.
 fn adjust(deltas: &mut [Option<Delta>]) {
     let mut tested: Vec<&mut PairedDifference> = deltas
         .iter_mut()

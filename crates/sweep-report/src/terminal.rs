@@ -1,6 +1,6 @@
-//! A table for a terminal: aligned, and one block a row where the lines would be too long.
+//! A table for a terminal, in aligned columns. If the lines would be too long, each row becomes a block.
 //!
-//! Spells a computed table; knows a width and whether colour is wanted, not where they come from.
+//! This module formats a computed table. The caller provides the width and the choice of colour.
 
 use sweep_protocol::printable_line;
 
@@ -8,22 +8,22 @@ use crate::notes::about_marks;
 use crate::sheet::{Mark, Sheet, Text};
 use crate::table::Table;
 
-/// Whether escape codes are written.
+/// Whether the output contains colour codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Color {
-    /// Best cells are green and bold, those that cannot be told from them underlined, headings bold.
+    /// Best cells are green and bold; cells that may differ from them by chance are underlined; headings are bold.
     Ansi,
-    /// Best cells have a star, those that cannot be told from them a tilde.
+    /// Best cells have a star; cells that may differ from them by chance have a tilde.
     Plain,
 }
 
-/// Stands for a blank that is not folded at.
+/// Replaces a space that must not be a line break.
 const GLUE: char = '\u{a0}';
 
-/// Columns of blanks between columns of text.
+/// Number of spaces between columns.
 const GAP: usize = 2;
 
-/// The table in lines of at most `width` characters where its cells allow.
+/// Formats the table in lines of at most `width` characters, if its cells are short enough.
 pub fn terminal(table: &Table, width: usize, color: Color) -> String {
     let sheet = Sheet::of(table).printable();
     let mut out = format!("{}\n\n", strong(&printable_line(&table.title), color));
@@ -40,7 +40,7 @@ pub fn terminal(table: &Table, width: usize, color: Color) -> String {
     out
 }
 
-/// Headings folded over the cells below them; nothing when even so a line is longer than `width`.
+/// Formats aligned columns with wrapped headings. Returns `None` if a line would still be longer than `width`.
 fn aligned(sheet: &Sheet, width: usize, color: Color) -> Option<String> {
     let rows: Vec<Vec<Painted>> = sheet.rows.iter().map(|row| painted_row(sheet, row, color)).collect();
     let narrowest = |text: &str| folded(text, 0).iter().map(|line| line.chars().count()).max().unwrap_or(0);
@@ -68,7 +68,7 @@ fn aligned(sheet: &Sheet, width: usize, color: Color) -> Option<String> {
     Some(out)
 }
 
-/// A block for each row, a line for each column.
+/// Formats a block for each row, with a line for each column.
 fn stacked(sheet: &Sheet, color: Color) -> String {
     let width = sheet.header.iter().map(|text| text.chars().count()).max().unwrap_or(0);
     let block = |row: &Vec<Text>| {
@@ -81,7 +81,7 @@ fn stacked(sheet: &Sheet, color: Color) -> String {
     sheet.rows.iter().map(block).collect::<Vec<_>>().join("\n")
 }
 
-/// A text with its escape codes, and what it takes on screen without them.
+/// A text with colour codes, and its width on screen without them.
 struct Painted {
     taken: usize,
     text: String,
@@ -90,7 +90,7 @@ struct Painted {
 fn painted_row(sheet: &Sheet, row: &[Text], color: Color) -> Vec<Painted> {
     let paint = |(i, text): (usize, &Text)| {
         let note = text.note.map(|letter| format!(" [{letter}]")).unwrap_or_default();
-        // A blank where others have a sign keeps the digits of a column below each other.
+        // A space instead of a sign keeps the digits of a column aligned.
         let has_sign = sheet.rows.iter().any(|row| row[i].mark != Mark::Plain);
         let sign = match (color, text.mark, has_sign) {
             (Color::Plain, Mark::Best, _) => "*",
@@ -111,7 +111,7 @@ fn painted_row(sheet: &Sheet, row: &[Text], color: Color) -> Vec<Painted> {
     row.iter().enumerate().map(paint).collect()
 }
 
-/// One line of texts; the first `words` start at the left of their column, the others end at its right.
+/// Formats one line. The first `words` texts are left-aligned in their columns; the others are right-aligned.
 fn padded(texts: &[Painted], widths: &[usize], words: usize) -> String {
     let mut line = String::new();
     for (i, (cell, width)) in texts.iter().zip(widths).enumerate() {
@@ -126,7 +126,7 @@ fn strong(text: &str, color: Color) -> String {
     if color == Color::Ansi && !text.is_empty() { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
 }
 
-/// A heading folded between its words, its unit kept whole.
+/// Wraps a heading between its words. Its unit stays in one piece.
 fn folded(heading: &str, width: usize) -> Vec<String> {
     let mut depth = 0;
     let glued: String = heading
@@ -139,7 +139,7 @@ fn folded(heading: &str, width: usize) -> Vec<String> {
     wrapped(&glued, width).iter().map(|line| line.replace(GLUE, " ")).collect()
 }
 
-/// The words of a text in lines of at most `width` characters, unless a word is longer.
+/// Wraps a text into lines of at most `width` characters. A longer word gets its own line.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {

@@ -1,19 +1,19 @@
-//! How numbers are shown: base units in, scaled text out, the same text in every spelling.
+//! Formats numbers: values in base units become scaled texts, the same in every output format.
 //!
-//! Knows units, no metric by name: a new metric with a known unit needs nothing here.
+//! This module knows units and no metric by name. A new metric with a known unit needs no change here.
 
-use sweep_protocol::{Metric, Split};
+use sweep_protocol::{Form, Metric, Split};
 
 use crate::declaration::{EpochRule, Quantity};
 
 /// How values of one metric are shown.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Unit {
-    /// What a value is multiplied by.
+    /// Factor from the stored to the shown unit.
     factor: f64,
-    /// Printed in headings; empty when there is none.
+    /// Unit in headings; empty if there is none.
     pub(crate) symbol: &'static str,
-    /// Printed in headings of differences.
+    /// Unit in headings of differences.
     pub(crate) difference: &'static str,
     notation: Notation,
 }
@@ -21,14 +21,14 @@ pub(crate) struct Unit {
 /// How many digits a value has.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Notation {
-    /// So many decimals that the smallest value of a column has three digits, within these bounds.
+    /// Enough decimals that the smallest value of a column has three digits, within these limits.
     Fixed { least: usize, most: usize },
-    /// `1.2e-6`.
+    /// Scientific notation: `1.2e-6`.
     Scientific,
 }
 
 impl Unit {
-    /// The unit in which a metric is shown.
+    /// Returns the unit in which a metric is shown.
     pub(crate) fn of(metric: Metric) -> Self {
         let unit = metric.unit();
         let (factor, symbol, (least, most)) = match unit {
@@ -50,17 +50,17 @@ impl Unit {
         Self { difference, ..self }
     }
 
-    /// A value in the unit that is shown.
+    /// Converts a value to the shown unit.
     pub(crate) fn scaled(self, value: f64) -> f64 {
         value * self.factor
     }
 
-    /// A shown value (as the paper prints it) in the unit that is stored.
+    /// Converts a shown value (for example, one that the paper prints) to the stored unit.
     pub(crate) fn stored(self, shown: f64) -> f64 {
         shown / self.factor
     }
 
-    /// Decimals for a column with these values.
+    /// Returns the number of decimals for a column with these values.
     pub(crate) fn decimals(self, values: impl IntoIterator<Item = f64>) -> usize {
         let Notation::Fixed { least, most } = self.notation else { return 1 };
         let sizes = values.into_iter().map(|value| self.scaled(value).abs()).filter(|size| *size > 0.0);
@@ -69,7 +69,7 @@ impl Unit {
         (least..most).find(enough).unwrap_or(if smallest.is_finite() { most } else { least })
     }
 
-    /// A value as it is shown.
+    /// Formats a value.
     pub(crate) fn text(self, value: f64, decimals: usize) -> String {
         let scaled = self.scaled(value);
         match self.notation {
@@ -78,7 +78,7 @@ impl Unit {
         }
     }
 
-    /// A difference as it is shown, with its sign.
+    /// Formats a difference, with its sign.
     pub(crate) fn signed(self, value: f64, decimals: usize) -> String {
         let text = self.text(value, decimals);
         let is_zero = !text.contains(|c: char| c.is_ascii_digit() && c != '0');
@@ -86,12 +86,12 @@ impl Unit {
     }
 }
 
-/// Whether a metric counts parts of a model: it does not vary by chance.
+/// Whether a metric counts parts of a model. Such a metric does not vary by chance.
 pub(crate) fn is_count(metric: Metric) -> bool {
     matches!(metric.unit(), "parameters" | "multiply-adds/image")
 }
 
-/// A number with a true minus, and no minus before a zero.
+/// Formats a number with a typographic minus sign, and without a minus sign before zero.
 pub(crate) fn typeset(number: &str) -> String {
     match number.strip_prefix('-') {
         Some(digits) if !digits.contains(|c: char| c.is_ascii_digit() && c != '0') => digits.to_owned(),
@@ -100,21 +100,34 @@ pub(crate) fn typeset(number: &str) -> String {
     }
 }
 
-/// A quantity in words: `accuracy, test, deployed form`.
+/// Describes a quantity in words: `test accuracy, deployed`.
 pub(crate) fn words(quantity: &Quantity) -> String {
-    let form = quantity.form.map(|form| format!(", {} form", form.name()));
+    let form = quantity.form.map(|form| format!(", {}", form_in_words(form)));
     format!("{}{}", words_without_form(quantity), form.unwrap_or_default())
 }
 
-/// A quantity in words, where the form is said elsewhere: `accuracy, test`.
+/// Describes a quantity in words, without the form: `test accuracy`.
 pub(crate) fn words_without_form(quantity: &Quantity) -> String {
     let name = quantity.metric.title();
-    let split = quantity.split.map(Split::name).map(|split| format!(", {split}"));
+    let split = match quantity.split {
+        None => "",
+        Some(Split::Train) => "training ",
+        Some(Split::Validation) => "validation ",
+        Some(Split::Test) => "test ",
+    };
     let total = if quantity.epoch == EpochRule::Sum { "total " } else { "" };
-    format!("{total}{name}{}", split.unwrap_or_default())
+    format!("{total}{split}{name}")
 }
 
-/// A heading with its unit: `params, deployed form (M)`.
+/// Names a form behind a quantity. The word "training" alone could mean the training set.
+pub(crate) fn form_in_words(form: Form) -> &'static str {
+    match form {
+        Form::Training => "training form",
+        Form::Deployed => "deployed",
+    }
+}
+
+/// Adds the unit to a heading: `params, deployed (M)`.
 pub(crate) fn with_unit(heading: &str, unit: &str) -> String {
     if unit.is_empty() { heading.to_owned() } else { format!("{heading} ({unit})") }
 }

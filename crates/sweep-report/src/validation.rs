@@ -1,6 +1,7 @@
-//! Validation images, which only some profiles set aside: what a declaration asks of them, as the runs can answer it.
+//! Adapts a declaration to runs without Validation images.
 //!
-//! Choices are made on Validation, so reports show it. A profile that follows a paper's recipe may train on all images and have none.
+//! Choices are made on Validation, so reports show it. But a profile that follows a paper's recipe may train on all
+//! images and have no Validation.
 
 use std::borrow::Cow;
 
@@ -8,12 +9,11 @@ use sweep_protocol::{ExperimentRows, Metric, Split};
 
 use crate::declaration::{Declaration, PlotDeclaration};
 
-/// Said below a table that lacks declared columns.
-pub(crate) const LEFT_OUT: &str =
-    "No run set images aside for Validation: the declared columns of Validation are left out.";
+/// Note below a table whose Validation columns are left out.
+pub(crate) const LEFT_OUT: &str = "No run has a validation split, so the declared columns of Validation are left out.";
 
-/// The declaration without columns of Validation, and with curves of training images in place of those of Validation, where runs have
-/// measured and none of them on Validation.
+/// Returns the declaration without columns of Validation. Curves of Validation show training images instead. If no run
+/// has any measurement, or some run has measured Validation, the declaration is unchanged.
 pub(crate) fn fitted<'a>(declaration: &'a Declaration, rows: &ExperimentRows) -> Cow<'a, Declaration> {
     let is_measured = |metric: Option<Metric>, split: Split| {
         let is_it = |m: &sweep_protocol::Measurement| m.split == Some(split) && metric.is_none_or(|it| it == m.metric);
@@ -32,7 +32,7 @@ pub(crate) fn fitted<'a>(declaration: &'a Declaration, rows: &ExperimentRows) ->
             && is_measured(Some(plot.y.metric), Split::Train)
         {
             plot.y.split = Some(Split::Train);
-            // A declared title may say what is no longer shown.
+            // A declared title may describe images that are no longer shown.
             plot.title = None;
         }
     }

@@ -1,4 +1,5 @@
-//! One attempt from its folder to its closing line: launched, followed, stopped when asked or out of time.
+//! One attempt, from its new folder to its closing line: it is launched, followed, and stopped on request or at its
+//! time limit.
 
 use std::future::pending;
 use std::process::ExitStatus;
@@ -16,10 +17,10 @@ use crate::verdict::{self, Cause, Evidence};
 use crate::worker::Worker;
 use crate::{Options, Request, RunnerError, Slot, Update, WorkItem, oom, process};
 
-/// How often a journal is looked at.
+/// Interval at which journals are read.
 const POLL: Duration = Duration::from_millis(100);
 
-/// An attempt that is about to begin.
+/// An attempt that is ready to start.
 pub(crate) struct Attempt {
     pub(crate) layout: ResultsLayout,
     pub(crate) options: Arc<Options>,
@@ -30,7 +31,7 @@ pub(crate) struct Attempt {
     pub(crate) updates: mpsc::Sender<Update>,
 }
 
-/// When something has to be done about an attempt that takes too long.
+/// When the runner must act on an attempt that takes too long.
 enum Limit {
     None,
     Stop(Instant),
@@ -45,8 +46,8 @@ struct End {
 }
 
 impl Attempt {
-    /// Carries the attempt out and returns where the run stands then. After an error no process is left, and the
-    /// attempt stays open until the next scheduler closes it.
+    /// Carries out the attempt and returns the run's status afterwards. After an error no process is left. The attempt
+    /// then stays open until the next scheduler closes it.
     pub(crate) async fn carry_out(mut self) -> Result<Status, RunnerError> {
         let slot = self.slot();
         let new = attempt_folder::prepare(&self.layout, &self.item, &self.options, &slot, self.throughput)?;
@@ -76,14 +77,15 @@ impl Attempt {
         Ok(status)
     }
 
-    /// What the attempt may use: its slot, or the whole machine where it runs alone to measure throughput.
+    /// The resources of this attempt: its slot. An attempt that runs alone to measure throughput gets the threads of
+    /// the whole machine.
     fn slot(&self) -> Slot {
         let slot = self.options.slots[self.slot].clone();
         let alone = self.options.slots.len() > 1 && self.throughput == Throughput::Now;
         if alone { Slot { threads: self.options.quiet_threads, ..slot } } else { slot }
     }
 
-    /// Stays with the process until it has ended and everything that it said is passed on.
+    /// Follows the process until it has ended and everything that it reported is passed on.
     async fn supervise(&mut self, worker: &mut Worker, record: &mut Record) -> Result<End, RunnerError> {
         let slot = u32::try_from(self.slot).unwrap_or(u32::MAX);
         let pid = worker.pid();
@@ -142,11 +144,11 @@ impl Limit {
     }
 }
 
-/// Waits until more is requested than so far.
+/// Waits until a higher request than `so_far` arrives.
 async fn raised_above(requests: &mut watch::Receiver<Request>, so_far: Request) -> Request {
     let raised = requests.wait_for(|&request| request > so_far).await.map(|request| *request);
     match raised {
         Ok(request) => request,
-        Err(_) => pending().await, // nobody is left to request anything
+        Err(_) => pending().await, // the sender is gone: no request can arrive any more
     }
 }

@@ -1,6 +1,6 @@
-//! The files of a run's folder: its configuration, orders for a new attempt, checkpoints, the end of a log.
+//! The files of a run's folder: its configuration, the orders of a new attempt, checkpoints, and the end of a log.
 //!
-//! Knows names and formats, not processes.
+//! This module knows names and formats, not processes.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -15,23 +15,23 @@ use sweep_protocol::{
 use crate::error::{unreadable, unwritable};
 use crate::{Options, RunnerError, Slot, WorkItem};
 
-/// Whether an attempt measures throughput at the end of its training.
+/// When the throughput of a run is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Throughput {
-    /// It does: nothing else runs beside it.
+    /// At the end of this attempt. Nothing else runs at the same time.
     Now,
-    /// It ends without, and another attempt will when everything is quiet.
+    /// By a later attempt, when nothing else runs.
     Later,
 }
 
-/// An attempt's folder, ready for its process.
+/// The folder of a new attempt, ready for its process.
 pub(crate) struct NewAttempt {
     pub(crate) number: u32,
     pub(crate) folder: AttemptLayout,
 }
 
-/// Makes the folder of the run's next attempt, with its orders.
+/// Creates the folder of the run's next attempt and writes its orders.
 pub(crate) fn prepare(
     layout: &ResultsLayout,
     item: &WorkItem,
@@ -63,13 +63,14 @@ pub(crate) fn prepare(
     Ok(NewAttempt { number, folder })
 }
 
-/// A word that no other scheduler grants for this attempt.
+/// A lease token that no other scheduler grants for this attempt.
 fn token(item: &WorkItem, attempt: u32) -> String {
     format!("{}-{attempt}-{}-{}", item.run.short(), std::process::id(), now_ms())
 }
 
-/// Writes what the run's identity is the digest of, byte for byte; or finds it written. A file with another content is damaged: it is set
-/// aside, since the plan has what belongs there.
+/// Writes the text that the run's identity is the digest of, byte for byte. A file that already holds this text is
+/// kept. A file with other content is damaged: it is moved to the folder `damaged` and written again, since the plan
+/// holds the right content.
 fn keep_config(run: &RunLayout, item: &WorkItem) -> Result<(), RunnerError> {
     let path = run.config();
     let text = format!("{{\"config\":{},\"seed\":{}}}", item.config_json, item.seed);
@@ -83,7 +84,7 @@ fn keep_config(run: &RunLayout, item: &WorkItem) -> Result<(), RunnerError> {
     write_atomically(&path, text.as_bytes()).map_err(unwritable(&path))
 }
 
-/// Moves a damaged file of a run into its folder `damaged`, under a name that is free there.
+/// Moves a damaged file of a run into its folder `damaged`, under a name that is not yet used there.
 fn set_aside(run: &RunLayout, path: &Path) -> Result<(), RunnerError> {
     let folder = run.damaged();
     create_folders(&folder).map_err(unwritable(&folder))?;
@@ -93,14 +94,14 @@ fn set_aside(run: &RunLayout, path: &Path) -> Result<(), RunnerError> {
     fs::rename(path, &target).and_then(|()| sync_folder(run.root())).map_err(unwritable(path))
 }
 
-/// The numbers of a run's attempts, in order.
+/// The numbers of a run's attempts, ascending.
 pub(crate) fn attempts_of(run: &RunLayout) -> Result<Vec<u32>, RunnerError> {
     attempt_numbers(run).map_err(unreadable(&run.attempts()))
 }
 
-/// Leaves of a run's checkpoints what its next attempt may need: none after success, otherwise the newest and one
-/// before it, in case that one is damaged. Newest are those of later attempts, then those of more steps. Temporary files that killed
-/// attempts left go too.
+/// Removes the checkpoints of a run that its next attempt does not need. After success none is kept. Otherwise the
+/// newest two are kept, since the newest may be damaged. A checkpoint is newer if its attempt is later or, within an
+/// attempt, if it has more steps. Temporary files of killed attempts are removed too.
 pub(crate) fn tidy(run: &RunLayout, status: Status) -> Result<(), RunnerError> {
     let keep = if status == Status::Succeeded { 0 } else { 2 };
     remove_temporaries(run.root(), |file| file == "run.json").map_err(unwritable(run.root()))?;
@@ -120,12 +121,12 @@ pub(crate) fn tidy(run: &RunLayout, status: Status) -> Result<(), RunnerError> {
     Ok(())
 }
 
-/// Whether this is the name of a file that is written into an attempt's folder as a whole.
+/// Whether a file of this name in an attempt's folder is written atomically, through a temporary file.
 fn is_written_here(file: &str) -> bool {
     CheckpointName::parse(file).is_some() || ["lease", "orders.json", "weights.safetensors"].contains(&file)
 }
 
-/// The last lines of a log; nothing when there is none.
+/// The last lines of a log; empty if there is no log.
 pub(crate) fn log_tail(path: &Path) -> Result<String, RunnerError> {
     const BYTES: u64 = 4096;
     const LINES: usize = 10;
@@ -146,7 +147,7 @@ pub(crate) fn log_tail(path: &Path) -> Result<String, RunnerError> {
     Ok(lines[lines.len().saturating_sub(LINES)..].join("\n"))
 }
 
-/// The names in a folder that are text; none when it does not exist.
+/// The names in a folder that are valid UTF-8; none if the folder does not exist.
 fn names_in(path: &Path) -> Result<Vec<String>, RunnerError> {
     match fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
         Ok(entries) => Ok(entries.iter().filter_map(|entry| entry.file_name().into_string().ok()).collect()),

@@ -1,74 +1,81 @@
-//! What ends a sweep. A failed attempt does not: it is closed with a status and the next one follows.
+//! Errors that end a sweep. A failed attempt is not one of them: it is closed with a status, and the next attempt
+//! follows.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use sweep_protocol::JournalError;
 
-/// The runner cannot go on. What was measured is in the journals, and the same command continues from there.
+/// The runner cannot go on. All measurements are in the journals, and the same command continues from there.
 #[derive(Debug, thiserror::Error)]
 pub enum RunnerError {
-    /// Another scheduler works in this results folder.
-    #[error("{path}: in use by another scheduler{}", pid.map_or(String::new(), |pid| format!(", process {pid}")))]
+    /// Another scheduler uses this results folder.
+    #[error(
+        "{path}: in use by another scheduler{}; wait until it ends, or use another results folder",
+        pid.map_or(String::new(), |pid| format!(", process {pid}"))
+    )]
     InUse {
         /// The results folder.
         path: PathBuf,
-        /// Process id of the other one, if it could be read.
+        /// Process id of the other scheduler, if known.
         pid: Option<u32>,
     },
-    /// A file or folder of the results cannot be made or written.
+    /// A file or folder in the results folder cannot be created or written.
     #[error("{path}: cannot be written")]
     Unwritable {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// Cause of the failure.
         source: io::Error,
     },
-    /// A file or folder of the results cannot be read.
+    /// A file or folder in the results folder cannot be read.
     #[error("{path}: cannot be read")]
     Unreadable {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// Cause of the failure.
         source: io::Error,
     },
-    /// A supervisor's journal cannot be kept.
-    #[error("an attempt cannot be supervised")]
+    /// The journal of a supervisor cannot be written or read.
+    #[error("the supervisor's journal of an attempt cannot be used")]
     Journal(#[from] JournalError),
-    /// A path that cannot be written into orders.
-    #[error("{}: the path is not UTF-8 text; rename the folder, or give another one", path.display())]
+    /// The path cannot be written into orders, since it is not UTF-8.
+    #[error("{}: the path is not UTF-8 text; rename the folder or use another one", path.display())]
     NotText {
-        /// Which.
+        /// The path.
         path: PathBuf,
     },
-    /// Orders cannot be put into JSON.
-    #[error("{path}: orders cannot be expressed as JSON")]
+    /// The orders cannot be converted to JSON.
+    #[error("{path}: the orders cannot be converted to JSON")]
     Orders {
-        /// The file they were meant for.
+        /// The orders file.
         path: PathBuf,
-        /// Why.
+        /// Cause of the failure.
         source: serde_json::Error,
     },
-    /// An attempt's process cannot be started, stopped or waited for.
-    #[error("{program}: {doing} failed")]
+    /// The process of an attempt cannot be started, stopped or waited for.
+    #[error("{program}: {doing} the process failed")]
     Process {
         /// The program.
         program: PathBuf,
-        /// What was being done.
+        /// The operation that failed.
         doing: &'static str,
-        /// Why.
+        /// Cause of the failure.
         source: io::Error,
     },
-    /// A process of a dead scheduler does not go away.
-    #[error("process {pid} of a dead scheduler still works on {path} and does not end when killed")]
+    /// A process of a dead scheduler cannot be killed.
+    #[error(
+        "process {pid} of a dead scheduler still works on {path} and cannot be killed; end it by hand, then run the \
+         same command again"
+    )]
     Survivor {
-        /// Its process id.
+        /// Id of the process.
         pid: u32,
-        /// Its attempt's folder.
+        /// Folder of the attempt that it works on.
         path: PathBuf,
     },
-    /// Nobody listens to what happens any more.
-    #[error("the receiver of updates has gone away")]
+    /// The receiver of updates was dropped.
+    #[error("the receiver of updates was dropped")]
     Unheard,
 }
 

@@ -1,7 +1,8 @@
-//! Work items become attempts on this machine: one process each, in slots, stopped and resumed.
+//! Runs work items as attempts on this machine. Each attempt is one process in one slot, and can be stopped and
+//! resumed.
 //!
-//! The runner knows folders, processes and journals. It does not know what an attempt computes, it never opens the
-//! index and never prints: what happens goes over a bounded channel to the caller, which stores and draws it.
+//! The runner knows folders, processes and journals. It does not know what an attempt computes. It never opens the
+//! index and never prints. It sends every update over a bounded channel to the caller, which stores and shows it.
 //!
 //! ```text
 //! SchedulerLock -> recover -> run: WorkItem -> attempt folder -> process -> journal -> Update

@@ -1,9 +1,12 @@
-//! One scheduler a results folder. The operating system frees the lock when its process ends, however it ends.
+//! The lock of a results folder: it allows one scheduler. The operating system frees it when the process ends for any
+//! reason.
 //!
-//! Two things are locked: the folder itself, which nobody can remove without its runs, and a file in it, which names the holder. A
-//! network file system may know no lock of folders; there the file alone holds, on all machines if the file system's locks reach
-//! that far (NFS version 4 does), and removing the file lets a second scheduler in. A lease in each attempt's folder then
-//! keeps the first one's processes from writing.
+//! Two things are locked: the folder itself and a file in it. The folder cannot be removed without its runs. The file
+//! names the holder.
+//!
+//! Some network file systems cannot lock folders. Then only the file is locked. That lock holds on all machines if the
+//! file system shares its locks, as NFS version 4 does. On such a file system, removing the file lets a second
+//! scheduler start. The lease in each attempt's folder then stops the processes of the first scheduler from writing.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read};
@@ -17,7 +20,7 @@ use sweep_protocol::{ResultsLayout, create_atomically, create_folders, remove_te
 use crate::RunnerError;
 use crate::error::unwritable;
 
-/// The right to change a results folder; held until it is dropped.
+/// The right to change a results folder, held until it is dropped.
 #[derive(Debug)]
 pub struct SchedulerLock {
     layout: ResultsLayout,
@@ -26,13 +29,13 @@ pub struct SchedulerLock {
 }
 
 impl SchedulerLock {
-    /// Takes the lock of a results folder, which is made if it does not exist.
+    /// Takes the lock of a results folder. Creates the folder if it does not exist.
     ///
     /// # Errors
-    /// [`RunnerError::InUse`] when another scheduler has it, [`RunnerError::Unwritable`] when the folder or the lock
-    /// cannot be made, [`RunnerError::NotText`] when its path is not UTF-8.
+    /// [`RunnerError::InUse`] when another scheduler holds the lock, [`RunnerError::Unwritable`] when the folder or the
+    /// lock file cannot be created, [`RunnerError::NotText`] when the folder's path is not UTF-8.
     pub fn acquire(layout: &ResultsLayout) -> Result<Self, RunnerError> {
-        // Absolute, since paths below it are handed to other processes and recognised in their command lines.
+        // Paths below the root are given to other processes and recognised in their command lines, so it is absolute.
         let root = std::path::absolute(layout.root()).map_err(unwritable(layout.root()))?;
         if root.to_str().is_none() {
             return Err(RunnerError::NotText { path: root });
@@ -44,10 +47,10 @@ impl SchedulerLock {
         let folder = match folder.try_lock() {
             Ok(()) => Some(folder),
             Err(TryLockError::WouldBlock) => return Err(in_use(&layout)),
-            // This file system knows no lock of folders.
+            // This file system cannot lock folders.
             Err(TryLockError::Error(_)) => None,
         };
-        // A lock that is there is opened without asking the disk for room.
+        // An existing lock file is reused: that needs no free disk space.
         if path.symlink_metadata().is_err() {
             create_atomically(&path, holder().as_bytes()).map_err(unwritable(&path))?;
         }
@@ -68,7 +71,7 @@ impl SchedulerLock {
         Ok(Self { layout, _file: file, _folder: folder })
     }
 
-    /// The locked results folder, by its absolute path.
+    /// The locked results folder, with its absolute path.
     pub fn layout(&self) -> &ResultsLayout {
         &self.layout
     }
@@ -84,25 +87,25 @@ fn owner(path: &Path) -> Option<u32> {
     text.trim().parse().ok()
 }
 
-/// What the file says: this process's number, always in [`LENGTH`] bytes.
+/// Content of the lock file: the id of this process, padded to [`LENGTH`] bytes.
 ///
-/// A lock that is taken again writes over these bytes in place. A file that shrinks and grows would hold whatever the disk
-/// held there before if the power is cut in between.
+/// A lock that is taken again overwrites these bytes in place. If the file shrank and grew instead, a power cut in
+/// between could leave old disk content in it.
 fn holder() -> String {
     format!("{:<width$}\n", std::process::id(), width = LENGTH - 1)
 }
 
-/// Bytes of a lock file. Process numbers have 10 digits at most.
+/// Size of a lock file in bytes. Process ids have at most 10 digits.
 const LENGTH: usize = 16;
 
 fn sign(file: &File, path: &Path) -> Result<(), RunnerError> {
     let mut text = String::new();
     let is_ours = file.metadata().is_ok_and(|found| found.is_file())
         && file.take(32).read_to_string(&mut text).is_ok()
-        // Earlier versions left zeros in the place of a number after a power cut.
+        // Earlier versions could leave zeros instead of a number after a power cut.
         && text.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_whitespace() || byte == 0);
     if !is_ours {
-        let source = io::Error::other("this file is not a lock of this program; move it away");
+        let source = io::Error::other("this is not a lock file of this program; move it away");
         return Err(RunnerError::Unwritable { path: path.to_owned(), source });
     }
     file.write_all_at(holder().as_bytes(), 0).map_err(unwritable(path))

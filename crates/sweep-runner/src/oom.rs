@@ -1,17 +1,17 @@
-//! Whether memory ran out, which a process that was killed for it cannot say.
+//! Detects that a process was killed because memory ran out. A killed process cannot report this itself.
 //!
-//! Three witnesses: the kernel's count of such kills in the control group (both versions), what the process held when it was last
-//! looked at, and the last words of its log.
+//! There are three sources: the kernel's count of such kills in the control group (versions 1 and 2), the memory that
+//! the process held when it was last checked, and the end of its log.
 
 use std::fs;
 use std::path::Path;
 
 use crate::process;
 
-/// A process that was killed while it held this share of the memory that it could have was killed for it.
+/// A process that held at least this share of its memory limit when it was killed counts as killed for memory.
 const SUSPECT_SHARE: f64 = 0.8;
 
-/// How many processes of this control group the kernel has killed for memory; nothing where that is not counted.
+/// Number of processes in this control group that the kernel has killed for memory; `None` if there is no such count.
 pub(crate) fn kills() -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     let count = |file: &str| {
@@ -21,17 +21,17 @@ pub(crate) fn kills() -> Option<u64> {
     count("memory.events").or_else(|| count("memory.oom_control"))
 }
 
-/// Where the control group's file lies, and the key of its count of kills.
+/// Path of a file of this process's control group, and the key of the kill count in it.
 fn file_of(groups: &str, file: &str) -> Option<(std::path::PathBuf, &'static str)> {
     let root = Path::new("/sys/fs/cgroup");
     let below = |group: &str| group.trim_start_matches('/').to_owned();
     match file {
-        // Version 2 has one tree.
+        // Version 2 has a single tree.
         "memory.events" | "memory.max" => {
             let group = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
             Some((root.join(below(group)).join(file), "oom_kill "))
         }
-        // Version 1 has a tree for each controller.
+        // Version 1 has one tree per controller.
         _ => {
             let group = groups.lines().find_map(|line| {
                 let mut parts = line.splitn(3, ':').skip(1);
@@ -47,7 +47,7 @@ fn read_count(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(key))?.trim().parse().ok()
 }
 
-/// Bytes that a process here can have: the control group's limit or the machine's memory.
+/// Memory in bytes that a process here can use: the smaller of the control group's limit and the machine's memory.
 fn limit() -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let of_group = ["memory.max", "memory.limit_in_bytes"].into_iter().filter_map(|file| {
@@ -61,7 +61,7 @@ fn limit() -> Option<u64> {
     of_group.chain(machine).min()
 }
 
-/// What a process held when it was last looked at.
+/// Memory that a process held when it was last checked.
 #[derive(Debug, Default)]
 pub(crate) struct MemoryWatch {
     limit: Option<u64>,
@@ -73,18 +73,18 @@ impl MemoryWatch {
         Self { limit: limit(), held: 0 }
     }
 
-    /// Looks at a process.
+    /// Reads how much memory a process holds.
     pub(crate) fn look(&mut self, pid: u32) {
         self.held = process::resident_bytes(pid).unwrap_or(self.held);
     }
 
-    /// Whether it held so much that a kill was for memory.
+    /// Whether the process held so much memory that a kill was probably for memory.
     pub(crate) fn suspects(&self) -> bool {
         self.limit.is_some_and(|limit| self.held as f64 >= SUSPECT_SHARE * limit as f64)
     }
 }
 
-/// Whether the last lines of a log tell of memory that could not be had: Rust's and CUDA's words for it.
+/// Whether the end of a log reports a failed allocation, in the words of Rust or CUDA.
 pub(crate) fn is_told_by(log: &str) -> bool {
     let log = log.to_ascii_lowercase();
     log.contains("out of memory") || log.contains("out_of_memory") || log.contains("memory allocation of ")
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_of_allocators_are_known() {
+    fn allocator_messages_are_recognised() {
         assert!(is_told_by("memory allocation of 4096 bytes failed"));
         assert!(is_told_by("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")"));
         assert!(!is_told_by("index out of bounds"));

@@ -1,4 +1,4 @@
-//! What the runner is told: the work, the slots, the program, and when to stop.
+//! Input of the runner: the work, the slots, the program, and when to stop.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -6,67 +6,67 @@ use std::time::Duration;
 
 use sweep_protocol::RunId;
 
-/// A run that is to be brought to its end.
+/// A run that the runner brings to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkItem {
-    /// Who it is: the digest of the next two.
+    /// The run's identity: the digest of the next two fields.
     pub run: RunId,
-    /// Its canonical configuration.
+    /// The run's canonical configuration.
     pub config_json: String,
-    /// Its seed.
+    /// The run's seed.
     pub seed: u64,
 }
 
-/// What one attempt may use at a time.
+/// The device and threads of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot {
-    /// `cpu`, `cuda:0`, …; handed on as it is.
+    /// `cpu`, `cuda:0`, …; passed to the program unchanged.
     pub device: String,
-    /// Threads for tensor operations.
+    /// Number of threads for tensor operations.
     pub threads: usize,
 }
 
-/// What the first failure of a run means for the others.
+/// What the runner does with the other runs after a first failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
-    /// Nothing.
+    /// They go on.
     Continue,
-    /// Start nothing more; stop what runs, to be continued another time.
+    /// It starts nothing more. Running attempts stop and can be continued later.
     Stop,
 }
 
-/// What the person at the terminal asks for; each level includes those before it.
+/// A request of the user. Each level includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Request {
     /// Go on.
     Run,
-    /// Start nothing more; let every attempt write a checkpoint and stop.
+    /// Start nothing more. Every attempt writes a checkpoint and stops.
     Finish,
     /// Kill every attempt.
     Kill,
 }
 
-/// How to run, whatever the work is.
+/// How the runner works, independent of the work items.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The program of every attempt.
+    /// Program that is started for every attempt.
     pub program: PathBuf,
-    /// What it is called in lists of processes, where that is not its path.
+    /// Name of the program in process lists, if it is not its path.
     pub name: Option<OsString>,
-    /// Its arguments; the attempt's folder is added as the last one.
+    /// Arguments of the program. The attempt's folder is added as the last one.
     pub arguments: Vec<OsString>,
-    /// At least one. With several, throughput is measured after everything else, one run at a time.
+    /// The slots; at least one. With several slots, throughput is measured after all training, one run at a time.
     pub slots: Vec<Slot>,
-    /// Threads of an attempt that has the machine for itself to measure throughput, where there are several slots.
+    /// With several slots: number of threads of an attempt that runs alone to measure throughput.
     pub quiet_threads: usize,
-    /// Added to the orders of every attempt (where the data lies, …); the runner's own keys win.
+    /// Keys added to the orders of every attempt, such as the data folder. Keys of the runner itself take precedence.
     pub orders: serde_json::Map<String, serde_json::Value>,
-    /// How long one attempt may take.
+    /// Time limit of one attempt.
     pub timeout: Option<Duration>,
-    /// How long an attempt may take to stop once its time is up.
+    /// Time that an attempt has to stop after its time limit.
     pub grace: Duration,
-    /// How often a run that crashed is tried again.
+    /// Number of times that a crashed run is tried again.
     pub crash_retries: u32,
-    /// What the first failure means for the others.
+    /// What happens after the first failure.
     pub on_failure: OnFailure,
 }

@@ -1,15 +1,17 @@
-//! Which process an id means, and whether it still lives: ids are used again, so an id alone says nothing.
+//! Identifies processes and says whether they are alive. The system reuses process ids, so an id alone is not enough.
 //!
-//! Reads `/proc`; where there is none, nothing is known of other processes, and their leases keep them from writing.
+//! This module reads `/proc`. Without `/proc` nothing is known about other processes, and only their leases keep them
+//! from writing.
 
 use std::fs;
 
 use sweep_protocol::ProcessStamp;
 
-/// What tells the process with this id from others; nothing where the system does not say, or when it has ended.
+/// Returns what identifies the process with this id among all processes of the machine. `None` if the system does not
+/// say, or if the process has ended.
 pub(crate) fn stamp(pid: u32) -> Option<ProcessStamp> {
     let Stat { state, start_ticks } = stat(pid)?;
-    // A zombie has ended; only its parent has not asked yet.
+    // A zombie has ended, but its parent has not waited for it yet.
     if state == "Z" || state == "X" {
         return None;
     }
@@ -24,16 +26,16 @@ struct Stat {
 
 fn stat(pid: u32) -> Option<Stat> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the program's name in brackets, which may itself hold blanks and brackets.
+    // The second field is the program's name in parentheses. The name may itself contain spaces and parentheses.
     let (_, rest) = text.rsplit_once(')')?;
     let mut fields = rest.split_whitespace();
     let state = fields.next()?.to_owned();
-    // Field 22 of all; the state is field 3.
+    // The start time is field 22 of the line. The iterator is behind field 3, the state.
     let start_ticks = fields.nth(18)?.parse().ok()?;
     Some(Stat { state, start_ticks })
 }
 
-/// Bytes of memory that a process holds.
+/// Resident memory of a process, in bytes.
 pub(crate) fn resident_bytes(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -53,7 +55,8 @@ mod tests {
         assert_eq!(of_child.boot, own.boot);
         assert!(of_child.start_ticks >= own.start_ticks);
         child.kill().unwrap();
-        // Killed and not waited for, it is a zombie: from its parent's view there, and yet ended.
+        // The child is killed but not waited for, so it becomes a zombie: it still has an entry in `/proc`, but it has
+        // ended.
         while stat(child.id()).is_some_and(|stat| stat.state != "Z") {
             std::thread::yield_now();
         }

@@ -1,4 +1,5 @@
-//! The two journals of an attempt: one is followed, one is kept, and all that is new is passed on.
+//! The two journals of an attempt. The attempt writes one, and the runner reads it. The runner writes the other, as the
+//! supervisor. Every new line is passed on.
 
 use sweep_protocol::{
     AttemptLayout, AttemptName, Event, FailureKind, JournalPart, JournalReader, JournalWriter, Outcome, RunId,
@@ -8,15 +9,15 @@ use tokio::sync::mpsc;
 
 use crate::{RunnerError, Update, UpdateKind};
 
-/// What is on record of an attempt while it is under way.
+/// The journals of an attempt that is under way.
 pub(crate) struct Record {
     run: RunId,
     attempt: u32,
-    /// What cannot be followed says why.
+    /// The reader; after a journal that cannot be read, the reason.
     journal: Result<JournalReader<Event>, String>,
-    /// Lines of the journal that were passed on.
+    /// Number of journal lines that were passed on.
     lines: u64,
-    /// What they measured.
+    /// Tally of the values in these lines.
     measured: Tally,
     outcome: Option<Outcome>,
     supervisor: JournalWriter<SupervisorEvent>,
@@ -44,11 +45,12 @@ impl Record {
         })
     }
 
-    /// Passes on what the attempt has said since the last call. A journal that cannot be understood is given up: see
-    /// [`Self::is_followed`].
+    /// Passes on the lines that the attempt has written since the last call. A journal that cannot be read is not
+    /// followed any further: see [`Self::is_followed`].
     pub(crate) async fn follow(&mut self) -> Result<(), RunnerError> {
         let Ok(reader) = &mut self.journal else { return Ok(()) };
-        // Durable first: the index must not know what a power cut takes from the journal.
+        // Only lines that are safely on the disk: the index must not hold lines that a power cut can remove from the
+        // journal.
         match reader.read_durable() {
             Ok(JournalPart { lines, damage }) => {
                 self.lines = reader.next_seq();
@@ -68,12 +70,12 @@ impl Record {
         }
     }
 
-    /// Whether the attempt's journal could be understood so far; there is no use in an attempt that nobody understands.
+    /// Whether the attempt's journal is readable so far. An attempt with an unreadable journal is of no use.
     pub(crate) fn is_followed(&self) -> bool {
         self.journal.is_ok()
     }
 
-    /// The attempt's last word; for one that could not be understood, that.
+    /// The outcome that the attempt reported. If its journal cannot be read, a failure that says so.
     pub(crate) fn outcome(&self) -> Option<Outcome> {
         match &self.journal {
             Ok(_) => self.outcome.clone(),
@@ -81,17 +83,17 @@ impl Record {
         }
     }
 
-    /// Whose record it is.
+    /// The run and number of the attempt.
     pub(crate) fn name(&self) -> AttemptName {
         AttemptName { run: self.run, attempt: self.attempt }
     }
 
-    /// How many lines of the attempt's journal were passed on, and what they measured.
+    /// Number of journal lines that were passed on, and the tally of their values.
     pub(crate) fn passed_on(&self) -> (u64, Tally) {
         (self.lines, self.measured.clone())
     }
 
-    /// Puts down what the supervisor says, and passes it on.
+    /// Writes an event into the supervisor's journal and passes it on.
     pub(crate) async fn say(&mut self, event: SupervisorEvent) -> Result<(), RunnerError> {
         self.supervisor.append(event)?;
         let lines = self.supervisor_reader.read_new()?.lines;
@@ -104,7 +106,7 @@ impl Record {
     }
 }
 
-/// Adds what a line measured.
+/// Adds the values of one event to a tally.
 pub(crate) fn add(measured: &mut Tally, event: &Event) {
     if let Event::Measured { measurements } | Event::Inherited { measurements } = event {
         measurements.iter().for_each(|measurement| measured.add(measurement));

@@ -1,4 +1,4 @@
-//! Attempts of a scheduler that died are ended and closed, so that nothing stays running for ever.
+//! Ends and closes the attempts of a dead scheduler, so that none stays `running` for ever.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -13,33 +13,34 @@ use tokio::time::{interval, timeout};
 use crate::error::unwritable;
 use crate::{RunnerError, SchedulerLock, attempt_folder, process, record, verdict, worker};
 
-/// How often a killed process is looked for.
+/// Interval at which a killed process is checked.
 const POLL: Duration = Duration::from_millis(20);
-/// How long a killed process may still be there.
+/// Longest wait for a killed process to end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// An attempt that was found open and is closed now.
+/// An attempt that was found open and is now closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovered {
-    /// Whose.
+    /// The attempt's run.
     pub run: RunId,
-    /// Which attempt of it.
+    /// The attempt's number.
     pub attempt: u32,
-    /// How it was closed.
+    /// The status that it was closed with.
     pub status: Status,
 }
 
-/// Closes every open attempt of these runs: as it said itself, or as cancelled. Its lease is revoked and a process that still works on
-/// it is killed first. A supervisor's journal whose closing line is lost is closed again in the same way.
+/// Closes every open attempt of these runs, with the outcome that the attempt reported or as cancelled. Before that it
+/// revokes the attempt's lease and kills a process that still works on it. An attempt with a lost closing line in its
+/// supervisor's journal is closed again in the same way.
 ///
 /// # Errors
-/// When a file cannot be read or written, or a process does not end.
+/// When a file cannot be read or written, or a process cannot be killed.
 pub async fn recover(lock: &SchedulerLock, runs: &[RunId]) -> Result<Vec<Recovered>, RunnerError> {
     let mut recovered = Vec::new();
     for &run in runs {
         let layout = lock.layout().run(run);
         for attempt in attempt_folder::attempts_of(&layout)? {
-            // An empty folder is not one that this program made an attempt in.
+            // A folder with neither orders nor a supervisor's journal is not an attempt.
             let made = [layout.attempt(attempt).orders(), layout.attempt(attempt).supervisor()];
             if !made.iter().any(|file| file.exists()) {
                 continue;
@@ -96,8 +97,8 @@ async fn end_survivor(pid: u32, known: Option<&ProcessStamp>, folder: &AttemptLa
     timeout(PATIENCE, gone).await.map_err(|_| survivor())
 }
 
-/// Whether a process lives that was started for this folder: its command line has to name the folder. Where there is no `/proc`
-/// the process is left to notice for itself that its scheduler died.
+/// Whether the process is alive and was started for this folder, according to its command line. Without `/proc` the
+/// answer is no. The process then notices itself that its scheduler died.
 fn works_on(pid: u32, folder: &Path) -> bool {
     let command_line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     command_line.split(|&byte| byte == 0).any(|argument| argument == folder.as_os_str().as_bytes())

@@ -1,5 +1,5 @@
-//! The loop: fills slots with attempts, takes back what ended, and stops when asked, when told to by a failure, or when
-//! it cannot go on.
+//! The main loop. It fills slots with attempts and handles their ends. It stops on request, after a failure if the
+//! options say so, or when it cannot go on.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,21 +13,21 @@ use crate::attempt_folder::Throughput;
 use crate::schedule::{Launch, Schedule};
 use crate::{OnFailure, Options, Request, RunnerError, SchedulerLock, Summary, Update, WorkItem};
 
-/// An attempt that has ended, with the slot that it leaves.
+/// An attempt that has ended, and the slot that it frees.
 struct Ended {
     slot: usize,
     launch: Launch,
     status: Result<Status, RunnerError>,
 }
 
-/// Brings every item to its end, in the order given; with several slots, throughput is measured after all training.
+/// Brings every item to its end, in the given order. With several slots, throughput is measured after all training.
 ///
-/// `requests` may be raised at any time. Whoever holds the other end of `updates` must keep receiving until this
-/// returns, since the runner waits for it.
+/// `requests` may be raised at any time. The caller must keep receiving from the other end of `updates` until this
+/// function returns, since the runner waits for the receiver.
 ///
 /// # Errors
-/// When a file cannot be written, the program cannot be started or nobody receives updates. Other attempts are then
-/// stopped first, as on [`Request::Finish`].
+/// When a file cannot be written, the program cannot be started or the receiver of updates is dropped. Other attempts
+/// are then stopped first, as on [`Request::Finish`].
 pub async fn run(
     lock: &SchedulerLock,
     items: Vec<WorkItem>,
@@ -39,7 +39,7 @@ pub async fn run(
     let mut schedule = Schedule::new(items, throughput, options.crash_retries);
     let mut free: BTreeSet<usize> = (0..options.slots.len()).collect();
     let options = Arc::new(options);
-    // What attempts listen to: raised by the person, by a failure, or by a fault here.
+    // The channel that attempts listen to. The user, a failed run or an error here can raise it.
     let (relay, relayed) = watch::channel(Request::Run);
     let mut running = JoinSet::new();
     let mut fault = None;

@@ -1,5 +1,5 @@
-//! What is launched next: pure. Runs start in plan order, a crashed one again before later ones, and throughput is
-//! measured last, one run at a time with nothing beside it.
+//! Decides what is launched next. Pure. Runs start in plan order, and a crashed run is tried again before later runs.
+//! Throughput is measured last, one run at a time with nothing else running.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -8,7 +8,7 @@ use sweep_protocol::{FailureKind, Status};
 use crate::WorkItem;
 use crate::attempt_folder::Throughput;
 
-/// A run that is to be attempted.
+/// A run to be attempted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Launch {
     pub(crate) item: WorkItem,
@@ -16,7 +16,7 @@ pub(crate) struct Launch {
     crashes: u32,
 }
 
-/// The work that is left, and what became of the rest.
+/// The work that is left, and the statuses of finished runs.
 pub(crate) struct Schedule {
     training: VecDeque<Launch>,
     quiet: VecDeque<Launch>,
@@ -26,13 +26,13 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// With `throughput` later, every run comes a second time for it when it says so.
+    /// With [`Throughput::Later`], every run that asks for it gets a second attempt for its throughput.
     pub(crate) fn new(items: Vec<WorkItem>, throughput: Throughput, crash_retries: u32) -> Self {
         let training = items.into_iter().map(|item| Launch { item, throughput, crashes: 0 }).collect();
         Self { training, quiet: VecDeque::new(), throughput, crash_retries, counts: BTreeMap::new() }
     }
 
-    /// The next attempt that may begin beside `running` others.
+    /// Returns the next attempt that may start while `running` others run.
     pub(crate) fn next(&mut self, running: usize) -> Option<Launch> {
         if let Some(launch) = self.training.pop_front() {
             return Some(launch);
@@ -40,7 +40,7 @@ impl Schedule {
         if running == 0 { self.quiet.pop_front() } else { None }
     }
 
-    /// Takes back what was launched, with the status in which it ended. Returns whether the run has failed for good.
+    /// Records the status in which a launched attempt ended. Returns whether the run has finally failed.
     pub(crate) fn take_back(&mut self, launch: Launch, status: Status) -> bool {
         match status {
             Status::Queued => {
@@ -60,7 +60,7 @@ impl Schedule {
         }
     }
 
-    /// How many runs ended in each status; those that are left are queued.
+    /// Number of runs that ended in each status. Runs that are left count as queued.
     pub(crate) fn into_counts(self) -> BTreeMap<Status, usize> {
         let mut counts = self.counts;
         let left = self.training.len() + self.quiet.len();
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn throughput_waits_for_quiet_and_then_goes_one_by_one() {
+    fn throughput_is_measured_after_all_training_one_run_at_a_time() {
         let mut schedule = Schedule::new(items(), Throughput::Later, 0);
         let (first, second) = (schedule.next(0).unwrap(), schedule.next(1).unwrap());
         assert!(!schedule.take_back(first, Status::Queued));
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crash_is_tried_again_before_later_runs_and_not_without_end() {
+    fn a_crash_is_tried_again_before_later_runs_a_limited_number_of_times() {
         let mut schedule = Schedule::new(items(), Throughput::Now, 1);
         let crash = Status::Failed(FailureKind::Crash);
         let first = schedule.next(0).unwrap();
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crash_while_measuring_throughput_keeps_its_place_in_the_quiet() {
+    fn a_crash_while_measuring_throughput_is_tried_again_first() {
         let mut schedule = Schedule::new(items(), Throughput::Later, 1);
         let (first, second) = (schedule.next(0).unwrap(), schedule.next(1).unwrap());
         schedule.take_back(first, Status::Queued);

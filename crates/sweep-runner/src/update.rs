@@ -1,35 +1,35 @@
-//! What the runner tells: lines as they appear in journals, and the count at the end.
+//! Output of the runner: new journal lines as they appear, and a summary at the end.
 
 use std::collections::BTreeMap;
 
 use sweep_protocol::{Event, JournalLine, RunId, Status, SupervisorEvent};
 
-/// Something new is known of an attempt. An attempt's updates arrive in the order of its journals, and everything that
-/// it said arrives before it is closed.
+/// New lines of an attempt. Updates of one attempt arrive in the order of its journals. All its own events arrive
+/// before its closing line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Update {
-    /// Whose.
+    /// The attempt's run.
     pub run: RunId,
-    /// Which attempt of it, counted from 1.
+    /// The attempt's number, counted from 1.
     pub attempt: u32,
-    /// What is new.
+    /// The new lines.
     pub kind: UpdateKind,
 }
 
-/// Whose journal grew, and by what; never by nothing.
+/// The new lines of one of the two journals; never empty.
 #[derive(Clone, Debug, PartialEq)]
 pub enum UpdateKind {
-    /// The attempt said something.
+    /// Lines of the attempt.
     Events(Vec<JournalLine<Event>>),
-    /// Its supervisor said something.
+    /// Lines of its supervisor.
     Supervisor(Vec<JournalLine<SupervisorEvent>>),
 }
 
-/// Where the work stands when the runner returns.
+/// State of the work when the runner returns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// Runs in each status that occurs; those that were not reached are queued.
+    /// Number of runs in each status that occurs. Runs that were not reached count as queued.
     pub counts: BTreeMap<Status, usize>,
-    /// Whether a person asked to stop.
+    /// Whether the user asked to stop.
     pub interrupted: bool,
 }

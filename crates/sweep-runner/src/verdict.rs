@@ -1,4 +1,5 @@
-//! How an attempt that has ended is closed: pure, from what it said and how it died.
+//! Decides how an ended attempt is closed, from the outcome that it reported and from how its process ended. Pure
+//! functions.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -8,30 +9,30 @@ use sweep_protocol::{FailureKind, Outcome, Status, SupervisorEvent, Tally};
 use crate::attempt_folder::Throughput;
 use crate::oom;
 
-/// `EX_IOERR`: the attempt could not write its journal, so this is all it could say.
+/// Exit code `EX_IOERR`: the attempt could not write its journal, so it could report nothing else.
 const EXIT_IO: i32 = 74;
 
-/// Why the runner made an attempt end.
+/// Why the runner ended an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
-    /// A person asked, or another run failed, or the runner cannot go on.
+    /// The user asked for it, another run failed, or the runner cannot go on.
     Request,
-    /// Its time was up.
+    /// The attempt reached its time limit.
     Timeout,
 }
 
-/// What is known of an attempt that has ended.
+/// Everything known about an attempt that has ended.
 pub(crate) struct Evidence {
     pub(crate) throughput: Throughput,
     pub(crate) outcome: Option<Outcome>,
     pub(crate) exit: ExitStatus,
     pub(crate) stopped: Option<Cause>,
-    /// Whether a kill was for memory, by the kernel's count or by what the process held.
+    /// Whether memory ran out, according to the kernel's count of such kills or to the memory that the process held.
     pub(crate) killed_for_memory: bool,
     pub(crate) log_tail: String,
 }
 
-/// How an attempt is closed.
+/// The final status of an attempt, with its reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Closing {
     pub(crate) status: Status,
@@ -43,14 +44,15 @@ impl Closing {
         Self { status, message: Some(message.into()) }
     }
 
-    /// As the supervisor's last line, with the lines of the attempt's journal that count and what they measured.
+    /// Converts it into the supervisor's last line. `journal_lines` is the number of journal lines that count, and
+    /// `measured` is the tally of their values.
     pub(crate) fn into_event(self, journal_lines: u64, measured: Tally) -> SupervisorEvent {
         let (status, message) = (self.status, self.message);
         SupervisorEvent::Closed { status, message, journal_lines: Some(journal_lines), measured: Some(measured) }
     }
 }
 
-/// Closes an attempt whose end this runner has seen.
+/// Decides about an attempt that ended under this runner.
 pub(crate) fn of_ended(evidence: &Evidence) -> Closing {
     match &evidence.outcome {
         Some(Outcome::AwaitsQuiet) if evidence.throughput == Throughput::Now => Closing::new(
@@ -63,7 +65,7 @@ pub(crate) fn of_ended(evidence: &Evidence) -> Closing {
     }
 }
 
-/// Closes an attempt whose scheduler died: by its own last word, if it had one.
+/// Decides about an attempt that was left open by a dead scheduler: by the outcome that it reported, if there is one.
 pub(crate) fn of_orphan(outcome: Option<&Outcome>) -> Closing {
     outcome.map_or_else(|| Closing::new(Status::Cancelled, "scheduler died"), of_outcome)
 }
@@ -71,7 +73,7 @@ pub(crate) fn of_orphan(outcome: Option<&Outcome>) -> Closing {
 fn of_outcome(outcome: &Outcome) -> Closing {
     match outcome {
         Outcome::Succeeded => Closing { status: Status::Succeeded, message: None },
-        Outcome::AwaitsQuiet => Closing::new(Status::Queued, "awaits throughput"),
+        Outcome::AwaitsQuiet => Closing::new(Status::Queued, "waits for its throughput measurement"),
         Outcome::Stopped => Closing::new(Status::Cancelled, "stopped on request"),
         Outcome::Failed { failure, message } => Closing::new(Status::Failed(*failure), message),
     }
@@ -80,7 +82,7 @@ fn of_outcome(outcome: &Outcome) -> Closing {
 fn of_silence(evidence: &Evidence) -> Closing {
     match evidence.stopped {
         Some(Cause::Timeout) => return timed_out(),
-        Some(Cause::Request) => return Closing::new(Status::Cancelled, "ended on request, without a last word"),
+        Some(Cause::Request) => return Closing::new(Status::Cancelled, "ended on request before it reported a result"),
         None => {}
     }
     let kind = if evidence.exit.code() == Some(EXIT_IO) {
@@ -90,7 +92,7 @@ fn of_silence(evidence: &Evidence) -> Closing {
     } else {
         FailureKind::Crash
     };
-    let mut message = format!("died without a word, {}", evidence.exit);
+    let mut message = format!("died before it reported a result, {}", evidence.exit);
     if !evidence.log_tail.is_empty() {
         message.push_str("; its log ends with:\n");
         message.push_str(&evidence.log_tail);
@@ -128,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_death_without_a_word_is_named_by_its_signal_code_or_log() {
+    fn a_process_that_reported_nothing_is_classified_by_signal_exit_code_and_log() {
         let killed = ExitStatus::from_raw(9);
         let failed = |evidence: &Evidence| match of_ended(evidence).status {
             Status::Failed(kind) => kind,
@@ -145,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_word_decides_over_the_exit() {
+    fn a_reported_outcome_counts_more_than_the_exit_status() {
         let said = |outcome| Evidence { outcome: Some(outcome), ..silent(ExitStatus::from_raw(11)) };
         assert_eq!(of_ended(&said(Outcome::Succeeded)), Closing { status: Status::Succeeded, message: None });
         let stopped = Evidence { stopped: Some(Cause::Timeout), ..said(Outcome::Stopped) };
@@ -154,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_for_quiet_is_no_answer_when_it_is_quiet() {
+    fn an_attempt_that_runs_alone_must_measure_throughput() {
         let said = |throughput| Evidence { throughput, outcome: Some(Outcome::AwaitsQuiet), ..silent(exited(0)) };
         assert_eq!(of_ended(&said(Throughput::Later)).status, Status::Queued);
         assert_eq!(of_ended(&said(Throughput::Now)).status, Status::Failed(FailureKind::Crash));

@@ -1,7 +1,7 @@
-//! The process of an attempt: started in a group of its own, asked to stop, killed.
+//! The process of an attempt: it is started in its own process group, asked to stop, and killed.
 //!
-//! Its standard input is a pipe that the runner holds: `stop` on it asks for a checkpoint and an end, and its end says
-//! that the runner has died.
+//! The runner holds a pipe to its standard input. The line `stop` asks the process to write a checkpoint and end. The
+//! end of the input tells it that the runner has died.
 
 use std::fs::File;
 use std::io;
@@ -16,8 +16,8 @@ use tokio::process::{Child, ChildStdin, Command};
 use crate::error::unwritable;
 use crate::{Options, RunnerError, Slot};
 
-/// What a process that computes is told as it starts: the number of threads, which pools of tensor libraries read, and that candle's
-/// threads, which turn in a loop for their next piece of work, let the processor go to others soon.
+/// Environment variables of a process that computes. They set the number of threads for the thread pools of tensor
+/// libraries. The last one makes candle's idle threads stop spinning soon, so that other processes get the processor.
 pub fn worker_environment(threads: usize) -> [(&'static str, String); 5] {
     let of_threads = |name| (name, threads.to_string());
     [
@@ -29,7 +29,7 @@ pub fn worker_environment(threads: usize) -> [(&'static str, String); 5] {
     ]
 }
 
-/// A process that works on an attempt.
+/// The process of an attempt.
 pub(crate) struct Worker {
     program: PathBuf,
     pid: u32,
@@ -55,7 +55,7 @@ impl Worker {
         let fault = |source| RunnerError::Process { program: options.program.clone(), doing: "starting", source };
         let mut child = command.spawn().map_err(fault)?;
         let pid = child.id().ok_or_else(|| fault(io::Error::other("it has no process id")))?;
-        // Taken, since waiting for a child closes an input that it still has.
+        // The pipe is taken out of the child, since waiting for a child closes an input that it still owns.
         let stdin = child.stdin.take().ok_or_else(|| fault(io::Error::other("it has no standard input")))?;
         Ok(Self { program: options.program.clone(), pid, child, stdin })
     }
@@ -64,22 +64,22 @@ impl Worker {
         self.pid
     }
 
-    /// Waits for the end of the process; may be dropped and called again.
+    /// Waits until the process ends. The future may be dropped and the method called again.
     pub(crate) async fn exit(&mut self) -> Result<ExitStatus, RunnerError> {
-        self.child.wait().await.map_err(|source| self.fault("waiting", source))
+        self.child.wait().await.map_err(|source| self.fault("waiting for", source))
     }
 
-    /// Asks for a checkpoint and an end.
+    /// Asks the process to write a checkpoint and end.
     pub(crate) async fn ask_to_stop(&mut self) -> Result<(), RunnerError> {
         match self.stdin.write_all(b"stop\n").await {
-            // It does not listen or is ending already; what happens next shows.
+            // The process does not read its input, or it is already ending. The caller sees which.
             Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             written => written.map_err(|source| self.fault("stopping", source)),
         }
     }
 
-    /// Kills the process and everything that it started; does nothing once [`Self::exit`] has returned, since its id may
-    /// be another's then.
+    /// Kills the process and everything that it started. Does nothing once [`Self::exit`] has returned, since the id
+    /// may then belong to another process.
     pub(crate) fn kill(&self) -> Result<(), RunnerError> {
         self.child.id().map_or(Ok(()), kill_group).map_err(|source| self.fault("killing", source))
     }
@@ -89,7 +89,7 @@ impl Worker {
     }
 }
 
-/// Kills a process group; one that is gone already is no fault.
+/// Kills a process group. A group that no longer exists is not an error.
 pub(crate) fn kill_group(pid: u32) -> io::Result<()> {
     let Some(group) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
     match kill_process_group(group, Signal::KILL) {

@@ -1,92 +1,91 @@
-//! What can go wrong with an index. Damaged journals are no errors: they are reported beside the result.
+//! Errors of the index. Damaged journals are not errors: they are returned as [`Damage`](crate::Damage), next to the
+//! result.
 
 use std::io;
 use std::path::PathBuf;
 
 use sweep_protocol::{JournalError, RunId};
 
-/// An index could not be opened, asked, written or made again.
+/// An index could not be opened, read, written or made again.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The file is some other program's database.
-    #[error(
-        "{path}: a database, but not of this program (application id {found:#x}, expected {expected:#x}); move it away"
-    )]
+    /// The file is a database of another program.
+    #[error("{path}: a database of another program (application id {found:#x}, expected {expected:#x}); move it away")]
     Foreign {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Its application id.
+        /// Application id of the file.
         found: i32,
-        /// This program's.
+        /// Application id of this program.
         expected: i32,
     },
     /// The file was written by a newer version of this program.
     #[error(
-        "{path}: index of schema version {found}, this program reads up to {expected}; use the newer program that wrote it, or make \
-         the index again from the journals with `rebuild`"
+        "{path}: index of schema version {found}, but this program reads up to {expected}; use the newer program that \
+         wrote it, or delete the file and make the index again from the journals with `rebuild`"
     )]
     Version {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Its schema version.
+        /// Schema version of the file.
         found: i32,
-        /// This program's.
+        /// Schema version of this program.
         expected: i32,
     },
-    /// `SQLite` refused, or holds a value that is not understood.
+    /// `SQLite` reported an error, or the index holds an invalid value.
     #[error("{path}: {doing} failed{}", remedy(source))]
     Sql {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// What was being done.
+        /// The operation that failed.
         doing: &'static str,
-        /// Why.
+        /// Cause of the failure.
         source: sqlx::Error,
     },
-    /// A run that no plan has.
+    /// The run is in no plan.
     #[error("{path}: run {run} is not in any plan")]
     UnknownRun {
         /// The index.
         path: PathBuf,
-        /// Which run.
+        /// Id of the run.
         run: RunId,
     },
-    /// The index that was just made cannot be used.
-    #[error("{path}: the index that was made cannot be used: {why}")]
+    /// The index was made again and still cannot be used.
+    #[error("{path}: the new index cannot be used: {why}")]
     Unusable {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Cause of the failure.
         why: String,
     },
-    /// A journal of a newer version of this program.
+    /// A journal was written by a newer version of this program.
     #[error("the results folder cannot be read")]
     Newer {
-        /// Which journal and version.
+        /// The journal and its version.
         source: JournalError,
     },
-    /// A file beside the index could not be moved or removed.
+    /// A file next to the index could not be moved or removed.
     #[error("{path}: {doing} failed")]
     Io {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// What was being done.
+        /// The operation that failed.
         doing: &'static str,
-        /// Why.
+        /// Cause of the failure.
         source: io::Error,
     },
 }
 
-/// What a person can do about a refusal of `SQLite`, by the first byte of its code.
+/// Advice on an error of `SQLite`, by the lowest byte of its code.
 fn remedy(source: &sqlx::Error) -> &'static str {
     const BUSY: i32 = 5;
     const IO: i32 = 10;
     const FULL: i32 = 13;
     let code = source.as_database_error().and_then(|fault| fault.code()?.parse::<i32>().ok()).map(|code| code & 0xff);
     match code {
-        Some(BUSY) => "; another program holds it: close that one's transaction and run the same command again",
+        Some(BUSY) => "; another program has locked it: end its transaction, then run the same command again",
         Some(IO | FULL) => {
-            "; the disk may be full: free some space and run the same command again, nothing measured is lost"
+            "; the disk may be full: free some space, then run the same command again (no measurement is lost)"
         }
         _ => "",
     }

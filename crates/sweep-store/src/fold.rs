@@ -1,7 +1,7 @@
-//! What a run came to, from everything that was said of it: pure.
+//! Derives the state of a run from the journals of all its attempts. Pure.
 //!
-//! The one place that decides whether a run that its supervisor closed as succeeded has all of its measurements. Knows lines of
-//! journals, not files and not SQL.
+//! Only this module decides whether a run that its supervisor closed as succeeded has all its measurements. It knows
+//! journal lines, not files and not SQL.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,28 +12,29 @@ use sweep_protocol::{
 
 use crate::rows::AttemptRow;
 
-/// What was said of one attempt by itself and by its supervisor.
+/// The lines of one attempt's two journals.
 #[derive(Debug, Default)]
 pub(crate) struct AttemptLines {
     pub(crate) attempt: u32,
     pub(crate) journal: Vec<JournalLine<Event>>,
-    /// What is lost of the journal.
+    /// Lost parts of the journal.
     pub(crate) damage: Vec<LineDamage>,
-    /// Lines of the journal that carry no checksum.
+    /// Number of journal lines without a checksum.
     pub(crate) unchecked: u64,
     pub(crate) supervisor: Vec<JournalLine<SupervisorEvent>>,
 }
 
-/// What a run came to.
+/// The state of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RunState {
     pub(crate) row: RunRow,
     pub(crate) attempts: Vec<AttemptRow>,
-    /// In the order of metric, split, form and epoch, each once, with the attempt whose journal holds it.
+    /// Each value with the attempt that has it in its journal. Sorted by metric, split, form and epoch, without
+    /// repetitions.
     pub(crate) values: Vec<(Measurement, u32)>,
 }
 
-/// What names a value of a run.
+/// Identifies one value of a run.
 type Key = (Metric, Option<Split>, Option<Form>, Option<u32>);
 
 pub(crate) fn key(measurement: &Measurement) -> Key {
@@ -41,14 +42,14 @@ pub(crate) fn key(measurement: &Measurement) -> Key {
 }
 
 impl RunState {
-    /// What was said of the attempts of a run, in their order.
+    /// Returns the state of a run with these attempts, in order.
     pub(crate) fn of(run: RunId, attempts: &[AttemptLines]) -> Self {
         let rows: Vec<AttemptRow> = attempts.iter().map(attempt_row).collect();
         let latest = |said: fn(&AttemptRow) -> bool| rows.iter().rev().find(|row| said(row));
         let (status, message) = match (rows.last(), attempts.last()) {
             (Some(row), Some(last)) if row.status == Status::Succeeded => match missing(run, attempts, last) {
                 None => (Status::Succeeded, None),
-                Some(what) => (Status::Incomplete, Some(format!("its measurements are not all there: {what}"))),
+                Some(what) => (Status::Incomplete, Some(format!("measurements are missing or wrong: {what}"))),
             },
             (Some(row), _) => (row.status, row.message.clone()),
             _ => (Status::Queued, None),
@@ -69,7 +70,7 @@ impl RunState {
         Self { row, values: values(attempts), attempts: rows }
     }
 
-    /// Where the run stands, and its values in order.
+    /// Splits the state into the run's row and its sorted values.
     pub(crate) fn into_row_and_values(self) -> (RunRow, Vec<Measurement>) {
         (self.row, self.values.into_iter().map(|(measurement, _)| measurement).collect())
     }
@@ -83,8 +84,9 @@ fn measured_by(lines: &AttemptLines) -> impl Iterator<Item = &Measurement> {
     measurements.flatten()
 }
 
-/// The values of a run. A later attempt's replace an earlier one's; the journal of an attempt that ended with a tally holds all. What
-/// another version of the trainer measured, or one that computed otherwise, is not mixed with what the latest one did.
+/// The values of a run. Values of a later attempt replace those of an earlier one. If an attempt ended with a tally
+/// that matches its journal, this journal has all values, so earlier attempts are ignored. Values of another trainer
+/// version, or of another arithmetic, are not mixed with those of the latest attempt.
 fn values(attempts: &[AttemptLines]) -> Vec<(Measurement, u32)> {
     let is_whole = |lines: &AttemptLines| tally(lines).is_some_and(|tally| *tally == Tally::of(measured_by(lines)));
     let whole = attempts.iter().rposition(is_whole).unwrap_or(0);
@@ -98,7 +100,7 @@ fn values(attempts: &[AttemptLines]) -> Vec<(Measurement, u32)> {
     values.into_values().collect()
 }
 
-/// The version of the trainer of an attempt that began, and how it computes.
+/// Trainer version and arithmetic of an attempt; `None` if it did not begin.
 fn trainer(lines: &AttemptLines) -> Option<(u32, Option<&Arithmetic>)> {
     lines.journal.iter().find_map(|line| match &line.event {
         Event::Started { environment, .. } => Some((environment.trainer_version, environment.arithmetic.as_ref())),
@@ -106,7 +108,7 @@ fn trainer(lines: &AttemptLines) -> Option<(u32, Option<&Arithmetic>)> {
     })
 }
 
-/// The tally of an attempt's last word.
+/// The tally in an attempt's final event.
 fn tally(lines: &AttemptLines) -> Option<&Tally> {
     match &lines.journal.last()?.event {
         Event::Ended { measured, .. } => measured.as_ref(),
@@ -114,32 +116,36 @@ fn tally(lines: &AttemptLines) -> Option<&Tally> {
     }
 }
 
-/// What the journals lack of a run whose last attempt was closed as succeeded.
+/// Returns what is missing in the journals if the last attempt was closed as succeeded; `None` if they are complete.
 fn missing(run: RunId, attempts: &[AttemptLines], last: &AttemptLines) -> Option<String> {
     let own = AttemptName { run, attempt: last.attempt };
     if let Some(other) = last.supervisor.iter().find_map(|line| other_name(&line.event, own)) {
-        return Some(format!("the folder is that of attempt {} of run {}", other.attempt, other.run.short()));
+        return Some(format!("the folder belongs to attempt {} of run {}", other.attempt, other.run.short()));
     }
     if closed_with(last).is_some_and(|measured| *measured != Tally::of(measured_by(last))) {
-        return Some("its journal is another than the one that its supervisor followed".to_owned());
+        return Some("the journal is not the one that the supervisor followed".to_owned());
     }
     let damage = || last.damage.first().map_or_else(String::new, |damage| format!(" ({damage})"));
     let Some(Event::Ended { outcome: Outcome::Succeeded, measured: expected }) =
         last.journal.last().map(|line| &line.event)
     else {
-        return Some(format!("attempt {} has no last word{}", last.attempt, damage()));
+        return Some(format!("attempt {} did not report its end{}", last.attempt, damage()));
     };
     match expected {
         Some(expected) => {
             let found = Tally::of(measured_by(last));
-            let what = if found.count == expected.count { "others than its last word counts" } else { "values" };
+            let what = if found.count == expected.count {
+                "values are there, but not the reported ones"
+            } else {
+                "values are there"
+            };
             (found != *expected).then(|| format!("{} of {} {what}{}", found.count, expected.count, damage()))
         }
         None => missing_unchecked(attempts),
     }
 }
 
-/// The attempt that a supervisor's line is about, where it is another than this one.
+/// The attempt that a supervisor's line names, if it is not this attempt.
 fn other_name(event: &SupervisorEvent, own: AttemptName) -> Option<AttemptName> {
     match event {
         SupervisorEvent::Launched { of, .. } => of.filter(|of| *of != own),
@@ -147,7 +153,7 @@ fn other_name(event: &SupervisorEvent, own: AttemptName) -> Option<AttemptName> 
     }
 }
 
-/// What the supervisor of an attempt saw measured, as it closed it.
+/// The tally that the supervisor recorded when it closed the attempt.
 fn closed_with(lines: &AttemptLines) -> Option<&Tally> {
     lines.supervisor.iter().rev().find_map(|line| match &line.event {
         SupervisorEvent::Closed { measured, .. } => measured.as_ref(),
@@ -155,8 +161,8 @@ fn closed_with(lines: &AttemptLines) -> Option<&Tally> {
     })
 }
 
-/// The same for a run of the first format, whose journals have neither checksums nor a tally: every epoch must have its training loss,
-/// and the trained network its count of parameters.
+/// Does the work of [`missing`] for a run in the first format, with neither checksums nor a tally in its journals. Such
+/// a run is complete if every epoch has a training loss and the parameters of the trained network are counted.
 fn missing_unchecked(attempts: &[AttemptLines]) -> Option<String> {
     let all = || attempts.iter().flat_map(measured_by);
     let trained: BTreeSet<u32> =
@@ -166,13 +172,13 @@ fn missing_unchecked(attempts: &[AttemptLines]) -> Option<String> {
         _ => None,
     });
     let Some(epochs) = epochs.max() else {
-        return Some("no attempt says how many epochs it has".to_owned());
+        return Some("no attempt states its number of epochs".to_owned());
     };
     if let Some(absent) = (1..=epochs).find(|epoch| !trained.contains(epoch)) {
         return Some(format!("epoch {absent} has no training loss"));
     }
     let is_counted = all().any(|m| m.metric == Metric::Params);
-    (!is_counted).then(|| "the values after the last epoch".to_owned())
+    (!is_counted).then(|| "there are no values after the last epoch".to_owned())
 }
 
 fn attempt_row(lines: &AttemptLines) -> AttemptRow {
@@ -206,7 +212,7 @@ fn attempt_row(lines: &AttemptLines) -> AttemptRow {
                 row.resumed_at_step = Some(*resumed_at_step);
             }
             Event::Checkpointed { step, .. } => row.checkpoint_step = Some(*step),
-            // Progress and notices are for eyes only, and how an attempt ended is its supervisor's to say.
+            // Progress and notices are only shown to the user. The supervisor's journal says how the attempt ended.
             Event::Measured { .. }
             | Event::Inherited { .. }
             | Event::Progressed { .. }

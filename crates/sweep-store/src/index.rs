@@ -1,6 +1,7 @@
-//! Every SQL statement. `schema.sql` beside this file says what the tables mean.
+//! Every SQL statement of the program. `schema.sql` describes the tables.
 //!
-//! Knows rows, not files and not errors of the crate: each function does one thing on a connection that is handed in.
+//! This module knows rows, not files and not the errors of the crate. Each function does one thing on a given
+//! connection.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -16,14 +17,14 @@ use crate::fold::RunState;
 use crate::packed;
 use crate::rows::AttemptRow;
 
-/// `PRAGMA application_id` of this program's files.
+/// `PRAGMA application_id` of this program's index.
 pub(crate) const APPLICATION_ID: i32 = 0x5377_6570;
-/// `PRAGMA user_version` that this program writes and reads.
+/// `PRAGMA user_version` of an index that this program reads and writes.
 pub(crate) const SCHEMA_VERSION: i32 = 4;
-/// Values that one statement inserts: its parameters stay far below SQLite's limit.
+/// Number of values that one statement inserts. Its number of parameters stays far below SQLite's limit.
 const VALUES_AT_ONCE: usize = 64;
 
-/// What a database file says of itself; zeros for one that nobody has written to.
+/// Identification of a database file. All numbers are zero for an unused file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Signature {
     pub(crate) application_id: i32,
@@ -39,13 +40,13 @@ pub(crate) async fn signature(connection: &mut SqliteConnection) -> sqlx::Result
     })
 }
 
-/// What is wrong with the file's structure, if anything is.
+/// Returns the first structural fault of the file, if there is one.
 pub(crate) async fn structural_damage(connection: &mut SqliteConnection) -> sqlx::Result<Option<String>> {
     let found: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(connection).await?;
     Ok(Some(found).filter(|found| found != "ok"))
 }
 
-/// Gives an empty database its tables, all or none. The journal mode stays with the file.
+/// Creates all tables of an empty database, or none. The journal mode is stored in the file.
 pub(crate) async fn create(connection: &mut SqliteConnection) -> sqlx::Result<()> {
     sqlx::raw_sql("PRAGMA journal_mode = WAL").execute(&mut *connection).await?;
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
@@ -53,14 +54,14 @@ pub(crate) async fn create(connection: &mut SqliteConnection) -> sqlx::Result<()
     transaction.commit().await
 }
 
-/// Replaces what is known of the plan's experiment and profile.
+/// Replaces the recorded plan of an experiment and profile.
 pub(crate) async fn record_plan(
     connection: &mut SqliteConnection,
     plan: &PlanRecord,
     configs: &BTreeMap<RunId, String>,
 ) -> sqlx::Result<()> {
     let text = serde_json::to_string(plan).map_err(encode)?;
-    // The same plan again is what most calls record; a file without changes costs no write.
+    // Most calls record the same plan again. Then nothing is written.
     let known: Option<String> = sqlx::query_scalar("SELECT plan FROM experiment WHERE name = ? AND profile = ?")
         .bind(&plan.experiment)
         .bind(&plan.profile)
@@ -69,7 +70,7 @@ pub(crate) async fn record_plan(
     if known.as_ref() == Some(&text) {
         return Ok(());
     }
-    // A replaced row takes its experiment_run and coordinate rows along.
+    // Replacing a row also deletes its `experiment_run` and `coordinate` rows.
     sqlx::query("INSERT OR REPLACE INTO experiment (name, profile, question, plan) VALUES (?, ?, ?, ?)")
         .bind(&plan.experiment)
         .bind(&plan.profile)
@@ -98,7 +99,7 @@ pub(crate) async fn record_plan(
     Ok(())
 }
 
-/// Makes a run known; a configuration that is already known stays.
+/// Adds a run, or adds the configuration of a known run. A configuration that is already known stays.
 pub(crate) async fn record_run(
     connection: &mut SqliteConnection,
     run: RunId,
@@ -118,7 +119,7 @@ pub(crate) async fn record_run(
     Ok(())
 }
 
-/// Deletes runs that are in no plan and were never attempted.
+/// Deletes runs that are in no plan and have no attempt.
 pub(crate) async fn forget_orphans(connection: &mut SqliteConnection) -> sqlx::Result<()> {
     sqlx::query("DELETE FROM run WHERE attempts = 0 AND run_id NOT IN (SELECT run_id FROM experiment_run)")
         .execute(connection)
@@ -126,12 +127,12 @@ pub(crate) async fn forget_orphans(connection: &mut SqliteConnection) -> sqlx::R
     Ok(())
 }
 
-/// The number that a run has in the index.
+/// Returns the number of a run in the index.
 pub(crate) async fn number_of(connection: &mut SqliteConnection, run: RunId) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar("SELECT run FROM run WHERE run_id = ?").bind(run.to_string()).fetch_optional(connection).await
 }
 
-/// Replaces all that is known of a run by what its folder says.
+/// Replaces all rows of a run with the state read from its folder.
 pub(crate) async fn replace_run(
     connection: &mut SqliteConnection,
     number: i64,
@@ -150,7 +151,8 @@ pub(crate) async fn replace_run(
     let (packed, values_digest) = packed::pack(state.values.iter().map(|(measurement, _)| measurement));
     sqlx::query(
         "UPDATE run SET status = ?2, message = ?3, attempts = ?4, trainer_version = ?5, data_fingerprint = ?6,
-            checkpoint_step = ?7, stamp = ?8, digest = ?9, packed_values = ?10, values_digest = ?11, arithmetic = ?12, processor = ?13
+            checkpoint_step = ?7, stamp = ?8, digest = ?9, packed_values = ?10, values_digest = ?11,
+            arithmetic = ?12, processor = ?13
          WHERE run = ?1",
     )
     .bind(number)
@@ -175,7 +177,8 @@ async fn insert_attempt(connection: &mut SqliteConnection, run: &str, attempt: &
     let signed = |value: Option<u64>| value.map(u64::cast_signed);
     sqlx::query(
         "INSERT INTO attempt (run_id, attempt, status, message, pid, slot, host, device, threads, code, trainer_version,
-            arithmetic, processor, data_fingerprint, started_at_ms, ended_at_ms, resumed_at_step, checkpoint_step, unchecked_lines)
+            arithmetic, processor, data_fingerprint, started_at_ms, ended_at_ms, resumed_at_step, checkpoint_step,
+            unchecked_lines)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(run)
@@ -224,7 +227,7 @@ async fn insert_values(
     Ok(())
 }
 
-/// Which attempt a statement is about.
+/// Identifies the attempt of a statement.
 #[derive(Clone, Copy)]
 pub(crate) struct AttemptKey {
     pub(crate) run: RunId,
@@ -232,13 +235,13 @@ pub(crate) struct AttemptKey {
 }
 
 impl AttemptKey {
-    /// A statement whose parameters `?1` and `?2` are the run and the attempt.
+    /// Returns a statement with the run as parameter `?1` and the attempt as `?2`.
     fn query(self, sql: &'static str) -> Query<'static, Sqlite, SqliteArguments> {
         sqlx::query(sql).bind(self.run.to_string()).bind(self.attempt)
     }
 }
 
-/// Shows an attempt as running: until it is closed and read from its folder, the index follows it for eyes only.
+/// Records an attempt as running. Until it is closed and read from its folder, its rows are only for display.
 pub(crate) async fn show_launched(
     connection: &mut SqliteConnection,
     key: AttemptKey,
@@ -260,7 +263,7 @@ pub(crate) async fn show_launched(
     Ok(())
 }
 
-/// Shows what an attempt says while it runs.
+/// Records events of a running attempt, for display.
 pub(crate) async fn show_events(
     connection: &mut SqliteConnection,
     key: AttemptKey,
@@ -280,7 +283,7 @@ pub(crate) async fn show_events(
                     .execute(&mut *connection)
                     .await?;
             }
-            // The rest is read when the attempt is closed.
+            // The other events are read when the attempt is closed.
             Event::Started { .. } | Event::Progressed { .. } | Event::Noticed { .. } | Event::Ended { .. } => {}
         }
     }
@@ -308,22 +311,22 @@ async fn show_value(
     Ok(())
 }
 
-/// What the index says of a run, with what proves it.
+/// The index row of a run, with the digests that prove it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct CachedRun {
     pub(crate) number: i64,
     pub(crate) row: RunRow,
     pub(crate) stamp: String,
-    /// Of its packed values.
+    /// Digest of the packed values.
     pub(crate) values_digest: String,
-    /// Of the row, the stamp and the digest of the values.
+    /// Digest of the row, the stamp and the digest of the values.
     pub(crate) digest: String,
-    /// Whether the row is what was written.
+    /// Whether the row matches its digest.
     #[serde(skip)]
     pub(crate) is_intact: bool,
 }
 
-/// Rows that come in one piece of JSON: each row on its own costs more than all of its content.
+/// Number of rows in one piece of JSON. Fetching each row separately costs more than reading its content.
 const ROWS_AT_ONCE: i64 = 512;
 
 /// Selects [`CachedRun`]s as JSON.
@@ -350,13 +353,13 @@ fn all_cached(pieces: &[String]) -> sqlx::Result<BTreeMap<RunId, CachedRun>> {
     Ok(all.into_iter().flatten().map(|cached| (cached.row.run, cached)).collect())
 }
 
-/// Every run that the index knows.
+/// Returns every run in the index.
 pub(crate) async fn cached_runs(connection: &mut SqliteConnection) -> sqlx::Result<BTreeMap<RunId, CachedRun>> {
     let all = sqlx::query_scalar(concat!(cached_runs_as_json!(), " GROUP BY run / ?"));
     all_cached(&all.bind(ROWS_AT_ONCE).fetch_all(connection).await?)
 }
 
-/// One run, if the index knows it.
+/// Returns one run, if the index has it.
 pub(crate) async fn cached_run(
     connection: &mut SqliteConnection,
     run: RunId,
@@ -365,7 +368,7 @@ pub(crate) async fn cached_run(
     Ok(all_cached(&one.fetch_all(connection).await?)?.pop_first())
 }
 
-/// The packed values of the runs with these numbers, by their numbers.
+/// Returns the packed values of the runs with these numbers, by number.
 pub(crate) async fn packed_values(
     connection: &mut SqliteConnection,
     numbers: &[i64],
@@ -382,11 +385,11 @@ pub(crate) async fn packed_values(
         let (number, text) = line.split_once(' ')?;
         Some((number.parse().ok()?, text.to_owned()))
     };
-    // A line that is none is damage; its run is then read from its folder.
+    // An invalid line is damage. Its run is then read from its folder.
     Ok(pieces.iter().flat_map(|piece| piece.lines()).filter_map(entry).collect())
 }
 
-/// A digest of what a row of `run` says.
+/// Returns the digest of a row of the table `run`.
 fn row_digest(row: &RunRow, stamp: &str, values_digest: &str) -> sqlx::Result<String> {
     let row = serde_json::to_string(row).map_err(encode)?;
     Ok(packed::digest(&format!("{row}|{stamp}|{values_digest}")))

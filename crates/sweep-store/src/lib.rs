@@ -1,8 +1,9 @@
-//! Plans and journals become a `SQLite` index, and both answer questions.
+//! Builds a `SQLite` index from plans and journals, and answers questions about runs.
 //!
-//! The journals are the truth: the index can be thrown away and made again from them. [`Store`] writes it, one process at a time, the
-//! one that holds the results folder's lock. [`Reader`] asks: it takes from the index what is proven to be what the journals say,
-//! and the rest from the journals. Nothing here knows who runs, draws or reports, and only `index.rs` and `schema.sql` know SQL.
+//! The journals are the source of truth: the index can be deleted and made again from them. [`Store`] writes the index.
+//! Only the process that holds the results folder's lock may do so. [`Reader`] answers questions. It uses the rows of
+//! the index that are proven to match the journals, and reads the journals for all others. This crate does not know how
+//! runs are started, shown or reported. Only `index.rs` and `schema.sql` know SQL.
 //!
 //! ```text
 //! run folders -> folder (lines) -> fold (RunState) -> Store -> metrics.sqlite -> Reader -> rows

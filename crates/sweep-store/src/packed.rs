@@ -1,34 +1,35 @@
-//! All values of a run in one text, beside its digest: read at once, exact to the last bit, and damage in it is noticed.
+//! All values of a run packed into one text, stored with its digest. Values are read in one piece, are exact to the
+//! last bit, and damage is noticed.
 //!
-//! `metric,split,form,epoch,bits;` for each value. Names rather than numbers, so that a list of metrics
-//! that grows keeps its meaning.
+//! Each value is written as `metric,split,form,epoch,bits;`. Metrics are stored by name, not by number, so that old
+//! texts stay valid when new metrics are added.
 
 use std::fmt::Write;
 
 use sweep_protocol::{Form, Measurement, Metric, Split};
 
-/// Hexadecimal digits of the digest.
+/// Number of hexadecimal digits of the digest.
 const DIGITS: usize = 32;
 
-/// Packs values into a text; returns it with its digest.
+/// Packs values into a text. Returns the text and its digest.
 pub(crate) fn pack<'a>(values: impl Iterator<Item = &'a Measurement>) -> (String, String) {
     let mut text = String::new();
     for Measurement { metric, split, form, epoch, value } in values {
         let (split, form) = (split.map_or("", Split::name), form.map_or("", Form::name));
         let epoch = epoch.map(|epoch| epoch.to_string()).unwrap_or_default();
         write!(text, "{},{split},{form},{epoch},{:x};", metric.name(), value.to_bits())
-            .expect("a text takes all that is written to it");
+            .expect("writing to a `String` cannot fail");
     }
     let digest = digest(&text);
     (text, digest)
 }
 
-/// The values of a text, of the metrics that are `wanted`; nothing when the text has another digest.
+/// Returns the values of the `wanted` metrics in a text; `None` if the text does not match the expected digest.
 pub(crate) fn unpack(text: &str, expected: &str, wanted: impl Fn(Metric) -> bool) -> Option<Vec<Measurement>> {
     if digest(text) != expected {
         return None;
     }
-    // What is not understood is kept, and refused with the rest.
+    // An entry with an unknown metric passes this filter, so that parsing fails for the whole text.
     let is_wanted = |value: &&str| value.split(',').next().and_then(|name| name.parse().ok()).is_none_or(&wanted);
     text.split_terminator(';').filter(is_wanted).map(value).collect()
 }
@@ -50,7 +51,7 @@ fn value(text: &str) -> Option<Measurement> {
     })
 }
 
-/// `Some(None)` for an empty field, `None` for one that is not understood.
+/// Returns `Some(None)` for an empty field and `None` for an invalid one.
 fn optional<T: std::str::FromStr>(field: &str) -> Option<Option<T>> {
     if field.is_empty() { Some(None) } else { field.parse().ok().map(Some) }
 }
@@ -64,9 +65,13 @@ mod tests {
     proptest! {
         #[test]
         fn values_survive_to_the_last_bit_and_damage_is_noticed(
-            numbers in proptest::collection::vec((any::<f64>(), any::<Option<u32>>()), 0..5), at in any::<u16>(), bit in 0..7u8,
+            numbers in proptest::collection::vec((any::<f64>(), any::<Option<u32>>()), 0..5),
+            at in any::<u16>(),
+            bit in 0..7u8,
         ) {
-            let value = |(value, epoch)| Measurement { metric: Metric::Loss, split: Some(Split::Test), form: None, epoch, value };
+            let value = |(value, epoch)| {
+                Measurement { metric: Metric::Loss, split: Some(Split::Test), form: None, epoch, value }
+            };
             let values: Vec<Measurement> = numbers.into_iter().map(value).collect();
             let (text, digest) = pack(values.iter());
             let bits = |values: &[Measurement]| values.iter().map(|m| (m.epoch, m.value.to_bits())).collect::<Vec<_>>();

@@ -1,7 +1,8 @@
-//! What a results folder says, for everyone who only asks.
+//! Read access to a results folder.
 //!
-//! Plans and journals answer; the index spares reading those of them whose files are as they were when it read them. So a reader needs
-//! no index, is never behind a running sweep, and is not misled by an index that is damaged, old or on a disk that cannot be written.
+//! Plans and journals hold the answers. The index only saves time: the row of a run is used while the run's files are
+//! the same as when the index read them. So a reader works without an index and never lags behind a running sweep. A
+//! damaged or old index, or one on a read-only disk, does not give wrong answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,15 +27,15 @@ pub struct Reader {
     folder: FolderReader,
     index: Option<SqliteConnection>,
     cached: BTreeMap<RunId, CachedRun>,
-    /// Runs whose row agrees with their files: looked at once, a reader answers as of that moment.
+    /// Runs with an index row that matches their files. Each run is checked once: a reader answers as of that moment.
     proven: BTreeSet<RunId>,
 }
 
 impl Reader {
-    /// Opens a results folder; it need not have an index, or exist.
+    /// Opens a results folder. The folder need not have an index, and need not exist.
     ///
     /// # Errors
-    /// When the index is of a newer version or another program.
+    /// When the index was written by a newer version or by another program.
     pub async fn open(layout: &ResultsLayout) -> Result<Self, StoreError> {
         let mut reader =
             Self { folder: FolderReader::new(layout), index: None, cached: BTreeMap::new(), proven: BTreeSet::new() };
@@ -49,7 +50,7 @@ impl Reader {
                 Err(fault) => fault.to_string(),
             },
             Ok(Usable::No(why)) => why,
-            // A folder that cannot be written has no place for what SQLite keeps beside the file.
+            // SQLite keeps files next to the database. It cannot create them in a read-only folder.
             Err(StoreError::Sql { .. }) => return Ok(reader),
             Err(fault) => return Err(fault),
         };
@@ -57,35 +58,35 @@ impl Reader {
         Ok(reader)
     }
 
-    /// What was found damaged since this was last asked.
+    /// Returns the damage found since the last call.
     pub fn take_damage(&mut self) -> Vec<Damage> {
         let mut said = BTreeSet::new();
         std::mem::take(&mut self.folder.damage).into_iter().filter(|damage| said.insert(damage.to_string())).collect()
     }
 
-    /// Where these runs stand, in the order in which they are asked for.
+    /// Returns the rows of these runs, in the given order.
     ///
     /// # Errors
-    /// When a journal is of a newer version.
+    /// When a journal was written by a newer version.
     pub fn run_rows(&mut self, runs: &[RunId]) -> Result<Vec<RunRow>, StoreError> {
         self.prove(runs);
         runs.iter().map(|&run| self.known(run).map(Known::into_row)).collect()
     }
 
-    /// The plan of an experiment and profile; nothing when none was started.
+    /// Returns the plan of an experiment and profile; `None` if there is none.
     pub fn plan(&mut self, experiment: &str, profile: &str) -> Option<PlanRecord> {
         self.folder.plan(experiment, profile)
     }
 
-    /// Every plan of the folder.
+    /// Returns every plan in the folder.
     pub fn plans(&mut self) -> Vec<PlanRecord> {
         self.folder.plans()
     }
 
-    /// Everything that a report of an experiment and profile is made from; nothing when no such plan is recorded.
+    /// Returns all rows that a report of an experiment and profile is made from; `None` if no such plan is recorded.
     ///
     /// # Errors
-    /// When a journal is of a newer version.
+    /// When a journal was written by a newer version.
     pub async fn experiment_rows(
         &mut self,
         experiment: &str,
@@ -94,10 +95,10 @@ impl Reader {
         self.experiment_rows_of(experiment, profile, |_| true).await
     }
 
-    /// The same with the values of the `wanted` metrics alone, which is less work than all of them.
+    /// Like [`Self::experiment_rows`], but only with values of the `wanted` metrics. This is less work.
     ///
     /// # Errors
-    /// When a journal is of a newer version.
+    /// When a journal was written by a newer version.
     pub async fn experiment_rows_of(
         &mut self,
         experiment: &str,
@@ -110,10 +111,10 @@ impl Reader {
         Ok(Some(ExperimentRows { plan, runs, measurements }))
     }
 
-    /// Where these runs stand, and their values of the `wanted` metrics, in the order in which they are asked for.
+    /// Returns the rows of these runs and their values of the `wanted` metrics, in the given order.
     ///
     /// # Errors
-    /// When a journal is of a newer version.
+    /// When a journal was written by a newer version.
     pub async fn rows_of(
         &mut self,
         runs: &[RunId],
@@ -136,7 +137,7 @@ impl Reader {
                 (Known::Read(state), _) => state.into_row_and_values(),
                 (Known::Cached { row, .. }, Some(values)) => (row, values),
                 (Known::Cached { row, .. }, None) => {
-                    self.distrust("a run's values are not what was written");
+                    self.distrust("the values of a run do not match their digest");
                     self.folder.run_state(row.run)?.into_row_and_values()
                 }
             };
@@ -147,11 +148,11 @@ impl Reader {
         Ok((rows, measurements))
     }
 
-    /// A digest of all that is known of these runs: while it is the same, so are their rows and values. Nothing unless the index
-    /// knows all of it.
+    /// Returns a digest of these runs: while it is the same, their rows and values are the same. `None` unless the
+    /// index is up to date for all of them.
     ///
     /// # Errors
-    /// When a journal is of a newer version.
+    /// When a journal was written by a newer version.
     pub fn digest(&mut self, runs: &[RunId]) -> Result<Option<String>, StoreError> {
         self.prove(runs);
         let known = runs.iter().map(|&run| self.known(run)).collect::<Result<Vec<Known>, _>>()?;
@@ -164,10 +165,10 @@ impl Reader {
         Ok(Some(hasher.finalize().to_hex().to_string()))
     }
 
-    /// Every experiment and profile, with where its runs stand.
+    /// Returns every experiment and profile, with the number of runs in each status.
     ///
     /// # Errors
-    /// When a journal is of a newer version.
+    /// When a journal was written by a newer version.
     pub fn experiments(&mut self) -> Result<Vec<ExperimentCounts>, StoreError> {
         let mut experiments = Vec::new();
         for PlanRecord { experiment, profile, runs, .. } in self.folder.plans() {
@@ -181,7 +182,7 @@ impl Reader {
         Ok(experiments)
     }
 
-    /// The runs whose id starts with `prefix`, as a person types it, in order.
+    /// Returns the runs with an id that starts with `prefix`, sorted. The case of letters does not matter.
     pub fn find_runs(&mut self, prefix: &str) -> Vec<RunId> {
         let planned = self.folder.plans().into_iter().flat_map(|plan| plan.runs).map(|planned| planned.run);
         let mut runs: Vec<RunId> = planned.chain(self.folder.runs()).filter(|run| run.starts_with(prefix)).collect();
@@ -190,20 +191,20 @@ impl Reader {
         runs
     }
 
-    /// Everything that is known of one run: where it stands, its attempts in order, and its values.
+    /// Returns everything known about one run: its row, its attempts in order, and its values.
     ///
     /// # Errors
-    /// When a journal is of a newer version.
+    /// When a journal was written by a newer version.
     pub fn run(&mut self, run: RunId) -> Result<(RunRow, Vec<AttemptRow>, Vec<Measurement>), StoreError> {
         let row = self.known(run)?.into_row();
         let state = self.folder.run_state(run)?;
         Ok((row, state.attempts, state.values.into_iter().map(|(value, _)| value).collect()))
     }
 
-    /// Closes the index, so that a writer that closes it next leaves one whole file.
+    /// Closes the index. A writer that closes it afterwards can then leave a single file.
     ///
     /// # Errors
-    /// When `SQLite` refuses.
+    /// When `SQLite` reports an error.
     pub async fn close(self) -> Result<(), StoreError> {
         match self.index {
             Some(index) => index.close().await.map_err(fault(&self.folder.layout.database(), "closing the index")),
@@ -211,7 +212,7 @@ impl Reader {
         }
     }
 
-    /// Looks at the files of runs that are not proven yet, all at once.
+    /// Compares the files of unproven runs with their index rows, all at once.
     fn prove(&mut self, runs: &[RunId]) {
         let is_open =
             |run: &&RunId| !self.proven.contains(run) && self.cached.get(run).is_some_and(|known| known.is_intact);
@@ -221,7 +222,8 @@ impl Reader {
         self.proven.extend(proven.map(|(run, _)| run));
     }
 
-    /// What is known of a run: from the index while the run's files are as it read them, otherwise from these files.
+    /// Returns what is known about a run: from the index while the run's files are unchanged, otherwise from these
+    /// files.
     fn known(&mut self, run: RunId) -> Result<Known, StoreError> {
         let Some(cached) = self.cached.get(&run) else { return self.folder.run_state(run).map(Known::Read) };
         if self.proven.contains(&run) || cached.is_intact && cached.stamp == self.folder.stamp(run) {
@@ -230,7 +232,7 @@ impl Reader {
         }
         let (was_attempted, is_intact) = (cached.row.attempts > 0, cached.is_intact || cached.stamp.is_empty());
         if !is_intact {
-            self.distrust("a run's row is not what was written");
+            self.distrust("the row of a run does not match its digest");
         }
         let mut state = self.folder.run_state(run)?;
         if was_attempted && state.attempts.is_empty() {
@@ -240,7 +242,7 @@ impl Reader {
         Ok(Known::Read(state))
     }
 
-    /// The values that the index has of runs, by their numbers; none when it cannot be read.
+    /// Returns the packed values of runs from the index, by number; empty if they cannot be read.
     async fn packed_values(&mut self, known: &[Known]) -> BTreeMap<i64, String> {
         let number = |known: &Known| match known {
             Known::Cached { number, .. } => Some(*number),
@@ -257,7 +259,7 @@ impl Reader {
         }
     }
 
-    /// Says once that the index is damaged.
+    /// Reports that the index is damaged, only once.
     fn distrust(&mut self, why: &str) {
         let path = self.folder.layout.database();
         if !self.folder.damage.iter().any(|damage| matches!(damage, Damage::Index { .. })) {
@@ -266,7 +268,7 @@ impl Reader {
     }
 }
 
-/// What is known of a run.
+/// What is known about a run, from the index or read from its folder.
 enum Known {
     Cached { number: i64, row: RunRow },
     Read(RunState),

@@ -1,7 +1,7 @@
-//! Reads what a results folder says, and goes on where a part of it is damaged.
+//! Reads a results folder, and goes on where a part of it is damaged.
 //!
-//! Knows files, not the index. An incomplete last line is no damage: it is what a process leaves that dies in the
-//! middle of a word, and it was never said.
+//! This module knows files, not the index. An incomplete last line of a journal is not damage. It is what a process
+//! leaves if it dies while it writes a line, and the line does not count.
 
 use std::fmt::Write;
 use std::fs;
@@ -18,75 +18,76 @@ use sweep_protocol::{
 use crate::StoreError;
 use crate::fold::{AttemptLines, RunState};
 
-/// A part of a results folder that could not be used; everything else was.
+/// A part of a results folder that could not be used. All other parts were used.
 #[derive(Debug, thiserror::Error)]
 pub enum Damage {
     /// A file or folder cannot be read.
     #[error("{path}: cannot be read")]
     Unreadable {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// Cause of the failure.
         source: io::Error,
     },
     /// Part of a journal is lost.
     #[error("{0}")]
     Line(LineDamage),
     /// A journal has fewer lines than when its attempt was closed.
-    #[error("{path}: {missing} lines are missing at its end")]
+    #[error("{path}: the last {missing} lines are missing")]
     Cut {
-        /// Which journal.
+        /// Path of the journal.
         path: PathBuf,
-        /// How many.
+        /// Number of missing lines.
         missing: u64,
     },
-    /// A plan is not understood.
-    #[error("{path}: not a plan; `run` its experiment file to write it again")]
+    /// A plan is invalid.
+    #[error("{path}: not a plan; run its experiment file again to write a new one")]
     Plan {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Cause of the failure.
         source: serde_json::Error,
     },
-    /// A plan lies in the folder of another: a copy would take the place of the plan that it was copied from.
-    #[error("{path}: the plan of {named}, which is not what its folder is called; it is not used")]
+    /// A plan lies in the folder of another plan. It is not used, since it may be a copy that must not replace the
+    /// original.
+    #[error("{path}: a plan of {named}, but its folder has another name; this file is ignored")]
     Misplaced {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Whose plan it is.
+        /// Experiment and profile of the plan.
         named: String,
     },
-    /// A run's configuration is not what its identity was made from.
-    #[error("{path}: not the configuration that gives run {run} its id")]
+    /// The configuration of a run does not match the run's id.
+    #[error("{path}: not the configuration of run {run}: it has a different digest")]
     Identity {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Whose folder it lies in.
+        /// The run that the folder belongs to.
         run: RunId,
     },
-    /// A run that was attempted has no folder any more.
+    /// The folder of an attempted run is missing.
     #[error("{path}: the folder was deleted; the run counts as not started")]
     Deleted {
-        /// Where it was.
+        /// Path of the missing folder.
         path: PathBuf,
     },
-    /// The index said something else than the journals.
-    #[error("{path}: damaged ({why}); what it says is taken from the journals")]
+    /// The index is damaged.
+    #[error("{path}: damaged ({why}); the journals are read instead")]
     Index {
         /// The index.
         path: PathBuf,
-        /// What was found.
+        /// What is wrong with it.
         why: String,
     },
 }
 
-/// What a run's identity was made from.
+/// The content of a run file: what the run's identity is made from.
 pub(crate) struct RunFile {
     pub(crate) config: String,
     pub(crate) seed: u64,
 }
 
-/// Reads a results folder and collects the damage on the way.
+/// Reads a results folder and collects the damage that it finds.
 #[derive(Debug)]
 pub(crate) struct FolderReader {
     pub(crate) layout: ResultsLayout,
@@ -98,7 +99,7 @@ impl FolderReader {
         Self { layout: layout.clone(), damage: Vec::new() }
     }
 
-    /// Every plan, in the order of experiment and profile.
+    /// Returns every plan, sorted by experiment and profile.
     pub(crate) fn plans(&mut self) -> Vec<PlanRecord> {
         let mut plans = Vec::new();
         for experiment in self.names_in(&self.layout.plans()) {
@@ -109,7 +110,7 @@ impl FolderReader {
         plans
     }
 
-    /// The plan of an experiment and profile, if there is one.
+    /// Returns the plan of an experiment and profile, if there is one.
     pub(crate) fn plan(&mut self, experiment: &str, profile: &str) -> Option<PlanRecord> {
         let path = self.layout.plan(experiment, profile);
         let bytes = self.bytes(&path)?;
@@ -131,12 +132,12 @@ impl FolderReader {
         }
     }
 
-    /// Every run that has a folder, in order.
+    /// Returns every run that has a folder, sorted.
     pub(crate) fn runs(&mut self) -> Vec<RunId> {
         self.names_in(&self.layout.runs()).iter().filter_map(|name| name.parse().ok()).collect()
     }
 
-    /// The configuration of a run, if its folder has it.
+    /// Returns the configuration of a run, if its folder has it.
     pub(crate) fn run_file(&mut self, run: RunId) -> Option<RunFile> {
         let path = self.layout.run(run).config();
         let bytes = self.bytes(&path)?;
@@ -147,14 +148,14 @@ impl FolderReader {
         file
     }
 
-    /// What a run came to, by its folder.
+    /// Returns the state of a run, read from its folder.
     pub(crate) fn run_state(&mut self, run: RunId) -> Result<RunState, StoreError> {
         let layout = self.layout.run(run);
         let numbers = self.attempt_numbers(&layout);
         let mut attempts = Vec::new();
         for number in numbers {
             let lines = self.attempt(number, &layout.attempt(number))?;
-            // An empty folder is not one that this program made an attempt in.
+            // A folder without any journal line is not an attempt.
             if !(lines.supervisor.is_empty() && lines.journal.is_empty() && lines.damage.is_empty()) {
                 attempts.push(lines);
             }
@@ -162,12 +163,13 @@ impl FolderReader {
         Ok(RunState::of(run, &attempts))
     }
 
-    /// What the sizes and times of a run's files come to: while it is the same, so is what they say. Empty for a run without attempts.
+    /// Returns the stamp of a run: a text of the sizes and times of its files. While it is the same, the files are
+    /// unchanged. Empty for a run without attempts.
     pub(crate) fn stamp(&mut self, run: RunId) -> String {
         self.stamps(&[run]).pop().unwrap_or_default()
     }
 
-    /// The stamp of each run.
+    /// Returns the stamp of each run.
     pub(crate) fn stamps(&mut self, runs: &[RunId]) -> Vec<String> {
         let layout = &self.layout;
         let stamps: Vec<_> = runs.par_iter().map(|&run| stamp_of(&layout.run(run))).collect();
@@ -203,7 +205,8 @@ impl FolderReader {
         Ok(AttemptLines { attempt, journal, damage: damage.collect(), unchecked, supervisor })
     }
 
-    /// The intact lines of a journal, how many lines it has or should have, and how many have no checksum.
+    /// Returns the intact lines of a journal, the number of lines that it has or should have, and the number without a
+    /// checksum.
     fn lines<T: DeserializeOwned>(
         &mut self,
         mut reader: JournalReader<T>,
@@ -224,13 +227,13 @@ impl FolderReader {
         }
     }
 
-    /// The content of a file; nothing when it does not exist.
+    /// Returns the content of a file; `None` if it does not exist.
     fn bytes(&mut self, path: &Path) -> Option<Vec<u8>> {
         let read = read_regular_file(path);
         self.unless_missing(path, read)
     }
 
-    /// The entries of a folder whose names are text, in order; none when it does not exist.
+    /// Returns the names in a folder that are valid UTF-8, sorted; empty if the folder does not exist.
     fn names_in(&mut self, path: &Path) -> Vec<String> {
         let entries = fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
         let entries = self.unless_missing(path, entries).unwrap_or_default();
@@ -241,7 +244,7 @@ impl FolderReader {
 
     fn unless_missing<T>(&mut self, path: &Path, read: io::Result<T>) -> Option<T> {
         read.map_err(|source| {
-            // A file where a folder belongs, or the other way round, is somebody else's.
+            // A file in the place of a folder, or a folder in the place of a file, belongs to the user and is ignored.
             if !matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
                 self.damage.push(Damage::Unreadable { path: path.to_owned(), source });
             }
@@ -257,13 +260,13 @@ fn stamp_of(run: &RunLayout) -> io::Result<String> {
     for number in numbers {
         let attempt = run.attempt(number);
         let [journal, supervisor] = [attempt.journal(), attempt.supervisor()].map(|path| stamp_or_dash(&path));
-        // Writing to a text cannot fail.
+        // Writing to a `String` cannot fail.
         let _: std::fmt::Result = write!(stamp, ";{number}:{journal}:{supervisor}");
     }
     Ok(stamp)
 }
 
-/// Takes `{"config":…,"seed":…}` apart without touching the configuration's bytes, since they are what was hashed.
+/// Splits `{"config":…,"seed":…}` without changing the bytes of the configuration, since these are hashed.
 fn parse_run_file(bytes: &[u8]) -> Option<RunFile> {
     let inner = std::str::from_utf8(bytes).ok()?.trim_end().strip_prefix("{\"config\":")?.strip_suffix('}')?;
     let (config, seed) = inner.rsplit_once(",\"seed\":")?;

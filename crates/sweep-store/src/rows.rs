@@ -1,6 +1,6 @@
-//! Rows of the index in the words of the program.
+//! Rows of the index as Rust types.
 //!
-//! Defines those that only people ask for; what reports are made from is defined with the protocol.
+//! These rows are only shown to the user. The rows that reports are made from are defined in `sweep-protocol`.
 
 use std::collections::BTreeMap;
 
@@ -9,51 +9,51 @@ use sweep_protocol::{Arithmetic, Status};
 /// One execution of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AttemptRow {
-    /// Counted from 1.
+    /// The attempt's number, counted from 1.
     pub attempt: u32,
-    /// How it stands; running until its supervisor closed it.
+    /// Status of the attempt: running until its supervisor closes it.
     pub status: Status,
-    /// Why, when it did not succeed.
+    /// Reason for the status, unless the attempt succeeded.
     pub message: Option<String>,
-    /// Process id as the supervisor saw it.
+    /// Id of its process.
     pub pid: Option<u32>,
-    /// Slot it was given, counted from 0.
+    /// Number of its slot, counted from 0.
     pub slot: Option<u32>,
-    /// Name of the machine; this and the next seven are absent until the attempt began.
+    /// Name of the machine. This and the next seven fields are absent until the attempt has begun.
     pub host: Option<String>,
-    /// `cpu`, `cuda:0`, …
+    /// The device: `cpu`, `cuda:0`, …
     pub device: Option<String>,
-    /// Threads that tensor operations could use.
+    /// Number of threads for tensor operations.
     pub threads: Option<u32>,
     /// Version and commit of the program.
     pub code: Option<String>,
     /// Trainer version of the program.
     pub trainer_version: Option<u32>,
-    /// How it computes.
+    /// Arithmetic of the attempt.
     pub arithmetic: Option<Arithmetic>,
-    /// Model of its processor.
+    /// Model of the processor.
     pub processor: Option<String>,
-    /// Digest of the data that it saw.
+    /// Digest of the data set.
     pub data_fingerprint: Option<String>,
-    /// When its process was started, in milliseconds since 1970, UTC.
+    /// Start time of its process, in milliseconds since 1970, UTC.
     pub started_at_ms: Option<u64>,
-    /// When it was closed, in milliseconds since 1970, UTC.
+    /// Time at which it was closed, in milliseconds since 1970, UTC.
     pub ended_at_ms: Option<u64>,
-    /// Steps that it took over from an earlier attempt's checkpoint.
+    /// Number of steps taken over from the checkpoint of an earlier attempt.
     pub resumed_at_step: Option<u64>,
-    /// Steps in its newest checkpoint.
+    /// Number of steps in its newest checkpoint.
     pub checkpoint_step: Option<u64>,
-    /// Lines of its journal that carry no checksum: those of the first format.
+    /// Number of journal lines without a checksum, as in the first format.
     pub unchecked_lines: u64,
 }
 
-/// An experiment and profile, and where its runs stand.
+/// An experiment under a profile, with the number of its runs in each status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExperimentCounts {
     /// Name of the experiment.
     pub experiment: String,
     /// Name of the profile.
     pub profile: String,
-    /// Runs in each status that occurs.
+    /// Number of runs in each status that occurs.
     pub counts: BTreeMap<Status, u32>,
 }

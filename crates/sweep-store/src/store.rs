@@ -1,7 +1,7 @@
-//! The index as it is written: by the one process that holds the results folder's lock.
+//! Write access to the index, for the one process that holds the results folder's lock.
 //!
-//! Knows when a file may be touched and which file a fault belongs to; the statements are in `index.rs`, what a run came to is decided
-//! in `fold.rs`.
+//! This module knows when a file may be changed and which file an error belongs to. The statements are in `index.rs`.
+//! The state of a run is derived in `fold.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,9 +18,9 @@ use crate::packed;
 use crate::results_folder::FolderReader;
 use crate::{Damage, StoreError};
 
-/// How long a writer waits for a program that holds the index (a `sqlite3` shell in a transaction).
+/// Longest wait for another program that has locked the index, such as a `sqlite3` shell in a transaction.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// What SQLite may keep beside a database file.
+/// Suffixes of files that SQLite may keep next to a database file.
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// The index of a results folder, open for writing.
@@ -32,11 +32,12 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the index for writing. One that is missing, damaged or of an older version is made again from the journals; what was
-    /// wrong with it is returned. Only the process that holds the results folder's lock may do this.
+    /// Opens the index for writing. Makes an index that is missing, damaged or of an older version again from the
+    /// journals, and returns what was damaged. Only the process that holds the results folder's lock may call this.
     ///
     /// # Errors
-    /// When the file is of another program or a newer version (it is then not touched), or cannot be opened or made.
+    /// When the file belongs to another program or a newer version (it is then not changed), or when it cannot be
+    /// opened or created.
     pub async fn open(layout: &ResultsLayout) -> Result<(Self, Vec<Damage>), StoreError> {
         let path = layout.database();
         let mut damage = match usable(&path, Look::Structure).await? {
@@ -69,11 +70,11 @@ impl Store {
         Ok(Self { layout: layout.clone(), path: path.to_owned(), connection })
     }
 
-    /// Replaces what is known of the plan's experiment and profile. `configs` has the canonical configuration of every
+    /// Replaces the recorded plan of an experiment and profile. `configs` holds the canonical configuration of every
     /// run of the plan.
     ///
     /// # Errors
-    /// When the index cannot be written; it is then as before.
+    /// When the index cannot be written. It is then unchanged.
     pub async fn record_plan(
         &mut self,
         plan: &PlanRecord,
@@ -88,10 +89,10 @@ impl Store {
         record.await.map_err(fault(&self.path, "recording a plan"))
     }
 
-    /// Shows what an attempt has newly said; what counts is read from its folder once it is closed.
+    /// Records new events of an attempt, for display. The values that count are read from its folder once it is closed.
     ///
     /// # Errors
-    /// When the run is not known or the index cannot be written; it is then as before.
+    /// When the run is not known or the index cannot be written. The index is then unchanged.
     pub async fn apply_journal(
         &mut self,
         run: RunId,
@@ -107,11 +108,11 @@ impl Store {
         apply.await.map_err(fault(&self.path, "applying a journal"))
     }
 
-    /// Applies what an attempt's supervisor has newly said: with its closing line, the run is read from its folder. Returns what was
-    /// damaged there.
+    /// Records new lines of an attempt's supervisor. With the closing line, the run is read from its folder. Returns
+    /// the damage found there.
     ///
     /// # Errors
-    /// When the run is not known or the index cannot be written; it is then as before.
+    /// When the run is not known or the index cannot be written. The index is then unchanged.
     pub async fn apply_supervisor(
         &mut self,
         run: RunId,
@@ -138,8 +139,8 @@ impl Store {
         number.ok_or_else(|| StoreError::UnknownRun { path: self.path.clone(), run })
     }
 
-    /// The runs of the folder whose files are not as they were when the index read them, and those with an attempt that was open then:
-    /// what a scheduler that died may have left.
+    /// Returns the runs that a dead scheduler may have left unfinished: those with changed files since the index read
+    /// them, and those that had an open attempt then.
     ///
     /// # Errors
     /// When the index cannot be read.
@@ -167,11 +168,11 @@ impl Store {
         Ok(runs.into_iter().zip(stamps).filter(|run| !is_settled(run)).map(|(run, _)| run).collect())
     }
 
-    /// Reads those of the runs again whose files are not as they were when the index read them: after a scheduler died, after a
-    /// folder was copied, deleted or damaged. Returns what was damaged.
+    /// Reads those of the given runs again that have changed files since the index read them: after a scheduler died,
+    /// or after a folder was copied, deleted or damaged. Returns the damage found.
     ///
     /// # Errors
-    /// When the index cannot be written, or a journal is of a newer version.
+    /// When the index cannot be written, or a journal was written by a newer version.
     pub async fn refresh(&mut self, runs: &[RunId]) -> Result<Vec<Damage>, StoreError> {
         let path = self.path.clone();
         let mut folder = FolderReader::new(&self.layout);
@@ -199,7 +200,7 @@ impl Store {
             let Some(number) = number else { continue };
             let before = folder.damage.len();
             let state = folder.run_state(run)?;
-            // What could not be read may be another time: it is looked at again by the next call.
+            // Files that could not be read may be readable later, so the next call reads them again.
             let is_unread = folder.damage[before..].iter().any(|damage| matches!(damage, Damage::Unreadable { .. }));
             let stamp = if is_unread { String::new() } else { stamp };
             if state.attempts.is_empty() && known.is_some_and(|known| known.row.attempts > 0) {
@@ -213,14 +214,14 @@ impl Store {
         Ok(folder.damage)
     }
 
-    /// Makes the index of a results folder again from its plans, configurations and journals, and puts it in the place
-    /// of the old one, even a damaged one. The caller holds the results folder's lock. Returns what was damaged.
+    /// Makes the index of a results folder again from its plans, configurations and journals. The new index replaces
+    /// the old one, even a damaged one. The caller must hold the results folder's lock. Returns the damage found.
     ///
     /// # Errors
-    /// When the new index cannot be written; the old one is then as before.
+    /// When the new index cannot be written. The old one is then unchanged.
     pub async fn rebuild(layout: &ResultsLayout) -> Result<Vec<Damage>, StoreError> {
         let path = layout.database();
-        // Another program's database, or one of a newer version, is refused; what is no database at all is set aside.
+        // A database of another program or of a newer version is refused. A file that is not a database is moved aside.
         let former = usable(&path, Look::Header).await?;
         let fresh = beside(&path, "-rebuild");
         remove(&fresh)?;
@@ -245,11 +246,11 @@ impl Store {
             let moved = fs::rename(&path, aside.unwrap_or_else(|| beside(&path, ".damaged")));
             moved.map_err(|source| StoreError::Io {
                 path: path.clone(),
-                doing: "setting the damaged file aside",
+                doing: "moving the damaged file aside",
                 source,
             })?;
         }
-        // The old write-ahead log belongs to the old file alone: SQLite would apply it to the new one.
+        // The old write-ahead log belongs to the old file: SQLite would apply it to the new one.
         remove_companions(&path)?;
         let replaced = fs::File::open(&fresh)
             .and_then(|file| file.sync_all())
@@ -260,38 +261,38 @@ impl Store {
         remove_companions(&fresh)?;
         match usable(&path, Look::Structure).await? {
             Usable::Yes => Ok(folder.damage),
-            Usable::Missing => Err(StoreError::Unusable { path, why: "it is not there".to_owned() }),
+            Usable::Missing => Err(StoreError::Unusable { path, why: "the file is missing".to_owned() }),
             Usable::No(why) => Err(StoreError::Unusable { path, why }),
         }
     }
 
-    /// Closes the file; without this it is closed some time after the store is dropped.
+    /// Closes the file. Without this call it is closed some time after the store is dropped.
     ///
     /// # Errors
-    /// When `SQLite` refuses.
+    /// When `SQLite` reports an error.
     pub async fn close(self) -> Result<(), StoreError> {
         self.connection.close().await.map_err(fault(&self.path, "closing the index"))
     }
 }
 
-/// Whether a file is an index that this program can use.
+/// Whether this program can use a file as its index.
 pub(crate) enum Usable {
     Yes,
     Missing,
-    /// It is not, and is made again from the journals.
+    /// It cannot be used, for this reason. The index is then made again from the journals.
     No(String),
 }
 
-/// How closely an index is looked at.
+/// How thoroughly an index is checked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// Whose it is: enough for a reader, who has each row proven.
+    /// Only the owner and version. This is enough for a reader, since it checks each row that it uses.
     Header,
-    /// Every page too: a person may ask it anything.
+    /// Also the structure of every page, since the user may query any table.
     Structure,
 }
 
-/// Looks at the index without touching it.
+/// Checks the index without changing it.
 pub(crate) async fn usable(path: &Path, look: Look) -> Result<Usable, StoreError> {
     if !path.exists() {
         return Ok(Usable::Missing);
@@ -323,19 +324,21 @@ pub(crate) async fn usable(path: &Path, look: Look) -> Result<Usable, StoreError
     }
     if signature.schema_version < SCHEMA_VERSION {
         return Ok(Usable::No(format!(
-            "schema version {}, this program writes {SCHEMA_VERSION}",
+            "schema version {}, but this program writes version {SCHEMA_VERSION}",
             signature.schema_version
         )));
     }
     Ok(damage.map_or(Usable::Yes, Usable::No))
 }
 
-/// Whether SQLite says that the file, rather than the machine, is at fault: `SQLITE_CORRUPT`, `SQLITE_NOTADB`, a value of the wrong kind.
+/// Whether an error of SQLite means that the file is damaged: `SQLITE_CORRUPT`, `SQLITE_NOTADB`, or a value of the
+/// wrong type. All other errors are faults of the machine.
 fn is_damage(fault: &sqlx::Error) -> bool {
     match fault {
         sqlx::Error::Database(fault) => {
             let code = fault.code().and_then(|code| code.parse::<i32>().ok());
-            // The plain error is a damaged schema's only where something of it is missing.
+            // The general error code 1 means a damaged schema only if the message says that something is missing or
+            // malformed.
             let lacks_something = fault.message().starts_with("no such") || fault.message().starts_with("malformed");
             code.is_some_and(|code| matches!(code & 0xff, 11 | 26) || code & 0xff == 1 && lacks_something)
         }
@@ -349,14 +352,14 @@ pub(crate) fn fault(path: &Path, doing: &'static str) -> impl FnOnce(sqlx::Error
     move |source| StoreError::Sql { path, doing, source }
 }
 
-/// The path with something after its last name: `metrics.sqlite` and `-wal` make `metrics.sqlite-wal`.
+/// Appends a suffix to the last name of a path: `metrics.sqlite` and `-wal` give `metrics.sqlite-wal`.
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
-/// Whether a file says in its header that it is this program's index, damaged or not; also one that nobody has written to.
+/// Whether the header of a file marks it as this program's index, damaged or not. Also true for an empty file.
 fn is_own(path: &Path) -> bool {
     // Bytes 68 to 71 of a SQLite file are its application id, big-endian.
     fs::read(path).is_ok_and(|bytes| bytes.is_empty() || bytes.get(68..72) == Some(&APPLICATION_ID.to_be_bytes()))

@@ -1,4 +1,4 @@
-//! Cases of attention blocks: their keys, and the shapes of ours that they mean.
+//! Cases of attention blocks. Converts their keys to the sizes of our blocks.
 
 use repmlp::blocks::{GlobalContextShape, NonLocalShape, SelfAttentionShape};
 use serde::Deserialize;
@@ -13,16 +13,16 @@ pub(crate) struct AttentionCase {
     pub(crate) keys: AttentionKeys,
 }
 
-/// Which block, and its sizes.
+/// The kind of block and its sizes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum AttentionKind {
     NonLocal(NonLocalShape),
     GlobalContext(GlobalContextShape),
-    /// Attention alone: no norm, no shortcut.
+    /// Attention without norm and shortcut.
     SelfAttention(SelfAttentionShape),
 }
 
-/// The case without its block.
+/// Keys of the case, without the sizes of its block.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct AttentionKeys {
     pub(crate) input: [usize; 4],
@@ -80,7 +80,7 @@ impl AttentionCase {
             "globalcontext" => AttentionKind::GlobalContext(global_context(value)?),
             "mhsa" | "selfattention" => AttentionKind::SelfAttention(self_attention(value)?),
             other => {
-                let message = format!("`{other}` is none of non_local, global_context, mhsa");
+                let message = format!("`{other}` is unknown; use non_local, global_context or mhsa");
                 return Err(KeyFault::new("block.family", message));
             }
         };
@@ -89,7 +89,7 @@ impl AttentionCase {
 }
 
 impl AttentionKeys {
-    /// Settings of the block's batch norm, if it has one.
+    /// Returns the settings of the block's batch norm, if it has one.
     pub(crate) fn batch_norm(&self) -> repmlp::layers::BatchNormSettings {
         super::batch_norm(self.block.bn_eps, self.block.bn_momentum)
     }

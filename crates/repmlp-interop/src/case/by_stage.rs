@@ -1,4 +1,4 @@
-//! Keys of a case that may be one value for the whole network or one for each of its stages.
+//! Keys of a case with one value for the whole network, or one value per stage.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// A stage of a ResNet, as the paper calls it.
+/// A stage of a ResNet, named as in the paper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Stage {
@@ -16,7 +16,7 @@ pub(crate) enum Stage {
     C5,
 }
 
-/// What a key says: `8`, `{"c3": 8, "c4": 16}` or `[8, 16]`, in the order of the case's stages.
+/// Value of a key: `8` for all stages, `{"c3": 8, "c4": 16}`, or `[8, 16]` in the order of the case's stages.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum ByStage<T> {
     Same(T),
@@ -25,7 +25,7 @@ pub(crate) enum ByStage<T> {
 }
 
 impl<T: Clone> ByStage<T> {
-    /// The value of `stage`, which stands at `place` in the case's list of stages.
+    /// Returns the value for `stage`. `place` is its position in the case's list of stages.
     pub(crate) fn of(&self, stage: Stage, place: usize) -> Option<T> {
         match self {
             Self::Same(value) => Some(value.clone()),
@@ -44,7 +44,7 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for ByStage<T> {
         let value = Value::deserialize(deserializer)?;
         match value {
             Value::Object(_) => parsed::<_, D>(value).map(Self::Each),
-            // A list may be the value itself, as `[1, 3, 5]` is for kernels.
+            // A list may be the value itself: `[1, 3, 5]` for kernels.
             Value::Array(_) => match T::deserialize(value.clone()) {
                 Ok(same) => Ok(Self::Same(same)),
                 Err(_) => parsed::<_, D>(value).map(Self::InOrder),
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_holds_for_all_stages_or_for_each() {
+    fn a_key_has_one_value_or_one_per_stage() {
         let of_c4 = |text| read::<ByStage<usize>>(text).unwrap().of(Stage::C4, 1);
         assert_eq!((of_c4("8"), of_c4(r#"{"c3": 8, "c4": 16}"#), of_c4("[8, 16]")), (Some(8), Some(16), Some(16)));
         assert_eq!((of_c4(r#"{"c3": 8}"#), of_c4("[8]")), (None, None));

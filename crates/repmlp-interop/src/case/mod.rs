@@ -1,7 +1,8 @@
-//! Cases: computations with the results that PyTorch had, as JSON and a safetensors file each.
+//! Parity cases: computations with their results from PyTorch. A case is described in JSON and has a safetensors file
+//! with its results.
 //!
-//! A case is read from its structure alone; its id and notes are for people. Reading it checks everything that can be
-//! checked without computing.
+//! A case is defined by its structure alone; its id and notes are for people. Reading a case checks everything that can
+//! be checked without computing.
 
 mod attention;
 mod by_stage;
@@ -23,10 +24,10 @@ pub(crate) use structure::{ModelKeys, Structure, batch_norm};
 
 use crate::error::InteropError;
 
-/// Names of tensors to their shapes, as PyTorch has them.
+/// Shapes of tensors by name, both as in PyTorch.
 pub(crate) type Shapes = BTreeMap<String, Vec<usize>>;
 
-/// A computation with its results.
+/// A computation with its results from PyTorch.
 pub struct ParityCase {
     id: String,
     file: PathBuf,
@@ -34,11 +35,11 @@ pub struct ParityCase {
     pub(crate) expected: BTreeMap<String, Tensor>,
 }
 
-/// What is computed.
+/// Kind of computation.
 pub(crate) enum CaseKind {
-    /// A RepMLP block: both passes, running statistics, gradients, merged layers.
+    /// A RepMLP block: passes in eval and training mode, running statistics, gradients, merged layers.
     RepMlpBlock(RepMlpBlockCase),
-    /// An attention block: both passes, gradients.
+    /// An attention block: passes in eval and training mode, gradients.
     Attention(AttentionCase),
     /// A whole network: logits in both forms.
     Model(Box<ModelCase>),
@@ -46,7 +47,7 @@ pub(crate) enum CaseKind {
     Training(Box<TrainingCase>),
 }
 
-/// A block from C to O channels on an H×W map.
+/// A RepMLP block with C input and O output channels on an H×W map.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct RepMlpBlockCase {
     #[serde(rename = "C")]
@@ -64,7 +65,7 @@ pub(crate) struct RepMlpBlockCase {
     #[serde(default = "one")]
     pub(crate) global_reduction: usize,
     pub(crate) groups: usize,
-    /// `null` and `[]` are both no local branch.
+    /// Both `null` and `[]` mean no local branches.
     #[serde(deserialize_with = "Option::deserialize")]
     pub(crate) kernels: Option<Vec<usize>>,
     pub(crate) input: [usize; 4],
@@ -82,7 +83,7 @@ pub(crate) struct ModelCase {
     pub(crate) keys: ModelKeys,
     pub(crate) structure: Structure,
     pub(crate) parameter_count: Option<usize>,
-    /// What `names_file` says, where the case has one.
+    /// Content of the file `names_file`, if the case has this key.
     pub(crate) names: Option<Shapes>,
 }
 
@@ -129,7 +130,7 @@ pub(crate) fn unit() -> f64 {
     1.0
 }
 
-/// What is wrong at a key of a case.
+/// A fault at a key of a case.
 #[derive(Debug)]
 pub(crate) struct KeyFault {
     key: String,
@@ -143,20 +144,20 @@ impl KeyFault {
 }
 
 impl ParityCase {
-    /// As its file calls it.
+    /// Id of the case in its file.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// A fault of this case.
+    /// Turns a fault of this case into an error.
     pub(crate) fn fault(&self, fault: KeyFault) -> InteropError {
         let KeyFault { key, message } = fault;
         InteropError::Case { file: self.file.clone(), case: self.id.clone(), key, message }
     }
 
-    /// An expected tensor.
+    /// Returns an expected tensor.
     pub(crate) fn expected(&self, name: &str) -> Result<&Tensor, InteropError> {
-        let fault = || self.fault(KeyFault::new("file", format!("its file has no tensor `{name}`")));
+        let fault = || self.fault(KeyFault::new("file", format!("this file has no tensor `{name}`")));
         self.expected.get(name).ok_or_else(fault)
     }
 
@@ -174,7 +175,7 @@ impl ParityCase {
             "model" => CaseKind::Model(Box::new(ModelCase::read(value, folder, &fault)?)),
             "training" => CaseKind::Training(Box::new(TrainingCase::read(value).map_err(fault)?)),
             other => {
-                let message = format!("`{other}` is none of rep_mlp_block, attention, model, training");
+                let message = format!("`{other}` is unknown; use rep_mlp_block, attention, model or training");
                 return Err(fault(KeyFault::new("kind", message)));
             }
         };
@@ -184,7 +185,7 @@ impl ParityCase {
         Ok(case)
     }
 
-    /// Holds the case to what its kind needs.
+    /// Checks that the case has all results that its kind needs.
     fn complete(&mut self) -> Result<(), InteropError> {
         if let CaseKind::Training(case) = &self.kind
             && let Some(losses) = case.keys.losses.clone()
@@ -203,14 +204,15 @@ impl ParityCase {
         if let CaseKind::Training(case) = &self.kind
             && self.expected("losses")?.elem_count() != case.keys.steps
         {
-            return Err(self.fault(KeyFault::new("losses", "are not as many as `steps`")));
+            return Err(self.fault(KeyFault::new("losses", "must have one value per step (`steps`)")));
         }
         Ok(())
     }
 }
 
 impl RepMlpBlockCase {
-    /// The block's configuration and sizes. Less is asked than of a network of ours: kernels may be wider than a partition.
+    /// Returns the configuration and sizes of the block. Kernels may be larger than a partition, which our networks do
+    /// not allow.
     pub(crate) fn config(&self) -> Result<(RepMlpConfig, RepMlpShape), KeyFault> {
         let Self { inputs, outputs, groups, .. } = *self;
         if groups == 0 || !inputs.is_multiple_of(groups) || !outputs.is_multiple_of(groups) {
@@ -261,7 +263,7 @@ impl TrainingCase {
         if let Some(decay_on) = &keys.decay_on
             && decay_on != "every parameter"
         {
-            let message = format!("`{decay_on}` is not supported; every parameter decays here");
+            let message = format!("`{decay_on}` is not supported; use `every parameter`");
             return Err(KeyFault::new("decay_on", message));
         }
         let schedule = Schedule::parse(&keys.schedule).map_err(|message| KeyFault::new("schedule", message))?;
@@ -270,22 +272,22 @@ impl TrainingCase {
     }
 }
 
-/// Channels of images, where a case does not name them.
+/// Channels of images if a case does not set them.
 const IMAGE_CHANNELS: usize = 3;
 
 impl KeyFault {
-    /// The same fault of a part that stands at `key`.
+    /// Sets the key of the fault to `key`.
     fn below(self, key: &str) -> Self {
         Self { key: key.to_owned(), ..self }
     }
 }
 
-/// Reads a value into the type that a key needs.
+/// Converts a JSON value to the type that a key needs.
 pub(crate) fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, KeyFault> {
     serde_path_to_error::deserialize(value).map_err(|fault| {
         let (at, message) = (fault.path().to_string(), fault.into_inner().to_string());
         match message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
-            // The path of what is missing ends at what it is missing from.
+            // serde's path ends at the object that lacks the field.
             Some(field) if at == "." => KeyFault::new(field, "is missing"),
             Some(field) => KeyFault::new(format!("{at}.{field}"), "is missing"),
             None => KeyFault::new(at, message),
@@ -297,7 +299,7 @@ fn id_of(value: &Value) -> String {
     value.get("id").and_then(Value::as_str).unwrap_or("without an id").to_owned()
 }
 
-/// Bytes of a file of cases, at most.
+/// Maximum size of a JSON file in bytes.
 const MOST_JSON: u64 = 64 << 20;
 
 fn json<T: DeserializeOwned>(path: &Path) -> Result<T, InteropError> {
@@ -310,21 +312,24 @@ fn load(path: &Path) -> Result<BTreeMap<String, Tensor>, InteropError> {
     crate::checkpoint::read_safetensors(path)
 }
 
-/// Every case of a folder, in the order of files and of the cases in them; with `only`, the one of that id.
+/// Reads all cases of a folder, in the order of the files and of the cases in them. With `only`, reads only the case
+/// with this id.
 ///
-/// Cases stand in `*.json` files that hold a list; other JSON files, such as lists of names, are passed over.
+/// Cases are in `*.json` files that contain a list. Other JSON files, such as lists of names, are ignored.
 ///
 /// # Errors
-/// When the folder or a file cannot be read, when there is no (such) case, and all faults of all cases at once.
+/// When the folder or a file cannot be read, there is no such case, or cases have faults. All faults are reported
+/// together.
 pub fn read_cases(folder: &Path, only: Option<&str>) -> Result<Vec<ParityCase>, InteropError> {
     let (cases, fault) = read_whole_cases(folder, only)?;
     fault.map_or(Ok(cases), Err)
 }
 
-/// The same, where faults of some cases leave the others alone: these and, if there are any, all faults at once.
+/// Like [`read_cases`], but also returns the cases without faults if others have faults. The second value contains all
+/// faults, if there are any.
 ///
 /// # Errors
-/// When the folder cannot be read or there is no (such) case.
+/// When the folder cannot be read or there is no such case.
 pub fn read_whole_cases(
     folder: &Path,
     only: Option<&str>,

@@ -1,9 +1,9 @@
-//! The learning rate of a training case, given as a formula of `lr`, `t` and `steps`.
+//! The learning rate of a training case. It is given as a formula of `lr`, `t` and `steps`.
 //!
-//! Formulas are sums, products, powers and `cos` of numbers, as Python writes them; a remark may follow behind ` at `.
-//! `constant` stands for `lr`.
+//! A formula consists of numbers, sums, products, powers and `cos`, in Python's syntax. Text after ` at ` is ignored.
+//! `constant` means `lr`.
 
-/// A formula that was understood.
+/// A parsed formula.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Schedule {
     formula: Expression,
@@ -35,7 +35,7 @@ enum Operator {
 }
 
 impl Schedule {
-    /// Reads a formula; the error says where it stops being one.
+    /// Parses a formula. The error contains the text at which parsing stopped.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let formula = text.split(" at ").next().unwrap_or(text).trim();
         if formula.split([' ', ':', ';', ',']).next() == Some("constant") {
@@ -45,13 +45,13 @@ impl Schedule {
         let parsed = rest.sum().and_then(|formula| rest.end().map(|()| formula));
         parsed.map(|formula| Self { formula }).map_err(|at| {
             format!(
-                "`{text}` is no schedule that is understood (at `{at}`); write `constant` or a formula of lr, t, steps, pi, \
-                 cos, +, -, *, /, // and **"
+                "cannot read the schedule `{text}` (at `{at}`); write `constant` or a formula of lr, t, steps, pi, \
+                cos, +, -, *, /, // and **"
             )
         })
     }
 
-    /// The learning rate of step `t`, counted from 0.
+    /// Returns the learning rate of step `t`, counted from 0.
     pub(crate) fn at(&self, learning_rate: f64, t: usize, steps: usize) -> f64 {
         self.formula.value(&|variable| match variable {
             Variable::LearningRate => learning_rate,
@@ -86,13 +86,13 @@ impl Expression {
     }
 }
 
-/// What is left to read. Every rule gives the text at which it failed.
+/// The text that is still to be parsed. The error of every rule is the text at which it failed.
 struct Rest<'a>(&'a str);
 
 type Parsed<T> = Result<T, String>;
 
 impl Rest<'_> {
-    /// Takes `token` if it stands next.
+    /// Removes `token` from the start of the text. Returns whether it was there.
     fn take(&mut self, token: &str) -> bool {
         match self.0.trim_start().strip_prefix(token) {
             Some(rest) => {
@@ -175,7 +175,7 @@ impl Rest<'_> {
         Ok(expression)
     }
 
-    /// What stands up to a closing bracket.
+    /// Parses a sum and the closing bracket after it.
     fn closed(&mut self) -> Parsed<Expression> {
         let inner = self.sum()?;
         if self.take(")") { Ok(inner) } else { self.fail() }
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_formula_is_refused_with_its_place() {
+    fn invalid_formulas_are_refused_with_their_position() {
         for (text, place) in
             [("warm-up, then linear", "warm-up, then linear"), ("lr*(1+t", ""), ("lr t", "t"), ("cos t", "t")]
         {

@@ -1,4 +1,4 @@
-//! The networks of cases: from the keys that say a structure to our configuration of it.
+//! The networks of cases. Converts the keys that describe a structure to our configuration.
 
 use repmlp::blocks::{
     BlockConfig, ConvConfig, GlobalPerceptronConfig, PaddingConfig, PartitionPerceptronConfig, RepMlpConfig,
@@ -50,18 +50,19 @@ fn official() -> Naming {
     Naming::Official
 }
 
-/// The settings that a case asks for, those of the framework where it is silent.
+/// Returns the settings of a case, with PyTorch's defaults for missing ones.
 pub(crate) fn batch_norm(eps: Option<f64>, momentum: Option<f64>) -> BatchNormSettings {
     let usual = BatchNormSettings::default();
     BatchNormSettings { eps: eps.unwrap_or(usual.eps), momentum: momentum.unwrap_or(usual.momentum) }
 }
 
-/// A word without case, dashes and underscores: cases spell families as identifiers or as people write them.
+/// Returns a word in lower case, without dashes and underscores. Cases may spell families as identifiers or as ordinary
+/// names.
 pub(crate) fn folded(word: &str) -> String {
     word.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
 
-/// What a block of a ResNet's stages can be.
+/// Kind of block in the stages of a ResNet.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum StageBlock {
     Bottleneck,
@@ -69,14 +70,14 @@ enum StageBlock {
     RepMlpLight,
 }
 
-/// Channels of the Light Block are a stage's divided by this, in the paper and in the official code.
+/// The Light Block has the channels of its stage divided by this, in the paper and in the official code.
 const LIGHT_REDUCTION: usize = 8;
 
-/// Channels between the two convolutions of the first stage of every ResNet in the literature.
+/// Channels of the stem of a standard ResNet.
 const RESNET_WIDTH: usize = 64;
 
 impl ModelKeys {
-    /// What the network is built from; `input_channels` are the input's.
+    /// Returns the structure of the network. `input_channels` is used if the keys do not set the input channels.
     pub(crate) fn structure(&self, input_channels: usize) -> Result<Structure, KeyFault> {
         let config = match folded(&self.family).as_str() {
             "repmlpresnet" | "resnet" => ModelConfig::ResNet(self.resnet()?),
@@ -89,8 +90,9 @@ impl ModelKeys {
                 ModelConfig::CifarNet(self.cifar_net(block)?)
             }
             _ => {
-                let known = "rep_mlp_res_net, res_net, efficientnet_b1, _b2, _b3, pure_mlp, wide_conv_net";
-                return Err(KeyFault::new("model.family", format!("`{}` is none of {known}", self.family)));
+                let known = "rep_mlp_res_net, res_net, efficientnet_b1, efficientnet_b2, efficientnet_b3, pure_mlp or \
+                             wide_conv_net";
+                return Err(KeyFault::new("model.family", format!("`{}` is unknown; use {known}", self.family)));
             }
         };
         let channels = self.input_channels.unwrap_or(input_channels);
@@ -129,7 +131,7 @@ impl ModelKeys {
             "repmlpbottleneck" => Ok(StageBlock::RepMlpBottleneck),
             "light" | "lightblock" | "repmlplight" | "repmlplightblock" => Ok(StageBlock::RepMlpLight),
             _ => {
-                let message = format!("`{block}` is none of bottleneck, rep_mlp_bottleneck, rep_mlp_light");
+                let message = format!("`{block}` is unknown; use bottleneck, rep_mlp_bottleneck or rep_mlp_light");
                 Err(KeyFault::new("model.block", message))
             }
         }
@@ -142,7 +144,7 @@ impl ModelKeys {
                 reduction: needed(&self.bottleneck_reduction, "bottleneck_reduction", stage, place)?,
                 rep_mlp: self.rep_mlp(stage, place)?,
             },
-            // The official constructor takes `bottleneck_reduction` for this block too and does not use it.
+            // The official constructor also has `bottleneck_reduction` for this block, but ignores it.
             StageBlock::RepMlpLight => StageConfig::RepMlpLight {
                 reduction: optional(&self.light_reduction, stage, place).unwrap_or(LIGHT_REDUCTION),
                 rep_mlp: self.rep_mlp(stage, place)?,
@@ -188,6 +190,6 @@ fn optional<T: Clone>(values: &Option<ByStage<T>>, stage: Stage, place: usize) -
 
 fn needed<T: Clone>(values: &Option<ByStage<T>>, key: &str, stage: Stage, place: usize) -> Result<T, KeyFault> {
     let Some(values) = values else { return Err(missing(key)) };
-    let fault = || KeyFault::new(format!("model.{key}"), format!("says nothing for {stage:?}"));
+    let fault = || KeyFault::new(format!("model.{key}"), format!("has no value for stage {stage:?}"));
     values.of(stage, place).ok_or_else(fault)
 }

@@ -1,4 +1,4 @@
-//! Cases of the attention blocks that the paper is compared with.
+//! Checks cases of attention blocks, the baselines of the paper.
 
 use candle_core::{Result, Tensor};
 use repmlp::Mode;
@@ -11,14 +11,14 @@ use crate::check::rows::{Filling, Rows};
 use crate::error::InteropError;
 use crate::names::Naming;
 
-/// A block while training.
+/// A block in its training form.
 enum Block {
     NonLocal(Box<NonLocal>),
     GlobalContext(GlobalContext),
     SelfAttention(Attention),
 }
 
-/// The block for inference; attention alone has nothing to merge.
+/// A block in its deployed form. Self-attention without norm has nothing to merge.
 enum DeployedBlock {
     NonLocal(DeployedNonLocal),
     GlobalContext(GlobalContext),

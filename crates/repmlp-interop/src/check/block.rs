@@ -1,4 +1,4 @@
-//! Cases of the paper's block, in both forms.
+//! Checks cases of the RepMLP block, in both forms.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,8 @@ pub(super) fn check(case: &ParityCase, keys: &RepMlpBlockCase, rows: &mut Rows<'
     passes::check(case, rows, &vars, keys.input, |x, mode| block.forward(x, mode))
 }
 
-/// The published conversion calls FC1 and FC2 by themselves; a state dict, ours too, has them below their pair.
+/// Returns a merged layer by its name in the case. The official conversion names FC1 and FC2 without the prefix
+/// `fc1_fc2`, which state dicts have.
 fn merged_layer<'a>(merged: &'a BTreeMap<String, Tensor>, name: &str) -> Option<&'a Tensor> {
     merged.get(name).or_else(|| merged.get(&format!("fc1_fc2.{name}")))
 }

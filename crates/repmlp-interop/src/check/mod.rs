@@ -1,8 +1,8 @@
-//! Repeats a case's computation here and compares.
+//! Repeats the computation of a case and compares the results.
 //!
-//! Differences are relative to the largest magnitude of the expected tensor; for gradients at least to a share of
-//! the largest gradient of the case, since a few gradients are zero in exact arithmetic. The bounds are those that the
-//! reference values come with, but for that share in f32 (see [`Precision`]).
+//! A difference is divided by a scale, the largest magnitude of the expected tensor. For gradients, the scale is at
+//! least a certain share of the largest gradient of the case, because some gradients are zero in exact arithmetic. The
+//! bounds come with the reference values, except for this share in f32 (see [`Precision`]).
 
 mod attention;
 mod block;
@@ -19,12 +19,12 @@ use crate::case::{CaseKind, ParityCase};
 use crate::error::InteropError;
 use rows::Rows;
 
-/// The number type that a case is computed in.
+/// Number type of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precision {
-    /// 32 bits: what networks are trained in.
+    /// 32 bits, as in training.
     F32,
-    /// 64 bits: only mistakes show.
+    /// 64 bits. Rounding is negligible, so a difference shows a mistake.
     F64,
 }
 
@@ -36,7 +36,8 @@ impl Precision {
         }
     }
 
-    /// For outputs, statistics, gradients and logits. In f64 it is the references' own precision: they are stored as f32.
+    /// Bound for outputs, statistics, gradients and logits. In f64 it is limited by the reference values, which are
+    /// stored as f32.
     fn bound(self) -> f64 {
         match self {
             Self::F32 => 1e-4,
@@ -44,11 +45,13 @@ impl Precision {
         }
     }
 
-    /// Smallest scale of a gradient, as a share of the case's largest.
+    /// Smallest scale of a gradient, as a share of the largest gradient of the case.
     ///
-    /// The references come with 1e-3. In f32 that would hold a gradient that is zero in exact arithmetic (a bias before batch
-    /// norm, a kernel whose length batch norm divides out) to 1e-4 · 1e-3 = 1e-7 of the largest: less than two roundings of it
-    /// (2^-24 = 6e-8), where every term of the sum that should cancel carries one. 1e-2 allows seventeen.
+    /// The reference values come with a share of 1e-3. In f32 this is too strict for gradients that are zero in exact
+    /// arithmetic: for example, those of a bias in front of batch norm, or of the length of a kernel, which batch norm
+    /// divides out. Their bound would be 1e-4 · 1e-3 = 1e-7 of the largest gradient. That is less than two roundings of
+    /// 2^-24 = 6e-8, but each term of the sum that should cancel has a rounding error. A share of 1e-2 allows seventeen
+    /// roundings.
     fn gradient_floor(self) -> f64 {
         match self {
             Self::F32 => 1e-2,
@@ -56,7 +59,7 @@ impl Precision {
         }
     }
 
-    /// For losses of a training and what comes out of it; these references are stored as f64.
+    /// Bound for the losses of a training and the logits after it. These reference values are stored as f64.
     fn training_bound(self) -> f64 {
         match self {
             Self::F32 => 1e-3,
@@ -74,20 +77,20 @@ impl fmt::Display for Precision {
     }
 }
 
-/// What is compared.
+/// The compared quantity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
-    /// Names and shapes of all tensors: nothing else can agree where these do not.
+    /// Names and shapes of all tensors. If they differ, nothing else is compared.
     Names,
     /// Output of a block in eval mode.
     OutEval,
-    /// Output of a block with the batch's statistics.
+    /// Output of a block in training mode, with the statistics of the batch.
     OutTrain,
-    /// Output of the deployed block, against that in eval mode.
+    /// Output of the deployed block, compared with the expected output in eval mode.
     Deployed,
-    /// Running statistics after that one pass in training.
+    /// Running statistics after one pass in training mode.
     RunningStatistics,
-    /// Gradients of the inner product of the output in training and the cotangent.
+    /// Gradients of the inner product of the cotangent and the output in training mode.
     Gradients,
     /// Merged FC1 and FC3.
     MergedLayers,
@@ -97,9 +100,9 @@ pub enum What {
     DeployedLogits,
     /// Logits before a training.
     LogitsBefore,
-    /// Losses of the steps of a training.
+    /// Loss of each step of a training.
     Losses,
-    /// Logits after it.
+    /// Logits after a training.
     LogitsAfter,
 }
 
@@ -127,29 +130,29 @@ impl fmt::Display for What {
 pub struct Check {
     /// Id of the case.
     pub case: String,
-    /// What was compared.
+    /// The compared quantity.
     pub what: What,
-    /// In which number type it was computed.
+    /// Number type of the computation.
     pub precision: Precision,
-    /// Largest relative difference; of names, how many do not agree.
+    /// Largest relative difference. For names: the number of disagreements.
     pub difference: f64,
-    /// What is allowed.
+    /// Largest allowed difference.
     pub bound: f64,
-    /// The tensor with that difference, or the first name that does not agree.
+    /// The tensor with the largest difference, or the first disagreement of names.
     pub worst: String,
 }
 
 impl Check {
-    /// Whether the difference is within its bound; a difference that is no number is not.
+    /// Whether the difference is within its bound. NaN is not.
     pub fn passed(&self) -> bool {
         self.difference <= self.bound
     }
 }
 
-/// All comparisons that a case allows, computed in `precision`.
+/// Makes all comparisons of a case, computed in `precision`.
 ///
 /// # Errors
-/// When the case cannot be built or computed: that it does not agree is no error.
+/// When the case cannot be built or computed. A disagreement is not an error.
 pub fn check(case: &ParityCase, precision: Precision) -> Result<Vec<Check>, InteropError> {
     let mut rows = Rows::new(case, precision);
     match &case.kind {

@@ -1,4 +1,4 @@
-//! Cases of whole networks: the logits of both forms.
+//! Checks cases of whole networks: the logits of both forms.
 
 use repmlp::Mode;
 use repmlp::models::Model;
@@ -23,7 +23,7 @@ pub(super) fn check(case: &ModelCase, rows: &mut Rows<'_>) -> Result<(), Interop
     }
     let input = rows.filled("input", &case.input)?;
     let bound = rows.precision.bound();
-    // Detached: a training graph of a whole network would keep every map in memory.
+    // Detach the logits: the graph of a whole network would keep every map in memory.
     rows.compare(What::Logits, &model.forward(&input, Mode::Evaluate)?.detach(), "logits", bound)?;
     let deployed = model.reparameterize()?;
     rows.compare(What::DeployedLogits, &deployed.forward(&input)?, "logits", bound)

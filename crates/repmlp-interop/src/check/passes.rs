@@ -1,4 +1,4 @@
-//! What blocks of all sorts have in common: a pass in eval mode, a pass in training, and a pass back.
+//! Checks that all kinds of blocks share: a pass in eval mode, a pass in training mode, and a backward pass.
 
 use candle_core::{Result, Tensor, Var};
 use repmlp::vars::Vars;
@@ -10,17 +10,18 @@ use crate::check::What;
 use crate::check::rows::{Rows, Worst, largest};
 use crate::error::InteropError;
 
-/// (C, H, W, N) → (N, C, H, W).
+/// Permutes (C, H, W, N) to (N, C, H, W).
 pub(super) fn to_nchw(x_chwn: &Tensor) -> Result<Tensor> {
     x_chwn.permute((3, 0, 1, 2))
 }
 
-/// (N, C, H, W) → (C, H, W, N).
+/// Permutes (N, C, H, W) to (C, H, W, N).
 pub(super) fn to_chwn(x_nchw: &Tensor) -> Result<Tensor> {
     x_nchw.permute((1, 2, 3, 0))?.contiguous()
 }
 
-/// Compares what a deployed block makes of the case's input of shape `input` with the trained one's output in eval mode.
+/// Compares the output of the deployed block with the expected output in eval mode. `input` is the shape of the case's
+/// input.
 pub(super) fn check_deployed(
     rows: &mut Rows<'_>,
     input: [usize; 4],
@@ -30,9 +31,9 @@ pub(super) fn check_deployed(
     rows.compare(What::Deployed, &output, "out_eval", rows.precision.bound())
 }
 
-/// Runs the passes of a block on the case's input of shape `input` and compares everything that comes out.
+/// Runs the passes of a block on the case's input and compares all results. `input` is the shape of the input.
 ///
-/// The running statistics move: what needs them as they were filled comes before.
+/// This changes the running statistics. Checks that need their filled values must run earlier.
 pub(super) fn check(
     case: &ParityCase,
     rows: &mut Rows<'_>,
@@ -63,7 +64,7 @@ pub(super) fn check(
     compare_all(case, rows, What::Gradients, &gradients, rows.precision.gradient_floor() * scale)
 }
 
-/// Ours for every expected tensor whose name begins with `prefix`.
+/// Returns our tensor for every expected tensor with a name that starts with `prefix`.
 pub(super) fn tensors_after(
     prefix: &str,
     case: &ParityCase,
@@ -72,13 +73,14 @@ pub(super) fn tensors_after(
     let mut found = Vec::new();
     for name in case.expected.keys() {
         let Some(bare) = name.strip_prefix(prefix) else { continue };
-        let fault = || case.fault(KeyFault::new("file", format!("it has `{name}`, and the block no `{bare}`")));
+        let fault =
+            || case.fault(KeyFault::new("file", format!("this file has `{name}`, but the block has no `{bare}`")));
         found.push((name.clone(), ours(bare).ok_or_else(fault)??));
     }
     Ok(found)
 }
 
-/// Compares tensors with the expected ones of their names; there is no comparison where the case has none.
+/// Compares tensors with the expected tensors of the same names. Adds no row if `tensors` is empty.
 pub(super) fn compare_all(
     case: &ParityCase,
     rows: &mut Rows<'_>,

@@ -1,4 +1,4 @@
-//! The comparisons of one case as they come about, and the tensors that both sides start from.
+//! Collects the comparisons of one case, and fills the tensors with their initial values.
 
 use std::collections::BTreeMap;
 
@@ -20,19 +20,19 @@ pub(super) struct Rows<'a> {
     pub(super) checks: Vec<Check>,
 }
 
-/// The largest difference of several tensors.
+/// The largest difference among several tensors, with the name of the tensor.
 pub(super) struct Worst {
     pub(super) difference: f64,
     name: String,
 }
 
-/// How a case's variables get their values.
+/// How the variables of a case get their values.
 pub(super) struct Filling<'a> {
-    /// Names and shapes as PyTorch has them, where the case says them.
+    /// Names and shapes in PyTorch, if the case contains them.
     pub(super) shapes: Option<&'a Shapes>,
     pub(super) naming: Naming,
     pub(super) weight_gain: f64,
-    /// Elements of all parameters, where the case says it.
+    /// Number of elements of all parameters, if the case contains it.
     pub(super) parameter_count: Option<usize>,
 }
 
@@ -41,18 +41,19 @@ impl<'a> Rows<'a> {
         Self { case, precision, checks: Vec::new() }
     }
 
-    /// No variables yet, of the number type that is asked for.
+    /// Creates an empty set of variables with the number type of this check.
     pub(super) fn vars(&self, batch_norm: BatchNormSettings) -> Vars {
-        // Every value is overwritten by the filling rule: the seed does not matter.
+        // The seed does not matter: the filling rule overwrites every value.
         Vars::new(0, self.precision.dtype(), &Device::Cpu).with_batch_norm(batch_norm)
     }
 
-    /// A filled tensor that is no variable.
+    /// Returns a filled tensor that is not a variable.
     pub(super) fn filled(&self, name: &str, dims: &[usize]) -> Result<Tensor> {
         fill(name, dims, 1.0)?.to_dtype(self.precision.dtype())
     }
 
-    /// Gives every variable its value; `false` where names or shapes do not agree, so that nothing else can.
+    /// Fills every variable and adds the comparison of names. Returns `false` if names or shapes disagree; further
+    /// comparisons are then useless.
     pub(super) fn fill(&mut self, vars: &Vars, filling: &Filling<'_>) -> Result<bool> {
         let Matched { values, disagreements, shown } = matched(vars, filling)?;
         let agree = disagreements.is_empty();
@@ -70,12 +71,12 @@ impl<'a> Rows<'a> {
         self.checks.push(Check { case, what, precision, difference, bound, worst: name });
     }
 
-    /// The case's tensor `name`.
+    /// Returns the expected tensor `name`.
     pub(super) fn expected(&self, name: &str) -> std::result::Result<&Tensor, InteropError> {
         self.case.expected(name)
     }
 
-    /// Compares a tensor with the case's tensor `name`.
+    /// Compares a tensor with the expected tensor `name`.
     pub(super) fn compare(
         &mut self,
         what: What,
@@ -90,7 +91,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// What names and shapes have in common.
+/// Result of matching our variables with the tensors of a case.
 struct Matched {
     values: BTreeMap<String, Tensor>,
     disagreements: Vec<String>,
@@ -112,9 +113,9 @@ fn matched(vars: &Vars, filling: &Filling<'_>) -> Result<Matched> {
     for (name, dims) in theirs.iter().filter(|(name, _)| is_filled(name)) {
         let our_name = filling.naming.to_ours(name).filter(|our_name| ours.contains_key(our_name));
         match our_name {
-            None => disagreements.push(format!("`{name}` is not here")),
+            None => disagreements.push(format!("`{name}` is only in PyTorch")),
             Some(our_name) if !same_but_for_ones(&ours[&our_name], dims) => {
-                disagreements.push(format!("`{name}` is {dims:?} there and {:?} here", ours[&our_name]));
+                disagreements.push(format!("`{name}` is {dims:?} in PyTorch and {:?} here", ours[&our_name]));
             }
             Some(our_name) => {
                 values.insert(our_name, fill(name, dims, filling.weight_gain)?);
@@ -125,7 +126,7 @@ fn matched(vars: &Vars, filling: &Filling<'_>) -> Result<Matched> {
     disagreements.extend(alone.map(|name| format!("`{name}` is only here")));
     let count: usize = vars.parameters().iter().map(|(_, var)| var.elem_count()).sum();
     if let Some(expected) = filling.parameter_count.filter(|expected| *expected != count) {
-        disagreements.push(format!("{expected} parameters there and {count} here"));
+        disagreements.push(format!("{expected} parameters in PyTorch and {count} here"));
     }
     Ok(Matched { values, disagreements, shown: format!("{} tensors", ours.len()) })
 }
@@ -135,10 +136,11 @@ impl Worst {
         Self { difference: 0.0, name: String::new() }
     }
 
-    /// Takes a tensor into account; its scale is its largest magnitude, at least `floor`.
+    /// Compares a tensor and keeps its difference if it is the largest. The scale is the largest magnitude of the
+    /// expected tensor, but at least `floor`.
     pub(super) fn see(&mut self, name: &str, actual: &Tensor, expected: &Tensor, floor: f64) -> Result<()> {
         let difference = relative_difference(actual, expected, floor)?;
-        // The first one counts even where nothing differs, and what is no number counts more than any.
+        // Keep the first tensor even if nothing differs. NaN counts as larger than any number.
         if self.name.is_empty() || difference.is_nan() || difference > self.difference {
             *self = Self { difference, name: name.to_owned() };
         }
@@ -150,7 +152,7 @@ fn numbers(t: &Tensor) -> Result<Vec<f64>> {
     t.to_dtype(DType::F64)?.flatten_all()?.to_vec1()
 }
 
-/// Largest magnitude of a tensor.
+/// Returns the largest magnitude of a tensor.
 pub(super) fn largest(t: &Tensor) -> Result<f64> {
     Ok(numbers(t)?.into_iter().fold(0.0, |largest, value| largest.max(value.abs())))
 }
@@ -181,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_or_has_another_shape_is_as_wrong_as_can_be() {
+    fn nan_infinity_and_wrong_shapes_give_an_infinite_difference() {
         for (actual, expected) in
             [(&[f64::NAN, 1.0][..], &[1.0, 1.0][..]), (&[1.0], &[1.0, 1.0]), (&[f64::INFINITY], &[1.0])]
         {

@@ -1,4 +1,4 @@
-//! Cases of stochastic gradient descent: losses step by step, and the logits of what was trained.
+//! Checks cases of stochastic gradient descent: the loss of each step, and the logits after training.
 
 use candle_core::{Device, Result, Tensor, Var};
 use repmlp::models::Model;
@@ -10,10 +10,10 @@ use crate::check::rows::{Filling, Rows, Worst};
 use crate::check::{Precision, What};
 use crate::error::InteropError;
 
-/// Steps that single precision can follow: the order of a sum alone moves later losses by 1e-2.
+/// Number of steps that are compared in f32. The order of summation alone changes later losses by 1e-2.
 const STEPS_IN_F32: usize = 2;
 
-/// Labels repeat after so many images.
+/// The labels repeat after this number of images.
 const LABELS: usize = 10;
 
 pub(super) fn check(case: &TrainingCase, rows: &mut Rows<'_>) -> std::result::Result<(), InteropError> {
@@ -75,7 +75,8 @@ pub(super) fn check(case: &TrainingCase, rows: &mut Rows<'_>) -> std::result::Re
     }
 }
 
-/// The batches of a training: the filled tensor of the step, brightened by each image's label.
+/// The batches of a training. A batch is the filled tensor of its step plus an offset that depends on each image's
+/// label.
 struct Batches {
     images: [usize; 4],
     labels: Tensor,
@@ -91,7 +92,7 @@ impl Batches {
         Ok(Self { images, labels, offsets: offsets.to_dtype(rows.precision.dtype())? })
     }
 
-    /// The loss of step `t`.
+    /// Computes the loss of step `t`.
     fn loss(&self, rows: &Rows<'_>, model: &Model, t: usize) -> Result<Tensor> {
         let images = rows.filled(&format!("batch{t}"), &self.images)?.broadcast_add(&self.offsets)?;
         candle_nn::loss::cross_entropy(&model.forward(&images, Mode::Train(Draws::default()))?, &self.labels)

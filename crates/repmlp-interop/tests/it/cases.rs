@@ -1,4 +1,4 @@
-//! Cases that are damaged or ask for what there is not: each fault names file, case and key.
+//! Damaged and impossible cases: each error names the file, the case and the key.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::parity;
 
-/// The shipped case `id` with changes at keys, alone in a folder.
+/// Copies the case `id` of this repository into a new folder, and changes some keys.
 fn changed(id: &str, changes: &[(&str, Value)]) -> TempDir {
     let text = std::fs::read_to_string(parity::folder().join("cases.json")).unwrap();
     let cases: Vec<Value> = serde_json::from_str(&text).unwrap();
@@ -79,7 +79,7 @@ fn files_that_are_missing_or_damaged_are_named() {
     assert!(wrong.contains("case `block_square`") && wrong.contains("pos_embed"), "{wrong}");
 
     std::fs::write(folder.path().join("cases.json"), "[{").unwrap();
-    assert_eq!(fault(folder.path()), "DIR/cases.json is no JSON of the expected form");
+    assert_eq!(fault(folder.path()), "DIR/cases.json is not JSON of the expected form");
     std::fs::remove_file(folder.path().join("cases.json")).unwrap();
     assert!(fault(folder.path()).starts_with("DIR holds no cases"));
     assert_eq!(fault(&folder.path().join("gone")), "DIR cannot be read");
@@ -96,7 +96,7 @@ fn a_case_is_built_from_its_structure_and_not_from_its_name() {
 }
 
 #[test]
-fn what_disagrees_is_found() {
+fn disagreements_are_found() {
     let failing = |id: &str, changes: &[(&str, Value)]| -> Vec<String> {
         let folder = changed(id, changes);
         let checks = check(&read_cases(folder.path(), None).unwrap()[0], Precision::F64).unwrap();
@@ -108,7 +108,7 @@ fn what_disagrees_is_found() {
     assert_eq!(statistics, ["running statistics"]);
     let scale = failing("non_local_unscaled", &[("/block/scale", json!(0.5))]);
     assert_eq!(scale, ["deployed", "out_eval", "out_train", "gradients"]);
-    // Two of the twelve steps: what comes out of them is not what came out of twelve, but their losses are the same.
+    // Two of the twelve steps: the logits differ from those after twelve steps, but the losses are the same.
     let two_steps = |nesterov: bool| {
         let losses = json!([2.486_953_531_298_439_7, 2.367_149_711_491_576_7]);
         let schedule = json!("lr*0.5*(1+cos(pi*t/12))");

@@ -1,4 +1,4 @@
-//! Files as PyTorch writes them.
+//! Files in PyTorch's formats.
 
 use std::path::{Path, PathBuf};
 
@@ -8,20 +8,20 @@ fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/checkpoints").join(name)
 }
 
-/// tests/checkpoints/README.md says how the file was made.
+/// The file `tests/checkpoints/README.md` describes how the checkpoint was made.
 #[test]
-fn a_state_dict_is_found_below_its_key_and_its_prefix_taken_off() {
+fn a_nested_state_dict_is_found_and_its_prefix_removed() {
     let tensors = read_checkpoint(&file("nested.pth.tar")).unwrap();
     let names: Vec<&str> = tensors.keys().map(String::as_str).collect();
     assert_eq!(names, ["bn.num_batches_tracked", "fc.bias", "fc.weight"]);
     assert_eq!(tensors["fc.weight"].to_vec2::<f32>().unwrap(), [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]);
-    // A view into its storage that begins at the second number.
+    // This tensor is a view that begins at the second number of its storage.
     assert_eq!(tensors["fc.bias"].to_vec1::<f64>().unwrap(), [0.5, 0.25]);
     assert_eq!(tensors["bn.num_batches_tracked"].to_scalar::<i64>().unwrap(), 7);
 }
 
 #[test]
-fn files_that_are_no_checkpoints_say_so() {
+fn files_that_are_not_checkpoints_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let written = |name: &str, bytes: &[u8]| {
         let path = folder.path().join(name);

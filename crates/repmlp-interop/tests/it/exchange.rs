@@ -1,4 +1,4 @@
-//! Networks that go out and come back, and state dicts of PyTorch that fit ours.
+//! Exported networks can be imported again, and PyTorch state dicts fit our networks.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +42,7 @@ fn plain(blocks: [usize; 4]) -> ModelConfig {
     resnet(blocks, StageConfig::Bottleneck {}, StageConfig::Bottleneck {})
 }
 
-/// A state dict of zeros with these names and shapes.
+/// Returns a state dict of zeros with the names and shapes of a list.
 fn zeros(list: &str) -> BTreeMap<String, Tensor> {
     let zeros = |dims: Vec<usize>| Tensor::zeros(dims, DType::F32, &Device::Cpu).unwrap();
     names(list).into_iter().map(|(name, dims)| (name, zeros(dims))).collect()
@@ -52,7 +52,7 @@ fn shapes(tensors: &BTreeMap<String, Tensor>) -> BTreeMap<String, Vec<usize>> {
     tensors.iter().map(|(name, tensor)| (name.clone(), tensor.dims().to_vec())).collect()
 }
 
-/// Imports a state dict of zeros whole and exports it under the same names; returns the import.
+/// Imports a state dict of zeros completely and exports it with the same names. Returns the import.
 fn fits(list: &str, config: &ModelConfig, naming: Naming, form: StoredForm) -> Import {
     let import = Import::of(&zeros(list), config, IMAGENET).unwrap();
     assert_eq!((import.naming, import.form), (naming, form), "{list}");
@@ -88,7 +88,7 @@ fn state_dicts_of_torchvision_fit() {
     fits("efficientnet_b1_torchvision", &b1, Naming::Torchvision, StoredForm::Training);
 }
 
-/// A network of few blocks with weights of its own.
+/// Returns the initial weights of a small network.
 fn drawn(config: &ModelConfig) -> BTreeMap<String, Tensor> {
     let vars = Vars::new(7, DType::F32, &Device::Cpu);
     Model::new(config, IMAGENET, &vars.root()).unwrap();
@@ -118,7 +118,7 @@ fn weights_come_back_from_a_file_bit_by_bit() {
 }
 
 #[test]
-fn what_does_not_fit_is_told_apart() {
+fn missing_additional_and_misshapen_tensors_are_listed() {
     let mut weights = drawn(&plain([1, 1, 1, 1]));
     let bias = weights.remove("linear.bias").unwrap();
     weights.insert("head.bias".to_owned(), bias.narrow(0, 0, 10).unwrap());
@@ -133,7 +133,7 @@ fn what_does_not_fit_is_told_apart() {
 }
 
 #[test]
-fn no_export_goes_where_there_is_no_way() {
+fn impossible_exports_are_refused() {
     let deployed = zeros("repmlp_res50_bottleneck_deployed");
     let config = bottlenecks();
     let import = Import::of(&deployed, &config, IMAGENET).unwrap();

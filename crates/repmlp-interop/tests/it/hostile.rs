@@ -1,6 +1,6 @@
-//! Files that claim what is not there: each is refused with a reason, quickly and in little memory.
+//! Malicious files with wrong sizes: each is refused with a reason, quickly and with little memory.
 //!
-//! The work is done in a child of the test whose memory is limited: what asks for more ends it.
+//! The tests run in a child process with limited memory. A larger allocation aborts it.
 
 use std::io::{Cursor, Write};
 use std::path::Path;
@@ -10,10 +10,11 @@ use repmlp_interop::read_checkpoint;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-/// Kilobytes of addresses that the child may have.
+/// Address space of the child process in kB.
 const MEMORY_KB: u32 = 300_000;
 
-/// Whether this process is the child of the test `name`; otherwise runs it and looks how it ended.
+/// Returns `true` in the child process. Otherwise runs the test `name` in a child process, checks that it passes, and
+/// returns `false`.
 fn is_limited_child(name: &str) -> bool {
     const CHILD: &str = "REPMLP_LIMITED_CHILD";
     if std::env::var_os(CHILD).is_some() {
@@ -32,7 +33,7 @@ fn is_limited_child(name: &str) -> bool {
     false
 }
 
-/// An archive of torch.save with this pickle and one storage.
+/// Returns a `torch.save` archive with this pickle and one storage.
 fn archive(pickle: &[u8], storage: &[u8]) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
@@ -43,7 +44,7 @@ fn archive(pickle: &[u8], storage: &[u8]) -> Vec<u8> {
     zip.finish().unwrap().into_inner()
 }
 
-/// A pickled state dict of one tensor `w` of f32, as torch writes it.
+/// Returns a pickled state dict with one f32 tensor `w`, as PyTorch writes it.
 fn one_tensor(offset: &[u8], dims: &[u8], strides: &[u8]) -> Vec<u8> {
     let storage = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x06tQ";
     [
@@ -84,28 +85,28 @@ fn archives_that_claim_too_much_are_refused() {
     assert_eq!(of(&one_tensor(b"K\x04", b"K\x02\x85", b"K\x01\x85")).unwrap(), [[5.0, 6.0]]);
     assert_eq!(of(&one_tensor(b"K\x02", b")", b")")).unwrap(), [[3.0]]);
 
-    assert!(fault(&one_tensor(b"K\x01", two_by_three, rows)).contains("does not lie inside its storage of 24 bytes"));
+    assert!(fault(&one_tensor(b"K\x01", two_by_three, rows)).contains("does not fit into its storage of 24 bytes"));
     let large = b"\x8a\x06\0\0\0\0\0\x01";
     let huge = [large.as_slice(), large, b"\x86"].concat();
-    assert!(fault(&one_tensor(b"K\0", &huge, rows)).contains("more numbers than the file has"));
+    assert!(fault(&one_tensor(b"K\0", &huge, rows)).contains("more numbers than the file can hold"));
     // One number, repeated a billion times by a stride of zero.
-    assert!(fault(&one_tensor(b"K\0", b"J\0\0\0\x40\x85", b"K\0\x85")).contains("more numbers than the file has"));
-    assert!(fault(&one_tensor(large, b"K\x01\x85", b"K\x01\x85")).contains("does not lie inside"));
-    // No numbers at all, in a shape that cannot be multiplied.
+    assert!(fault(&one_tensor(b"K\0", b"J\0\0\0\x40\x85", b"K\0\x85")).contains("more numbers than the file can hold"));
+    assert!(fault(&one_tensor(large, b"K\x01\x85", b"K\x01\x85")).contains("does not fit into"));
+    // No numbers, but the product of the other dimensions overflows.
     let none = [large.as_slice(), large, b"K\0\x87"].concat();
-    assert!(fault(&one_tensor(b"K\0", &none, b"K\0K\0K\0\x87")).contains("more numbers than the file has"));
+    assert!(fault(&one_tensor(b"K\0", &none, b"K\0K\0K\0\x87")).contains("more numbers than the file can hold"));
     assert!(fault(&one_tensor(b"J\xff\xff\xff\xff", two_by_three, rows)).contains("does not say where"));
     assert!(fault(b"\x80\x02}(X\x01\0\0\0wctorch._utils\n_rebuild_tensor_v2\n)Ru.").contains("does not say where"));
 
-    assert!(fault(b"\x80\x02X\xff\xff\xff\xffabc").contains("its pickle has an end in the middle"));
+    assert!(fault(b"\x80\x02X\xff\xff\xff\xffabc").contains("its pickle is damaged: it ends too early"));
     let nested = [b"\x80\x02".to_vec(), b"(".repeat(2_000_000), b"t".repeat(2_000_000), b".".to_vec()].concat();
-    assert!(fault(&nested).contains("there is none under any key"));
+    assert!(fault(&nested).contains("it has no tensors"));
     let in_ones = [b"\x80\x02)".to_vec(), b"\x85".repeat(2_000_000), b".".to_vec()].concat();
-    assert!(fault(&in_ones).contains("there is none under any key"));
+    assert!(fault(&in_ones).contains("it has no tensors"));
     let laughs: Vec<u8> =
         (0..60u8).flat_map(|i| [vec![b'('], [b'h', i].repeat(10), vec![b't', b'q', i + 1]].concat()).collect();
-    assert!(fault(&[b"\x80\x02Nq\0".as_slice(), &laughs, b"."].concat()).contains("there is none under any key"));
-    assert!(fault(&vec![b'N'; 9 << 20]).contains("its pickle claims 9437184 bytes"));
+    assert!(fault(&[b"\x80\x02Nq\0".as_slice(), &laughs, b"."].concat()).contains("it has no tensors"));
+    assert!(fault(&vec![b'N'; 9 << 20]).contains("its pickle is too large: 9437184 bytes"));
 }
 
 #[test]
@@ -137,7 +138,7 @@ fn headers_of_safetensors_that_claim_too_much_are_refused() {
     fault(&file(deep.len() as u64, &deep));
 }
 
-/// `SplitMix64`: the same mutations everywhere.
+/// The generator `SplitMix64`. It gives the same mutations on every machine.
 struct Random(u64);
 
 impl Random {
@@ -153,7 +154,8 @@ impl Random {
         (self.next() % limit.max(1) as u64) as usize
     }
 
-    /// The bytes with one to four changes: a byte, extreme numbers, an end too early, a piece too few or too many.
+    /// Returns the bytes with one to four changes: a random byte, extreme values, a truncation, or a removed or
+    /// repeated piece.
     fn mutated(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut bytes = bytes.to_vec();
         for _ in 0..=self.below(4) {
@@ -180,7 +182,7 @@ fn mutated_files_are_read_or_refused() {
     let checkpoints = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let pth = std::fs::read(checkpoints.join("checkpoints/nested.pth.tar")).unwrap();
     let safetensors = std::fs::read(checkpoints.join("parity/block_square.safetensors")).unwrap();
-    // The header and a little more, so that most changes meet what is interpreted.
+    // Change the length and the header only: the numbers after them are not interpreted.
     let header = 8 + u64::from_le_bytes(safetensors[..8].try_into().unwrap()) as usize;
     let mut random = Random(1);
     let mut refused = 0;

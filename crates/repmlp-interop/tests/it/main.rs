@@ -1,4 +1,4 @@
-//! Tests of the exchange as its users see it.
+//! Tests of the exchange through its public interface.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 

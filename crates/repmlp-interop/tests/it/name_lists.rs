@@ -1,11 +1,11 @@
-//! Translation of names, over all names of real state dicts.
+//! Translation of all names of real state dicts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use repmlp_interop::Naming;
 
-/// Names and shapes of a network; tests/names/README.md says whence.
+/// Reads the names and shapes of a network. The file `tests/names/README.md` describes their source.
 pub(crate) fn names(list: &str) -> BTreeMap<String, Vec<usize>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/names/{list}.json"));
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
@@ -20,7 +20,7 @@ fn ours(theirs: &str) -> Option<String> {
 }
 
 #[test]
-fn torchvision_names_come_back_from_ours() {
+fn torchvision_names_survive_a_round_trip() {
     for list in ["res50_torchvision", "efficientnet_b1_torchvision"] {
         let names = names(list);
         let translated: BTreeSet<String> = names.keys().map(|name| ours(name).unwrap()).collect();
@@ -39,7 +39,7 @@ fn both_lists_of_the_same_network_are_translations_of_each_other() {
 }
 
 #[test]
-fn official_names_come_back_or_have_no_counterpart() {
+fn official_names_survive_a_round_trip_or_have_no_counterpart() {
     let lists = ["bottleneck_training", "bottleneck_deployed", "light_training", "light_deployed"];
     for list in lists.map(|list| format!("repmlp_res50_{list}")) {
         for name in names(&list).keys() {

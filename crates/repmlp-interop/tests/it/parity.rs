@@ -1,7 +1,7 @@
-//! Agreement with PyTorch: outputs, gradients, running statistics, merged layers, logits of networks and a
-//! whole SGD training.
+//! Agreement with PyTorch: outputs, gradients, running statistics, merged layers, logits of networks, and a short SGD
+//! training.
 //!
-//! tests/parity/README.md says where the values come from.
+//! The file `tests/parity/README.md` describes the source of the expected values.
 
 use std::path::{Path, PathBuf};
 
@@ -47,7 +47,8 @@ fn block_without_local_branches() {
     assert_agrees("block_no_local", BLOCK);
 }
 
-/// The published conversion is wrong here, so there are no merged layers to compare; what they compute is compared.
+/// The official conversion is wrong in this case, so there are no merged layers to compare. The outputs of the deployed
+/// block are compared.
 #[test]
 fn block_with_unequal_channels_on_a_map_that_is_not_square() {
     let without_merged: Vec<What> = BLOCK.iter().copied().filter(|what| *what != What::MergedLayers).collect();
@@ -71,7 +72,7 @@ fn self_attention() {
     assert_agrees("mhsa_rel_pos", &[What::Names, What::OutEval, What::OutTrain, What::Gradients]);
 }
 
-/// In f32 alone: a mistake in a network of fifty layers is no matter of the seventh digit.
+/// Checks the logits in f32 only. A mistake in a network of fifty layers causes differences far above f32 rounding.
 fn assert_logits(id: &str) {
     let checks = checks(id, Precision::F32);
     for check in &checks {
@@ -87,12 +88,12 @@ fn logits_of_rep_mlp_res50() {
 }
 
 #[test]
-fn logits_of_torchvision_s_resnet50() {
+fn logits_of_torchvision_resnet50() {
     assert_logits("resnet50_tv_224");
 }
 
 #[test]
-fn logits_of_torchvision_s_efficient_net_b1() {
+fn logits_of_torchvision_efficient_net_b1() {
     assert_logits("efficientnet_b1_240");
 }
 

@@ -1,5 +1,5 @@
-//! The backward pass of a task: the weights of a block of keys are computed again, tile by tile, and become gradients while they
-//! are in cache.
+//! The backward pass of a task. The weights of a block of keys are computed again, tile by tile. They are turned into
+//! gradients while they are in the cache.
 #![expect(unsafe_code, reason = "loops over addresses that are checked before")]
 
 use std::ops::Range;
@@ -13,12 +13,12 @@ use super::sizes::{BLOCK_TILES, Sizes, Split, Unit};
 use super::tiles::{KEYS, Side, add_products, load_tile, multiply, store_tile, subtract};
 use crate::simd::{Number, Vector, VectorLoop, exp2, zero};
 
-/// Keys of a block: the weights and gradients of a group of tiles stay in the first-level cache.
+/// Keys per block. The weights and gradients of a group of tiles stay in the first-level cache.
 const BLOCK_KEYS: usize = 32;
-/// Tiles of queries whose gradients a key's sums take in at once.
+/// Tiles of queries that are added to the gradient sums of a key at a time.
 const GROUP: usize = 4;
 
-/// Numbers that [`Backward`] needs to work with.
+/// Count of scratch numbers that [`Backward`] needs.
 pub(super) fn room(sizes: &Sizes, split: &Split) -> usize {
     let room = Room::new(sizes, split);
     let [k, v] = room.of_keys();
@@ -27,12 +27,12 @@ pub(super) fn room(sizes: &Sizes, split: &Split) -> usize {
     k + v + room.keys * (room.d + room.e) * split.lanes + room.of_row(split) + of_block + of_tables(sizes, split)
 }
 
-/// Numbers of the gradients of both tables, in all lanes.
+/// Count of numbers in the gradients of both tables, in all lanes.
 fn of_tables(sizes: &Sizes, split: &Split) -> usize {
     sizes.places() * sizes.d * split.lanes
 }
 
-/// What the backward pass reads beside the inputs.
+/// What the backward pass reads in addition to the inputs.
 #[derive(Clone, Copy)]
 pub(super) struct Results<'a, T> {
     pub(super) y: Pixels<'a, T>,
@@ -41,16 +41,16 @@ pub(super) struct Results<'a, T> {
     pub(super) kept: &'a [T],
 }
 
-/// Where the gradients go.
+/// Outputs of the backward pass.
 pub(super) struct Gradients<'a, T> {
     pub(super) q: Target<'a, T>,
     pub(super) k: Target<'a, T>,
     pub(super) v: Target<'a, T>,
-    /// The task's own: columns, then rows, (distance, channel).
+    /// The task's share of the gradients of the tables: columns, then rows, (distance, channel).
     pub(super) tables: &'a mut [T],
 }
 
-/// A task's backward pass.
+/// The backward pass of a task.
 pub(super) struct Backward<'a, T, const Q: usize, const CHANNELS: usize, const SHARED: bool> {
     pub(super) sizes: &'a Sizes,
     pub(super) split: &'a Split,
@@ -61,7 +61,7 @@ pub(super) struct Backward<'a, T, const Q: usize, const CHANNELS: usize, const S
     pub(super) gradients: Gradients<'a, T>,
 }
 
-/// A unit's keys and values, packed, and their gradients.
+/// A unit's packed keys and values, and their gradients.
 struct Keys<'a, T> {
     k: &'a mut [T],
     v: &'a mut [T],
@@ -69,18 +69,18 @@ struct Keys<'a, T> {
     dv: &'a mut [T],
 }
 
-/// A block of a unit's queries in tiles, each with a piece of every slice.
+/// A block of a unit's queries in tiles. Each tile has a piece of every slice.
 struct Queried<'a, T> {
     tiles: usize,
     room: Room,
     tables: Option<&'a Tables<'a, T>>,
     q: &'a mut [T],
     dq: &'a mut [T],
-    /// The gradients of what was gathered, by the sum of weights.
+    /// Gradients of the gathered values, divided by the sum of weights.
     d_out: &'a mut [T],
-    /// The largest product and one by the sum of weights.
+    /// The largest product and the reciprocal of the sum of weights.
     ends: &'a mut [T],
-    /// The mean of the weights' gradients, by that sum.
+    /// The mean of the weights' gradients, divided by that sum.
     means: &'a mut [T],
     wanted: &'a mut [T],
     d_wanted: &'a mut [T],
@@ -91,7 +91,7 @@ impl<V: Vector, const Q: usize, const CHANNELS: usize, const SHARED: bool> Vecto
 {
     type Result = Result<()>;
 
-    /// The tile of the split has `Q` queries, and its lanes are shared as `SHARED` says.
+    /// Requires a split with `Q` queries per tile, and with `shared` equal to `SHARED`.
     #[inline(always)]
     unsafe fn run(self) -> Result<()> {
         let Self { sizes, split, unit, inputs, results, scratch, gradients } = self;
@@ -113,7 +113,7 @@ impl<V: Vector, const Q: usize, const CHANNELS: usize, const SHARED: bool> Vecto
         let (of_d, of_e) = (channels(unit.head, sizes.d), channels(unit.head, sizes.e));
         let mut kept = results.kept;
         let one = V::Number::from_f64(1.0);
-        // SAFETY: the instruction set is the caller's promise, the rest is checked where slices are taken.
+        // SAFETY: the caller guarantees the instruction set. The rest is checked where slices are taken.
         unsafe {
             pack_keys::<V, SHARED>(inputs, sizes, &unit, (keys.k, keys.v));
             for vectors in blocks(&unit.vectors, BLOCK_TILES * Q) {
@@ -134,7 +134,7 @@ impl<V: Vector, const Q: usize, const CHANNELS: usize, const SHARED: bool> Vecto
                 block.pass_places_back::<V, Q, SHARED>(&vectors, row, d_table);
                 gradients.q.unpack_queries::<V, Q, SHARED>(&of_q, one, block.dq)?;
             }
-            // Queries were packed to the base 2, and s is in the keys.
+            // Packed queries contain the factor log₂ e, and gradients of the keys need the factor s.
             let ln_2 = std::f64::consts::LN_2;
             let of_k = V::Number::from_f64(ln_2 * sizes.heads.scale);
             gradients.k.unpack_keys::<V, SHARED>(&unit, of_d, of_k, keys.dk)?;
@@ -155,17 +155,17 @@ impl<V: Vector, const Q: usize, const CHANNELS: usize, const SHARED: bool> Vecto
 }
 
 impl<T: Number> Queried<'_, T> {
-    /// The part of a packed slice that belongs to `tile`, if each tile has `rows` rows of vectors.
+    /// Returns the range of `tile` in a packed slice with `rows` rows of vectors per tile.
     #[inline(always)]
     fn of(&self, tile: usize, rows: usize) -> Range<usize> {
         tile * rows * self.room.tile..(tile + 1) * rows * self.room.tile
     }
 
-    /// Packs the gradients of what was gathered, divided by the sums of weights, and adds up their products with what was gathered:
-    /// the mean of the weights' gradients.
+    /// Packs the gradients of the gathered values, divided by the sums of weights. The products of these gradients with
+    /// the gathered values add up to the mean of the weights' gradients.
     ///
     /// # Safety
-    /// The instruction set of `V`.
+    /// The processor has the instruction set of `V`.
     #[inline(always)]
     unsafe fn begin<V: Vector<Number = T>, const Q: usize, const SHARED: bool>(
         &mut self,
@@ -175,7 +175,7 @@ impl<T: Number> Queried<'_, T> {
         for sums in [&mut *self.dq, self.means, self.d_wanted] {
             sums.fill(zero::<V>());
         }
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { results.dy.pack_queries::<V, Q, SHARED>(which, T::from_f64(1.0), self.d_out) };
         for (c, channel) in which.channels.clone().enumerate() {
             for (i, vector) in which.vectors.clone().enumerate() {
@@ -183,7 +183,7 @@ impl<T: Number> Queried<'_, T> {
                 let d_out = &mut self.d_out[((tile * self.room.e + c) * Q + a) * V::LANES..][..V::LANES];
                 let share = &self.ends[((2 * tile + 1) * Q + a) * V::LANES..][..V::LANES];
                 let mean = &mut self.means[i * V::LANES..][..V::LANES];
-                // SAFETY: the instruction set is the caller's promise; the slices have a vector.
+                // SAFETY: the caller guarantees the instruction set, and each slice has a vector.
                 unsafe {
                     let y: V = results.y.vector::<V, SHARED>(which.unit, channel, vector);
                     let d = multiply(V::load(d_out.as_ptr()), V::load(share.as_ptr()));
@@ -194,10 +194,10 @@ impl<T: Number> Queried<'_, T> {
         }
     }
 
-    /// Some keys pass all tiles: `pairs` has room for weights and their gradients.
+    /// Processes some keys for all tiles. `pairs` has room for weights and their gradients.
     ///
     /// # Safety
-    /// The instruction set of `V`.
+    /// The processor has the instruction set of `V`.
     #[inline(always)]
     unsafe fn pass<V: Vector<Number = T>, const Q: usize, const CHANNELS: usize, const SHARED: bool>(
         &mut self,
@@ -213,25 +213,26 @@ impl<T: Number> Queried<'_, T> {
             for (i, tile) in group.clone().enumerate() {
                 let weights = &mut weights[i * of_pairs..(i + 1) * of_pairs];
                 let d_products = &mut d_products[i * of_pairs..(i + 1) * of_pairs];
-                // SAFETY: the caller's promise.
+                // SAFETY: guaranteed by the caller.
                 unsafe { self.pass_tile::<V, Q, SHARED>(tile, &block, range.clone(), (weights, d_products)) };
             }
             let key_tiles = range.start / KEYS..range.end.div_ceil(KEYS);
             let tiles = self.of(group.start, room.e).start..self.of(group.end, room.e).start;
             let side = (&self.d_out[tiles], room.e);
-            // SAFETY: the caller's promise.
+            // SAFETY: guaranteed by the caller.
             unsafe { collect::<V, Q, CHANNELS>(weights, side, keys.dv, key_tiles.clone()) };
             let tiles = self.of(group.start, room.d).start..self.of(group.end, room.d).start;
             let side = (&self.q[tiles], room.d);
-            // SAFETY: the caller's promise.
+            // SAFETY: guaranteed by the caller.
             unsafe { collect::<V, Q, CHANNELS>(d_products, side, keys.dk, key_tiles) };
         }
     }
 
-    /// A block of keys passes a tile: weights, gradients of products, and what becomes of them on the queries' side.
+    /// Processes a block of keys for a tile: computes the weights and the gradients of the products, and adds to the
+    /// gradients of queries and position scores.
     ///
     /// # Safety
-    /// The instruction set of `V`.
+    /// The processor has the instruction set of `V`.
     #[inline(always)]
     unsafe fn pass_tile<V: Vector<Number = T>, const Q: usize, const SHARED: bool>(
         &mut self,
@@ -246,7 +247,7 @@ impl<T: Number> Queried<'_, T> {
         let wanted = self.tables.map(|tables| tile_of_wanted(tables, wanted, room.tile, range.start));
         let ends = (&self.ends[self.of(2 * tile, 1)], &self.means[self.of(tile, 1)]);
         let sides = (&self.q[of_d.clone()], &self.d_out[of_e]);
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             weigh::<V, Q, SHARED>(block, sides, wanted.as_ref(), ends, (weights, d_products));
             gather::<V, Q, SHARED>(d_products, (block.k, room.d), None, &mut self.dq[of_d]);
@@ -257,10 +258,10 @@ impl<T: Number> Queried<'_, T> {
         }
     }
 
-    /// From the gradients of what is wanted to those of queries and tables.
+    /// Passes the gradients of position scores on to queries and tables.
     ///
     /// # Safety
-    /// The instruction set of `V`.
+    /// The processor has the instruction set of `V`.
     #[inline(always)]
     unsafe fn pass_places_back<V: Vector<Number = T>, const Q: usize, const SHARED: bool>(
         &mut self,
@@ -280,17 +281,17 @@ impl<T: Number> Queried<'_, T> {
             for (along, d_wanted, d_table) in
                 [(&tables.columns, columns, &mut *d_columns), (&tables.rows, rows, &mut *d_rows)]
             {
-                // SAFETY: the caller's promise.
+                // SAFETY: guaranteed by the caller.
                 unsafe { along.pass_back::<V, Q, SHARED>(&queries, d_wanted, row, (dq, d_table)) };
             }
         }
     }
 }
 
-/// The weights of a tile, times the sum that they were divided by, and the gradients of its products, (key, query) vectors.
+/// Writes the weights of a tile, not yet divided by their sum, and the gradients of its products, (key, query) vectors.
 ///
 /// # Safety
-/// The instruction set of `V`.
+/// The processor has the instruction set of `V`.
 #[inline(always)]
 unsafe fn weigh<V: Vector, const Q: usize, const SHARED: bool>(
     block: &Block<'_, V::Number>,
@@ -303,7 +304,7 @@ unsafe fn weigh<V: Vector, const Q: usize, const SHARED: bool>(
     let of_tile = KEYS * Q * V::LANES;
     assert!(largest.len() >= Q * V::LANES && means.len() >= Q * V::LANES, "a vector for each query");
     assert!(d_out.len() >= block.e * Q * V::LANES, "a vector for each channel and query");
-    // SAFETY: the instruction set is the caller's promise; all slices have as many vectors as are read or written.
+    // SAFETY: the caller guarantees the instruction set, and every slice is long enough.
     unsafe {
         block.products::<V, Q, SHARED>(q, wanted, weights);
         let [largest]: [[V; Q]; 1] = load_tile(largest.as_ptr());
@@ -337,10 +338,11 @@ unsafe fn weigh<V: Vector, const Q: usize, const SHARED: bool>(
     }
 }
 
-/// `sums[key][channel]` += Σ `of_pairs[key][query]`·`side[query][channel]`, over the queries of the side's tiles.
+/// Adds products: `sums[key][channel]` += Σ `of_pairs[key][query]`·`side[query][channel]`, over the queries of the
+/// side's tiles.
 ///
 /// # Safety
-/// The instruction set of `V`.
+/// The processor has the instruction set of `V`.
 #[inline(always)]
 unsafe fn collect<V: Vector, const Q: usize, const CHANNELS: usize>(
     of_pairs: &[V::Number],
@@ -353,7 +355,7 @@ unsafe fn collect<V: Vector, const Q: usize, const CHANNELS: usize>(
     assert!(of_pairs.len() >= tiles * BLOCK_KEYS * Q * V::LANES, "a vector for each key and query");
     for (key_tile, of_sums) in key_tiles.enumerate() {
         for channel in (0..channels).step_by(CHANNELS) {
-            // SAFETY: the instruction set is the caller's promise; all vectors are there, in whole tiles.
+            // SAFETY: the caller guarantees the instruction set, and all vectors are in the slices, in whole tiles.
             unsafe {
                 let to = sums.as_mut_ptr().add((of_sums * channels + channel) * KEYS * V::LANES);
                 let mut sums: [[V; KEYS]; CHANNELS] = load_tile(to);

@@ -1,18 +1,18 @@
-//! Attention with candle's operations.
+//! The composite of attention, from candle's own operations.
 
 use candle_core::{Result, Tensor};
 
 use super::sizes::{Heads, RelativePositions, Sizes};
 use crate::softmax;
 
-/// The same as [`attention`](super::attention).
+/// The composite of [`attention`](super::attention).
 pub(super) fn attention([q, k, v]: [&Tensor; 3], sizes: &Sizes) -> Result<Tensor> {
     let [q, k, v] = [heads(q, sizes, sizes.d)?, heads(k, sizes, sizes.d)?, heads(v, sizes, sizes.e)?];
     let products = (q * sizes.heads.scale)?.matmul(&k.transpose(1, 2)?)?;
     gather(&products, &v, sizes)
 }
 
-/// The same as [`attention_on_map`](super::attention_on_map).
+/// The composite of [`attention_on_map`](super::attention_on_map).
 pub(super) fn on_map(qkv: &Tensor, positions: RelativePositions<'_>, sizes: &Sizes) -> Result<Tensor> {
     let Sizes { heads: Heads { count, scale }, d, e, queries: pixels, images, .. } = *sizes;
     let (_, h, w, _) = qkv.dims4()?;
@@ -20,29 +20,29 @@ pub(super) fn on_map(qkv: &Tensor, positions: RelativePositions<'_>, sizes: &Siz
     let (q, k, v) = (part(0, d)?, part(count * d, d)?, part(2 * count * d, e)?);
     let scaled = (&q * scale)?;
     let (seen_from_x, seen_from_y) = seen(&q, positions, (h, w))?;
-    // One product gives all three parts: content, place along x, place along y.
+    // One product gives all three parts: content, column and row.
     let queries = Tensor::cat(&[&scaled, &seen_from_x, &seen_from_y], 2)?;
     let places = places_of_pixels((h, w), &q)?.unsqueeze(0)?.expand((images * count, w + h, pixels))?;
     let keys = Tensor::cat(&[k.transpose(1, 2)?, places], 1)?;
     gather(&queries.matmul(&keys)?, &v, sizes)?.reshape((count * e, h, w, images))
 }
 
-/// (heads·d, …, N) → (N·heads, pixels, d).
+/// Separates the heads: (heads·d, …, N) → (N·heads, pixels, d).
 fn heads(x: &Tensor, sizes: &Sizes, d: usize) -> Result<Tensor> {
     let (count, n) = (sizes.heads.count, sizes.images);
     let pixels = x.elem_count() / (count * d * n);
     x.reshape((count, d, pixels, n))?.permute((3, 0, 2, 1))?.reshape((n * count, pixels, d))
 }
 
-/// What the weights of the products make of the values: (heads·e, pixels, N).
+/// Returns the values weighted by the softmax of the products: (heads·e, pixels, N).
 fn gather(products: &Tensor, v: &Tensor, sizes: &Sizes) -> Result<Tensor> {
     let Sizes { heads: Heads { count, .. }, e, queries, images, .. } = *sizes;
     let gathered = softmax::composite(products)?.matmul(v)?.reshape((images, count, queries, e))?;
     gathered.permute((1, 3, 2, 0))?.reshape((count * e, queries, images))
 }
 
-/// How much each pixel wants each column and each row of the map, relative to itself:
-/// q (B, H·W, d) → (B, H·W, W) and (B, H·W, H).
+/// Returns the position scores of each pixel for each column and each row of the map: q (B, H·W, d) → (B, H·W, W) and
+/// (B, H·W, H).
 fn seen(q: &Tensor, positions: RelativePositions<'_>, (h, w): (usize, usize)) -> Result<(Tensor, Tensor)> {
     let (b, pixels, d) = q.dims3()?;
     let q = q.reshape((b, h, w, d))?;
@@ -54,7 +54,8 @@ fn seen(q: &Tensor, positions: RelativePositions<'_>, (h, w): (usize, usize)) ->
     ))
 }
 
-/// Which column and which row each pixel of the map lies in: (W + H, H·W), ones and zeros, typed and placed like `like`.
+/// Returns the column and the row of each pixel of the map as ones and zeros, (W + H, H·W), with the type and the
+/// device of `like`.
 fn places_of_pixels((h, w): (usize, usize), like: &Tensor) -> Result<Tensor> {
     let lies = |place: usize, pixel: usize| if place < w { pixel % w == place } else { pixel / w == place - w };
     let values: Vec<u8> =
@@ -62,7 +63,7 @@ fn places_of_pixels((h, w): (usize, usize), like: &Tensor) -> Result<Tensor> {
     Tensor::from_vec(values, (w + h, h * w), like.device())?.to_dtype(like.dtype())
 }
 
-/// Embeddings of relative places (2·size − 1, d) → (size, d, size): for each place, those of all places seen from it.
+/// Returns, for each position, the embeddings of all positions relative to it: (2·size − 1, d) → (size, d, size).
 fn relative(table: &Tensor, size: usize) -> Result<Tensor> {
     let d = table.dim(1)?;
     let index: Vec<u32> = (0..size).flat_map(|from| (0..size).map(move |to| (to + size - 1 - from) as u32)).collect();

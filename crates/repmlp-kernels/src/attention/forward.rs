@@ -1,4 +1,5 @@
-//! The forward pass of a task: blocks of keys pass tiles of queries, whose sums shrink when a larger product comes.
+//! The forward pass of a task. Tiles of queries process blocks of keys. Their sums are scaled down when a larger
+//! product comes.
 #![expect(unsafe_code, reason = "loops over addresses that are checked before")]
 
 use std::ops::Range;
@@ -11,10 +12,10 @@ use super::sizes::{BLOCK_TILES, Sizes, Split, Unit};
 use super::tiles::{KEYS, Side, add, add_products, load_tile, multiply, splat, store_tile, subtract};
 use crate::simd::{Number, Vector, VectorLoop, exp2, zero};
 
-/// Keys of a block: the products of a tile with them stay in the first-level cache.
+/// Keys per block. The products of a tile with them stay in the first-level cache.
 const BLOCK_KEYS: usize = 64;
 
-/// What is asked, and by whom.
+/// Queries, keys and values, and tables of positions.
 #[derive(Clone, Copy)]
 pub(super) struct Inputs<'a, T> {
     pub(super) q: Pixels<'a, T>,
@@ -23,26 +24,26 @@ pub(super) struct Inputs<'a, T> {
     pub(super) tables: Option<Tables<'a, T>>,
 }
 
-/// Room that is taken piece by piece.
+/// Takes the first `count` elements off a slice.
 pub(super) fn take<'a, T>(room: &mut &'a mut [T], count: usize) -> &'a mut [T] {
     let (taken, rest) = std::mem::take(room).split_at_mut(count);
     *room = rest;
     taken
 }
 
-/// Numbers that a task's packed tensors and their blocks have.
+/// Sizes of a task's packed tensors and of their blocks.
 #[derive(Clone, Copy)]
 pub(super) struct Room {
-    /// Channels of keys and of values, filled up to whole tiles.
+    /// Channels of keys (`d`) and of values (`e`), padded to whole tiles.
     pub(super) d: usize,
     pub(super) e: usize,
-    /// Keys, filled up to whole tiles.
+    /// Keys, padded to whole tiles.
     pub(super) keys: usize,
     /// Lanes of a key.
     pub(super) key_lanes: usize,
-    /// Numbers of a vector for each query of a tile.
+    /// Numbers in the vectors of a tile's queries, one vector each.
     pub(super) tile: usize,
-    /// Places in both directions, and most distances in one.
+    /// Positions in both directions (`places`), and maximum distances in one direction (`distances`).
     pub(super) places: usize,
     pub(super) distances: usize,
 }
@@ -61,12 +62,12 @@ impl Room {
         }
     }
 
-    /// Numbers of packed keys, and of packed values.
+    /// Counts of numbers in packed keys and in packed values.
     pub(super) fn of_keys(&self) -> [usize; 2] {
         [self.d, self.e].map(|channels| self.keys * channels * self.key_lanes)
     }
 
-    /// Numbers in a row of distances.
+    /// Count of numbers in a row of distances.
     pub(super) fn of_row(&self, split: &Split) -> usize {
         self.distances * split.lanes
     }
@@ -78,12 +79,12 @@ impl Room {
     }
 }
 
-/// Numbers that [`Forward`] needs to work with.
+/// Count of scratch numbers that [`Forward`] needs.
 pub(super) fn room(sizes: &Sizes, split: &Split) -> usize {
     Room::new(sizes, split).of_forward(split)
 }
 
-/// A task's forward pass.
+/// The forward pass of a task.
 pub(super) struct Forward<'a, T, const Q: usize, const SHARED: bool> {
     pub(super) sizes: &'a Sizes,
     pub(super) split: &'a Split,
@@ -91,14 +92,15 @@ pub(super) struct Forward<'a, T, const Q: usize, const SHARED: bool> {
     pub(super) inputs: &'a Inputs<'a, T>,
     pub(super) scratch: &'a mut [T],
     pub(super) y: Target<'a, T>,
-    /// For the gradient, where there will be one: (tile; largest product, one by the sum; query of the tile) vectors.
+    /// What the gradient needs, if there is one: (tile; largest product, reciprocal of the sum; query of the tile)
+    /// vectors.
     pub(super) kept: Option<&'a mut [T]>,
 }
 
 impl<V: Vector, const Q: usize, const SHARED: bool> VectorLoop<V> for Forward<'_, V::Number, Q, SHARED> {
     type Result = Result<()>;
 
-    /// The tile of the split has `Q` queries, and its lanes are shared as `SHARED` says.
+    /// Requires a split with `Q` queries per tile, and with `shared` equal to `SHARED`.
     #[inline(always)]
     unsafe fn run(self) -> Result<()> {
         let Self { sizes, split, unit, inputs, scratch, y, mut kept } = self;
@@ -111,7 +113,7 @@ impl<V: Vector, const Q: usize, const SHARED: bool> VectorLoop<V> for Forward<'_
             [room.d, room.e, 2, room.places].map(|count| take(&mut rest, BLOCK_TILES * count * room.tile));
         let products = take(&mut rest, BLOCK_KEYS * room.tile);
         let (of_d, of_e) = (channels(unit.head, sizes.d), channels(unit.head, sizes.e));
-        // SAFETY: the instruction set is the caller's promise, the rest is checked where slices are taken.
+        // SAFETY: the caller guarantees the instruction set. The rest is checked where slices are taken.
         unsafe {
             pack_keys::<V, SHARED>(inputs, sizes, unit, (k, v));
             for vectors in blocks(&unit.vectors, BLOCK_TILES * Q) {
@@ -124,7 +126,7 @@ impl<V: Vector, const Q: usize, const SHARED: bool> VectorLoop<V> for Forward<'_
                 o[..tiles * room.e * room.tile].fill(zero::<V>());
                 for stats in stats.chunks_exact_mut(2 * room.tile).take(tiles) {
                     let (largest, sums) = stats.split_at_mut(room.tile);
-                    // Any product is larger; from −∞ nothing could be subtracted.
+                    // Any product is larger. −∞ cannot be used, because −∞ − (−∞) is NaN.
                     largest.fill(V::Number::from_f64(-1e30));
                     sums.fill(zero::<V>());
                 }
@@ -162,27 +164,27 @@ impl<V: Vector, const Q: usize, const SHARED: bool> VectorLoop<V> for Forward<'_
     }
 }
 
-/// Products are taken to this base: powers of two are cheaper than those of e.
+/// Returns log₂ e. Queries are multiplied by it, because powers of two cost less than powers of e.
 #[inline(always)]
 pub(super) fn log2_e<T: WithDType>() -> T {
     T::from_f64(std::f64::consts::LOG2_E)
 }
 
-/// The channels of a head.
+/// Returns the channels of a head.
 pub(super) fn channels(head: usize, of_head: usize) -> Range<usize> {
     head * of_head..(head + 1) * of_head
 }
 
-/// Neighbouring things, `most` at once; the last may be fewer.
+/// Splits a range into consecutive blocks of `most` elements; the last may be shorter.
 pub(super) fn blocks(things: &Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
     let end = things.end;
     things.clone().step_by(most).map(move |first| first..(first + most).min(end))
 }
 
-/// Packs keys, and values; s is in the keys, so that the queries that places are wanted by are not scaled.
+/// Packs keys and values. The keys contain the factor s, because position scores need unscaled queries.
 ///
 /// # Safety
-/// The instruction set of `V`.
+/// The processor has the instruction set of `V`.
 #[inline(always)]
 pub(super) unsafe fn pack_keys<V: Vector, const SHARED: bool>(
     inputs: &Inputs<'_, V::Number>,
@@ -190,7 +192,7 @@ pub(super) unsafe fn pack_keys<V: Vector, const SHARED: bool>(
     unit: &Unit,
     (k, v): (&mut [V::Number], &mut [V::Number]),
 ) {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         inputs.k.pack_keys::<V, SHARED>(unit, channels(unit.head, sizes.d), k);
         inputs.v.pack_keys::<V, SHARED>(unit, channels(unit.head, sizes.e), v);
@@ -201,10 +203,10 @@ pub(super) unsafe fn pack_keys<V: Vector, const SHARED: bool>(
     }
 }
 
-/// What the tiles of a block of queries want of columns and rows, those of a tile together.
+/// Writes the position scores of a block of queries for columns and rows, tile by tile.
 ///
 /// # Safety
-/// The instruction set of `V`.
+/// The processor has the instruction set of `V`.
 #[inline(always)]
 pub(super) unsafe fn want<V: Vector, const Q: usize, const SHARED: bool>(
     tables: &Tables<'_, V::Number>,
@@ -217,11 +219,11 @@ pub(super) unsafe fn want<V: Vector, const Q: usize, const SHARED: bool>(
     let of_columns = tables.columns.size * tile;
     let wanted = wanted.chunks_exact_mut(of_columns + tables.rows.size * tile);
     for ((vectors, q), wanted) in blocks(vectors, Q).zip(q.chunks_exact(channels * tile)).zip(wanted) {
-        // Queries that fill up the last tile want nothing.
+        // Queries that pad the last tile get zeros.
         wanted.fill(zero::<V>());
         let (columns, rows) = wanted.split_at_mut(of_columns);
         let queries = Queries { q, channels, vectors };
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             tables.columns.seen::<V, Q, SHARED>(&queries, row, columns);
             tables.rows.seen::<V, Q, SHARED>(&queries, row, rows);
@@ -229,7 +231,7 @@ pub(super) unsafe fn want<V: Vector, const Q: usize, const SHARED: bool>(
     }
 }
 
-/// A tile's part of it, for keys from that one on.
+/// Returns the position scores of a tile, for keys from `first_key` on.
 #[inline(always)]
 pub(super) fn tile_of_wanted<'a, T: Copy>(
     tables: &Tables<'a, T>,
@@ -243,9 +245,9 @@ pub(super) fn tile_of_wanted<'a, T: Copy>(
 
 /// Packed keys and values of a block.
 pub(super) struct Block<'a, T> {
-    /// Keys that there are.
+    /// Keys without padding.
     pub(super) keys: usize,
-    /// Channels, filled up.
+    /// Channels of keys (`d`) and of values (`e`), padded.
     pub(super) d: usize,
     pub(super) e: usize,
     pub(super) k: &'a [T],
@@ -272,10 +274,11 @@ impl<'a, T: Number> Block<'a, T> {
         self.keys.div_ceil(KEYS)
     }
 
-    /// Products of a tile of queries with all keys, (key, query) vectors; the largest of each query.
+    /// Writes the products of a tile of queries with all keys of the block, (key, query) vectors. Returns the largest
+    /// product of each query.
     ///
     /// # Safety
-    /// The instruction set of `V`.
+    /// The processor has the instruction set of `V`.
     #[inline(always)]
     pub(super) unsafe fn products<V: Vector<Number = T>, const Q: usize, const SHARED: bool>(
         &self,
@@ -287,7 +290,7 @@ impl<'a, T: Number> Block<'a, T> {
         assert!(products.len() >= self.key_tiles() * KEYS * Q * V::LANES, "room for all products");
         let left = Side { at: q.as_ptr(), term: Q, row: 1 };
         let lanes = if SHARED { 1 } else { V::LANES };
-        // SAFETY: the instruction set is the caller's promise; the block has its keys in whole tiles.
+        // SAFETY: the caller guarantees the instruction set, and the block has its keys in whole tiles.
         unsafe {
             let mut largest = [splat::<V>(T::from_f64(-1e30)); Q];
             for tile in 0..self.key_tiles() {
@@ -311,16 +314,17 @@ impl<'a, T: Number> Block<'a, T> {
         }
     }
 
-    /// Writes zeros for keys that only fill up the last tile.
+    /// Writes zeros for keys that pad the last tile.
     #[inline(always)]
     pub(super) fn clear_filling<V: Vector<Number = T>, const Q: usize>(&self, of_keys: &mut [T]) {
         of_keys[self.keys * Q * V::LANES..self.key_tiles() * KEYS * Q * V::LANES].fill(zero::<V>());
     }
 
-    /// All keys pass a tile of queries: the largest products, the sums of weights, and what is gathered.
+    /// Processes the keys of the block for a tile of queries. Updates the largest products, the sums of weights and the
+    /// gathered values.
     ///
     /// # Safety
-    /// The instruction set of `V`.
+    /// The processor has the instruction set of `V`.
     #[inline(always)]
     unsafe fn pass<V: Vector<Number = T>, const Q: usize, const SHARED: bool>(
         &self,
@@ -330,7 +334,7 @@ impl<'a, T: Number> Block<'a, T> {
         (stats, gathered): (&mut [T], &mut [T]),
     ) {
         assert!(stats.len() == 2 * Q * V::LANES, "two vectors for each query");
-        // SAFETY: the instruction set is the caller's promise; all slices have as many vectors as are read or written.
+        // SAFETY: the caller guarantees the instruction set, and every slice is long enough.
         unsafe {
             let [before, mut sums]: [[V; Q]; 2] = load_tile(stats.as_ptr());
             let of_block = self.products::<V, Q, SHARED>(q, wanted, products);
@@ -356,10 +360,11 @@ impl<'a, T: Number> Block<'a, T> {
     }
 }
 
-/// `gathered[channel][query]` ← `shrinks[query]`·gathered + Σ `weights[key][query]`·`side[key][channel]`.
+/// Gathers weighted values: `gathered[channel][query]` ← `shrinks[query]`·gathered + Σ
+/// `weights[key][query]`·`side[key][channel]`.
 ///
 /// # Safety
-/// The instruction set of `V`; the weights are those of as many keys as the side has.
+/// The processor has the instruction set of `V`. There are weights for as many keys as the side has.
 #[inline(always)]
 pub(super) unsafe fn gather<V: Vector, const Q: usize, const SHARED: bool>(
     weights: &[V::Number],
@@ -372,7 +377,7 @@ pub(super) unsafe fn gather<V: Vector, const Q: usize, const SHARED: bool>(
     assert!(weights.len() >= key_tiles * KEYS * Q * V::LANES, "a vector for each key and query");
     assert!(gathered.len() >= channels * Q * V::LANES, "a vector for each channel and query");
     for channel in (0..channels).step_by(KEYS) {
-        // SAFETY: the instruction set is the caller's promise; the slices have all vectors, in whole tiles.
+        // SAFETY: the caller guarantees the instruction set, and the slices have all vectors, in whole tiles.
         unsafe {
             let to = gathered.as_mut_ptr().add(channel * Q * V::LANES);
             let mut sums: [[V; Q]; KEYS] = load_tile(to);
@@ -394,17 +399,17 @@ pub(super) unsafe fn gather<V: Vector, const Q: usize, const SHARED: bool>(
     }
 }
 
-/// Divides what is gathered by the sums of weights, in whose place one by them is left.
+/// Divides the gathered values by the sums of weights. Replaces these sums with their reciprocals.
 ///
 /// # Safety
-/// The instruction set of `V`.
+/// The processor has the instruction set of `V`.
 #[inline(always)]
 unsafe fn finish<V: Vector, const Q: usize>(stats: &mut [V::Number], gathered: &mut [V::Number]) {
     let sums = &mut stats[Q * V::LANES..];
     for sum in sums.iter_mut() {
         *sum = V::Number::from_f64(1.0) / *sum;
     }
-    // SAFETY: the instruction set is the caller's promise; all vectors are there.
+    // SAFETY: the caller guarantees the instruction set, and every slice is long enough.
     unsafe {
         let [shares]: [[V; Q]; 1] = load_tile(sums.as_ptr());
         for gathered in gathered.chunks_exact_mut(Q * V::LANES) {

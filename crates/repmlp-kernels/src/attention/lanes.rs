@@ -1,7 +1,8 @@
-//! Between tensors with images last and what the tiles read: vectors of queries in tiles, and keys in tiles of four.
+//! Packing: between tensors with images last and the layout that tiles read.
 //!
-//! Queries: (tile, channel, query of the tile) vectors. Keys: (tile, channel, key of the tile), vectors, or numbers where lanes are
-//! queries. Channels are filled up with zeros to a multiple of four, and tiles too.
+//! Queries are packed as (tile, channel, query of the tile) vectors. Keys are packed as (tile, channel, key of the
+//! tile), four to a tile: as vectors, or as numbers where lanes are queries. Zeros fill channels up to a multiple of
+//! four, and tiles too.
 #![expect(unsafe_code, reason = "vector instructions, and an output that tasks share")]
 
 use std::ops::Range;
@@ -16,8 +17,8 @@ use crate::simd::{MOST_LANES, Vector, zero};
 /// How many pixels ahead of the current one are prefetched.
 const AHEAD: usize = 8;
 
-/// All pairs of a tile and a channel, four channels at a time: a channel's tiles are pages apart in what is packed, and a pixel's channels
-/// so far apart in a tensor that they are in each other's way in a cache.
+/// Returns all pairs of a tile and a channel, four channels at a time. Packed tiles of a channel lie pages apart. In a
+/// tensor, the channels of a pixel lie so far apart that they evict each other from a cache.
 #[inline(always)]
 fn few_channels(tiles: usize, channels: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..channels / KEYS)
@@ -31,7 +32,7 @@ pub(super) struct Which<'a> {
     pub(super) vectors: Range<usize>,
 }
 
-/// (channels, pixels, images).
+/// A tensor (channels, pixels, images).
 #[derive(Clone, Copy)]
 pub(super) struct Pixels<'a, T> {
     pub(super) data: &'a [T],
@@ -40,10 +41,11 @@ pub(super) struct Pixels<'a, T> {
 }
 
 impl<T: Copy> Pixels<'_, T> {
-    /// A vector of a channel: all images of the unit at pixel `i`, or its neighbouring pixels from `i·LANES` on; zeros elsewhere.
+    /// Returns a vector of a channel: all images of the unit at pixel `i`, or, if `SHARED`, consecutive pixels of its
+    /// image from `i·LANES` on. The other lanes are 0.
     ///
     /// # Safety
-    /// The instruction set of `V`.
+    /// The processor has the instruction set of `V`.
     #[inline(always)]
     pub(super) unsafe fn vector<V: Vector<Number = T>, const SHARED: bool>(
         &self,
@@ -52,10 +54,10 @@ impl<T: Copy> Pixels<'_, T> {
         i: usize,
     ) -> V {
         let place = |pixel: usize| (channel * self.pixels + pixel) * self.images + unit.first_image;
-        // SAFETY: the instruction set is the caller's promise; the slices have as many numbers as are read.
+        // SAFETY: the caller guarantees the instruction set, and the slices have as many numbers as are read.
         unsafe {
             if !SHARED {
-                // A processor sees no pattern in what is far apart.
+                // The processor does not prefetch numbers that lie far apart by itself.
                 V::prefetch(self.data.as_ptr().wrapping_add(place(i + AHEAD)));
                 return if i < self.pixels { V::load_some(&self.data[place(i)..][..unit.images]) } else { V::zero() };
             }
@@ -67,10 +69,10 @@ impl<T: Copy> Pixels<'_, T> {
         }
     }
 
-    /// Packs channels of a unit's queries, some vectors of them, times `factor`.
+    /// Packs some channels of some vectors of a unit's queries, multiplied by `factor`.
     ///
     /// # Safety
-    /// The instruction set of `V`.
+    /// The processor has the instruction set of `V`.
     #[inline(always)]
     pub(super) unsafe fn pack_queries<V: Vector<Number = T>, const Q: usize, const SHARED: bool>(
         &self,
@@ -86,7 +88,7 @@ impl<T: Copy> Pixels<'_, T> {
             for i in 0..Q {
                 let to = ((tile * padded + c) * Q + i) * V::LANES;
                 let i = tile * Q + i;
-                // SAFETY: the instruction set is the caller's promise; there is room for the tiles.
+                // SAFETY: the caller guarantees the instruction set, and there is room for the tiles.
                 unsafe {
                     let there = c < channels.len() && i < vectors.len();
                     let (channel, i) = (channels.start + c, vectors.start + i);
@@ -100,7 +102,7 @@ impl<T: Copy> Pixels<'_, T> {
     /// Packs channels of a unit's keys or values.
     ///
     /// # Safety
-    /// The instruction set of `V`.
+    /// The processor has the instruction set of `V`.
     #[inline(always)]
     pub(super) unsafe fn pack_keys<V: Vector<Number = T>, const SHARED: bool>(
         &self,
@@ -118,7 +120,7 @@ impl<T: Copy> Pixels<'_, T> {
                 let j = tile * KEYS + j;
                 let there = c < channels.len() && j < self.pixels;
                 let channel = channels.start + c;
-                // SAFETY: the instruction set is the caller's promise; there is room for the tiles.
+                // SAFETY: the caller guarantees the instruction set, and there is room for the tiles.
                 unsafe {
                     let to = packed.as_mut_ptr().add(to);
                     if SHARED {
@@ -134,20 +136,20 @@ impl<T: Copy> Pixels<'_, T> {
     }
 }
 
-/// An output (channels, pixels, images) that tasks share.
+/// An output (channels, pixels, images) that several tasks write.
 pub(super) struct Target<'a, T> {
     pub(super) data: &'a Shared<'a, T>,
-    /// First number of the output.
+    /// Index of the first number of the output.
     pub(super) start: usize,
     pub(super) pixels: usize,
     pub(super) images: usize,
 }
 
 impl<T: Copy> Target<'_, T> {
-    /// Writes vectors of queries from tiles, times `factor`.
+    /// Writes vectors of queries from tiles, multiplied by `factor`.
     ///
     /// # Safety
-    /// The instruction set of `V`; no other task writes these queries of these channels and images.
+    /// The processor has the instruction set of `V`. No other task writes these queries of these channels and images.
     #[inline(always)]
     pub(super) unsafe fn unpack_queries<V: Vector<Number = T>, const Q: usize, const SHARED: bool>(
         &self,
@@ -162,13 +164,13 @@ impl<T: Copy> Target<'_, T> {
         assert!(packed.len() >= vectors.len().div_ceil(Q) * padded * Q * V::LANES, "all tiles");
         for (c, channel) in channels.clone().enumerate() {
             let start = self.start + (channel * self.pixels + pixels.start) * self.images + unit.first_image;
-            // SAFETY: the caller's promise; a channel's block is gone before the next.
+            // SAFETY: guaranteed by the caller. A channel's block is dropped before the next is requested.
             let mut block = unsafe { self.data.block(start, (pixels.len(), unit.images), self.images)? };
             let to = block.as_mut_ptr();
             for i in 0..vectors.len() {
                 let from = ((i / Q * padded + c) * Q + i % Q) * V::LANES;
-                // SAFETY: the instruction set is the caller's promise; all tiles are there, and the block has a row for each pixel,
-                // one number each where lanes are queries.
+                // SAFETY: the caller guarantees the instruction set, and all tiles are in the slice. The block has a
+                // row for each pixel, with a single number where lanes are queries.
                 unsafe {
                     let vector = multiply(V::load(packed.as_ptr().add(from)), splat(factor));
                     if SHARED {
@@ -188,10 +190,11 @@ impl<T: Copy> Target<'_, T> {
         Ok(())
     }
 
-    /// Writes all keys from tiles of vectors, times `factor`: sums over all lanes where they are queries.
+    /// Writes all keys from tiles of vectors, multiplied by `factor`. Where lanes are queries, it writes sums over all
+    /// lanes.
     ///
     /// # Safety
-    /// The instruction set of `V`; no other task writes these channels of these images.
+    /// The processor has the instruction set of `V`. No other task writes these channels of these images.
     #[inline(always)]
     pub(super) unsafe fn unpack_keys<V: Vector<Number = T>, const SHARED: bool>(
         &self,
@@ -203,7 +206,7 @@ impl<T: Copy> Target<'_, T> {
         let padded = channels.len().next_multiple_of(KEYS);
         assert!(packed.len() >= self.pixels.next_multiple_of(KEYS) * padded * V::LANES, "all tiles");
         let start = self.start + channels.start * self.pixels * self.images + unit.first_image;
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         let mut block = unsafe { self.data.block(start, (channels.len() * self.pixels, unit.images), self.images)? };
         let to = block.as_mut_ptr();
         for (tile, c) in few_channels(self.pixels.div_ceil(KEYS), padded) {
@@ -212,8 +215,8 @@ impl<T: Copy> Target<'_, T> {
             }
             for j in 0..KEYS.min(self.pixels - tile * KEYS) {
                 let from = ((tile * padded + c) * KEYS + j) * V::LANES;
-                // SAFETY: the instruction set is the caller's promise; all tiles are there, and the block has a row for each channel
-                // and pixel.
+                // SAFETY: the caller guarantees the instruction set, and all tiles are in the slice. The block has a
+                // row for each channel and pixel.
                 unsafe {
                     let vector = multiply(V::load(packed.as_ptr().add(from)), splat(factor));
                     let to = to.add((c * self.pixels + tile * KEYS + j) * self.images);

@@ -23,11 +23,14 @@ use crate::product::Shared;
 use crate::scratch::with_scratch;
 use crate::simd::{InstructionSet, Number, Vector};
 
-/// What each query gathers of the values of its image, softmax over all keys of s·qᵀk: q (heads·d, …, N), k (heads·d, …, N) and
-/// v (heads·e, …, N), with as many pixels as k has, give (heads·e, … of q, N).
+/// Returns, for each query, the values of its image weighted by the softmax of s·qᵀk over all keys.
+///
+/// The inputs are q (heads·d, …, N), k (heads·d, …, N) and v (heads·e, …, N), where v has as many pixels as k. The
+/// result is (heads·e, …, N), with the pixels of q.
 ///
 /// # Errors
-/// When the shapes do not fit each other or are empty, or heads do not divide channels.
+/// Fails when the shapes do not fit each other, when a dimension is empty, or when the heads do not divide the
+/// channels.
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: Heads) -> Result<Tensor> {
     let sizes = Sizes::apart([q, k, v], heads)?;
     let mut shape = q.dims().to_vec();
@@ -39,11 +42,12 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: Heads) -> Result<Ten
     q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, Apart(op))
 }
 
-/// The same of queries, keys and values of one map, one after another: (heads·(2·d + e), H, W, N) gives (heads·e, H, W, N), where
-/// a query wants each key by s·qᵀk and by how far away its row and its column are.
+/// Returns attention within a map. `qkv` holds queries, keys and values one after another: (heads·(2·d + e), H, W, N) →
+/// (heads·e, H, W, N). The scores s·qᵀk are extended by position scores, which depend on how far away the row and the
+/// column of a key are.
 ///
 /// # Errors
-/// When the shapes do not fit each other or are empty.
+/// Fails when the shapes do not fit each other, or when a dimension is empty.
 pub fn attention_on_map(qkv: &Tensor, heads: Heads, positions: RelativePositions<'_>) -> Result<Tensor> {
     let sizes = Sizes::on_map(qkv, heads, positions)?;
     if !has_kernel(qkv) {
@@ -55,15 +59,15 @@ pub fn attention_on_map(qkv: &Tensor, heads: Heads, positions: RelativePositions
     qkv.contiguous()?.apply_op3(&height.contiguous()?, &width.contiguous()?, OnMap(op))
 }
 
-/// Sizes, and what the forward pass keeps.
+/// The sizes, and what the forward pass keeps.
 pub(super) struct Attention {
     sizes: Sizes,
     output: Shape,
-    /// Whether there will be a gradient.
+    /// Whether a gradient is needed.
     tracked: bool,
-    /// What the forward pass leaves for the backward passes: largest products and sums of weights.
+    /// What the forward pass keeps for backward passes: largest products and reciprocals of the sums of weights.
     kept: Mutex<Option<CpuStorage>>,
-    /// What the loops are compiled for.
+    /// Instruction set of the loops.
     pub(super) set: InstructionSet,
 }
 
@@ -100,7 +104,8 @@ impl Attention {
                     ($V:ty, $Q:literal, $SHARED:literal) => {{
                         let task =
                             Forward::<T, $Q, $SHARED> { sizes, split: &split, unit, inputs: &inputs, scratch, y, kept };
-                        // SAFETY: the processor has the set, and the task its numbers; no other has its queries.
+                        // SAFETY: the processor has the set, the slices fit the task, and no other task has its
+                        // queries.
                         unsafe { <$V as Vector>::compiled(task) }
                     }};
                 }
@@ -124,11 +129,11 @@ impl Attention {
         } else {
             (0..split.tasks(sizes)).into_par_iter().try_for_each(|number| run(number, None))?;
         }
-        // SAFETY: the tasks have all heads, images and queries, and each writes all channels of its own.
+        // SAFETY: the tasks cover all heads, images and queries, and each writes all channels of its own.
         Ok(unsafe { written(y) })
     }
 
-    /// Writes the gradients of q, k and v in full, and returns those of the tables, columns first.
+    /// Writes the gradients of q, k and v in full. Returns those of the tables, columns first.
     fn backward<T: Number>(
         &self,
         (qkv, tables): ([&[T]; 3], Option<&PackedTables<T>>),
@@ -139,10 +144,11 @@ impl Attention {
         let split = Split::new::<T>(sizes, self.set);
         let inputs = self.inputs(qkv, tables);
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(kept) = &*kept else { bail!("attention's backward pass without what the forward pass keeps") };
+        let Some(kept) = &*kept else { bail!("attention: a backward pass needs its forward pass") };
         let kept = kept.as_slice::<T>()?;
         let [_, of_k, of_v] = sizes.counts();
-        // Where the queries of a unit are split, each part has keys' gradients of its own, added in order.
+        // Where the queries of a unit are split, each part has its own gradients of the keys. They are added in their
+        // order.
         let mut in_parts = (split.parts > 1).then(|| [of_k, of_v].map(|count| unwritten::<T>(split.parts * count)));
         let of_tables = sizes.places() * sizes.d;
         let mut d_tables = vec![T::zero(); split.tasks(sizes) * of_tables];
@@ -160,13 +166,14 @@ impl Attention {
                     v: Target { data: to_v, start: unit.part * of_v, pixels: sizes.keys, images },
                     tables: d_table,
                 };
+                #[rustfmt::skip]
                 macro_rules! run {
                     ($V:ty, $Q:literal, $CHANNELS:literal, $SHARED:literal) => {{
                         let task = Backward::<T, $Q, $CHANNELS, $SHARED> {
                             sizes, split: &split, unit, inputs: &inputs, results, scratch, gradients,
                         };
-                        // SAFETY: the processor has the set, and the task its numbers; no other has its queries, and no other of
-                        // its part its keys.
+                        // SAFETY: the processor has the set, and the slices fit the task. No other task has its
+                        // queries, and no other task of its part has its keys.
                         unsafe { <$V as Vector>::compiled(task) }
                     }};
                 }
@@ -197,7 +204,7 @@ impl Attention {
             Some([k, v]) => {
                 all(&mut d_tables, k, v)?;
                 for (parts, to) in [(k, dk), (v, dv)] {
-                    // SAFETY: the parts have all heads and images, and write all channels and keys of them.
+                    // SAFETY: the parts cover all heads and images, and write all their channels and keys.
                     unsafe { sum_parts(parts, to) };
                 }
             }
@@ -210,7 +217,7 @@ impl Attention {
     }
 }
 
-/// The sum of as many parts as there are, in their order.
+/// Writes the sum of all parts, added in their order.
 ///
 /// # Safety
 /// The parts are written.
@@ -219,14 +226,14 @@ unsafe fn sum_parts<T: Number>(parts: &[MaybeUninit<T>], to: &mut [MaybeUninit<T
     to.par_iter_mut().enumerate().with_min_len(TASK_ELEMENTS).for_each(|(i, to)| {
         let mut sum = T::zero();
         for part in parts.chunks_exact(length) {
-            // SAFETY: the caller's promise.
+            // SAFETY: guaranteed by the caller.
             sum += unsafe { part[i].assume_init() };
         }
         to.write(sum);
     });
 }
 
-/// Tables of places as the loops read them.
+/// Tables of positions, in the layout that the loops read.
 struct PackedTables<T> {
     columns: (Vec<T>, usize),
     rows: (Vec<T>, usize),
@@ -234,7 +241,7 @@ struct PackedTables<T> {
 }
 
 impl<T: Number> PackedTables<T> {
-    /// From (distance, channel) and the places of each direction.
+    /// Packs tables (distance, channel), given the number of positions in each direction.
     fn new((height, h): (&[T], usize), (width, w): (&[T], usize), d: usize) -> Self {
         let by_channel =
             |table: &[T]| (0..table.len()).map(|i| table[i % (table.len() / d) * d + i / (table.len() / d)]).collect();
@@ -255,7 +262,7 @@ impl<T: Number> PackedTables<T> {
     }
 }
 
-/// q, k and v.
+/// Attention with separate q, k and v.
 pub(super) struct Apart(pub(super) Attention);
 
 impl CustomOp3 for Apart {
@@ -303,7 +310,7 @@ impl CustomOp3 for Apart {
     }
 }
 
-/// q, k and v as one tensor, and the tables of places.
+/// Attention with q, k and v in one tensor, and with tables of positions.
 pub(super) struct OnMap(pub(super) Attention);
 
 impl OnMap {

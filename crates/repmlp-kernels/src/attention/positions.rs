@@ -1,4 +1,4 @@
-//! Relative positions: how much each query wants each column and each row of the map, and the gradients of that.
+//! Relative positions: the position scores of each query for each column and each row of the map, and their gradients.
 #![expect(unsafe_code, reason = "loops over addresses that the caller promises")]
 
 use std::ops::Range;
@@ -6,41 +6,42 @@ use std::ops::Range;
 use super::tiles::{KEYS, Side, add, add_products, load_tile, store_tile};
 use crate::simd::{Vector, zero};
 
-/// Both tables of embeddings, (channel, distance).
+/// Both tables of embeddings.
 #[derive(Clone, Copy)]
 pub(super) struct Tables<'a, T> {
     pub(super) columns: Along<'a, T>,
     pub(super) rows: Along<'a, T>,
-    /// Column and row of each key, and of as many as fill the last tile.
+    /// Column and row of each key. Keys that pad the last tile have entries too.
     pub(super) places: &'a [[u32; 2]],
 }
 
 /// One direction of the map.
 #[derive(Clone, Copy)]
 pub(super) struct Along<'a, T> {
-    /// (channel, distance).
+    /// Embeddings, (channel, distance).
     pub(super) table: &'a [T],
-    /// Places of the map in this direction.
+    /// Positions of the map in this direction.
     pub(super) size: usize,
-    /// Pixels between neighbouring places.
+    /// Pixels between neighbouring positions.
     pub(super) step: usize,
 }
 
-/// A tile of queries: (channel, query of the tile) vectors, their padded channels, and which they are.
+/// A tile of queries: (channel, query of the tile) vectors, the number of padded channels, and which queries they are.
 pub(super) struct Queries<'a, T> {
     pub(super) q: &'a [T],
     pub(super) channels: usize,
-    /// Which vectors of the unit's queries the tile has.
+    /// Vectors of the unit's queries that the tile has.
     pub(super) vectors: Range<usize>,
 }
 
-/// Distances as they are seen from a vector of queries: the window from `first` on, where all lanes are at one place, or all.
+/// Distances that a vector of queries needs. Where all lanes are at one position, this is the window from `first` on.
+/// Otherwise it is all distances.
 struct Window {
     first: usize,
     count: usize,
 }
 
-/// Places computed at once.
+/// Positions computed at a time.
 const PLACES: usize = 8;
 
 impl<T: Copy> Along<'_, T> {
@@ -48,7 +49,7 @@ impl<T: Copy> Along<'_, T> {
         2 * self.size - 1
     }
 
-    /// Where this pixel lies.
+    /// Returns the position of a pixel.
     fn place(&self, pixel: usize) -> usize {
         pixel / self.step % self.size
     }
@@ -61,15 +62,15 @@ impl<T: Copy> Along<'_, T> {
         }
     }
 
-    /// For each lane of a vector of queries, the distance of place 0.
+    /// Returns the index of the distance to position 0, for each lane of a vector of queries.
     fn first_distances(&self, vector: usize, lanes: usize) -> impl Iterator<Item = usize> {
         (vector * lanes..(vector + 1) * lanes).map(|pixel| self.size - 1 - self.place(pixel))
     }
 
-    /// What the queries of a tile want of each place: (place, query of the tile) vectors. `row` has room for all distances.
+    /// Writes the position scores of a tile: (position, query of the tile) vectors. `row` has room for all distances.
     ///
     /// # Safety
-    /// The instruction set of `V`.
+    /// The processor has the instruction set of `V`.
     #[inline(always)]
     pub(super) unsafe fn seen<V: Vector<Number = T>, const Q: usize, const SHARED: bool>(
         &self,
@@ -78,8 +79,11 @@ impl<T: Copy> Along<'_, T> {
         wanted: &mut [T],
     ) {
         let (distances, channels) = (self.distances(), self.table.len() / self.distances());
-        assert!(queries.q.len() >= channels * Q * V::LANES && row.len() >= distances * V::LANES, "queries, and room");
-        assert!(wanted.len() >= self.size * Q * V::LANES, "room for all places");
+        assert!(
+            queries.q.len() >= channels * Q * V::LANES && row.len() >= distances * V::LANES,
+            "queries, and room for a row"
+        );
+        assert!(wanted.len() >= self.size * Q * V::LANES, "room for all positions");
         for (a, vector) in queries.vectors.clone().enumerate() {
             let Window { first, count } = self.window::<SHARED>(vector);
             let (to, step) = if SHARED { (row.as_mut_ptr(), 1) } else { (wanted[a * V::LANES..].as_mut_ptr(), Q) };
@@ -96,8 +100,8 @@ impl<T: Copy> Along<'_, T> {
                     place += $count;
                 }};
             }
-            // SAFETY: the instruction set is the caller's promise; there are as many channels of the query and of the table, and
-            // room for all places or distances.
+            // SAFETY: the caller guarantees the instruction set. Queries and table have as many channels as are read,
+            // and there is room for all positions or distances.
             unsafe {
                 while place + PLACES <= count {
                     places!(PLACES);
@@ -116,11 +120,11 @@ impl<T: Copy> Along<'_, T> {
         }
     }
 
-    /// From the gradients of what is wanted, adds to those of the queries, like `queries`, and of the table, (channel, distance)
-    /// vectors.
+    /// Passes the gradients of position scores back. Adds to the gradients of the queries, with the layout of
+    /// `queries`, and to those of the table, (channel, distance) vectors.
     ///
     /// # Safety
-    /// The instruction set of `V`.
+    /// The processor has the instruction set of `V`.
     #[inline(always)]
     pub(super) unsafe fn pass_back<V: Vector<Number = T>, const Q: usize, const SHARED: bool>(
         &self,
@@ -132,12 +136,15 @@ impl<T: Copy> Along<'_, T> {
         let (distances, channels) = (self.distances(), self.table.len() / self.distances());
         let of_tile = queries.channels * Q * V::LANES;
         assert!(queries.q.len() >= of_tile && d_queries.len() >= of_tile, "all channels, and their gradients");
-        assert!(d_wanted.len() >= self.size * Q * V::LANES && row.len() >= distances * V::LANES, "places, and room");
+        assert!(
+            d_wanted.len() >= self.size * Q * V::LANES && row.len() >= distances * V::LANES,
+            "positions, and room for a row"
+        );
         assert!(d_table.len() >= channels * distances * V::LANES, "room for the table");
         for (a, vector) in queries.vectors.clone().enumerate() {
             let Window { first, count } = self.window::<SHARED>(vector);
             let row = &mut row[..count * V::LANES];
-            // SAFETY: the instruction set is the caller's promise; all of it has been checked to be there.
+            // SAFETY: the caller guarantees the instruction set, and the lengths of all slices are checked above.
             unsafe {
                 self.d_row::<V, Q, SHARED>((a, vector), d_wanted, row);
                 for c in 0..channels {
@@ -161,10 +168,10 @@ impl<T: Copy> Along<'_, T> {
         }
     }
 
-    /// The gradients of a vector's distances in the window.
+    /// Writes the gradients of the distances in a vector's window.
     ///
     /// # Safety
-    /// The instruction set of `V`; all of it is there.
+    /// The processor has the instruction set of `V`. All slices are long enough.
     #[inline(always)]
     unsafe fn d_row<V: Vector<Number = T>, const Q: usize, const SHARED: bool>(
         &self,
@@ -183,13 +190,13 @@ impl<T: Copy> Along<'_, T> {
         }
         for (place, to) in row.chunks_exact_mut(V::LANES).enumerate() {
             let from = &d_wanted[(place * Q + a) * V::LANES..][..V::LANES];
-            // SAFETY: the instruction set is the caller's promise; either slice has the numbers.
+            // SAFETY: the caller guarantees the instruction set, and both slices have a vector.
             unsafe { V::load(from.as_ptr()).store(to.as_mut_ptr()) };
         }
     }
 }
 
-/// What a tile of queries wants of columns and rows, (place, query of the tile) vectors each.
+/// Position scores of a tile of queries, for columns and for rows: (position, query of the tile) vectors.
 pub(super) struct Wanted<'a, T> {
     pub(super) columns: &'a [T],
     pub(super) rows: &'a [T],
@@ -198,18 +205,18 @@ pub(super) struct Wanted<'a, T> {
 }
 
 impl<T: Copy> Wanted<'_, T> {
-    /// The sums that a tile's products begin with, for four keys from key `j` of the block on.
+    /// Returns the start values of a tile's products: the position scores for four keys from key `j` of the block on.
     ///
     /// # Safety
-    /// The instruction set of `V`.
+    /// The processor has the instruction set of `V`.
     #[inline(always)]
     pub(super) unsafe fn of_keys<V: Vector<Number = T>, const Q: usize>(&self, j: usize) -> [[V; Q]; KEYS] {
-        // SAFETY: the instruction set is the caller's promise.
+        // SAFETY: the caller guarantees the instruction set.
         let mut sums = [[unsafe { V::zero() }; Q]; KEYS];
         for (sums, &[column, row]) in sums.iter_mut().zip(&self.places[j..][..KEYS]) {
             let columns = &self.columns[column as usize * Q * V::LANES..][..Q * V::LANES];
             let rows = &self.rows[row as usize * Q * V::LANES..][..Q * V::LANES];
-            // SAFETY: the instruction set is the caller's promise; either slice has a vector for each query.
+            // SAFETY: the caller guarantees the instruction set, and both slices have a vector for each query.
             unsafe {
                 let ([columns], [rows]) = (load_tile::<V, Q, 1>(columns.as_ptr()), load_tile::<V, Q, 1>(rows.as_ptr()));
                 for (a, sum) in sums.iter_mut().enumerate() {
@@ -221,10 +228,10 @@ impl<T: Copy> Wanted<'_, T> {
     }
 }
 
-/// Adds the gradients of the products, (key, query of the tile) vectors, to those of what is wanted.
+/// Adds the gradients of the products, (key, query of the tile) vectors, to those of the position scores.
 ///
 /// # Safety
-/// The instruction set of `V`.
+/// The processor has the instruction set of `V`.
 #[inline(always)]
 pub(super) unsafe fn add_d_wanted<V: Vector, const Q: usize>(
     d_products: &[V::Number],
@@ -232,7 +239,7 @@ pub(super) unsafe fn add_d_wanted<V: Vector, const Q: usize>(
     (d_columns, d_rows): (&mut [V::Number], &mut [V::Number]),
 ) {
     for (d, &[column, row]) in d_products.chunks_exact(Q * V::LANES).zip(places) {
-        // SAFETY: the instruction set is the caller's promise; each slice has a vector for each query.
+        // SAFETY: the caller guarantees the instruction set, and each slice has a vector for each query.
         unsafe {
             let d: [[V; Q]; 1] = load_tile(d.as_ptr());
             for (to, place) in [(&mut *d_columns, column), (&mut *d_rows, row)] {
@@ -247,15 +254,15 @@ pub(super) unsafe fn add_d_wanted<V: Vector, const Q: usize>(
     }
 }
 
-/// The sum of all lanes of each vector, in the order (distance, channel) that the tables have outside.
+/// Writes the sum of all lanes of each vector, in the order (distance, channel) of the tables outside.
 ///
 /// # Safety
-/// The instruction set of `V`.
+/// The processor has the instruction set of `V`.
 #[inline(always)]
 pub(super) unsafe fn sum_table<V: Vector>(d_table: &[V::Number], distances: usize, to: &mut [V::Number]) {
     let channels = to.len() / distances;
     for (i, vector) in d_table.chunks_exact(V::LANES).take(to.len()).enumerate() {
-        // SAFETY: the instruction set is the caller's promise; the slice has a vector.
+        // SAFETY: the caller guarantees the instruction set, and the slice has a vector.
         to[i % distances * channels + i / distances] = unsafe { V::load(vector.as_ptr()).sum() };
     }
 }

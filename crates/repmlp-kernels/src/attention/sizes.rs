@@ -1,4 +1,4 @@
-//! What attention is of, checked, and how its work is split into tasks: by shape alone.
+//! The sizes of attention, checked, and how its work is split into tasks: by shape alone.
 
 use std::ops::Range;
 
@@ -7,26 +7,26 @@ use candle_core::{Result, Tensor, bail};
 use crate::parts::parts_for;
 use crate::simd::{InstructionSet, Number, Vector, fills, for_instruction_set};
 
-/// Heads, and what their products are multiplied with.
+/// The heads, and the factor of their products.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Heads {
-    /// Equal parts of the channels, each with attention of its own.
+    /// Number of heads. Each is an equal part of the channels with its own attention.
     pub count: usize,
-    /// s; 1/√d in Vaswani et al. 2017, 1 in the non-local block.
+    /// The factor s: 1/√d in Vaswani et al. 2017, 1 in the non-local block.
     pub scale: f64,
 }
 
-/// How much a query wants each row and each column of the map, relative to its own (BoTNet, Srinivas et al. 2021): the product of
-/// the query, not scaled, with an embedding of the distance.
+/// Embeddings of relative positions (BoTNet, Srinivas et al. 2021). A query's score for a row or a column of the map is
+/// the product of the unscaled query with the embedding of the distance.
 #[derive(Clone, Copy, Debug)]
 pub struct RelativePositions<'a> {
-    /// (2·H − 1, d), the distance 1 − H first.
+    /// Embeddings of row distances, (2·H − 1, d). The distance 1 − H is the first.
     pub height: &'a Tensor,
-    /// (2·W − 1, d).
+    /// Embeddings of column distances, (2·W − 1, d). The distance 1 − W is the first.
     pub width: &'a Tensor,
 }
 
-/// Sizes that fit each other, none of them 0.
+/// Sizes that fit each other. None of them is 0.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sizes {
     pub(super) heads: Heads,
@@ -34,9 +34,9 @@ pub(super) struct Sizes {
     pub(super) d: usize,
     /// Channels of a head's value.
     pub(super) e: usize,
-    /// Pixels that ask.
+    /// Pixels with queries.
     pub(super) queries: usize,
-    /// Pixels that are asked.
+    /// Pixels with keys and values.
     pub(super) keys: usize,
     pub(super) images: usize,
     /// Height and width, where positions count.
@@ -44,13 +44,13 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
-    /// Of (heads·d, …, N), (heads·d, …, N) and (heads·e, …, N).
+    /// Returns the sizes of separate queries (heads·d, …, N), keys (heads·d, …, N) and values (heads·e, …, N).
     pub(super) fn apart([q, k, v]: [&Tensor; 3], heads: Heads) -> Result<Self> {
         let parts = |t: &Tensor| match (t.dims().first(), t.dims().last()) {
             (Some(&channels), Some(&images)) if t.rank() > 1 && t.elem_count() > 0 => {
                 Ok((channels, t.elem_count() / channels / images, images))
             }
-            _ => bail!("attention is of (C, …, N), none of them 0, not of {:?}", t.dims()),
+            _ => bail!("attention needs shapes (C, …, N) without empty dimensions, not {:?}", t.dims()),
         };
         let [(d, queries, images), (d_of_k, keys, n), (e, values, m)] = [parts(q)?, parts(k)?, parts(v)?];
         if (d, keys, images, images) != (d_of_k, values, n, m) {
@@ -63,49 +63,54 @@ impl Sizes {
         Ok(Self { heads, d: of_head(d)?, e: of_head(e)?, queries, keys, images, map: None })
     }
 
-    /// Of (heads·(2·d + e), H, W, N) and tables of places.
+    /// Returns the sizes of one tensor (heads·(2·d + e), H, W, N) with tables of positions.
     pub(super) fn on_map(qkv: &Tensor, heads: Heads, positions: RelativePositions<'_>) -> Result<Self> {
         let (channels, h, w, images) = qkv.dims4()?;
         let ((of_h, d), (of_w, d_of_w)) = (positions.height.dims2()?, positions.width.dims2()?);
         if h * w == 0 || (of_h, of_w) != (2 * h - 1, 2 * w - 1) || d != d_of_w {
-            bail!("places {:?} and {:?} on a {h}×{w} map", positions.height.dims(), positions.width.dims());
+            bail!(
+                "tables of positions {:?} and {:?} do not fit a {h}×{w} map",
+                positions.height.dims(),
+                positions.width.dims()
+            );
         }
         let e = channels.checked_div(heads.count).and_then(|of_head| of_head.checked_sub(2 * d)).unwrap_or(0);
         if d * e * images == 0 || heads.count * (2 * d + e) != channels {
-            bail!("{:?} are no queries, keys and values of {} heads with {d} channels", qkv.dims(), heads.count);
+            bail!("{:?} cannot hold queries, keys and values of {} heads with {d} channels", qkv.dims(), heads.count);
         }
         Ok(Self { heads, d, e, queries: h * w, keys: h * w, images, map: Some((h, w)) })
     }
 
-    /// Numbers of q, k and v.
+    /// Counts of numbers in q, k and v.
     pub(super) fn counts(&self) -> [usize; 3] {
         let of_channel = |pixels: usize| self.heads.count * pixels * self.images;
         [self.d * of_channel(self.queries), self.d * of_channel(self.keys), self.e * of_channel(self.keys)]
     }
 
-    /// Numbers of the result.
+    /// Count of numbers in the result.
     pub(super) fn output(&self) -> usize {
         self.heads.count * self.e * self.queries * self.images
     }
 
-    /// Rows of both tables of places.
+    /// Rows of both tables of positions together.
     pub(super) fn places(&self) -> usize {
         self.map.map_or(0, |(h, w)| 2 * (h + w) - 2)
     }
 }
 
-/// Queries of a tile: as many sums as the registers hold beside four keys.
+/// Queries per tile: as many sums as the registers hold beside four keys.
 pub(super) fn tile_queries<V: Vector>() -> usize {
     V::ROWS / 2
 }
 
-/// Tiles of queries that pass the keys together.
+/// Tiles of queries that process the keys together.
 pub(super) const BLOCK_TILES: usize = 8;
 
-/// Tiles of a part that are worth packing a unit's keys for once more.
+/// Minimum tiles per part. With fewer, packing a unit's keys once more costs too much.
 const PART_TILES: usize = 48;
 
-/// How the work is split: a unit is a head of as many images as fill a vector, or of one, whose queries may be split further.
+/// How the work is split. A unit is one head of as many images as fill a vector, or of a single image. The queries of a
+/// unit may be split further.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Split {
     pub(super) set: InstructionSet,
@@ -114,13 +119,13 @@ pub(super) struct Split {
     pub(super) shared: bool,
     /// Groups of images.
     pub(super) groups: usize,
-    /// Tasks of a unit.
+    /// Tasks per unit.
     pub(super) parts: usize,
-    /// Queries of a tile, each in all lanes.
+    /// Vectors of queries per tile.
     pub(super) tile: usize,
-    /// Tiles of a task; the last may have fewer.
+    /// Tiles per task; the last may have fewer.
     pub(super) tiles: usize,
-    /// Vectors of queries of a unit.
+    /// Vectors of queries per unit.
     pub(super) vectors: usize,
 }
 
@@ -142,17 +147,18 @@ impl Split {
         Self { set, lanes, shared: !images_fill, groups, parts, tile, tiles: tiles_of_part, vectors }
     }
 
-    /// Tasks, those of a unit one after another.
+    /// Number of tasks. Those of a unit are consecutive.
     pub(super) fn tasks(&self, sizes: &Sizes) -> usize {
         sizes.heads.count * self.groups * self.parts
     }
 
-    /// Numbers that a task keeps for the gradient: for each query the largest product and one by the sum of its weights.
+    /// Count of numbers that a task keeps for the gradient: for each query, the largest product and the reciprocal of
+    /// its sum of weights.
     pub(super) fn kept_of_task(&self) -> usize {
         2 * self.tiles * self.tile * self.lanes
     }
 
-    /// What a task is about.
+    /// Returns the head, the images and the queries of a task.
     pub(super) fn task(&self, number: usize, sizes: &Sizes) -> Unit {
         let (unit, part) = (number / self.parts, number % self.parts);
         let (head, group) = (unit / self.groups, unit % self.groups);
@@ -164,7 +170,7 @@ impl Split {
     }
 }
 
-/// A task's head, images and vectors of queries.
+/// The head, the images and the vectors of queries of a task.
 #[derive(Clone, Debug)]
 pub(super) struct Unit {
     pub(super) head: usize,

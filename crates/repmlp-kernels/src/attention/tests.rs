@@ -1,5 +1,5 @@
-//! The operation against candle's, forward and all gradients; against finite differences; with every instruction set; and on any
-//! number of threads.
+//! The operation against candle's operations (forward and all gradients), against finite differences, with every
+//! instruction set, and with several numbers of threads.
 
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Result, Tensor, Var};
@@ -11,21 +11,21 @@ use super::{attention, attention_on_map, composite};
 use crate::oracle_tests::{bound, difference_to, numbers, with_gradients};
 use crate::simd::InstructionSet;
 
-/// Queries that are as large as they are asked to be, keys, values, and how many heads share them.
+/// Sizes of queries, keys and values, and the number of heads.
 #[derive(Clone, Debug)]
 struct Case {
     heads: usize,
     d: usize,
     e: usize,
     map: (usize, usize),
-    /// On a map of places, as many as queries.
+    /// Number of keys. Attention on a map ignores it: there are as many keys as queries.
     keys: usize,
     images: usize,
     scale: f64,
     dtype: DType,
 }
 
-/// One pixel and many, vectors that images fill and that they do not, channels that fill no tile.
+/// One pixel and many, images that fill vectors and that do not, channels that do not fill a tile.
 fn cases() -> impl Strategy<Value = Case> {
     let sizes = (1..4usize, 1..10usize, 1..10usize, (1..10usize, 1..10usize), 1..90usize);
     let images = proptest::prop_oneof![1..5usize, 12..35usize];
@@ -99,8 +99,9 @@ fn on_map_composite(t: &[Tensor], heads: Heads) -> Result<Tensor> {
     composite::on_map(&t[0], places(t), &Sizes::on_map(&t[0], heads, places(t))?)
 }
 
-/// The largest difference of a result and its gradients, each relative to its largest number or to `size`, below which it is what is left
-/// of numbers of size 1 after they have cancelled: the products’ gradients are weights times what a mean was taken off.
+/// Returns the largest difference of a result and its gradients. Each is relative to its largest number or to `size`,
+/// whichever is larger. Below `size`, a gradient is a remainder of numbers of size 1 that cancel: the gradients of the
+/// products are weights times differences from a mean.
 fn worst(actual: &[Tensor], expected: &[Tensor], size: f64) -> Result<f64> {
     let mut worst: f64 = 0.0;
     for (actual, expected) in actual.iter().zip(expected) {
@@ -135,20 +136,21 @@ proptest! {
     }
 }
 
-/// Products up to ±80 and beyond: a single key takes nearly all of a query's weight.
+/// Products up to ±80 and beyond. A single key takes nearly all of a query's weight.
 #[test]
-fn large_products_neither_overflow_nor_drown() {
+fn large_products_neither_overflow_nor_vanish() {
     for (dtype, set) in InstructionSet::all().into_iter().flat_map(|set| [(DType::F32, set), (DType::F64, set)]) {
         let case = Case { heads: 2, d: 4, e: 5, map: (5, 5), keys: 25, images: 17, scale: 1.0, dtype };
         let mut inputs = case.apart().unwrap();
-        // Σ over 4 channels of numbers up to 2 and up to 1, enlarged: products of about ±80 at most.
+        // Sums over 4 channels of numbers up to 2 times numbers up to 1, enlarged by 10: products of at most about ±80.
         inputs[0] = (&inputs[0] * 10.0).unwrap();
         let actual = with_gradients(&inputs, |t| apart(t, case.of(), set)).unwrap();
         let expected = with_gradients(&inputs, |t| apart_composite(t, case.of())).unwrap();
-        // A product of 80 is rounded by 80 · 2⁻²⁴ = 5e-6 in f32, some times over: weights by as much, relative to themselves.
+        // In f32, a product of 80 is rounded several times by 80 · 2⁻²⁴ = 5e-6. The relative errors of the weights are
+        // as large.
         let worst = worst(&actual, &expected, 0.1).unwrap();
         assert!(worst < 20.0 * bound(dtype), "{set:?}: {worst:e}");
-        // A thousandfold: exact weights of 0 and 1, and no gradient that is no number.
+        // A thousand times larger: weights are exactly 0 or 1, and all gradients are finite.
         inputs[0] = (&inputs[0] * 1000.0).unwrap();
         for tensor in with_gradients(&inputs, |t| apart(t, case.of(), set)).unwrap() {
             let largest: f64 = tensor
@@ -168,7 +170,7 @@ fn large_products_neither_overflow_nor_drown() {
 }
 
 #[test]
-fn what_is_no_number_stays_none() {
+fn nan_stays_nan() {
     for set in InstructionSet::all() {
         for images in [1, 16] {
             let case = Case { heads: 1, d: 2, e: 2, map: (2, 3), keys: 6, images, scale: 1.0, dtype: DType::F32 };
@@ -182,7 +184,7 @@ fn what_is_no_number_stays_none() {
 
 /// Central differences of the loss Σ output · weights in f64, for some numbers of every input.
 #[test]
-fn gradients_are_those_of_finite_differences() {
+fn gradients_match_finite_differences() {
     const STEP: f64 = 1e-6;
     let case = Case { heads: 2, d: 3, e: 5, map: (3, 4), keys: 12, images: 9, scale: 0.7, dtype: DType::F64 };
     let set = InstructionSet::get();
@@ -208,7 +210,8 @@ fn gradients_are_those_of_finite_differences() {
                     loss(&inputs)
                 };
                 let difference = (moved(STEP) - moved(-STEP)) / (2.0 * STEP);
-                // The loss, about 10, is rounded by 1e-15, which the step enlarges to 1e-9; the third derivative adds 1e-12.
+                // The loss is about 10 and is rounded by 1e-15. Division by the step makes this 1e-9. The third
+                // derivative adds 1e-12.
                 assert!(
                     (difference - gradient[place]).abs() < 1e-7,
                     "{i}, {place}: {difference} and {}",
@@ -221,7 +224,7 @@ fn gradients_are_those_of_finite_differences() {
 
 #[test]
 fn nothing_depends_on_the_number_of_threads() {
-    // Images that fill vectors and not; one unit, whose queries are split, and more than tasks need.
+    // Images that fill vectors and that do not; a single unit with split queries, and more units than tasks are needed.
     for (heads, map, images) in [(1, (15, 14), 16), (3, (15, 14), 2), (4, (5, 6), 40), (1, (31, 30), 1)] {
         let case = Case { heads, d: 5, e: 6, map, keys: 77, images, scale: 0.5, dtype: DType::F32 };
         let run = |threads: usize| {
@@ -257,15 +260,15 @@ fn a_second_backward_pass_gives_the_same() {
 /// One head, one channel, one image, a map of one row and two columns, s = 1.
 #[test]
 fn attention_worked_out_by_hand() {
-    // q = (0, 1), k = (5, ln 3), v = (8, 16). Query 0 wants both alike: (8 + 16)/2 = 12.
-    // Query 1, with k = (0, ln 3): weights 1/4 and 3/4: 2 + 12 = 14.
+    // q = (0, 1), k = (0, ln 3), v = (8, 16). Query 0 weights both keys equally: (8 + 16)/2 = 12. Query 1 has weights
+    // 1/4 and 3/4: 2 + 12 = 14.
     let of = |numbers: [f64; 2]| Tensor::new(&numbers, &Device::Cpu).unwrap().reshape((1, 1, 2, 1)).unwrap();
     let heads = Heads { count: 1, scale: 1.0 };
     let y = attention(&of([0.0, 1.0]), &of([0.0, 3f64.ln()]), &of([8.0, 16.0]), heads).unwrap();
     let y = y.flatten_all().unwrap().to_vec1::<f64>().unwrap();
     assert!((y[0] - 12.0).abs() < 1e-14 && (y[1] - 14.0).abs() < 1e-14, "{y:?}");
-    // On the map with k = 0 and q = 1, only distances count: from −1 to 1 they are worth 0, ln 3 and 0, so each query gives itself
-    // 3/4: 6 + 4 = 10 and 2 + 12 = 14.
+    // On the map with k = 0 and q = 1, only distances count. The distances from −1 to 1 score 0, ln 3 and 0, so each
+    // query gives itself 3/4: 6 + 4 = 10 and 2 + 12 = 14.
     let qkv = Tensor::new(&[1.0, 1.0, 0.0, 0.0, 8.0, 16.0], &Device::Cpu).unwrap().reshape((3, 1, 2, 1)).unwrap();
     let width = Tensor::new(&[0.0, 3f64.ln(), 0.0], &Device::Cpu).unwrap().reshape((3, 1)).unwrap();
     let height = Tensor::new(&[7.0], &Device::Cpu).unwrap().reshape((1, 1)).unwrap();
@@ -275,7 +278,7 @@ fn attention_worked_out_by_hand() {
 }
 
 #[test]
-fn what_does_not_fit_is_an_error() {
+fn shapes_that_do_not_fit_are_errors() {
     let zeros = |dims: &[usize]| Tensor::zeros(dims, DType::F32, &Device::Cpu).unwrap();
     let said = |q: &[usize], k: &[usize], v: &[usize], count| {
         attention(&zeros(q), &zeros(k), &zeros(v), Heads { count, scale: 1.0 }).unwrap_err().to_string()
@@ -285,7 +288,7 @@ fn what_does_not_fit_is_an_error() {
     assert!(said(&[4, 3, 2], &[4, 5, 3], &[6, 5, 3], 2).contains("do not fit"));
     assert!(said(&[4, 3, 2], &[4, 5, 2], &[5, 5, 2], 2).contains("2 heads do not divide 5"));
     assert!(said(&[4, 3, 2], &[4, 5, 2], &[6, 5, 2], 0).contains("0 heads"));
-    assert!(said(&[4, 0, 2], &[4, 5, 2], &[6, 5, 2], 2).contains("none of them 0"));
+    assert!(said(&[4, 0, 2], &[4, 5, 2], &[6, 5, 2], 2).contains("without empty dimensions"));
     assert!(said(&[4], &[4, 5, 2], &[6, 5, 2], 2).contains("(C, …, N)"));
     let on_map = |qkv: &[usize], height: &[usize], width: &[usize]| {
         let (height, width) = (zeros(height), zeros(width));

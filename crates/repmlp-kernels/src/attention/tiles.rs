@@ -1,24 +1,25 @@
-//! Sums of products that registers hold: what all five products of attention come down to.
+//! Sums of products in registers. All five products of attention use them.
 #![expect(unsafe_code, reason = "loops over addresses that the caller promises")]
 
 use crate::simd::Vector;
 
-/// Keys of a tile.
+/// Keys per tile.
 pub(super) const KEYS: usize = 4;
 
-/// One side of a product: vectors, or numbers that stand for a vector each, and how many of them lie between neighbours.
+/// One side of a product, and the distances between its parts. It has vectors, or numbers that each stand for a vector.
 pub(super) struct Side<T> {
     pub(super) at: *const T,
-    /// Between terms.
+    /// Distance between terms.
     pub(super) term: usize,
-    /// Between rows.
+    /// Distance between rows.
     pub(super) row: usize,
 }
 
-/// `sums[b][a]` += Σ `left[term][a]`·`right[term][b]`; the left side has vectors, the right side too unless it is `SHARED`.
+/// Adds products: `sums[b][a]` += Σ `left[term][a]`·`right[term][b]`. The left side has vectors. The right side has
+/// numbers if `SHARED`, and vectors otherwise.
 ///
 /// # Safety
-/// The instruction set of `V`; both sides lie in memory.
+/// The processor has the instruction set of `V`. Both sides lie in memory.
 #[inline(always)]
 pub(super) unsafe fn add_products<V: Vector, const A: usize, const B: usize, const SHARED: bool>(
     sums: &mut [[V; A]; B],
@@ -27,7 +28,7 @@ pub(super) unsafe fn add_products<V: Vector, const A: usize, const B: usize, con
     right: &Side<V::Number>,
 ) {
     let right_lanes = if SHARED { 1 } else { V::LANES };
-    // SAFETY: the caller's promise; the addresses stay in the sides, or one term behind.
+    // SAFETY: guaranteed by the caller. The addresses stay inside the sides, or one term past their end.
     unsafe {
         let (mut left_at, mut right_at) = (left.at, right.at);
         for _ in 0..terms {
@@ -48,13 +49,13 @@ pub(super) unsafe fn add_products<V: Vector, const A: usize, const B: usize, con
     }
 }
 
-/// As many rows of as many vectors, one after another.
+/// Reads a tile of `B` rows with `A` vectors each, one after another.
 ///
 /// # Safety
-/// The instruction set of `V`; the vectors lie in memory.
+/// The processor has the instruction set of `V`. The vectors lie in memory.
 #[inline(always)]
 pub(super) unsafe fn load_tile<V: Vector, const A: usize, const B: usize>(from: *const V::Number) -> [[V; A]; B] {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         let mut tile = [[V::zero(); A]; B];
         for (b, row) in tile.iter_mut().enumerate() {
@@ -69,10 +70,10 @@ pub(super) unsafe fn load_tile<V: Vector, const A: usize, const B: usize>(from: 
 /// Writes a tile to memory.
 ///
 /// # Safety
-/// As for [`load_tile`], and no other thread writes to this memory.
+/// As for [`load_tile`]. In addition, no other thread writes to this memory.
 #[inline(always)]
 pub(super) unsafe fn store_tile<V: Vector, const A: usize, const B: usize>(tile: &[[V; A]; B], to: *mut V::Number) {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         for (b, row) in tile.iter().enumerate() {
             for (a, vector) in row.iter().enumerate() {
@@ -82,44 +83,44 @@ pub(super) unsafe fn store_tile<V: Vector, const A: usize, const B: usize>(tile:
     }
 }
 
-/// The number in every lane.
+/// Returns the number in every lane.
 ///
 /// # Safety
-/// The instruction set of `V`.
+/// The processor has the instruction set of `V`.
 #[inline(always)]
 pub(super) unsafe fn splat<V: Vector>(number: V::Number) -> V {
-    // SAFETY: the caller's promise; the address is that of a number.
+    // SAFETY: guaranteed by the caller. The address is that of a number.
     unsafe { V::splat(&raw const number) }
 }
 
-/// a + b.
+/// Returns a + b.
 ///
 /// # Safety
-/// The instruction set of `V`.
+/// The processor has the instruction set of `V`.
 #[inline(always)]
 pub(super) unsafe fn add<V: Vector>(a: V, b: V) -> V {
     use candle_core::WithDType;
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     unsafe { a.multiply_add(splat(V::Number::from_f64(1.0)), b) }
 }
 
-/// a − b.
+/// Returns a − b.
 ///
 /// # Safety
-/// The instruction set of `V`.
+/// The processor has the instruction set of `V`.
 #[inline(always)]
 pub(super) unsafe fn subtract<V: Vector>(a: V, b: V) -> V {
     use candle_core::WithDType;
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     unsafe { b.multiply_add(splat(V::Number::from_f64(-1.0)), a) }
 }
 
-/// a·b.
+/// Returns a·b.
 ///
 /// # Safety
-/// The instruction set of `V`.
+/// The processor has the instruction set of `V`.
 #[inline(always)]
 pub(super) unsafe fn multiply<V: Vector>(a: V, b: V) -> V {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     unsafe { a.multiply_add(b, V::zero()) }
 }

@@ -1,11 +1,11 @@
-//! The same with candle's operations.
+//! The composites of batch norm, from candle's own operations.
 
 use candle_core::{Result, Tensor};
 
 use crate::batch_norm::Moments;
 use crate::epilogue::Epilogue;
 
-/// See `batch_norm_then`.
+/// The composite of `batch_norm_with_epilogue`.
 pub(crate) fn composite(
     x: &Tensor,
     gamma: &Tensor,
@@ -23,7 +23,7 @@ pub(crate) fn composite(
     Ok((epilogue.after(&y_rm.reshape(x.shape())?)?, moments))
 }
 
-/// See `affine_then`.
+/// The composite of `affine_with_epilogue`.
 pub(crate) fn composite_affine(x: &Tensor, scale: &Tensor, shift: &Tensor, epilogue: Epilogue<'_>) -> Result<Tensor> {
     let x_rm = x.reshape((scale.dim(0)?, ()))?;
     let y_rm = x_rm.broadcast_mul(&scale.unsqueeze(1)?)?.broadcast_add(&shift.unsqueeze(1)?)?;

@@ -1,7 +1,7 @@
-//! Batch normalisation of a matrix's rows with the statistics of the batch, and what usually follows it in the same pass.
+//! Batch normalisation of the rows of a matrix with batch statistics, and an epilogue in the same pass.
 //!
-//! A row is read once from memory forward, and once backward with the row of its gradient; a composite takes more than
-//! twenty passes.
+//! The forward pass reads each row from memory once. The backward pass reads it once more, with the row of its
+//! gradient. A composite makes more than twenty passes.
 
 mod composite;
 mod operation;

@@ -1,4 +1,4 @@
-//! The operations: their tensors, and what they keep between the passes.
+//! The batch norm operations: their tensors, and the statistics that they keep between the passes.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,16 +10,16 @@ use super::{composite, composite_affine};
 use crate::element::{for_dtype, has_kernel, slice, with_slices};
 use crate::epilogue::{Activation, Epilogue};
 
-/// Mean and biased variance of each row, both (R), cut off from the gradient.
+/// Mean and biased variance of each row, both (R), detached from the gradient.
 pub struct Moments {
-    /// Means.
+    /// Mean of each row.
     pub mean: Tensor,
-    /// Variances with divisor M.
+    /// Variance of each row, with divisor M.
     pub variance: Tensor,
 }
 
 impl Moments {
-    /// Those of rows, as tensors.
+    /// Turns the statistics of rows into tensors.
     pub(crate) fn of(rows: &[RowMoments], dtype: DType) -> Result<Self> {
         let tensor = |of: fn(&RowMoments) -> f64| {
             let all: Vec<f64> = rows.iter().map(of).collect();
@@ -29,14 +29,16 @@ impl Moments {
     }
 }
 
-/// γ·(x − mean)/√(variance + eps) + β for each row of x, and what follows, forward and backward in the same passes. γ and β
-/// are (R), and the rows are the R equal parts of x, whatever its shape: channels of (C, H, W, N), or pixels of channels. The
-/// result has the shape of x; the statistics are over the M numbers of a row.
+/// Returns γ·(x − mean)/√(variance + eps) + β for each row of x, followed by the epilogue, and the statistics. The
+/// epilogue shares the passes of the norm, forward and backward.
+///
+/// The rows are the R equal parts of x, whatever its shape: for example the channels of (C, H, W, N), or the pixels of
+/// channels. γ and β have the shape (R). The result has the shape of x. The statistics are over the M numbers of a row.
 ///
 /// The gradient treats the statistics as functions of x, as training does.
 ///
 /// # Errors
-/// When the shapes do not fit.
+/// Fails when the shapes do not fit.
 pub fn batch_norm_with_epilogue(
     x: &Tensor,
     gamma: &Tensor,
@@ -59,11 +61,12 @@ pub fn batch_norm_with_epilogue(
     Ok((y, Moments::of(moments.get().map_or(&[], Vec::as_slice), x.dtype())?))
 }
 
-/// scale·x + shift for each row of x and what follows, in one pass; scale and shift are (R), rows as in [`batch_norm_then`].
-/// Batch norm with fixed statistics. Forward only: the result is cut off from the gradient.
+/// Returns scale·x + shift for each row of x, followed by the epilogue, in one pass. This is batch norm with fixed
+/// statistics. Scale and shift have the shape (R); rows are as in [`batch_norm_with_epilogue`]. Forward only: the
+/// result is detached from the gradient.
 ///
 /// # Errors
-/// When the shapes do not fit.
+/// Fails when the shapes do not fit.
 pub fn affine_with_epilogue(x: &Tensor, scale: &Tensor, shift: &Tensor, epilogue: Epilogue<'_>) -> Result<Tensor> {
     rows_of(x, [scale, shift], epilogue)?;
     if !has_kernel(x) {
@@ -77,14 +80,14 @@ pub fn affine_with_epilogue(x: &Tensor, scale: &Tensor, shift: &Tensor, epilogue
     }
 }
 
-/// R; an error where x has no so many equal parts, or something else does not fit.
+/// Returns R. Fails when x cannot be split into R equal rows, or when another shape does not fit.
 fn rows_of(x: &Tensor, vectors: [&Tensor; 2], epilogue: Epilogue<'_>) -> Result<usize> {
     let rows = vectors[0].dims1()?;
     if x.elem_count() == 0 || rows == 0 || !x.elem_count().is_multiple_of(rows) {
-        bail!("batch norm of {:?} in {rows} rows: they must be equal, and not empty", x.dims());
+        bail!("batch norm cannot split {:?} into {rows} equal rows that are not empty", x.dims());
     }
     if vectors[1].dims() != [rows] {
-        bail!("batch norm of {rows} rows with one number for each in {:?}", vectors[1].dims());
+        bail!("batch norm of {rows} rows needs one number per row, not shape {:?}", vectors[1].dims());
     }
     if let Some(addend) = epilogue.addend().filter(|addend| addend.dims() != x.dims()) {
         bail!("batch norm of {:?} plus {:?}: the shapes must be equal", x.dims(), addend.dims());
@@ -92,7 +95,7 @@ fn rows_of(x: &Tensor, vectors: [&Tensor; 2], epilogue: Epilogue<'_>) -> Result<
     Ok(rows)
 }
 
-/// Carries the statistics from the forward pass to the caller and to the backward pass.
+/// The batch norm operation. It carries the statistics from the forward pass to the caller and to the backward pass.
 struct BatchNorm {
     eps: f64,
     activation: Activation,
@@ -102,12 +105,13 @@ struct BatchNorm {
 impl BatchNorm {
     fn forward<T: WithDType>(&self, rows: &Rows<'_, T>) -> Vec<T> {
         let (y, moments) = rows.normalise(self.eps);
-        // An operation runs once; were it run again, it would find the same.
+        // An operation runs once. A second run would compute the same statistics.
         let _same = self.moments.set(moments);
         y
     }
 
-    /// Gradients of x, of γ and β one after another, and of the addend where it is not dy itself.
+    /// Returns the gradient of x, those of γ and β one after the other, and that of the addend. The last is `None`
+    /// where it equals dy.
     fn backward(&self, inputs: [&Tensor; 2], y: &Tensor, dy: &Tensor) -> Result<(Tensor, Tensor, Option<Tensor>)> {
         let [x, affine] = inputs;
         let Some(moments) = self.moments.get() else { bail!("a backward pass needs its forward pass") };
@@ -154,7 +158,13 @@ macro_rules! forward {
                 Ok((y, x_layout.shape().clone()))
             }
 
-            fn bwd(&self, x: &Tensor, affine: &Tensor, y: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+            fn bwd(
+                &self,
+                x: &Tensor,
+                affine: &Tensor,
+                y: &Tensor,
+                dy: &Tensor,
+            ) -> Result<(Option<Tensor>, Option<Tensor>)> {
                 let (dx, d_affine, _) = self.backward([x, affine], y, dy)?;
                 Ok((Some(dx), Some(d_affine)))
             }
@@ -177,7 +187,12 @@ macro_rules! forward {
                 let $self = self;
                 let y = for_dtype!(x.dtype(), T => {
                     let (x, affine) = (slice::<T>(x, x_layout)?, slice::<T>(affine, affine_layout)?);
-                    let $rows = Rows { x, affine, addend: Some(slice::<T>(addend, addend_layout)?), activation: self.activation };
+                    let $rows = Rows {
+                        x,
+                        affine,
+                        addend: Some(slice::<T>(addend, addend_layout)?),
+                        activation: self.activation,
+                    };
                     T::to_cpu_storage_owned($y)
                 });
                 Ok((y, x_layout.shape().clone()))

@@ -1,4 +1,4 @@
-//! The passes of batch norm, row by row: a row is still in cache when it is read again.
+//! The passes of batch norm, row by row. A row is still in the cache when it is read again.
 #![expect(unsafe_code, reason = "outputs are written in full before they count as numbers")]
 
 use std::mem::MaybeUninit;
@@ -16,12 +16,12 @@ use crate::sums::{mean_and_variance, sum_and_product};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RowMoments {
     pub(crate) mean: f64,
-    /// Biased.
+    /// Biased variance.
     pub(crate) variance: f64,
 }
 
 impl RowMoments {
-    /// Those of a row that is not empty.
+    /// Returns the statistics of a non-empty row.
     #[inline(always)]
     pub(crate) fn of<T: WithDType>(row: &[T]) -> Self {
         let (mean, variance) = mean_and_variance(row);
@@ -32,13 +32,13 @@ impl RowMoments {
         1.0 / (self.variance + eps).sqrt()
     }
 
-    /// What batch norm makes of a number of the row.
+    /// Returns batch norm of this row as a linear function.
     pub(crate) fn line<T: WithDType>(self, (gamma, beta): (T, T), eps: f64) -> Line<T> {
         let scale = gamma.to_f64() / (self.variance + eps).sqrt();
         Line { about: T::from_f64(self.mean), scale: T::from_f64(scale), shift: beta }
     }
 
-    /// The gradient, given Σ g and Σ (x − mean)·g over the `columns` numbers of the row.
+    /// Returns the gradient of the row, given Σ g and Σ (x − mean)·g over its `columns` numbers.
     pub(crate) fn gradient<T: WithDType>(
         self,
         gamma: T,
@@ -59,7 +59,7 @@ impl RowMoments {
     }
 }
 
-/// dx = γ/σ · (g − mean(g) − x̂ · mean(g·x̂)), dγ = Σ g·x̂, dβ = Σ g, with x̂ = (x − mean)/σ.
+/// Gradients of a row: dx = γ/σ · (g − mean(g) − x̂ · mean(g·x̂)), dγ = Σ g·x̂, dβ = Σ g, with x̂ = (x − mean)/σ.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RowGradient {
     /// dγ.
@@ -73,15 +73,16 @@ pub(crate) struct RowGradient {
 }
 
 impl RowGradient {
-    /// dx of a number. In `f64`: a row of dx sums to zero, and what is before the norm relies on it (the gradient of a bias is
-    /// that sum). A mean rounded to `f32` would be missing from every column alike.
+    /// Returns dx of one number. The computation is in `f64`: a row of dx sums to zero, and the layer before the norm
+    /// relies on it (the gradient of its bias is that sum). A mean rounded to `f32` would add the same error to every
+    /// column.
     #[inline(always)]
     pub(crate) fn of<T: WithDType>(self, x: T, g: T) -> T {
         T::from_f64(self.scale * (g.to_f64() - self.mean_g - (x.to_f64() - self.mean) * self.slope))
     }
 }
 
-/// Rows to normalise, with γ and β one after another.
+/// Rows to normalise. `affine` holds γ and β, one after the other.
 pub(super) struct Rows<'a, T> {
     pub(super) x: &'a [T],
     pub(super) affine: &'a [T],
@@ -89,16 +90,16 @@ pub(super) struct Rows<'a, T> {
     pub(super) activation: Activation,
 }
 
-/// Gradients of `Rows`.
+/// Gradients of the inputs in `Rows`.
 pub(super) struct Gradients<T> {
     pub(super) x: Vec<T>,
-    /// Of γ and β one after another.
+    /// Gradients of γ and β, one after the other.
     pub(super) affine: Vec<T>,
-    /// dy where y > 0, and 0 elsewhere; none where all of dy passes.
+    /// dy where y > 0, and 0 elsewhere. `None` where all of dy passes.
     pub(super) masked: Option<Vec<T>>,
 }
 
-/// y = (x − about)·scale + shift.
+/// The linear function y = (x − about)·scale + shift.
 #[derive(Clone, Copy)]
 pub(crate) struct Line<T> {
     pub(crate) about: T,
@@ -119,12 +120,12 @@ impl<T: WithDType> Rows<'_, T> {
         (TASK_ELEMENTS / self.columns()).max(1)
     }
 
-    /// Numbers of row `r`.
+    /// Returns the numbers of row `r`.
     fn row<'b, U>(&self, all: &'b [U], r: usize) -> &'b [U] {
         &all[r * self.columns()..][..self.columns()]
     }
 
-    /// With the statistics of each row.
+    /// Returns the normalised rows, and the statistics of each row.
     pub(super) fn normalise(&self, eps: f64) -> (Vec<T>, Vec<RowMoments>) {
         let set = InstructionSet::get();
         let mut y = unwritten(self.x.len());
@@ -134,7 +135,7 @@ impl<T: WithDType> Rows<'_, T> {
         (unsafe { written(y) }, moments)
     }
 
-    /// γ·x + β.
+    /// Returns γ·x + β for each row, followed by the epilogue.
     pub(super) fn scale_and_shift(&self) -> Vec<T> {
         let set = InstructionSet::get();
         let mut y = unwritten(self.x.len());
@@ -165,7 +166,7 @@ impl<T: WithDType> Rows<'_, T> {
         }
     }
 
-    /// Those of all rows, g being what of dy passes the activation.
+    /// Returns the gradients of all rows. In the formulas, g is the part of dy that passes the activation.
     pub(super) fn gradients(&self, y: &[T], dy: &[T], moments: &[RowMoments], eps: f64) -> Gradients<T> {
         let mut dx = unwritten(self.x.len());
         let rows = dx.par_chunks_mut(self.columns()).enumerate().with_min_len(self.rows_a_task());
@@ -194,19 +195,19 @@ impl<T: WithDType> Rows<'_, T> {
 }
 
 for_each_set! {
-    /// A row with its own statistics, which are returned.
+    /// Normalises a row with its own statistics, and returns them.
     fn normalise_row[T: WithDType](rows: &Rows<'_, T>, r: usize, eps: f64, y: &mut [MaybeUninit<T>]) -> RowMoments {
         let moments = RowMoments::of(rows.row(rows.x, r));
         rows.write_row(r, moments.line((rows.affine[r], rows.shift(r)), eps), y);
         moments
     }
 
-    /// What a line and the end make of a row.
+    /// Applies a linear function and the epilogue to a row.
     fn write_line[T: WithDType](rows: &Rows<'_, T>, r: usize, line: Line<T>, y: &mut [MaybeUninit<T>]) {
         rows.write_row(r, line, y);
     }
 
-    /// dβ and dγ of a row.
+    /// Writes dx of a row. Returns dβ and dγ.
     fn gradient_row[T: WithDType](
         rows: &Rows<'_, T>, row: (usize, &[T]), statistics: (RowMoments, f64), dx: &mut [MaybeUninit<T>]
     ) -> (f64, f64) {
@@ -222,7 +223,7 @@ for_each_set! {
     }
 }
 
-/// What of dy passes a `ReLU` whose output is y.
+/// Writes and returns the part of dy that passes a `ReLU` with output y.
 pub(crate) fn write_passed<'a, T: WithDType>(
     set: InstructionSet,
     to: &'a mut [MaybeUninit<T>],

@@ -1,4 +1,4 @@
-//! Convolution as products with columns, tile by tile; the tiles depend on shapes alone.
+//! Convolution as products with columns, tile by tile. The tiles depend on shapes alone.
 #![expect(unsafe_code, reason = "tasks write disjoint blocks of one output")]
 
 use std::ops::Range;
@@ -13,27 +13,28 @@ use crate::parts::{TASKS, equal_parts, equal_size, parts_for, sum_parts};
 use crate::product::{MOST_COLUMNS, Matrix, MatrixMut, Shared, Update, multiply, multiply_with_epilogue};
 use crate::simd::{InstructionSet, Number};
 
-/// Numbers of a tile's columns: half a megabyte of `f32` stays in the second-level cache of most processors.
+/// Numbers in the columns of a tile. Half a megabyte of `f32` fits the second-level cache of most processors.
 const TILE_NUMBERS: usize = 1 << 17;
-/// Rows of columns that a task of the backward pass works on: enough for a product to run at full speed.
+/// Rows of columns per task of the backward pass: enough for a product to run at full speed.
 const CHUNK_ROWS: usize = 96;
-/// The same where the map itself are the columns: the other side is read anew for each chunk.
+/// The same where the map itself serves as columns. It is larger, because each chunk reads the other side again.
 const POINTWISE_CHUNK_ROWS: usize = 256;
-/// Fewest channels of a task where the tiles of a map as it lies are too few tasks.
+/// Minimum channels per task, where the tiles of a pointwise convolution give too few tasks.
 const FEWEST_CHANNELS: usize = 128;
 
 /// The tiles of an output channel.
 struct Tiles(Vec<Range<usize>>);
 
 impl Tiles {
-    /// For columns of so many rows.
+    /// Returns the tiles for columns with `rows` rows.
     fn new(map: usize, rows: usize) -> Self {
         let width = equal_size(map, (TILE_NUMBERS / rows).clamp(256, 4096));
         Self((0..map).step_by(width).map(|first| first..(first + width).min(map)).collect())
     }
 
-    /// The same for a map that is its own columns: a product keeps blocks of it in the cache by itself. Whole panels of every
-    /// processor, and no sliver, for a thread would wait while another sums it.
+    /// Returns the tiles for a map that serves as its own columns. A product keeps blocks of it in the cache by itself.
+    /// Tiles are whole panels on every processor. They are equally large, because threads would wait for each other
+    /// otherwise.
     fn pointwise(map: usize) -> Self {
         let count = map.div_ceil((map / TASKS).clamp(256, 4096));
         let panels = equal_parts(map.div_ceil(MOST_COLUMNS), count);
@@ -49,12 +50,13 @@ impl Tiles {
     }
 }
 
-/// Parts of the channels of a product's target in so many other tasks: one where those are enough.
+/// Returns the number of parts that the channels of a product's target are split into, given the number of other tasks.
+/// It is 1 where those are enough.
 fn channel_parts(channels: usize, tasks: usize) -> usize {
     parts_for(tasks).min(channels / FEWEST_CHANNELS).max(1)
 }
 
-/// The columns of a tile: gathered into `scratch`, or the map itself where each pixel sees itself alone.
+/// Returns the columns of a tile: gathered into `scratch`, or the map itself for a pointwise convolution.
 fn columns<'a, T: Number>(
     sizes: &ConvSizes,
     channels: &'a [T],
@@ -71,7 +73,7 @@ fn columns<'a, T: Number>(
     Matrix::new(scratch, (rows, tile.len()), tile.len())
 }
 
-/// y = W·columns for each group and tile.
+/// Computes y = W·columns for each group and tile.
 pub(crate) fn forward<T: Number>(
     set: InstructionSet,
     x: &[T],
@@ -85,7 +87,7 @@ pub(crate) fn forward<T: Number>(
     let mut y = unwritten(sizes.outputs * map);
     let shared = Shared::unwritten(&mut y);
     let others = sizes.groups * tiles.count();
-    // Gathered columns serve all channels.
+    // All channels share gathered columns, so they are not split.
     let parts = if sizes.is_pointwise() { channel_parts(outputs, others) } else { 1 };
     let chunks: Vec<Range<usize>> = equal_parts(outputs, parts).collect();
     (0..others * chunks.len()).into_par_iter().try_for_each_init(Vec::new, |scratch, task| {
@@ -96,21 +98,21 @@ pub(crate) fn forward<T: Number>(
         let first = group * outputs + chunk.start;
         let weight = Matrix::new(&weight[first * rows..], (chunk.len(), rows), rows)?;
         let start = first * map + tile.start;
-        // SAFETY: a task has a tile of some of a group's channels for itself.
+        // SAFETY: no other task has this tile of these channels.
         let mut y = unsafe { shared.block(start, (chunk.len(), tile.len()), map)? };
         multiply_with_epilogue(set, &mut y, Update::Replace, (weight, columns), &EpilogueFrom { epilogue, start })
     })?;
-    // SAFETY: the tasks are all tiles of all groups, and a product replaces all of its target.
+    // SAFETY: the tasks cover all tiles of all groups, and a product replaces its whole target.
     Ok(unsafe { written(y) })
 }
 
-/// The channels of a group that one task of a backward pass works on.
+/// Channels of a group per task of a backward pass.
 fn chunk_channels(sizes: &ConvSizes) -> usize {
     let rows = if sizes.is_pointwise() { POINTWISE_CHUNK_ROWS } else { CHUNK_ROWS };
     (rows / sizes.taps()).clamp(1, sizes.group_inputs())
 }
 
-/// dx = scatter(Wᵀ·dy), added to `onto` where there is one.
+/// Computes dx = scatter(Wᵀ·dy), added to `onto` if given.
 pub(crate) fn backward_x<T: Number>(
     set: InstructionSet,
     dy: &[T],
@@ -146,15 +148,16 @@ fn pointwise_backward_x<T: Number>(
         let weight = Matrix::new(weight, (outputs, chunk.len()), inputs)?;
         let dy = Matrix::new(&dy[group * outputs * map + tile.start..], (outputs, tile.len()), map)?;
         let start = (group * inputs + chunk.start) * map + tile.start;
-        // SAFETY: a task has a tile of some of a group's channels for itself.
+        // SAFETY: no other task has this tile of these channels.
         let mut dx = unsafe { shared.block(start, (chunk.len(), tile.len()), map)? };
         multiply(set, &mut dx, update, weight.transposed(), dy)
     })?;
-    // SAFETY: as in the forward pass; what is added to is written.
+    // SAFETY: as in the forward pass. Where something is added, the numbers are already written.
     Ok(unsafe { written(dx) })
 }
 
-/// A task has some channels of a group for itself and walks all tiles, whose runs overlap in x.
+/// Computes dx where columns are gathered. Each task has some channels of a group for itself and visits all tiles,
+/// because the runs of tiles overlap in x.
 fn scattered_backward_x<T: Number>(
     set: InstructionSet,
     dy: &[T],
@@ -187,8 +190,8 @@ fn scattered_backward_x<T: Number>(
     Ok(dx)
 }
 
-/// dW = dy·columnsᵀ: a task has some channels of a group and, where those are few, a part of the tiles; the parts are
-/// added in their order.
+/// Computes dW = dy·columnsᵀ. A task has some channels of a group and, where those give too few tasks, a part of the
+/// tiles. The parts are added in their order.
 pub(crate) fn backward_weight<T: Number>(set: InstructionSet, x: &[T], dy: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
     let (inputs, outputs, taps, map) = (sizes.group_inputs(), sizes.group_outputs(), sizes.taps(), sizes.output_map());
     let most = chunk_channels(sizes);
@@ -203,7 +206,7 @@ pub(crate) fn backward_weight<T: Number>(set: InstructionSet, x: &[T], dy: &[T],
         let count = most.min(inputs - first);
         let channels = &x[(group * inputs + first) * sizes.input_map()..][..count * sizes.input_map()];
         let start = ((part * sizes.groups + group) * outputs * inputs + first) * taps;
-        // SAFETY: a task has some columns of a group's rows in its part's copy for itself.
+        // SAFETY: no other task has these columns of the group's rows in this part's copy.
         let mut dw = unsafe { shared.block(start, (outputs, count * taps), inputs * taps)? };
         for index in (part..tiles.count()).step_by(parts) {
             let tile = tiles.get(index);
@@ -214,6 +217,7 @@ pub(crate) fn backward_weight<T: Number>(set: InstructionSet, x: &[T], dy: &[T],
         }
         Ok::<(), Error>(())
     })?;
-    // SAFETY: the tasks are all columns of all groups' rows in all parts, and each part has a first tile, which replaces them.
+    // SAFETY: the tasks cover all columns of all groups' rows in all parts. Each part has a first tile, which replaces
+    // them.
     Ok(sum_parts(unsafe { written(partial) }, parts))
 }

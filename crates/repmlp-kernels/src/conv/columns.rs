@@ -1,4 +1,5 @@
-//! The runs of neighbouring numbers that one tap carries from the input map to the output map, and the columns made of them.
+//! Runs of consecutive numbers that one tap copies from the input map to the output map, and the columns built from
+//! them.
 
 use std::ops::Range;
 
@@ -7,18 +8,19 @@ use candle_core::WithDType;
 use crate::conv::ConvSizes;
 use crate::packing::copy_few;
 
-/// `length` numbers of an input channel that one tap shows to as many neighbours of an output channel.
+/// `length` numbers of an input channel. One tap maps them to as many consecutive numbers of an output channel.
 pub(crate) struct Run {
-    /// First number in the input channel.
+    /// Index of the first number in the input channel.
     pub(crate) input: usize,
-    /// First number, counted from the start of the tile of the output channel.
+    /// Index of the first number in the output channel, counted from the start of the tile.
     pub(crate) output: usize,
-    /// How many.
+    /// Number of values.
     pub(crate) length: usize,
 }
 
 impl ConvSizes {
-    /// All runs of a tap that end in a tile of an output channel: whole rows with stride 1, else pixels.
+    /// Visits all runs of a tap that end in a tile of an output channel. A run is a whole row with stride 1, and a
+    /// pixel otherwise.
     pub(crate) fn each_run(&self, tap: usize, tile: &Range<usize>, mut visit: impl FnMut(Run)) {
         let (ky, kx) = self.tap(tap);
         let (rows, columns, n) = (&self.rows, &self.columns, self.images);
@@ -39,7 +41,7 @@ impl ConvSizes {
         }
     }
 
-    /// Fills the rows (channel, tap) of `columns`, each as long as the tile, from channels of x.
+    /// Fills the rows (channel, tap) of `columns` from channels of x. Each row is as long as the tile.
     pub(crate) fn gather<T: WithDType>(&self, channels: &[T], tile: &Range<usize>, columns: &mut [T]) {
         let rows = columns.chunks_exact_mut(tile.len()).enumerate();
         for (row, columns) in rows {
@@ -51,7 +53,7 @@ impl ConvSizes {
         }
     }
 
-    /// Adds the rows (channel, tap) of the gradient of columns to that of the channels.
+    /// Adds the rows (channel, tap) of the gradient of columns to the gradient of the channels.
     pub(crate) fn scatter<T: WithDType>(&self, columns: &[T], tile: &Range<usize>, channels: &mut [T]) {
         for (row, columns) in columns.chunks_exact(tile.len()).enumerate() {
             let channel = &mut channels[row / self.taps() * self.input_map()..][..self.input_map()];

@@ -1,16 +1,18 @@
-//! The same convolution with candle's operations.
+//! The composite of a convolution, from candle's own operations.
 
 use candle_core::{Result, Tensor};
 
 use crate::conv::ConvSizes;
 
-/// With candle's convolution where it can: it knows one stride and one dilation for both dimensions.
+/// Returns the convolution, with candle's own where possible. Candle's supports one stride and one dilation for both
+/// dimensions.
 pub(crate) fn conv2d(x_chwn: &Tensor, weight: &Tensor, sizes: &ConvSizes) -> Result<Tensor> {
     let square = sizes.rows.stride == sizes.columns.stride && sizes.rows.dilation == sizes.columns.dilation;
     if square { by_candle(x_chwn, weight, sizes) } else { by_taps(x_chwn, weight, sizes) }
 }
 
-/// Candle's convolution of the padded map, cut to what the kernel reaches: its backward pass takes no other sizes.
+/// Returns candle's convolution of the padded map. The map is cut to the pixels that the kernel reaches, because
+/// candle's backward pass accepts no other sizes.
 pub(crate) fn by_candle(x_chwn: &Tensor, weight: &Tensor, sizes: &ConvSizes) -> Result<Tensor> {
     let reached = |window: &crate::sliding_window::SlidingWindow| {
         (window.output - 1) * window.stride + (window.kernel - 1) * window.dilation + 1
@@ -31,7 +33,7 @@ fn padded(x_chwn: &Tensor, sizes: &ConvSizes) -> Result<Tensor> {
     x_chwn.pad_with_zeros(1, p_h, p_h)?.pad_with_zeros(2, p_w, p_w)
 }
 
-/// One product for each tap, added up.
+/// Returns the convolution as a sum of one product per tap.
 pub(crate) fn by_taps(x_chwn: &Tensor, weight: &Tensor, sizes: &ConvSizes) -> Result<Tensor> {
     let padded = padded(x_chwn, sizes)?;
     let (g, c, o) = (sizes.groups, sizes.group_inputs(), sizes.group_outputs());
@@ -53,6 +55,6 @@ pub(crate) fn by_taps(x_chwn: &Tensor, weight: &Tensor, sizes: &ConvSizes) -> Re
     }
     match sum {
         Some(sum) => sum.reshape(sizes.output_dims()),
-        None => candle_core::bail!("a kernel has taps"),
+        None => candle_core::bail!("a kernel needs at least one tap"),
     }
 }

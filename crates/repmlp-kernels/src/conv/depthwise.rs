@@ -1,4 +1,4 @@
-//! Convolution in which each group has one input channel: rows of x, shifted by a tap and scaled by its weight.
+//! Convolution with one input channel per group: rows of x, shifted by a tap and scaled by its weight.
 
 use candle_core::WithDType;
 use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator, ParallelSliceMut};
@@ -9,7 +9,7 @@ use crate::conv::epilogue::ConvEpilogue;
 use crate::element::TASK_ELEMENTS;
 use crate::sums::pair_sum;
 
-/// Each row of each output channel from the rows of its input channel.
+/// Computes each row of each output channel from the rows of its input channel.
 pub(crate) fn forward<T: WithDType>(
     x: &[T],
     weight: &[T],
@@ -44,7 +44,7 @@ fn add_scaled<T: WithDType>(y: &mut [T], scale: T, x: &[T]) {
     }
 }
 
-/// Each input channel from the rows of its output channels, added to what is in `dx`.
+/// Computes the gradient of each input channel from the rows of its output channels, and adds it to `dx`.
 pub(crate) fn backward_x<T: WithDType>(dy: &[T], weight: &[T], sizes: &ConvSizes, mut dx: Vec<T>) -> Vec<T> {
     let (outputs, taps, output_map) = (sizes.group_outputs(), sizes.taps(), sizes.output_map());
     let whole = 0..output_map;
@@ -61,7 +61,7 @@ pub(crate) fn backward_x<T: WithDType>(dy: &[T], weight: &[T], sizes: &ConvSizes
     dx
 }
 
-/// Each tap from all that it carried.
+/// Computes the gradient of each tap from all pairs of numbers that it connects.
 pub(crate) fn backward_weight<T: WithDType>(x: &[T], dy: &[T], sizes: &ConvSizes) -> Vec<T> {
     let (taps, map, output_map) = (sizes.taps(), sizes.input_map(), sizes.output_map());
     let whole = 0..output_map;

@@ -1,5 +1,5 @@
-//! What a convolution does to its sums while they are in cache: a bias, a shortcut, a `ReLU`.
-#![expect(unsafe_code, reason = "finished blocks are written before")]
+//! The epilogue of a convolution: a bias, a shortcut, a `ReLU`. It is applied while the sums are in the cache.
+#![expect(unsafe_code, reason = "blocks are written before their epilogue")]
 
 use std::ops::Range;
 
@@ -10,31 +10,31 @@ use crate::packing::prefetch;
 use crate::product::{MatrixMut, TileEpilogue};
 use crate::simd::{InstructionSet, Number, Vector, for_each_set};
 
-/// y ← activation(y + bias of the channel + addend).
+/// The epilogue y ← activation(y + bias of the channel + addend).
 pub(crate) struct ConvEpilogue<'a, T> {
-    /// What its loops are compiled for.
+    /// Instruction set of its loops.
     pub(crate) set: InstructionSet,
     /// A number for each output channel.
     pub(crate) bias: &'a [T],
-    /// As large as the output.
+    /// Numbers to add, as many as the output has.
     pub(crate) addend: Option<&'a [T]>,
-    /// Done last.
+    /// Applied last.
     pub(crate) activation: Activation,
-    /// Numbers of an output channel.
+    /// Numbers per output channel.
     pub(crate) map: usize,
 }
 
 impl<T: WithDType> ConvEpilogue<'_, T> {
-    /// Finishes a block of channels whose first number is number `start` of the output.
+    /// Applies the epilogue to a block of channels. Its first number is number `start` of the output.
     ///
     /// # Safety
     /// The block is written.
     pub(crate) unsafe fn block(&self, block: &mut MatrixMut<'_, T>, start: usize) {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { block.each_row(|r, row| self.row(row, start + r * self.map)) };
     }
 
-    /// Finishes neighbouring numbers of a channel.
+    /// Applies the epilogue to consecutive numbers of a channel.
     pub(crate) fn row(&self, row: &mut [T], start: usize) {
         let bias = self.bias[start / self.map];
         match self.addend {
@@ -44,7 +44,7 @@ impl<T: WithDType> ConvEpilogue<'_, T> {
     }
 }
 
-/// The same as the epilogue of a product whose target begins with number `start` of the output; nothing where there is none.
+/// The epilogue of a product that writes the output from number `start` on. It does nothing where there is no epilogue.
 pub(crate) struct EpilogueFrom<'a, T> {
     pub(crate) epilogue: Option<&'a ConvEpilogue<'a, T>>,
     pub(crate) start: usize,
@@ -58,14 +58,14 @@ impl<T: Number> TileEpilogue<T> for EpilogueFrom<'_, T> {
         };
         for row in rows.clone() {
             let start = self.start + row * epilogue.map + columns.start;
-            // SAFETY: the caller's promise.
+            // SAFETY: guaranteed by the caller.
             unsafe { prefetch::<V>(&addend[start..][..columns.len()]) };
         }
     }
 
     unsafe fn apply(&self, sums: &mut MatrixMut<'_, T>, (row, column): (usize, usize)) {
         if let Some(epilogue) = self.epilogue {
-            // SAFETY: the caller's promise.
+            // SAFETY: guaranteed by the caller.
             unsafe { epilogue.block(sums, self.start + row * epilogue.map + column) };
         }
     }

@@ -1,10 +1,16 @@
-//! Convolution in the layout that has images fastest: dense, grouped or depthwise, any stride, padding and dilation.
+//! Convolution in the layout with images as the fastest dimension: dense, grouped or depthwise, with any stride,
+//! padding and dilation.
 //!
-//! Ways, chosen by shape (`sizes`): a 1×1 convolution is a product with the map as it lies, or with the pixels that its stride
-//! leaves; a depthwise one of few images adds shifted rows; with more images a 3×3 one of many channels, with stride 1 and little
-//! padding, is a product for each position of transformed tiles, and others are summed tap by tap, without columns and without the
-//! taps that lie outside the map; any other is a product with columns that are gathered tile by tile and never kept, neither whole
-//! nor for the backward pass.
+//! The shape alone decides how a convolution is computed (`sizes`):
+//!
+//! - A 1×1 convolution is a matrix product with the map itself, or with the pixels that its stride selects.
+//! - For small batches, a depthwise convolution adds shifted rows.
+//! - For larger batches, a 3×3 convolution with many channels, stride 1 and little padding is a product for each
+//!   position of transformed tiles (Winograd).
+//! - For larger batches, other convolutions are summed tap by tap, without columns and without the taps that lie
+//!   outside the map.
+//! - Any other convolution is a product with columns. Columns are gathered tile by tile. They are never kept as a
+//!   whole, nor for the backward pass.
 
 mod by_columns;
 mod columns;

@@ -1,4 +1,4 @@
-//! A convolution, and an FC layer with groups, as operations of candle: shapes, and which gradients are needed.
+//! A convolution, and an FC layer with groups, as candle operations: shapes, and which gradients are needed.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, WithDType, bail};
@@ -10,34 +10,34 @@ use crate::element::{for_dtype, has_kernel, slice, with_slice};
 use crate::epilogue::{Activation, Epilogue};
 use crate::simd::InstructionSet;
 
-/// How a convolution moves over a map, as (height, width) where two numbers are.
+/// How a convolution moves over a map. Pairs are (height, width).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvGeometry {
     /// Input pixels between neighbouring output pixels.
     pub stride: (usize, usize),
-    /// Pixels of zeros on both sides of the map.
+    /// Zero pixels added on both sides of the map.
     pub padding: (usize, usize),
     /// Input pixels between neighbouring taps.
     pub dilation: (usize, usize),
-    /// Groups of channels; output channel o of O sees the C/groups channels of group ⌊o·groups/O⌋.
+    /// Groups of channels. Output channel o of O reads the C/groups channels of group ⌊o·groups/O⌋.
     pub groups: usize,
 }
 
-/// The convolution (cross-correlation) of x (C, H, W, N) with weight (O, C/groups, Kʰ, Kʷ): (O, H', W', N) with
-/// H' = ⌊(H + 2·padding − dilation·(Kʰ − 1) − 1)/stride⌋ + 1, W' likewise.
+/// Returns the convolution (cross-correlation) of x (C, H, W, N) with weight (O, C/groups, Kʰ, Kʷ): (O, H', W', N) with
+/// H' = ⌊(H + 2·padding − dilation·(Kʰ − 1) − 1)/stride⌋ + 1 and W' likewise.
 ///
 /// # Errors
-/// When the groups do not divide both channel counts, the weight does not fit them, something is empty, or the kernel is
-/// larger than the padded map.
+/// Fails when the groups do not divide both channel counts, when the weight does not fit them, when a dimension is
+/// empty, or when the kernel is larger than the padded map.
 pub fn conv2d(x_chwn: &Tensor, weight: &Tensor, geometry: ConvGeometry) -> Result<Tensor> {
     Conv::on_map(x_chwn, weight, geometry)?.of(x_chwn, weight)
 }
 
-/// `conv2d` plus a bias (O) and what follows, in one pass: a convolution with its batch norm merged. Forward only: the result is
-/// cut off from the gradient.
+/// Like `conv2d`, with a bias (O) and an epilogue in the same pass: a convolution with its batch norm merged. Forward
+/// only: the result is detached from the gradient.
 ///
 /// # Errors
-/// As `conv2d`, and when the bias or what is added does not fit the output.
+/// Fails when `conv2d` fails, or when the bias or the tensor to add does not fit the output.
 pub fn conv2d_with_epilogue(
     x_chwn: &Tensor,
     weight: &Tensor,
@@ -48,19 +48,21 @@ pub fn conv2d_with_epilogue(
     Conv::on_map(x_chwn, weight, geometry)?.then(x_chwn, (weight, bias), epilogue)
 }
 
-/// An FC layer with groups on each column of x (C, …, M), whose dimensions but the last are its inputs, channel by channel:
-/// weight (O·P, C/groups·P), P being the product of the dimensions between, gives (O, …, M).
+/// Applies an FC layer with groups to each column of x (C, …, M). Its inputs are all dimensions of x but the last,
+/// channel by channel. The weight (O·P, C/groups·P) gives (O, …, M), where P is the product of the dimensions between
+/// the first and the last.
 ///
 /// # Errors
-/// When the groups do not divide both channel counts, the weight does not fit, or something is empty.
+/// Fails when the groups do not divide both channel counts, when the weight does not fit, or when a dimension is empty.
 pub fn grouped_fc(x: &Tensor, weight: &Tensor, groups: usize) -> Result<Tensor> {
     Conv::on_columns(x, weight, groups)?.of(x, weight)
 }
 
-/// `grouped_fc` plus a bias (O·P) and what follows, in one pass. Forward only: the result is cut off from the gradient.
+/// Like `grouped_fc`, with a bias (O·P) and an epilogue in the same pass. Forward only: the result is detached from the
+/// gradient.
 ///
 /// # Errors
-/// As `grouped_fc`, and when the bias or what is added does not fit the output.
+/// Fails when `grouped_fc` fails, or when the bias or the tensor to add does not fit the output.
 pub fn grouped_fc_with_epilogue(
     x: &Tensor,
     weight: &Tensor,
@@ -71,30 +73,27 @@ pub fn grouped_fc_with_epilogue(
     Conv::on_columns(x, weight, groups)?.then(x, (weight, bias), epilogue)
 }
 
-/// A convolution of something with so many numbers, to a shape with so many.
+/// A convolution, and the shape of its output. The tensors may have other shapes than the sizes, with as many numbers.
 pub(crate) struct Conv {
     pub(crate) sizes: ConvSizes,
     pub(crate) output: Shape,
 }
 
 impl Conv {
-    /// That of a map.
+    /// Returns the convolution of a map.
     pub(crate) fn on_map(x_chwn: &Tensor, weight: &Tensor, geometry: ConvGeometry) -> Result<Self> {
         let sizes = ConvSizes::new(x_chwn.dims(), weight.dims(), geometry)?;
         Ok(Self { sizes, output: sizes.output_dims().into() })
     }
 
-    /// The 1×1 convolution of one pixel, of which the inputs of an FC layer are the channels.
+    /// Returns an FC layer as the 1×1 convolution of a single pixel. The inputs of the layer become its channels.
     pub(crate) fn on_columns(x: &Tensor, weight: &Tensor, groups: usize) -> Result<Self> {
         let (&[channels, ref between @ .., columns], &[outputs, inputs]) = (x.dims(), weight.dims()) else {
             bail!("grouped_fc takes x (C, .., M) and weight (Q, P), not {:?} and {:?}", x.dims(), weight.dims());
         };
         let pixels: usize = between.iter().product();
         if groups == 0 || !channels.is_multiple_of(groups) || pixels == 0 || !outputs.is_multiple_of(groups * pixels) {
-            bail!(
-                "grouped_fc of {:?} to {outputs} outputs in {groups} groups: they must divide the channels",
-                x.dims()
-            );
+            bail!("grouped_fc of {:?} to {outputs} outputs: {groups} groups must divide the channels", x.dims());
         }
         let geometry = ConvGeometry { stride: (1, 1), padding: (0, 0), dilation: (1, 1), groups };
         let sizes = ConvSizes::new(&[channels * pixels, 1, 1, columns], &[outputs, inputs, 1, 1], geometry)?;
@@ -108,10 +107,10 @@ impl Conv {
 
     fn then(self, x: &Tensor, (weight, bias): (&Tensor, &Tensor), epilogue: Epilogue<'_>) -> Result<Tensor> {
         if bias.dims() != [self.sizes.outputs] {
-            bail!("{} outputs with a bias of {:?}", self.sizes.outputs, bias.dims());
+            bail!("{} outputs need one bias each, not a bias of shape {:?}", self.sizes.outputs, bias.dims());
         }
         if let Some(addend) = epilogue.addend().filter(|addend| addend.dims() != self.output.dims()) {
-            bail!("{:?} plus {:?}: the shapes must be equal", self.output.dims(), addend.dims());
+            bail!("output {:?} plus {:?}: the shapes must be equal", self.output.dims(), addend.dims());
         }
         if !has_kernel(x) {
             return self.composite_with_epilogue(x, (weight, bias), epilogue);
@@ -125,7 +124,7 @@ impl Conv {
         x.contiguous()?.apply_op2_no_bwd(&weight.contiguous()?, &op)
     }
 
-    /// The same with candle's operations.
+    /// The composite: the same from candle's own operations.
     pub(crate) fn composite(&self, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
         let sizes = &self.sizes;
         let (rows, columns) = (&sizes.rows, &sizes.columns);
@@ -134,7 +133,7 @@ impl Conv {
         composite::conv2d(&x, &weight, sizes)?.reshape(&self.output)
     }
 
-    /// The same with a bias and what follows.
+    /// The composite with a bias and an epilogue.
     pub(super) fn composite_with_epilogue(
         &self,
         x: &Tensor,
@@ -167,7 +166,7 @@ impl CustomOp2 for Conv {
 
     fn bwd(&self, x: &Tensor, weight: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (sizes, device) = (&self.sizes, x.device());
-        // The images and a frozen weight take no part in the graph: their gradients would be thrown away.
+        // Input images and frozen weights need no gradient.
         for_dtype!(x.dtype(), T => with_slice::<T, _>(dy, |dy| {
             let dx = if x.track_op() {
                 let dx = with_slice::<T, _>(weight, |weight| backward_x(dy, weight, sizes, None))??;
@@ -186,7 +185,7 @@ impl CustomOp2 for Conv {
     }
 }
 
-/// A convolution without a gradient and what follows it.
+/// A convolution with its epilogue, without a gradient.
 struct Deployed {
     conv: Conv,
     bias: Tensor,
@@ -210,7 +209,13 @@ impl CustomOp2 for Deployed {
             let (x, weight) = (slice::<T>(x, x_layout)?, slice::<T>(weight, weight_layout)?);
             let finished = |addend: Option<&[T]>| {
                 with_slice::<T, _>(&self.bias, |bias| {
-                    let epilogue = ConvEpilogue { set: InstructionSet::get(), bias, addend, activation: self.activation, map: self.conv.sizes.output_map() };
+                    let epilogue = ConvEpilogue {
+                        set: InstructionSet::get(),
+                        bias,
+                        addend,
+                        activation: self.activation,
+                        map: self.conv.sizes.output_map(),
+                    };
                     forward(x, weight, &self.conv.sizes, Some(&epilogue))
                 })?
             };

@@ -1,4 +1,4 @@
-//! All sizes of a convolution, checked once; the kernels rely on them.
+//! All sizes of a convolution, checked once. The kernels rely on them.
 
 use candle_core::{Result, bail};
 
@@ -8,56 +8,56 @@ use crate::sliding_window::{Moves, SlidingWindow};
 /// How a convolution is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// Products with columns, or with the map as it lies.
+    /// Products with columns, or with the map itself.
     Columns,
-    /// Products with the pixels that a stride leaves.
+    /// Products with the pixels that a stride selects.
     Subsampled,
     /// Shifted and scaled rows.
     Depthwise,
-    /// Sums over taps; lanes are images or target channels.
+    /// Sums over taps. Lanes hold images or, for small batches, output channels.
     Direct,
     /// Products of transformed tiles and kernels.
     Winograd,
 }
 
-/// Images from which on columns are not worth gathering.
+/// Minimum batch for direct convolution and Winograd.
 const DIRECT_IMAGES: usize = 8;
 
-/// Channels of a group from which on transforms cost less than they save.
+/// Minimum channels per group for Winograd. With fewer, transforms cost more than they save.
 const WINOGRAD_CHANNELS: usize = 32;
 
-/// A convolution whose shapes fit.
+/// Sizes of one convolution, checked to fit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConvSizes {
     /// Input channels C.
     pub(crate) inputs: usize,
     /// Output channels O.
     pub(crate) outputs: usize,
-    /// Groups, a divisor of both.
+    /// Groups, a divisor of both channel counts.
     pub(crate) groups: usize,
     /// Images N.
     pub(crate) images: usize,
-    /// Along the height.
+    /// Sliding window along the height.
     pub(crate) rows: SlidingWindow,
-    /// Along the width.
+    /// Sliding window along the width.
     pub(crate) columns: SlidingWindow,
 }
 
 impl ConvSizes {
-    /// An error that names the first thing that does not fit.
+    /// Returns the sizes. The error names the first thing that does not fit.
     pub(crate) fn new(x_chwn: &[usize], weight: &[usize], geometry: ConvGeometry) -> Result<Self> {
         let (&[inputs, h, w, images], &[outputs, group_inputs, k_h, k_w]) = (x_chwn, weight) else {
             bail!("conv2d takes x (C, H, W, N) and weight (O, C/groups, K, K), not {x_chwn:?} and {weight:?}");
         };
         let ConvGeometry { stride, padding, dilation, groups } = geometry;
         if groups == 0 || !inputs.is_multiple_of(groups) || !outputs.is_multiple_of(groups) {
-            bail!("conv2d in {groups} groups: they must divide {inputs} input and {outputs} output channels");
+            bail!("conv2d: {groups} groups must divide {inputs} input channels and {outputs} output channels");
         }
         if group_inputs != inputs / groups {
-            bail!("conv2d weight {weight:?} on {inputs} channels in {groups} groups: each sees {}", inputs / groups);
+            bail!("conv2d weight {weight:?} for {inputs} channels in {groups} groups: a group has {}", inputs / groups);
         }
         if inputs == 0 || outputs == 0 || images == 0 {
-            bail!("conv2d of {x_chwn:?} with weight {weight:?}: nothing may be empty");
+            bail!("conv2d of {x_chwn:?} with weight {weight:?}: no dimension may be empty");
         }
         let moves = |of: fn((usize, usize)) -> usize| Moves {
             stride: of(stride),
@@ -69,17 +69,17 @@ impl ConvSizes {
         Ok(Self { inputs, outputs, groups, images, rows, columns })
     }
 
-    /// (O, H', W', N).
+    /// Returns the dimensions of the output: (O, H', W', N).
     pub(crate) fn output_dims(&self) -> (usize, usize, usize, usize) {
         (self.outputs, self.rows.output, self.columns.output, self.images)
     }
 
-    /// Input channels of a group.
+    /// Input channels per group.
     pub(crate) fn group_inputs(&self) -> usize {
         self.inputs / self.groups
     }
 
-    /// Output channels of a group.
+    /// Output channels per group.
     pub(crate) fn group_outputs(&self) -> usize {
         self.outputs / self.groups
     }
@@ -89,22 +89,22 @@ impl ConvSizes {
         self.rows.kernel * self.columns.kernel
     }
 
-    /// Height and width of a tap in its kernel.
+    /// Returns the row and the column of a tap in its kernel.
     pub(crate) fn tap(&self, tap: usize) -> (usize, usize) {
         (tap / self.columns.kernel, tap % self.columns.kernel)
     }
 
-    /// Numbers of a channel of x.
+    /// Numbers per channel of x.
     pub(crate) fn input_map(&self) -> usize {
         self.rows.input * self.columns.input * self.images
     }
 
-    /// Numbers of a channel of the output.
+    /// Numbers per channel of the output.
     pub(crate) fn output_map(&self) -> usize {
         self.rows.output * self.columns.output * self.images
     }
 
-    /// The way for these sizes; never by processor or threads.
+    /// Returns how to compute these sizes. The choice never depends on the processor or on threads.
     pub(crate) fn way(&self) -> Way {
         match () {
             () if self.is_subsampled() && !self.is_depthwise() => Way::Subsampled,
@@ -116,12 +116,12 @@ impl ConvSizes {
         }
     }
 
-    /// Each group has one input channel.
+    /// Whether each of several groups has one input channel.
     fn is_depthwise(&self) -> bool {
         self.group_inputs() == 1 && self.groups > 1
     }
 
-    /// Tiles of 2×2 output pixels see 4×4 input pixels, and kernels can be turned round.
+    /// Whether tiles of 2×2 output pixels read 4×4 input pixels, and kernels can be rotated by 180°.
     pub(crate) fn has_tiles(&self) -> bool {
         let fits = |window: &SlidingWindow| {
             window.kernel == 3 && window.stride == 1 && window.dilation == 1 && window.padding <= 2
@@ -129,8 +129,9 @@ impl ConvSizes {
         fits(&self.rows) && fits(&self.columns)
     }
 
-    /// The products at each position are large enough to be worth the transforms, and save what they cost: a direct sum leaves
-    /// out the taps on padding, tiles do not, nor what reaches out of the map.
+    /// Whether Winograd pays off: the products at each position are large enough for the transforms, and the saved
+    /// multiplications outweigh extra ones. A direct sum skips taps on padding and pixels outside the map; tiles skip
+    /// neither.
     fn fills_tiles(&self) -> bool {
         let channels = self.group_inputs().min(self.group_outputs());
         let tiles = self.rows.output.div_ceil(2) * self.columns.output.div_ceil(2);
@@ -139,20 +140,20 @@ impl ConvSizes {
         channels >= WINOGRAD_CHANNELS && tiles * self.images >= channels && 16 * tiles * 4 <= direct * 3
     }
 
-    /// Each output pixel sees an input pixel of its own, of which a stride may leave some out.
+    /// Whether each output pixel reads a single input pixel, and a stride may skip others.
     pub(crate) fn is_subsampled(&self) -> bool {
         let of_one = |window: &SlidingWindow| window.kernel == 1 && window.padding == 0;
         of_one(&self.rows) && of_one(&self.columns) && !self.is_pointwise()
     }
 
-    /// The same convolution of the pixels that are seen, one tap each and no padding.
+    /// Returns the same convolution on the pixels that are read: with one tap, stride 1 and no padding.
     pub(crate) fn of_seen(&self) -> Result<Self> {
         let alone =
             |window: &SlidingWindow| SlidingWindow::new(window.output, 1, Moves { stride: 1, padding: 0, dilation: 1 });
         Ok(Self { rows: alone(&self.rows)?, columns: alone(&self.columns)?, ..*self })
     }
 
-    /// Each output pixel sees its own input pixel alone.
+    /// Whether each output pixel reads only the input pixel at the same position.
     pub(crate) fn is_pointwise(&self) -> bool {
         self.rows.is_identity() && self.columns.is_identity()
     }

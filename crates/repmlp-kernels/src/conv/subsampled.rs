@@ -1,4 +1,4 @@
-//! A 1×1 convolution with a stride and no padding: one without a stride, of the pixels that are seen.
+//! A 1×1 convolution with a stride and without padding. It becomes one without a stride, on the pixels that are read.
 
 use candle_core::{Result, WithDType};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
@@ -8,7 +8,7 @@ use crate::conv::{ConvSizes, by_columns};
 use crate::packing::copy_few;
 use crate::simd::{InstructionSet, Number};
 
-/// The output (O, H', W', N).
+/// Returns the output (O, H', W', N).
 pub(crate) fn forward<T: Number>(
     set: InstructionSet,
     x: &[T],
@@ -19,7 +19,7 @@ pub(crate) fn forward<T: Number>(
     by_columns::forward(set, &seen(x, sizes), weight, &sizes.of_seen()?, epilogue)
 }
 
-/// The gradient (C, H, W, N), added to `onto` where there is one.
+/// Returns the gradient of x (C, H, W, N), added to `onto` if given.
 pub(crate) fn backward_x<T: Number>(
     set: InstructionSet,
     dy: &[T],
@@ -37,19 +37,19 @@ pub(crate) fn backward_x<T: Number>(
     Ok(dx)
 }
 
-/// The gradient of the weight.
+/// Returns the gradient of the weight.
 pub(crate) fn backward_weight<T: Number>(set: InstructionSet, x: &[T], dy: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
     by_columns::backward_weight(set, &seen(x, sizes), dy, &sizes.of_seen()?)
 }
 
-/// First number of each pixel of a channel that is seen.
+/// Returns the index of the first number of each pixel that is read, within a channel.
 fn places(sizes: &ConvSizes) -> impl Iterator<Item = usize> {
     let (rows, columns, images) = (sizes.rows, sizes.columns, sizes.images);
     let place = move |y, x| (rows.seen(y, 0) * columns.input + columns.seen(x, 0)) * images;
     (0..rows.output).flat_map(move |y| (0..columns.output).map(move |x| place(y, x)))
 }
 
-/// The pixels that are seen, (C, H', W', N).
+/// Returns the pixels that are read, (C, H', W', N).
 fn seen<T: WithDType>(x: &[T], sizes: &ConvSizes) -> Vec<T> {
     let mut seen = vec![T::zero(); sizes.inputs * sizes.output_map()];
     seen.par_chunks_mut(sizes.output_map()).zip(x.par_chunks(sizes.input_map())).for_each(|(seen, x)| {

@@ -1,4 +1,7 @@
-//! Which source pixels and taps make up each target pixel, forward or backward: exactly those inside the map.
+//! Which source pixels and taps contribute to each target pixel: exactly those inside the map.
+//!
+//! In a forward pass, the source is the input and the target is the output. In a backward pass, the source is the
+//! gradient of the output and the target is the gradient of the input.
 
 use std::ops::Range;
 
@@ -6,14 +9,14 @@ use crate::conv::ConvSizes;
 use crate::simd::Segment;
 use crate::sliding_window::SlidingWindow;
 
-/// From the input to the output, or from the gradient of the output to that of the input.
+/// Direction of a pass: from the input to the output, or from the gradient of the output to that of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
     Forward,
     Backward,
 }
 
-/// `count` neighbouring sources of a target place, seen through as many neighbouring taps.
+/// `count` consecutive sources of a target position, read through as many consecutive taps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stretch {
     source: usize,
@@ -21,16 +24,18 @@ struct Stretch {
     count: usize,
 }
 
-/// Target pixels of a row, `Plan::target_step` apart, whose sources have the same pattern, `Plan::source_step` apart.
+/// Target pixels of a row, `TapMap::target_step` apart. Their sources have the same pattern, `TapMap::source_step`
+/// apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Alike {
-    /// Column of the first.
+    /// Column of the first pixel.
     pub(crate) first: usize,
-    /// How many: a power of two.
+    /// Number of pixels, a power of two.
     pub(crate) count: usize,
 }
 
-/// The sums of all target pixels. Backward, taps are counted from the last: sources and taps then grow together.
+/// The terms of the sums of all target pixels. In a backward pass, taps are counted from the last, so that sources and
+/// taps grow together.
 pub(crate) struct TapMap {
     /// Source rows of each target row.
     rows: Vec<Vec<Stretch>>,
@@ -42,7 +47,7 @@ pub(crate) struct TapMap {
     kernel_columns: usize,
     /// Columns between neighbouring target pixels that are alike.
     pub(crate) target_step: usize,
-    /// Columns between their sources.
+    /// Columns between the sources of such pixels.
     pub(crate) source_step: usize,
 }
 
@@ -63,7 +68,7 @@ impl TapMap {
         }
     }
 
-    /// All target columns, as many as `most` together; `most` is a power of two.
+    /// Groups all target columns that are alike, at most `most` together. `most` is a power of two.
     pub(crate) fn alike(&self, most: usize) -> Vec<Alike> {
         let mut all = Vec::new();
         for residue in 0..self.target_step.min(self.columns.len()) {
@@ -80,7 +85,7 @@ impl TapMap {
         all
     }
 
-    /// Whether the sources of the i-th column after `first` have its pattern.
+    /// Whether the sources of the i-th column after `first` have the same pattern as its own.
     fn is_alike(&self, first: usize, i: usize) -> bool {
         let Some(other) = self.columns.get(first + i * self.target_step) else { return false };
         let shift = i * self.source_step;
@@ -99,15 +104,15 @@ impl TapMap {
         self.source_columns
     }
 
-    /// The source rows that some target rows need.
+    /// Returns the source rows that these target rows read.
     pub(crate) fn source_rows(&self, target: Range<usize>) -> Range<usize> {
         let seen = self.rows[target].iter().flatten();
         let start = seen.clone().map(|s| s.source).min().unwrap_or(0);
         start..seen.map(|s| s.source + s.count).max().unwrap_or(start)
     }
 
-    /// The sum of one target pixel over source pixels packed as (pixel, channel) from row `first_row` on, with weights
-    /// packed as (tap, channel).
+    /// Appends the terms of one target pixel to `into`. Source pixels are packed as (pixel, channel) from row
+    /// `first_row` on, and weights as (tap, channel).
     pub(crate) fn segments(&self, pixel: (usize, usize), first_row: usize, channels: usize, into: &mut Vec<Segment>) {
         let rows = self.rows[pixel.0].iter().flat_map(|s| (0..s.count).map(|i| (s.source + i, s.tap + i)));
         for (row, tap_row) in rows {
@@ -122,7 +127,7 @@ impl TapMap {
     }
 }
 
-/// The sources of each target place.
+/// Returns the sources of each target position.
 fn stretches(window: &SlidingWindow, direction: Direction) -> Vec<Vec<Stretch>> {
     let places = match direction {
         Direction::Forward => window.output,
@@ -163,9 +168,9 @@ mod tests {
         assert_eq!(of(&same, Direction::Forward, 0), [stretch(0, 1, 2)]);
         assert_eq!(of(&same, Direction::Forward, 1), [stretch(0, 0, 3)]);
         assert_eq!(of(&same, Direction::Backward, 3), [stretch(2, 0, 2)]);
-        // Stride 2 on 5 places, padding 1: outputs 0..3 see −1..2, 1..4, 3..6.
+        // Stride 2 on 5 positions, padding 1: outputs 0, 1 and 2 read −1..2, 1..4 and 3..6.
         let strided = SlidingWindow::new(5, 3, Moves { stride: 2, padding: 1, dilation: 1 }).unwrap();
-        // Input 1 is tap 2 of output 0 and tap 0 of output 1: counted from the last, 0 and 2.
+        // Input 1 is tap 2 of output 0 and tap 0 of output 1. Counted from the last tap, these are 0 and 2.
         assert_eq!(of(&strided, Direction::Backward, 1), [stretch(0, 0, 1), stretch(1, 2, 1)]);
         let sizes = |stride| {
             let geometry = ConvGeometry { stride: (1, stride), padding: (0, 1), dilation: (1, 1), groups: 1 };
@@ -175,12 +180,13 @@ mod tests {
             let all = TapMap::new(&sizes(stride), direction).alike(4);
             all.iter().map(|alike| (alike.first, alike.count)).collect::<Vec<_>>()
         };
-        // The first and the last pixel see padding.
+        // The first and the last pixel read padding.
         assert_eq!(alike(1, Direction::Forward), [(0, 1), (1, 4), (5, 2), (7, 1), (8, 1)]);
-        // Outputs at 0, 2, 4, 6, 8; inputs 0, 2, .. 8 see one output each, 1, 3, 5, 7 two.
+        // Outputs lie at inputs 0, 2, 4, 6 and 8. One output reads each of these inputs; two outputs read each of
+        // inputs 1, 3, 5 and 7.
         assert_eq!(alike(2, Direction::Forward), [(0, 1), (1, 2), (3, 1), (4, 1)]);
         assert_eq!(alike(2, Direction::Backward), [(0, 4), (8, 1), (1, 4)]);
-        // A dilation parts them.
+        // With a dilation, the taps do not join.
         let dilated = SlidingWindow::new(4, 2, Moves { stride: 1, padding: 0, dilation: 2 }).unwrap();
         assert_eq!(of(&dilated, Direction::Forward, 1), [stretch(1, 0, 1), stretch(3, 1, 1)]);
     }

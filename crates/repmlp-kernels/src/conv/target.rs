@@ -1,10 +1,10 @@
-//! Where the tasks of a convolution write their sums.
+//! The memory that the tasks of a convolution write to.
 
 use crate::product::Shared;
 
-/// An output that several tasks fill, each its own places.
+/// An output that several tasks fill, each at its own positions.
 pub(super) struct Target<'a, T> {
     pub(super) shared: Shared<'a, T>,
-    /// Sums are added to what is there, which is written.
+    /// Whether sums are added to the output. It is then already written.
     pub(super) onto: bool,
 }

@@ -1,4 +1,4 @@
-//! Convolution against its composites, against numbers worked out by hand, and against itself on more threads.
+//! Convolution against its composites, against numbers worked out by hand, and against itself with more threads.
 
 use candle_core::{DType, Device, Result, Tensor, WithDType};
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_oneof, proptest};
@@ -28,7 +28,7 @@ impl Case {
     }
 }
 
-/// Of a deployed convolution, and what follows it by number, from its composite.
+/// Returns the difference between a deployed convolution with epilogue number `what` and its composite.
 fn deployed_difference(case: &Case, what: usize) -> Result<f64> {
     let sizes = ConvSizes::new(&case.x, &case.weight, case.geometry)?;
     let [x, weight] = case.inputs()?;
@@ -40,7 +40,7 @@ fn deployed_difference(case: &Case, what: usize) -> Result<f64> {
     difference(&actual, &conv.composite_with_epilogue(&x, (&weight, &bias), epilogue)?)
 }
 
-/// Groups, channels of a group: few of each, many of one, depthwise.
+/// Groups, and channels of a group (inputs, outputs): few of each, many channels of few groups, or depthwise.
 fn channels() -> impl Strategy<Value = (usize, usize, usize)> {
     prop_oneof![
         (1..4usize, 1..5usize, 1..6usize),
@@ -80,8 +80,11 @@ proptest! {
     #[test]
     fn conv2d_equals_candles(case in cases()) {
         let square = |pair: (usize, usize)| (pair.0, pair.0);
-        let geometry =
-            ConvGeometry { stride: square(case.geometry.stride), dilation: square(case.geometry.dilation), ..case.geometry };
+        let geometry = ConvGeometry {
+            stride: square(case.geometry.stride),
+            dilation: square(case.geometry.dilation),
+            ..case.geometry
+        };
         let Ok(sizes) = ConvSizes::new(&case.x, &case.weight, geometry) else { return Ok(()) };
         let inputs = case.inputs().unwrap();
         let worst = agree(&inputs, |t| conv2d(&t[0], &t[1], geometry), |t| by_candle(&t[0], &t[1], &sizes)).unwrap();
@@ -147,7 +150,7 @@ fn worst(actual: &Passes, expected: &Passes) -> f64 {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
-    /// Any number of images, also where another way would be chosen.
+    /// Any number of images, even where another way would be chosen.
     #[test]
     fn every_instruction_set_gives_what_columns_give(case in cases()) {
         for set in InstructionSet::all() {
@@ -183,7 +186,7 @@ fn strided() -> impl Strategy<Value = Case> {
 
 proptest! {
     #[test]
-    fn pixels_that_a_stride_leaves_give_what_columns_give(case in strided()) {
+    fn pixels_selected_by_a_stride_give_what_columns_give(case in strided()) {
         let set = InstructionSet::get();
         let single = worst(&subsampled::<f32>(&case, set), &by_columns::<f32>(&case, set));
         prop_assert!(single < bound(DType::F32), "{single}");
@@ -197,7 +200,7 @@ proptest! {
     }
 }
 
-/// More channels than the numbers of a block.
+/// The channels of a tile exceed the numbers of a block.
 #[test]
 fn tiles_of_very_many_channels_are_taken_one_by_one() {
     let geometry = ConvGeometry { padding: (1, 1), ..PLAIN };
@@ -206,7 +209,7 @@ fn tiles_of_very_many_channels_are_taken_one_by_one() {
     assert!(worst(&by_tiles::<f64>(&case, set), &by_columns::<f64>(&case, set)) < bound(DType::F64));
 }
 
-/// Convolutions that have tiles.
+/// Convolutions that can use Winograd's tiles.
 fn tiled() -> impl Strategy<Value = Case> {
     let sizes = (channels(), (1..12usize, 1..12usize), 1..20usize, (0..3usize, 0..3usize));
     sizes.prop_filter_map("the kernel fits", |((g, c, o), map, n, padding)| {
@@ -231,9 +234,9 @@ proptest! {
     }
 }
 
-/// Rows that see nothing, with more images than a tile has rows: both sides' maps are too rare for random cases.
+/// Rows that read nothing, with more images than a tile has rows. Random cases rarely have such maps.
 #[test]
-fn rows_that_see_nothing_are_written() {
+fn rows_that_read_nothing_are_written() {
     let unseen_input = ConvGeometry { stride: (2, 2), ..PLAIN };
     let past_the_map = ConvGeometry { padding: (1, 0), dilation: (2, 1), ..PLAIN };
     for (x, weight, geometry) in [
@@ -252,7 +255,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn a_gradient_is_added_to_what_is_there(case in cases()) {
+    fn a_gradient_is_added_to_an_existing_one(case in cases()) {
         let sizes = ConvSizes::new(&case.x, &case.weight, case.geometry).unwrap();
         let flat = |shape: &[usize], seed| -> Vec<f64> {
             numbers(shape, seed, DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
@@ -273,10 +276,17 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn an_fc_layer_with_groups_is_a_product_for_each_group((g, c, o) in channels(), map in (1..4usize, 1..4usize), m in 1..40usize, what in 0..4usize, double in any::<bool>()) {
+    fn an_fc_layer_with_groups_is_a_product_for_each_group(
+        (g, c, o) in channels(),
+        map in (1..4usize, 1..4usize),
+        m in 1..40usize,
+        what in 0..4usize,
+        double in any::<bool>(),
+    ) {
         let dtype = if double { DType::F64 } else { DType::F32 };
         let (h, w) = map;
-        let inputs = [numbers(&[g * c, h, w, m], 1, dtype).unwrap(), numbers(&[g * o * h * w, c * h * w], 2, dtype).unwrap()];
+        let inputs =
+            [numbers(&[g * c, h, w, m], 1, dtype).unwrap(), numbers(&[g * o * h * w, c * h * w], 2, dtype).unwrap()];
         let products = |t: &[Tensor]| {
             let weight = t[1].reshape((g, o * h * w, c * h * w))?;
             weight.matmul(&t[0].reshape((g, c * h * w, m))?)?.reshape((g * o, h, w, m))
@@ -293,7 +303,7 @@ proptest! {
 }
 
 #[test]
-fn a_local_convolution_is_the_fc_kernel_it_becomes() {
+fn a_local_convolution_equals_its_fc_kernel() {
     let (c, o, g, h, w, m) = (6, 10, 2, 5, 4, 12);
     let x = numbers(&[c, h, w, m], 1, DType::F64).unwrap();
     let weight = numbers(&[o, c / g, 5, 3], 2, DType::F64).unwrap();
@@ -319,18 +329,19 @@ fn several_tiles_give_the_same_and_no_bit_depends_on_the_threads() {
         ([30, 7, 8, 300], [26, 15, 5, 7], same(2, (5, 7))),
         ([24, 17, 19, 5], [8, 24, 3, 3], same(1, (3, 3))),
         ([6, 25, 27, 7], [12, 1, 5, 3], same(6, (5, 3))),
-        // Rows too long to be summed as they lie: bands of one row, the last images alone, rows apart, and bands of padding.
+        // Rows too long to be summed in place: bands of one row, the last images alone, rows apart, and bands of
+        // padding.
         ([30, 9, 70, 33], [26, 30, 3, 3], same(1, (3, 3))),
         ([30, 9, 70, 33], [26, 30, 3, 3], rows_apart),
         ([30, 5, 70, 33], [8, 30, 1, 3], beyond_the_map),
-        // Channels enough for tiles; several blocks of them, and groups.
+        // Enough channels for Winograd: several blocks of tiles, and groups.
         ([40, 9, 15, 9], [33, 40, 3, 3], same(1, (3, 3))),
         ([66, 7, 6, 21], [64, 33, 3, 3], same(2, (3, 3))),
         ([32, 5, 6, 130], [32, 32, 3, 3], ConvGeometry { padding: (2, 0), ..PLAIN }),
-        // A stride without a kernel, one way and both, of groups.
+        // A 1×1 kernel with a stride along one axis and along both, with groups.
         ([24, 9, 8, 9], [20, 12, 1, 1], ConvGeometry { stride: (2, 3), groups: 2, ..PLAIN }),
         ([5, 6, 7, 2], [4, 5, 1, 1], ConvGeometry { stride: (1, 2), ..PLAIN }),
-        // Channels enough to be split, forward and backward.
+        // Enough channels to be split, forward and backward.
         ([520, 3, 5, 20], [600, 260, 1, 1], same(2, (1, 1))),
     ] {
         let sizes = ConvSizes::new(&x, &weight, geometry).unwrap();
@@ -350,7 +361,7 @@ fn several_tiles_give_the_same_and_no_bit_depends_on_the_threads() {
 }
 
 #[test]
-fn tiles_are_finished_as_other_sums_are() {
+fn tiles_apply_the_epilogue() {
     let geometry = ConvGeometry { padding: (1, 1), ..PLAIN };
     let case = Case { x: [40, 6, 7, 9], weight: [33, 40, 3, 3], geometry, dtype: DType::F32 };
     assert_eq!(ConvSizes::new(&case.x, &case.weight, geometry).unwrap().way(), Way::Winograd);
@@ -370,7 +381,7 @@ fn a_convolution_worked_out_by_hand() {
     let y = conv2d(&x, &weight, ConvGeometry { stride: (1, 2), padding: (0, 1), ..PLAIN }).unwrap();
     assert_eq!(y.dims(), [1, 1, 2, 1]);
     assert_eq!(y.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [180.0, 470.0]);
-    // Dilation 2 across: taps at 0 and 2 of 1 2 3, so 1·10 + 3·20 + 4·30 + 6·40 = 430.
+    // Dilation 2 along the width: taps at 0 and 2 of 1 2 3, so 1·10 + 3·20 + 4·30 + 6·40 = 430.
     let y = conv2d(&x, &weight, ConvGeometry { dilation: (1, 2), ..PLAIN }).unwrap();
     assert_eq!(y.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [430.0]);
 }
@@ -383,13 +394,13 @@ fn shapes_that_do_not_fit_are_errors() {
     };
     let x = [4, 5, 6, 2];
     assert!(fails(&x, &[4, 4, 7, 3], PLAIN).contains("more padding"));
-    assert!(fails(&x, &[4, 3, 3, 3], PLAIN).contains("each sees 4"));
+    assert!(fails(&x, &[4, 3, 3, 3], PLAIN).contains("a group has 4"));
     assert!(fails(&x, &[4, 1, 3, 3], ConvGeometry { groups: 3, ..PLAIN }).contains("divide"));
     assert!(fails(&x, &[3, 2, 3, 3], ConvGeometry { groups: 2, ..PLAIN }).contains("divide"));
     assert!(fails(&x, &[4, 4, 3, 3], ConvGeometry { groups: 0, ..PLAIN }).contains("divide"));
-    assert!(fails(&x, &[4, 4, 3, 3], ConvGeometry { stride: (0, 1), ..PLAIN }).contains("none of them may be 0"));
-    assert!(fails(&x, &[4, 4, 3, 3], ConvGeometry { dilation: (1, 0), ..PLAIN }).contains("none of them may be 0"));
-    assert!(fails(&x, &[4, 4, 0, 3], PLAIN).contains("none of them may be 0"));
+    assert!(fails(&x, &[4, 4, 3, 3], ConvGeometry { stride: (0, 1), ..PLAIN }).contains("only the padding may be 0"));
+    assert!(fails(&x, &[4, 4, 3, 3], ConvGeometry { dilation: (1, 0), ..PLAIN }).contains("only the padding may be 0"));
+    assert!(fails(&x, &[4, 4, 0, 3], PLAIN).contains("only the padding may be 0"));
     assert!(fails(&[4, 5, 6, 0], &[4, 4, 3, 3], PLAIN).contains("empty"));
     assert!(fails(&[4, 5, 6], &[4, 4, 3, 3], PLAIN).contains("(C, H, W, N)"));
     let double = zeros(&[4, 4, 3, 3]).to_dtype(DType::F64).unwrap();

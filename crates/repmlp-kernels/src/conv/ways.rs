@@ -1,4 +1,4 @@
-//! The passes over slices, each the way that its sizes ask for.
+//! The passes over slices. The sizes decide how each is computed.
 
 use candle_core::{Result, bail};
 
@@ -6,7 +6,7 @@ use crate::conv::epilogue::ConvEpilogue;
 use crate::conv::{ConvSizes, Way, by_columns, depthwise, direct, direct_weight, subsampled, winograd};
 use crate::simd::{InstructionSet, Number};
 
-/// The output, finished where it is to be.
+/// Returns the output, with the epilogue applied.
 pub(crate) fn forward<T: Number>(
     x: &[T],
     weight: &[T],
@@ -22,11 +22,11 @@ pub(crate) fn forward<T: Number>(
     }
 }
 
-/// The gradient of x, added to `onto` where there is one.
+/// Returns the gradient of x, added to `onto` if given.
 pub(crate) fn backward_x<T: Number>(dy: &[T], weight: &[T], sizes: &ConvSizes, onto: Option<Vec<T>>) -> Result<Vec<T>> {
     let count = sizes.inputs * sizes.input_map();
     if let Some(onto) = onto.as_ref().filter(|onto| onto.len() != count) {
-        bail!("a gradient of {count} numbers onto {}", onto.len());
+        bail!("a gradient of {count} numbers cannot be added to {} numbers", onto.len());
     }
     match sizes.way() {
         Way::Columns => by_columns::backward_x(InstructionSet::get(), dy, weight, sizes, onto),
@@ -40,7 +40,7 @@ pub(crate) fn backward_x<T: Number>(dy: &[T], weight: &[T], sizes: &ConvSizes, o
     }
 }
 
-/// The gradient of the weight.
+/// Returns the gradient of the weight.
 pub(crate) fn backward_weight<T: Number>(x: &[T], dy: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
     match sizes.way() {
         Way::Columns => by_columns::backward_weight(InstructionSet::get(), x, dy, sizes),

@@ -1,8 +1,9 @@
-//! The sum of branches that read one tensor, each a convolution or an FC layer with batch norm behind it: the training form of
-//! FC3 and the Local Perceptron, and with one branch that of any convolution with its norm.
+//! The sum of branches that read the same tensor. Each branch is a convolution or an FC layer, followed by batch norm.
+//! This is the training form of FC3 and the Local Perceptron; with one branch, it is a convolution with its batch norm.
 //!
-//! As one operation, the graph keeps what each linear map gave and the sum, and no partial sums; backward, the branches share one
-//! gradient, each adds to that of x in place, and what the maps gave becomes their gradient where it lies and is let go.
+//! As one operation, the graph keeps the output of each linear map and the sum, but no partial sums. In the backward
+//! pass, the branches share one gradient, and each adds to the gradient of x in place. The output of each map is
+//! overwritten by its gradient and then freed.
 
 mod operation;
 mod passes;

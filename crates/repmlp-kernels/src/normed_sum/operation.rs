@@ -1,4 +1,4 @@
-//! The operation: its tensors, what it keeps between the passes, and their order.
+//! The operation: its tensors, what it keeps between the passes, and the order of its steps.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,25 +17,25 @@ use crate::simd::Number;
 /// A linear map without a bias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinearMap {
-    /// [`conv2d`](crate::conv2d).
+    /// A convolution, see [`conv2d`](crate::conv2d).
     Conv2d(ConvGeometry),
-    /// [`grouped_fc`](crate::grouped_fc).
+    /// An FC layer with groups, see [`grouped_fc`](crate::grouped_fc).
     GroupedFc {
-        /// Of its channels.
+        /// Number of groups of channels.
         groups: usize,
     },
 }
 
 impl LinearMap {
-    /// What it makes of x.
+    /// Applies the map to x.
     ///
     /// # Errors
-    /// When the shapes do not fit.
+    /// Fails when the shapes do not fit.
     pub fn of(self, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
         self.conv(x, weight)?.of(x, weight)
     }
 
-    /// Its sizes.
+    /// Returns the map as a convolution.
     pub(super) fn conv(self, x: &Tensor, weight: &Tensor) -> Result<Conv> {
         match self {
             Self::Conv2d(geometry) => Conv::on_map(x, weight, geometry),
@@ -44,34 +44,35 @@ impl LinearMap {
     }
 }
 
-/// A linear map and the batch norm behind it.
+/// A linear map, followed by batch norm.
 #[derive(Clone, Copy, Debug)]
 pub struct NormedBranch<'a> {
-    /// What it does with the weight.
+    /// The linear map.
     pub map: LinearMap,
-    /// As the map has it.
+    /// Weight of the map.
     pub weight: &'a Tensor,
-    /// γ (R); the rows of the norm are the R equal parts of the map's output.
+    /// γ (R). The rows of the norm are the R equal parts of the map's output.
     pub gamma: &'a Tensor,
     /// β (R).
     pub beta: &'a Tensor,
-    /// Keeps the variance away from zero.
+    /// Added to the variance, so that its root is never zero.
     pub eps: f64,
 }
 
-/// Σ norm(map(x)) over the branches, with the statistics of the batch, and what follows; and those statistics.
+/// Returns Σ norm(map(x)) over the branches with batch statistics, followed by the epilogue, and the statistics of each
+/// branch.
 ///
 /// The gradient treats the statistics as functions of x, as training does.
 ///
 /// # Errors
-/// When there are no branches, something does not fit, or the outputs have different shapes.
+/// Fails when there are no branches, when shapes do not fit, or when the outputs have different shapes.
 pub fn normed_sum_with_epilogue(
     x: &Tensor,
     branches: &[NormedBranch<'_>],
     epilogue: Epilogue<'_>,
 ) -> Result<(Tensor, Vec<Moments>)> {
     let Some(first) = branches.first() else { bail!("a sum of no branches") };
-    // An operation takes three tensors: there is no place for one to add.
+    // A candle operation takes at most three tensors, so it cannot take a tensor to add.
     if !has_kernel(x) || epilogue.addend().is_some() {
         return by_parts(x, branches, epilogue);
     }
@@ -86,7 +87,7 @@ pub fn normed_sum_with_epilogue(
     Ok((y, moments.collect::<Result<_>>()?))
 }
 
-/// The same as operations of their own.
+/// Computes the same with separate operations.
 pub(crate) fn by_parts(
     x: &Tensor,
     branches: &[NormedBranch<'_>],
@@ -102,7 +103,8 @@ pub(crate) fn by_parts(
     Ok((y, moments))
 }
 
-/// A branch whose shapes fit, and where its numbers stand: the weight of the first by itself, all others one after another.
+/// A branch with shapes that fit, and the ranges of its numbers. The weight of the first branch is a tensor of its own.
+/// All other weights, γ and β are concatenated.
 struct Branch {
     conv: Conv,
     eps: f64,
@@ -112,7 +114,7 @@ struct Branch {
 }
 
 impl Branch {
-    /// What it is behind its map.
+    /// Returns the output z of the branch's map together with its batch norm.
     fn normed<'a, T>(&self, z: &'a [T], others: &'a [T], moments: &'a [RowMoments]) -> NormedRows<'a, T> {
         NormedRows { z, gamma: &others[self.gamma.clone()], beta: &others[self.beta.clone()], moments, eps: self.eps }
     }
@@ -122,22 +124,22 @@ struct NormedSum {
     branches: Vec<Branch>,
     activation: Activation,
     output: Shape,
-    /// From a forward pass to the next backward pass, which takes it: at that time memory is scarcest.
+    /// What a forward pass keeps for the next backward pass. That pass takes it out, because memory is scarcest then.
     kept: Arc<Mutex<Option<Mapped<CpuStorage>>>>,
 }
 
-/// What the backward pass needs, for each branch.
+/// What the backward pass needs of each branch.
 struct Mapped<Z> {
-    /// What the maps gave.
+    /// Outputs of the maps.
     outputs: Vec<Z>,
     moments: Vec<Vec<RowMoments>>,
 }
 
 struct Gradients<T> {
-    /// Where x has one.
+    /// Gradient of x, if x needs one.
     x: Option<Vec<T>>,
     first: Vec<T>,
-    /// One after another.
+    /// Gradients of all other weights, γ and β, concatenated.
     others: Vec<T>,
 }
 
@@ -159,10 +161,17 @@ impl NormedSum {
         for (branch, fitting) in branches.iter().zip(&mut fitting) {
             let rows = branch.gamma.dims1()?;
             if fitting.conv.output != output {
-                bail!("a sum of {:?} and {:?}: the shapes must be equal", output, fitting.conv.output);
+                bail!(
+                    "branches with outputs {:?} and {:?} cannot be added: the shapes must be equal",
+                    output,
+                    fitting.conv.output
+                );
             }
             if branch.beta.dims() != [rows] || rows == 0 || !output.elem_count().is_multiple_of(rows) {
-                bail!("batch norm of {output:?} in {rows} rows, with β {:?}", branch.beta.dims());
+                bail!(
+                    "batch norm cannot split {output:?} into {rows} equal rows with β of shape {:?}",
+                    branch.beta.dims()
+                );
             }
             if !most_rows.is_multiple_of(rows) {
                 bail!("batch norms of {most_rows} and of {rows} rows: one must divide the other");
@@ -176,13 +185,13 @@ impl NormedSum {
         &(if b == 0 { first } else { others })[self.branches[b].weight.clone()]
     }
 
-    /// All branches behind their maps.
+    /// Returns the sum of all branches, given the outputs of their maps.
     fn sum<'a, T: Number>(&self, z: &'a [Vec<T>], others: &'a [T], moments: &'a [Vec<RowMoments>]) -> Sum<'a, T> {
         let branches = self.branches.iter().zip(z).zip(moments);
         Sum::new(branches.map(|((branch, z), moments)| branch.normed(z, others, moments)).collect(), self.activation)
     }
 
-    /// What the maps give, and its statistics.
+    /// Returns the outputs of the maps and their statistics.
     fn maps<T: Number>(&self, x: &[T], first: &[T], others: &[T]) -> Result<Mapped<Vec<T>>> {
         let mut outputs = Vec::with_capacity(self.branches.len());
         let mut all_moments = Vec::with_capacity(self.branches.len());
@@ -202,14 +211,14 @@ impl NormedSum {
         Ok(y)
     }
 
-    /// What the forward pass has kept; a second backward pass computes it again.
+    /// Takes what the forward pass has kept. A second backward pass computes it again.
     fn take_kept<T: Number>(&self, x: &[T], first: &[T], others: &[T]) -> Result<Mapped<Vec<T>>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Mapped { outputs, moments }) = kept else { return self.maps(x, first, others) };
         Ok(Mapped { outputs: outputs.into_iter().map(T::cpu_storage_data).collect::<Result<_>>()?, moments })
     }
 
-    /// From the numbers of x, of the first weight, of all others, of y and dy.
+    /// Returns all gradients, from the numbers of x, the first weight, all others, y and dy.
     fn backward<T: Number>(&self, [x, first, others, y, dy]: [&[T]; 5], x_tensor: &Tensor) -> Result<Gradients<T>> {
         let Mapped { outputs, moments } = self.take_kept(x, first, others)?;
         let Passed { g, sums } = self.sum(&outputs, others, &moments).passed(y, dy);
@@ -229,7 +238,7 @@ impl NormedSum {
             } else {
                 all.others[branch.weight.clone()].copy_from_slice(&d_weight);
             }
-            // The images take no part in the graph: their gradient would be thrown away.
+            // Input images need no gradient.
             if x_tensor.track_op() {
                 all.x = Some(conv::backward_x(&dz, self.weight(b, first, others), sizes, all.x.take())?);
             }

@@ -1,5 +1,5 @@
-//! The passes between the linear maps and their sum: all branches of a place at once, so that the sum is written once and its
-//! gradient read once.
+//! The passes between the linear maps and their sum. A pass handles all branches together, so that the sum is written
+//! once and its gradient is read once.
 #![expect(unsafe_code, reason = "outputs are written in full before they count as numbers")]
 
 use std::mem::MaybeUninit;
@@ -16,29 +16,29 @@ use crate::fresh::{unwritten, write_all, written};
 use crate::simd::{InstructionSet, for_each_set};
 use crate::sums::{pair_sum, sum_and_product};
 
-/// Numbers of each branch that are added up while they are in the first-level cache.
+/// Numbers of each branch that are added at a time, so that they stay in the first-level cache.
 const BLOCK: usize = 1 << 11;
 
 /// Σ g and Σ (z − mean)·g of a row or a unit.
 pub(super) type Sums = (f64, f64);
 
-/// What a gradient comes to before the linear maps.
+/// Gradient that reaches the batch norms, and its sums.
 pub(super) struct Passed<T> {
-    /// What of dy passes the activation; none where all of it does.
+    /// Part of dy that passes the activation. `None` where all of it does.
     pub(super) g: Option<Vec<T>>,
-    /// For each branch and row.
+    /// Sums of each branch and row.
     pub(super) sums: Vec<Vec<Sums>>,
 }
 
-/// Statistics of the equal parts of a linear map's output.
+/// Returns the statistics of the rows, which are equal parts of a linear map's output.
 pub(super) fn moments<T: WithDType>(z: &[T], rows: usize) -> Vec<RowMoments> {
     let (set, columns) = (InstructionSet::get(), z.len() / rows);
     z.par_chunks(columns).with_min_len((TASK_ELEMENTS / columns).max(1)).map(|row| row_moments(set, row)).collect()
 }
 
-/// A branch behind its linear map.
+/// The output of a branch's linear map, and the batch norm behind it.
 pub(super) struct NormedRows<'a, T> {
-    /// What the map has given, in as many equal rows as there are γ, β and statistics.
+    /// Output of the map, in as many equal rows as there are γ, β and statistics.
     pub(super) z: &'a [T],
     pub(super) gamma: &'a [T],
     pub(super) beta: &'a [T],
@@ -59,14 +59,14 @@ impl<T: WithDType> NormedRows<'_, T> {
         self.moments[row].line((self.gamma[row], self.beta[row]), self.eps)
     }
 
-    /// Of each row.
+    /// Returns the gradient of each row.
     pub(super) fn gradients(&self, sums: &[Sums]) -> Vec<RowGradient> {
         let of = |(r, &sums): (usize, &Sums)| self.moments[r].gradient(self.gamma[r], self.eps, sums, self.columns());
         sums.iter().enumerate().map(of).collect()
     }
 }
 
-/// The gradient of z, given that of each row, in the place of z.
+/// Replaces z with its gradient in place, given the gradients of its rows.
 pub(super) fn into_gradient<T: WithDType>(mut z: Vec<T>, g: &[T], gradients: &[RowGradient]) -> Vec<T> {
     let (set, columns) = (InstructionSet::get(), z.len() / gradients.len());
     let rows = z.par_chunks_mut(columns).zip(g.par_chunks(columns)).zip(gradients);
@@ -76,8 +76,8 @@ pub(super) fn into_gradient<T: WithDType>(mut z: Vec<T>, g: &[T], gradients: &[R
     z
 }
 
-/// Branches with outputs of the same size, and what becomes of their sum. The rows of each branch are one or more whole units:
-/// the smallest rows that there are.
+/// Branches with outputs of equal size, and the activation of their sum. A unit is the smallest row among all branches.
+/// Each row is one or more whole units.
 pub(super) struct Sum<'a, T> {
     branches: Vec<NormedRows<'a, T>>,
     activation: Activation,
@@ -85,7 +85,7 @@ pub(super) struct Sum<'a, T> {
 }
 
 impl<'a, T: WithDType> Sum<'a, T> {
-    /// At least one branch; the rows of each divide the most that one has.
+    /// Returns the sum of at least one branch. The number of rows of each branch divides the largest such number.
     pub(super) fn new(branches: Vec<NormedRows<'a, T>>, activation: Activation) -> Self {
         let units = branches.iter().map(NormedRows::rows).max().unwrap_or(1);
         Self { branches, activation, units }
@@ -95,7 +95,7 @@ impl<'a, T: WithDType> Sum<'a, T> {
         self.branches.first().map_or(0, |branch| branch.z.len())
     }
 
-    /// Numbers of a unit.
+    /// Numbers per unit.
     fn unit(&self) -> usize {
         self.len() / self.units
     }
@@ -104,7 +104,7 @@ impl<'a, T: WithDType> Sum<'a, T> {
         (TASK_ELEMENTS / self.unit()).max(1)
     }
 
-    /// activation(Σ γ·(z − mean)/√(variance + eps) + β).
+    /// Returns activation(Σ (γ·(z − mean)/√(variance + eps) + β)).
     pub(super) fn write(&self) -> Vec<T> {
         let (set, unit) = (InstructionSet::get(), self.unit());
         let mut y = unwritten(self.len());
@@ -120,7 +120,7 @@ impl<'a, T: WithDType> Sum<'a, T> {
         unsafe { written(y) }
     }
 
-    /// What of dy passes the activation, and its sums.
+    /// Returns the part of dy that passes the activation, and its sums.
     pub(super) fn passed(&self, y: &[T], dy: &[T]) -> Passed<T> {
         let (set, unit) = (InstructionSet::get(), self.unit());
         let places = |u: usize| u * unit..(u + 1) * unit;
@@ -160,7 +160,8 @@ for_each_set! {
         }
     }
 
-    /// The sum from place `start` on, each branch's numbers on their line.
+    /// Writes a block of the sum, from position `start` on. `lines` has the batch norm of each branch as a linear
+    /// function.
     fn write_block[T: WithDType](sum: &Sum<'_, T>, lines: &[Line<T>], start: usize, y: &mut [MaybeUninit<T>]) {
         let activation = sum.activation.of::<T>();
         let places = start..start + y.len();
@@ -189,7 +190,7 @@ for_each_set! {
         }
     }
 
-    /// Σ g and Σ (z − mean)·g of a unit, for each branch.
+    /// Returns Σ g and Σ (z − mean)·g of a unit, for each branch.
     fn unit_sums[T: WithDType](sum: &Sum<'_, T>, u: usize, g: &[T]) -> Vec<Sums> {
         let mut all: Vec<Sums> = Vec::with_capacity(sum.branches.len());
         for branch in &sum.branches {

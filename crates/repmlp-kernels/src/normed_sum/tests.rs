@@ -1,4 +1,4 @@
-//! The operation against candle's, forward and all gradients, and against its own parts.
+//! The operation against candle's operations (forward and all gradients), and against its own parts.
 
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Result, Tensor, Var};
@@ -13,8 +13,8 @@ use crate::oracle_tests::{bound, clear_of_the_kink, difference_to, numbers, with
 
 const EPS: f64 = 1e-5;
 
-/// A RepMLP block's branches, or a single convolution. Each output sees two inputs at least: a norm takes back whatever a single
-/// weight does, whose gradient is nothing but rounding then.
+/// The branches of a RepMLP block, or a single convolution. Each output reads at least two inputs. With a single
+/// weight, the norm would undo the weight's effect, and its gradient would be only rounding errors.
 #[derive(Clone, Debug)]
 struct Case {
     x: [usize; 4],
@@ -58,7 +58,7 @@ impl Case {
         fc.into_iter().chain(self.kernels.iter().map(conv)).collect()
     }
 
-    /// x, then weight, γ and β of each branch.
+    /// Returns x, then weight, γ and β of each branch.
     fn inputs(&self) -> Result<Vec<Tensor>> {
         let inputs = self.x[0] / self.groups;
         let mut all = vec![(numbers(&self.x, 1, self.dtype)? + 0.3)?];
@@ -85,7 +85,7 @@ impl Case {
         self.maps().into_iter().zip(inputs[1..].chunks(3)).map(branch).collect()
     }
 
-    /// With candle's operations alone.
+    /// Computes the sum with candle's operations alone.
     fn composite(&self, inputs: &[Tensor], epilogue: Epilogue<'_>) -> Result<Tensor> {
         let x = &inputs[0];
         let mut sum: Option<Tensor> = None;
@@ -109,11 +109,12 @@ proptest! {
         let epilogue = if end { Epilogue::Relu } else { Epilogue::None };
         let inputs = case.inputs().unwrap();
         prop_assume!(!end || clear_of_the_kink(&case.composite(&inputs, Epilogue::None).unwrap()).unwrap());
-        let actual = with_gradients(&inputs, |t| Ok(normed_sum_with_epilogue(&t[0], &case.branches(t), epilogue)?.0)).unwrap();
+        let actual =
+            with_gradients(&inputs, |t| Ok(normed_sum_with_epilogue(&t[0], &case.branches(t), epilogue)?.0)).unwrap();
         let expected = with_gradients(&inputs, |t| case.composite(t, epilogue)).unwrap();
         for (i, (actual, expected)) in actual.iter().zip(&expected).enumerate() {
-            // As for batch norm: the gradients of γ and β are sums that may come out near 0. Ten roundings: up to five norms are added,
-            // each of which γ/σ may enlarge twofold.
+            // As for batch norm, the gradients of γ and β are sums that may be close to 0. The bound allows ten
+            // roundings: up to five norms are added, and γ/σ may double the error of each.
             let columns = (case.outputs * case.pixels() * case.x[3]) as f64 / expected.elem_count() as f64;
             let size = if expected.rank() == 1 { 0.25 * columns.sqrt() } else { 1e-6 };
             let worst = difference_to(actual, expected, size).unwrap();
@@ -122,7 +123,7 @@ proptest! {
     }
 
     #[test]
-    fn its_parts_are_the_whole(case in cases(), what in 0..4usize) {
+    fn the_sum_equals_its_parts(case in cases(), what in 0..4usize) {
         let inputs = case.inputs().unwrap();
         let addend = numbers(&[case.outputs, case.x[1], case.x[2], case.x[3]], 5, case.dtype).unwrap();
         let epilogue = [Epilogue::None, Epilogue::Relu, Epilogue::Add(&addend), Epilogue::AddRelu(&addend)][what];
@@ -140,7 +141,7 @@ proptest! {
 }
 
 #[test]
-fn what_does_not_fit_is_an_error() {
+fn shapes_that_do_not_fit_are_errors() {
     let case = Case { x: [4, 3, 2, 8], outputs: 6, groups: 2, fc: true, kernels: vec![3], dtype: DType::F32 };
     let inputs = case.inputs().unwrap();
     let said = |x: &Tensor, branches: &[NormedBranch<'_>]| {
@@ -163,7 +164,7 @@ fn what_does_not_fit_is_an_error() {
 }
 
 #[test]
-fn a_second_backward_pass_finds_what_the_first_has_taken() {
+fn a_second_backward_pass_gives_the_same_gradients() {
     let case = Case { x: [4, 3, 2, 8], outputs: 6, groups: 2, fc: true, kernels: vec![3], dtype: DType::F32 };
     let inputs: Vec<Var> = case.inputs().unwrap().iter().map(|t| Var::from_tensor(t).unwrap()).collect();
     let tensors: Vec<Tensor> = inputs.iter().map(|var| var.as_tensor().clone()).collect();

@@ -1,8 +1,8 @@
-//! A product: blocks of terms, rows and columns of which a cache holds what is read again and again, and tiles of which
-//! the registers do.
+//! A product, computed in blocks of terms, rows and columns. The cache holds the parts of a block that are read
+//! repeatedly; registers hold those of a tile.
 //!
-//! A block of the right side is packed into panels as wide as a tile, a block of the left side into rows of tiles, unless a row's
-//! terms are neighbours already: the tile reads them where they lie.
+//! A block of the right side is packed into panels as wide as a tile. A block of the left side is packed into rows of
+//! tiles, unless the terms of a row are consecutive already: then the tile reads them in place.
 #![expect(unsafe_code, reason = "tiles take addresses")]
 
 use std::ops::Range;
@@ -18,30 +18,30 @@ use crate::simd::{
     InstructionSet, MOST_LANES, MOST_ROWS, Number, Segment, Steps, TapTile, Vector, for_instruction_set, sum_taps,
 };
 
-/// Terms of a block: a tile's part of either side stays in the first-level cache.
+/// Terms per block. A tile's part of either side then stays in the first-level cache.
 const TERMS: usize = 256;
-/// Vectors of a panel.
+/// Vectors per panel.
 const PANEL: usize = 2;
-/// Most columns of a panel, on any processor.
+/// Maximum columns of a panel, on any processor.
 pub(crate) const MOST_COLUMNS: usize = PANEL * MOST_LANES;
-/// Rows and columns of a block.
+/// Maximum rows and columns of a block.
 const BLOCK: usize = PACKED_NUMBERS / TERMS;
 
-/// Neighbouring things, as many as `most` at once, in parts of equal sizes.
+/// Splits `things` into consecutive ranges of equal size, each at most `most` long.
 fn blocks(things: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
     equal_parts(things, things.div_ceil(most))
 }
 
-/// What becomes of a product.
+/// What a product does to the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Update {
-    /// It replaces the target.
+    /// Replaces the target.
     Replace,
-    /// It is added to the target.
+    /// Adds to the target.
     Add,
 }
 
-/// target ← left·right, or target + left·right. An error where the sizes differ.
+/// Computes target ← left·right, or target ← target + left·right. Fails when the sizes do not match.
 pub(crate) fn multiply<T: Number>(
     set: InstructionSet,
     target: &mut MatrixMut<'_, T>,
@@ -52,29 +52,30 @@ pub(crate) fn multiply<T: Number>(
     multiply_with_epilogue(set, target, update, (left, right), &())
 }
 
-/// What becomes of sums while they are in cache.
+/// Operation applied to the sums while they are in the cache.
 pub(crate) trait TileEpilogue<T> {
-    /// Asks for what `apply` will need for some rows and columns of the target.
+    /// Prefetches what `apply` needs for these rows and columns of the target.
     ///
     /// # Safety
-    /// The instruction set of `V`.
+    /// The processor has the instruction set of `V`.
     unsafe fn prefetch<V: Vector<Number = T>>(&self, rows: &Range<usize>, columns: &Range<usize>);
 
-    /// Is shown a part of the target, which begins in that row and column; each number once, after its last term.
+    /// Processes a part of the target that begins at row and column `first`. Each number is passed once, after its last
+    /// term.
     ///
     /// # Safety
     /// The part is written.
     unsafe fn apply(&self, sums: &mut MatrixMut<'_, T>, first: (usize, usize));
 }
 
-/// Nothing.
+/// The epilogue that does nothing.
 impl<T> TileEpilogue<T> for () {
     unsafe fn prefetch<V: Vector<Number = T>>(&self, _: &Range<usize>, _: &Range<usize>) {}
 
     unsafe fn apply(&self, _: &mut MatrixMut<'_, T>, _: (usize, usize)) {}
 }
 
-/// As [`multiply`], and what becomes of the sums.
+/// Like [`multiply`], followed by an epilogue.
 pub(crate) fn multiply_with_epilogue<T: Number>(
     set: InstructionSet,
     target: &mut MatrixMut<'_, T>,
@@ -84,7 +85,7 @@ pub(crate) fn multiply_with_epilogue<T: Number>(
 ) -> Result<()> {
     if target.rows != left.rows || target.columns != right.columns || left.columns != right.rows {
         bail!(
-            "product of {}x{} and {}x{} into {}x{}",
+            "matrix product of {}x{} and {}x{} into {}x{}: the sizes do not match",
             left.rows,
             left.columns,
             right.rows,
@@ -97,7 +98,7 @@ pub(crate) fn multiply_with_epilogue<T: Number>(
     Ok(())
 }
 
-/// The same, of sizes that fit.
+/// Computes a product of matching sizes, block by block.
 fn by_blocks<V: Vector>(
     target: &mut MatrixMut<'_, V::Number>,
     update: Update,
@@ -105,7 +106,7 @@ fn by_blocks<V: Vector>(
     epilogue: &impl TileEpilogue<V::Number>,
 ) {
     let width = PANEL * V::LANES;
-    // A sum of no terms is written too.
+    // At least one part, so that a sum without terms is written too.
     for terms in equal_parts(left.columns, left.columns.div_ceil(TERMS).max(1)) {
         let onto = update == Update::Add || terms.start > 0;
         let epilogue = (terms.end == left.columns).then_some(epilogue);
@@ -120,13 +121,13 @@ fn by_blocks<V: Vector>(
             with_scratch(packed_right + packed_left, |scratch: &mut [V::Number]| {
                 let (right_numbers, left_numbers) = scratch.split_at_mut(packed_right);
                 if !in_place {
-                    // SAFETY: `V` is what the processor has.
+                    // SAFETY: the processor supports `V`.
                     unsafe { pack_left::<V>(left, &tiles, &terms, left_numbers) };
                 }
                 for first in (0..right.columns).step_by(block_columns) {
                     let columns = first..(first + block_columns).min(right.columns);
                     let numbers = &mut right_numbers[..columns.len().next_multiple_of(width) * terms.len()];
-                    // SAFETY: `V` is what the processor has.
+                    // SAFETY: the processor supports `V`.
                     unsafe { pack_right::<V>(right, &terms, &columns, width, numbers) };
                     let left = Left { matrix: left, packed: (!in_place).then_some(&*left_numbers) };
                     let next = columns.end..(columns.end + block_columns).min(right.columns);
@@ -139,14 +140,14 @@ fn by_blocks<V: Vector>(
     }
 }
 
-/// The left side of a block, packed or as it lies.
+/// The left side of a block, packed or read in place.
 #[derive(Clone, Copy)]
 struct Left<'a, T> {
     matrix: Matrix<'a, T>,
     packed: Option<&'a [T]>,
 }
 
-/// What is packed next of the right side.
+/// The part of the right side that is packed next.
 struct Next<'a, T> {
     matrix: Matrix<'a, T>,
     columns: Range<usize>,
@@ -154,13 +155,13 @@ struct Next<'a, T> {
 }
 
 impl<T: Number> Next<'_, T> {
-    /// Asks for one of some equal parts of it, where its rows are neighbouring numbers.
+    /// Prefetches one of `parts` equal parts, where the numbers of a row are consecutive.
     fn prefetch<V: Vector<Number = T>>(&self, part: usize, parts: usize) {
         let (matrix, count) = (self.matrix, self.terms.len());
         if matrix.column_step == 1 && !self.columns.is_empty() {
             for term in part * count / parts..(part + 1) * count / parts {
                 let row = &matrix.data[(self.terms.start + term) * matrix.row_step..][self.columns.clone()];
-                // SAFETY: `V` is what the processor has.
+                // SAFETY: the processor supports `V`.
                 unsafe { prefetch::<V>(row) };
             }
         }
@@ -170,23 +171,24 @@ impl<T: Number> Next<'_, T> {
 /// Some rows, columns and terms of a product.
 struct Block<'a, T> {
     left: Left<'a, T>,
-    /// In panels.
+    /// Packed into panels.
     right: &'a [T],
     tiles: &'a [Range<usize>],
     columns: Range<usize>,
     terms: Range<usize>,
-    /// Whether the sums go on from what the target holds.
+    /// Whether the sums are added to the values in the target.
     onto: bool,
 }
 
 impl<T: Number> Block<'_, T> {
-    /// Asks for what a tile's rows have where they lie: short pieces far apart, which no processor sees coming.
+    /// Prefetches the left side for a tile's rows, where it is read in place. These are short pieces far apart, which
+    /// the processor does not prefetch by itself.
     fn prefetch_left<V: Vector<Number = T>>(&self, rows: Range<usize>) {
         if self.left.packed.is_none() {
             for row in rows {
                 let start = row * self.left.matrix.row_step + self.terms.start;
                 let numbers = &self.left.matrix.data[start..][..self.terms.len()];
-                // SAFETY: `V` is what the processor has.
+                // SAFETY: the processor supports `V`.
                 unsafe { prefetch::<V>(numbers) };
             }
         }
@@ -214,7 +216,7 @@ impl<T: Number> Block<'_, T> {
                 next.prefetch::<V>(t * panels + p, tiles * panels);
                 let columns = first..(first + width).min(self.columns.end);
                 if let Some(epilogue) = epilogue {
-                    // SAFETY: `V` is what the processor has.
+                    // SAFETY: the processor supports `V`.
                     unsafe { epilogue.prefetch::<V>(rows, &columns) };
                 }
                 let panel = &self.right[p * width * terms..][..width * terms];
@@ -232,26 +234,27 @@ impl<T: Number> Block<'_, T> {
                 if part.columns == width {
                     let target = part.as_mut_ptr();
                     let tile = TapTile { segments: &segments, source, weight, target, onto: self.onto, steps };
-                    // SAFETY: `V` is what the processor has; the panel has `width` numbers for each term, the left side a number for
-                    // each row and term, and the part of the target, which is borrowed mutably, all rows and vectors; where sums
-                    // go on from it, it is written: by the block of terms before, or before the product, as `Shared::block` asks.
+                    // SAFETY: the processor supports `V`. The panel has `width` numbers for each term, and the left
+                    // side has a number for each row and term. The part of the target is borrowed mutably and has all
+                    // rows and vectors. Where sums are added to it, it is written: by the block of terms before, or
+                    // before the product, as `Shared::block` demands.
                     unsafe { sum_taps::<V>(rows.len(), PANEL, &tile) };
                     continue;
                 }
                 let mut whole = [T::zero(); MOST_ROWS * PANEL * MOST_LANES];
                 if self.onto {
-                    // SAFETY: it is written, as above.
+                    // SAFETY: the part is written, as explained above.
                     unsafe { part.copy_rows_to(&mut whole, width) };
                 }
                 steps.target_row = width;
                 let target = whole.as_mut_ptr();
                 let tile = TapTile { segments: &segments, source, weight, target, onto: self.onto, steps };
-                // SAFETY: as above; the array has room for all rows and vectors, and is written.
+                // SAFETY: as above. The array has room for all rows and vectors, and is written.
                 unsafe { sum_taps::<V>(rows.len(), PANEL, &tile) };
                 part.copy_rows(&whole, width);
             }
             if let Some(epilogue) = epilogue {
-                // SAFETY: the tile's sums over these and all terms before are in all of these columns.
+                // SAFETY: all these columns hold the tile's sums over these terms and all terms before.
                 unsafe { epilogue.apply(&mut target.part(rows, &self.columns), (rows.start, self.columns.start)) };
             }
         }

@@ -1,4 +1,4 @@
-//! Views of matrices, checked when they are made, and an output that several tasks fill.
+//! Views of matrices, checked on creation, and an output that several tasks fill.
 #![expect(unsafe_code, reason = "tasks write disjoint strided blocks of one output")]
 
 use std::marker::PhantomData;
@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use candle_core::{Result, bail};
 
-/// A strided matrix to read: the numbers of a row are neighbours, or those of a column.
+/// A strided matrix to read. The numbers of a row are consecutive, or those of a column.
 #[derive(Clone, Copy)]
 pub(crate) struct Matrix<'a, T> {
     pub(super) data: &'a [T],
@@ -18,13 +18,14 @@ pub(crate) struct Matrix<'a, T> {
 }
 
 impl<'a, T> Matrix<'a, T> {
-    /// Rows of neighbouring numbers, `row_step` apart, from the start of `data`; an error where they leave it.
+    /// Returns rows of consecutive numbers, `row_step` apart, from the start of `data`. Fails when the rows exceed
+    /// `data`.
     pub(crate) fn new(data: &'a [T], (rows, columns): (usize, usize), row_step: usize) -> Result<Self> {
         check_extent(data.len(), (rows, columns), row_step)?;
         Ok(Self { data, rows, columns, row_step, column_step: 1 })
     }
 
-    /// The number in some row and column.
+    /// Returns the number in a row and column.
     #[cfg(test)]
     pub(super) fn number(self, row: usize, column: usize) -> T
     where
@@ -33,7 +34,7 @@ impl<'a, T> Matrix<'a, T> {
         self.data[row * self.row_step + column * self.column_step]
     }
 
-    /// Rows for columns.
+    /// Returns the transposed matrix.
     pub(crate) fn transposed(self) -> Self {
         Self {
             data: self.data,
@@ -53,7 +54,7 @@ fn check_extent(len: usize, (rows, columns): (usize, usize), row_step: usize) ->
     Ok(())
 }
 
-/// A strided matrix to write, of neighbouring numbers in a row.
+/// A strided matrix to write. The numbers of a row are consecutive.
 pub(crate) struct MatrixMut<'a, T> {
     data: *mut T,
     pub(super) rows: usize,
@@ -63,7 +64,7 @@ pub(crate) struct MatrixMut<'a, T> {
 }
 
 impl<'a, T> MatrixMut<'a, T> {
-    /// The whole of `data` as rows of `columns` numbers.
+    /// Returns all of `data` as rows of `columns` numbers.
     pub(crate) fn new(data: &'a mut [T], (rows, columns): (usize, usize)) -> Result<Self> {
         check_extent(data.len(), (rows, columns), columns)?;
         Ok(Self { data: data.as_mut_ptr(), rows, columns, row_step: columns, life: PhantomData })
@@ -71,61 +72,61 @@ impl<'a, T> MatrixMut<'a, T> {
 }
 
 impl<T: Copy> MatrixMut<'_, T> {
-    /// Some rows and columns of it, which lie in it.
+    /// Returns some rows and columns of the matrix. They must lie in it.
     pub(super) fn part(&mut self, rows: &Range<usize>, columns: &Range<usize>) -> MatrixMut<'_, T> {
         let lies_in = |part: &Range<usize>, count| part.start < part.end && part.end <= count;
-        assert!(lies_in(rows, self.rows) && lies_in(columns, self.columns), "a part of a matrix lies in it");
-        // SAFETY: the ranges lie in the view and are not empty, and so does their first number.
+        assert!(lies_in(rows, self.rows) && lies_in(columns, self.columns), "the part must lie in the matrix");
+        // SAFETY: the ranges lie in the view and are not empty, so their first number lies in it too.
         let data = unsafe { self.data.add(rows.start * self.row_step + columns.start) };
         MatrixMut { data, rows: rows.len(), columns: columns.len(), row_step: self.row_step, life: PhantomData }
     }
 
-    /// The first number of the first row.
+    /// Returns the address of the first number.
     pub(crate) fn as_mut_ptr(&mut self) -> *mut T {
         self.data
     }
 
-    /// The rows, one after another.
+    /// Visits the rows, one after another.
     ///
     /// # Safety
     /// All numbers are written.
     pub(crate) unsafe fn each_row(&mut self, mut visit: impl FnMut(usize, &mut [T])) {
         for r in 0..self.rows {
-            // SAFETY: the row lies in the view, which is borrowed mutably and checked to have so many numbers; they are
-            // written, the caller says.
+            // SAFETY: the row lies in the view, which is borrowed mutably and was checked to have this many numbers.
+            // The caller guarantees that they are written.
             visit(r, unsafe { std::slice::from_raw_parts_mut(self.data.add(r * self.row_step), self.columns) });
         }
     }
 
-    /// Fills all rows from rows that are `row_step` apart; rows that are not there stay as they were.
+    /// Fills the rows from rows that are `row_step` apart in `from`. Rows that `from` lacks stay unchanged.
     pub(crate) fn copy_rows(&mut self, from: &[T], row_step: usize) {
         for (r, from) in from.chunks(row_step).take(self.rows).enumerate() {
             let count = self.columns.min(from.len());
-            // SAFETY: the row lies in the view, which is borrowed mutably and checked to have so many numbers; the other
-            // slice cannot overlap it.
+            // SAFETY: the row lies in the view, which is borrowed mutably and was checked to have this many numbers.
+            // The other slice cannot overlap it.
             unsafe { self.data.add(r * self.row_step).copy_from_nonoverlapping(from.as_ptr(), count) };
         }
     }
 
-    /// Copies all rows to rows that are `row_step` apart.
+    /// Copies all rows to rows that are `row_step` apart in `to`.
     ///
     /// # Safety
     /// All numbers are written.
     pub(crate) unsafe fn copy_rows_to(&mut self, to: &mut [T], row_step: usize) {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { self.each_row(|r, row| to[r * row_step..][..row.len()].copy_from_slice(row)) };
     }
 }
 
-/// An output that several tasks fill, each its own places.
+/// An output that several tasks fill, each at its own positions.
 pub(crate) struct Shared<'a, T> {
     data: *mut T,
     len: usize,
     life: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: a `Shared` gives access through `block` alone, whose callers promise that no place is used twice at
-// once; a place may be written by another thread than the one that borrowed the slice where T may be sent.
+// SAFETY: a `Shared` gives access through `block` alone. Its callers guarantee that no position is used twice at the
+// same time. Where T is `Send`, another thread than the one that borrowed the slice may write a position.
 unsafe impl<T: Send> Sync for Shared<'_, T> {}
 
 impl<'a, T> Shared<'a, T> {
@@ -134,15 +135,16 @@ impl<'a, T> Shared<'a, T> {
         Self { data: data.as_mut_ptr(), len: data.len(), life: PhantomData }
     }
 
-    /// Borrows room for numbers; what no task writes stays unwritten.
+    /// Borrows unwritten memory. Positions that no task writes stay unwritten.
     pub(crate) fn unwritten(room: &'a mut [MaybeUninit<T>]) -> Self {
         Self { data: room.as_mut_ptr().cast(), len: room.len(), life: PhantomData }
     }
 
-    /// Rows of neighbouring numbers, `row_step` apart, from place `start`; an error where they leave the output.
+    /// Returns rows of consecutive numbers, `row_step` apart, from position `start`. Fails when the rows exceed the
+    /// output.
     ///
     /// # Safety
-    /// No number of the block is in another block that is alive; where something is added to it, it is written.
+    /// No number of the block is in another block that is alive. Where something is added to the block, it is written.
     pub(crate) unsafe fn block(
         &self,
         start: usize,
@@ -150,8 +152,8 @@ impl<'a, T> Shared<'a, T> {
         row_step: usize,
     ) -> Result<MatrixMut<'a, T>> {
         check_extent(self.len.saturating_sub(start), (rows, columns), row_step)?;
-        // SAFETY: `start` lies in the slice: `check_extent` found room for the block after it (or the block is empty, at
-        // the end at most).
+        // SAFETY: `start` lies in the slice, because `check_extent` found room for the block after it. (An empty block
+        // may lie at the very end.)
         let data = unsafe { self.data.add(start.min(self.len)) };
         Ok(MatrixMut { data, rows, columns, row_step, life: PhantomData })
     }

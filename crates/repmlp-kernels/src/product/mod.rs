@@ -1,5 +1,5 @@
-//! Matrix products on checked views, one thread each: callers split the work themselves, by shape alone, so that no sum depends on
-//! the thread count.
+//! Matrix products on checked views, each on one thread. Callers split the work themselves, by shape alone, so that no
+//! sum depends on the number of threads.
 
 mod blocks;
 mod matrix;

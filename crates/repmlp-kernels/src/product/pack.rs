@@ -1,4 +1,4 @@
-//! Blocks of a product's sides in the order in which a tile reads them.
+//! Packing blocks of both sides of a product, in the order in which tiles read them.
 #![expect(unsafe_code, reason = "vector loops take addresses")]
 
 use std::ops::Range;
@@ -7,23 +7,24 @@ use crate::packing::{AHEAD, prefetch};
 use crate::product::Matrix;
 use crate::simd::{Vector, VectorLoop, transposed, zero};
 
-/// Numbers of a term in a packed tile: the rest of the last vector is filled with anything, for a whole vector is written faster than
-/// the first lanes of one.
+/// Returns the numbers per term in a packed tile. The last vector is filled up with arbitrary numbers: writing a whole
+/// vector is faster than writing its first lanes.
 pub(super) fn tile_step<V: Vector>() -> usize {
     V::ROWS.next_multiple_of(V::LANES)
 }
 
-/// (tile of at most `V::ROWS` rows, term, row of the tile and more), of a matrix whose columns are neighbouring numbers.
+/// Packs a matrix with consecutive numbers in its columns as (tile of at most `V::ROWS` rows, term, row of the tile).
+/// Each term takes `tile_step` numbers.
 ///
 /// # Safety
-/// The instruction set of `V`.
+/// The processor has the instruction set of `V`.
 pub(super) unsafe fn pack_left<V: Vector>(
     matrix: Matrix<'_, V::Number>,
     tiles: &[Range<usize>],
     terms: &Range<usize>,
     packed: &mut [V::Number],
 ) {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     unsafe { V::compiled(PackLeft { matrix, tiles, terms, packed }) }
 }
 
@@ -45,14 +46,14 @@ impl<V: Vector> VectorLoop<V> for PackLeft<'_, V::Number> {
         let row = |term: usize| &matrix.data[term * matrix.column_step..][..last.end];
         for (t, term) in terms.clone().enumerate() {
             if term + AHEAD < terms.end {
-                // SAFETY: the instruction set is the caller's promise.
+                // SAFETY: the caller guarantees the instruction set.
                 unsafe { prefetch::<V>(&row(term + AHEAD)[first.start..]) };
             }
             let numbers = row(term);
             for (tile, packed) in tiles.iter().zip(packed.chunks_exact_mut(step * terms.len())) {
                 let to = &mut packed[t * step..][..step];
                 for (from, to) in numbers[tile.start..].chunks(V::LANES).zip(to.chunks_exact_mut(V::LANES)) {
-                    // SAFETY: the instruction set is the caller's promise; either slice has so many numbers.
+                    // SAFETY: the caller guarantees the instruction set, and both slices have that many numbers.
                     unsafe { V::load_some(from).store(to.as_mut_ptr()) };
                 }
             }
@@ -60,10 +61,10 @@ impl<V: Vector> VectorLoop<V> for PackLeft<'_, V::Number> {
     }
 }
 
-/// (panel of `width` columns, term, column of the panel); zeros for columns that are not there.
+/// Packs a matrix as (panel of `width` columns, term, column of the panel). Missing columns are zeros.
 ///
 /// # Safety
-/// The instruction set of `V`.
+/// The processor has the instruction set of `V`.
 pub(crate) unsafe fn pack_right<V: Vector>(
     matrix: Matrix<'_, V::Number>,
     terms: &Range<usize>,
@@ -71,7 +72,7 @@ pub(crate) unsafe fn pack_right<V: Vector>(
     width: usize,
     packed: &mut [V::Number],
 ) {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     unsafe { V::compiled(PackRight { matrix, terms, columns, width, packed }) }
 }
 
@@ -100,14 +101,14 @@ impl<V: Vector> VectorLoop<V> for PackRight<'_, V::Number> {
             let row = |term: usize| &matrix.data[term * matrix.row_step..][columns.clone()];
             for (t, term) in terms.clone().enumerate() {
                 if term + AHEAD < terms.end {
-                    // SAFETY: the instruction set is the caller's promise.
+                    // SAFETY: the caller guarantees the instruction set.
                     unsafe { prefetch::<V>(row(term + AHEAD)) };
                 }
                 for (p, from) in row(term).chunks(width).enumerate() {
                     let to = &mut packed[p * panel + t * width..][..width];
                     let mut vectors = from.chunks_exact(V::LANES);
                     for (from, to) in vectors.by_ref().zip(to.chunks_exact_mut(V::LANES)) {
-                        // SAFETY: the instruction set is the caller's promise; either slice has `LANES` numbers.
+                        // SAFETY: the caller guarantees the instruction set, and both slices have `LANES` numbers.
                         unsafe { V::load(from.as_ptr()).store(to.as_mut_ptr()) };
                     }
                     let rest = vectors.remainder();
@@ -119,13 +120,13 @@ impl<V: Vector> VectorLoop<V> for PackRight<'_, V::Number> {
             return;
         }
         for (panel, first) in packed.chunks_exact_mut(panel).zip(columns.clone().step_by(width)) {
-            // SAFETY: the caller's promise.
+            // SAFETY: guaranteed by the caller.
             unsafe { pack_transposed::<V>(matrix, terms, first..(first + width).min(columns.end), width, panel) };
         }
     }
 }
 
-/// One panel of a matrix whose columns are neighbouring numbers.
+/// Packs one panel of a matrix with consecutive numbers in its columns.
 #[inline(always)]
 unsafe fn pack_transposed<V: Vector>(
     matrix: Matrix<'_, V::Number>,
@@ -138,11 +139,12 @@ unsafe fn pack_transposed<V: Vector>(
         let columns = first..(first + V::LANES).min(columns.end);
         for term in (0..terms.len()).step_by(V::LANES) {
             let count = V::LANES.min(terms.len() - term);
-            // SAFETY: the instruction set is the caller's promise; each slice has as many numbers as are read or written.
+            // SAFETY: the caller guarantees the instruction set, and each slice has as many numbers as are read or
+            // written.
             unsafe {
                 let numbers = |column| &matrix.data[terms.start + term + column * matrix.column_step..][..count];
                 for column in columns.clone() {
-                    // Of the next panel; a prefetch may ask for what is not there.
+                    // This prefetches the next panel. A prefetch may use an address outside the matrix.
                     V::prefetch(numbers(column).as_ptr().wrapping_add(width * matrix.column_step));
                 }
                 let block = transposed::<V>(columns.clone().map(numbers));

@@ -1,4 +1,4 @@
-//! Products against sums written down term by term, in every layout that a view can have.
+//! Products against sums computed term by term, in every layout of a view.
 #![expect(unsafe_code, reason = "an epilogue relies on the product")]
 
 use std::cell::RefCell;
@@ -11,7 +11,7 @@ use crate::oracle_tests::bound;
 use crate::product::{Matrix, MatrixMut, TileEpilogue, Update, multiply, multiply_with_epilogue};
 use crate::simd::{InstructionSet, Number, Vector};
 
-/// Some numbers between −1 and 1.
+/// Returns numbers between −1 and 1.
 fn numbers<T: Number>(count: usize, seed: u64) -> Vec<T> {
     let mut state = seed;
     let mut next = || {
@@ -21,14 +21,14 @@ fn numbers<T: Number>(count: usize, seed: u64) -> Vec<T> {
     (0..count).map(|_| next()).collect()
 }
 
-/// How the numbers of a matrix lie.
+/// Memory layout of a matrix: its rows or its columns are consecutive.
 #[derive(Clone, Copy, Debug)]
 enum Lie {
     Rows,
     Columns,
 }
 
-/// Rows, or columns, that lie `gap` numbers further apart than they must.
+/// Returns a matrix with rows, or columns, that lie `gap` numbers further apart than necessary.
 fn view<T: Number>(data: &[T], (rows, columns): (usize, usize), gap: usize, lie: Lie) -> Matrix<'_, T> {
     match lie {
         Lie::Rows => Matrix::new(data, (rows, columns), columns + gap).unwrap(),
@@ -46,7 +46,7 @@ struct Case {
     update: Update,
 }
 
-/// Negates each number, and counts how often it has.
+/// Negates each number, and counts how often.
 struct Negate {
     columns: usize,
     counts: RefCell<Vec<u8>>,
@@ -62,12 +62,12 @@ impl<T: Number> TileEpilogue<T> for Negate {
                 (*number, *count) = (T::zero() - *number, *count + 1);
             }
         };
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { sums.each_row(visit) };
     }
 }
 
-/// The largest error, relative to the largest number that a sum could come to.
+/// Returns the largest error, relative to the largest possible sum.
 fn worst<T: Number>(set: InstructionSet, case: &Case) -> f64 {
     let Case { sizes: [rows, columns, terms], gap, update, .. } = *case;
     let left: Vec<T> = numbers((rows + gap) * (terms + gap), 1);
@@ -81,7 +81,7 @@ fn worst<T: Number>(set: InstructionSet, case: &Case) -> f64 {
     let negate = Negate { columns, counts: RefCell::new(vec![0; rows * columns]) };
     let mut target = MatrixMut::new(&mut negated, (rows, columns)).unwrap();
     multiply_with_epilogue(set, &mut target, update, (left, right), &negate).unwrap();
-    assert!(negate.counts.into_inner().iter().all(|&count| count == 1), "an epilogue is shown each number once");
+    assert!(negate.counts.into_inner().iter().all(|&count| count == 1), "an epilogue gets each number once");
     assert!(negated.iter().zip(&actual).all(|(&negated, &sum)| negated == T::zero() - sum));
     let mut worst: f64 = 0.0;
     for r in 0..rows {
@@ -95,7 +95,7 @@ fn worst<T: Number>(set: InstructionSet, case: &Case) -> f64 {
     worst
 }
 
-/// More rows, columns and terms than a block has, less than a vector, and no terms.
+/// Cases with more rows, columns and terms than a block, with less than a vector, and without terms.
 fn cases() -> impl Strategy<Value = Case> {
     let lie = || prop_oneof![Just(Lie::Rows), Just(Lie::Columns)];
     let update = prop_oneof![Just(Update::Replace), Just(Update::Add)];
@@ -114,7 +114,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn a_product_is_its_sums(case in cases()) {
+    fn products_match_sums_computed_term_by_term(case in cases()) {
         for set in InstructionSet::all() {
             let single = worst::<f32>(set, &case);
             prop_assert!(single < bound(DType::F32), "{set:?}: {single}");
@@ -125,7 +125,7 @@ proptest! {
 }
 
 #[test]
-fn sums_of_no_terms_are_written_and_other_sizes_refused() {
+fn sums_without_terms_are_written_and_sizes_that_differ_are_refused() {
     let set = InstructionSet::get();
     let mut target = [1.0f32; 6];
     let of = |rows, columns| Matrix::new(&[0.0; 3], (rows, columns), columns).unwrap();

@@ -24,13 +24,13 @@ pub(crate) struct Avx2F32(__m256);
 #[repr(transparent)]
 pub(crate) struct Avx2F64(__m256d);
 
-/// A window of eight words from place 8 − n has n set ones first.
+/// Source of masks: eight words from index 8 − n on begin with n set words.
 static MASK: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
 
-/// Eight words, the first `words` ≤ 8 of them set.
+/// Returns eight words, with the first `words` ≤ 8 set.
 ///
 /// # Safety
-/// AVX2.
+/// The processor has AVX2.
 #[inline(always)]
 unsafe fn mask(words: usize) -> __m256i {
     let window = &MASK[8 - words.min(8)..][..8];
@@ -38,8 +38,8 @@ unsafe fn mask(words: usize) -> __m256i {
     unsafe { _mm256_loadu_si256(window.as_ptr().cast()) }
 }
 
-// SAFETY of all blocks below: the trait's callers promise a processor with AVX2 and FMA, and addresses of as many numbers as
-// are read or written.
+// SAFETY of all blocks below: callers of the trait guarantee a processor with AVX2 and FMA, and addresses of as many
+// numbers as are read or written.
 impl Vector for Avx2F32 {
     type Number = f32;
     const LANES: usize = 8;
@@ -72,7 +72,7 @@ impl Vector for Avx2F32 {
 
     #[inline(always)]
     unsafe fn prefetch(from: *const f32) {
-        // SAFETY: see above; a prefetch faults on no address.
+        // SAFETY: see above; a prefetch never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) };
     }
 
@@ -121,7 +121,7 @@ impl Vector for Avx2F32 {
 
     #[inline(always)]
     unsafe fn zip(self, other: Self) -> (Self, Self) {
-        // SAFETY: see above. Each instruction keeps to the halves of its registers.
+        // SAFETY: see above. The unpack instructions work within each half of a register.
         unsafe {
             let (low, high) = (_mm256_unpacklo_ps(self.0, other.0), _mm256_unpackhi_ps(self.0, other.0));
             (Self(_mm256_permute2f128_ps::<0x20>(low, high)), Self(_mm256_permute2f128_ps::<0x31>(low, high)))
@@ -157,13 +157,13 @@ impl Vector for Avx2F64 {
 
     #[inline(always)]
     unsafe fn load_first(from: *const f64, count: usize) -> Self {
-        // SAFETY: see above; a masked load touches no number that is masked out. A number is two words of the mask.
+        // SAFETY: see above; a masked load touches no number that is masked out. A number takes two words of the mask.
         Self(unsafe { _mm256_maskload_pd(from, mask(2 * count)) })
     }
 
     #[inline(always)]
     unsafe fn prefetch(from: *const f64) {
-        // SAFETY: see above; a prefetch faults on no address.
+        // SAFETY: see above; a prefetch never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) };
     }
 
@@ -211,7 +211,7 @@ impl Vector for Avx2F64 {
 
     #[inline(always)]
     unsafe fn zip(self, other: Self) -> (Self, Self) {
-        // SAFETY: see above. Each instruction keeps to the halves of its registers.
+        // SAFETY: see above. The unpack instructions work within each half of a register.
         unsafe {
             let (low, high) = (_mm256_unpacklo_pd(self.0, other.0), _mm256_unpackhi_pd(self.0, other.0));
             (Self(_mm256_permute2f128_pd::<0x20>(low, high)), Self(_mm256_permute2f128_pd::<0x31>(low, high)))

@@ -1,4 +1,4 @@
-//! AVX-512, of which the foundation is enough.
+//! AVX-512. The foundation (AVX-512F) is enough.
 #![expect(unsafe_code, reason = "vector instructions, on addresses that the caller promises")]
 
 use std::arch::x86_64::{
@@ -22,18 +22,20 @@ pub(crate) struct Avx512F32(__m512);
 #[repr(transparent)]
 pub(crate) struct Avx512F64(__m512d);
 
-/// A mask with the first `count` bits set, of which it has at least one.
+/// Returns a mask with the first `count` bits set, for `count` of 1 or more.
 macro_rules! first {
     ($Mask:ty, $count:expr) => {
         <$Mask>::MAX >> (<$Mask>::BITS as usize - $count)
     };
 }
 
-/// Intrinsics in the order of the trait's methods.
+/// Implements the trait with intrinsics, given in the order of its methods.
 macro_rules! vector {
-    ($V:ident, $T:ty, $LANES:literal, $Mask:ty, $Place:ty: $zero:ident, $splat:ident, $load:ident, $load_first:ident, $store:ident, $store_first:ident, $multiply_add:ident, $sum:ident, $permute:ident, $max:ident, $shift:ident::<$bits:literal>, $add_words:ident, $to_words:ident, $from_words:ident) => {
-        // SAFETY of all blocks below: the trait's callers promise a processor with AVX-512F, and addresses of as many numbers
-        // as are read or written.
+    ($V:ident, $T:ty, $LANES:literal, $Mask:ty, $Place:ty: $zero:ident, $splat:ident, $load:ident,
+        $load_first:ident, $store:ident, $store_first:ident, $multiply_add:ident, $sum:ident, $permute:ident,
+        $max:ident, $shift:ident::<$bits:literal>, $add_words:ident, $to_words:ident, $from_words:ident) => {
+        // SAFETY of all blocks below: callers of the trait guarantee a processor with AVX-512F, and addresses of as
+        // many numbers as are read or written.
         impl Vector for $V {
             type Number = $T;
             const LANES: usize = $LANES;
@@ -66,7 +68,7 @@ macro_rules! vector {
 
             #[inline(always)]
             unsafe fn prefetch(from: *const $T) {
-                // SAFETY: see above; a prefetch faults on no address.
+                // SAFETY: see above; a prefetch never faults.
                 unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) };
             }
 
@@ -111,7 +113,8 @@ macro_rules! vector {
 
             #[inline(always)]
             unsafe fn zip(self, other: Self) -> (Self, Self) {
-                // Number i of the first, then of the second, which is counted on.
+                // Indices of number i of the first vector, then of the second. Indices of the second follow those of
+                // the first.
                 const fn places(start: $Place) -> [$Place; $LANES] {
                     let mut places = [0; $LANES];
                     let (mut lane, mut place) = (0, start);
@@ -122,7 +125,7 @@ macro_rules! vector {
                     places
                 }
                 const PLACES: [[$Place; $LANES]; 2] = [places(0), places($LANES / 2)];
-                // SAFETY: see above; either array fills a register.
+                // SAFETY: see above; each array fills a register.
                 unsafe {
                     let [low, high] = [&PLACES[0], &PLACES[1]].map(|places| _mm512_loadu_si512(places.as_ptr().cast()));
                     (Self($permute(self.0, low, other.0)), Self($permute(self.0, high, other.0)))
@@ -134,5 +137,9 @@ macro_rules! vector {
     };
 }
 
-vector!(Avx512F32, f32, 16, u16, i32: _mm512_setzero_ps, _mm512_set1_ps, _mm512_loadu_ps, _mm512_maskz_loadu_ps, _mm512_storeu_ps, _mm512_mask_storeu_ps, _mm512_fmadd_ps, _mm512_reduce_add_ps, _mm512_permutex2var_ps, _mm512_max_ps, _mm512_slli_epi32::<23>, _mm512_add_epi32, _mm512_castps_si512, _mm512_castsi512_ps);
-vector!(Avx512F64, f64, 8, u8, i64: _mm512_setzero_pd, _mm512_set1_pd, _mm512_loadu_pd, _mm512_maskz_loadu_pd, _mm512_storeu_pd, _mm512_mask_storeu_pd, _mm512_fmadd_pd, _mm512_reduce_add_pd, _mm512_permutex2var_pd, _mm512_max_pd, _mm512_slli_epi64::<52>, _mm512_add_epi64, _mm512_castpd_si512, _mm512_castsi512_pd);
+vector!(Avx512F32, f32, 16, u16, i32: _mm512_setzero_ps, _mm512_set1_ps, _mm512_loadu_ps, _mm512_maskz_loadu_ps,
+    _mm512_storeu_ps, _mm512_mask_storeu_ps, _mm512_fmadd_ps, _mm512_reduce_add_ps, _mm512_permutex2var_ps,
+    _mm512_max_ps, _mm512_slli_epi32::<23>, _mm512_add_epi32, _mm512_castps_si512, _mm512_castsi512_ps);
+vector!(Avx512F64, f64, 8, u8, i64: _mm512_setzero_pd, _mm512_set1_pd, _mm512_loadu_pd, _mm512_maskz_loadu_pd,
+    _mm512_storeu_pd, _mm512_mask_storeu_pd, _mm512_fmadd_pd, _mm512_reduce_add_pd, _mm512_permutex2var_pd,
+    _mm512_max_pd, _mm512_slli_epi64::<52>, _mm512_add_epi64, _mm512_castpd_si512, _mm512_castsi512_pd);

@@ -1,51 +1,51 @@
-//! Scalar products of a few rows with a few others over the same places.
+//! Dot products of a few rows of one kind with a few rows of another kind, over the same positions.
 #![expect(unsafe_code, reason = "loops over addresses that the caller promises")]
 
 use crate::simd::{Vector, VectorLoop, zero};
 
-/// Most rows of the first kind that one tile takes, with any vectors.
+/// Maximum rows of the first kind in a tile, for any vector type.
 const MOST_OUTPUTS: usize = 6;
-/// Most rows of the second kind, with any vectors.
+/// Maximum rows of the second kind in a tile, for any vector type.
 const MOST_INPUTS: usize = 4;
 
-/// For each pair of rows, one of each kind.
+/// One sum for each pair of rows, one row of each kind.
 pub(crate) type Dots<T> = [[T; MOST_INPUTS]; MOST_OUTPUTS];
 
-/// Neighbouring places of both kinds of rows.
+/// Consecutive positions, in both kinds of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DotRun {
-    /// First place in a row of the first kind.
+    /// First position in a row of the first kind.
     pub(crate) output: usize,
-    /// First place in a row of the second kind.
+    /// First position in a row of the second kind.
     pub(crate) input: usize,
-    /// How many places.
+    /// Number of positions.
     pub(crate) length: usize,
 }
 
-/// Rows of two kinds and the places to go through.
+/// Rows of two kinds, and the positions to sum over.
 pub(crate) struct DotTile<'a, T> {
-    /// The places.
+    /// The positions.
     pub(crate) runs: &'a [DotRun],
     /// First row of the first kind.
     pub(crate) output: *const T,
-    /// Numbers between neighbouring rows of it.
+    /// Numbers between neighbouring rows of the first kind.
     pub(crate) output_step: usize,
     /// First row of the second kind.
     pub(crate) input: *const T,
-    /// Numbers between neighbouring rows of it.
+    /// Numbers between neighbouring rows of the second kind.
     pub(crate) input_step: usize,
 }
 
-/// For each pair of at most `V::DOTS.0` rows and `V::DOTS.1` others, Σ output·input over all places of the runs, in their order, a
-/// sum for each lane.
+/// Returns Σ output·input for each pair of rows, over all positions of the runs. Each lane sums in their order. A tile
+/// has at most `V::DOTS.0` rows of the first kind and `V::DOTS.1` rows of the second.
 ///
 /// # Safety
-/// The instruction set of `V`; all places of the runs lie in memory for so many rows.
+/// The processor has the instruction set of `V`. All positions of the runs lie in memory, for every row.
 pub(crate) unsafe fn dots<V: Vector>(outputs: usize, inputs: usize, tile: &DotTile<'_, V::Number>) -> Dots<V::Number> {
     macro_rules! dispatch {
         ($($outputs:literal: $($inputs:literal)*,)*) => {
             match (outputs, inputs) {
-                // SAFETY: the caller's promise, for these sizes.
+                // SAFETY: guaranteed by the caller, for these sizes.
                 $($(($outputs, $inputs) => unsafe { V::compiled(Sized::<_, $outputs, $inputs>(tile)) },)*)*
                 _ => unreachable!("no tile has {outputs}x{inputs} rows"),
             }
@@ -61,7 +61,7 @@ pub(crate) unsafe fn dots<V: Vector>(outputs: usize, inputs: usize, tile: &DotTi
     )
 }
 
-/// A tile with sizes that its registers are chosen for.
+/// A tile with sizes that are known at compile time, so that the sums stay in registers.
 struct Sized<'a, T, const OUTPUTS: usize, const INPUTS: usize>(&'a DotTile<'a, T>);
 
 impl<V: Vector, const OUTPUTS: usize, const INPUTS: usize> VectorLoop<V> for Sized<'_, V::Number, OUTPUTS, INPUTS> {
@@ -70,12 +70,12 @@ impl<V: Vector, const OUTPUTS: usize, const INPUTS: usize> VectorLoop<V> for Siz
     #[inline(always)]
     unsafe fn run(self) -> Dots<V::Number> {
         let tile = self.0;
-        // SAFETY: the caller's promise; all addresses stay in or one behind the runs.
+        // SAFETY: guaranteed by the caller. All addresses stay within the runs or one step past their end.
         unsafe {
             let mut sums = [[V::zero(); INPUTS]; OUTPUTS];
             macro_rules! step {
                 ($output:ident, $input:ident, $load:expr) => {
-                    // All of one kind first: the other order needs more registers than there are.
+                    // Load all rows of one kind first. The other order needs more registers than there are.
                     let mut columns = [V::zero(); INPUTS];
                     for (i, column) in columns.iter_mut().enumerate() {
                         *column = $load($input.add(i * tile.input_step));

@@ -1,26 +1,28 @@
-//! 2 to the power of numbers, a vector at a time: an exponential is a polynomial and an exponent.
+//! 2 to the power of numbers, one vector at a time: a polynomial for the fraction, and exponent bits for the whole
+//! part.
 #![expect(unsafe_code, reason = "vector instructions")]
 
 use candle_core::WithDType;
 
 use crate::simd::{Number, Vector};
 
-/// 2^x in every lane, for x no larger than half the largest exponent: within two units in the last place down to the smallest
-/// normal number, less than that number off below, 0 from [`Number::LEAST_POWER`] down to −∞; what is no number stays none.
+/// Returns 2^x in every lane, for x up to half the largest exponent. Results that are normal numbers are within two
+/// units in the last place. Below that, the error is less than the smallest normal number. From [`Number::LEAST_POWER`]
+/// down to −∞ the result is 0. NaN gives NaN.
 ///
 /// # Safety
-/// The instruction set of `V`.
+/// The processor has the instruction set of `V`.
 #[inline(always)]
 pub(crate) unsafe fn exp2<V: Vector>(x: V) -> V {
     let splat = |number: V::Number| {
-        // SAFETY: the instruction set is the caller's promise, the address that of a number.
+        // SAFETY: the caller guarantees the instruction set, and the address is that of a number.
         unsafe { V::splat(&raw const number) }
     };
     let (one, minus_one) = (V::Number::from_f64(1.0), V::Number::from_f64(-1.0));
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         let (one, minus_one, rounder) = (splat(one), splat(minus_one), splat(V::Number::ROUNDER));
-        // In this order, what is no number passes.
+        // `max` in this order keeps NaN.
         let x = splat(V::Number::LEAST_POWER).max(x);
         let rounded = x.multiply_add(one, rounder);
         let whole = rounder.multiply_add(minus_one, rounded);
@@ -46,7 +48,7 @@ mod tests {
         #[inline(always)]
         unsafe fn run(self) {
             for numbers in self.0.chunks_mut(V::LANES) {
-                // SAFETY: the instruction set is the caller's promise; the slice has the numbers.
+                // SAFETY: the caller guarantees the instruction set, and the slice has as many numbers as are used.
                 unsafe { exp2(V::load_some(numbers)).store_some(numbers) };
             }
         }
@@ -56,13 +58,14 @@ mod tests {
         let x: Vec<T> = x.iter().map(|&x| T::from_f64(x)).collect();
         let mut y = x.clone();
         for_instruction_set!(set, T, V => {
-            // SAFETY: the set is one of those that the processor has.
+            // SAFETY: the processor has this set.
             unsafe { <V<T> as Vector>::compiled(Exp2(&mut y)) }
         });
         x.iter().map(|x| x.to_f64()).zip(y.iter().map(|y| y.to_f64())).collect()
     }
 
-    /// Two units in the last place, and less than the smallest normal number where there are none.
+    /// Checks that results are within two units in the last place, plus `smallest` for results below the normal
+    /// numbers.
     fn holds<T: Number>(x: &[f64], epsilon: f64, smallest: f64) {
         for set in InstructionSet::all() {
             for (x, y) in of::<T>(set, x) {
@@ -76,10 +79,10 @@ mod tests {
     }
 
     #[test]
-    fn powers_of_two_are_right_over_the_whole_range() {
+    fn powers_of_two_are_accurate_over_the_whole_range() {
         let range =
             |least: f64| (0..200_001).map(move |i| least * (1.0 - f64::from(i) / 200_000.0) + 20.0 * f64::from(i % 2));
-        // Where a result is normal, nothing but its relative error counts: the other bound is far below.
+        // These results are normal numbers, so only the relative error counts.
         holds::<f32>(&range(-125.0).collect::<Vec<_>>(), f64::from(f32::EPSILON), 0.0);
         holds::<f32>(
             &range(-400.0).map(|x| x.min(0.0)).collect::<Vec<_>>(),
@@ -91,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_powers_are_exact_and_the_ends_are_what_they_should_be() {
+    fn whole_powers_are_exact_and_extremes_give_zero_or_nan() {
         fn ends<T: Number>() {
             for set in InstructionSet::all() {
                 let y: Vec<f64> = of::<T>(set, &[0.0, -1.0, 3.0, -127.0 * 9.0, f64::NEG_INFINITY, -1e30])

@@ -1,33 +1,34 @@
-//! Which instruction set the loops are compiled for: the best that the processor has, or one that the environment names.
+//! The instruction set that loops use: the best that the processor has, or one that the environment names.
 
 use std::fmt;
 use std::sync::OnceLock;
 
 use crate::simd::{Number, fills};
 
-/// What the kernels are compiled for and the processor has.
+/// An instruction set that the kernels are compiled for and the processor has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InstructionSet {
-    /// Rust without any particular instruction.
+    /// Rust without particular instructions.
     Plain,
     /// AVX2 and FMA.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// AVX-512F, and what AVX2 has.
+    /// AVX-512F, in addition to AVX2 and FMA.
     #[cfg(target_arch = "x86_64")]
     Avx512,
 }
 
 impl InstructionSet {
-    /// The best that this processor has, or one that it has and the environment names: `REPMLP_KERNELS=plain`, `avx2` or
-    /// `avx512`; read once. It holds for the loops of this crate: candle's own products choose for themselves.
+    /// Returns the best set of this processor, or the set that the environment names: `REPMLP_KERNELS=plain`, `avx2` or
+    /// `avx512`. The variable is read once. The choice applies to the loops of this crate; candle's own products choose
+    /// for themselves.
     pub(crate) fn get() -> Self {
-        // A name that means none has been refused by `check_environment` wherever somebody could hear of it.
+        // An unknown name counts as no name. Programs refuse it earlier, with `check_environment`.
         *CHOSEN.get_or_init(|| Self::chosen(&environment()).or(Self::chosen("")).unwrap_or(Self::Plain))
     }
 
-    /// The same, or one with shorter vectors where so many lanes do not fill its own: the first half of a vector is read and written
-    /// slower than a whole one that is half as long.
+    /// Returns this set, or one with shorter vectors where `lanes` numbers do not fill its vectors. Reading and writing
+    /// half of a vector is slower than a whole vector of half the length.
     pub(crate) fn for_lanes<T: Number>(self, lanes: usize) -> Self {
         match self {
             #[cfg(target_arch = "x86_64")]
@@ -36,7 +37,7 @@ impl InstructionSet {
         }
     }
 
-    /// The one of this name, or the best where there is no name; none where this processor lacks it.
+    /// Returns the set of this name, or the best for an empty name. `None` where this processor lacks it.
     fn chosen(name: &str) -> Option<Self> {
         let all = Self::all();
         let found = if name.is_empty() { all.last() } else { all.iter().find(|set| set.name() == name) };
@@ -47,7 +48,7 @@ impl InstructionSet {
         format!("{self:?}").to_ascii_lowercase()
     }
 
-    /// Those that this processor has, the best last.
+    /// Returns the sets that this processor has, the best last.
     pub(crate) fn all() -> Vec<Self> {
         #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
@@ -58,40 +59,40 @@ impl InstructionSet {
     }
 }
 
-/// What this process computes with, once it has computed.
+/// The set that this process uses, once it has computed something.
 static CHOSEN: OnceLock<InstructionSet> = OnceLock::new();
 
-/// Raised by hand when a kernel's results change by as much as a last digit.
+/// Version of the kernels' results. Raise it by hand when results change, even in the last digit.
 pub const VERSION: u32 = 1;
 
-/// Names of the instruction sets that this processor has and the kernels can use, the best last.
+/// Returns the names of the instruction sets that this processor has and the kernels support, the best last.
 pub fn instruction_sets() -> Vec<String> {
     InstructionSet::all().into_iter().map(InstructionSet::name).collect()
 }
 
-/// The name of the one that the kernels of this process use.
+/// Returns the name of the instruction set that the kernels of this process use.
 pub fn instruction_set() -> String {
     InstructionSet::get().name()
 }
 
-/// Makes the kernels of this process use the one of this name. To be called before anything is computed.
+/// Makes the kernels of this process use the instruction set of this name. Call it before any computation.
 ///
 /// # Errors
-/// When this processor lacks it, or another one is in use already.
+/// Fails when this processor lacks the set, or when the process already uses another one.
 pub fn choose_instruction_set(name: &str) -> Result<(), UnknownInstructionSet> {
     let unknown = || UnknownInstructionSet { name: name.to_owned() };
     let chosen = InstructionSet::chosen(name).ok_or_else(unknown)?;
     if *CHOSEN.get_or_init(|| chosen) == chosen { Ok(()) } else { Err(unknown()) }
 }
 
-/// Name of the variable that chooses an instruction set.
+/// Name of the environment variable that chooses an instruction set.
 const VARIABLE: &str = "REPMLP_KERNELS";
 
 fn environment() -> String {
     std::env::var(VARIABLE).unwrap_or_default()
 }
 
-/// An instruction set is chosen that this processor lacks.
+/// Error: the chosen instruction set cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownInstructionSet {
     name: String,
@@ -100,16 +101,16 @@ pub struct UnknownInstructionSet {
 impl fmt::Display for UnknownInstructionSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = instruction_sets().join(", ");
-        write!(f, "{VARIABLE}=`{}`: this processor has {names}; leave it out for the best", self.name)
+        write!(f, "{VARIABLE}=`{}`: this processor has {names}; name one of these or unset the variable", self.name)
     }
 }
 
 impl std::error::Error for UnknownInstructionSet {}
 
-/// An error where the environment chooses an instruction set that this processor lacks; kernels would take the best.
+/// Checks the environment variable. Without this check, the kernels would ignore an unknown name and use the best set.
 ///
 /// # Errors
-/// See above.
+/// Fails when the environment names an instruction set that this processor lacks.
 pub fn check_environment() -> Result<(), UnknownInstructionSet> {
     check(environment())
 }

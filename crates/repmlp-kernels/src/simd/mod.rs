@@ -1,8 +1,8 @@
-//! Vectors of a processor, chosen at run time: loops written over [`Vector`] by hand, which all products and convolutions come down
-//! to, and loops over elements that the compiler makes vectors of (`for_each_set`).
+//! Vector instructions, chosen at run time. They serve two kinds of loops: handwritten loops over [`Vector`], the basis
+//! of all products and convolutions, and loops over elements that the compiler vectorises (`for_each_set`).
 //!
-//! Both are written once; each instruction set compiles them with its own features. It knows numbers and addresses, no
-//! convolution.
+//! Both are written once and compiled for each instruction set. This module knows numbers and addresses, but no
+//! convolutions.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;

@@ -1,16 +1,16 @@
-//! Vectors as arrays: what any processor has, and what its compiler makes of it.
+//! Vectors as arrays, for any processor. The compiler chooses the instructions.
 #![expect(unsafe_code, reason = "vector instructions, on addresses that the caller promises")]
 
 use std::array;
 
 use crate::simd::{Number, Vector, VectorLoop};
 
-/// `LANES` numbers.
+/// A vector of `LANES` numbers.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 pub(crate) struct Plain<T, const LANES: usize>([T; LANES]);
 
-// No method needs an instruction set; addresses are the caller's promise, as the trait has it.
+// No method needs an instruction set. The caller guarantees the addresses, as the trait demands.
 impl<T: Number, const LANES: usize> Vector for Plain<T, LANES> {
     type Number = T;
     const LANES: usize = LANES;
@@ -86,7 +86,7 @@ impl<T: Number, const LANES: usize> Vector for Plain<T, LANES> {
     }
 
     unsafe fn compiled<L: VectorLoop<Self>>(work: L) -> L::Result {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { work.run() }
     }
 }

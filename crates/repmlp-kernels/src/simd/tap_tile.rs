@@ -1,20 +1,21 @@
-//! Weighted sums of packed columns: a few rows of weights at once, a few vectors wide.
+//! Weighted sums of packed columns, for a few rows of weights and a few vectors at once.
 #![expect(unsafe_code, reason = "loops over addresses that the caller promises")]
 
 use crate::simd::{Vector, VectorLoop};
 
-/// Neighbouring terms of a sum: `count` columns from column `source`, with the weights from number `weight` of each row on.
+/// Consecutive terms of a sum: `count` columns from column `source` on, with each row's weights from number `weight`
+/// on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
     /// First column.
     pub(crate) source: usize,
-    /// First weights.
+    /// First weight of each row.
     pub(crate) weight: usize,
-    /// Terms.
+    /// Number of terms.
     pub(crate) count: usize,
 }
 
-/// Numbers between neighbouring vectors of a tile, and between other neighbours.
+/// Distances within a tile, in numbers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Steps {
     /// Between neighbouring columns of the source.
@@ -31,7 +32,8 @@ pub(crate) struct Steps {
     pub(crate) target_vector: usize,
 }
 
-/// `target[r][v]` = Σ over all terms of `weight[term][r]·source[term][v]`, begun at 0 or at what the target holds.
+/// A tile: `target[r][v]` = Σ over all terms of `weight[term][r]·source[term][v]`. The sums start at 0 or at the values
+/// in the target.
 pub(crate) struct TapTile<'a, T> {
     /// The terms.
     pub(crate) segments: &'a [Segment],
@@ -41,22 +43,22 @@ pub(crate) struct TapTile<'a, T> {
     pub(crate) weight: *const T,
     /// First vector of the first row.
     pub(crate) target: *mut T,
-    /// Whether the sums go on from what the target holds.
+    /// Whether the sums are added to the values in the target.
     pub(crate) onto: bool,
-    /// Where the others are.
+    /// Distances to the other columns, weights, rows and vectors.
     pub(crate) steps: Steps,
 }
 
-/// Computes a tile of at most [`most_rows`] and [`most_vectors`].
+/// Computes a tile of at most [`most_rows`] rows and [`most_vectors`] vectors.
 ///
 /// # Safety
-/// The instruction set of `V`; all columns and weights of the segments lie in memory, the target too, and nobody else writes it;
-/// it is written already where the sums go on from it.
+/// The processor has the instruction set of `V`. All columns and weights of the segments lie in memory, and so does the
+/// target. Nothing else writes the target. With `onto`, the target is already written.
 pub(crate) unsafe fn sum_taps<V: Vector>(rows: usize, vectors: usize, tile: &TapTile<'_, V::Number>) {
     macro_rules! dispatch {
         ($($rows:literal: $($vectors:literal)*,)*) => {
             match (rows, vectors) {
-                // SAFETY: the caller's promise, for these sizes.
+                // SAFETY: guaranteed by the caller, for these sizes.
                 $($(($rows, $vectors) => unsafe { V::compiled(Sized::<_, $rows, $vectors>(tile)) },)*)*
                 _ => unreachable!("no tile has {rows} rows and {vectors} vectors"),
             }
@@ -82,12 +84,14 @@ pub(crate) unsafe fn sum_taps<V: Vector>(rows: usize, vectors: usize, tile: &Tap
     );
 }
 
-/// Most rows for tiles of so many vectors: one vector alone leaves registers for more sums, which it needs.
+/// Returns the maximum number of rows for tiles of `vectors` vectors. A single vector leaves registers for more sums,
+/// and needs them.
 pub(crate) fn most_rows<V: Vector>(vectors: usize) -> usize {
     if vectors == 1 { V::ROWS * 4 / 3 } else { V::ROWS }
 }
 
-/// Most vectors, a power of two, for tiles of so many rows: enough independent sums, few enough registers.
+/// Returns the maximum number of vectors, a power of two, for tiles of `rows` rows. It gives enough independent sums
+/// without using too many registers.
 pub(crate) fn most_vectors<V: Vector>(rows: usize) -> usize {
     match (rows, V::ROWS > 6) {
         (1, _) | (2, true) => 8,
@@ -96,18 +100,18 @@ pub(crate) fn most_vectors<V: Vector>(rows: usize) -> usize {
     }
 }
 
-/// A tile with sizes that its registers are chosen for.
+/// A tile with sizes that are known at compile time, so that the sums stay in registers.
 struct Sized<'a, T, const ROWS: usize, const VECTORS: usize>(&'a TapTile<'a, T>);
 
 impl<V: Vector, const ROWS: usize, const VECTORS: usize> VectorLoop<V> for Sized<'_, V::Number, ROWS, VECTORS> {
     type Result = ();
 
-    /// Each row is one sum in the order of its terms.
+    /// Each row is one sum, in the order of its terms.
     #[inline(always)]
     unsafe fn run(self) {
         let tile = self.0;
         let steps = tile.steps;
-        // SAFETY: the caller's promise; all addresses are used within the segments and the target.
+        // SAFETY: guaranteed by the caller. All addresses that are used lie within the segments and the target.
         unsafe {
             let mut sums = [[V::zero(); VECTORS]; ROWS];
             if tile.onto {

@@ -1,18 +1,19 @@
-//! Rows for columns, a vector's width at a time.
+//! Transposing blocks of at most `LANES` rows and columns.
 #![expect(unsafe_code, reason = "vector instructions, on addresses that the caller promises")]
 
 use crate::simd::{MOST_LANES, Vector};
 
-/// The numbers of at most `LANES` equally long rows that are not empty, themselves no longer than that: vector i has number i of each row, and zeros.
+/// Returns the columns of at most `LANES` rows, as vectors. The rows are equally long and hold 1 to `LANES` numbers.
+/// Vector i has number i of each row, then zeros.
 ///
 /// # Safety
-/// The instruction set of `V`.
+/// The processor has the instruction set of `V`.
 #[inline(always)]
 pub(crate) unsafe fn transposed<'a, V: Vector>(rows: impl Iterator<Item = &'a [V::Number]>) -> [V; MOST_LANES]
 where
     V::Number: 'a,
 {
-    // SAFETY: the caller's promise; a row has as many numbers as are read.
+    // SAFETY: guaranteed by the caller; a row has as many numbers as are read.
     unsafe {
         let mut block = [V::zero(); MOST_LANES];
         for (vector, row) in block.iter_mut().zip(rows) {
@@ -23,19 +24,20 @@ where
     }
 }
 
-/// Lane l of vector v becomes lane v of vector l, for the first `LANES` vectors.
+/// Moves lane l of vector v to lane v of vector l, for the first `LANES` vectors.
 ///
 /// # Safety
-/// The instruction set of `V`.
+/// The processor has the instruction set of `V`.
 #[inline(always)]
 pub(crate) unsafe fn transpose<V: Vector>(block: &mut [V; MOST_LANES]) {
-    // A number's place is (vector, lane), each so many binary digits. A step moves the vector's first digit behind the lane's last
-    // and the lane's first behind the vector's: after as many steps as there are digits, they have changed places.
+    // A number's position is (vector, lane). Both indices have equally many binary digits. A step moves the vector's
+    // first digit behind the lane's last, and the lane's first digit behind the vector's last. After as many steps as
+    // there are digits, vector and lane are exchanged.
     let half = V::LANES / 2;
     for _ in 0..V::LANES.ilog2() {
         let before = *block;
         for i in 0..half {
-            // SAFETY: the caller's promise.
+            // SAFETY: guaranteed by the caller.
             (block[2 * i], block[2 * i + 1]) = unsafe { before[i].zip(before[i + half]) };
         }
     }

@@ -1,4 +1,4 @@
-//! What a loop needs of a register, whichever the processor has, and how loops are compiled for it.
+//! What loops need of a vector register, for any instruction set, and how loops are compiled for it.
 #![expect(unsafe_code, reason = "vector instructions, and addresses that tensors were checked to have")]
 
 use std::f64::consts::LN_2;
@@ -9,9 +9,9 @@ use crate::simd::Plain;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2F32, Avx2F64, Avx512F32, Avx512F64};
 
-/// Most lanes of a vector.
+/// Maximum number of lanes of a vector.
 pub(crate) const MOST_LANES: usize = 16;
-/// Most rows of a [`TapTile`] of two vectors or more.
+/// Maximum rows of a [`TapTile`] of two vectors or more.
 pub(crate) const MOST_ROWS: usize = 12;
 
 /// A number type with a vector type for each instruction set.
@@ -25,14 +25,15 @@ pub(crate) trait Number: WithDType {
     #[cfg(target_arch = "x86_64")]
     type Avx512: Vector<Number = Self>;
 
-    /// A number so large that nothing but whole numbers is added to it without rounding, and so small that all whole numbers are.
+    /// Adding this number rounds to a whole number. It is so large that fractions are rounded away, and so small that
+    /// whole numbers are not.
     const ROUNDER: Self;
-    /// 2 to this power and all below is taken for 0.
+    /// 2 to the power of this number or less counts as 0.
     const LEAST_POWER: Self;
-    /// 2^r ≈ 1 + Σ cᵢ·rⁱ for −½ ≤ r ≤ ½: the coefficients, the last power's first.
+    /// Coefficients cᵢ of 2^r ≈ 1 + Σ cᵢ·rⁱ for −½ ≤ r ≤ ½, the highest power first.
     const EXP2: &'static [Self];
 
-    /// self·2^n where `rounded` is `ROUNDER` + n.
+    /// Returns self·2^n, where `rounded` is `ROUNDER` + n.
     fn times_power(self, rounded: Self) -> Self;
 }
 
@@ -53,8 +54,8 @@ impl Number for f32 {
     }
 }
 
-/// The polynomial of this degree, with the function's value and slope at 0, whose largest relative error is least: 1.05e-7 (found by
-/// Lawson's algorithm).
+/// A polynomial with the exact value and slope at 0. Among those of its degree, its maximum relative error is the
+/// smallest: 1.05e-7. Lawson's algorithm found it.
 const EXP2_F32: [f32; 5] = [0.0013300607, 0.009669691, 0.055505585, 0.24022283, std::f32::consts::LN_2];
 
 impl Number for f64 {
@@ -74,7 +75,7 @@ impl Number for f64 {
     }
 }
 
-/// Taylor's series, (ln 2)ⁱ/i!; what it leaves out is below 5e-18.
+/// The Taylor series, (ln 2)ⁱ/i!. Its truncation error is below 5e-18.
 const EXP2_F64: [f64; 13] = {
     let mut coefficients = [1.0; 13];
     let (mut i, mut coefficient) = (1, 1.0);
@@ -86,7 +87,7 @@ const EXP2_F64: [f64; 13] = {
     coefficients
 };
 
-/// Runs a body that is generic in the vector type, for the instruction set.
+/// Runs a body with the vector type of the instruction set. The body is generic in that type.
 macro_rules! for_instruction_set {
     ($set:expr, $T:ty, $V:ident => $body:expr) => {
         match $set {
@@ -111,26 +112,26 @@ pub(crate) use for_instruction_set;
 
 /// A loop over vectors that is compiled with the features of their instruction set.
 pub(crate) trait VectorLoop<V: Vector> {
-    /// What it comes to.
+    /// Result of the loop.
     type Result;
 
-    /// Runs it; to be inlined always.
+    /// Runs the loop. Implementations are always inlined.
     ///
     /// # Safety
-    /// The instruction set of `V`, and what the implementation says of its addresses.
+    /// The processor has the instruction set of `V`. The implementation's demands on its addresses are met.
     unsafe fn run(self) -> Self::Result;
 }
 
-/// [`Vector::compiled`] for the features of an instruction set.
+/// Implements [`Vector::compiled`] for the features of an instruction set.
 macro_rules! compiled {
     ($features:literal) => {
         unsafe fn compiled<L: $crate::simd::VectorLoop<Self>>(work: L) -> L::Result {
             #[target_feature(enable = $features)]
             unsafe fn compiled<V: $crate::simd::Vector, L: $crate::simd::VectorLoop<V>>(work: L) -> L::Result {
-                // SAFETY: the caller's promise.
+                // SAFETY: guaranteed by the caller.
                 unsafe { work.run() }
             }
-            // SAFETY: the processor has the features, the trait says; the rest is the caller's promise.
+            // SAFETY: the trait demands a processor with these features. The caller guarantees the rest.
             unsafe { compiled::<Self, L>(work) }
         }
     };
@@ -138,11 +139,15 @@ macro_rules! compiled {
 #[cfg(target_arch = "x86_64")]
 pub(super) use compiled;
 
-/// Functions that the compiler makes vector loops of, once for each instruction set: `fn name[generics](arguments) -> result { .. }`
-/// gets the set as its first argument. What the body calls must be inlined into it. (A closure handed to a function that has the
-/// features is mostly not.)
+/// Functions with loops that the compiler vectorises, compiled once for each instruction set. A function
+/// `fn name[generics](arguments) -> result { .. }` gets the set as its first argument. Everything that the body calls
+/// must be inlined into it. (A closure passed to a function with the features is mostly not inlined.)
 macro_rules! for_each_set {
-    ($($(#[$attribute:meta])* $visibility:vis fn $name:ident[$($generics:tt)*]($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block)*) => {$(
+    ($(
+        $(#[$attribute:meta])*
+        $visibility:vis fn $name:ident[$($generics:tt)*]($($argument:ident: $type:ty),* $(,)?)
+        $(-> $result:ty)? $body:block
+    )*) => {$(
         $(#[$attribute])*
         $visibility fn $name<$($generics)*>(set: $crate::simd::InstructionSet, $($argument: $type),*) $(-> $result)? {
             #[inline(always)]
@@ -159,15 +164,15 @@ macro_rules! for_each_set {
             }
             #[cfg_attr(
                 target_arch = "x86_64",
-                expect(unsafe_code, reason = "a variant is made where the processor has its features")
+                expect(unsafe_code, reason = "a variant exists only where the processor has its features")
             )]
             match set {
                 $crate::simd::InstructionSet::Plain => plain($($argument),*),
                 #[cfg(target_arch = "x86_64")]
-                // SAFETY: this variant is made where the processor has the features.
+                // SAFETY: this variant exists only where the processor has the features.
                 $crate::simd::InstructionSet::Avx2 => unsafe { avx2($($argument),*) },
                 #[cfg(target_arch = "x86_64")]
-                // SAFETY: as above.
+                // SAFETY: this variant exists only where the processor has the features.
                 $crate::simd::InstructionSet::Avx512 => unsafe { avx512($($argument),*) },
             }
         }
@@ -178,31 +183,31 @@ pub(crate) use for_each_set;
 /// A register full of numbers.
 ///
 /// # Safety
-/// Every method needs a processor with the instruction set of the implementation; where it takes an address, that of as many
-/// numbers as it says, aligned as numbers are.
+/// Every method needs a processor with the instruction set of the implementation. An address must be that of as many
+/// numbers as the method says, aligned as numbers are.
 pub(crate) trait Vector: Copy {
-    /// What it holds.
+    /// Type of the numbers.
     type Number: Number;
-    /// How many.
+    /// Count of numbers.
     const LANES: usize;
-    /// Most rows of a [`TapTile`] of two vectors or more: with two they fill the registers.
+    /// Maximum rows of a [`TapTile`] of two vectors or more. With two vectors, they fill the registers.
     const ROWS: usize;
-    /// Most rows of the first and of the second kind of a [`DotTile`].
+    /// Maximum rows of the first and of the second kind of a [`DotTile`].
     const DOTS: (usize, usize);
 
-    /// Zeros.
+    /// Returns zeros.
     unsafe fn zero() -> Self;
-    /// The number at an address in every lane.
+    /// Returns the number at an address, in every lane.
     unsafe fn splat(from: *const Self::Number) -> Self;
-    /// `LANES` numbers.
+    /// Reads `LANES` numbers.
     unsafe fn load(from: *const Self::Number) -> Self;
-    /// 1 ≤ `count` ≤ `LANES` numbers, then zeros; reads no further.
+    /// Reads 1 ≤ `count` ≤ `LANES` numbers and nothing beyond. The other lanes are 0.
     unsafe fn load_first(from: *const Self::Number, count: usize) -> Self;
-    /// The first numbers of a slice that is not empty, `LANES` at most, then zeros.
+    /// Reads the first numbers of a non-empty slice, at most `LANES`. The other lanes are 0.
     #[inline(always)]
     unsafe fn load_some(from: &[Self::Number]) -> Self {
-        debug_assert!(!from.is_empty(), "a vector has a number at least");
-        // SAFETY: the instruction set is the caller's promise; the slice has as many numbers as are read.
+        debug_assert!(!from.is_empty(), "a vector needs at least one number");
+        // SAFETY: the caller guarantees the instruction set, and the slice has as many numbers as are read.
         unsafe {
             if from.len() >= Self::LANES {
                 Self::load(from.as_ptr())
@@ -212,17 +217,17 @@ pub(crate) trait Vector: Copy {
         }
     }
 
-    /// Brings the number at an address nearer; reads nothing, so that any address will do.
+    /// Prefetches the number at an address. It reads nothing, so any address is allowed.
     unsafe fn prefetch(from: *const Self::Number);
     /// Writes `LANES` numbers.
     unsafe fn store(self, to: *mut Self::Number);
     /// Writes the first `count` numbers, 1 ≤ `count` ≤ `LANES`.
     unsafe fn store_first(self, to: *mut Self::Number, count: usize);
-    /// Writes the first numbers of a slice that is not empty, `LANES` at most.
+    /// Writes the first numbers of a non-empty slice, at most `LANES`.
     #[inline(always)]
     unsafe fn store_some(self, to: &mut [Self::Number]) {
-        debug_assert!(!to.is_empty(), "a vector has a number at least");
-        // SAFETY: the instruction set is the caller's promise; the slice has as many numbers as are written.
+        debug_assert!(!to.is_empty(), "a vector needs at least one number");
+        // SAFETY: the caller guarantees the instruction set, and the slice has as many numbers as are written.
         unsafe {
             if to.len() >= Self::LANES {
                 self.store(to.as_mut_ptr());
@@ -232,28 +237,28 @@ pub(crate) trait Vector: Copy {
         }
     }
 
-    /// self·b + c.
+    /// Returns self·b + c.
     unsafe fn multiply_add(self, b: Self, c: Self) -> Self;
-    /// The larger number of each lane; that of `other` where either is none.
+    /// Returns the larger number of each lane, or that of `other` where either is NaN.
     unsafe fn max(self, other: Self) -> Self;
-    /// self·2^n for each lane, where `rounded` is [`Number::ROUNDER`] + n.
+    /// Returns self·2^n for each lane, where `rounded` is [`Number::ROUNDER`] + n.
     unsafe fn times_power(self, rounded: Self) -> Self;
-    /// The sum of all lanes.
+    /// Returns the sum of all lanes.
     unsafe fn sum(self) -> Self::Number;
 
-    /// The numbers of both in turns: the first halves, then the second.
+    /// Interleaves the numbers of both: first the first halves, then the second halves.
     unsafe fn zip(self, other: Self) -> (Self, Self);
 
-    /// Runs a loop compiled for the instruction set.
+    /// Runs a loop that is compiled for the instruction set.
     unsafe fn compiled<L: VectorLoop<Self>>(work: L) -> L::Result;
 }
 
-/// Whether so many lanes leave no more than a quarter of their vectors empty.
+/// Whether this many lanes leave at most a quarter of their vectors empty.
 pub(crate) fn fills<V: Vector>(lanes: usize) -> bool {
     lanes.next_multiple_of(V::LANES) * 3 <= lanes * 4
 }
 
-/// 0 of a vector's numbers.
+/// Returns 0 as a number of the vector's type.
 pub(crate) fn zero<V: Vector>() -> V::Number {
     V::Number::from_f64(0.0)
 }

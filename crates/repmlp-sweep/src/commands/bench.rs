@@ -1,6 +1,6 @@
-//! `bench`: how long this program's own training steps, forward passes and kernels take on this machine.
+//! `bench`: measures the times of training steps, forward passes and kernels of this program on this machine.
 //!
-//! Times are wall times. It reads no experiment and writes no file.
+//! Times are wall-clock times. The command reads no experiment and writes no file.
 
 use std::num::NonZeroUsize;
 use std::os::unix::process::CommandExt;
@@ -16,7 +16,8 @@ use super::print;
 use crate::cli::{BenchArgs, SuiteChoice};
 use crate::exit::{Exit, UsageError};
 
-/// The first round asks the system for memory, the second finds caches as they stay.
+/// Number of warm-up rounds. The first round allocates memory, and the second finds the caches filled as in later
+/// rounds.
 const WARMUP: usize = 2;
 
 pub(crate) fn run(arguments: &BenchArgs) -> Result<Exit> {
@@ -34,7 +35,7 @@ pub(crate) fn run(arguments: &BenchArgs) -> Result<Exit> {
     let effort = Effort { warmup: WARMUP, repeats: arguments.repeats as usize };
     let mut rows = Vec::new();
     bench::time(suite, &selected, effort, |timing| {
-        // The peak is the process's: with a second case it would be the larger one's.
+        // The peak memory is that of the process. With several cases it would be that of the largest one.
         let peak_rss_mb = if selected.len() == 1 { peak_rss_mb() } else { None };
         let line = Line::of(&timing, threads, peak_rss_mb);
         if arguments.json {
@@ -46,26 +47,27 @@ pub(crate) fn run(arguments: &BenchArgs) -> Result<Exit> {
     })?;
     if !arguments.json {
         let heading = ["case", "way", "batch", "median", "min", "GFLOP/s", "peak memory"];
-        let note = "GFLOP/s: multiply-adds that are needed (none with padding), counted twice, in the median time; a training step\n\
-                    needs three times those of a forward pass, less the gradient of its images.";
+        let note = "GFLOP/s: two operations per needed multiply-add (none for padding), at the median time.\n\
+                    A training step needs three times the multiply-adds of a forward pass, less the gradient of\n\
+                    its images.";
         print(&format!("{}\n{threads} threads. {note}\n", grid(&heading, &rows)))?;
     }
     Ok(Exit::Done)
 }
 
-/// Thread pools read what they are told when a process starts; this one starts again in its own place, as an
-/// attempt is started.
+/// Restarts this program with the environment variables of an attempt, unless they are already set. Thread pools read
+/// them only when a process starts.
 fn start_with(threads: usize) -> Result<()> {
     let variables = worker_environment(threads);
     if variables.iter().all(|(name, value)| std::env::var(name).is_ok_and(|set| set == *value)) {
         return Ok(());
     }
-    let program = std::env::current_exe().context("this program's own file")?;
+    let program = std::env::current_exe().context("the path of this program is unknown")?;
     let fault = Command::new(program).args(std::env::args_os().skip(1)).envs(variables).exec();
-    Err(fault).context("this program cannot start itself with its threads")
+    Err(fault).context("this program cannot restart itself with its thread settings")
 }
 
-/// The case of that name, or those whose name contains the word.
+/// Selects the case with this name, or else all cases with names that contain the word.
 fn select(names: Vec<String>, word: Option<&str>) -> Result<Vec<String>> {
     let Some(word) = word else { return Ok(names) };
     let selected: Vec<String> = match names.iter().find(|name| *name == word) {
@@ -74,12 +76,12 @@ fn select(names: Vec<String>, word: Option<&str>) -> Result<Vec<String>> {
     };
     if selected.is_empty() {
         let all = names.join("\n  ");
-        return Err(UsageError(format!("no case is called `{word}` or contains it; there are:\n  {all}")).into());
+        return Err(UsageError(format!("no case has a name that contains `{word}`; the cases are:\n  {all}")).into());
     }
     Ok(selected)
 }
 
-/// The largest memory that this process has held, in 10⁶ bytes; Linux alone says it.
+/// Returns the peak memory of this process in 10⁶ bytes. Only Linux reports it.
 fn peak_rss_mb() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -87,7 +89,7 @@ fn peak_rss_mb() -> Option<f64> {
     Some(kib * 1024.0 / 1e6)
 }
 
-/// One result, as a program reads it; `benches/pytorch.py` writes the same.
+/// One result, for other programs; `benches/pytorch.py` writes the same format.
 #[derive(Serialize)]
 struct Line<'a> {
     case: &'a str,
@@ -137,7 +139,7 @@ impl<'a> Line<'a> {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "progress is for the person, on standard error")]
+#[expect(clippy::print_stderr, reason = "progress is shown on standard error")]
 fn progress(timing: &Timing) {
     eprintln!("timed {}{}", timing.case, timing.way.map(|way| format!(", {way}")).unwrap_or_default());
 }
@@ -147,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_whole_name_wins_over_what_contains_it() {
+    fn a_whole_name_selects_only_its_case() {
         let names = || ["net_infer", "wide_net_infer", "block_infer"].map(str::to_owned).to_vec();
         assert_eq!(select(names(), None).unwrap(), names());
         assert_eq!(select(names(), Some("net_infer")).unwrap(), ["net_infer"]);

@@ -1,4 +1,5 @@
-//! `count`: what networks cost, beside every cell that the paper prints; or one network, layer by layer. Builds no tensor.
+//! `count`: the costs of networks, next to every value that the paper prints; or the costs of one network by layer. It
+//! builds no tensors.
 
 use anyhow::{Context, Result};
 use repmlp::catalogue::{self, NamedModel};
@@ -10,25 +11,14 @@ use super::grid::grid;
 use super::{print, print_json};
 use crate::cli::{CountArgs, FormChoice};
 use crate::exit::Exit;
-use crate::{named_model, predict};
-
-/// The printed numbers; they stand in these files only.
-const TABLES: [&str; 7] = [
-    include_str!("../../../../reports/paper/table1.toml"),
-    include_str!("../../../../reports/paper/table2.toml"),
-    include_str!("../../../../reports/paper/table3.toml"),
-    include_str!("../../../../reports/paper/table4.toml"),
-    include_str!("../../../../reports/paper/table5.toml"),
-    include_str!("../../../../reports/paper/table6.toml"),
-    include_str!("../../../../reports/paper/table7.toml"),
-];
+use crate::{named_model, paper, predict};
 
 #[derive(Deserialize)]
 struct PaperTable {
     row: Vec<PaperRow>,
 }
 
-/// A row of a printed table, as far as it can be counted.
+/// A row of a printed table: only the columns that can be counted.
 #[derive(Deserialize)]
 struct PaperRow {
     id: String,
@@ -44,13 +34,13 @@ pub(crate) fn run(arguments: &CountArgs) -> Result<Exit> {
     }
 }
 
-/// One printed cell beside the count.
+/// A printed value next to the counted one.
 struct Cell {
     counted: f64,
     printed: Option<Printed>,
 }
 
-/// A printed number, in units of its last digit.
+/// A printed number and its number of decimals.
 #[derive(Clone, Copy, PartialEq)]
 struct Printed {
     value: f64,
@@ -58,11 +48,13 @@ struct Printed {
 }
 
 impl Cell {
-    /// The paper cuts digits off and does not round.
+    /// Whether the count matches the printed number; `None` if nothing is printed. The paper truncates numbers and does
+    /// not round.
     fn agrees(&self) -> Option<bool> {
         let Printed { value, decimals } = self.printed?;
         let unit = 10f64.powi(decimals);
-        // The printed decimal is not exact in binary; the count is cut where it stands.
+        // The printed decimal number is not exact in binary, so it is rounded. The count is truncated at the same
+        // digit.
         Some((value * unit).round() as i64 == (self.counted * unit).floor() as i64)
     }
 
@@ -87,7 +79,7 @@ struct Row {
 
 fn rows() -> Result<Vec<Row>> {
     let mut rows = Vec::new();
-    for text in TABLES {
+    for (_, text) in paper::TABLES {
         let table: PaperTable = toml::from_str(text).context("a table of the paper")?;
         let [params_decimals, flops_decimals] = ["params_m", "flops_m"].map(|column| decimals(&table, column));
         for row in table.row {
@@ -111,7 +103,7 @@ fn number(value: &toml::Value) -> Option<f64> {
     value.as_float().or_else(|| value.as_integer().map(|integer| integer as f64))
 }
 
-/// Decimals that a column is printed with: those of its longest number, since TOML loses a zero at the end.
+/// Returns the number of decimals of a column: that of its longest number, since TOML drops trailing zeros.
 fn decimals(table: &PaperTable, column: &str) -> i32 {
     let of_value = |row: &PaperRow| {
         let text = row.values.get(column)?.to_string();
@@ -125,15 +117,17 @@ fn all(arguments: &CountArgs) -> Result<Exit> {
     let cells: Vec<bool> = rows.iter().flat_map(|row| [&row.params, &row.flops]).filter_map(Cell::agrees).collect();
     let agreeing = cells.iter().filter(|agrees| **agrees).count();
     if arguments.json {
-        print_json(
-            &json!({ "rows": rows.iter().map(Row::json).collect::<Vec<_>>(), "agreeing": agreeing, "printed": cells.len() }),
-        )?;
+        print_json(&json!({
+            "rows": rows.iter().map(Row::json).collect::<Vec<_>>(),
+            "agreeing": agreeing,
+            "printed": cells.len(),
+        }))?;
     } else {
         let lines: Vec<Vec<String>> = rows.iter().map(Row::line).collect();
         let heading = ["row", "network", "params (M)", "paper", "FLOPs (M)", "paper"];
-        let note = "Counted: multiply-adds of conv and FC weights, weights and biases of the deployed form (T1.A: all tensors of the\n\
-                    training form); cut off, not rounded, as in the paper.";
-        print(&format!("{}\n{note}\n{agreeing} of {} printed cells agree\n", grid(&heading, &lines), cells.len()))?;
+        let note = "Parameters: weights and biases of the deployed form (T1.A: all tensors of the training form).\n\
+                    FLOPs: multiply-adds of convolutions and FC layers. Numbers are truncated, as in the paper.";
+        print(&format!("{}\n{note}\n{agreeing} of {} printed values match\n", grid(&heading, &lines), cells.len()))?;
     }
     Ok(if agreeing == cells.len() { Exit::Done } else { Exit::Equivalence })
 }
@@ -146,7 +140,11 @@ impl Row {
     }
 
     fn json(&self) -> serde_json::Value {
-        let cell = |cell: &Cell| json!({ "counted_m": cell.counted, "printed_m": cell.printed.map(|p| p.value), "agrees": cell.agrees() });
+        let cell = |cell: &Cell| {
+            json!({
+                "counted_m": cell.counted, "printed_m": cell.printed.map(|p| p.value), "agrees": cell.agrees(),
+            })
+        };
         json!({ "row": self.id, "model": self.model, "params": cell(&self.params), "flops": cell(&self.flops) })
     }
 }
@@ -179,7 +177,7 @@ fn one(named: &NamedModel, arguments: &CountArgs) -> Result<Exit> {
         predict::count(account.flops() as f64),
     );
     if account.flops_all() > account.flops() {
-        text += &format!(", {} with products between activations", predict::count(account.flops_all() as f64));
+        text += &format!(", {} including products between activations", predict::count(account.flops_all() as f64));
     }
     text.push('\n');
     print(&text)?;
@@ -223,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_printed_cell_of_the_paper_is_counted() {
+    fn every_printed_value_of_the_paper_matches_the_count() {
         let rows = rows().unwrap();
         let cells: Vec<(&str, bool)> = rows
             .iter()
@@ -232,11 +230,11 @@ mod tests {
             .collect();
         let differing: Vec<&str> = cells.iter().filter(|(_, agrees)| !agrees).map(|(id, _)| *id).collect();
         assert!(differing.is_empty(), "{differing:?}");
-        assert_eq!(cells.len(), 40 + 28, "40 cells of parameters and 28 of FLOPs are printed");
+        assert_eq!(cells.len(), 40 + 28, "the paper prints 40 values of parameters and 28 of FLOPs");
     }
 
     #[test]
-    fn digits_are_cut_and_not_rounded() {
+    fn digits_are_truncated_and_not_rounded() {
         let cell = |counted, value, decimals| Cell { counted, printed: Some(Printed { value, decimals }) }.agrees();
         assert_eq!(cell(44.4965, 44.49, 2), Some(true));
         assert_eq!(cell(44.4965, 44.50, 2), Some(false));

@@ -1,4 +1,5 @@
-//! `export`: every measurement of an experiment as one tidy table, for other programs. Weights are in `weights.rs`.
+//! `export`: writes all measurements of an experiment as one tidy table, for other programs. `weights.rs` exports
+//! weights.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -48,7 +49,7 @@ pub(crate) async fn run(arguments: ExportArgs) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Says which runs lost values: a table has no place for what is not in it.
+/// Prints a note for each run that lost values, since the exported table cannot show what is missing.
 fn say_incomplete(rows: &ExperimentRows) {
     for row in rows.runs.iter().filter(|row| row.status == Status::Incomplete) {
         let why = row.message.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();

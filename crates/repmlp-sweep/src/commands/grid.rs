@@ -1,6 +1,7 @@
-//! Text in columns.
+//! Prints text in columns.
 
-/// Lines of columns as wide as their longest text, two blanks apart, numbers to the right; the first line is a heading.
+/// Returns lines of columns. Each column is as wide as its longest text, two spaces from the next. Columns with numbers
+/// are right-aligned. The first line is the heading.
 pub(super) fn grid(heading: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
@@ -21,7 +22,7 @@ pub(super) fn grid(heading: &[&str], rows: &[Vec<String>]) -> String {
     format!("{}{body}", line(heading.to_vec()))
 }
 
-/// A number with, perhaps, a unit.
+/// Whether a text is a number, with or without a unit.
 fn is_number(text: &str) -> bool {
     let mut words = text.split(' ');
     words.next().is_some_and(|word| word.parse::<f64>().is_ok()) && words.all(|word| word.len() <= 4)

@@ -1,4 +1,4 @@
-//! `logs`: what a run's process wrote, and what it noticed.
+//! `logs`: prints the log of a run's process and the notes in its journal.
 
 use anyhow::{Context, Result};
 use sweep_protocol::{Event, JournalReader, Outcome};
@@ -15,7 +15,7 @@ pub(crate) async fn run(arguments: LogsArgs) -> Result<Exit> {
     let id = find_run(&mut results, &arguments.run)?;
     let (_, attempts, _) = results.run(id)?;
     let Some(number) = arguments.attempt.or(attempts.last().map(|a| a.attempt)) else {
-        return Err(UsageError(format!("run {} was not started yet", id.short())).into());
+        return Err(UsageError(format!("run {} has not been started yet", id.short())).into());
     };
     let attempt = layout.run(id).attempt(number);
     let log = std::fs::read(attempt.log())
@@ -26,13 +26,13 @@ pub(crate) async fn run(arguments: LogsArgs) -> Result<Exit> {
         is_silent &=
             !matches!(line.event, Event::Noticed { .. } | Event::Ended { outcome: Outcome::Failed { .. }, .. });
         match line.event {
-            Event::Noticed { text } => print(&format!("noticed: {text}\n"))?,
+            Event::Noticed { text } => print(&format!("note: {text}\n"))?,
             Event::Ended { outcome: Outcome::Failed { message, .. }, .. } => print(&format!("failed: {message}\n"))?,
             _ => {}
         }
     }
     if is_silent {
-        print("its process wrote nothing and noticed nothing\n")?;
+        print("its process wrote nothing and reported no notes\n")?;
     }
     print(&String::from_utf8_lossy(&log))?;
     Ok(Exit::Done)

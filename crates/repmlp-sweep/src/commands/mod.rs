@@ -1,12 +1,14 @@
-//! One file a subcommand. Each asks the crates below for data and spells it; none decides what a run is.
+//! One file per subcommand. Each gets its data from the library crates and prints it.
 
 mod bench;
 mod count;
 mod export;
 mod grid;
+mod init;
 mod logs;
 mod plan;
 mod rebuild;
+mod reference;
 mod report;
 mod run;
 mod schema;
@@ -27,9 +29,9 @@ use crate::complete;
 use crate::exit::Exit;
 use crate::screen::Screen;
 
-/// Carries out what was typed.
+/// Carries out a command.
 pub(crate) fn dispatch(cli: Cli, screen: Screen) -> Result<Exit> {
-    // Said once here, not by each run.
+    // An invalid environment is reported once here, not by each run.
     repmlp_train::check_environment()?;
     match cli.command {
         Command::Run(arguments) => asynchronous(run::run(arguments, screen)),
@@ -44,6 +46,9 @@ pub(crate) fn dispatch(cli: Cli, screen: Screen) -> Result<Exit> {
         Command::Verify { what: VerifyCommand::Parity(arguments) } => verify::parity(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Count(arguments) => count::run(&arguments),
+        Command::Man { out } => reference::man(out.as_deref()),
+        Command::Reference { folder } => reference::pages(&folder),
+        Command::Init(arguments) => init::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Completions { shell } => {
             print_bytes(&complete::script(shell)?)?;
@@ -53,46 +58,47 @@ pub(crate) fn dispatch(cli: Cli, screen: Screen) -> Result<Exit> {
     }
 }
 
-/// Files that the runtime opens, and some more.
+/// Number of files that the runtime opens, with a margin.
 const FILES_OF_RUNTIME: usize = 12;
 
-/// Runs a command that waits for processes or for the index. On this thread: a runtime with threads of its own panics where the system
-/// gives none.
+/// Runs a command that waits for processes or for the index, on this thread. A runtime with its own threads panics if
+/// the system gives no threads.
 fn asynchronous(command: impl Future<Output = Result<Exit>>) -> Result<Exit> {
-    // The runtime also panics where the system gives no files for its own pipes: ask for as many first.
+    // The runtime also panics if it cannot open files for its pipes, so this opens the same number of files first.
     let spare: std::io::Result<Vec<File>> = (0..FILES_OF_RUNTIME).map(|_| File::open("/dev/null")).collect();
-    drop(spare.context("no files can be opened; raise the limit (`ulimit -n`)")?);
+    drop(spare.context("cannot open enough files; raise the limit (`ulimit -n`)")?);
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
 }
 
-/// A results folder, opened for reading; nothing need be there.
+/// Opens a results folder for reading. The folder need not exist.
 async fn open_results(layout: &ResultsLayout) -> Result<Reader> {
     Ok(Reader::open(layout).await?)
 }
 
-/// Says what was found damaged while a results folder was read: on standard error, since the answer goes to standard output.
+/// Prints the damage that was found while a results folder was read. It goes to standard error, since the result goes
+/// to standard output.
 fn say_damage(results: &mut Reader) {
     for damage in results.take_damage() {
         say(&format!("note: {}", error_chain(&damage)));
     }
 }
 
-/// Writes text to standard output. Names, labels and messages in it come from files, so that what a terminal would obey is
-/// replaced. A reader that has gone away (`| head`) is no fault.
+/// Writes text to standard output. Names, labels and messages come from files, so characters that control a terminal
+/// are replaced. A closed pipe (`| head`) is not an error.
 fn print(text: &str) -> Result<()> {
     print_bytes(printable(text).as_bytes())
 }
 
-/// Says a line on standard error: what the person should know beside the output that was asked for.
+/// Prints a line on standard error, next to the requested output.
 pub(crate) fn say(line: &str) {
     crate::screen::say(&printable(line));
 }
 
-/// The same for what need not be text.
+/// Writes bytes to standard output. A closed pipe or terminal is not an error.
 fn print_bytes(bytes: &[u8]) -> Result<()> {
     use std::io::Write;
     match std::io::stdout().write_all(bytes) {
-        // A terminal that was closed answers with an input/output error.
+        // Writing to a closed terminal gives an input/output error.
         Err(fault) if fault.kind() == std::io::ErrorKind::BrokenPipe || is_lost_terminal(&fault) => Ok(()),
         written => Ok(written?),
     }
@@ -102,7 +108,7 @@ fn is_lost_terminal(fault: &std::io::Error) -> bool {
     fault.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }
 
-/// JSON in which no character is left that a terminal would obey: outside of texts there is none.
+/// Escapes all characters of a JSON text that control a terminal. They occur only inside strings.
 fn json_text(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
@@ -124,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_keeps_what_a_terminal_would_obey_as_an_escape() {
+    fn json_escapes_characters_that_control_a_terminal() {
         let text = "a\u{9b}2J \u{202e}\n\u{1b}é";
         let json = json_text(&serde_json::to_string(text).unwrap());
         assert_eq!(json, "\"a\\u009b2J \\u202e\\n\\u001bé\"");

@@ -1,4 +1,4 @@
-//! `plan`: the runs of an experiment, what they cost, and what is done already. Writes nothing.
+//! `plan`: shows the runs of an experiment, their cost, and which are done. Writes nothing.
 
 use std::collections::BTreeMap;
 
@@ -97,24 +97,24 @@ impl View<'_> {
             (counted(plan.runs.len(), "run"), counted(plan.configurations.len(), "configuration"));
         let mut text = format!("{runs} of {configurations}; {} to do", open.len());
         text += &match time {
-            Some(time) if !open.is_empty() => format!(", about {} one after another", duration(time)),
+            Some(time) if !open.is_empty() => format!(", about {} if run one after another", duration(time)),
             _ => String::new(),
         };
         text += match (self.speed.measured, time) {
             _ if open.is_empty() => ".\n",
-            (_, None) => ". Times are not known before the data is: the set has no fixed size.\n",
-            (true, _) => ". Times follow from finished runs of this plan.\n",
-            (false, _) => ". Times assume a small CPU until a run of this plan is finished.\n",
+            (_, None) => ". Times are unknown: they depend on the size of the data set, which is not fixed.\n",
+            (true, _) => ". Times are estimated from finished runs of this plan.\n",
+            (false, _) => ". Times are estimated for a small CPU until a run of this plan is finished.\n",
         };
-        text += "params and flops are the deployed form's, for one image; time and memory are the training's.\n";
+        text += "params and flops: deployed form, one image; time and memory: training.\n";
         if let Some(kernels) = &plan.kernels {
-            text += &format!("all runs compute with {kernels}, as the experiment names it.\n");
+            text += &format!("all runs use the instruction set {kernels}, as named in the experiment file.\n");
         }
         for exclusion in &plan.exclusions {
-            text += &format!("left out: {}: {}\n", exclusion.coordinates, exclusion.reason);
+            text += &format!("excluded: {}: {}\n", exclusion.coordinates, exclusion.reason);
         }
         for merged in &plan.merged {
-            text += &format!("merged: {} asks for the same as {}\n", merged.coordinates, merged.into);
+            text += &format!("merged: {} has the same configuration as {}\n", merged.coordinates, merged.into);
         }
         text
     }
@@ -127,16 +127,21 @@ impl View<'_> {
                 run.coordinates.0.iter().map(|(axis, label)| (axis.clone(), json!(label))).collect();
             json!({
                 "run": run.id, "seed": run.seed, "coordinates": coordinates,
-                "params": cost.params, "flops": cost.flops, "predicted_bytes": cost.memory, "predicted_s": self.seconds(run.configuration),
+                "params": cost.params, "flops": cost.flops,
+                "predicted_bytes": cost.memory, "predicted_s": self.seconds(run.configuration),
                 "work": self.work(run.id).to_string(), "to_do": self.work(run.id).is_open(FailedRuns::Wait),
-                "config": serde_json::from_str::<serde_json::Value>(&plan.configurations[run.configuration]).unwrap_or_default(),
+                "config": serde_json::from_str::<serde_json::Value>(&plan.configurations[run.configuration])
+                    .unwrap_or_default(),
             })
         };
         json!({
             "experiment": plan.experiment, "profile": plan.profile, "question": plan.question,
-            "scale": self.costed.record().scale, "axes": plan.axes, "runs": plan.runs.iter().map(run).collect::<Vec<_>>(),
+            "scale": self.costed.record().scale, "axes": plan.axes,
+            "runs": plan.runs.iter().map(run).collect::<Vec<_>>(),
             "exclusions": plan.exclusions,
-            "merged": plan.merged.iter().map(|m| json!({"coordinates": m.coordinates.to_string(), "into": m.into.to_string()})).collect::<Vec<_>>(),
+            "merged": plan.merged.iter()
+                .map(|m| json!({"coordinates": m.coordinates.to_string(), "into": m.into.to_string()}))
+                .collect::<Vec<_>>(),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! `rebuild`: the index again, from plans and journals.
+//! `rebuild`: makes the index again from plans and journals.
 
 use anyhow::Result;
 use sweep_protocol::error_chain;
@@ -15,8 +15,8 @@ pub(crate) async fn run(arguments: ResultsArgs) -> Result<Exit> {
     let lock = SchedulerLock::acquire(&layout)?;
     let damages = Store::rebuild(lock.layout()).await?;
     for damage in &damages {
-        print(&format!("passed over: {}\n", error_chain(damage)))?;
+        print(&format!("skipped: {}\n", error_chain(damage)))?;
     }
-    print(&format!("{} is made again from its journals\n", layout.database().display()))?;
+    print(&format!("{} was made again from the journals\n", layout.database().display()))?;
     Ok(if damages.is_empty() { Exit::Done } else { Exit::Data })
 }

@@ -1,4 +1,4 @@
-//! `report`: tables and plots from what is measured, and whether committed renderings still are what they claim.
+//! `report`: renders tables and plots from the measurements, and checks that committed renderings match them.
 
 use std::path::Path;
 
@@ -44,7 +44,8 @@ pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
     if origin == Origin::Runs {
         match publish(&layout, &rows) {
             Err(fault) if is_write_protected(&fault) => say(&format!(
-                "note: {}; the renderings are made all the same, and `report --check` compares with what was published before",
+                "note: {}; the report is rendered anyway, but `report --check` compares it with the measurements \
+                 published before",
                 error_chain(&fault)
             )),
             published => published?,
@@ -56,7 +57,7 @@ pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// What is recorded of an experiment under a profile.
+/// Returns the rows of an experiment under a profile.
 pub(super) async fn recorded(
     results: &mut Reader,
     layout: &ResultsLayout,
@@ -66,23 +67,22 @@ pub(super) async fn recorded(
     let name = experiment_name(spec)?;
     let profile = profile.unwrap_or("default");
     recorded::find(results, layout, (&name, profile), |_| true).await?.ok_or_else(|| {
-        UsageError(format!("nothing was started or published of `{name}` under the profile `{profile}`: run it first"))
-            .into()
+        UsageError(format!("`{name}` was neither run nor published under the profile `{profile}`: run it first")).into()
     })
 }
 
-/// The tables as the terminal shows them.
+/// Returns the tables as the terminal shows them.
 pub(super) fn shown(tables: &[Table], screen: Screen) -> String {
     tables.iter().map(|table| terminal(table, screen.width(), screen.table_color())).collect::<Vec<_>>().join("\n")
 }
 
-/// The tables of an experiment whose report is not written yet.
+/// Returns the tables of an experiment with a report that is not written yet.
 pub(super) fn unwritten(project: &Project, rows: &ExperimentRows) -> Result<Vec<Table>> {
     let (declaration, paper) = project.declaration(rows)?;
     Ok(tables(rows, &declaration, &paper)?)
 }
 
-/// Publishes the measurements, and writes what they render to into `folder`; returns the tables.
+/// Publishes the measurements and renders them into `folder`. Returns the tables.
 pub(super) fn write(
     project: &Project,
     layout: &ResultsLayout,
@@ -103,7 +103,7 @@ fn publish(layout: &ResultsLayout, rows: &ExperimentRows) -> Result<(), ReportEr
     Ok(())
 }
 
-/// Whether a results folder is there for reading only: no fault of a report that is written somewhere else.
+/// Whether an error means that the results folder is read-only. Then a report can still be written elsewhere.
 fn is_write_protected(fault: &ReportError) -> bool {
     use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
     matches!(fault, ReportError::Io { source, .. } if matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem))
@@ -114,25 +114,28 @@ fn write_renderings(folder: &Path, renderings: &[Rendering]) -> Result<()> {
     let missing: Vec<String> = missing_glyphs(renderings).iter().map(char::to_string).collect();
     if !missing.is_empty() {
         let missing = missing.join(" ");
-        say(&format!("the font of PNG pictures lacks {missing}: boxes stand for them there; SVG pictures show them"));
+        say(&format!("the font of PNG plots lacks {missing}: PNG plots show boxes instead; SVG plots are correct"));
     }
     rendered::write(folder, renderings)?.iter().for_each(say_kept);
     Ok(())
 }
 
-/// Says what became of a file of the user's.
+/// Prints what happened to a file of the user.
 fn say_kept(kept: &Kept) {
     match kept {
         Kept::Edited(path) => {
-            say(&format!("{} is no longer rendered; it was edited, so it stays: remove it yourself", path.display()));
+            say(&format!(
+                "{} is no longer rendered; it was edited, so it is kept: remove it if you do not need it",
+                path.display()
+            ));
         }
         Kept::MovedAside { from, to } => {
-            say(&format!("{} was not as rendered: it is kept as {}", from.display(), to.display()));
+            say(&format!("{} was not the rendered file: it is kept as {}", from.display(), to.display()));
         }
     }
 }
 
-/// Checks every report that is published.
+/// Checks every published report.
 fn check_all(project: &Project, layout: &ResultsLayout, arguments: &ReportsArgs) -> Result<Exit> {
     let published = layout.root().join("published");
     let mut exit = Exit::Done;
@@ -146,7 +149,7 @@ fn check_all(project: &Project, layout: &ResultsLayout, arguments: &ReportsArgs)
     Ok(exit)
 }
 
-/// Renders one published report and compares bytes.
+/// Renders one published report and compares it with the committed files, byte by byte.
 fn check_one(project: &Project, published: &Path, arguments: &ReportsArgs) -> Result<Exit> {
     let rows = published::read(published)?;
     let (declaration, paper) = project.declaration(&rows)?;
@@ -155,13 +158,13 @@ fn check_one(project: &Project, published: &Path, arguments: &ReportsArgs) -> Re
     for difference in &differences {
         let (path, what) = match difference {
             Difference::Missing(path) => (path, "is missing"),
-            Difference::Differs(path) => (path, "is not what the published measurements render to"),
-            Difference::Unexpected(path) => (path, "was rendered once and is no longer asked for"),
+            Difference::Differs(path) => (path, "differs from a rendering of the published measurements"),
+            Difference::Unexpected(path) => (path, "was rendered before and is no longer part of the report"),
         };
         print(&format!("{} {what}\n", folder.join(path).display()))?;
     }
     if differences.is_empty() {
-        print(&format!("{} is what {} renders to\n", folder.display(), published.display()))?;
+        print(&format!("{} matches the measurements in {}\n", folder.display(), published.display()))?;
         return Ok(Exit::Done);
     }
     Ok(Exit::Failed)

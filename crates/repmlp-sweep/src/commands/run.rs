@@ -1,4 +1,4 @@
-//! `run`: what is missing of an experiment is trained, stored as it is measured, and reported.
+//! `run`: trains the missing runs of an experiment, stores their measurements, and renders the report.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -31,11 +31,11 @@ use crate::screen::Screen;
 use crate::up_to_date::{self, Made};
 use crate::work::{FailedRuns, Work};
 
-/// Updates that may wait for the index before the runner waits too.
+/// Number of updates that may wait for the index before the runner waits too.
 const UPDATES: usize = 256;
-/// After so long a wait for the index is said.
+/// Time after which waiting for the index is reported.
 const SOON: Duration = Duration::from_secs(5);
-/// How long an attempt whose time is up may take to write its checkpoint.
+/// Time in which an attempt must write its checkpoint after its time limit.
 const GRACE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
@@ -61,16 +61,17 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
         results.close().await?;
         return Ok(exit(&costed, &rows, Request::Run));
     }
-    // Refused before anything is written; chosen below, when no other scheduler can change what is there.
+    // A mixture is refused here, before anything is written. The arithmetic is chosen below, under the lock, when no
+    // other scheduler can change the runs.
     let choose = |known: &BTreeMap<RunId, RunRow>, has_work: bool| match has_work {
         true => arithmetic::choose(costed.plan.kernels.as_deref(), &devices, known.values()),
-        // Nothing is computed.
+        // Nothing is computed, so any arithmetic will do.
         false => Ok(DeviceChoice::Cpu.arithmetic()),
     };
     choose(&known, has_work)?;
     say_shared(&costed, &known, &mut results);
     results.close().await?;
-    // What is all done needs no data. A folder that was named is looked at all the same, and carried data is there.
+    // A finished sweep needs no data. But a named data folder is always checked, and carried data is always available.
     let looks_at_data = has_work || data.is_some() || is_all_carried(&costed)?;
     let mut fingerprints = if looks_at_data { Some(check_data(&costed, data)?) } else { None };
     let lock = SchedulerLock::acquire(&layout)?;
@@ -103,7 +104,7 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
     Ok(exit(&costed, &rows.runs, request))
 }
 
-/// Renders the report of a sweep in which nothing is left to do. Returns its tables, and its folder if it was written.
+/// Renders the report if nothing is left to do. Returns the tables, and the report's folder if the report was written.
 fn conclude(
     costed: &CostedPlan,
     project: &Project,
@@ -111,7 +112,7 @@ fn conclude(
     reports: &ReportsArgs,
     rows: &ExperimentRows,
 ) -> Result<(Vec<Table>, Option<PathBuf>)> {
-    // Renderings of an unfinished sweep would take the place of finished ones; `report` makes them when asked to.
+    // The report of an unfinished sweep would replace a finished one. `report` renders it on request.
     let finished = rows.runs.iter().all(|row| !work(costed, Some(row)).is_open(FailedRuns::Wait));
     let folder = project.renderings(reports, &rows.plan)?;
     if !finished {
@@ -119,7 +120,7 @@ fn conclude(
     }
     let inputs = up_to_date::inputs(project, results, &rows.plan, &folder)?;
     let tables = report::write(project, layout, &folder, rows)?;
-    // A declaration that was edited meanwhile may be the one that was rendered, or not.
+    // If a declaration was edited meanwhile, it is not known which version was rendered.
     let inputs = inputs.filter(|inputs| {
         let after = up_to_date::inputs(project, results, &rows.plan, &folder);
         after.is_ok_and(|after| after.as_ref() == Some(inputs))
@@ -130,7 +131,7 @@ fn conclude(
     Ok((tables, Some(folder)))
 }
 
-/// How attempts are carried out.
+/// Returns the options of the runner.
 fn options(arguments: &RunArgs, slots: Vec<Slot>, arithmetic: &Arithmetic) -> Result<Options> {
     let program = OwnProgram::find()?;
     Ok(Options {
@@ -147,7 +148,8 @@ fn options(arguments: &RunArgs, slots: Vec<Slot>, arithmetic: &Arithmetic) -> Re
     })
 }
 
-/// Says which runs are measured again with another instruction set although another experiment has them too: its report changes.
+/// Prints a note about runs that are measured again with another instruction set and also belong to another experiment:
+/// the report of that experiment changes.
 fn say_shared(costed: &CostedPlan, known: &BTreeMap<RunId, RunRow>, results: &mut Reader) {
     let (plan, kernels) = (&costed.plan, costed.plan.kernels.as_deref());
     let is_replaced = |id: &RunId| known.get(id).is_some_and(|row| arithmetic::other(kernels, row).is_some());
@@ -163,15 +165,16 @@ fn say_shared(costed: &CostedPlan, known: &BTreeMap<RunId, RunRow>, results: &mu
         let shared = other.runs.iter().filter(|planned| replaced.contains(&planned.run)).count();
         if shared > 0 {
             say(&format!(
-                "note: {shared} of the runs that are measured again belong to `{}` ({}) too; name the same `[exec] kernels` in both, or use \
-                 --results",
+                "note: {shared} of the runs that are measured again also belong to `{}` ({}); name the same `[exec] \
+                 kernels` in both files, or use another results folder with --results",
                 other.experiment, other.profile
             ));
         }
     }
 }
 
-/// The report of an earlier call, if nothing that it was made from has changed since: plan, runs, declaration, program.
+/// Returns the report of an earlier call, if everything that it was made from is unchanged: plan, runs, declaration and
+/// program.
 fn made_before(
     costed: &CostedPlan,
     project: &Project,
@@ -185,7 +188,7 @@ fn made_before(
     Ok(inputs.and_then(|inputs| Made::read(&layout, &plan, &inputs)))
 }
 
-/// Whether the program carries the data of all runs.
+/// Whether the program contains the data of all runs.
 fn is_all_carried(costed: &CostedPlan) -> Result<bool> {
     for configuration in 0..costed.costs.len() {
         if !costed.config(configuration)?.data.source.is_carried() {
@@ -195,8 +198,8 @@ fn is_all_carried(costed: &CostedPlan) -> Result<bool> {
     Ok(true)
 }
 
-/// The program that carries out attempts: this one, also when the file that it was started from is replaced or moved meanwhile, since a
-/// sweep's attempts are one trainer's.
+/// The program that carries out attempts: the running program itself, even if its file is replaced or moved meanwhile.
+/// So all attempts of a sweep use the same trainer.
 struct OwnProgram {
     path: PathBuf,
     name: Option<OsString>,
@@ -204,7 +207,7 @@ struct OwnProgram {
 
 impl OwnProgram {
     fn find() -> Result<Self> {
-        let path = std::env::current_exe().context("the program's own path is not known")?;
+        let path = std::env::current_exe().context("the path of this program is unknown")?;
         let running = Path::new("/proc/self/exe");
         if running.exists() {
             return Ok(Self { path: running.to_owned(), name: Some(path.into_os_string()) });
@@ -213,7 +216,7 @@ impl OwnProgram {
     }
 }
 
-/// The devices that were asked for, each opened once: one that is not to be had is refused before anything starts.
+/// Returns the requested devices. Each is opened once, so that an unavailable device is refused before anything starts.
 fn devices(arguments: &RunArgs) -> Result<Vec<DeviceChoice>> {
     let open = |name: &String| {
         let device: DeviceChoice = name.parse()?;
@@ -223,11 +226,12 @@ fn devices(arguments: &RunArgs) -> Result<Vec<DeviceChoice>> {
     arguments.device.iter().map(open).collect()
 }
 
-/// Most runs at a time on a CPU unless more are asked for: each has a network and its gradients in memory.
+/// Maximum number of parallel runs on a CPU, unless the user sets it. Each run holds a network and its gradients in
+/// memory.
 const CPU_SLOTS: usize = 8;
 
-/// What attempts may use. Runs beside each other on a thread each finish sooner than one after another on all threads,
-/// since much of a training step is work for one thread.
+/// Returns the slots. Parallel runs with one thread each finish sooner than successive runs with all threads, since
+/// much of a training step runs on one thread.
 fn slots(devices: &[DeviceChoice], arguments: &RunArgs, work: usize) -> Vec<Slot> {
     let cores = cores();
     let on = |device: &DeviceChoice| match (arguments.slots, device) {
@@ -245,7 +249,7 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// A run that was measured on other data under the same name is not continued and not reused.
+/// Refuses a run that was measured on other data with the same name: it can be neither continued nor reused.
 fn refuse_other_data(costed: &CostedPlan, known: &BTreeMap<RunId, RunRow>, fingerprints: &[String]) -> Result<()> {
     for run in &costed.plan.runs {
         let seen = known.get(&run.id).and_then(|row| row.data_fingerprint.as_ref());
@@ -258,18 +262,19 @@ fn refuse_other_data(costed: &CostedPlan, known: &BTreeMap<RunId, RunRow>, finge
     Ok(())
 }
 
-/// Waits for the index, and says once what is waited for: a program that keeps a transaction open holds it.
+/// Waits for work on the index. If it takes long, a line says once that another program may have locked the index.
 async fn patiently<T>(work: impl Future<Output = T>) -> T {
     let mut work = std::pin::pin!(work);
     tokio::select! {
         done = &mut work => return done,
         () = tokio::time::sleep(SOON) => {}
     }
-    say("waiting for the index: another program may hold metrics.sqlite; close its transaction");
+    say("waiting for the index: another program may have locked metrics.sqlite; end its transaction");
     work.await
 }
 
-/// Writes the plan down, ends what a dead scheduler left of any experiment, and brings the index up to the journals.
+/// Writes the plan, closes attempts that a dead scheduler left open in any experiment, and brings the index up to date
+/// with the journals.
 async fn prepare(costed: &CostedPlan, lock: &SchedulerLock) -> Result<(Store, Vec<Damage>)> {
     let plan = &costed.plan;
     let layout = lock.layout();
@@ -293,12 +298,15 @@ async fn prepare(costed: &CostedPlan, lock: &SchedulerLock) -> Result<(Store, Ve
     Ok((store, damages))
 }
 
-/// The runs that an attempt is started for, in plan order.
+/// Returns the runs that need an attempt, in plan order.
 fn items(costed: &CostedPlan, known: &BTreeMap<RunId, RunRow>, arguments: &RunArgs) -> Result<Vec<WorkItem>> {
     let plan = &costed.plan;
     for prefix in &arguments.only {
         if !plan.runs.iter().any(|run| run.id.starts_with(prefix)) {
-            return Err(UsageError(format!("no run of this plan starts with `{prefix}`; `plan` lists them")).into());
+            return Err(UsageError(format!(
+                "no run of this plan has an id that starts with `{prefix}`; `plan` lists the ids"
+            ))
+            .into());
         }
     }
     let wanted = |id: RunId| arguments.only.is_empty() || arguments.only.iter().any(|prefix| id.starts_with(prefix));
@@ -313,12 +321,12 @@ fn items(costed: &CostedPlan, known: &BTreeMap<RunId, RunRow>, arguments: &RunAr
     Ok(runs.take(arguments.limit.unwrap_or(usize::MAX)).map(item).collect())
 }
 
-/// What is left to do for a run of the plan.
+/// Returns what is left to do for a run of the plan.
 fn work(costed: &CostedPlan, row: Option<&RunRow>) -> Work {
     Work::of(row, costed.plan.kernels.as_deref())
 }
 
-/// What every attempt is told beyond its slot.
+/// Returns the orders of every attempt, except those that depend on its slot.
 fn orders(data: Option<&Path>, arithmetic: &Arithmetic) -> Result<serde_json::Map<String, serde_json::Value>> {
     let data: Option<PathBuf> = data.map(std::path::absolute).transpose()?;
     if let Some(path) = data.as_ref().filter(|path| path.to_str().is_none()) {
@@ -334,7 +342,7 @@ fn orders(data: Option<&Path>, arithmetic: &Arithmetic) -> Result<serde_json::Ma
     ]))
 }
 
-/// Lets the runner work, and stores and shows what it says. Returns what the person asked for meanwhile.
+/// Starts the runner, and stores and shows its updates. Returns the highest request of the user.
 async fn carry_out(
     lock: &SchedulerLock,
     items: Vec<WorkItem>,
@@ -349,7 +357,7 @@ async fn carry_out(
         let mut fault = None;
         while let Some(update) = receiver.recv().await {
             progress.show(&update);
-            // After a fault of the index the journals still hold everything; the attempts are only asked to stop.
+            // After an error of the index the journals still hold everything, so the attempts are only asked to stop.
             if fault.is_some() {
                 continue;
             }
@@ -385,14 +393,14 @@ async fn apply(store: &mut Store, update: &Update) -> Result<Vec<Damage>> {
     })
 }
 
-/// The first Ctrl-C asks attempts to write a checkpoint and stop, the second kills them; so do SIGTERM, and SIGHUP when the terminal is
-/// lost. Under `nohup` SIGHUP is ignored, and stays so.
+/// Handles signals. The first Ctrl-C asks attempts to write a checkpoint and stop, and the second kills them. SIGTERM
+/// has the same effect, and so has SIGHUP when the terminal is lost. Under `nohup`, SIGHUP stays ignored.
 async fn listen(requests: watch::Sender<Request>, voice: crate::progress::Voice) {
     let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
     let mut hang_up = if ignores_hang_up() { None } else { signal(SignalKind::hangup()).ok() };
     for (request, word) in [
         (Request::Finish, "stopping: attempts write a checkpoint; interrupt again to kill them"),
-        (Request::Kill, "killing"),
+        (Request::Kill, "killing all attempts"),
     ] {
         let hung_up = async {
             match &mut hang_up {
@@ -410,7 +418,7 @@ async fn listen(requests: watch::Sender<Request>, voice: crate::progress::Voice)
     }
 }
 
-/// Whether SIGHUP, the first signal, is ignored.
+/// Whether the process ignores SIGHUP, signal 1.
 fn ignores_hang_up() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

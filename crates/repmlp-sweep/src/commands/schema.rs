@@ -1,17 +1,23 @@
-//! `schema`: what an editor needs to complete and check files.
+//! `schema`: prints a JSON Schema, with which editors complete and check files.
 
 use anyhow::Result;
 
-use super::print_json;
+use super::{json_text, print_bytes};
 use crate::cli::{SchemaArgs, SchemaOf};
 use crate::exit::Exit;
 use crate::resolve::config_schema;
 
 pub(crate) fn run(arguments: &SchemaArgs) -> Result<Exit> {
-    match arguments.of {
-        SchemaOf::Experiment => print_json(&sweep_plan::experiment_schema(&config_schema()))?,
-        SchemaOf::Base => print_json(&config_schema())?,
-        SchemaOf::Report => print_json(&sweep_report::report_schema())?,
-    }
+    print_bytes(text(arguments.of)?.as_bytes())?;
     Ok(Exit::Done)
+}
+
+/// The schema of a kind of file, as JSON text.
+pub(super) fn text(of: SchemaOf) -> Result<String> {
+    let schema = match of {
+        SchemaOf::Experiment => sweep_plan::experiment_schema(&config_schema()),
+        SchemaOf::Base => config_schema(),
+        SchemaOf::Report => sweep_report::report_schema().into(),
+    };
+    Ok(json_text(&format!("{}\n", serde_json::to_string_pretty(&schema)?)))
 }

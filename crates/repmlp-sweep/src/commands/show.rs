@@ -1,4 +1,4 @@
-//! `show`: one run, with everything that is known of it.
+//! `show`: prints everything known about one run.
 
 use anyhow::Result;
 use serde_json::json;
@@ -12,15 +12,23 @@ use crate::exit::{Exit, UsageError};
 use crate::predict::duration;
 use crate::project::Project;
 
-/// The one run whose id starts with `prefix`.
+/// Returns the only run with an id that starts with `prefix`.
 pub(super) fn find_run(results: &mut Reader, prefix: &str) -> Result<RunId> {
     let found = results.find_runs(prefix);
     match found.as_slice() {
         [run] => Ok(*run),
-        [] => Err(UsageError(format!("no run starts with `{prefix}`; `repmlp-sweep status NAME` lists them")).into()),
+        [] => {
+            Err(UsageError(format!("no run id starts with `{prefix}`; `repmlp-sweep status NAME` lists the ids"))
+                .into())
+        }
         several => {
             let ids: Vec<_> = several.iter().take(5).map(RunId::short).collect();
-            Err(UsageError(format!("{} runs start with `{prefix}`: {}, …", several.len(), ids.join(", "))).into())
+            Err(UsageError(format!(
+                "{} run ids start with `{prefix}`: {}, …; give more digits",
+                several.len(),
+                ids.join(", ")
+            ))
+            .into())
         }
     }
 }
@@ -34,17 +42,25 @@ pub(crate) async fn run(arguments: ShowArgs) -> Result<Exit> {
     say_damage(&mut results);
     let config = config(&layout, id);
     if arguments.json {
-        let attempts: Vec<_> = attempts.iter().map(|a| json!({ "attempt": a.attempt, "status": a.status.to_string(), "message": a.message, "device": a.device, "host": a.host, "arithmetic": a.arithmetic, "processor": a.processor, "code": a.code })).collect();
-        print_json(
-            &json!({ "run": row, "experiments": places, "config": config, "attempts": attempts, "measurements": measurements }),
-        )?;
+        let attempts: Vec<_> = attempts
+            .iter()
+            .map(|a| {
+                json!({
+                    "attempt": a.attempt, "status": a.status.to_string(), "message": a.message, "device": a.device,
+                    "host": a.host, "arithmetic": a.arithmetic, "processor": a.processor, "code": a.code,
+                })
+            })
+            .collect();
+        print_json(&json!({
+            "run": row, "experiments": places, "config": config, "attempts": attempts, "measurements": measurements,
+        }))?;
     } else {
         print(&text(&row, &places, &config, &attempts, &measurements, &layout))?;
     }
     Ok(Exit::Done)
 }
 
-/// Where the run sits in every experiment that asks for it.
+/// Returns the run's place in every experiment that contains it.
 fn places(results: &mut Reader, id: RunId) -> Result<Vec<String>> {
     let mut places = Vec::new();
     for e in results.experiments()? {
@@ -56,7 +72,7 @@ fn places(results: &mut Reader, id: RunId) -> Result<Vec<String>> {
     Ok(places)
 }
 
-/// The resolved configuration, as the run's folder has it; null before the first attempt.
+/// Returns the resolved configuration from the run's folder; null before the first attempt.
 fn config(layout: &ResultsLayout, id: RunId) -> serde_json::Value {
     let text = std::fs::read_to_string(layout.run(id).config()).unwrap_or_default();
     serde_json::from_str(&text).unwrap_or_default()
@@ -77,14 +93,14 @@ fn text(
     text += &row.processor.as_ref().map(|processor| format!("processor: {processor}\n")).unwrap_or_default();
     text += &row.data_fingerprint.as_ref().map(|digest| format!("data: {digest}\n")).unwrap_or_default();
     text += &format!("folder: {}\n", layout.run(row.run).root().display());
-    text += &places.iter().map(|place| format!("asked for by {place}\n")).collect::<String>();
+    text += &places.iter().map(|place| format!("part of {place}\n")).collect::<String>();
     if let Ok(toml) = toml::to_string(config.get("config").unwrap_or(config)) {
         text += &format!("\n# configuration\n{toml}");
     }
     text += &format!("\n# attempts\n{}", attempt_lines(attempts));
     let unchecked: u64 = attempts.iter().map(|attempt| attempt.unchecked_lines).sum();
     if unchecked > 0 {
-        text += &format!("{unchecked} lines of its journals were written without checksums, by an older version\n");
+        text += &format!("{unchecked} lines of its journals have no checksum: an older version wrote them\n");
     }
     text += &format!("\n# measurements, latest epoch\n{}", measurement_lines(measurements));
     text
@@ -109,7 +125,7 @@ fn attempt_lines(attempts: &[AttemptRow]) -> String {
     grid(&heading, &attempts.iter().map(line).collect::<Vec<_>>())
 }
 
-/// A value with the digits that tell it; small ones by their power of ten.
+/// Formats a value with all its digits. Small values get an exponent.
 fn number(value: f64) -> String {
     if value != 0.0 && value.abs() < 1e-4 { format!("{value:e}") } else { value.to_string() }
 }

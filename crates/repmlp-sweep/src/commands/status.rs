@@ -1,4 +1,4 @@
-//! `status`: where experiments stand; of one experiment, where each run stands.
+//! `status`: shows the state of all experiments, or the state of each run of one experiment.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,11 @@ pub(crate) async fn run(arguments: StatusArgs) -> Result<Exit> {
         }
         say_damage(&mut results);
         let known: Vec<_> = experiments.iter().map(|e| format!("{} ({})", e.experiment, e.profile)).collect();
-        return Err(UsageError(format!("nothing was started of `{name}` here; known: {}", known.join(", "))).into());
+        return Err(UsageError(format!(
+            "no run of `{name}` was started in this results folder; known experiments: {}",
+            known.join(", ")
+        ))
+        .into());
     }
     say_damage(&mut results);
     all.iter().try_for_each(|rows| plan_file::check(&layout, file, &rows.plan))?;
@@ -61,7 +65,7 @@ pub(crate) async fn run(arguments: StatusArgs) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Why there is nothing to show: nothing was run, or what was run cannot be read.
+/// Returns the error for an empty result: nothing was run, or the plans cannot be read.
 fn nothing_ran(layout: &ResultsLayout, results: &mut Reader) -> anyhow::Error {
     if let Some(damage) = results.take_damage().into_iter().next() {
         return anyhow::Error::new(damage).context(format!("{}: no plan can be read", layout.root().display()));
@@ -69,7 +73,7 @@ fn nothing_ran(layout: &ResultsLayout, results: &mut Reader) -> anyhow::Error {
     UsageError(format!("{}: nothing has been run in this results folder", layout.root().display())).into()
 }
 
-/// The profiles of an experiment that are asked for: those that were run here, or else those that are published.
+/// Returns the requested profiles of an experiment: those that were run here, or else the published ones.
 fn profiles(layout: &ResultsLayout, (name, profile): (&str, Option<&str>)) -> Result<Vec<String>> {
     if let Some(profile) = profile {
         return Ok(vec![profile.to_owned()]);
@@ -96,10 +100,10 @@ fn overview(experiments: &[ExperimentCounts]) -> String {
     let row = |e: &ExperimentCounts| {
         vec![e.experiment.clone(), e.profile.clone(), e.counts.values().sum::<u32>().to_string(), counts_text(e)]
     };
-    grid(&["experiment", "profile", "runs", "where they stand"], &experiments.iter().map(row).collect::<Vec<_>>())
+    grid(&["experiment", "profile", "runs", "status"], &experiments.iter().map(row).collect::<Vec<_>>())
 }
 
-/// The test accuracy of each run and form after the latest epoch that has one.
+/// Returns the test accuracy of each run and form, after the latest epoch that has one.
 fn accuracies(measurements: &[MeasurementRow]) -> BTreeMap<(RunId, Form), Measurement> {
     let mut latest: BTreeMap<(RunId, Form), Measurement> = BTreeMap::new();
     for MeasurementRow { run, measurement: m } in measurements {
@@ -114,7 +118,7 @@ fn accuracies(measurements: &[MeasurementRow]) -> BTreeMap<(RunId, Form), Measur
     latest
 }
 
-/// A line for each run of an experiment.
+/// Returns one line for each run of an experiment.
 fn runs(rows: &ExperimentRows) -> String {
     let known: BTreeMap<RunId, &RunRow> = rows.runs.iter().map(|row| (row.run, row)).collect();
     let accuracies = accuracies(&rows.measurements);

@@ -1,4 +1,5 @@
-//! `train`: one attempt, in a process of its own. Its folder says what to do; its journal says what happened.
+//! `train`: carries out one attempt, as a separate process. The attempt's folder contains its orders, and the attempt
+//! reports in its journal.
 
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use sweep_protocol::{AttemptLayout, JournalWriter, Lease, LeasedJournal, Sink};
 
 use crate::exit::{Exit, UsageError};
 
-/// What the runner and `run` write for an attempt.
+/// The orders that the runner and `run` write for an attempt.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OrdersFile {
@@ -21,10 +22,10 @@ struct OrdersFile {
     threads: usize,
     resume_from: Vec<PathBuf>,
     throughput: Timing,
-    /// The attempt's right to write; absent where a person starts it by hand.
+    /// Token of the lease, the attempt's right to write. Absent if a user starts the attempt by hand.
     lease: Option<String>,
     data: Option<PathBuf>,
-    /// Instruction set that the whole sweep computes with; absent on other devices.
+    /// Instruction set of the whole sweep. Absent on other devices than a CPU.
     #[serde(default)]
     kernels: Option<String>,
 }
@@ -36,7 +37,7 @@ enum Timing {
     Later,
 }
 
-/// What a run's identity is made from.
+/// The content of a run file: what the run's identity is made from.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RunFile {
@@ -48,7 +49,7 @@ pub(crate) fn run(folder: &Path) -> Result<Exit> {
     let attempt = AttemptLayout::at(folder);
     let run_file = folder.ancestors().nth(2).map(|run| run.join("run.json"));
     let Some(run_file) = run_file else {
-        return Err(UsageError(format!("{} is no attempt's folder", folder.display())).into());
+        return Err(UsageError(format!("{} is not the folder of an attempt", folder.display())).into());
     };
     let RunFile { config, seed } = read(&run_file)?;
     let orders: OrdersFile = read(&attempt.orders())?;
@@ -76,17 +77,17 @@ pub(crate) fn run(folder: &Path) -> Result<Exit> {
         None => Box::new(journal),
     };
     let stop = Arc::new(StopFlag::new(false));
-    stop_when_told(Arc::clone(&stop)).context("no thread that listens for `stop` can be started")?;
+    stop_when_told(Arc::clone(&stop)).context("cannot start the thread that reads `stop`")?;
     train(&config, seed, &orders, &stop, &mut *sink)?;
     Ok(Exit::Done)
 }
 
 fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
     let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is not understood", path.display()))
+    serde_json::from_str(&text).with_context(|| format!("{} is invalid", path.display()))
 }
 
-/// Raises the flag at the line `stop`, or when the other end of standard input has gone: its scheduler died.
+/// Sets the flag when the line `stop` arrives, or when standard input ends. The input ends when the scheduler dies.
 fn stop_when_told(stop: Arc<StopFlag>) -> std::io::Result<()> {
     let listen = move || {
         let mut lines = std::io::stdin().lock().lines();
@@ -100,7 +101,7 @@ fn stop_when_told(stop: Arc<StopFlag>) -> std::io::Result<()> {
     std::thread::Builder::new().name("stop".to_owned()).spawn(listen).map(drop)
 }
 
-/// The model of this machine's processor, as Linux names it.
+/// Returns the model of this machine's processor, as Linux names it.
 fn processor() -> Option<String> {
     let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
     let model = text.lines().find_map(|line| line.strip_prefix("model name"))?;

@@ -10,7 +10,7 @@ use crate::cli::{PrecisionChoice, VerifyParityArgs};
 use crate::exit::Exit;
 
 pub(crate) fn parity(arguments: &VerifyParityArgs) -> Result<Exit> {
-    // Cases that cannot be read are told in the end, after those that can.
+    // Unreadable cases are reported at the end, after all other cases.
     let (cases, unread) = read_whole_cases(&arguments.folder, arguments.case.as_deref())?;
     let precisions: &[Precision] = match arguments.dtype {
         PrecisionChoice::F32 => &[Precision::F32],
@@ -39,13 +39,13 @@ pub(crate) fn parity(arguments: &VerifyParityArgs) -> Result<Exit> {
     Ok(if passed == all.len() { Exit::Done } else { Exit::Equivalence })
 }
 
-/// What became of a case: a case that cannot be computed is a failure of its own and leaves the others alone.
+/// Result of one case. A case that cannot be computed is a failure, and the other cases are still checked.
 enum Outcome {
     Checked(Vec<Check>),
     Unbuildable { case: String, precision: Precision, reason: String },
 }
 
-/// One row.
+/// One row of the output.
 struct Line {
     case: String,
     precision: Precision,

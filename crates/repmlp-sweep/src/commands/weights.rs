@@ -1,4 +1,4 @@
-//! `import` and `export --format safetensors`: weights from PyTorch, and for it.
+//! `import` and `export --format safetensors`: exchange of weights with PyTorch.
 
 use std::path::{Path, PathBuf};
 
@@ -28,13 +28,13 @@ pub(crate) fn import(arguments: &ImportArgs) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Writes the weights of a run, or of a file of weights, as PyTorch reads them.
+/// Writes the weights of a run, or of a file of weights, in a format that PyTorch reads.
 pub(crate) async fn export_weights(arguments: ExportArgs) -> Result<Exit> {
     if arguments.profile.is_some() {
-        return Err(UsageError("weights are those of one run: --profile is for measurements".to_owned()).into());
+        return Err(UsageError("--profile is for measurements: weights belong to a single run".to_owned()).into());
     }
     let Some(out) = &arguments.out else {
-        return Err(UsageError("weights are written to a file: name it with --out".to_owned()).into());
+        return Err(UsageError("weights need an output file: name it with --out".to_owned()).into());
     };
     let (file, model) = source(&arguments).await?;
     let import = read(&file, &model)?;
@@ -56,12 +56,12 @@ pub(crate) async fn export_weights(arguments: ExportArgs) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The file that the weights are in, and the network that they are of.
+/// Returns the file of the weights, and their network.
 async fn source(arguments: &ExportArgs) -> Result<(PathBuf, NamedModel)> {
     let asked = &arguments.source;
     if asked.is_file() {
         let Some(model) = &arguments.model else {
-            return Err(UsageError("say of which network these weights are: --model".to_owned()).into());
+            return Err(UsageError("name the network of these weights with --model".to_owned()).into());
         };
         return Ok((asked.clone(), named_model::find(model)?));
     }
@@ -69,14 +69,15 @@ async fn source(arguments: &ExportArgs) -> Result<(PathBuf, NamedModel)> {
     let mut results = open_results(&layout).await?;
     let run = find_run(&mut results, &asked.to_string_lossy())?;
     let folder = layout.run(run);
-    let text = std::fs::read_to_string(folder.config()).context("the run's configuration")?;
-    let record: serde_json::Value = serde_json::from_str(&text).context("the run's configuration")?;
-    let config: RunConfig = serde_json::from_value(record["config"].clone()).context("the run's configuration")?;
+    let text = std::fs::read_to_string(folder.config()).context("cannot read the run's configuration")?;
+    let record: serde_json::Value = serde_json::from_str(&text).context("cannot read the run's configuration")?;
+    let config: RunConfig =
+        serde_json::from_value(record["config"].clone()).context("cannot read the run's configuration")?;
     let (_, attempts, _) = results.run(run)?;
     let files = attempts.iter().rev().map(|attempt| folder.attempt(attempt.attempt).root().join(repmlp_train::WEIGHTS));
     match files.into_iter().find(|file| file.is_file()) {
         Some(file) => Ok((file, NamedModel { name: run.short(), task: config.task(), model: config.model })),
-        None => bail!("run {} has no weights yet: it was not trained to its end", run.short()),
+        None => bail!("run {} has no weights yet: its training is not finished", run.short()),
     }
 }
 
@@ -98,7 +99,7 @@ fn described(import: &Import, file: &Path, model: &NamedModel) -> String {
         text += &names.iter().map(|name| format!("  {name}\n")).collect::<String>();
     }
     for wrong in &import.misshapen {
-        text += &format!("of another shape: {} is {:?}, the network has {:?}\n", wrong.name, wrong.found, wrong.wanted);
+        text += &format!("wrong shape: {} is {:?}, but the network has {:?}\n", wrong.name, wrong.found, wrong.wanted);
     }
     text
 }

@@ -1,11 +1,13 @@
-//! Where a table does not fit its JSON Schema: the first place, with what was expected and the nearest known key.
+//! Finds the first place where a table does not fit its JSON Schema, with the expected value and the most similar known
+//! key.
 //!
-//! Knows the keywords that schemars writes for structs, enums with a `kind`, lists, numbers and options; no model.
+//! This module knows the keywords that schemars writes for structs, enums with a `kind`, lists, numbers and options. It
+//! does not know any model.
 
 use serde_json::{Map, Value};
 use sweep_plan::ConfigFault;
 
-/// The first place where `value` does not fit `schema`, in the order of keys; `None` when it fits.
+/// Returns the first place, in the order of keys, where `value` does not fit `schema`; `None` if it fits.
 pub(crate) fn first(schema: &Value, value: &Value) -> Option<ConfigFault> {
     Walk { root: schema }.check(schema, value, "")
 }
@@ -26,7 +28,7 @@ impl<'a> Walk<'a> {
     fn check(&self, schema: &'a Value, value: &Value, path: &str) -> Option<ConfigFault> {
         let schema = self.followed(schema);
         if let Some(choices) = schema.get("anyOf").and_then(Value::as_array) {
-            // An option: null or the thing itself.
+            // An option: null, or a value of the other schema.
             let mut choices = choices.iter().filter(|choice| choice.get("type") != Some(&"null".into()));
             return choices.next().and_then(|choice| self.check(choice, value, path));
         }
@@ -43,7 +45,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The schema behind references.
+    /// Follows references to the schema itself.
     fn followed(&self, schema: &'a Value) -> &'a Value {
         let single = schema.get("allOf").and_then(|all| all.get(0)).unwrap_or(schema);
         let name = single.get("$ref").and_then(Value::as_str).and_then(|r| r.strip_prefix("#/definitions/"));
@@ -68,7 +70,7 @@ impl<'a> Walk<'a> {
             Some(variant) => self.check(variant, value, path),
             None => {
                 let help = kind.as_str().and_then(|word| nearest(word, &kinds)).unwrap_or(known);
-                Some(fault(&below(path, "kind"), format!("{kind} is no known kind"), Some(help)))
+                Some(fault(&below(path, "kind"), format!("{kind} is not a known kind"), Some(help)))
             }
         }
     }
@@ -79,7 +81,7 @@ impl<'a> Walk<'a> {
         for key in table.keys() {
             if !properties.contains_key(key) && schema.get("additionalProperties") == Some(&Value::Bool(false)) {
                 let help = nearest(key, &names).unwrap_or_else(|| format!("keys: {}", names.join(", ")));
-                return Some(fault(&below(path, key), "no such key".to_owned(), Some(help)));
+                return Some(fault(&below(path, key), "unknown key".to_owned(), Some(help)));
             }
         }
         let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
@@ -98,18 +100,18 @@ impl<'a> Walk<'a> {
         if count("minItems").is_some_and(|least| length < least) || count("maxItems").is_some_and(|most| length > most)
         {
             let expected = count("minItems").unwrap_or(0);
-            return Some(fault(path, format!("{length} values where {expected} are expected"), None));
+            return Some(fault(path, format!("{length} values found, {expected} expected"), None));
         }
         let schema = schema.get("items")?;
         items.iter().enumerate().find_map(|(i, item)| self.check(schema, item, &format!("{path}[{i}]")))
     }
 }
 
-/// What is wrong with the type or the range of a value.
+/// Describes what is wrong with the type or range of a value.
 fn misfit_of_type(schema: &Value, value: &Value) -> Option<String> {
     let expected = match schema.get("type")? {
         Value::String(name) => name.as_str(),
-        // An option of a plain type.
+        // An option of a simple type.
         Value::Array(names) => names.iter().filter_map(Value::as_str).find(|name| *name != "null")?,
         _ => return None,
     };
@@ -126,7 +128,7 @@ fn misfit_of_type(schema: &Value, value: &Value) -> Option<String> {
         return Some(format!("{article} is expected, not {value}"));
     }
     let least = schema.get("minimum").and_then(Value::as_f64)?;
-    (value.as_f64()? < least).then(|| format!("{value} is below {least}"))
+    (value.as_f64()? < least).then(|| format!("{value} is less than {least}"))
 }
 
 fn nearest(word: &str, known: &[&str]) -> Option<String> {

@@ -1,4 +1,4 @@
-//! From an untyped table to a typed, checked and canonical run configuration.
+//! Turns an untyped table into a typed, checked and canonical run configuration.
 
 mod misfit;
 
@@ -10,15 +10,15 @@ use serde::Deserialize;
 use serde_json::Value;
 use sweep_plan::{ConfigFault, Resolved};
 
-/// JSON Schema (draft 07) of a run configuration.
+/// Returns the JSON Schema (draft 07) of a run configuration.
 pub(crate) fn config_schema() -> Value {
     SchemaSettings::draft07().into_generator().into_root_schema_for::<RunConfig>().to_value()
 }
 
-/// The typed configuration of a table, checked as far as that goes without data.
+/// Returns the typed configuration of a table. Checks everything that can be checked without data.
 ///
 /// # Errors
-/// With the first fault and its place.
+/// When the table is invalid. The error is the first fault, with its place.
 pub(crate) fn typed(table: &Value) -> Result<RunConfig, ConfigFault> {
     let config = RunConfig::deserialize(table).map_err(|_| located(table))?;
     match config.faults().into_iter().next() {
@@ -27,13 +27,13 @@ pub(crate) fn typed(table: &Value) -> Result<RunConfig, ConfigFault> {
     }
 }
 
-/// The resolver that plans are made with.
+/// Resolves a table for a plan: checks it and returns its canonical form.
 ///
 /// # Errors
-/// With the first fault and its place.
+/// When the table is invalid. The error is the first fault, with its place.
 pub(crate) fn resolve(table: &Value) -> Result<Resolved, ConfigFault> {
     let config = typed(table)?;
-    // A map of serde_json is sorted: this is the canonical form.
+    // Maps of serde_json are sorted, so this text is the canonical form.
     let canonical = serde_json::to_value(&config).map(|value| value.to_string());
     canonical.map(|canonical| Resolved { canonical }).map_err(|fault| ConfigFault {
         path: String::new(),
@@ -42,8 +42,8 @@ pub(crate) fn resolve(table: &Value) -> Result<Resolved, ConfigFault> {
     })
 }
 
-/// The place of a fault: serde loses it inside a table with a `kind`, the schema knows it. What the schema lets through is
-/// read once more, by a reader that keeps track of where it is.
+/// Returns the first fault and its place. Inside a table with a `kind` serde loses the place, so the schema is checked
+/// first. If the schema finds no fault, a second reader that tracks its place reads the table again.
 fn located(table: &Value) -> ConfigFault {
     static SCHEMA: LazyLock<Value> = LazyLock::new(config_schema);
     let read_again = || match serde_path_to_error::deserialize::<_, RunConfig>(table) {
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn spellings_of_a_number_are_one_configuration() {
+    fn different_spellings_of_a_number_give_the_same_configuration() {
         let rate = |text: &str| {
             let value: toml::Table = format!("v = {text}").parse().unwrap();
             let value = serde_json::to_value(&value["v"]).unwrap();

@@ -1,4 +1,4 @@
-//! The same command again, with nothing left to do: it shows what it showed, and makes anew what is not as it was made.
+//! The same command again, when nothing is left to do. It shows the same tables, and renders again what has changed.
 
 use std::fs::{self, File};
 
@@ -23,7 +23,7 @@ fn shown(bench: &Bench) -> String {
 }
 
 #[test]
-fn a_report_is_made_anew_when_anything_of_it_changed_and_only_then() {
+fn a_report_is_made_again_only_if_something_changed() {
     let bench = Bench::new();
     let first = shown(&bench);
     let report = bench.path("reports/tiny/default/report.md");
@@ -31,7 +31,7 @@ fn a_report_is_made_anew_when_anything_of_it_changed_and_only_then() {
         || fs::metadata(bench.path("results/experiments/tiny/default/rendered.json")).unwrap().modified().unwrap();
     let before = made();
     assert_eq!(shown(&bench), first);
-    assert_eq!(made(), before, "nothing changed, so nothing was made");
+    assert_eq!(made(), before, "nothing changed, so nothing was rendered");
 
     fs::remove_file(&report).unwrap();
     assert_eq!(shown(&bench), first);
@@ -55,14 +55,14 @@ fn a_report_is_made_anew_when_anything_of_it_changed_and_only_then() {
     let kept = bench.path("results/experiments/tiny/default/rendered.json");
     let text = fs::read_to_string(&kept).unwrap();
     fs::write(&kept, text.replacen("\"mean\":0.", "\"mean\":1.", 1)).unwrap();
-    assert_eq!(shown(&bench), first, "a damaged record is not believed");
+    assert_eq!(shown(&bench), first, "a damaged record is not used");
     fs::remove_file(&kept).unwrap();
     assert!(system(&["mkfifo", kept.to_str().unwrap()]).is_ok());
-    assert_eq!(shown(&bench), first, "a pipe is not waited for");
+    assert_eq!(shown(&bench), first, "the program does not wait for a pipe");
 }
 
 #[test]
-fn nothing_to_do_needs_no_lock_and_a_run_that_is_gone_is_trained_again() {
+fn without_work_no_lock_is_needed_and_a_deleted_run_is_trained_again() {
     let bench = Bench::new();
     let first = shown(&bench);
     let lock = File::open(bench.path("results")).unwrap();

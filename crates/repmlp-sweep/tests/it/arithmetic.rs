@@ -1,4 +1,4 @@
-//! One sweep computes in one way: runs of two instruction sets are not mixed, and it is on record which one it was.
+//! A sweep uses one arithmetic: runs of two instruction sets are not mixed, and the set is recorded.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::processes::{signal, system};
 
 const SWEEP: &str = "experiments/tiny.toml --slots 1 --threads 1";
 
-/// The program with the kernels that every processor has.
+/// Runs the program with the kernels that every processor has.
 fn plain(bench: &Bench, words: &str) -> Ran {
     Ran(bench.command(words).env("REPMLP_KERNELS", "plain").output().unwrap())
 }
@@ -22,7 +22,7 @@ fn name_kernels(bench: &Bench, kernels: &str) {
     fs::write(path, format!("exec.kernels = \"{kernels}\"\n{text}\n")).unwrap();
 }
 
-/// What each run was computed with.
+/// Returns the instruction set of each run.
 fn computed(bench: &Bench) -> Vec<String> {
     let published = fs::read_to_string(bench.path("results/published/tiny/default/runs.json")).unwrap();
     let lines = published.lines().filter_map(|line| line.trim().strip_prefix("\"arithmetic\": \""));
@@ -38,7 +38,7 @@ fn has_more_than_plain() -> bool {
 }
 
 #[test]
-fn what_was_begun_with_one_set_is_finished_with_it() {
+fn a_sweep_is_finished_with_the_instruction_set_that_it_was_begun_with() {
     let bench = Bench::new();
     assert_eq!(plain(&bench, &format!("{SWEEP} --limit 1")).code(), 5);
     bench.done(SWEEP);
@@ -78,8 +78,8 @@ fn the_experiment_decides_and_runs_of_another_set_are_measured_again() {
     );
     let run = fs::read_dir(bench.path("results/runs")).unwrap().next().unwrap().unwrap().file_name();
     let one = bench.run(&format!("{SWEEP} --only {}", run.to_str().unwrap()));
-    assert_eq!(one.code(), 5, "the other run is still to be measured again: {}", one.stderr());
-    assert!(one.stdout().contains("last digits differ"), "{}", one.stdout());
+    assert_eq!(one.code(), 5, "the other run must still be measured again: {}", one.stderr());
+    assert!(one.stdout().contains("different arithmetics"), "{}", one.stdout());
     bench.done(SWEEP);
     assert_eq!(computed(&bench), ["plain", "plain"]);
     name_kernels(&bench, "neon");
@@ -89,7 +89,7 @@ fn the_experiment_decides_and_runs_of_another_set_are_measured_again() {
 }
 
 #[test]
-fn a_checkpoint_of_another_set_is_not_continued() {
+fn a_run_does_not_continue_from_a_checkpoint_of_another_instruction_set() {
     if !has_more_than_plain() {
         return;
     }
@@ -101,5 +101,8 @@ fn a_checkpoint_of_another_set_is_not_continued() {
     started.end();
     name_kernels(&bench, "plain");
     let said = bench.run(words).stderr();
-    assert!(said.contains("was computed otherwise") && said.contains("the run starts over"), "{said}");
+    assert!(
+        said.contains("was computed with another arithmetic") && said.contains("the run starts from the beginning"),
+        "{said}"
+    );
 }

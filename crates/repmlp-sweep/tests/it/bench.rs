@@ -1,4 +1,4 @@
-//! A folder of its own for each test, and the program in it.
+//! A test bench: a separate project folder for each test, and the program in it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -6,22 +6,22 @@ use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-/// The repository.
+/// Returns the root folder of the repository.
 pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Says a line that is seen of a test that passes too.
+/// Prints a line that is shown even if the test passes.
 pub(crate) fn tell(line: &str) {
     std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
-/// Says why a test has nothing to test on this machine.
+/// Prints why a test is skipped on this machine.
 pub(crate) fn skipped(what: &str, why: &str) {
     tell(&format!("{what} is not tested: {why}"));
 }
 
-/// A project with the tiny experiment.
+/// A project folder with the tiny experiment.
 pub(crate) struct Bench {
     folder: TempDir,
 }
@@ -33,12 +33,12 @@ impl Bench {
         bench
     }
 
-    /// A folder without anything.
+    /// Makes an empty folder.
     pub(crate) fn empty() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    /// Puts the tiny experiment into the folder.
+    /// Copies the tiny experiment into the folder.
     pub(crate) fn fill(&self) {
         for file in ["tiny.toml", "base/tiny.toml"] {
             let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/experiments").join(file);
@@ -48,7 +48,7 @@ impl Bench {
         }
     }
 
-    /// Adds a profile to the tiny experiment: some epochs, and some seeds of each run.
+    /// Adds a profile to the tiny experiment, with a number of epochs and a number of seeds.
     pub(crate) fn add_profile(&self, name: &str, epochs: u32, seeds: u32) {
         let path = self.path("experiments/tiny.toml");
         let text = std::fs::read_to_string(&path).unwrap();
@@ -58,7 +58,7 @@ impl Bench {
         std::fs::write(path, text + &profile).unwrap();
     }
 
-    /// The project's folder.
+    /// Returns the project folder.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -68,17 +68,18 @@ impl Bench {
         self.folder.disable_cleanup(true);
     }
 
-    /// A path below the project.
+    /// Returns a path below the project folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// The program with these words, in the project, without the caller's settings.
+    /// Returns the program with these arguments, in the project folder, without the caller's environment settings.
     pub(crate) fn command(&self, words: &str) -> Command {
         self.here(Command::new(env!("CARGO_BIN_EXE_repmlp-sweep")), words)
     }
 
-    /// The same, started by a shell that changes its surroundings first: `"$0" "$@"` in `script` stands for the program.
+    /// Returns the program started by a shell that first changes its environment. In `script`, `"$0" "$@"` stands for
+    /// the program.
     pub(crate) fn through_shell(&self, script: &str, words: &str) -> Command {
         let mut shell = Command::new("sh");
         shell.args(["-c", script, env!("CARGO_BIN_EXE_repmlp-sweep")]);
@@ -93,12 +94,12 @@ impl Bench {
         command
     }
 
-    /// What the program does with these words.
+    /// Runs the program with these arguments.
     pub(crate) fn run(&self, words: &str) -> Ran {
         Ran(self.command(words).output().unwrap())
     }
 
-    /// The same, which must end well.
+    /// Runs the program with these arguments. It must succeed.
     pub(crate) fn done(&self, words: &str) -> Ran {
         let ran = self.run(words);
         assert_eq!(ran.code(), 0, "{words}\n{}{}", ran.stdout(), ran.stderr());
@@ -110,7 +111,7 @@ impl Bench {
         Started::until(self.command(words), word)
     }
 
-    /// Every measurement that is no timing, in a fixed order.
+    /// Returns all measurements except times and throughput, in a fixed order.
     pub(crate) fn measurements(&self, profile: &str) -> Vec<String> {
         let timing = |line: &&str| ["throughput", "train_time", "data_wait"].iter().any(|word| line.contains(word));
         let csv = self.done(&format!("export experiments/tiny.toml --profile {profile}")).stdout();
@@ -121,7 +122,7 @@ impl Bench {
 /// A running program.
 pub(crate) struct Started {
     pub(crate) child: Child,
-    /// Kept open, so that the program can go on talking.
+    /// Kept open, so that the program can go on writing.
     pub(crate) stderr: BufReader<std::process::ChildStderr>,
 }
 
@@ -133,12 +134,12 @@ impl Started {
         let mut line = String::new();
         while !line.contains(word) {
             line.clear();
-            assert!(stderr.read_line(&mut line).unwrap() > 0, "it ended before it said `{word}`");
+            assert!(stderr.read_line(&mut line).unwrap() > 0, "it ended before it printed `{word}`");
         }
         Self { child, stderr }
     }
 
-    /// What else it says, and the code with which it ends.
+    /// Waits for the end. Returns the exit code and the rest of standard error.
     pub(crate) fn end(mut self) -> (Option<i32>, String) {
         let mut rest = String::new();
         self.stderr.read_to_string(&mut rest).unwrap();
@@ -146,7 +147,7 @@ impl Started {
     }
 }
 
-/// What a program did.
+/// The exit code and output of a program.
 pub(crate) struct Ran(pub(crate) Output);
 
 impl Ran {

@@ -1,16 +1,17 @@
-//! `bench` from the command line. No test compares a time.
+//! Tests of the subcommand `bench`. No test compares times.
 
 use serde_json::Value;
 
 use crate::bench::{Bench, Ran};
 
 #[test]
-fn a_case_of_its_own_is_one_line_of_json() {
+fn a_single_case_gives_one_line_of_json() {
     let ran = Bench::new().done("bench infer block_c64 --threads 1 --repeats 3 --json");
     let line: Value = serde_json::from_str(&ran.stdout()).unwrap();
     assert_eq!((&line["case"], &line["threads"]), (&"block_c64_infer".into(), &1.into()));
     assert_eq!((&line["batch"], &line["repeats"]), (&32.into(), &3.into()));
-    // FC1 and FC2 with ρ = 4, and FC3 on sixteen partitions of 49 pixels with 64/8 channels to see.
+    // FC1 and FC2 with ρ = 4, and FC3 on sixteen partitions of 49 pixels. With eight groups, each output channel uses
+    // 64/8 input channels.
     let of_an_image = 2 * 1024 * 256 + 16 * 49 * 49 * 64 * 8;
     assert_eq!(line["multiply_adds"], f64::from(32 * of_an_image));
     let [median, min, rate] = ["median_s", "min_s", "gflop_per_s"].map(|key| line[key].as_f64().unwrap());
@@ -20,7 +21,7 @@ fn a_case_of_its_own_is_one_line_of_json() {
 }
 
 #[test]
-fn a_person_gets_a_table_and_the_way_back_is_timed_too() {
+fn without_json_a_table_is_printed_and_the_backward_pass_is_timed_too() {
     let ran = Bench::new().done("bench train block_c64 --repeats 1");
     let table = ran.stdout();
     assert!(table.starts_with("case ") && table.contains("\nblock_c64_forward_backward  "), "{table}");
@@ -28,7 +29,7 @@ fn a_person_gets_a_table_and_the_way_back_is_timed_too() {
 }
 
 #[test]
-fn a_kernel_stands_beside_what_it_replaces() {
+fn a_kernel_is_timed_next_to_what_it_replaces() {
     let bench = Bench::new();
     let ran = Ran(bench.command("bench kernels --repeats 1 --json").arg("local K=3 M=128 forward").output().unwrap());
     let lines: Vec<Value> = ran.stdout().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -36,7 +37,7 @@ fn a_kernel_stands_beside_what_it_replaces() {
 }
 
 #[test]
-fn an_unknown_case_is_answered_with_those_that_there_are() {
+fn an_unknown_case_is_answered_with_the_list_of_cases() {
     let ran = Bench::new().run("bench train pure_mlpp");
     assert_eq!((ran.code(), ran.stdout().as_str()), (2, ""));
     for name in ["`pure_mlpp`", "pure_mlp_train_step", "block_c128_forward_backward", "resnet50_train_step"] {

@@ -1,7 +1,9 @@
-//! Random disturbances of processes and files: the same command finishes all the same, and measures the same values.
+//! Random disturbances of processes and files. Afterwards the same command still finishes the sweep and measures the
+//! same values.
 //!
-//! A round follows from its number: what is disturbed, when, and how. `REPMLP_SWEEP_ROUNDS=200` asks for more rounds than a test run
-//! has time for, `REPMLP_SWEEP_FIRST=17` begins with another. A round that fails leaves its folder behind.
+//! The number of a round determines what is disturbed, when, and how. `REPMLP_SWEEP_ROUNDS=200` runs more rounds than
+//! an ordinary test run has time for. `REPMLP_SWEEP_FIRST=17` starts with another round. A failed round keeps its
+//! folder.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,15 +18,15 @@ use crate::processes::{self, kill, stop, wait_for_end, workers};
 
 const SWEEP: &str = "experiments/tiny.toml --profile chaos --slots 2 --threads 1";
 const RUNS: usize = 4;
-/// Rounds of an ordinary test run: everything is killed, and a worker is left behind that nobody knows of.
+/// First round of an ordinary test run. Its two rounds are [`Blow::KillAll`] and [`Blow::HideSurvivor`].
 const FIRST: u64 = 2;
 const ROUNDS: u64 = 2;
-/// Calls after which a sweep must be finished.
+/// Maximum number of calls until the sweep must be finished.
 const CALLS: usize = 8;
-/// What a call may end with that something was disturbed for: done, work remains, runs failed, a folder cannot be written.
+/// Exit codes that a disturbed call may have: done, work remains, runs failed, a folder cannot be written.
 const CODES: [i32; 4] = [0, 5, 10, 21];
 
-/// `SplitMix64`: the rounds are the same on every machine.
+/// The random generator `SplitMix64`. The rounds are the same on every machine.
 struct Dice(u64);
 
 impl Dice {
@@ -41,15 +43,15 @@ impl Dice {
     }
 }
 
-/// What happens to the processes of a sweep.
+/// Disturbance of the processes of a sweep.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Blow {
     KillScheduler,
     KillWorker,
     KillAll,
-    /// The worker outlives its scheduler, stopped, and nothing says that it does.
+    /// A stopped worker outlives its scheduler, and its supervisor's journal is emptied, so that nothing names it.
     HideSurvivor,
-    /// The same, but its supervisor's journal names it.
+    /// A stopped worker outlives its scheduler, and its supervisor's journal names it.
     StopWorker,
     RemoveLock,
     LimitFiles,
@@ -69,7 +71,7 @@ const BLOWS: [Blow; 9] = [
     Blow::LetFinish,
 ];
 
-/// What is damaged once the scheduler has ended.
+/// Files and folders that are damaged after the scheduler has ended.
 const TARGETS: [&str; 14] = [
     "journal.jsonl",
     "journal.jsonl",
@@ -87,7 +89,7 @@ const TARGETS: [&str; 14] = [
     "run folder",
 ];
 
-/// Everything below a folder, in order; folders end in a slash.
+/// Returns all files and folders below a folder, sorted.
 fn below(folder: &Path) -> Vec<PathBuf> {
     let mut all = Vec::new();
     for path in fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()) {
@@ -115,13 +117,13 @@ fn found(bench: &Bench, target: &str) -> Vec<PathBuf> {
     below(&bench.path("results")).into_iter().filter(matches).collect()
 }
 
-/// How often the files of a name have a word.
+/// Counts the occurrences of a word in all files with a name.
 fn found_words(bench: &Bench, target: &str, word: &str) -> usize {
     let texts = found(bench, target).into_iter().map(|path| fs::read(path).unwrap());
     texts.map(|text| String::from_utf8_lossy(&text).matches(word).count()).sum()
 }
 
-/// Damages one file or folder; says how.
+/// Damages one file or folder. Returns a description of the damage.
 fn damage(path: &Path, dice: &mut Dice) -> String {
     if path.is_dir() {
         fs::remove_dir_all(path).unwrap();
@@ -129,7 +131,8 @@ fn damage(path: &Path, dice: &mut Dice) -> String {
     }
     let mut bytes = fs::read(path).unwrap();
     let (mut from, mut to) = (dice.below(bytes.len()), dice.below(bytes.len() + 1));
-    // These bytes hold the application id and the schema version. The program leaves another program's database alone.
+    // The first 100 bytes hold the application id and the schema version, which are not damaged: the program refuses
+    // the database of another program.
     let is_signed = path.ends_with("metrics.sqlite");
     if is_signed && from < 100 {
         from = 100.min(bytes.len());
@@ -157,7 +160,7 @@ fn damage(path: &Path, dice: &mut Dice) -> String {
     format!("{}: {what}", path.display())
 }
 
-/// One round: a sweep, what happens to it, and what is told of that when it fails.
+/// One round: a sweep, its disturbances, and the story that is printed if the round fails.
 struct Round {
     bench: Bench,
     dice: Dice,
@@ -170,7 +173,7 @@ struct Round {
 impl Round {
     fn new(number: u64) -> Self {
         let mut dice = Dice(number);
-        // Every blow has its turn; everything else is left to the dice.
+        // The blows take turns. Everything else is random.
         let blow = BLOWS[(number % BLOWS.len() as u64) as usize];
         dice.below(1);
         let bench = Bench::new();
@@ -182,13 +185,13 @@ impl Round {
         self.story.push(what.into());
     }
 
-    /// The sweep, where a file can hold no more than some blocks if that is what happens in this round.
+    /// Starts the sweep; with a limited file size if this round asks for it.
     fn start(&mut self) -> (Child, BufReader<ChildStderr>) {
         let mut command = self.bench.command(SWEEP);
         if self.blow == Blow::LimitFiles {
             let blocks = 1 + self.dice.below(160);
             self.tell(format!("files of at most {blocks} blocks"));
-            // Ignored, the signal becomes an error of the write: what a full disk gives too.
+            // While the signal is ignored, a write beyond the limit fails, as on a full disk.
             let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
             command = self.bench.through_shell(&script, SWEEP);
         }
@@ -197,7 +200,7 @@ impl Round {
         (child, stderr)
     }
 
-    /// Lets the sweep begin and strikes after some of its lines.
+    /// Starts the sweep and disturbs it after some of its output lines.
     fn strike(&mut self) {
         let (mut child, mut stderr) = self.start();
         let lines = 1 + self.dice.below(24);
@@ -233,7 +236,7 @@ impl Round {
         self.tell(format!("{said}it ended with {code:?}"));
     }
 
-    /// Kills the scheduler while a worker is stopped.
+    /// Stops a worker, then kills the scheduler.
     fn leave_behind(&mut self, scheduler: Pid, worker: Option<Pid>) {
         worker.into_iter().for_each(stop);
         processes::signal(scheduler, Signal::KILL);
@@ -247,7 +250,7 @@ impl Round {
         }
     }
 
-    /// Damages some files of what was left.
+    /// Damages some of the remaining files.
     fn damage_files(&mut self, counts: &mut BTreeMap<String, u32>) {
         for _ in 0..self.dice.below(4) {
             let target = TARGETS[self.dice.below(TARGETS.len())];
@@ -259,7 +262,7 @@ impl Round {
         }
     }
 
-    /// Calls the same command until nothing is left to do.
+    /// Runs the same command until nothing is left to do.
     fn finish(&mut self) -> Result<(), String> {
         for _ in 0..CALLS {
             let ran = self.bench.run(SWEEP);
@@ -318,7 +321,7 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 #[test]
-fn whatever_is_disturbed_the_same_command_finishes_with_the_same_values() {
+fn after_any_disturbance_the_same_command_finishes_with_the_same_values() {
     let bench = Bench::new();
     bench.add_profile("chaos", 2, 2);
     bench.done(SWEEP);

@@ -1,10 +1,10 @@
-//! What a shell offers at the tab key.
+//! Tests of shell completion.
 
 use std::process::Command;
 
 use crate::bench::Bench;
 
-/// What the program answers a bash that asks for the last of these words.
+/// Returns the program's answer to a bash that asks for completions of the last of these words.
 fn offered(bench: &Bench, words: &[&str]) -> Vec<String> {
     let mut command: Command = bench.command("--");
     command.arg("repmlp-sweep").args(words).env("REPMLP_SWEEP_COMPLETE", "bash").env("_CLAP_IFS", "\n");

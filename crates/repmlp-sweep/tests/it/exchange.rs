@@ -1,4 +1,4 @@
-//! Exchange with PyTorch from the command line: reference values, weights in, weights out.
+//! Tests of the exchange with PyTorch from the command line: reference values, and import and export of weights.
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ fn parity() -> String {
 }
 
 #[test]
-fn reference_values_agree_and_what_does_not_is_an_exit_code() {
+fn matching_reference_values_pass_and_a_mismatch_gives_exit_code_12() {
     let bench = Bench::new();
     let agreed = bench.done(&format!("verify parity {} --case non_local_unscaled", parity())).stdout();
     assert!(agreed.ends_with("\n10 of 10 checks pass\n"), "{agreed}");
@@ -40,14 +40,19 @@ fn reference_values_agree_and_what_does_not_is_an_exit_code() {
     assert!(unknown.stderr().contains("no case `block_round`; it has block_square"), "{}", unknown.stderr());
 }
 
-/// The network of the tiny experiment, as a file that `--model` takes.
+/// The network of the tiny experiment, as a file for `--model`.
 const MODEL: &str = r#"
 task = { channels = 1, image = [32, 32], classes = 10 }
-model = { kind = "cifar-net", widths = [2, 2, 2], hidden = 8, block = { kind = "rep-mlp", partition = [8, 8], groups = 1, local_kernels = [1, 3] } }
+
+[model]
+kind   = "cifar-net"
+widths = [2, 2, 2]
+hidden = 8
+block  = { kind = "rep-mlp", partition = [8, 8], groups = 1, local_kernels = [1, 3] }
 "#;
 
 #[test]
-fn weights_of_a_run_go_out_in_both_forms_and_come_back() {
+fn weights_of_a_run_are_exported_in_both_forms_and_imported_again() {
     let bench = Bench::new();
     bench.done("experiments/tiny.toml");
     let plan: Value = serde_json::from_str(&bench.done("plan experiments/tiny.toml --json").stdout()).unwrap();
@@ -67,7 +72,7 @@ fn weights_of_a_run_go_out_in_both_forms_and_come_back() {
     let apart =
         bench.run("export merged.safetensors --model tiny-model.toml --format safetensors --form training --out x");
     assert_eq!(apart.code(), 2);
-    assert!(apart.stderr().contains("cannot be taken apart"), "{}", apart.stderr());
+    assert!(apart.stderr().contains("cannot be converted back to its training form"), "{}", apart.stderr());
     let foreign = bench.run("import trained.safetensors --model resnet50 --out never.safetensors");
     assert_eq!(foreign.code(), 4);
     assert!(foreign.stdout().contains("missing: 267") && !bench.path("never.safetensors").exists());
@@ -79,10 +84,10 @@ fn weights_of_a_run_go_out_in_both_forms_and_come_back() {
 }
 
 #[test]
-fn a_network_is_named_or_described() {
+fn a_network_is_given_by_name_or_by_file() {
     let bench = Bench::new();
     let counted = bench.done("count").stdout();
-    assert!(counted.ends_with("\n68 of 68 printed cells agree\n"), "{counted}");
+    assert!(counted.ends_with("\n68 of 68 printed values match\n"), "{counted}");
     let layers = bench.done("count efficientnet-b1 --layers").stdout();
     assert!(layers.contains("features.1.0.block.1.fc1") && layers.contains("8x32x1x1"), "{layers}");
     let unknown = bench.run("count resnet5");

@@ -1,4 +1,4 @@
-//! Killed, interrupted, damaged: the same command finishes, and nobody can tell the difference.
+//! Sweeps that are killed, interrupted or damaged. The same command finishes them with the same results.
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::bench::Bench;
 
-/// What is killed here: long enough that a kill falls into training.
+/// Arguments of a sweep that trains long enough to be killed during training.
 const SWEEP: &str = "experiments/tiny.toml --profile killed --slots 1";
 
 fn undisturbed() -> Vec<String> {
@@ -20,7 +20,7 @@ fn signal(child: &std::process::Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
 }
 
-/// The process of the first attempt.
+/// Returns the process of the first attempt.
 fn worker(bench: &Bench) -> Pid {
     let of_run = |run: PathBuf| {
         let journal = std::fs::read_to_string(run.join("attempts/1/supervisor.jsonl")).ok()?;
@@ -38,7 +38,7 @@ fn a_killed_scheduler_is_continued_bit_for_bit() {
         signal(&started.child, Signal::KILL);
         started.child.wait().unwrap();
     }
-    // How much was left to do is not asked: a machine may always be slower at killing than at training.
+    // The number of remaining runs is not checked: on a slow machine the training may have ended before the kill.
     bench.done(SWEEP);
     assert_eq!(bench.measurements("killed"), undisturbed());
     let again = bench.done(SWEEP);
@@ -49,7 +49,7 @@ fn a_killed_scheduler_is_continued_bit_for_bit() {
 fn a_killed_worker_costs_one_attempt() {
     let bench = Bench::new();
     let mut started = bench.start_until(SWEEP, "groups=1 epoch 1/100");
-    // Gone already where the machine is slower at killing than at training: then nothing is lost, which is what is asked.
+    // On a slow machine the worker may have ended already. Then nothing is lost, and the test still holds.
     kill_process(worker(&bench), Signal::KILL).ok();
     let mut rest = String::new();
     started.stderr.read_to_string(&mut rest).unwrap();
@@ -69,13 +69,13 @@ fn an_interrupt_writes_a_checkpoint_and_the_same_command_goes_on() {
     assert!(plan.contains("continues at step"), "{plan}");
 }
 
-/// The newest checkpoint below the results.
+/// Returns the newest checkpoint in the results folder.
 fn newest_checkpoint(bench: &Bench) -> PathBuf {
     let mut all = Vec::new();
     for run in std::fs::read_dir(bench.path("results/runs")).unwrap() {
         let folder = run.unwrap().path().join("attempts/1");
         let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
-        // A kill may leave a temporary file, which is no checkpoint yet.
+        // A kill may leave a temporary file, which is not a checkpoint.
         all.extend(files.filter(|path| {
             let name = path.file_name().unwrap().to_string_lossy();
             name.starts_with("checkpoint-") && name.ends_with(".safetensors")
@@ -92,17 +92,17 @@ fn a_truncated_checkpoint_falls_back_to_the_one_before_and_says_so() {
     let worker = worker(&bench);
     signal(&started.child, Signal::KILL);
     started.child.wait().unwrap();
-    // Nobody may write checkpoints any more; a worker that saw its scheduler die may have ended already.
+    // The worker must not write checkpoints any more. It may have ended already, since its scheduler died.
     kill_process(worker, Signal::KILL).ok();
     let words_of = |pid: Pid| std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero()));
-    // A process that has ended has none, whether it was waited for or not.
+    // A process that has ended has an empty command line or no entry at all.
     while words_of(worker).is_ok_and(|words| !words.is_empty()) {
         std::thread::yield_now();
     }
     let path = newest_checkpoint(&bench);
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() / 3]).unwrap();
-    let mut again = bench.start_until(words, "is damaged; the run goes on from the checkpoint before it");
+    let mut again = bench.start_until(words, "is damaged; the run continues from an earlier checkpoint");
     signal(&again.child, Signal::KILL);
     again.child.wait().unwrap();
 }

@@ -1,6 +1,6 @@
-//! The program as its users meet it: whole processes on a tiny experiment, and the rules that the tree obeys.
+//! Tests of the whole program: its processes on a tiny experiment, and the rules that the source tree follows.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+#![expect(clippy::unwrap_used, reason = "tests and their helpers may panic")]
 
 mod again;
 mod arithmetic;
@@ -8,6 +8,7 @@ mod bench;
 mod benchmark;
 mod chaos;
 mod completion;
+mod docs;
 mod exchange;
 mod faults;
 mod interruption;
@@ -15,5 +16,6 @@ mod own_files;
 mod power_cut;
 mod processes;
 mod road;
+mod starting;
 mod surroundings;
 mod tidy;

@@ -1,4 +1,4 @@
-//! What is the user's stays the user's: files in report folders, folders beside them, other experiments of the same name.
+//! Files of the user are kept: files in report folders, folders next to them, other experiments of the same name.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::bench::{Bench, Ran};
 
-/// One run of a few images.
+/// Arguments that run the tiny experiment.
 const ONCE: &str = "experiments/tiny.toml --threads 1";
 
 fn edit(path: &Path, from: &str, to: &str) {
@@ -25,7 +25,7 @@ fn refused(ran: &Ran, code: i32) -> String {
 }
 
 #[test]
-fn files_that_were_not_rendered_stay_and_are_no_fault() {
+fn files_that_were_not_rendered_are_kept_and_are_no_error() {
     let bench = Bench::new();
     let folder = bench.path("reports/tiny/default");
     fs::create_dir_all(&folder).unwrap();
@@ -33,7 +33,8 @@ fn files_that_were_not_rendered_stay_and_are_no_fault() {
     fs::write(folder.join("for_slides.png"), "mine too").unwrap();
     bench.done(ONCE);
     bench.done("report --check");
-    let declared = "title = 'Groups'\n[[table]]\nid = 'groups'\nrows = ['groups']\n[[table.column]]\nmetric = 'params'\n\
+    let declared = "title = 'Groups'\n[[table]]\nid = 'groups'\nrows = ['groups']\n\
+                    [[table.column]]\nmetric = 'params'\n\
                     form = 'deployed'\n[[plot]]\nid = 'params'\nkind = 'bars'\naxis = 'groups'\n\
                     y = { metric = 'params', form = 'deployed' }\n";
     fs::write(bench.path("reports/tiny.toml"), declared).unwrap();
@@ -46,7 +47,7 @@ fn files_that_were_not_rendered_stay_and_are_no_fault() {
     assert!(refused(&check, 10).is_empty());
     for (file, is_named) in [
         ("report.md", true),
-        ("results.csv was rendered once", true),
+        ("results.csv was rendered before", true),
         ("groups.tex is missing", true),
         ("notes.md", false),
         ("results.tex", false),
@@ -56,9 +57,9 @@ fn files_that_were_not_rendered_stay_and_are_no_fault() {
 
     let said = bench.done("report experiments/tiny.toml").stderr();
     for line in [
-        "reports/tiny/default/results.tex is no longer rendered; it was edited, so it stays",
-        "reports/tiny/default/report.md was not as rendered: it is kept as reports/tiny/default/report.md.edited-1",
-        "reports/tiny/default/groups.csv was not as rendered: it is kept as reports/tiny/default/groups.csv.edited-1",
+        "reports/tiny/default/results.tex is no longer rendered; it was edited, so it is kept",
+        "report.md was not the rendered file: it is kept as reports/tiny/default/report.md.edited-1",
+        "groups.csv was not the rendered file: it is kept as reports/tiny/default/groups.csv.edited-1",
     ] {
         assert!(said.contains(line), "{said}");
     }
@@ -75,7 +76,7 @@ fn files_that_were_not_rendered_stay_and_are_no_fault() {
     for gone in ["results.csv", "accuracy_against_flops.svg", "learning_curves.png", "report.md.4194304999.tmp"] {
         assert!(!folder.join(gone).exists(), "{gone}");
     }
-    assert!(bench.done("report experiments/tiny.toml").stderr().is_empty(), "what is the user's is said once");
+    assert!(bench.done("report experiments/tiny.toml").stderr().is_empty(), "a kept file is reported once");
     bench.done("report --check");
 }
 
@@ -110,7 +111,7 @@ fn a_folder_of_an_older_version_loses_nothing() {
 }
 
 #[test]
-fn a_name_that_is_a_path_leads_nowhere() {
+fn a_name_that_is_a_path_is_refused() {
     let bench = Bench::new();
     for file in ["README.md", "fig.png", "package.json"] {
         fs::write(bench.path(file), "mine").unwrap();
@@ -137,7 +138,7 @@ fn a_name_that_is_a_path_leads_nowhere() {
 }
 
 #[test]
-fn two_files_of_one_stem_do_not_share_a_plan() {
+fn two_files_of_the_same_name_do_not_share_a_plan() {
     let bench = Bench::new();
     for folder in ["a", "b"] {
         fs::create_dir_all(bench.path(folder)).unwrap();
@@ -165,12 +166,12 @@ fn two_files_of_one_stem_do_not_share_a_plan() {
 
     fs::remove_file(bench.path("a/study.toml")).unwrap();
     let said = run("b/study.toml --threads 1").stderr();
-    assert!(said.contains("was made from a/study.toml, which is gone: b/study.toml takes its place"), "{said}");
+    assert!(said.contains("was made from a/study.toml, which no longer exists: b/study.toml replaces it"), "{said}");
     assert_eq!(run("report b/study.toml").stderr(), "");
 }
 
 #[test]
-fn a_project_that_is_moved_as_a_whole_stays_one_and_an_edit_is_said() {
+fn a_moved_project_still_works_and_an_edit_is_reported() {
     let bench = Bench::new();
     fs::create_dir(bench.path("project")).unwrap();
     fs::rename(bench.path("experiments"), bench.path("project/experiments")).unwrap();
@@ -179,7 +180,7 @@ fn a_project_that_is_moved_as_a_whole_stays_one_and_an_edit_is_said() {
     for words in ["report moved/experiments/tiny.toml", "plan moved/experiments/tiny.toml"] {
         assert_eq!(bench.done(words).stderr(), "", "{words}");
     }
-    // An edit of a base file is one of the experiment.
+    // An edit of a base file counts as an edit of the experiment.
     edit(&bench.path("moved/experiments/base/tiny.toml"), "repeats = 3", "repeats = 4");
     for words in [
         "report moved/experiments/tiny.toml",
@@ -200,7 +201,7 @@ fn a_project_that_is_moved_as_a_whole_stays_one_and_an_edit_is_said() {
 }
 
 #[test]
-fn a_link_to_an_experiment_is_that_experiment() {
+fn a_link_to_an_experiment_file_stands_for_that_file() {
     let bench = Bench::new();
     symlink("experiments/tiny.toml", bench.path("latest.toml")).unwrap();
     bench.done("latest.toml --threads 1");
@@ -211,7 +212,7 @@ fn a_link_to_an_experiment_is_that_experiment() {
 }
 
 #[test]
-fn nothing_that_a_terminal_obeys_comes_from_a_file() {
+fn control_characters_in_files_do_not_reach_the_terminal() {
     let bench = Bench::new();
     bench.done(ONCE);
     let runs = fs::read_dir(bench.path("results/runs")).unwrap().map(|run| run.unwrap().path());

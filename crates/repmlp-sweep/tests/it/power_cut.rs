@@ -1,7 +1,8 @@
-//! The power is cut: what the program said is done is on the disk, and the same command goes on with what is there.
+//! Power cuts: everything that the program reported as done is on the disk, and the same command continues from there.
 //!
-//! The project lies on a file system in a file. What that file holds at a moment is what a machine finds that lost its power then:
-//! everything that the file system still had in memory is gone. Its own regular writing is off, so that a missing fsync shows.
+//! The project is on a file system inside an image file. A copy of this file is what a machine finds on its disk after
+//! a power cut at that moment: everything that the file system still had in memory is lost. The regular write-back of
+//! the file system is off, so that a missing fsync shows.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
@@ -17,11 +18,11 @@ use crate::processes::{kill, stop, system, workers};
 const SWEEP: &str = "experiments/tiny.toml --profile cut --slots 1";
 const EPOCHS: u32 = 10;
 
-/// How the file system orders what it writes. With the first, a file's length never reaches the disk before its content; with the
-/// second it does, so that the end of a file that was not synced is made of zeros.
+/// Mount options for the order of writes. With the first, the content of a file reaches the disk before its length.
+/// With the second it may be the other way round, so that the end of a file that was not synced consists of zeros.
 const ORDERS: [&str; 2] = ["data=ordered", "data=writeback,nodelalloc"];
 
-/// A project on a disk of its own.
+/// A project on a separate disk.
 struct Disk {
     bench: Bench,
     images: TempDir,
@@ -29,7 +30,7 @@ struct Disk {
 }
 
 impl Disk {
-    /// A disk with the tiny experiment; or why this machine lets nobody make one.
+    /// Makes a disk with the tiny experiment. Returns the reason if that is not possible on this machine.
     fn new() -> Result<Self, String> {
         if !rustix::process::geteuid().is_root() {
             return Err("only root can mount a file system".to_owned());
@@ -37,7 +38,7 @@ impl Disk {
         let disk = Self { bench: Bench::empty(), images: tempfile::tempdir().unwrap(), cuts: 0 };
         let image = disk.image();
         std::fs::File::create(&image).and_then(|file| file.set_len(40 << 20)).unwrap();
-        // Made whole at once: nothing is left for the kernel to write later.
+        // The file system is initialised completely, so that the kernel has nothing to write later.
         let at_once = "lazy_itable_init=0,lazy_journal_init=0";
         system(&["mkfs.ext4", "-q", "-F", "-J", "size=4", "-E", at_once, text(&image)])?;
         disk.mount()?;
@@ -47,7 +48,7 @@ impl Disk {
         Ok(disk)
     }
 
-    /// The file that the disk is in.
+    /// Returns the path of the image file.
     fn image(&self) -> PathBuf {
         self.images.path().join(self.cuts.to_string())
     }
@@ -58,8 +59,8 @@ impl Disk {
         system(&["mount", "-t", "ext4", "-o", &options, text(&self.image()), text(self.bench.folder())])
     }
 
-    /// Starts the sweep, cuts the power when a line of its standard error contains `word` or when it has ended, and starts the
-    /// machine again. Returns everything that was said until then.
+    /// Starts the sweep and cuts the power when a line of its standard error contains `word`, or when it has ended.
+    /// Then mounts the disk again. Returns the standard error until the cut.
     fn run_until(&mut self, word: &str) -> String {
         let mut child = self.bench.command(SWEEP).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
@@ -68,7 +69,7 @@ impl Disk {
         while read > 0 && !said.lines().next_back().unwrap_or_default().contains(word) {
             read = stderr.read_line(&mut said).unwrap();
         }
-        // Halted before the copy is made, since a copy takes longer than a moment.
+        // All processes are stopped before the copy is made, since copying takes time.
         let scheduler = Pid::from_child(&child);
         stop(scheduler);
         let workers = workers(self.bench.folder());
@@ -91,7 +92,7 @@ impl Drop for Disk {
     fn drop(&mut self) {
         kill(&workers(self.bench.folder()));
         let folder = text(self.bench.folder());
-        // Nothing is mounted where mounting failed. A mount that is in use goes once nobody uses it any more.
+        // If mounting failed, nothing is mounted. A mount that is in use is unmounted when it is no longer used.
         if system(&["umount", folder]).is_err() {
             system(&["umount", "-l", folder]).ok();
         }
@@ -102,7 +103,8 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// Cuts the power again and again until the sweep is finished. Before and after a line is said; `round` moves the cuts.
+/// Cuts the power repeatedly until the sweep is finished. After each cut, checks the runs that were reported as done.
+/// `round` shifts the cuts.
 fn survive(disk: &mut Disk, expected: &[String], round: u32) {
     let epoch = |group: u32, epoch: u32| format!("groups={group} epoch {}/{EPOCHS}", epoch + round % 4);
     let cuts = [
@@ -112,7 +114,7 @@ fn survive(disk: &mut Disk, expected: &[String], round: u32) {
         "groups=1 done".to_owned(),
         epoch(2, 2),
         "groups=2 done".to_owned(),
-        "is said after the end".to_owned(),
+        "is never printed".to_owned(),
     ];
     let mut done = BTreeSet::new();
     let mut last = String::new();
@@ -126,7 +128,7 @@ fn survive(disk: &mut Disk, expected: &[String], round: u32) {
         last = said;
     }
     let check = disk.bench.done("report --check").stdout();
-    assert!(check.contains("is what"), "{check}\n{last}");
+    assert!(check.contains("matches"), "{check}\n{last}");
     disk.bench.done("rebuild");
     let again = disk.bench.done(SWEEP).stderr();
     assert!(again.contains("0 of 2 runs to do, 2 done and reused"), "round {round}: {again}");
@@ -134,7 +136,7 @@ fn survive(disk: &mut Disk, expected: &[String], round: u32) {
 }
 
 #[test]
-fn a_power_cut_takes_nothing_that_was_said_to_be_done() {
+fn a_power_cut_loses_nothing_that_was_reported_as_done() {
     let rounds = std::env::var("REPMLP_SWEEP_ROUNDS").map_or(1, |rounds| rounds.parse().unwrap());
     let bench = Bench::new();
     bench.add_profile("cut", EPOCHS, 1);

@@ -1,4 +1,5 @@
-//! Processes from outside: started for their effect, found by their command lines, stopped, continued, killed. Reads `/proc`.
+//! Helpers for processes: run commands, find processes by their command lines, stop, continue and kill them. They read
+//! `/proc`.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -7,12 +8,12 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Sends a signal; a process that has ended already is no fault.
+/// Sends a signal. A process that has already ended is not an error.
 pub(crate) fn signal(pid: Pid, signal: Signal) {
     kill_process(pid, signal).ok();
 }
 
-/// The processes that were started for something below a folder: a sweep's workers.
+/// Returns the processes with an argument that is a path below a folder: the workers of a sweep.
 pub(crate) fn workers(folder: &Path) -> Vec<Pid> {
     let ids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     let below = |id: &i32| {
@@ -22,7 +23,7 @@ pub(crate) fn workers(folder: &Path) -> Vec<Pid> {
     ids.filter(below).filter_map(Pid::from_raw).collect()
 }
 
-/// The state of each thread of a process, as the kernel's letter; none when it has ended.
+/// Returns the state of each thread of a process as the kernel's letter; empty if the process has ended.
 fn states(pid: Pid) -> Vec<char> {
     let Ok(threads) = fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())) else { return Vec::new() };
     let state = |thread: fs::DirEntry| {
@@ -32,7 +33,7 @@ fn states(pid: Pid) -> Vec<char> {
     threads.filter_map(|thread| state(thread.ok()?)).collect()
 }
 
-/// Stops a process, and waits until none of its threads runs or is in the middle of a write.
+/// Stops a process. Waits until none of its threads runs or is in the middle of a write.
 pub(crate) fn stop(pid: Pid) {
     signal(pid, Signal::STOP);
     while states(pid).iter().any(|state| !matches!(state, 'T' | 't' | 'Z' | 'X')) {
@@ -40,7 +41,7 @@ pub(crate) fn stop(pid: Pid) {
     }
 }
 
-/// Kills processes, and waits until they have ended; a zombie has.
+/// Kills processes and waits until they have ended. A zombie counts as ended.
 pub(crate) fn kill(pids: &[Pid]) {
     pids.iter().for_each(|&pid| signal(pid, Signal::KILL));
     pids.iter().for_each(|&pid| wait_for_end(pid));
@@ -53,7 +54,7 @@ pub(crate) fn wait_for_end(pid: Pid) {
     }
 }
 
-/// Carries out a command of the system; says why it could not.
+/// Runs a system command. Returns the reason if it fails.
 pub(crate) fn system(words: &[&str]) -> Result<(), String> {
     let said = |text: String| format!("`{}`: {}", words.join(" "), text.trim());
     let output = Command::new(words[0]).args(&words[1..]).stdin(Stdio::null()).output();

@@ -1,13 +1,13 @@
-//! The whole road: plan, run, run again, report, ask, rebuild.
+//! The whole workflow: plan, run, run again, report, query, rebuild.
 
 use crate::bench::Bench;
 
 #[test]
-fn a_file_becomes_trained_runs_an_index_tables_and_plots() {
+fn an_experiment_file_gives_trained_runs_an_index_tables_and_plots() {
     let bench = Bench::new();
     let plan = bench.done("plan experiments/tiny.toml").stdout();
     assert!(plan.contains("2 runs of 2 configurations; 2 to do"), "{plan}");
-    assert!(!bench.path("results").exists(), "a plan writes nothing");
+    assert!(!bench.path("results").exists(), "`plan` writes nothing");
 
     let first = bench.done("experiments/tiny.toml --threads 1");
     assert!(first.stderr().contains("2 succeeded"), "{}", first.stderr());
@@ -36,7 +36,7 @@ fn a_file_becomes_trained_runs_an_index_tables_and_plots() {
 }
 
 #[test]
-fn what_was_measured_can_be_asked_for() {
+fn measurements_can_be_queried() {
     let bench = Bench::new();
     bench.done("experiments/tiny.toml --slots 1 --limit 2");
     let plan: serde_json::Value =
@@ -55,7 +55,7 @@ fn what_was_measured_can_be_asked_for() {
         "Fashion-MNIST-5k",
         "[model.block]",
         "max_abs_diff",
-        "asked for by tiny (default): groups=1 seed 0",
+        "part of tiny (default): groups=1 seed 0",
     ] {
         assert!(show.contains(word), "{word} in\n{show}");
     }
@@ -71,7 +71,7 @@ fn what_was_measured_can_be_asked_for() {
     assert!(std::fs::read(bench.path("all.parquet")).unwrap().starts_with(b"PAR1"));
     assert_eq!(bench.run("show zz").code(), 2);
 
-    // The index is derived: made again from the journals it says the same.
+    // An index that is made again from the journals has the same content.
     let before = bench.measurements("default");
     std::fs::remove_file(bench.path("results/metrics.sqlite")).unwrap();
     bench.done("rebuild");
@@ -95,7 +95,7 @@ fn several_seeds_give_a_mean_and_a_deviation() {
     let bench = Bench::new();
     let ran = bench.done("run experiments/tiny.toml --profile seeds --threads 1");
     assert!(ran.stderr().contains("4 succeeded"), "{}", ran.stderr());
-    // The first seed of each row is the default profile's run: it is shared, not trained again.
+    // The runs with the first seed are also runs of the default profile: they are shared and not trained again.
     let shared = bench.done("experiments/tiny.toml --threads 1");
     assert!(shared.stderr().contains("0 of 2 runs to do, 2 done and reused"), "{}", shared.stderr());
 }
@@ -115,7 +115,7 @@ fn a_fresh_clone_shows_renders_and_exports_what_is_published() {
 
     for command in ["report experiments/tiny.toml", "export experiments/tiny.toml", "status tiny"] {
         let said = bench.done(command).stderr();
-        assert!(said.contains("these are the published rows of results/published/tiny/default"), "{command}: {said}");
+        assert!(said.contains("the published rows in results/published/tiny/default are used"), "{command}: {said}");
     }
     assert_eq!(bench.done("export experiments/tiny.toml").stdout(), before);
     assert!(bench.done("status tiny").stdout().contains("succeeded"));
@@ -123,5 +123,5 @@ fn a_fresh_clone_shows_renders_and_exports_what_is_published() {
     bench.done("report --check");
     let unknown = bench.run("report experiments/tiny.toml --profile seeds");
     assert_eq!(unknown.code(), 2);
-    assert!(unknown.stderr().contains("nothing was started or published"), "{}", unknown.stderr());
+    assert!(unknown.stderr().contains("was neither run nor published"), "{}", unknown.stderr());
 }

@@ -1,4 +1,4 @@
-//! What happens around a sweep: terminals, disks, programs and folders that go away or are changed by hand.
+//! Faults in the environment of a sweep: terminals, disks, programs and folders that disappear or are changed by hand.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,10 +14,10 @@ use rustix::process::{Pid, Signal};
 use crate::bench::{Bench, Ran, Started, skipped};
 use crate::processes::{signal, system, workers};
 
-/// Two runs of three epochs.
+/// Arguments of a sweep with two runs of three epochs.
 const SWEEP: &str = "experiments/tiny.toml --slots 1 --threads 1";
 
-/// What is measured when nothing happens.
+/// Returns the measurements of an undisturbed sweep.
 fn undisturbed() -> &'static [String] {
     static MEASURED: OnceLock<Vec<String>> = OnceLock::new();
     MEASURED.get_or_init(|| {
@@ -27,14 +27,14 @@ fn undisturbed() -> &'static [String] {
     })
 }
 
-/// The folders of all runs.
+/// Returns the folders of all runs.
 fn runs(bench: &Bench) -> Vec<PathBuf> {
     let mut runs: Vec<_> = fs::read_dir(bench.path("results/runs")).unwrap().map(|run| run.unwrap().path()).collect();
     runs.sort();
     runs
 }
 
-/// Nothing is left to do, and the values are those of a sweep that nothing happened to.
+/// Checks that nothing is left to do and that the values are those of an undisturbed sweep.
 fn is_finished(bench: &Bench, expected: &[String]) {
     let again = bench.done(SWEEP).stderr();
     assert!(again.contains("0 of 2 runs to do, 2 done and reused"), "{again}");
@@ -42,7 +42,7 @@ fn is_finished(bench: &Bench, expected: &[String]) {
 }
 
 #[test]
-fn a_sweep_that_nobody_listens_to_is_finished() {
+fn a_sweep_without_a_reader_of_its_output_is_finished() {
     let expected = undisturbed();
     let whole = "exec \"$0\" \"$@\"";
     for (lost, code) in [(">&- 2>&-", 0), ("2>/dev/full", 0), (">/dev/full", 21)] {
@@ -55,7 +55,7 @@ fn a_sweep_that_nobody_listens_to_is_finished() {
 }
 
 #[test]
-fn a_hang_up_is_one_interrupt_and_nothing_under_nohup() {
+fn a_hang_up_counts_as_one_interrupt_and_is_ignored_under_nohup() {
     let bench = Bench::new();
     let words = "experiments/tiny.toml --profile long --slots 1";
     let started = bench.start_until(words, "groups=1 epoch 1/400");
@@ -75,7 +75,7 @@ fn a_hang_up_is_one_interrupt_and_nothing_under_nohup() {
 }
 
 #[test]
-fn a_data_folder_whose_name_is_no_text_is_a_usage_error() {
+fn a_data_folder_with_a_name_that_is_not_utf8_is_a_usage_error() {
     let bench = Bench::new();
     let name = bench.folder().join(OsStr::from_bytes(b"d\xff"));
     fs::create_dir(&name).unwrap();
@@ -101,7 +101,7 @@ fn a_program_file_that_is_replaced_meanwhile_changes_nothing() {
     is_finished(&bench, undisturbed());
 }
 
-/// A file system over a folder; taken away when dropped.
+/// A file system mounted on a folder. It is unmounted when dropped.
 struct Mount(PathBuf);
 
 impl Mount {
@@ -122,7 +122,7 @@ impl Drop for Mount {
 }
 
 #[test]
-fn too_few_files_are_an_error_and_no_panic() {
+fn a_low_limit_of_open_files_is_an_error_and_not_a_panic() {
     let bench = Bench::new();
     for files in 4..20 {
         let ran = bench.through_shell(&format!("ulimit -n {files}; exec \"$0\" \"$@\""), "status").output().unwrap();
@@ -132,14 +132,14 @@ fn too_few_files_are_an_error_and_no_panic() {
 }
 
 #[test]
-fn a_results_folder_that_cannot_be_written_answers() {
+fn a_read_only_results_folder_can_still_be_queried() {
     let bench = Bench::new();
     bench.add_profile("more", 2, 1);
     bench.done(SWEEP);
     let expected = bench.measurements("default");
     let results = bench.path("results");
     let text = results.to_str().unwrap();
-    // The mode of a folder means nothing to root.
+    // The permissions of a folder do not apply to root, so the folder is mounted read-only.
     let mount = Mount::new(&results, &["--bind", text]).and_then(|mount| {
         system(&["mount", "-o", "remount,bind,ro", text])?;
         Ok(mount)
@@ -172,7 +172,7 @@ fn a_results_folder_that_cannot_be_written_answers() {
     system(&["chmod", "-R", "u+w", text]).unwrap();
 }
 
-/// Holds the index for longer than SQLite waits by itself.
+/// Python program that locks the index for longer than SQLite waits by default.
 const HOLD: &str = "
 import sqlite3, sys, time
 connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=100)
@@ -183,18 +183,18 @@ connection.execute('COMMIT')
 ";
 
 #[test]
-fn a_program_that_holds_the_index_does_not_end_a_sweep() {
+fn a_program_that_locks_the_index_does_not_end_a_sweep() {
     let bench = Bench::new();
     let started = bench.start_until(SWEEP, "groups=1 started");
     let mut python = Command::new("python3");
     python.args(["-c", HOLD]).arg(bench.path("results/metrics.sqlite")).stdout(Stdio::piped()).stderr(Stdio::null());
-    let Ok(mut holder) = python.spawn() else { return skipped("an index that is held", "there is no python3") };
+    let Ok(mut holder) = python.spawn() else { return skipped("a locked index", "there is no python3") };
     let mut line = String::new();
     BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let (code, said) = started.end();
     assert_eq!(code, Some(0), "{said}");
     if !holder.wait().unwrap().success() {
-        return skipped("an index that is held", "python3 has no sqlite3");
+        return skipped("a locked index", "python3 has no sqlite3");
     }
     assert_eq!(line, "held\n");
     assert!(said.contains("waiting for the index"), "{said}");
@@ -202,7 +202,7 @@ fn a_program_that_holds_the_index_does_not_end_a_sweep() {
 }
 
 #[test]
-fn a_run_folder_that_was_deleted_is_said_and_trained_again() {
+fn a_deleted_run_folder_is_reported_and_the_run_is_trained_again() {
     let bench = Bench::new();
     bench.done(SWEEP);
     let expected = bench.measurements("default");
@@ -226,7 +226,7 @@ fn a_run_folder_that_was_deleted_is_said_and_trained_again() {
 }
 
 #[test]
-fn journals_that_were_emptied_are_trained_again() {
+fn runs_with_emptied_journals_are_trained_again() {
     let bench = Bench::new();
     bench.done(SWEEP);
     let expected = bench.measurements("default");
@@ -246,7 +246,7 @@ fn journals_that_were_emptied_are_trained_again() {
 }
 
 #[test]
-fn a_full_disk_costs_no_more_than_what_did_not_fit() {
+fn a_sweep_on_a_full_disk_is_finished_when_there_is_space_again() {
     let expected = undisturbed();
     let bench = Bench::new();
     fs::create_dir(bench.path("results")).unwrap();
@@ -256,7 +256,7 @@ fn a_full_disk_costs_no_more_than_what_did_not_fit() {
         Ok(mount) => mount,
         Err(why) => return skipped("a full disk", &why),
     };
-    // Room for less and less: from nothing at all to the end of a training.
+    // More and more free space: from none to enough for almost the whole training.
     for blocks in [0, 1, 8, 30, 60, 100, 200, 400] {
         let filler = bench.path("results/filler");
         fs::remove_file(&filler).ok();
@@ -278,7 +278,7 @@ fn free_kib(folder: &Path) -> usize {
 }
 
 #[test]
-fn a_run_whose_process_was_killed_again_and_again_is_tried_by_the_next_call() {
+fn a_run_with_processes_that_were_killed_repeatedly_is_tried_again_by_the_next_call() {
     let bench = Bench::new();
     let mut started = bench.start_until("experiments/tiny.toml --profile long --slots 1", "groups=1 started");
     while started.child.try_wait().unwrap().is_none() {
@@ -286,7 +286,7 @@ fn a_run_whose_process_was_killed_again_and_again_is_tried_by_the_next_call() {
     }
     let (code, said) = started.end();
     assert_eq!(code, Some(10), "{said}");
-    assert!(said.contains("groups=1 failed:crash: died without a word, signal: 9 (SIGKILL)"), "{said}");
+    assert!(said.contains("groups=1 failed:crash: died before it reported a result, signal: 9 (SIGKILL)"), "{said}");
     let plan = bench.done("plan experiments/tiny.toml --profile long").stdout();
     assert_eq!(plan.matches("failed:crash, tried again").count(), 2, "{plan}");
     let again = bench.start_until("experiments/tiny.toml --profile long --slots 1", "groups=1 epoch");
@@ -294,11 +294,11 @@ fn a_run_whose_process_was_killed_again_and_again_is_tried_by_the_next_call() {
     again.end();
 }
 
-/// A control group whose processes have little memory; taken away when dropped.
+/// A control group with a memory limit. It is removed when dropped.
 struct MemoryGroup(PathBuf);
 
 impl MemoryGroup {
-    /// Of either version; or why this machine lets nobody make one.
+    /// Makes a group of version 1 or 2. Returns the reason if that is not possible on this machine.
     fn new(bytes: u64) -> Result<Self, String> {
         let groups = fs::read_to_string("/proc/self/cgroup").map_err(|fault| fault.to_string())?;
         let own = |start: &str| groups.lines().find_map(|line| Some(line.split_once(start)?.1.trim_start_matches('/')));
@@ -310,7 +310,7 @@ impl MemoryGroup {
         let group = Self(folder.join(name));
         fs::create_dir(&group.0).map_err(|fault| format!("{}: {fault}", group.0.display()))?;
         fs::write(group.0.join(limit), bytes.to_string()).map_err(|fault| format!("{limit}: {fault}"))?;
-        // Memory that is swapped out is not out of memory.
+        // Swapping is turned off, since otherwise memory would not run out.
         for (file, none) in [("memory.swappiness", "0"), ("memory.swap.max", "0")] {
             fs::write(group.0.join(file), none).ok();
         }
@@ -325,7 +325,7 @@ impl Drop for MemoryGroup {
 }
 
 #[test]
-fn a_kill_for_memory_is_named_as_such() {
+fn a_kill_for_memory_is_reported_as_oom() {
     let group = match MemoryGroup::new(64 << 20) {
         Ok(group) => group,
         Err(why) => return skipped("a kill for memory", &why),
@@ -333,12 +333,17 @@ fn a_kill_for_memory_is_named_as_such() {
     let bench = Bench::new();
     let base = bench.path("experiments/base/tiny.toml");
     let text = fs::read_to_string(&base).unwrap();
-    // 26 million parameters, while the scheduler needs half of what the group has.
+    // The network has 26 million parameters. The scheduler needs half of the group's memory.
     fs::write(&base, text.replace("widths = [2, 2, 2]", "widths = [32, 32, 32]")).unwrap();
     let script = format!("echo $$ > {}/cgroup.procs && exec \"$0\" \"$@\"", group.0.display());
     let ran = Ran(bench.through_shell(&script, SWEEP).output().unwrap());
     assert_eq!(ran.code(), 10, "{}", ran.stderr());
-    assert_eq!(ran.stderr().matches("failed:oom: died without a word, signal: 9").count(), 2, "{}", ran.stderr());
+    assert_eq!(
+        ran.stderr().matches("failed:oom: died before it reported a result, signal: 9").count(),
+        2,
+        "{}",
+        ran.stderr()
+    );
     let plan = bench.done("plan experiments/tiny.toml").stdout();
     assert_eq!(plan.matches("failed:oom, tried again").count(), 2, "{plan}");
 }

@@ -1,11 +1,11 @@
-//! The rules that the tree obeys: arrows between crates, headers of files, schemas, experiments, reports.
+//! Rules of the source tree: dependencies between crates, headers of files, schemas, experiments, reports.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::bench::{Bench, repository};
 
-/// What each crate may depend on, of ours and of the libraries that mark a border.
+/// The dependencies that each crate may have. Listed are our own crates, and libraries that only some crates may use.
 const ARROWS: &[(&str, &[&str])] = &[
     ("repmlp", &["repmlp-kernels", "candle-core", "candle-nn"]),
     ("repmlp-interop", &["repmlp", "repmlp-kernels", "candle-core", "candle-nn"]),
@@ -35,12 +35,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sweep-store", &["sweep-protocol", "sqlx"]),
 ];
 
-/// Libraries that mark a border.
+/// Libraries that only some crates may use.
 const BORDERS: &[&str] =
     &["candle-core", "candle-nn", "polars", "plotters", "sqlx", "tokio", "indicatif", "clap", "anyhow"];
 
 #[test]
-fn no_arrow_goes_where_none_may_go() {
+fn crates_depend_only_on_allowed_crates() {
     let ours: BTreeSet<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
     for (name, allowed) in ARROWS {
         let path = repository().join("crates").join(name).join("Cargo.toml");
@@ -49,12 +49,12 @@ fn no_arrow_goes_where_none_may_go() {
             let marked = ours.contains(dependency.as_str()) || BORDERS.contains(&dependency.as_str());
             assert!(
                 !marked || allowed.contains(&dependency.as_str()),
-                "{name} -> {dependency} is no arrow of ARCHITECTURE.md"
+                "{name} -> {dependency} is not an arrow in ARCHITECTURE.md"
             );
         }
     }
     let crates = std::fs::read_dir(repository().join("crates")).unwrap().count();
-    assert_eq!(crates, ARROWS.len(), "every crate stands in the list");
+    assert_eq!(crates, ARROWS.len(), "every crate is in the list");
 }
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
@@ -68,14 +68,14 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn every_file_says_what_it_is_for_and_has_a_name_that_does() {
+fn every_file_has_a_header_and_a_specific_name() {
     let vague = ["utils", "helpers", "common", "misc", "types", "core"];
     for path in rust_files(&repository().join("crates")) {
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("//! "), "{} has no header", path.display());
         assert!(text.lines().count() <= 600, "{} is too long", path.display());
         let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
-        assert!(!vague.contains(&stem.as_str()), "{} says nothing", path.display());
+        assert!(!vague.contains(&stem.as_str()), "{} is a vague name", path.display());
         assert!(!text.contains(concat!("#[", "ignore")), "{} ignores a test", path.display());
     }
 }
@@ -115,7 +115,7 @@ fn identities_of_shipped_experiments_are_frozen() {
             }
         }
     }
-    // Whoever changes this list makes published results unreachable: CHANGELOG.md must say why.
+    // A change of this list makes published results unreachable. CHANGELOG.md must give the reason.
     insta::assert_snapshot!("identities", ids);
 }
 
@@ -133,7 +133,7 @@ fn every_training_of_the_paper_is_planned_once() {
             trainings.insert(run["config"].to_string());
         }
     }
-    // 6 of Table 1, 22 on ImageNet (tables 2, 3, 4 and 7 share some), 3 of faces, 2 of Cityscapes.
+    // Six in Table 1, 22 on ImageNet (Tables 2, 3, 4 and 7 share some), three on faces, two on Cityscapes.
     assert_eq!(trainings.len(), 33);
 }
 
@@ -149,15 +149,18 @@ fn schemas_are_current() {
 }
 
 #[test]
-fn committed_reports_are_what_their_measurements_render_to() {
+fn committed_reports_match_their_measurements() {
     let mut command = Bench::new().command("report --check");
     let ran = command.current_dir(repository()).output().unwrap();
-    assert!(repository().join("results/published/gfc_groups/default").exists(), "the main job's report is published");
+    assert!(
+        repository().join("results/published/gfc_groups/default").exists(),
+        "the report of the main experiment is published"
+    );
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stdout));
 }
 
 #[test]
-fn help_reads_well() {
+fn help_texts_are_unchanged() {
     let bench = Bench::new();
     insta::assert_snapshot!("help", bench.done("--help").stdout());
     insta::assert_snapshot!("help_bench", bench.done("bench --help").stdout());

@@ -1,4 +1,5 @@
-//! What the kernels are timed on, each beside the composite that it replaces, and the most that the processor can do.
+//! Benchmark cases of the kernels: each kernel is timed together with the composite that it replaces. One more case
+//! measures the processor's peak.
 
 use candle_core::{Device, Result, Tensor, Var};
 use repmlp_kernels::{
@@ -6,19 +7,19 @@ use repmlp_kernels::{
     conv_to_fc, conv2d, grouped_fc, multiply_adds, relu, softmax,
 };
 
-/// One thing to do.
+/// One benchmark case.
 pub(super) struct Case {
     pub(super) name: String,
-    /// Makes its inputs, and the ways to do it.
+    /// Makes the inputs and returns the implementations to time.
     pub(super) prepare: Box<dyn Fn() -> Result<Ways>>,
 }
 
-/// Several ways to do one thing.
+/// Implementations of the same computation, by name.
 pub(super) type Ways = Vec<(&'static str, Work)>;
 
 pub(super) type Work = Box<dyn Fn() -> Result<()>>;
 
-/// Numbers in (−1, 1), the same every time.
+/// Returns pseudo-random numbers in [−1, 1), the same at every call.
 pub(super) fn numbers(shape: &[usize]) -> Result<Tensor> {
     let mut state = 1u64;
     let next = |_| {
@@ -28,7 +29,7 @@ pub(super) fn numbers(shape: &[usize]) -> Result<Tensor> {
     Tensor::from_vec((0..shape.iter().product()).map(next).collect::<Vec<f32>>(), shape, &Device::Cpu)
 }
 
-/// Forward, or forward and backward with a gradient of ones.
+/// Forward only, or forward and backward with a gradient of ones.
 #[derive(Clone, Copy)]
 enum Passes {
     Forward,
@@ -61,7 +62,8 @@ fn same(kernel: usize, stride: usize, groups: usize) -> ConvGeometry {
     ConvGeometry { stride: (stride, stride), padding, dilation: (1, 1), groups }
 }
 
-/// The Local Perceptron of C = O = 128 channels in 8 groups on 7×7 partitions, against the FC kernel it will become.
+/// The Local Perceptron with C = O = 128 channels in 8 groups on 7×7 partitions, compared with the FC kernel that it is
+/// merged into.
 fn local(kernel: usize, m: usize, passes: Passes) -> Case {
     let name = format!("local K={kernel} M={m} {}", passes.name());
     let prepare = move || {
@@ -77,7 +79,7 @@ fn local(kernel: usize, m: usize, passes: Passes) -> Case {
     Case { name, prepare: Box::new(prepare) }
 }
 
-/// A convolution on a map, against candle's own.
+/// A convolution on a feature map, compared with candle's convolution.
 fn conv(x: [usize; 4], o: usize, (kernel, stride, groups): (usize, usize, usize), passes: Passes) -> Case {
     let [c, h, w, n] = x;
     let name = format!("conv {c}x{h}x{w}x{n} {o} K={kernel} s={stride} g={groups} {}", passes.name());
@@ -91,7 +93,7 @@ fn conv(x: [usize; 4], o: usize, (kernel, stride, groups): (usize, usize, usize)
     Case { name, prepare: Box::new(prepare) }
 }
 
-/// FC3 as a product of matrices in groups, against candle's.
+/// FC3 as a grouped matrix product, compared with candle's matrix product.
 fn product(g: usize, (rows, terms, m): (usize, usize, usize), passes: Passes) -> Case {
     let name = format!("product {g}x{rows}x{terms}x{m} {}", passes.name());
     let prepare = move || {
@@ -104,7 +106,7 @@ fn product(g: usize, (rows, terms, m): (usize, usize, usize), passes: Passes) ->
     Case { name, prepare: Box::new(prepare) }
 }
 
-/// Batch norm and max(·, 0) in one operation, against one after the other.
+/// Batch norm and max(·, 0) in one operation, compared with two operations.
 fn norm(rows: usize, columns: usize, passes: Passes) -> Case {
     let name = format!("norm {rows}x{columns} {}", passes.name());
     let prepare = move || {
@@ -118,7 +120,8 @@ fn norm(rows: usize, columns: usize, passes: Passes) -> Case {
     Case { name, prepare: Box::new(prepare) }
 }
 
-/// Attention of heads with d channels on a square map, with places or without, against its weights in memory.
+/// Attention with d channels per head on a square map, without and with relative positions. It is compared with
+/// attention that keeps all its weights in memory.
 fn attend(heads: usize, d: usize, side: usize, images: usize, passes: Passes) -> Case {
     let name = format!("attention {heads}x{d} {side}x{side}x{images} {}", passes.name());
     let prepare = move || {
@@ -147,10 +150,11 @@ fn attend(heads: usize, d: usize, side: usize, images: usize, passes: Passes) ->
     Case { name, prepare: Box::new(prepare) }
 }
 
-/// Rounds of the peak's loop: some 50 ms on a processor of 3 GHz.
+/// Iterations of the peak loop: about 50 ms on a 3 GHz processor.
 const PEAK_ROUNDS: usize = 25_000_000;
 
-/// Multiply-adds in registers on every thread, with no memory to wait for; and how many they are.
+/// Returns the peak case and its number of multiply-adds. The case works in registers on every thread, without memory
+/// access.
 pub(super) fn peak() -> (Case, usize) {
     let prepare = || {
         let work: Work = Box::new(|| {
@@ -162,7 +166,7 @@ pub(super) fn peak() -> (Case, usize) {
     (Case { name: "peak".to_owned(), prepare: Box::new(prepare) }, multiply_adds(1) * PEAK_ROUNDS)
 }
 
-/// All but the peak.
+/// Returns all cases except the peak.
 pub(super) fn cases() -> Vec<Case> {
     let mut all = Vec::new();
     for passes in [Passes::Forward, Passes::Both] {
@@ -182,11 +186,11 @@ pub(super) fn cases() -> Vec<Case> {
         all.push(conv([64, 14, 14, 32], 64, (7, 1, 64), passes));
         all.push(conv([3, 224, 224, 8], 64, (7, 2, 1), passes));
         all.push(conv([64, 56, 56, 1], 64, (3, 1, 1), passes));
-        // Of the attention baselines: the non-local block's, then self-attention's, on their three maps.
+        // Attention baselines on their three maps: first the non-local block, then self-attention.
         for (heads, d, side) in [(1, 16, 32), (1, 32, 16), (1, 64, 8), (4, 8, 32), (4, 16, 16), (4, 32, 8)] {
             all.push(attend(heads, d, side, 32, passes));
         }
-        // ResNet-50's, eight images.
+        // ResNet-50 convolutions, eight images.
         for (c, size, (o, kernel)) in [
             (64, 56, (64, 3)),
             (256, 56, (64, 1)),

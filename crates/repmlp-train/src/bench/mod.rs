@@ -1,7 +1,7 @@
-//! The benchmark: named cases, each timed with the code that runs use. `benches/pytorch.py` has the same cases by the same
-//! names, and `benches/compare.py` lays both beside each other.
+//! The benchmark: named cases, each timed with the code that runs use. `benches/pytorch.py` has the same cases under
+//! the same names. `benches/compare.py` prints both results in one table.
 //!
-//! It knows no run and no data set (images are seeded noise), prints nothing, and takes the threads that the process has.
+//! It knows no run and no data set: images are seeded noise. It prints nothing and uses the threads of the process.
 
 mod kernels;
 mod subject;
@@ -12,51 +12,52 @@ pub use crate::stopwatch::Effort;
 use crate::stopwatch::{in_turns, median};
 use subject::{SUBJECTS, Subject};
 
-/// A family of cases: what is timed.
+/// A group of cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suite {
-    /// A whole training step of a network; of a block alone, forward and backward.
+    /// A whole training step of a network. For a block alone: forward and backward.
     Train,
     /// A forward pass of the deployed form.
     Infer,
-    /// A kernel beside the composite that it replaces.
+    /// A kernel and the composite that it replaces.
     Kernels,
 }
 
-/// How long it took.
+/// Times of one case.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Timing {
-    /// The case's name.
+    /// Name of the case.
     pub case: String,
-    /// Which of the ways to do it; a case of [`Suite::Kernels`] has several.
+    /// Name of the implementation. Only cases of [`Suite::Kernels`] have several.
     pub way: Option<&'static str>,
-    /// Images.
+    /// Images in the batch.
     pub batch: Option<usize>,
-    /// Seconds of each timed round, at least one.
+    /// Seconds of each timed round. There is at least one.
     pub seconds: Vec<f64>,
-    /// Multiply-adds that the work needs, where that is counted: those of `repmlp::cost` without padding, three times for a
-    /// training step (forward, gradient of the input, gradient of the weight), but for the images' gradient, which nobody needs.
+    /// Necessary multiply-adds, for cases where they are counted. It is the count of `repmlp::cost` without padding. A
+    /// training step counts three times: forward, gradient of the input, gradient of the weight. The gradient of the
+    /// images is not counted, since nothing needs it.
     pub multiply_adds: Option<f64>,
 }
 
 impl Timing {
-    /// The middle of the rounds, in seconds.
+    /// Returns the median over the rounds, in seconds.
     pub fn median_s(&self) -> f64 {
         median(self.seconds.clone())
     }
 
-    /// The shortest round, in seconds.
+    /// Returns the shortest round, in seconds.
     pub fn min_s(&self) -> f64 {
         self.seconds.iter().copied().fold(f64::INFINITY, f64::min)
     }
 
-    /// 10⁹ operations of a second, a multiply-add being two, in the middle round.
+    /// Returns 10⁹ floating-point operations per second in the median round. A multiply-add counts as two operations.
     pub fn gflop_per_s(&self) -> Option<f64> {
         self.multiply_adds.map(|count| 2e-9 * count / self.median_s())
     }
 }
 
-/// The names of all cases.
+/// Returns the names of all cases.
 pub fn names(suite: Suite) -> Vec<String> {
     match suite {
         Suite::Train | Suite::Infer => SUBJECTS.iter().map(|subject| subject.case(suite)).collect(),
@@ -64,17 +65,17 @@ pub fn names(suite: Suite) -> Vec<String> {
     }
 }
 
-/// Times the cases of these names one after the other, and hands each result to `tell` as soon as it is there.
+/// Times the named cases one after the other. Hands each result to `tell` as soon as it is measured.
 ///
 /// # Errors
-/// Those of candle and of `tell`.
+/// When candle or `tell` fails.
 pub fn time<E: From<candle_core::Error> + Send>(
     suite: Suite,
     names: &[String],
     effort: Effort,
     tell: impl FnMut(Timing) -> std::result::Result<(), E> + Send,
 ) -> std::result::Result<(), E> {
-    // On a thread of the pool, as a run does.
+    // Runs on a thread of the pool, as a run does.
     Device::Cpu.with_context(|| time_here(suite, names, effort, tell))
 }
 
@@ -114,7 +115,7 @@ fn time_subject(subject: &Subject, suite: Suite, effort: Effort) -> Result<Timin
     })
 }
 
-/// Cases of kernels, with their multiply-adds where those are counted.
+/// Returns the kernel cases, with their multiply-adds where they are counted.
 fn kernel_cases() -> Vec<(kernels::Case, Option<f64>)> {
     let (peak, multiply_adds) = kernels::peak();
     let others = kernels::cases().into_iter().map(|case| (case, None));

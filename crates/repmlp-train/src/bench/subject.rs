@@ -1,4 +1,4 @@
-//! What is trained and asked in the benchmark: networks of the catalogue, and the paper's block alone.
+//! Networks and blocks that the benchmark times: networks of the catalogue, and the paper's block alone.
 
 use candle_core::{DType, Device, Error, Result, Tensor, Var};
 use repmlp::blocks::{GlobalPerceptronConfig, PaddingConfig, PartitionPerceptronConfig};
@@ -18,10 +18,10 @@ use crate::learner::Learner;
 use crate::objective::Judge;
 use crate::optimizer::{Optimizer, StepPlace};
 
-/// Initial values.
+/// Seed of the initial values.
 const SEED: u64 = 1;
 
-/// Settings of the pure MLP's base experiment; no time depends on them.
+/// Settings of the base experiment of the pure MLP. They do not change any time.
 const OPTIMIZER: OptimizerConfig = OptimizerConfig::Sgd {
     learning_rate: 0.05,
     momentum: 0.9,
@@ -30,10 +30,10 @@ const OPTIMIZER: OptimizerConfig = OptimizerConfig::Sgd {
     decay_of_parts: Vec::new(),
 };
 
-/// What stands in a case.
+/// The network or block of a case.
 pub(super) struct Subject {
     name: &'static str,
-    /// Images.
+    /// Images in a batch.
     pub(super) batch: usize,
     what: What,
 }
@@ -41,7 +41,8 @@ pub(super) struct Subject {
 enum What {
     /// A network of the catalogue.
     Network(&'static str),
-    /// The paper's block with 7×7 partitions, 8 groups, K = 1, 3, 5, 7 and ρ = 4, between so many channels of a square map.
+    /// The paper's block with 7×7 partitions, 8 groups, K = 1, 3, 5, 7 and ρ = 4. `channels` are its input and output
+    /// channels, `side` is the side of its square map.
     Block { channels: usize, side: usize },
 }
 
@@ -55,7 +56,7 @@ pub(super) const SUBJECTS: [Subject; 6] = [
 ];
 
 impl Subject {
-    /// The name of its case.
+    /// Returns the name of its case.
     pub(super) fn case(&self, suite: Suite) -> String {
         let work = match (suite, &self.what) {
             (Suite::Train, What::Network(_)) => "train_step",
@@ -65,7 +66,7 @@ impl Subject {
         format!("{}_{work}", self.name)
     }
 
-    /// The work, with all that it needs.
+    /// Returns the work to time, with all its inputs.
     pub(super) fn prepare(&self, suite: Suite) -> Result<Work> {
         match self.what {
             What::Network(name) => network(&catalogued(name)?, self.batch, suite),
@@ -73,7 +74,7 @@ impl Subject {
         }
     }
 
-    /// Multiply-adds that the work needs.
+    /// Returns the necessary multiply-adds.
     pub(super) fn multiply_adds(&self, suite: Suite) -> Result<f64> {
         let form = if suite == Suite::Train { CountedForm::Training } else { CountedForm::Deployed };
         let (account, unneeded) = match self.what {
@@ -154,11 +155,12 @@ mod tests {
     #[test]
     fn needed_multiply_adds_are_those_of_the_account_without_padding() {
         let [pure_mlp, block, ..] = &SUBJECTS;
-        // Deployed, the pure MLP has no kernel above 1×1, so nothing is padding.
+        // The deployed pure MLP has no kernel larger than 1×1, so it has no padding.
         let NamedModel { task, model, .. } = catalogued("cifar-pure-mlp").unwrap();
         let deployed = model.account(task, CountedForm::Deployed);
         assert!((pure_mlp.multiply_adds(Suite::Infer).unwrap() - (128 * deployed.flops()) as f64).abs() < 0.5);
-        // FC1 and FC2, FC3, and of each K along 7 places 7, 19, 29, 37 taps that meet a pixel; four partitions.
+        // FC1 and FC2, then for each of four partitions FC3 and the local convolutions. For each K, the taps along one
+        // axis that meet a pixel are summed over 7 positions: 7, 19, 29 and 37.
         let taps = [7, 19, 29, 37].map(|along: usize| along * along).iter().sum::<usize>();
         let of_an_image = 2 * 512 * 128 + 4 * (49 * 49 + taps) * 128 * 16;
         assert!((block.multiply_adds(Suite::Train).unwrap() - (3 * 32 * of_an_image) as f64).abs() < 0.5);

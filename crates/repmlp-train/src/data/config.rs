@@ -1,4 +1,4 @@
-//! Which images a run sees, and how they are cut and augmented.
+//! Configuration of the data: the data set, its preparation and its augmentation.
 
 use repmlp::ConfigFault;
 use schemars::JsonSchema;
@@ -10,39 +10,39 @@ use crate::data::augment::{AugmentConfig, EvaluateConfig};
 use crate::data::records::RecordsConfig;
 use crate::data::{Objective, SourceConfig, SourceShape};
 
-/// Which images, and how they are cut and augmented.
+/// The data set, its preparation and its augmentation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// The set.
+    /// The data set.
     pub source: SourceConfig,
-    /// Side of the square images that the network sees. Images in memory that are smaller are padded with black around them;
-    /// images in folders are resized so that their shorter side has this length, and the middle is cut out; people are resized
-    /// to the square; scenes with masks are resized so that their longer side fills it, and padded, unless `augment.random_crop` and
-    /// `evaluate.tiles` cut it out of them.
+    /// Side of the square images that the network sees. Sets in memory: smaller images are padded with black. Image
+    /// folders: the shorter side is resized to this length, and the middle is cut out. People: images are stretched to
+    /// the square. Scenes with masks: the longer side is resized to this length, and the rest is padded.
+    /// `augment.random_crop` and `evaluate.tiles` cut squares out of scenes instead.
     pub image_size: usize,
-    /// Share of the training images that is set aside as Validation.
+    /// Share of the training images that is set aside for Validation.
     #[serde(default)]
     pub validation: f64,
-    /// What a training image undergoes before each use.
+    /// Augmentation of training images.
     #[serde(default)]
     pub augment: AugmentConfig,
-    /// What an image undergoes before an evaluation.
+    /// Preparation of images for evaluation.
     #[serde(default, skip_serializing_if = "EvaluateConfig::is_default")]
     pub evaluate: EvaluateConfig,
-    /// Use at most so many training images (after Validation is set aside, drawn by the seed).
+    /// Maximum number of training images. They are drawn by the seed, after Validation is set aside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_limit: Option<usize>,
-    /// Use at most so many test images (the first of the file; from folders, in turns from each).
+    /// Maximum number of test images: the first ones of the set, or in turn from each class folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_limit: Option<usize>,
-    /// Pixels of an image file, at most; 2^26 unless it is said here. A file of few bytes can claim to unpack to any number.
+    /// Maximum number of pixels of an image file. Default: 2^26. A small file can claim to unpack to any size.
     #[serde(default = "customary_pixels", skip_serializing_if = "is_customary")]
     pub pixel_limit: usize,
-    /// Classes that are meant to have no training image; of any other class there must be one.
+    /// Classes without training images on purpose. Every other class must have at least one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub absent_classes: Vec<u32>,
-    /// Digest that the images must have: the 12 digits that `repmlp-sweep show RUN` prints behind the set's name.
+    /// Expected digest of the images: the 12 digits that `repmlp-sweep show RUN` prints after the name of the set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
 }
@@ -56,23 +56,23 @@ fn is_customary(pixels: &usize) -> bool {
     *pixels == customary_pixels()
 }
 
-/// Most pixels that an image may be allowed to have: a gigabyte of grey.
+/// Largest allowed `pixel_limit`: a grey image of 1 GiB.
 const MOST_PIXELS: usize = 1 << 30;
 
-/// How an image of a set becomes the square that a network sees, augmentation aside.
+/// How an image becomes the square that the network sees, without augmentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fit {
-    /// In the middle of black.
+    /// In the middle of a black square.
     Padded,
-    /// The middle of the image with this length of its shorter side.
+    /// The shorter side is resized to this length, and the middle is cut out.
     ShortSide(usize),
-    /// Stretched.
+    /// Stretched to the square.
     Stretched,
-    /// Whole, between padding, together with its mask.
+    /// Whole and padded, together with its mask.
     Scene,
 }
 
-/// Most classes that a label byte can tell apart, and most that a set of folders can have.
+/// Maximum number of classes with one label byte, and with one folder per class.
 const BYTE_CLASSES: usize = 256;
 const FOLDER_CLASSES: usize = 1 << 20;
 
@@ -90,21 +90,25 @@ impl DataConfig {
             "validation",
             "must be in [0, 1): a share of the training images".into(),
         );
-        check(self.augment.crop_padding <= self.image_size, "augment.crop_padding", "must not exceed the image".into());
+        check(
+            self.augment.crop_padding <= self.image_size,
+            "augment.crop_padding",
+            "must not exceed image_size".into(),
+        );
         check(self.train_limit != Some(0), "train_limit", "must be at least 1".into());
         check(self.test_limit != Some(0), "test_limit", "must be at least 1".into());
         let allowed = (1..=MOST_PIXELS).contains(&self.pixel_limit);
         check(allowed, "pixel_limit", format!("must be between 1 and {MOST_PIXELS}"));
         let SourceShape { classes, side, channels, .. } = self.source.shape();
         let absent = self.absent_classes.iter().all(|&class| (class as usize) < classes);
-        check(absent, "absent_classes", format!("must be classes: 0 to {}", classes.saturating_sub(1)));
+        check(absent, "absent_classes", format!("must be class ids from 0 to {}", classes.saturating_sub(1)));
         if let Some(side) = side.filter(|_| self.fit() == Fit::Padded) {
             let message = format!("images of {side}x{side} do not fit: raise it to at least {side}");
             check(side <= self.image_size, "image_size", message);
         }
         let most = match &self.source {
             SourceConfig::ImageFolder(_) | SourceConfig::Identities(_) => FOLDER_CLASSES,
-            // 255 is a pixel that does not count.
+            // Id 255 marks ignored pixels.
             SourceConfig::Masks(_) => BYTE_CLASSES - 1,
             _ => BYTE_CLASSES,
         };
@@ -119,7 +123,7 @@ impl DataConfig {
 
     fn source_faults(&self) -> Vec<ConfigFault> {
         let mut faults = Vec::new();
-        // The name is that of a folder below the data folder.
+        // The name is used as a folder below the data folder.
         if let Err(fault) = check_name(self.source.name()) {
             faults.push(ConfigFault::new("data.source.name", format!("{fault}: {NAME_RULE}")));
         }
@@ -136,16 +140,16 @@ impl DataConfig {
                 check((1..=1024).contains(side), "source.side", "must be between 1 and 1024");
             }
             SourceConfig::Identities(config) => {
-                check(config.held_out >= 2, "source.held_out", "must be at least 2: one person is never mistaken");
+                check(config.held_out >= 2, "source.held_out", "must be at least 2: people are compared");
                 check(matches!(config.channels, 1 | 3), "source.channels", "must be 1 or 3");
             }
             SourceConfig::ImageFolder(config) => {
-                // It is that of a folder of the set.
+                // `test` is used as a folder of the set.
                 let known = config.test.as_ref().is_none_or(|name| check_name(name).is_ok() && name != "train");
                 check(
                     known,
                     "source.test",
-                    "must be the name of a folder of the set, and not `train`: it is trained on",
+                    "must be the name of a folder of the set, but not `train`, which is for training",
                 );
             }
             SourceConfig::Masks(config) => {
@@ -158,10 +162,10 @@ impl DataConfig {
                     let is_name = |part: &String| part.split('/').all(|name| check_name(name).is_ok());
                     check(parts.iter().all(is_name), key, "must be names of folders of the set");
                     let is_apart = parts.iter().all(|part| seen.insert(part));
-                    check(is_apart, key, "names a folder that is named before: no image may be in two parts");
+                    check(is_apart, key, "names a folder that is already named: no image may be in two parts");
                 }
                 let apart = usize::from(config.ignore) >= config.classes;
-                check(apart, "source.ignore", "must be no class: at least the number of classes");
+                check(apart, "source.ignore", "must not be a class id: it must be at least the number of classes");
                 let single = config.validation.is_empty() || self.validation == 0.0;
                 check(single, "validation", "must be 0: data.source.validation names folders for Validation");
             }
@@ -170,7 +174,7 @@ impl DataConfig {
         faults
     }
 
-    /// How an image becomes the square that a network sees.
+    /// Returns how an image becomes the square that the network sees.
     pub(crate) fn fit(&self) -> Fit {
         let resized = self.evaluate.resize.is_some() || self.augment.random_resized_crop.is_some();
         match &self.source {
@@ -182,20 +186,20 @@ impl DataConfig {
         }
     }
 
-    /// Training images of an epoch, where that is known without reading the set; of a set that has no fixed size the limit, which
-    /// is then taken for what will be there.
+    /// Returns the training images of an epoch, if known without reading the set. For a set without a fixed size, it is
+    /// the limit; the set is then expected to have that many.
     pub fn expected_train_images(&self) -> Option<usize> {
         let Some(all) = self.source.shape().train_images else { return self.train_limit };
         let left = all - self.validation_count(all);
         Some(self.train_limit.map_or(left, |limit| left.min(limit)))
     }
 
-    /// How many of the training images are set aside as Validation.
+    /// Returns how many of the training images are set aside for Validation.
     pub(crate) fn validation_count(&self, images: usize) -> usize {
         (images as f64 * self.validation).round() as usize
     }
 
-    /// What a network learns from the set.
+    /// Returns what a network learns from the set.
     pub fn objective(&self) -> Objective {
         self.source.objective()
     }
@@ -215,7 +219,8 @@ mod tests {
 
     #[test]
     fn new_keys_are_left_out_at_their_neutral_values() {
-        let old = r#"{"augment":{"crop_padding":0,"flip":false},"image_size":32,"source":{"kind":"cifar10"},"validation":0.0}"#;
+        let old = "{\"augment\":{\"crop_padding\":0,\"flip\":false},\"image_size\":32,\
+             \"source\":{\"kind\":\"cifar10\"},\"validation\":0.0}";
         let config = config("image_size = 32\nsource.kind = 'cifar10'");
         assert_eq!(serde_json::to_value(&config).unwrap().to_string(), old);
     }
@@ -223,7 +228,8 @@ mod tests {
     #[test]
     fn recipes_of_the_paper_have_no_faults() {
         let imagenet = "image_size = 224\nsource = { kind = 'image-folder', name = 'imagenet', classes = 1000 }\n\
-             augment = { flip = true, random_resized_crop = {}, auto_augment = { kind = 'imagenet' }, mixup_alpha = 0.2 }\n\
+             augment = { flip = true, random_resized_crop = {}, auto_augment = { kind = 'imagenet' }, \
+             mixup_alpha = 0.2 }\n\
              evaluate.resize = 256";
         let faces = "image_size = 96\naugment.flip = true\n\
              source = { kind = 'identities', name = 'orl-faces', identities = 40, held_out = 10, channels = 1 }";
@@ -239,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_together_is_named() {
+    fn incompatible_settings_are_named() {
         let folder = "source = { kind = 'image-folder', name = 'a', classes = 2 }\nimage_size = 64\n";
         let people = "source = { kind = 'identities', name = 'a', identities = 3, held_out = 1 }\nimage_size = 64\n";
         let scenes = "source = { kind = 'masks', name = 'a', classes = 5, ignore = 4 }\nimage_size = 64\n";
@@ -256,8 +262,8 @@ mod tests {
         assert_eq!(all.concat().join("\n"), FAULTS.trim());
         let crops = "augment.random_crop = true\nevaluate = { tiles = { stride = 0.05 } }";
         let messages = [
-            "data.augment.random_crop: is for masks alone: classes have random_resized_crop",
-            "data.evaluate.tiles: is for masks alone",
+            "data.augment.random_crop: is only for masks: use random_resized_crop instead",
+            "data.evaluate.tiles: is only for masks",
             "data.evaluate.tiles.stride: must be in [0.1, 1]: a share of the side of a tile",
         ];
         assert_eq!(faults(&format!("{folder}{crops}")), messages);
@@ -284,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_a_folder_of_test_stays_in_the_set() {
+    fn the_test_folder_must_be_inside_the_set() {
         let source = |test: &str| {
             let keys = format!("kind = 'image-folder', name = 'own', classes = 2{test}");
             format!("image_size = 64\nsource = {{ {keys} }}")
@@ -294,7 +300,7 @@ mod tests {
         for test in ["../val", "/val", "", "train"] {
             let found = faults(&source(&format!(", test = '{test}'"))).concat();
             assert!(
-                found.starts_with("data.source.test: must be the name of a folder of the set, and not `train`"),
+                found.starts_with("data.source.test: must be the name of a folder of the set, but not `train`"),
                 "{test}"
             );
         }
@@ -322,7 +328,7 @@ mod tests {
         ] {
             assert_eq!(
                 found(bad),
-                format!("data.{key}: names a folder that is named before: no image may be in two parts"),
+                format!("data.{key}: names a folder that is already named: no image may be in two parts"),
                 "{bad}"
             );
         }
@@ -335,16 +341,16 @@ mod tests {
     }
 
     const FAULTS: &str = "
-data.augment.random_resized_crop: takes the place of crop_padding: leave one of them out
+data.augment.random_resized_crop: replaces crop_padding: remove one of them
 data.augment.random_resized_crop.scale: must be two rising shares in (0, 1]
 data.augment.mixup_alpha: must be 0 (off) or in [0.05, 1]
-data.augment.rotate_degrees: is for masks alone
-data.evaluate.resize: must be between image_size (64) and four times as much
-data.source.held_out: must be at least 2: one person is never mistaken
-data.augment.mixup_alpha: is for classification alone
-data.evaluate.resize: is for classification alone: people and scenes are always seen whole
-data.source.ignore: must be no class: at least the number of classes
-data.augment.auto_augment: is for the classification of colour images alone
+data.augment.rotate_degrees: is only for masks
+data.evaluate.resize: must be between image_size (64) and four times image_size
+data.source.held_out: must be at least 2: people are compared
+data.augment.mixup_alpha: is only for classification
+data.evaluate.resize: is only for classification: people and scenes are evaluated whole
+data.source.ignore: must not be a class id: it must be at least the number of classes
+data.augment.auto_augment: is only for the classification of colour images
 data.augment.random_scale: must be two rising numbers in [0.1, 10]
 ";
 }

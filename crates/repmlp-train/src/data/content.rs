@@ -1,7 +1,7 @@
-//! The bytes of a file of many images, gzipped or not, as far as they are asked for.
+//! Reads the bytes of a data file with many images, gzipped or not, piece by piece.
 //!
-//! How many there can be is known before memory is: a file's size says it, and what is gzipped must not unpack to more than
-//! images do.
+//! The number of bytes is limited before memory is allocated. The limit of a plain file is its size. The limit of a
+//! gzipped file is [`MOST_RATIO`] times its size, but never less than [`SMALL`] bytes.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -11,24 +11,24 @@ use repmlp_interop::open_file;
 
 use crate::data::DataError;
 
-/// A file's bytes, unpacked.
+/// The unpacked bytes of a file.
 pub(crate) struct Content<'a> {
     pub(crate) path: PathBuf,
     reader: Box<dyn Read + 'a>,
     is_packed: bool,
-    /// Bytes that there are yet; of a gzipped file at most.
+    /// Remaining bytes. For a gzipped file, an upper limit.
     left: u64,
 }
 
-/// How a gzipped file begins.
+/// First bytes of a gzipped file.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// How many times the size of a gzipped file its content has, at most; what is small may be packed as well as can be.
+/// Maximum ratio of unpacked to packed size. Up to `SMALL` unpacked bytes, any ratio is allowed.
 const MOST_RATIO: u64 = 100;
 const SMALL: u64 = 64 << 20;
 
 impl Content<'static> {
-    /// A file.
+    /// Opens a file.
     pub(crate) fn of_file(path: PathBuf) -> Result<Self, DataError> {
         let opened =
             open_file(&path).and_then(|(file, metadata)| Self::new(path.clone(), Box::new(file), metadata.len()));
@@ -37,7 +37,7 @@ impl Content<'static> {
 }
 
 impl<'a> Content<'a> {
-    /// Bytes in memory that a file would have.
+    /// Uses bytes in memory as if they came from the file `path`.
     pub(crate) fn of_bytes(path: &Path, bytes: &'a [u8]) -> Result<Self, DataError> {
         let opened = Self::new(path.to_owned(), Box::new(bytes), bytes.len() as u64);
         opened.map_err(|source| DataError::Read { path: path.to_owned(), source })
@@ -55,12 +55,12 @@ impl<'a> Content<'a> {
         })
     }
 
-    /// Bytes that there are yet; unknown where they are packed.
+    /// Returns the remaining bytes, or `None` if the file is gzipped.
     pub(crate) fn size(&self) -> Option<u64> {
         (!self.is_packed).then_some(self.left)
     }
 
-    /// The next bytes: so many, or all where there are fewer.
+    /// Returns the next `count` bytes, or fewer at the end.
     pub(crate) fn take(&mut self, count: u64) -> Result<Vec<u8>, DataError> {
         let wanted = count.min(self.left);
         let mut bytes = Vec::new();
@@ -80,7 +80,9 @@ impl<'a> Content<'a> {
         let path = self.path.clone();
         match self.is_packed {
             false => DataError::Read { path, source },
-            true => DataError::Damaged { path, expected: "a whole gzip stream".to_owned(), found: source.to_string() },
+            true => {
+                DataError::Damaged { path, expected: "a complete gzip stream".to_owned(), found: source.to_string() }
+            }
         }
     }
 }
@@ -108,14 +110,14 @@ mod tests {
             assert_eq!(content.take(1).unwrap(), b"");
         }
         let text = Content::of_bytes(Path::new("a"), &packed(b"abcde")[..12]).unwrap().take(9).unwrap_err().to_string();
-        assert!(text.starts_with("a is damaged: a whole gzip stream expected"), "{text}");
+        assert!(text.starts_with("a is damaged: expected a complete gzip stream"), "{text}");
     }
 
     #[test]
-    fn what_unpacks_to_more_than_images_is_refused() {
+    fn files_that_unpack_to_too_much_are_refused() {
         let bomb = packed(&vec![0; SMALL as usize + 1]);
         let text = Content::of_bytes(Path::new("a"), &bomb).unwrap().take(u64::MAX).unwrap_err().to_string();
-        assert_eq!(text, "a unpacks to more than 67108864 bytes, over 100 times its size: these are no images");
+        assert_eq!(text, "a unpacks to more than 67108864 bytes, over 100 times its size: it is not a file of images");
         let most = packed(&vec![0; SMALL as usize]);
         assert_eq!(Content::of_bytes(Path::new("a"), &most).unwrap().take(u64::MAX).unwrap().len() as u64, SMALL);
     }

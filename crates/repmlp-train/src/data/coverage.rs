@@ -1,4 +1,5 @@
-//! Whether a set has something of every class to learn, and something to judge: pixels that do not count teach nothing.
+//! Checks that a data set has examples of every class, and pixels that count. Ignored pixels are neither trained on nor
+//! evaluated.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +8,8 @@ use crate::data::image::Ids;
 use crate::data::pool::Subset;
 use crate::data::{DataError, SourceConfig};
 
-/// Refuses a training part, before limits cut it, in which classes occur that should not, or do not that should: of classes
-/// that never occur only those in `absent` are meant.
+/// Refuses a training part with missing or unexpected classes, before limits cut it. Exactly the classes in `absent`
+/// must be missing.
 pub(crate) fn check_classes(source: &SourceConfig, train: &Subset, absent: &[u32]) -> Result<(), DataError> {
     let occurring: BTreeSet<u32> = match train.ids() {
         Some(ids) => ids.classes().collect(),
@@ -31,9 +32,7 @@ pub(crate) fn check_classes(source: &SourceConfig, train: &Subset, absent: &[u32
             let ignore = config.ignore;
             (
                 "pixel",
-                format!(
-                    " Pixels of {ignore} are left out (data.source.ignore); classes are written as 0, 1, 2 and so on."
-                ),
+                format!(" Pixels with id {ignore} are ignored (data.source.ignore); class ids are 0, 1, 2 and so on."),
             )
         }
         (_, Some(_)) => ("pixel", String::new()),
@@ -43,7 +42,7 @@ pub(crate) fn check_classes(source: &SourceConfig, train: &Subset, absent: &[u32
     Err(DataError::NeverOccurs { set, thing, classes: listed(&missing), count: missing.len(), hint, key })
 }
 
-/// Refuses a part in which no pixel counts.
+/// Refuses a part in which all pixels are ignored.
 pub(crate) fn check_judged(source: &SourceConfig, part: &Subset, name: &'static str) -> Result<(), DataError> {
     match (source, part.ids()) {
         (SourceConfig::Masks(config), Some(ids)) if !part.images.is_empty() && ids.classes().next().is_none() => {
@@ -55,7 +54,7 @@ pub(crate) fn check_judged(source: &SourceConfig, part: &Subset, name: &'static 
 }
 
 impl Subset {
-    /// Ids that occur in its masks, where its pool has masks.
+    /// Returns the ids that occur in its masks, if its pool has masks.
     fn ids(&self) -> Option<Ids> {
         let mut all = Ids::default();
         for &image in &self.images {
@@ -70,7 +69,7 @@ mod tests {
     use crate::data::DataConfig;
     use crate::data::fixture::{folder_with, plain_png, png_of};
 
-    /// Scenes of 2x2 pixels with these masks: two to train on, one to test.
+    /// Writes scenes of 2x2 pixels with these masks: two for training, one for testing.
     fn scenes(masks: [[u8; 4]; 3]) -> tempfile::TempDir {
         let places = ["train/a", "train/b", "test/c"];
         let mut files = Vec::new();
@@ -94,39 +93,43 @@ mod tests {
         load(&scenes([[0, 1, 0, 255], void, [0; 4]]), "").unwrap();
         let text = load(&scenes([void, void, [0; 4]]), "").unwrap_err();
         assert!(text.starts_with(
-            "the set `own` has nothing to judge in its training part: every pixel of the masks of its 2 images is 255"
+            "the set `own` has no labelled pixel in its training part: all mask pixels of its 2 images are 255"
         ));
         let text = load(&scenes([[0, 1, 0, 1], void, void]), "").unwrap_err();
-        assert!(text.contains("nothing to judge in its test part"), "{text}");
-        // One of both is void: a limit and a share draw either of them.
+        assert!(text.contains("no labelled pixel in its test part"), "{text}");
+        // All pixels of one of the two training masks are ignored. The limit keeps either image, and the validation
+        // split puts them into different parts.
         let folder = scenes([[0, 1, 0, 1], void, [0; 4]]);
         let texts: Vec<String> =
             ["train_limit = 1", "validation = 0.5"].iter().filter_map(|more| load(&folder, more).err()).collect();
-        assert!(!texts.is_empty() && texts.iter().all(|text| text.contains("nothing to judge")), "{texts:?}");
+        assert!(!texts.is_empty() && texts.iter().all(|text| text.contains("no labelled pixel")), "{texts:?}");
     }
 
     #[test]
-    fn a_class_that_never_occurs_is_refused_unless_that_is_meant() {
+    fn a_missing_class_is_refused_unless_listed_as_absent() {
         let objects = scenes([[0, 255, 0, 0], [0; 4], [0; 4]]);
         assert_eq!(
             load(&objects, "").unwrap_err(),
-            "the set `own` has no training pixel of class 1. Pixels of 255 are left out (data.source.ignore); classes are written as \
-             0, 1, 2 and so on. Correct the labels, lower data.source.classes, or name what is meant to be missing in \
-             data.absent_classes"
+            "the set `own` has no training pixel of class 1. Pixels with id 255 are ignored (data.source.ignore); \
+             class ids are 0, 1, 2 and so on. Correct the labels, lower data.source.classes, or list classes that are \
+             missing on purpose in data.absent_classes"
         );
         load(&objects, "absent_classes = [1]").unwrap();
         let both = scenes([[0, 1, 0, 0], [0; 4], [0; 4]]);
         load(&both, "train_limit = 1\nvalidation = 0.5").unwrap();
         let text = load(&both, "absent_classes = [1]").unwrap_err();
-        assert_eq!(text, "the set `own` has training images of class 1, which data.absent_classes says are missing");
+        assert_eq!(
+            text,
+            "the set `own` has training images of class 1, but data.absent_classes lists it: remove it there"
+        );
     }
 
     #[test]
     fn sets_in_memory_keep_the_same_rule() {
         let record = |label: u8| [vec![label], vec![7; 12]].concat();
         let folder = folder_with(&[("a.bin", [record(1), record(4)].concat()), ("b.bin", record(0))]);
-        let text = "image_size = 2\nsource = { kind = 'records', name = 'own', classes = 8, side = 2, train = ['a.bin'], \
-             test = ['b.bin'] }\n";
+        let text = "image_size = 2\nsource = { kind = 'records', name = 'own', classes = 8, side = 2, \
+             train = ['a.bin'], test = ['b.bin'] }\n";
         let fault = |more: &str| {
             let config: DataConfig = toml::from_str(&format!("{text}{more}")).unwrap();
             config.load(Some(folder.path()), 0).err().map(|fault| fault.to_string())

@@ -1,4 +1,4 @@
-//! Where the files of a set are looked for, what lies in a folder, and what is said when something is not there.
+//! Finds the files of a data set, and reports missing files.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -7,27 +7,27 @@ use crate::data::DataError;
 use crate::data::content::Content;
 use crate::data::error::listed;
 
-/// The folder that a set lies in.
+/// The folder of a data set.
 pub(crate) struct DataFolder {
     path: PathBuf,
     get: String,
 }
 
-/// Ends of the names of image files, in lower case.
+/// Endings of image files, in lower case.
 const IMAGE_ENDINGS: [&str; 3] = [".jpeg", ".jpg", ".png"];
 
-/// Those of images that are not read.
+/// Endings of image formats that are not supported.
 const OTHER_ENDINGS: [&str; 13] =
     [".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".pgm", ".ppm", ".tif", ".tiff", ".webp"];
 
-/// Names that a file may have: its own, and that of its packed or unpacked form.
+/// Returns the names that a file may have: with and without `.gz`.
 pub(crate) fn or_gzipped(name: &str) -> [String; 2] {
     let other = name.strip_suffix(".gz").map_or_else(|| format!("{name}.gz"), str::to_owned);
     [name.to_owned(), other]
 }
 
 impl DataFolder {
-    /// `data/<name>`, or `data` itself where that folder does not exist.
+    /// Finds `data/<name>`. If that folder does not exist, `data` itself is used.
     pub(crate) fn find(data: Option<&Path>, name: &str, get: &str) -> Result<Self, DataError> {
         let get = get.to_owned();
         let Some(data) = data else { return Err(DataError::NoFolder { set: name.to_owned(), get }) };
@@ -38,17 +38,17 @@ impl DataFolder {
         Ok(Self { path: data.to_owned(), get: format!("There is no folder {} either. {get}", inner.display()) })
     }
 
-    /// Its place.
+    /// Returns its path.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether there is a folder `inner` in it.
+    /// Returns whether it has a folder `inner`.
     pub(crate) fn has(&self, inner: &str) -> bool {
         self.path.join(inner).is_dir()
     }
 
-    /// The first of `names` that exists, opened.
+    /// Opens the first of `names` that exists.
     pub(crate) fn open(&self, names: &[String]) -> Result<Content<'static>, DataError> {
         for name in names {
             let path = self.path.join(name);
@@ -60,18 +60,18 @@ impl DataFolder {
         Err(self.missing(names.to_vec()))
     }
 
-    /// That none of `names` is there.
+    /// Returns the error that none of `names` exists.
     pub(crate) fn missing(&self, names: Vec<String>) -> DataError {
         DataError::Missing { folder: self.path.clone(), names, get: self.get.clone() }
     }
 
-    /// Names of the folders in `inner` (empty for the folder itself), sorted.
+    /// Returns the names of the folders in `inner`, sorted. An empty `inner` is the folder itself.
     pub(crate) fn folders(&self, inner: &str) -> Result<Vec<String>, DataError> {
         self.entries(inner, |path, _| path.is_dir())
     }
 
-    /// Names of the image files in `inner` and the folders below it, as torchvision finds them; sorted, each with `inner` before
-    /// it.
+    /// Returns the names of the image files in `inner` and all folders below it, as torchvision finds them. They are
+    /// sorted and start with `inner`.
     pub(crate) fn images(&self, inner: &str) -> Result<Vec<String>, DataError> {
         let mut names = Vec::new();
         let mut open = vec![(inner.to_owned(), Vec::new())];
@@ -81,7 +81,7 @@ impl DataFolder {
             for name in self.folders(&inner)? {
                 let below = format!("{inner}/{name}");
                 if above.contains(&self.identity(&below)?) {
-                    let source = std::io::Error::other("it is a link to a folder that it lies in");
+                    let source = std::io::Error::other("it is a link to a folder that contains it");
                     return Err(DataError::Read { path: self.path.join(below), source });
                 }
                 open.push((below, above.clone()));
@@ -94,7 +94,7 @@ impl DataFolder {
         Ok(names)
     }
 
-    /// Refuses images that lie in `inner` itself, where only its folders are looked into.
+    /// Refuses images in `inner` itself: they must be in the folders below it.
     pub(crate) fn refuse_images(&self, inner: &str) -> Result<(), DataError> {
         let names = self.own_images(inner)?;
         match names.is_empty() {
@@ -105,7 +105,8 @@ impl DataFolder {
         }
     }
 
-    /// Names of the image files in `inner` itself. Those of formats that are not read are refused: nobody would miss them.
+    /// Returns the names of the image files in `inner` itself. Files of unsupported image formats are an error: they
+    /// would silently be left out.
     fn own_images(&self, inner: &str) -> Result<Vec<String>, DataError> {
         let ends = |name: &str, endings: &[&str]| {
             let name = name.to_ascii_lowercase();
@@ -121,7 +122,7 @@ impl DataFolder {
         Ok(names.into_iter().map(joined).collect())
     }
 
-    /// What the system tells a folder apart by, however it was reached.
+    /// Returns device and inode, which identify a folder reached by any path.
     fn identity(&self, inner: &str) -> Result<(u64, u64), DataError> {
         let path = self.path.join(inner);
         match std::fs::metadata(&path) {
@@ -130,7 +131,7 @@ impl DataFolder {
         }
     }
 
-    /// Names of the files in the folder itself, sorted.
+    /// Returns the names of the files in the folder itself, sorted.
     pub(crate) fn files(&self) -> Result<Vec<String>, DataError> {
         self.entries("", |path, _| path.is_file())
     }
@@ -144,7 +145,7 @@ impl DataFolder {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(&folder).map_err(fault)? {
             let entry = entry.map_err(fault)?;
-            // Hidden files are what other systems leave behind, such as `._n01443537_0.JPEG`.
+            // Skip hidden files, which other systems leave behind, for example `._n01443537_0.JPEG`.
             let lossy = entry.file_name().to_string_lossy().into_owned();
             if !lossy.starts_with('.') && wanted(&entry.path(), &lossy) {
                 let name = entry.file_name().into_string();
@@ -191,18 +192,21 @@ mod tests {
         let folder = with(&["a/0.png", "a/in/1.webp", "a/in/2.GIF", "a/in/3.bmp", "a/in/4.tiff", "a/in/5.webp"]);
         assert_eq!(
             images(folder.path()).unwrap_err(),
-            "DIR/a/in has 5 images in formats that are not read (1.webp, 2.GIF, 3.bmp, 4.tiff and 1 more): convert them to PNG or \
-             JPEG, or move them away"
+            "DIR/a/in has 5 images in unsupported formats (1.webp, 2.GIF, 3.bmp, 4.tiff and 1 more): convert them to \
+             PNG or JPEG, or move them away"
         );
         let folder = with(&["a/0.png"]);
         write(folder.path(), "a/1.png", b"");
         let name = OsStr::from_bytes(b"caf\xe9.png");
         std::fs::rename(folder.path().join("a/1.png"), folder.path().join("a").join(name)).unwrap();
-        assert_eq!(images(folder.path()).unwrap_err(), "DIR/a has a name that is no UTF-8: caf\u{fffd}.png; rename it");
+        assert_eq!(
+            images(folder.path()).unwrap_err(),
+            "DIR/a contains a name that is not valid UTF-8: caf\u{fffd}.png; rename it"
+        );
     }
 
     #[test]
-    fn a_folder_that_is_not_there_is_named() {
+    fn a_missing_folder_is_named() {
         let folder = with(&["b/0.png"]);
         let text = images(folder.path()).unwrap_err();
         assert_eq!(text, "no a/ in DIR. There is no folder DIR/own either. ");

@@ -1,4 +1,4 @@
-//! A set ready for use: read, checked, split, and how its images become numbers.
+//! A data set that is read, checked and split, and the conversion of its images into numbers.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,38 +14,38 @@ use crate::data::normalization::Normalization;
 use crate::data::pool::{Images, Subset};
 use crate::data::{AugmentConfig, DataError, TilesConfig};
 
-/// A set ready for use.
+/// A data set that is ready for use.
 pub struct Dataset {
-    /// Name of the set and digest of its images.
+    /// Name of the data set and digest of its images.
     pub fingerprint: String,
-    /// Images that gradients come from.
+    /// Training images.
     pub train: Subset,
-    /// Images set aside.
+    /// Validation images.
     pub validation: Subset,
-    /// Images that only the report sees.
+    /// Test images. They are used only for the reported results.
     pub test: Subset,
-    /// How many images there are to train on.
+    /// Number of training images.
     pub count: TrainCount,
-    /// How an image becomes what the network sees.
+    /// How an image becomes the network's input.
     pub(crate) preparation: Arc<Preparation>,
 }
 
-/// How many images there are to train on, and where the others are.
+/// Number of training images, and the reasons why others are left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrainCount {
-    /// In the set's training part.
+    /// Images in the training part of the set.
     all: usize,
-    /// Of these, set aside for Validation by a share.
+    /// Images set aside for Validation by `data.validation`.
     set_aside: usize,
-    /// What is left after that and after the limit.
+    /// Images that are left, after the limit too.
     left: usize,
 }
 
 impl TrainCount {
-    /// Batches of an epoch; an incomplete one is left out.
+    /// Returns the number of batches in an epoch. An incomplete batch is left out.
     ///
     /// # Errors
-    /// When there is no whole one: which keys leave so few.
+    /// When there is no complete batch. The error names the keys that reduce the number of images.
     pub fn batches(self, batch: usize) -> Result<u64, DataError> {
         let Self { all, set_aside, left } = self;
         if left >= batch {
@@ -65,33 +65,33 @@ impl TrainCount {
     }
 }
 
-/// How an image becomes what the network sees.
+/// How an image becomes the network's input.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Preparation {
     /// Channels of an image.
     pub(crate) channels: usize,
-    /// Height and width of what the network sees.
+    /// Height and width of the network's input.
     pub(crate) side: usize,
     pub(crate) fit: Fit,
     pub(crate) augment: AugmentConfig,
-    /// How an evaluation looks at whole scenes, where it does.
+    /// Tiles for the evaluation of whole scenes, if configured.
     pub(crate) tiles: Option<TilesConfig>,
     pub(crate) normalization: Normalization,
 }
 
 impl DataConfig {
-    /// Reads, checks and splits the set.
+    /// Reads, checks and splits the data set.
     ///
     /// # Errors
-    /// When a file is missing or damaged, or the set is not what the configuration says.
+    /// When a file is missing or damaged, or the set does not match the configuration.
     pub fn load(&self, folder: Option<&Path>, seed: u64) -> Result<Dataset, DataError> {
         self.read(folder, seed, Depth::Headers)
     }
 
-    /// The same, and reads every image to its end: damage is then known before a training begins.
+    /// Does the same as [`DataConfig::load`] and decodes every image. Damage is then found before a training starts.
     ///
     /// # Errors
-    /// Those of [`DataConfig::load`].
+    /// The errors of [`DataConfig::load`].
     pub fn check(&self, folder: Option<&Path>, seed: u64) -> Result<Dataset, DataError> {
         self.read(folder, seed, Depth::Pixels)
     }
@@ -129,7 +129,8 @@ impl DataConfig {
         Ok(Dataset { fingerprint, train, validation, test, count, preparation: Arc::new(preparation) })
     }
 
-    /// A part with images that fit.
+    /// Pads the images of a part to `image_size`, or refuses them if they are larger. A part with another [`Fit`] is
+    /// not changed.
     fn fitted(&self, part: Subset) -> Result<Subset, DataError> {
         if self.fit() != Fit::Padded {
             return Ok(part);
@@ -144,7 +145,8 @@ impl DataConfig {
     }
 }
 
-/// Fisher–Yates. The remainder of a 64-bit number favours no place by more than one part in 2^40 for any real set.
+/// Shuffles with the Fisher–Yates algorithm. For real set sizes, the remainder of a 64-bit number favours no position
+/// by more than one part in 2^40.
 pub(crate) fn shuffle(items: &mut [u32], rng: &mut ChaCha8Rng) {
     for last in (1..items.len()).rev() {
         let other = (rng.next_u64() % (last as u64 + 1)) as usize;
@@ -175,11 +177,11 @@ mod tests {
         assert_eq!(config(0.1).expected_train_images(), Some(4500));
     }
 
-    /// Of the files in data/fashion-mnist-5k.
+    /// Fingerprint of the files in data/fashion-mnist-5k.
     const FROZEN_FINGERPRINT: &str = "Fashion-MNIST-5k 0fa7e955b14a";
 
     #[test]
-    fn what_leaves_too_few_images_is_told() {
+    fn the_reasons_for_too_few_images_are_named() {
         let count = |config: DataConfig| config.load(None, 0).unwrap().count;
         assert_eq!(count(config(0.1)).batches(45).unwrap(), 100);
         let fault = |config: DataConfig| count(config).batches(5001).unwrap_err().to_string();
@@ -189,13 +191,13 @@ mod tests {
         );
         assert_eq!(
             fault(DataConfig { train_limit: Some(7), ..config(0.99) }),
-            "7 training images do not fill one batch of 5001: the set has 5000, data.validation sets 4950 of them aside, \
-             data.train_limit keeps 7; lower training.batch or lower data.validation or raise data.train_limit"
+            "7 training images do not fill one batch of 5001: the set has 5000, data.validation sets 4950 of them \
+             aside, data.train_limit keeps 7; lower training.batch or lower data.validation or raise data.train_limit"
         );
     }
 
     #[test]
-    fn another_seed_cuts_another_validation_split() {
+    fn another_seed_gives_another_validation_split() {
         let images = |seed| config(0.1).load(None, seed).unwrap().validation.images;
         assert_eq!(images(0), images(0));
         assert_ne!(images(0), images(1));

@@ -1,8 +1,8 @@
-//! JPEG and PNG files as images and masks.
+//! Decodes JPEG and PNG files into images and masks.
 //!
-//! Formats are told apart by their first bytes, since ImageNet has a PNG that is called JPEG. The JPEG decoder runs without
-//! its processor-specific paths: a file then gives the same pixels on every machine. Orientations that a camera has noted
-//! (EXIF) are not applied, as torchvision does not. A header is held against a limit before there is memory for its pixels.
+//! The first bytes decide the format, since ImageNet has a PNG file with the ending JPEG. The JPEG decoder runs without
+//! processor-specific code, so a file gives the same pixels on every machine. EXIF orientation is ignored, as in
+//! torchvision. The size in the header is checked against a limit before memory is allocated.
 
 use std::fmt::Display;
 use std::io::Cursor;
@@ -15,16 +15,16 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 
 use crate::data::image::{Image, Mask};
 
-/// Bytes that are no such image.
+/// Reasons why bytes cannot be decoded.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Undecodable {
-    /// They are not what they should be.
+    /// The bytes are damaged, or not of a known image format.
     Damaged { expected: &'static str, found: String },
-    /// They are an image of another format.
+    /// The image has an unsupported format.
     OtherFormat { name: &'static str },
-    /// They claim more pixels than are allowed.
+    /// The header claims more pixels than allowed.
     TooLarge { height: usize, width: usize },
-    /// They are an image, but no mask.
+    /// The image is not a mask.
     NoMask { found: String },
 }
 
@@ -49,11 +49,11 @@ fn format_of(bytes: &[u8]) -> Result<Format, Undecodable> {
         [b'G', b'I', b'F', b'8', ..] => Err(Undecodable::OtherFormat { name: "GIF" }),
         [b'B', b'M', ..] => Err(Undecodable::OtherFormat { name: "BMP" }),
         [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => Err(Undecodable::OtherFormat { name: "TIFF" }),
-        _ => Err(Undecodable::new("a JPEG or PNG file", &format!("{} other bytes", bytes.len()))),
+        _ => Err(Undecodable::new("a JPEG or PNG file", &format!("{} bytes of another format", bytes.len()))),
     }
 }
 
-/// Height and width, from the header alone; a JPEG must have an end too.
+/// Returns height and width from the header. A JPEG must also have an end marker.
 pub(crate) fn size(bytes: &[u8], pixel_limit: usize) -> Result<(usize, usize), Undecodable> {
     match format_of(bytes)? {
         Format::Jpeg => Ok(jpeg_header(bytes, ColorSpace::RGB, pixel_limit)?.1),
@@ -65,7 +65,7 @@ pub(crate) fn size(bytes: &[u8], pixel_limit: usize) -> Result<(usize, usize), U
     }
 }
 
-/// The image with 1 or 3 `channels`, whatever colours the file has.
+/// Decodes an image into 1 or 3 `channels`, whatever colours the file has.
 pub(crate) fn image(bytes: &[u8], channels: usize, pixel_limit: usize) -> Result<Image, Undecodable> {
     let decoded = match format_of(bytes)? {
         Format::Jpeg => jpeg(bytes, pixel_limit)?,
@@ -78,17 +78,17 @@ pub(crate) fn image(bytes: &[u8], channels: usize, pixel_limit: usize) -> Result
     })
 }
 
-/// The ids of a grey or indexed PNG of up to 8 bits, as they are.
+/// Returns the unchanged ids of a grey or indexed PNG of up to 8 bits.
 pub(crate) fn mask(bytes: &[u8], pixel_limit: usize) -> Result<Mask, Undecodable> {
     if let Format::Jpeg = format_of(bytes)? {
-        return Err(Undecodable::NoMask { found: "a JPEG, which does not keep ids".to_owned() });
+        return Err(Undecodable::NoMask { found: "a JPEG, which does not preserve ids".to_owned() });
     }
     let (info, bytes) = png_bytes(bytes, Transformations::IDENTITY, pixel_limit)?;
     let bits = info.bit_depth as usize;
     match info.color_type {
         ColorType::Grayscale | ColorType::Indexed if bits <= 8 => {}
-        ColorType::Grayscale => return Err(Undecodable::NoMask { found: format!("a PNG of {bits} bits") }),
-        _ => return Err(Undecodable::NoMask { found: "a PNG of colours, not of ids".to_owned() }),
+        ColorType::Grayscale => return Err(Undecodable::NoMask { found: format!("a PNG with {bits} bits") }),
+        _ => return Err(Undecodable::NoMask { found: "a colour PNG".to_owned() }),
     }
     let (height, width) = (info.height as usize, info.width as usize);
     let ids = match info.bit_depth {
@@ -98,26 +98,27 @@ pub(crate) fn mask(bytes: &[u8], pixel_limit: usize) -> Result<Mask, Undecodable
     Ok(Mask { height, width, ids })
 }
 
-/// Unpacks `count` values of `bits` bits each, highest bits first.
+/// Unpacks `count` values of `bits` bits each. The highest bits come first.
 fn unpacked(row: &[u8], bits: usize, count: usize) -> impl Iterator<Item = u8> {
     (0..count).map(move |i| (row[i * bits / 8] >> (8 - bits - i * bits % 8)) & ((1 << bits) - 1))
 }
 
 fn checked((height, width): (usize, usize), pixel_limit: usize) -> Result<(usize, usize), Undecodable> {
     match height.checked_mul(width) {
-        Some(0) => Err(Undecodable::new("an image with pixels", &format!("{width}x{height}"))),
+        Some(0) => Err(Undecodable::new("an image with at least one pixel", &format!("{width}x{height}"))),
         Some(pixels) if pixels <= pixel_limit => Ok((height, width)),
         _ => Err(Undecodable::TooLarge { height, width }),
     }
 }
 
-/// Length of the JPEG at the start of `bytes`. Phones append a video after it, which is not part of the image.
+/// Returns the length of the JPEG at the start of `bytes`. Phones append a video, which is not part of the image.
 fn jpeg_length(bytes: &[u8]) -> Option<usize> {
     let mut at = 2;
     loop {
         at += bytes.get(at..)?.iter().position(|&byte| byte == 0xff)?;
         match *bytes.get(at + 1)? {
-            // A byte between two markers; a 0xff of an image's data, a mark in it without a length.
+            // First arm: a fill byte between two markers. Second arm: an escaped 0xff in the image data, or a marker
+            // without a length.
             0xff => at += 1,
             0x00 | 0x01 | 0xd0..=0xd8 => at += 2,
             0xd9 => return Some(at + 2),
@@ -128,11 +129,11 @@ fn jpeg_length(bytes: &[u8]) -> Option<usize> {
 
 type JpegHeader<'a> = (JpegDecoder<ZCursor<&'a [u8]>>, (usize, usize));
 
-/// A decoder that has read the header, with height and width.
+/// Returns a decoder that has read the header, and height and width.
 fn jpeg_header(bytes: &[u8], color: ColorSpace, pixel_limit: usize) -> Result<JpegHeader<'_>, Undecodable> {
-    // The decoder fills what is missing with grey.
+    // The decoder would fill missing data with grey.
     let Some(length) = jpeg_length(bytes) else {
-        return Err(Undecodable::new("a JPEG with an end", &format!("{} bytes without one", bytes.len())));
+        return Err(Undecodable::new("a JPEG with an end marker", &format!("{} bytes without one", bytes.len())));
     };
     let sides = usize::from(u16::MAX);
     let options = DecoderOptions::default().jpeg_set_out_colorspace(color).set_max_width(sides).set_max_height(sides);
@@ -147,30 +148,30 @@ fn jpeg(bytes: &[u8], pixel_limit: usize) -> Result<Image, Undecodable> {
     let grey = jpeg_header(bytes, ColorSpace::RGB, pixel_limit)?.0.input_colorspace() == Some(ColorSpace::Luma);
     let (color, channels) = if grey { (ColorSpace::Luma, 1) } else { (ColorSpace::RGB, 3) };
     let (mut decoder, size) = jpeg_header(bytes, color, pixel_limit)?;
-    let interleaved = decoder.decode().map_err(|e| Undecodable::new("a whole JPEG", &e))?;
+    let interleaved = decoder.decode().map_err(|e| Undecodable::new("a complete JPEG", &e))?;
     if interleaved.len() != size.0 * size.1 * channels {
-        return Err(Undecodable::new("a whole JPEG", &format!("{} bytes of pixels", interleaved.len())));
+        return Err(Undecodable::new("a complete JPEG", &format!("{} bytes of pixels", interleaved.len())));
     }
     Ok(planar(&interleaved, size, (channels, channels)))
 }
 
 fn png_decoder(bytes: &[u8]) -> png::Decoder<Cursor<&[u8]>> {
     let mut decoder = png::Decoder::new(Cursor::new(bytes));
-    // Texts and profiles say nothing of the pixels, and may unpack to anything.
+    // Texts and colour profiles do not change the pixels, and may unpack to any size.
     decoder.set_ignore_text_chunk(true);
     decoder.set_ignore_iccp_chunk(true);
     decoder
 }
 
-/// How many bytes one of a deflated stream stands for, at most.
+/// Maximum number of bytes that one byte of a deflate stream unpacks to.
 const MOST_DEFLATED: usize = 1032;
 
-/// Height and width that a header claims, if the file has enough bytes for them.
+/// Returns height and width from the header, if the file has enough bytes for that size.
 fn checked_png(info: &png::Info<'_>, bytes: usize, pixel_limit: usize) -> Result<(usize, usize), Undecodable> {
     let (height, width) = checked((info.height as usize, info.width as usize), pixel_limit)?;
     let least = height * (width * info.bits_per_pixel()).div_ceil(8);
     if least / MOST_DEFLATED > bytes {
-        return Err(Undecodable::new("a whole PNG", &format!("{bytes} bytes for {width}x{height} pixels")));
+        return Err(Undecodable::new("a complete PNG", &format!("{bytes} bytes for {width}x{height} pixels")));
     }
     Ok((height, width))
 }
@@ -180,7 +181,7 @@ fn png_bytes(
     transformations: Transformations,
     pixel_limit: usize,
 ) -> Result<(png::OutputInfo, Vec<u8>), Undecodable> {
-    let fault = |e: &dyn Display| Undecodable::new("a whole PNG", e);
+    let fault = |e: &dyn Display| Undecodable::new("a complete PNG", e);
     let mut decoder = png_decoder(bytes);
     decoder.set_transformations(transformations);
     checked_png(
@@ -189,7 +190,8 @@ fn png_bytes(
         pixel_limit,
     )?;
     let mut reader = decoder.read_info().map_err(|e| fault(&e))?;
-    let mut pixels = vec![0; reader.output_buffer_size().ok_or_else(|| fault(&"a size beyond memory"))?];
+    let mut pixels =
+        vec![0; reader.output_buffer_size().ok_or_else(|| fault(&"a size that does not fit into memory"))?];
     let info = reader.next_frame(&mut pixels).map_err(|e| fault(&e))?;
     pixels.truncate(info.buffer_size());
     Ok((info, pixels))
@@ -198,12 +200,12 @@ fn png_bytes(
 fn png(bytes: &[u8], pixel_limit: usize) -> Result<Image, Undecodable> {
     let (info, interleaved) = png_bytes(bytes, Transformations::EXPAND | Transformations::STRIP_16, pixel_limit)?;
     let stride = info.color_type.samples();
-    // What lies behind the colours is transparency.
+    // The samples after the colours are transparency.
     let channels = if stride < 3 { 1 } else { 3 };
     Ok(planar(&interleaved, (info.height as usize, info.width as usize), (channels, stride)))
 }
 
-/// The first `channels` of every `stride` bytes, a plane each.
+/// Converts interleaved bytes to planes. It keeps the first `channels` of every `stride` bytes.
 fn planar(interleaved: &[u8], (height, width): (usize, usize), (channels, stride): (usize, usize)) -> Image {
     let plane = |channel: usize| interleaved.iter().skip(channel).step_by(stride).copied();
     let pixels = (0..channels).flat_map(plane).collect();
@@ -216,7 +218,7 @@ fn grey_of(image: &Image) -> Image {
     Image { channels: 1, pixels, ..*image }
 }
 
-/// Brightness of a colour by ITU-R 601, in the integers that Pillow uses.
+/// Returns the brightness of a colour by ITU-R 601, with the integers of Pillow.
 pub(crate) fn luma([red, green, blue]: [u8; 3]) -> u8 {
     ((u32::from(red) * 19_595 + u32::from(green) * 38_470 + u32::from(blue) * 7_471 + 0x8000) >> 16) as u8
 }
@@ -246,19 +248,19 @@ mod tests {
         assert_eq!(size(&bytes).unwrap(), (1, 2));
         let color = image(&bytes, 3).unwrap();
         assert_eq!(color.pixels, [1, 40, 2, 50, 3, 60]);
-        // (19595·1 + 38470·2 + 7471·3 + 32768) / 65536 = 2.3 and (… 40, 50, 60 …) = 48.65: floors.
+        // (19595·1 + 38470·2 + 7471·3 + 32768) / 65536 = 2.3, and 48.65 for 40, 50, 60. Both are rounded down.
         assert_eq!(image(&bytes, 1).unwrap().pixels, [2, 48]);
         let grey = image(&png_of((2, 1), 1, &[7, 9]), 3).unwrap();
         assert_eq!((grey.channels, grey.pixels), (3, vec![7, 9, 7, 9, 7, 9]));
     }
 
     #[test]
-    fn a_jpeg_is_read_and_its_damage_is_told() {
+    fn a_jpeg_is_read_and_damage_is_an_error() {
         let bytes = tiny_jpeg();
         let decoded = image(&bytes, 3).unwrap();
         assert_eq!((decoded.channels, decoded.height, decoded.width), (3, 8, 16));
         let pixel = |y: usize, x: usize| [0, 1, 2].map(|channel| decoded.pixels[channel * 128 + y * 16 + x]);
-        // Pillow's pixels; colour conversion in whole numbers may be off by one, upsampling by one more.
+        // Pixels by Pillow. Integer colour conversion may differ by one, and upsampling by one more.
         for (ours, pillow) in [(pixel(2, 2), [199u8, 101, 26]), (pixel(2, 13), [18, 60, 222])] {
             assert!(ours.iter().zip(pillow).all(|(a, b)| a.abs_diff(b) <= 2), "{ours:?} {pillow:?}");
         }
@@ -282,13 +284,13 @@ mod tests {
     }
 
     #[test]
-    fn a_jpeg_ends_at_its_own_end() {
+    fn data_after_a_jpeg_is_ignored() {
         let bytes = tiny_jpeg();
         let whole = image(&bytes, 3).unwrap();
         for behind in [&b"video"[..], b"\xff\xd8\xff\xda\0\0", &bytes[..100], &bytes] {
             assert_eq!(image(&[&bytes, behind].concat(), 3).unwrap(), whole);
         }
-        // A preview in front, in a segment of its own.
+        // A preview image before the main image, in its own segment.
         let length = (bytes.len() as u16 + 2).to_be_bytes();
         let with_preview = [&bytes[..2], &[0xff, 0xe1], &length, &bytes, &bytes[2..]].concat();
         assert_eq!(image(&with_preview, 3).unwrap(), whole);
@@ -299,14 +301,14 @@ mod tests {
         let ids = mask(&png_of((2, 2), 1, &[0, 1, 11, 255])).unwrap();
         assert_eq!(ids.ids, [0, 1, 11, 255]);
         let fault = mask(&png_of((1, 1), 3, &[1, 2, 3])).unwrap_err();
-        assert_eq!(fault, Undecodable::NoMask { found: "a PNG of colours, not of ids".into() });
+        assert_eq!(fault, Undecodable::NoMask { found: "a colour PNG".into() });
         let fault = mask(&packed_png((1, 1), (ColorType::Grayscale, BitDepth::Sixteen), &[1, 2])).unwrap_err();
-        assert_eq!(fault, Undecodable::NoMask { found: "a PNG of 16 bits".into() });
+        assert_eq!(fault, Undecodable::NoMask { found: "a PNG with 16 bits".into() });
         assert!(matches!(mask(&tiny_jpeg()), Err(Undecodable::NoMask { .. })));
     }
 
     #[test]
-    fn ids_of_few_bits_are_not_stretched() {
+    fn ids_with_few_bits_are_not_rescaled() {
         for color in [ColorType::Grayscale, ColorType::Indexed] {
             let ids = |depth, rows: &[u8]| mask(&packed_png((2, 3), (color, depth), rows)).unwrap().ids;
             assert_eq!(ids(BitDepth::One, &[0b1010_0000, 0b0110_0000]), [1, 0, 1, 0, 1, 1]);
@@ -317,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_is_believed_within_limits() {
+    fn sizes_in_headers_are_limited() {
         let too_large = |bytes: &[u8]| {
             let expected = Undecodable::TooLarge { height: 1, width: 1001 };
             assert_eq!(size(bytes).unwrap_err(), expected);
@@ -328,10 +330,10 @@ mod tests {
         let frame = jpeg.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
         jpeg[frame + 5..frame + 9].copy_from_slice(&[0, 1, 3, 233]);
         too_large(&jpeg);
-        // As many pixels as are allowed, and not a byte for them.
+        // Exactly the allowed number of pixels, but hardly any data.
         let mut png = png_of((8000, 8000), 1, &vec![0; 64_000_000]);
         png.truncate(200);
         let fault = super::image(&png, 3, 1 << 26).unwrap_err();
-        assert_eq!(fault, Undecodable::new("a whole PNG", &"200 bytes for 8000x8000 pixels"));
+        assert_eq!(fault, Undecodable::new("a complete PNG", &"200 bytes for 8000x8000 pixels"));
     }
 }

@@ -1,4 +1,5 @@
-//! The set that the program carries: 5,000 + 1,000 images of Fashion-MNIST (MIT licence, data/fashion-mnist-5k).
+//! The data set inside the program: 5,000 training and 1,000 test images of Fashion-MNIST (MIT licence,
+//! data/fashion-mnist-5k).
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What can be wrong with image files: each message says which file, what was expected, and where to get it.
+//! Errors of data sets. Each message says which file, what was expected, and what to do.
 
 use std::any::Any;
 use std::io;
@@ -7,147 +7,150 @@ use std::path::PathBuf;
 /// An image set cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    /// Nobody said where data lies.
+    /// No data folder was given.
     #[error("the set `{set}` needs a data folder: give --data DIR or set REPMLP_SWEEP_DATA. {get}")]
     NoFolder {
-        /// Which set.
+        /// Name of the set.
         set: String,
-        /// Where to get it.
+        /// Where to get the set.
         get: String,
     },
     /// A part of a set has no files.
-    #[error("the set `{set}` names no files for data.source.{key}")]
+    #[error("the set `{set}` has no files: data.source.{key} is empty")]
     NoFiles {
-        /// Which set.
+        /// Name of the set.
         set: String,
-        /// Which part.
+        /// The key of the part.
         key: &'static str,
     },
-    /// A file is not there.
+    /// A file does not exist.
     #[error("no {} in {}. {get}", .names.join(" or "), .folder.display())]
     Missing {
-        /// Where it was looked for.
+        /// The folder that was searched.
         folder: PathBuf,
-        /// Names that would do.
+        /// Accepted names.
         names: Vec<String>,
-        /// Where to get it.
+        /// Where to get the file.
         get: String,
     },
-    /// A folder has images that nobody would read.
+    /// A folder has images of unsupported formats.
     #[error(
-        "{} has {count} images in formats that are not read ({names}): convert them to PNG or JPEG, or move them away",
+        "{} has {count} images in unsupported formats ({names}): convert them to PNG or JPEG, or move them away",
         .folder.display()
     )]
     OtherFormats {
-        /// Which folder.
+        /// The folder.
         folder: PathBuf,
-        /// How many.
+        /// Number of images.
         count: usize,
         /// Their names, as text.
         names: String,
     },
-    /// An image of a format that is not read, under the name of another.
-    #[error("{} is a {name} image, whatever its name says: convert it to PNG or JPEG", .path.display())]
+    /// An image has an unsupported format and the ending of another one.
+    #[error("{} is a {name} image despite its file name: convert it to PNG or JPEG", .path.display())]
     OtherFormat {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// The format.
+        /// The real format.
         name: &'static str,
     },
-    /// Images lie beside the folders that they belong in.
+    /// Images lie next to the class folders instead of in them.
     #[error(
-        "{} has {count} images outside of its folders, one for each class ({names}): move them into one, or away",
+        "{} has {count} images outside of its folders for classes or people ({names}): move them into such a folder, \
+         or away",
         .folder.display()
     )]
     Outside {
-        /// Which folder.
+        /// The folder.
         folder: PathBuf,
-        /// How many.
+        /// Number of images.
         count: usize,
         /// Their names, as text.
         names: String,
     },
-    /// A name that cannot be written down.
-    #[error("{} has a name that is no UTF-8: {name}; rename it", .folder.display())]
+    /// A file name is not valid UTF-8.
+    #[error("{} contains a name that is not valid UTF-8: {name}; rename it", .folder.display())]
     NoText {
-        /// The folder that it lies in.
+        /// The folder of the file.
         folder: PathBuf,
-        /// The name, as far as it can be shown.
+        /// The name, with replacement characters.
         name: String,
     },
-    /// Two masks for one image.
-    #[error("{} and {} are masks of the same image: leave one of them", .paths[0].display(), .paths[1].display())]
+    /// An image has two masks.
+    #[error("{} and {} are masks of the same image: remove one of them", .paths[0].display(), .paths[1].display())]
     TwoMasks {
-        /// Both.
+        /// Both masks.
         paths: [PathBuf; 2],
     },
     /// A file cannot be read.
     #[error("{} cannot be read", .path.display())]
     Read {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// Cause of the failure.
         source: io::Error,
     },
-    /// A file is not what it should be.
-    #[error("{} is damaged: {expected} expected, {found} found; fetch it again", .path.display())]
+    /// A file is damaged.
+    #[error("{} is damaged: expected {expected}, found {found}; fetch it again", .path.display())]
     Damaged {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// What was expected.
         expected: String,
         /// What was found.
         found: String,
     },
-    /// A file is not what it was when the set was read.
+    /// A file has changed since the set was read.
     #[error(
-        "{} has changed since the set was read: a run sees one set from its first epoch to its last. Bring the file back, or \
-         do the run again with the new one", .path.display()
+        "{} has changed since the set was read, but a run must use the same data in all epochs. Restore the file, or \
+         repeat the run with the new one", .path.display()
     )]
     ChangedFile {
-        /// Which file.
+        /// The file.
         path: PathBuf,
     },
-    /// An image has more pixels than are allowed.
+    /// An image has more pixels than allowed.
     #[error(
-        "{} has {width}x{height} pixels, more than {limit} (data.pixel_limit): raise the limit if they are meant", .path.display()
+        "{} has {width}x{height} pixels, more than {limit} (data.pixel_limit): raise the limit if this is intended",
+        .path.display()
     )]
     TooManyPixels {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Rows.
+        /// Height in pixels.
         height: usize,
-        /// Columns.
+        /// Width in pixels.
         width: usize,
-        /// What the configuration allows.
+        /// Maximum number of pixels.
         limit: usize,
     },
-    /// An image is no mask.
+    /// An image is not a mask.
     #[error(
-        "{} is no mask but {found}: masks are PNGs of class ids, grey or with a palette, of 1, 2, 4 or 8 bits", .path.display()
+        "{} is not a mask but {found}: a mask is a grey or palette PNG of class ids with 1, 2, 4 or 8 bits",
+        .path.display()
     )]
     NoMask {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What it is.
+        /// What the image is.
         found: String,
     },
-    /// A mask has another size than its image.
+    /// A mask and its image have different sizes.
     #[error(
-        "{} has {}x{} pixels, its image has {}x{}: both must have the same", .path.display(), .mask.1, .mask.0, .image.1,
-        .image.0
+        "{} has {}x{} pixels, but its image has {}x{}: both must have the same size", .path.display(), .mask.1, .mask.0,
+        .image.1, .image.0
     )]
     MaskSize {
         /// The mask.
         path: PathBuf,
-        /// Height and width of its image.
+        /// Height and width of the image.
         image: (usize, usize),
-        /// Its own.
+        /// Height and width of the mask.
         mask: (usize, usize),
     },
-    /// A mask has an id that is no class.
+    /// A mask has an id that is not a class.
     #[error(
-        "{} has pixels of {id}, which is no class (data.source.classes = {classes}) and not the id to leave out \
+        "{} has pixels with id {id}, which is neither a class (data.source.classes = {classes}) nor the ignored id \
          (data.source.ignore = {ignore}): correct the mask or these keys", .path.display()
     )]
     MaskId {
@@ -155,184 +158,197 @@ pub enum DataError {
         path: PathBuf,
         /// The id.
         id: u8,
-        /// Ids of classes are below it.
+        /// Number of classes. Class ids are below it.
         classes: usize,
-        /// Id of pixels that do not count.
+        /// Id of ignored pixels.
         ignore: u8,
     },
-    /// A class has nothing to be learned from.
+    /// A class has no training examples.
     #[error(
-        "the set `{set}` has no training {thing} of class{} {classes}.{hint} Correct the labels, lower data.source.{key}, or name \
-         what is meant to be missing in data.absent_classes", if *.count == 1 { "" } else { "es" }
+        "the set `{set}` has no training {thing} of class{} {classes}.{hint} Correct the labels, lower \
+         data.source.{key}, or list classes that are missing on purpose in data.absent_classes",
+        if *.count == 1 { "" } else { "es" }
     )]
     NeverOccurs {
-        /// Which set.
+        /// Name of the set.
         set: String,
-        /// What would be needed.
+        /// What is missing: an image or a pixel.
         thing: &'static str,
-        /// Classes, as text.
+        /// The classes, as text.
         classes: String,
-        /// How many.
+        /// Number of classes.
         count: usize,
-        /// What may be the cause.
+        /// Possible cause.
         hint: String,
-        /// The key that says how many classes there are.
+        /// The key with the number of classes.
         key: &'static str,
     },
-    /// A class that should be missing is there.
-    #[error("the set `{set}` has training images of class {class}, which data.absent_classes says are missing")]
+    /// A class in `absent_classes` has training images.
+    #[error("the set `{set}` has training images of class {class}, but data.absent_classes lists it: remove it there")]
     Present {
-        /// Which set.
+        /// Name of the set.
         set: String,
-        /// Which class.
+        /// The class.
         class: u32,
     },
-    /// No pixel of a part counts.
+    /// All pixels of a part are ignored.
     #[error(
-        "the set `{set}` has nothing to judge in its {part} part: every pixel of the masks of its {images} images is {ignore} \
-         (data.source.ignore), which does not count. Correct the masks, data.source.ignore or the limits of the part"
+        "the set `{set}` has no labelled pixel in its {part} part: all mask pixels of its {images} images are {ignore} \
+         (data.source.ignore) and therefore ignored. Correct the masks, data.source.ignore or the limits of the part"
     )]
     NothingJudged {
-        /// Which set.
+        /// Name of the set.
         set: String,
-        /// Which part.
+        /// Name of the part.
         part: &'static str,
-        /// Its images.
+        /// Number of its images.
         images: usize,
-        /// Id of pixels that do not count.
+        /// Id of ignored pixels.
         ignore: u8,
     },
-    /// A whole file that the configuration does not fit.
+    /// A file does not match the configuration.
     #[error(
-        "{} has {found} where the configuration expects {expected}: correct the configuration, or the file if it is not whole",
+        "{} has {found} where the configuration expects {expected}: correct the configuration, or the file if it is \
+         incomplete",
         .path.display()
     )]
     Misfit {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What the configuration asks for, with its keys.
+        /// What the configuration expects, with its keys.
         expected: String,
-        /// What it has.
+        /// What the file has.
         found: String,
     },
-    /// A file unpacks to more than images do.
-    #[error("{} unpacks to more than {size} bytes, over 100 times its size: these are no images", .path.display())]
+    /// A file unpacks to more bytes than images can have.
+    #[error(
+        "{} unpacks to more than {size} bytes, over 100 times its size: it is not a file of images",
+        .path.display()
+    )]
     Unpacked {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Bytes that were unpacked.
+        /// Number of unpacked bytes.
         size: usize,
     },
-    /// No pixel of the masks of a part counts any more.
+    /// After resizing, all pixels of the masks of a split are ignored.
     #[error(
-        "no pixel that counts is left of the masks of an evaluation at data.image_size = {image_size}: raise it, or correct the \
-         masks"
+        "all mask pixels of an evaluation are ignored after resizing to data.image_size = {image_size}: raise it, or \
+         correct the masks"
     )]
     NothingLeft {
-        /// What the configuration says.
+        /// The configured size.
         image_size: usize,
     },
-    /// The files have another number of classes or people than the configuration says.
-    #[error("{} holds {found} {things}, the configuration says data.source.{key} = {expected}: correct one of them", .path.display())]
+    /// The number of classes or people differs from the configuration.
+    #[error(
+        "{} holds {found} {things}, but the configuration says data.source.{key} = {expected}: correct one of them",
+        .path.display()
+    )]
     Count {
         /// Where they were counted.
         path: PathBuf,
         /// What was counted.
         things: &'static str,
-        /// The key that says how many there are.
+        /// The key with the expected number.
         key: &'static str,
-        /// What the configuration says.
+        /// The configured number.
         expected: usize,
-        /// What there is.
+        /// The number that was found.
         found: usize,
     },
-    /// Two folders could be Test.
-    #[error("{} has both test/ and val/, and nothing says which of them is Test: {remedy}", .folder.display())]
+    /// Two folders could be the test set.
+    #[error(
+        "{} has both test/ and val/, and it is not clear which of them is the test set: {remedy}", .folder.display()
+    )]
     TwoTests {
-        /// The set.
+        /// Folder of the set.
         folder: PathBuf,
-        /// What settles it.
+        /// What to do.
         remedy: &'static str,
     },
-    /// People of Test are trained on.
-    #[error("{} and {} share people, who are not held out then: {names}", .paths[0].display(), .paths[1].display())]
+    /// People of the test set are also in the training set.
+    #[error(
+        "{} and {} have people in common, but people of the test set must be held out: {names}", .paths[0].display(),
+        .paths[1].display()
+    )]
     NotHeldOut {
-        /// Both parts.
+        /// Folders of both parts.
         paths: [PathBuf; 2],
-        /// Names of their folders, as text.
+        /// Names of the people, as text.
         names: String,
     },
-    /// Two parts of a set have folders of other names.
+    /// Two parts of a set have different class folders.
     #[error(
-        "{} and {} must hold the same class folders, but only one of them has {}", .paths[0].display(), .paths[1].display(),
-        .names.join(", ")
+        "{} and {} must hold the same class folders, but only one of them has {}", .paths[0].display(),
+        .paths[1].display(), .names.join(", ")
     )]
     OtherClasses {
-        /// Both parts.
+        /// Folders of both parts.
         paths: [PathBuf; 2],
-        /// Names that only one has.
+        /// Names that only one part has.
         names: Vec<String>,
     },
-    /// A held-out person cannot be compared with anybody.
+    /// A held-out person has fewer than two images.
     #[error(
         "{} has {images} image of held-out identity {identity}: verification needs at least 2 of each", .path.display()
     )]
     Alone {
-        /// The set.
+        /// Folder of the set.
         path: PathBuf,
-        /// Which person.
+        /// The person.
         identity: String,
-        /// How many images there are.
+        /// Number of images.
         images: usize,
     },
-    /// A thread that made batches broke down.
-    #[error("a loader thread broke down: {message}")]
+    /// A loader thread failed.
+    #[error("a loader thread failed: {message}")]
     Loader {
-        /// What it said.
+        /// Its message.
         message: String,
     },
-    /// Images are larger than the network's.
+    /// The images are larger than the network's input.
     #[error("images of {side}x{side} do not fit into data.image_size = {image_size}: raise it")]
     TooLarge {
-        /// Side of the set's images.
+        /// Side of the images.
         side: usize,
-        /// What the configuration says.
+        /// The configured size.
         image_size: usize,
     },
-    /// The set is another than the configuration names.
-    #[error("the images have the fingerprint {found}, the configuration says {expected}: this is another set")]
+    /// The data set is not the configured one.
+    #[error("the images have the fingerprint {found}, but the configuration expects {expected}: this is another set")]
     Fingerprint {
-        /// What the configuration says.
+        /// The configured fingerprint.
         expected: String,
-        /// What the decoded images have.
+        /// Fingerprint of the images that were read.
         found: String,
     },
-    /// A run was measured on other images, or from other weights, under the same name.
+    /// The data set or the starting weights of a run differ from those that it was measured with.
     #[error(
-        "run {run} was measured on {seen}, the data folder holds {now}: use another results folder, or tell both \
-         apart with data.fingerprint or start.fingerprint in the experiment"
+        "run {run} was measured on {seen}, but the data folder now holds {now}: use another results folder, or set \
+         data.fingerprint or start.fingerprint in the experiment to distinguish both"
     )]
     Changed {
-        /// Which run.
+        /// The run.
         run: String,
-        /// Fingerprint of what it saw.
+        /// Fingerprint that the run was measured with.
         seen: String,
-        /// Fingerprint of what is there.
+        /// Current fingerprint.
         now: String,
     },
-    /// The set has fewer images than one batch.
+    /// The training images do not fill one batch.
     #[error("{images} training images do not fill one batch of {batch}: {cause}")]
     TooFew {
-        /// Training images.
+        /// Number of training images.
         images: usize,
-        /// Images of a batch.
+        /// Batch size.
         batch: usize,
-        /// What leaves so few, and what helps.
+        /// What reduces the number of images, and what to do.
         cause: String,
     },
 }
 
-/// The first of some names, and how many more there are.
+/// Lists the first names and the number of the others.
 pub(crate) fn listed(names: &[String]) -> String {
     const SHOWN: usize = 4;
     let shown = names[..names.len().min(SHOWN)].join(", ");
@@ -343,10 +359,10 @@ pub(crate) fn listed(names: &[String]) -> String {
 }
 
 impl DataError {
-    /// What a thread that made batches said when it broke down.
+    /// Makes the error of a failed loader thread from its panic.
     pub(crate) fn loader(panic: &(dyn Any + Send)) -> Self {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let message = text.or_else(|| panic.downcast_ref::<String>().cloned());
-        Self::Loader { message: message.unwrap_or_else(|| "it left no message".to_owned()) }
+        Self::Loader { message: message.unwrap_or_else(|| "no message".to_owned()) }
     }
 }

@@ -1,8 +1,8 @@
-//! Image files that are decoded when they are used: paths stay in memory, pixels do not.
+//! Image files that are decoded at each use. Memory holds their paths, not their pixels.
 //!
-//! A set of a hundred gigabytes is read once when it is opened, for its digest and to find what is damaged, and then file
-//! by file as batches are made; what the system's page cache holds is not read again. A file whose content changed since the
-//! set was opened is refused when it is used: a run is made from the files that its fingerprint names.
+//! Opening a set reads every file once, for its digest and to find damage. After that, files are read one by one as
+//! batches are made; the operating system's page cache avoids repeated disk reads. A file that has changed since the
+//! set was opened is refused: a run must use exactly the files of its fingerprint.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -14,20 +14,20 @@ use crate::data::decode::{self, Undecodable};
 use crate::data::image::{Image, Mask};
 use crate::data::{DataError, DataFolder, Ids};
 
-/// How a set is read.
+/// Settings for reading a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reading {
-    /// Pixels of an image file, at most.
+    /// Maximum number of pixels of an image file.
     pub(crate) pixel_limit: usize,
     pub(crate) depth: Depth,
 }
 
-/// How far image files are read when a set is opened.
+/// How much of each image file is decoded when a set is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Depth {
-    /// Images up to their size, masks to their end.
+    /// Headers of images, and whole masks.
     Headers,
-    /// All to their end.
+    /// Whole images and masks.
     Pixels,
 }
 
@@ -35,44 +35,44 @@ pub(crate) enum Depth {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Files {
     root: PathBuf,
-    /// Channels that every image gets.
+    /// Channels of every decoded image.
     pub(crate) channels: usize,
     pixel_limit: usize,
     images: Vec<Known>,
     masks: Option<Masks>,
 }
 
-/// Names of the files of a set, below its folder.
+/// Names of the files of a set, relative to its folder.
 pub(crate) struct Names {
     pub(crate) images: Vec<String>,
     pub(crate) masks: Option<MaskFiles>,
 }
 
-/// Masks beside images.
+/// Mask files that belong to images.
 pub(crate) struct MaskFiles {
-    /// In the order of the images.
+    /// Names, in the order of the images.
     pub(crate) names: Vec<String>,
     pub(crate) classes: MaskClasses,
 }
 
-/// What numbers in masks mean.
+/// Meaning of the numbers in masks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MaskClasses {
-    /// Ids are below it.
+    /// Number of classes. Class ids are below it.
     pub(crate) count: usize,
-    /// Or this one, for pixels that do not count.
+    /// Id of ignored pixels.
     pub(crate) ignore: u8,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Masks {
     files: Vec<Known>,
-    /// Ids that occur in each.
+    /// Ids that occur in each mask.
     ids: Vec<Ids>,
     classes: MaskClasses,
 }
 
-/// A file as it was when the set was opened.
+/// A file at the time when the set was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Known {
     name: String,
@@ -80,7 +80,7 @@ struct Known {
     digest: [u8; 8],
 }
 
-/// What the system says of a file: as long as nothing of it changes, neither does the content.
+/// Metadata of a file. If it is unchanged, the content is too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     size: u64,
@@ -100,8 +100,8 @@ impl Stamp {
 }
 
 impl Files {
-    /// Reads every file once. Adds names and contents to `hasher`; what is damaged and a mask that does not fit its image are
-    /// named.
+    /// Reads every file once and adds names and contents to `hasher`. Damaged files and masks that do not fit their
+    /// image are errors.
     pub(crate) fn open(
         folder: &DataFolder,
         (names, channels): (Names, usize),
@@ -146,14 +146,14 @@ impl Files {
             .map_err(|fault| undecodable(&path, fault, self.pixel_limit))
     }
 
-    /// Decodes an image's mask, where the set has masks.
+    /// Decodes the mask of an image, if the set has masks.
     pub(crate) fn mask(&self, index: u32) -> Result<Option<Mask>, DataError> {
         let Some(masks) = &self.masks else { return Ok(None) };
         let (path, bytes) = self.unchanged(&masks.files[index as usize])?;
         self.decoded_mask(&path, &bytes, masks.classes).map(Some)
     }
 
-    /// Ids that occur in an image's mask, where the set has masks.
+    /// Returns the ids that occur in the mask of an image, if the set has masks.
     pub(crate) fn ids(&self, index: u32) -> Option<Ids> {
         self.masks.as_ref().map(|masks| masks.ids[index as usize])
     }
@@ -172,11 +172,11 @@ impl Files {
         Ok(mask)
     }
 
-    /// The content of a file, if it is still that of the set's opening.
+    /// Reads a file. It must have the same content as when the set was opened.
     fn unchanged(&self, file: &Known) -> Result<(PathBuf, Vec<u8>), DataError> {
         let path = self.root.join(&file.name);
         let (stamp, bytes) = self.content(&path)?;
-        // Only touched, copied or moved is well.
+        // A file with new metadata but the same content is accepted.
         if stamp != file.stamp && digits(&blake3::hash(&bytes)) != file.digest {
             return Err(DataError::ChangedFile { path });
         }
@@ -192,7 +192,7 @@ impl Files {
         read().map_err(|source| DataError::Read { path: path.to_owned(), source })
     }
 
-    /// What `look` sees in each of the files; adds names and contents to `hasher`.
+    /// Calls `look` on each file and returns its results. Adds names and contents to `hasher`.
     fn scan<T: Send>(
         &self,
         names: Vec<String>,
@@ -230,24 +230,24 @@ impl Files {
     }
 }
 
-/// Threads that read files when a set is opened, at most: disks gain nothing from more.
+/// Maximum number of threads that read files when a set is opened. More threads do not make disks faster.
 const SCAN_THREADS: usize = 8;
 
-/// Bytes of an image file, at most: pixels of four channels of 16 bits each that nothing compresses, and what cameras put
-/// behind them.
+/// Returns the maximum size of an image file: uncompressed pixels with four 16-bit channels, and room for data that
+/// cameras append.
 fn most_bytes(pixel_limit: usize) -> u64 {
     const BESIDE: u64 = 64 << 20;
     (pixel_limit as u64).saturating_mul(8).saturating_add(BESIDE)
 }
 
-/// Enough of a digest to notice a change.
+/// Returns enough bytes of a digest to notice a change.
 fn digits(digest: &blake3::Hash) -> [u8; 8] {
     let mut digits = [0; 8];
     digits.copy_from_slice(&digest.as_bytes()[..8]);
     digits
 }
 
-fn undecodable(path: &Path, fault: Undecodable, limit: usize) -> DataError {
+pub(crate) fn undecodable(path: &Path, fault: Undecodable, limit: usize) -> DataError {
     let path = path.to_owned();
     match fault {
         Undecodable::Damaged { expected, found } => DataError::Damaged { path, expected: expected.to_owned(), found },
@@ -279,11 +279,11 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_changes_after_the_opening_is_refused_and_a_touched_one_is_not() {
+    fn a_changed_file_is_refused_and_a_touched_one_is_not() {
         let folder = set();
         let files = open(folder.path(), WHOLE).unwrap();
         assert_eq!(files.image(0).unwrap().pixels, [5, 5]);
-        // The same content in another file, later.
+        // Another file with the same content and newer metadata.
         write(folder.path(), "copy", &plain_png((1, 2), 5));
         std::fs::rename(folder.path().join("copy"), folder.path().join("a.png")).unwrap();
         assert_ne!(files.content(&folder.path().join("a.png")).unwrap().0, files.images[0].stamp);
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_behind_a_header_is_found_where_all_is_read_and_a_limit_everywhere() {
+    fn full_reads_find_damage_after_the_header_and_all_reads_check_the_limit() {
         let folder = set();
         let png = plain_png((1, 2), 5);
         let headers = Reading { depth: Depth::Headers, ..WHOLE };

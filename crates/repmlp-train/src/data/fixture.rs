@@ -1,4 +1,4 @@
-//! Image files of our own making, for tests.
+//! Generated image files for tests.
 
 use std::path::Path;
 
@@ -6,21 +6,21 @@ use png::{BitDepth, ColorType};
 
 use crate::data::files::{Depth, Reading};
 
-/// Every file to its end.
+/// Reads and decodes every file completely.
 pub(crate) const WHOLE: Reading = Reading { pixel_limit: 1 << 26, depth: Depth::Pixels };
 
-/// A JPEG of 16x8 pixels: (200, 100, 30) on the left half, (20, 60, 220) on the right.
+/// Returns a JPEG of 16x8 pixels: (200, 100, 30) in the left half, (20, 60, 220) in the right half.
 pub(crate) fn tiny_jpeg() -> Vec<u8> {
     include_bytes!("two-colors.jpg").to_vec()
 }
 
-/// A PNG of `height` x `width` with 1 or 3 interleaved channels.
+/// Returns a PNG of `height` x `width` pixels with 1 or 3 interleaved channels.
 pub(crate) fn png_of((height, width): (usize, usize), channels: usize, interleaved: &[u8]) -> Vec<u8> {
     let color = if channels == 1 { ColorType::Grayscale } else { ColorType::Rgb };
     packed_png((height, width), (color, BitDepth::Eight), interleaved)
 }
 
-/// A PNG of `height` x `width` of any kind; its rows are whole bytes.
+/// Returns a PNG of `height` x `width` pixels of any kind. Each row of `rows` starts at a whole byte.
 pub(crate) fn packed_png(
     (height, width): (usize, usize),
     (color, depth): (ColorType, BitDepth),
@@ -40,12 +40,12 @@ pub(crate) fn packed_png(
     bytes
 }
 
-/// A PNG of one grey value.
+/// Returns a PNG with one grey value.
 pub(crate) fn plain_png(size: (usize, usize), value: u8) -> Vec<u8> {
     png_of(size, 1, &vec![value; size.0 * size.1])
 }
 
-/// A folder that holds these files.
+/// Makes a folder with these files.
 pub(crate) fn folder_with(files: &[(&str, Vec<u8>)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, bytes) in files {
@@ -54,7 +54,7 @@ pub(crate) fn folder_with(files: &[(&str, Vec<u8>)]) -> tempfile::TempDir {
     folder
 }
 
-/// One more file.
+/// Writes a file and the folders above it.
 pub(crate) fn write(folder: &Path, name: &str, bytes: &[u8]) {
     let path = folder.join(name);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();

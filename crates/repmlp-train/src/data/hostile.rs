@@ -1,6 +1,6 @@
-//! Sets with files that are not what they claim: each is read or refused, in little memory and without a panic.
+//! Tests with damaged and malicious files. Each file must be read or refused, with little memory and without a panic.
 //!
-//! The work is done in a child of the test whose memory is limited: what asks for more ends it.
+//! The work is done in a child process with limited memory. A child that asks for more memory fails.
 
 use std::io::Write;
 use std::path::Path;
@@ -11,10 +11,11 @@ use png::{BitDepth, ColorType};
 use crate::data::fixture::{folder_with, packed_png, plain_png, png_of, tiny_jpeg, write};
 use crate::data::{DataConfig, DataError};
 
-/// Kilobytes of addresses that the child may have.
+/// Address space of the child process, in kilobytes.
 const MEMORY_KB: u32 = 700_000;
 
-/// Whether this process is the child of the test `name`; otherwise runs it and looks how it ended.
+/// Returns true in the child process of the test `name`. In the parent process, it runs the child and checks that it
+/// succeeds.
 fn is_limited_child(name: &str) -> bool {
     const CHILD: &str = "REPMLP_LIMITED_CHILD";
     if std::env::var_os(CHILD).is_some() {
@@ -45,7 +46,7 @@ fn idx(sizes: &[u32], bytes: &[u8]) -> Vec<u8> {
     words.chain(bytes.iter().copied()).collect()
 }
 
-/// Reads a set, and every image as a training and an evaluation do; whether it was accepted.
+/// Reads a data set, and prepares every image for training and evaluation. Fails if any file is refused.
 fn is_read(folder: &Path, source: &str) -> Result<(), DataError> {
     let text = format!("image_size = 8\naugment.flip = true\nsource = {{ name = 'own', {source} }}");
     let config: DataConfig = toml::from_str(&text).unwrap();
@@ -71,7 +72,7 @@ const RECORDS: &str = "kind = 'records', classes = 2, side = 2, train = ['a.bin'
 
 type NamedFiles = Vec<(&'static str, Vec<u8>)>;
 
-/// Files of a set of each kind.
+/// Returns the files of one set of each kind.
 fn sets() -> Vec<(&'static str, NamedFiles)> {
     let noise = |count: u32| (0..count).map(|i| (i * i * 7 % 251) as u8).collect::<Vec<u8>>();
     let palette = (ColorType::Indexed, BitDepth::Four);
@@ -116,7 +117,7 @@ fn sets() -> Vec<(&'static str, NamedFiles)> {
     ]
 }
 
-/// `SplitMix64`: the same mutations everywhere.
+/// `SplitMix64`, for the same mutations on every machine.
 struct Random(u64);
 
 impl Random {
@@ -128,8 +129,8 @@ impl Random {
         ((z ^ (z >> 31)) % limit.max(1) as u64) as usize
     }
 
-    /// The bytes with one to three changes: a byte, extreme numbers, an end too early, a piece too few or too many. Files begin
-    /// with what is interpreted, so every second change is there.
+    /// Returns the bytes with one to three changes: another byte, extreme numbers, a truncation, a deleted or repeated
+    /// piece. Half of the changes are in the first 40 bytes, since headers are there.
     fn mutated(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut bytes = bytes.to_vec();
         for _ in 0..=self.below(3) {
@@ -144,12 +145,12 @@ impl Random {
                 _ => bytes = [&bytes[..end], &bytes[at..]].concat(),
             }
         }
-        // Checksums are those of the changed bytes: otherwise a PNG would be refused before anything is looked at.
+        // Most mutants get correct checksums. Otherwise a PNG would be refused before its content is looked at.
         if self.below(4) > 0 { with_checksums(bytes) } else { bytes }
     }
 }
 
-/// A PNG with right checksums, as far as it has whole chunks; other bytes as they are.
+/// Corrects the checksums of all complete chunks of a PNG. Other bytes are returned unchanged.
 fn with_checksums(mut bytes: Vec<u8>) -> Vec<u8> {
     let mut at = 8;
     while bytes.starts_with(b"\x89PNG")
@@ -190,7 +191,7 @@ fn mutated_files_are_read_or_refused() {
     assert!((rounds / 3..rounds).contains(&refused), "{refused} of {rounds} were refused");
 }
 
-/// A PNG whose header claims this size and that has no pixel data.
+/// Returns a PNG with this size in its header and without enough pixel data.
 fn claiming_png(height: u32, width: u32) -> Vec<u8> {
     let mut png = plain_png((1, 1), 0);
     png[16..20].copy_from_slice(&width.to_be_bytes());
@@ -213,7 +214,7 @@ fn files_that_claim_too_much_are_refused() {
     let text = fault(FOLDERS, "val/b/0.jpg", &claiming_png(30_000, 30_000));
     assert!(
         text.ends_with(
-            "has 30000x30000 pixels, more than 67108864 (data.pixel_limit): raise the limit if they are meant"
+            "has 30000x30000 pixels, more than 67108864 (data.pixel_limit): raise the limit if this is intended"
         ),
         "{text}"
     );
@@ -224,20 +225,20 @@ fn files_that_claim_too_much_are_refused() {
         for sizes in [[most, most, most], [4, most, 1], [1 << 20, 1 << 10, 1 << 10]] {
             for bytes in [idx(&sizes, &[7; 99]), gzipped(&idx(&sizes, &[7; 99]))] {
                 let text = fault(source, name, &bytes);
-                assert!(text.contains("is damaged: 16 bytes of header and"), "{text}");
+                assert!(text.contains("is damaged: expected 16 bytes of header and"), "{text}");
             }
         }
     }
     let bomb = gzipped(&vec![0; 80 << 20]);
     let text = fault(RECORDS, "b.bin", &bomb);
     assert!(
-        text.ends_with("unpacks to more than 67108864 bytes, over 100 times its size: these are no images"),
+        text.ends_with("unpacks to more than 67108864 bytes, over 100 times its size: it is not a file of images"),
         "{text}"
     );
 }
 
 #[test]
-fn what_is_no_file_is_named_and_not_waited_for() {
+fn devices_and_pipes_are_refused_at_once() {
     let refused = |source: &str, name: &str, replace: &dyn Fn(&Path)| {
         let files = sets().into_iter().find(|(kind, _)| *kind == source).unwrap().1;
         let folder = folder_with(&files);

@@ -1,4 +1,4 @@
-//! Pictures of people, some of whom are never trained on.
+//! Data sets of people. Some of the people are held out from training.
 
 use std::collections::BTreeMap;
 
@@ -12,24 +12,26 @@ use crate::data::image_folder::labelled;
 use crate::data::pool::{Decoded, Images, Pool, RawSet, Subset, digest, shortened};
 use crate::data::{DataError, DataFolder, idx};
 
-pub(crate) const WHERE: &str = "A set of people is one pair of IDX files (*-images-idx3-ubyte, *-labels-idx1-ubyte, gzipped \
-     or not) whose labels are identities, or a folder of images for each person, which may lie below train/ and test/ (or val/)";
+pub(crate) const WHERE: &str = "A set of people is one pair of IDX files with identities as labels \
+     (*-images-idx3-ubyte, *-labels-idx1-ubyte, gzipped or not), or a folder of images for each person. The folders \
+     may be in train/ and test/ (or val/)";
 
-/// A set of people: one pair of IDX files whose labels are identities, or a folder of images for each person. Identities are
-/// ordered by label or by folder name; the last `held_out` of them are never trained on but compared with each other at the
-/// end. The network is trained to tell the others apart.
+/// A set of people: one pair of IDX files with identities as labels, or a folder of images for each person. Identities
+/// are sorted by label or by folder name. The network is trained to classify all but the last `held_out` people. These
+/// are compared with each other at the end.
 ///
-/// Where the set's folders are `train` and one of `test` and `val`, people are the folders in these, and those of the latter are held out.
+/// If the only folders of the set are `train` and one of `test` and `val`, the folders in them are the people. The
+/// people in `test` or `val` are then held out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IdentitiesConfig {
     /// Folder of the set below the data folder.
     pub name: String,
-    /// People in the set.
+    /// Number of people in the set.
     pub identities: usize,
-    /// How many of them, the last ones, are Test.
+    /// Number of people in Test: the last ones.
     pub held_out: usize,
-    /// Channels that the network sees: 1 makes colours grey, 3 gives grey images three equal ones.
+    /// Input channels of the network: 1 turns colours into grey, 3 repeats grey images three times.
     #[serde(default = "color")]
     pub channels: usize,
 }
@@ -39,13 +41,13 @@ fn color() -> usize {
 }
 
 impl IdentitiesConfig {
-    /// Identities that are trained on.
+    /// Returns the number of people in the training set.
     pub(crate) fn classes(&self) -> usize {
         self.identities.saturating_sub(self.held_out)
     }
 }
 
-/// Ends of the names of both IDX files.
+/// Endings of the names of both IDX files.
 const IDX_IMAGES: &str = "images-idx3-ubyte";
 const IDX_LABELS: &str = "labels-idx1-ubyte";
 
@@ -75,7 +77,7 @@ pub(crate) fn read(folder: &DataFolder, config: &IdentitiesConfig, reading: Read
     Ok(RawSet { train, validation: None, test, digest })
 }
 
-/// Every held-out person must be there twice: nothing else can be compared.
+/// Checks that every held-out person has at least two images. One image cannot be compared.
 fn check_pairs(folder: &DataFolder, test: &Subset, names: &[String]) -> Result<(), DataError> {
     let mut counts = BTreeMap::new();
     for label in test.labels() {
@@ -110,7 +112,7 @@ fn of_folders(folder: &DataFolder, config: &IdentitiesConfig, reading: Reading) 
     Ok((Pool { images: Images::Files(files), labels }, shortened(&hasher), names))
 }
 
-/// Parts of a set and the people in each: one part without a name, or `train` and what is held out.
+/// Returns the parts of a set and the people in each: one part without a name, or `train` and the held-out part.
 fn people(
     folder: &DataFolder,
     config: &IdentitiesConfig,
@@ -147,7 +149,7 @@ fn people(
 fn of_idx(folder: &DataFolder, images: &str, channels: usize) -> Result<NamedPool, DataError> {
     let labels = images.trim_end_matches(".gz").replace(IDX_IMAGES, IDX_LABELS);
     let pair = idx::read_pair(folder.open(&[images.to_owned()])?, folder.open(&or_gzipped(&labels))?)?;
-    // Labels may have gaps or start at 1: identities count from 0 in their order.
+    // Labels may have gaps or start at 1. Identities are numbered from 0 in the order of the labels.
     let mut identities: Vec<u8> = pair.labels.clone();
     identities.sort_unstable();
     identities.dedup();
@@ -159,7 +161,7 @@ fn of_idx(folder: &DataFolder, images: &str, channels: usize) -> Result<NamedPoo
     Ok((pool, digest, identities.iter().map(ToString::to_string).collect()))
 }
 
-/// Grey images with as many equal channels.
+/// Repeats grey images in several equal channels.
 fn in_channels(pool: Pool, channels: usize) -> Pool {
     let Images::Decoded(grey) = pool.images else { return pool };
     let maps = grey.pixels.chunks_exact(grey.height * grey.width);
@@ -182,7 +184,7 @@ mod tests {
         read(&DataFolder::find(Some(folder), "own", WHERE)?, config, WHOLE)
     }
 
-    /// Two pictures of 1x2 pixels of each of the people 1, 2, 4 and 9, one after the other.
+    /// Writes two pictures of 1x2 pixels for each of the people 1, 2, 4 and 9, in this order.
     fn idx_files() -> tempfile::TempDir {
         let images = [[0x0803u32, 8, 1, 2].map(u32::to_be_bytes).concat(), (0..16).collect()].concat();
         let labels = [[0x0801u32, 8].map(u32::to_be_bytes).concat(), vec![1, 1, 2, 2, 4, 4, 9, 9]].concat();
@@ -219,7 +221,7 @@ mod tests {
     fn people_may_lie_below_train_and_test_or_val() {
         for test in ["test", "val"] {
             let folder = folder_with(&[]);
-            // By their names alone, b would be held out and z would not.
+            // Sorted by name alone, b would be held out and z would not.
             for name in
                 ["train/z/0.png", "train/c/0.png", "TEST/a/0.png", "TEST/a/1.png", "TEST/b/0.png", "TEST/b/1.png"]
             {
@@ -235,30 +237,34 @@ mod tests {
             assert_eq!(
                 fault(&IdentitiesConfig { held_out: 3, ..config(4) }),
                 format!(
-                    "DIR/{test} holds 2 identities, the configuration says data.source.held_out = 3: correct one of them"
+                    "DIR/{test} holds 2 identities, but the configuration says data.source.held_out = 3: correct one \
+                     of them"
                 )
             );
             write(folder.path(), "train/a/0.png", &plain_png((2, 2), 9));
             assert_eq!(
                 fault(&config(4)),
-                format!("DIR/train and DIR/{test} share people, who are not held out then: a")
+                format!(
+                    "DIR/train and DIR/{test} have people in common, but people of the test set must be held out: a"
+                )
             );
             write(folder.path(), "test/d/0.png", &plain_png((2, 2), 9));
             write(folder.path(), "val/e/0.png", &plain_png((2, 2), 9));
             assert_eq!(
                 fault(&config(4)),
-                "DIR has both test/ and val/, and nothing says which of them is Test: move one of them away, or its people into the other"
+                "DIR has both test/ and val/, and it is not clear which of them is the test set: move one of them \
+                 away, or its people into the other"
             );
         }
     }
 
     #[test]
-    fn another_number_of_people_is_named() {
+    fn a_wrong_number_of_people_is_named() {
         let folder = idx_files();
         let text = read_from(folder.path(), &config(5)).err().unwrap().to_string();
         assert!(
             text.ends_with(
-                "holds 4 identities, the configuration says data.source.identities = 5: correct one of them"
+                "holds 4 identities, but the configuration says data.source.identities = 5: correct one of them"
             ),
             "{text}"
         );

@@ -1,4 +1,4 @@
-//! MNIST's IDX files, gzipped or not.
+//! IDX files (the format of MNIST), gzipped or not.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,41 +8,41 @@ use crate::data::data_folder::or_gzipped;
 use crate::data::pool::{Decoded, Pool, RawSet};
 use crate::data::{DataError, DataFolder};
 
-const WHERE: &str = "An IDX set has train-images-idx3-ubyte, train-labels-idx1-ubyte, and t10k- or test- likewise, or files that \
-     data.source.train_images and so on name";
+const WHERE: &str = "An IDX set has the files train-images-idx3-ubyte and train-labels-idx1-ubyte, and the same with \
+     t10k- or test-. Other file names can be set in data.source.train_images and so on";
 
-const WHERE_FASHION: &str = "Fashion-MNIST is Debian's package dataset-fashion-mnist, or \
+const WHERE_FASHION: &str = "Fashion-MNIST is in Debian's package dataset-fashion-mnist, or at \
      github.com/zalandoresearch/fashion-mnist";
 
-/// Where to get the set of this name.
+/// Returns where to get the set with this name.
 pub(crate) fn whence(name: &str) -> &'static str {
     if name.starts_with("fashion-mnist") { WHERE_FASHION } else { WHERE }
 }
 
-/// Any set in MNIST's IDX format, gzipped or not: `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, and `t10k-` or
-/// `test-` likewise, unless its files are named here.
+/// Any set in MNIST's IDX format, gzipped or not. Default file names: `train-images-idx3-ubyte` and
+/// `train-labels-idx1-ubyte`, and for the test set the same names with `t10k-` or `test-`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IdxConfig {
     /// Folder of the set below the data folder, such as `fashion-mnist`.
     pub name: String,
-    /// Classes; labels count from 0.
+    /// Number of classes. Labels count from 0.
     pub classes: usize,
     /// File with training images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_images: Option<String>,
-    /// File with their labels.
+    /// File with training labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_labels: Option<String>,
     /// File with test images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_images: Option<String>,
-    /// File with their labels.
+    /// File with test labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_labels: Option<String>,
 }
 
-/// Magic numbers: unsigned bytes with three dimensions, and with one.
+/// Magic numbers: unsigned bytes with three dimensions, and with one dimension.
 const IMAGES: u32 = 0x0803;
 const LABELS: u32 = 0x0801;
 
@@ -67,9 +67,9 @@ pub(crate) struct Pair {
     pub(crate) labels: Vec<u8>,
 }
 
-/// A pair of files, of as many labels as images.
+/// Reads a pair of files. Both must have the same number of items.
 pub(crate) fn read_pair(mut images: Content<'_>, mut labels: Content<'_>) -> Result<Pair, DataError> {
-    // Labels first: they are few, and say how many images there must be.
+    // Labels first: the file is small and gives the number of images.
     let (counts, label_bytes) = decode(&mut labels, LABELS, 1)?;
     let (sizes, pixels) = decode(&mut images, IMAGES, 3)?;
     if pixels.is_empty() {
@@ -81,13 +81,13 @@ pub(crate) fn read_pair(mut images: Content<'_>, mut labels: Content<'_>) -> Res
     Ok(Pair { height: sizes[1], width: sizes[2], pixels, labels: label_bytes })
 }
 
-/// Square images and their classes, of one part.
+/// Reads square images and their classes.
 pub(crate) fn pool(images: Content<'_>, labels: Content<'_>, classes: usize) -> Result<Pool, DataError> {
     let (images_path, labels_path) = (images.path.clone(), labels.path.clone());
     let Pair { height, width, pixels, labels } = read_pair(images, labels)?;
     if height != width {
         let (found, expected) =
-            (format!("images of {width}x{height}"), "square ones (data.source.kind = \"idx\")".to_owned());
+            (format!("images of {width}x{height}"), "square images (data.source.kind = \"idx\")".to_owned());
         return Err(DataError::Misfit { path: images_path, found, expected });
     }
     if let Some(at) = labels.iter().position(|&label| usize::from(label) >= classes) {
@@ -103,7 +103,7 @@ fn damaged(content: &Content<'_>, expected: &str, found: String) -> DataError {
     DataError::Damaged { path: content.path.clone(), expected: expected.to_owned(), found }
 }
 
-/// Dimensions and bytes of an IDX file.
+/// Returns dimensions and bytes of an IDX file.
 fn decode(content: &mut Content<'_>, magic: u32, dimensions: usize) -> Result<(Vec<usize>, Vec<u8>), DataError> {
     let size = content.size();
     let header = content.take(4 * (dimensions as u64 + 1))?;
@@ -124,12 +124,16 @@ fn decode(content: &mut Content<'_>, magic: u32, dimensions: usize) -> Result<(V
         damaged(content, &format!("{} bytes of header and {sizes} bytes", header.len()), found)
     };
     let Some(expected) = expected.filter(|expected| content.size().is_none_or(|left| left == *expected)) else {
-        let found = size.map_or("fewer".to_owned(), |size| format!("{size} bytes"));
+        let found = size.map_or("fewer bytes".to_owned(), |size| format!("{size} bytes"));
         return Err(fault(content, found));
     };
     let bytes = content.take(expected)?;
     if bytes.len() as u64 != expected || !content.take(1)?.is_empty() {
-        let found = if bytes.len() as u64 == expected { "more".to_owned() } else { format!("{} of them", bytes.len()) };
+        let found = if bytes.len() as u64 == expected {
+            "more bytes".to_owned()
+        } else {
+            format!("{} bytes after the header", bytes.len())
+        };
         return Err(fault(content, found));
     }
     Ok((sizes, bytes))

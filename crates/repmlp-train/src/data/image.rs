@@ -1,6 +1,6 @@
-//! An image as bytes, and what a set says about it.
+//! An image as bytes, and its target.
 //!
-//! Knows neither files nor what becomes of an image on its way to a network.
+//! This module knows neither files nor transforms.
 
 /// An image: channel by channel, row by row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,12 +12,12 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// Its channels, each row by row.
+    /// Returns its channels, each row by row.
     pub(crate) fn planes(&self) -> impl Iterator<Item = &[u8]> {
         self.pixels.chunks_exact(self.height * self.width)
     }
 
-    /// The image whose channels are `f` of this one's.
+    /// Returns an image of the given size. `f` makes each channel from the same channel of this image.
     pub(crate) fn map_planes(&self, (height, width): (usize, usize), f: impl Fn(&[u8], &mut Vec<u8>)) -> Self {
         let mut pixels = Vec::with_capacity(self.channels * height * width);
         for plane in self.planes() {
@@ -27,7 +27,7 @@ impl Image {
     }
 }
 
-/// Class ids of an image's pixels, row by row; [`Mask::IGNORED`] where there is none to learn.
+/// Class ids of the pixels of an image, row by row. Pixels that do not count are [`Mask::IGNORED`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mask {
     pub(crate) height: usize,
@@ -36,16 +36,16 @@ pub(crate) struct Mask {
 }
 
 impl Mask {
-    /// The id of pixels that count neither in a loss nor in a metric.
+    /// The id of pixels that count neither in the loss nor in a metric.
     pub(crate) const IGNORED: u8 = 255;
 }
 
-/// Which ids occur in masks.
+/// The set of ids that occur in masks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ids([u64; 4]);
 
 impl Ids {
-    /// Those of a mask's pixels.
+    /// Returns the ids that occur in these pixels.
     pub(crate) fn of(pixels: &[u8]) -> Self {
         let mut seen = [false; 256];
         pixels.iter().for_each(|&id| seen[usize::from(id)] = true);
@@ -54,18 +54,18 @@ impl Ids {
         ids
     }
 
-    /// These and others.
+    /// Returns the union of both sets.
     pub(crate) fn with(mut self, other: Self) -> Self {
         self.0.iter_mut().zip(other.0).for_each(|(own, other)| *own |= other);
         self
     }
 
-    /// Those that are classes.
+    /// Returns the ids that are classes.
     pub(crate) fn classes(self) -> impl Iterator<Item = u32> {
         (0..u32::from(Mask::IGNORED)).filter(move |&id| self.has(id))
     }
 
-    /// Whether there are pixels that do not count.
+    /// Returns whether ignored pixels occur.
     pub(crate) fn has_ignored(self) -> bool {
         self.has(u32::from(Mask::IGNORED))
     }
@@ -75,11 +75,11 @@ impl Ids {
     }
 }
 
-/// What an image shows.
+/// The target of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// One thing: its class or identity.
+    /// Class or identity of the whole image.
     Class(u32),
-    /// Something else in every pixel.
+    /// A class for each pixel.
     Mask(Mask),
 }

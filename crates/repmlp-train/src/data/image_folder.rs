@@ -1,4 +1,4 @@
-//! ImageNet's layout: a folder of images for each class, below `train` and `val` (or `test`).
+//! The layout of ImageNet: a folder of images for each class, below `train` and `val` (or `test`).
 
 use std::collections::BTreeSet;
 
@@ -9,28 +9,28 @@ use crate::data::files::{Files, Names, Reading};
 use crate::data::pool::{Images, Pool, RawSet, Subset, shortened};
 use crate::data::{DataError, DataFolder};
 
-pub(crate) const WHERE: &str = "ImageNet is at image-net.org; any set will do that has a folder of images for each class \
-     below train/ and val/ (or test/)";
+pub(crate) const WHERE: &str = "ImageNet is at image-net.org. Any set with a folder of images for each class below \
+     train/ and val/ (or test/) can be used";
 
-/// Images in ImageNet's layout: `train/<class>/*.JPEG` and `val/<class>/*.JPEG` (also .jpg, .jpeg and .png; also in folders
-/// below that of the class). Classes count from 0 in the order of their folders' names. As in torchvision, an orientation that
-/// a camera has noted (EXIF) is not applied: turn such images before.
+/// Images in the layout of ImageNet: `train/<class>/*.JPEG` and `val/<class>/*.JPEG`. The endings .jpg, .jpeg and .png
+/// and folders below a class folder are allowed too. Classes are numbered from 0 in the order of their folder names.
+/// EXIF orientation is ignored, as in torchvision: rotate such images beforehand.
 ///
-/// Test is `val`, or `test` where there is no `val`. Where both are there and hold the same classes, `test` must say which one is meant;
-/// a `test` without class folders, as ImageNet's own, is passed over.
+/// The test set is `val`, or `test` if there is no `val`. If both folders have class folders, set `test` to choose one.
+/// A `test` without class folders, as in ImageNet, is ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImageFolderConfig {
     /// Folder of the set below the data folder.
     pub name: String,
-    /// Class folders.
+    /// Number of class folders.
     pub classes: usize,
-    /// Folder of the set with Test, where that is not plain.
+    /// Folder of the test set, needed if `val` and `test` both have class folders.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<String>,
 }
 
-/// Channels of every image: grey ones get three.
+/// Channels of every image. Grey images are repeated three times.
 pub(crate) const CHANNELS: usize = 3;
 
 pub(crate) fn read(folder: &DataFolder, config: &ImageFolderConfig, reading: Reading) -> Result<RawSet, DataError> {
@@ -65,7 +65,7 @@ pub(crate) fn read(folder: &DataFolder, config: &ImageFolderConfig, reading: Rea
     Ok(RawSet { train, validation: None, test: test.in_turns(), digest: shortened(&hasher) })
 }
 
-/// The folder with Test.
+/// Returns the folder of the test set.
 fn test_part<'a>(folder: &DataFolder, config: &'a ImageFolderConfig, classes: &[String]) -> Result<&'a str, DataError> {
     if let Some(part) = &config.test {
         return Ok(part);
@@ -83,7 +83,8 @@ fn test_part<'a>(folder: &DataFolder, config: &'a ImageFolderConfig, classes: &[
     }
 }
 
-/// Image files of the folders `names` in `part`, each with the place of its folder.
+/// Returns the image files of the folders `names` in `part`, and their labels: the positions of their folders in
+/// `names`.
 pub(crate) fn labelled(
     folder: &DataFolder,
     part: &str,
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_knows_names_and_contents() {
+    fn the_digest_covers_names_and_contents() {
         let folder = set();
         let digest = || read_from(folder.path(), 2).unwrap().digest;
         let before = digest();
@@ -160,16 +161,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn faults_are_named() {
         let folder = set();
         assert_eq!(
             fault(folder.path(), 3),
-            "DIR/train holds 2 class folders, the configuration says data.source.classes = 3: correct one of them"
+            "DIR/train holds 2 class folders, but the configuration says data.source.classes = 3: correct one of them"
         );
         write(folder.path(), "train/b/2.JPEG", &tiny_jpeg()[..200]);
         assert_eq!(
             fault(folder.path(), 2),
-            "DIR/train/b/2.JPEG is damaged: a JPEG with an end expected, 200 bytes without one found; fetch it again"
+            "DIR/train/b/2.JPEG is damaged: expected a JPEG with an end marker, found 200 bytes without one; fetch it \
+             again"
         );
         std::fs::remove_file(folder.path().join("train/b/2.JPEG")).unwrap();
         std::fs::rename(folder.path().join("val/b"), folder.path().join("val/c")).unwrap();
@@ -180,14 +182,14 @@ mod tests {
     }
 
     #[test]
-    fn test_may_be_called_val_or_test_and_must_be_plain() {
+    fn the_test_set_is_val_or_test_and_must_be_unambiguous() {
         let folder = set();
         let path = |name: &str| folder.path().join(name);
         let rename = |from: &str, to: &str| std::fs::rename(path(from), path(to)).unwrap();
         let count = |test| read_as(folder.path(), 2, test).unwrap().test.images.len();
         rename("val", "test");
         assert_eq!(count(None), 3);
-        // ImageNet's own test/ has no classes.
+        // ImageNet's own test/ has no class folders.
         rename("test", "val");
         write(folder.path(), "test/0.png", &plain_png((2, 2), 9));
         assert_eq!(count(None), 3);
@@ -197,7 +199,8 @@ mod tests {
         }
         assert_eq!(
             fault(folder.path(), 2),
-            "DIR has both test/ and val/, and nothing says which of them is Test: write test = \"val\" or test = \"test\" in data.source, or move one of them away"
+            "DIR has both test/ and val/, and it is not clear which of them is the test set: write test = \"val\" or \
+             test = \"test\" in data.source, or move one of them away"
         );
         assert_eq!([count(Some("val")), count(Some("test"))], [3, 2]);
     }

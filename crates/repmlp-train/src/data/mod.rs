@@ -1,7 +1,7 @@
-//! Image sets: where they come from, how they are read, how they are split.
+//! Data sets: where they come from, how they are read, and how they are split.
 //!
-//! A configuration names a set; the folder that holds it is told apart from it, so that paths are no part of a run's
-//! identity. What was read is known by its fingerprint.
+//! A configuration names a data set. The folder of the set is given separately, so paths are not part of a run's
+//! identity. A fingerprint identifies the data that was read.
 
 mod augment;
 mod config;
@@ -10,6 +10,7 @@ mod coverage;
 mod data_folder;
 mod dataset;
 mod decode;
+mod detect;
 mod embedded;
 mod error;
 mod files;
@@ -30,6 +31,7 @@ mod source;
 pub use augment::{AugmentConfig, AutoAugmentConfig, EvaluateConfig, RandomResizedCropConfig, TilesConfig};
 pub use config::DataConfig;
 pub use dataset::{Dataset, TrainCount};
+pub use detect::{DetectError, DetectedSet, Labels, detect};
 pub use error::DataError;
 pub use identities::IdentitiesConfig;
 pub use idx::IdxConfig;

@@ -1,4 +1,4 @@
-//! Where the images of a set lie, in memory or in files, and what each of them shows.
+//! The images of a data set, in memory or in files, and their targets.
 
 use std::sync::Arc;
 
@@ -6,24 +6,24 @@ use crate::data::DataError;
 use crate::data::files::Files;
 use crate::data::image::{Ids, Image, Target};
 
-/// Images and what they show.
+/// Images and their targets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pool {
     pub(crate) images: Images,
-    /// Class or identity of each image; nothing where masks say what it shows.
+    /// Class or identity of each image. Empty for sets with masks.
     pub(crate) labels: Vec<u32>,
 }
 
-/// Where images lie.
+/// Storage of images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Images {
-    /// In memory, all of one size.
+    /// In memory, all with one size.
     Decoded(Decoded),
-    /// In files of their own.
+    /// In one file per image.
     Files(Files),
 }
 
-/// Images in memory, one after the other: channel by channel, row by row.
+/// Images in memory, one after the other. Each is stored channel by channel, row by row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Decoded {
     pub(crate) channels: usize,
@@ -41,7 +41,7 @@ impl Decoded {
         &self.pixels[index as usize * self.size()..][..self.size()]
     }
 
-    /// The same images in the middle of black squares of `side`.
+    /// Returns the same images in the middle of black squares of `side`.
     fn padded_to(&self, side: usize) -> Self {
         let (above, before) = ((side - self.height) / 2, (side - self.width) / 2);
         let maps = self.pixels.len() / (self.height * self.width);
@@ -56,12 +56,12 @@ impl Decoded {
 }
 
 impl Pool {
-    /// Images in memory with their labels.
+    /// Makes a pool of images in memory.
     pub(crate) fn decoded(decoded: Decoded, labels: Vec<u32>) -> Self {
         Self { images: Images::Decoded(decoded), labels }
     }
 
-    /// Number of images.
+    /// Returns the number of images.
     pub fn len(&self) -> usize {
         match &self.images {
             Images::Decoded(images) => images.pixels.len() / images.size(),
@@ -69,17 +69,17 @@ impl Pool {
         }
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no images.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Ids that occur in an image's mask, where there are masks.
+    /// Returns the ids that occur in the mask of an image, if there are masks.
     pub(crate) fn ids(&self, index: u32) -> Option<Ids> {
         if let Images::Files(files) = &self.images { files.ids(index) } else { None }
     }
 
-    /// An image and what it shows.
+    /// Returns an image and its target.
     ///
     /// # Errors
     /// When its file has changed since the set was read, or cannot be read or decoded.
@@ -98,23 +98,23 @@ impl Pool {
     }
 }
 
-/// Some images of a pool.
+/// Some of the images of a pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subset {
-    /// Where they lie.
+    /// The pool.
     pub pool: Arc<Pool>,
-    /// Their places there.
+    /// Indices of the images in the pool.
     pub images: Vec<u32>,
 }
 
 impl Subset {
-    /// All images of a pool.
+    /// Returns all images of a pool.
     pub(crate) fn all(pool: Pool) -> Self {
         let images = (0..pool.len() as u32).collect();
         Self { pool: Arc::new(pool), images }
     }
 
-    /// The same images in the middle of black squares, where they lie in memory; at most `side` high and wide.
+    /// Pads images in memory with black to squares of `side`. They must not be larger. Images in files are not changed.
     pub(crate) fn padded_to(self, side: usize) -> Self {
         match &self.pool.images {
             Images::Decoded(images) if (images.height, images.width) != (side, side) => {
@@ -125,12 +125,13 @@ impl Subset {
         }
     }
 
-    /// Labels of its images, in their order.
+    /// Returns the labels of its images, in order.
     pub(crate) fn labels(&self) -> impl Iterator<Item = u32> {
         self.images.iter().map(|&image| self.pool.labels[image as usize])
     }
 
-    /// Its images in turns: the first of each label, then the second of each, so that a limit cuts every label alike.
+    /// Reorders the images: the first of each label, then the second of each label, and so on. A limit then keeps
+    /// labels balanced.
     pub(crate) fn in_turns(self) -> Self {
         let mut seen = std::collections::BTreeMap::new();
         let mut turns: Vec<(u32, u32, u32)> = Vec::with_capacity(self.images.len());
@@ -144,18 +145,18 @@ impl Subset {
     }
 }
 
-/// A set as it was read.
+/// A data set as it was read.
 pub(crate) struct RawSet {
     pub(crate) train: Subset,
-    /// Where files of their own say it.
+    /// Validation images, if the set has files for them.
     pub(crate) validation: Option<Subset>,
     pub(crate) test: Subset,
-    /// Tells sets apart that were swapped by mistake.
+    /// Digest that reveals swapped data sets.
     pub(crate) digest: String,
 }
 
 impl RawSet {
-    /// A set of pools in memory.
+    /// Makes a set from pools in memory.
     pub(crate) fn decoded(train: Pool, validation: Option<Pool>, test: Pool) -> Self {
         let pools: Vec<&Pool> = [Some(&train), validation.as_ref(), Some(&test)].into_iter().flatten().collect();
         let digest = digest(&pools);
@@ -163,7 +164,7 @@ impl RawSet {
     }
 }
 
-/// Digest of sizes, images and labels in memory, whatever files they came in.
+/// Returns the digest of sizes, images and labels in memory. It does not depend on the file format.
 pub(crate) fn digest(pools: &[&Pool]) -> String {
     let mut hasher = blake3::Hasher::new();
     for pool in pools {
@@ -174,14 +175,14 @@ pub(crate) fn digest(pools: &[&Pool]) -> String {
                 hasher.update(&(*size as u64).to_le_bytes());
             }
             hasher.update(pixels);
-            // Labels in memory come from files that keep each in a byte.
+            // Labels in memory come from files with one byte per label.
             hasher.update(&pool.labels.iter().map(|&label| label as u8).collect::<Vec<_>>());
         }
     }
     shortened(&hasher)
 }
 
-/// The digits of a digest that are shown and compared: enough to tell apart sets that were swapped by mistake.
+/// Returns the digits of a digest that are shown and compared. They suffice to notice swapped data sets.
 pub(crate) fn shortened(hasher: &blake3::Hasher) -> String {
     hasher.finalize().to_hex()[..12].to_owned()
 }

@@ -1,4 +1,4 @@
-//! The record format of CIFAR's binary version: label bytes, then red, green and blue of a square image.
+//! The record format of CIFAR's binary version: label bytes, then the red, green and blue planes of a square image.
 
 use std::path::PathBuf;
 
@@ -16,25 +16,25 @@ pub(crate) const WHERE_OWN: &str = "The configuration names this set in data.sou
 /// Channels of an image.
 const CHANNELS: usize = 3;
 
-/// A set in the record format.
+/// A data set in the record format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RecordsConfig {
     /// Folder of the set below the data folder.
     pub name: String,
-    /// Classes; labels count from 0.
+    /// Number of classes. Labels count from 0.
     pub classes: usize,
     /// Files with training images, gzipped or not.
     pub train: Vec<String>,
-    /// Files with images for Validation; none unless they are named here.
+    /// Files with validation images. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub validation: Vec<String>,
     /// Files with test images.
     pub test: Vec<String>,
-    /// Label bytes before an image; the last one counts.
+    /// Label bytes before each image. The last one is the label.
     #[serde(default = "one")]
     pub label_bytes: usize,
-    /// Height and width of an image.
+    /// Height and width of the images.
     #[serde(default = "cifar_side")]
     pub side: usize,
 }
@@ -73,12 +73,12 @@ impl RecordsConfig {
     }
 }
 
-/// Who says what records look like.
+/// Source of the record layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Layout {
-    /// The set, known to everybody: a file that differs is damaged.
+    /// A public data set with a known layout: a file that differs is damaged.
     Known,
-    /// The configuration, which may be what is wrong.
+    /// The configuration, which may be wrong.
     Configured,
 }
 
@@ -194,8 +194,8 @@ mod tests {
             read_from(folder.path()).err().unwrap().to_string()
         };
         assert!(fault(vec![0; 14]).ends_with(
-            "a.bin has 14 bytes where the configuration expects a whole number of 13-byte records (data.source.side = 2, \
-             data.source.label_bytes = 1): correct the configuration, or the file if it is not whole"
+            "a.bin has 14 bytes where the configuration expects a whole number of 13-byte records (data.source.side = \
+             2, data.source.label_bytes = 1): correct the configuration, or the file if it is incomplete"
         ));
         assert!(
             fault(record(3))

@@ -1,4 +1,4 @@
-//! The sets that a configuration can name, and what is known of each without reading it.
+//! The data sets that a configuration can name, and their properties that are known without reading them.
 
 use std::path::Path;
 
@@ -14,11 +14,11 @@ use crate::data::pool::RawSet;
 use crate::data::records::{self, Layout, RecordsConfig};
 use crate::data::{DataError, DataFolder, embedded};
 
-/// An image set.
+/// A data set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum SourceConfig {
-    /// 5,000 training and 1,000 test images of Fashion-MNIST, carried by the program.
+    /// 5,000 training and 1,000 test images of Fashion-MNIST, included in the program.
     #[serde(rename = "fashion-mnist-5k")]
     FashionMnist5k {},
     /// Any set in MNIST's IDX format.
@@ -29,40 +29,40 @@ pub enum SourceConfig {
     Cifar100 {},
     /// Any other set in the record format of CIFAR's binary version.
     Records(RecordsConfig),
-    /// Any set in ImageNet's layout.
+    /// Any set in the layout of ImageNet.
     ImageFolder(ImageFolderConfig),
-    /// A set of people, some of whom are held out.
+    /// A set of people. Some of the people are held out.
     Identities(IdentitiesConfig),
-    /// Any set of images and masks in CamVid's layout.
+    /// Any set of images and masks in the layout of CamVid.
     Masks(MasksConfig),
 }
 
-/// What a network learns from a set, and so what its output is.
+/// What a network learns from a set. It determines the network's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Objective {
-    /// To name the class of an image: logits (N, classes).
+    /// The class of an image: logits (N, classes).
     Classification,
-    /// To tell whether two images show the same person: embeddings (N, E).
+    /// Whether two images show the same person: embeddings (N, E).
     Verification,
-    /// To name the class of every pixel: maps of logits (N, classes, H, W).
+    /// The class of every pixel: maps of logits (N, classes, H, W).
     Segmentation,
 }
 
-/// What is known of a set without reading it.
+/// Properties of a set that are known without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourceShape {
-    /// Channels of an image.
+    /// Channels of the images.
     pub channels: usize,
-    /// Classes that a network is trained to tell apart.
+    /// Number of classes in the training set.
     pub classes: usize,
-    /// Height and width of an image, where every copy of the set has the same.
+    /// Height and width of the images, if they are fixed for the set.
     pub side: Option<usize>,
-    /// Training images, where every copy of the set has as many.
+    /// Number of training images, if it is fixed for the set.
     pub train_images: Option<usize>,
 }
 
 impl SourceConfig {
-    /// What is known of the set without reading it.
+    /// Returns the properties that are known without reading the set.
     pub fn shape(&self) -> SourceShape {
         let grey = |classes, side, train_images| SourceShape { channels: 1, classes, side, train_images };
         let unread = |channels, classes| SourceShape { channels, classes, side: None, train_images: None };
@@ -79,12 +79,12 @@ impl SourceConfig {
         }
     }
 
-    /// Whether the program carries the set, so that no folder is needed.
+    /// Returns whether the set is included in the program, so that no folder is needed.
     pub fn is_carried(&self) -> bool {
         matches!(self, Self::FashionMnist5k {})
     }
 
-    /// What a network learns from the set.
+    /// Returns what a network learns from the set.
     pub fn objective(&self) -> Objective {
         match self {
             Self::Identities(_) => Objective::Verification,
@@ -93,7 +93,7 @@ impl SourceConfig {
         }
     }
 
-    /// Name of the set, as a report shows it.
+    /// Returns the name of the set for reports.
     pub fn name(&self) -> &str {
         match self {
             Self::FashionMnist5k {} => "Fashion-MNIST-5k",

@@ -1,4 +1,4 @@
-//! Which class is in the image: cross-entropy, accuracy, top-5 accuracy.
+//! Classification of images: cross-entropy, accuracy, top-5 accuracy.
 
 use candle_core::{Result, Tensor};
 use repmlp_kernels::cross_entropy;
@@ -8,11 +8,11 @@ use crate::batch::Batch;
 use crate::loss::{correct, training_loss};
 use crate::objective::Judgement;
 
-/// Top-5 accuracy says nothing of fewer classes.
+/// Top-5 accuracy is reported for at least 11 classes. With fewer, it says little.
 const FIVE: usize = 5;
 const CLASSES_FOR_TOP5: usize = 2 * FIVE + 1;
 
-/// Loss and hits of a training batch from its logits (N, classes).
+/// Returns loss and hits of a training batch from its logits (N, classes).
 pub(super) fn judge(logits: &Tensor, batch: &Batch, smoothing: f64) -> Result<Judgement> {
     let hits = correct(&logits.detach(), &batch.labels)?;
     Ok(Judgement { loss: training_loss(logits, batch, smoothing)?, hits })
@@ -28,7 +28,7 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    /// One batch with its logits (N, classes).
+    /// Adds one batch with its logits (N, classes).
     pub(super) fn add(&mut self, logits: &Tensor, batch: &Batch) -> Result<()> {
         let (count, classes) = logits.dims2()?;
         self.loss += f64::from(cross_entropy(logits, &batch.labels, 0.0)?.to_scalar::<f32>()?) * count as f64;
@@ -40,7 +40,7 @@ impl Sums {
         Ok(())
     }
 
-    /// Means over the images.
+    /// Returns the means over all images.
     pub(super) fn means(&self, classes: usize) -> Vec<(Metric, f64)> {
         let mut means = vec![(Metric::Loss, self.loss / self.images), (Metric::Accuracy, self.hits / self.images)];
         if classes >= CLASSES_FOR_TOP5 {
@@ -50,7 +50,7 @@ impl Sums {
     }
 }
 
-/// Images of which fewer than five classes have a larger logit than the label's.
+/// Returns the number of images for which the correct logit is among the five largest.
 fn among_five(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
     let of_label = logits.gather(&labels.unsqueeze(1)?, 1)?;
     let larger = logits.broadcast_gt(&of_label)?.to_dtype(candle_core::DType::F32)?.sum(1)?;

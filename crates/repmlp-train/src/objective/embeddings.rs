@@ -1,4 +1,5 @@
-//! Embeddings of people who were never trained on: are two pictures of one person, and whose picture is it?
+//! Evaluation of embeddings of people who are not in the training set. Verification: do two pictures show the same
+//! person? Identification: which person does a picture show?
 
 use std::collections::BTreeMap;
 
@@ -16,27 +17,27 @@ pub(crate) struct Embeddings {
     people: Vec<u32>,
 }
 
-/// Two pictures: how alike they are, and whether they are of one person.
+/// Two pictures: their cosine, and whether they show the same person.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Pair {
     cosine: f32,
     same: bool,
 }
 
-/// Pairs of one person, at most: as many as the common benchmark (LFW) has, whose protocol is followed.
+/// Maximum number of pairs of the same person, as in the protocol of the LFW benchmark.
 const MOST_PAIRS: usize = 3000;
 const FOLDS: usize = 10;
 
 impl Embeddings {
-    /// One batch with its embeddings (N, E).
+    /// Adds one batch with its embeddings (N, E).
     pub(crate) fn add(&mut self, embeddings: &Tensor, labels: &Tensor) -> Result<()> {
         self.rows.extend(unit_length(embeddings)?.to_vec2::<f32>()?);
         self.people.extend(labels.to_vec1::<u32>()?);
         Ok(())
     }
 
-    /// Accuracy of telling pairs of one person from pairs of two, and of finding a person among all; nothing where every
-    /// picture is of another person (which can happen in a small Validation split, never in Test).
+    /// Returns verification and identification accuracy. Returns nothing if no person has two pictures. This can happen
+    /// in a small Validation split, never in Test.
     pub(crate) fn measurements(&self) -> Vec<(Metric, f64)> {
         let pairs = self.pairs();
         if pairs.is_empty() {
@@ -52,7 +53,8 @@ impl Embeddings {
         self.rows[a].iter().zip(&self.rows[b]).map(|(a, b)| a * b).sum()
     }
 
-    /// As many pairs of two people as of one, drawn by a stream of their own: the same for every network.
+    /// Draws equally many pairs of the same person and of two people. The random stream is fixed, so every network gets
+    /// the same pairs.
     fn pairs(&self) -> Vec<Pair> {
         let same = self.pairs_of_one();
         let other = PairsOfTwo::new(&self.people);
@@ -65,7 +67,7 @@ impl Embeddings {
         same.into_iter().zip(other).flat_map(|(s, o)| [pair(s, true), pair(o, false)]).collect()
     }
 
-    /// All pairs of pictures of one person, by the first, then by the second.
+    /// Returns all pairs of pictures of the same person, sorted by the first, then by the second picture.
     fn pairs_of_one(&self) -> Vec<(usize, usize)> {
         let mut pictures: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
         for (place, &person) in self.people.iter().enumerate() {
@@ -75,14 +77,15 @@ impl Embeddings {
         (0..self.people.len()).flat_map(later).collect()
     }
 
-    /// Share of pictures whose person is found.
+    /// Returns the share of probes that are assigned to the correct person.
     fn identification_accuracy(&self) -> f64 {
         let found = self.identifications();
         let right = found.iter().filter(|found| self.people[found.known] == self.people[found.probe]).count();
         right as f64 / found.len().max(1) as f64
     }
 
-    /// The first picture of each person is known; the others are looked for among those.
+    /// Finds the most similar known picture for each probe. The first picture of each person is known, the others are
+    /// probes.
     pub(crate) fn identifications(&self) -> Vec<Identification> {
         let mut seen = std::collections::BTreeSet::new();
         let (known, probes): (Vec<usize>, Vec<usize>) =
@@ -95,18 +98,19 @@ impl Embeddings {
     }
 }
 
-/// Whose picture a probe was taken for.
+/// A probe and the known picture that is most similar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identification {
     probe: usize,
-    /// The known picture that it is most like.
+    /// The most similar known picture.
     known: usize,
 }
 
-/// All pairs of pictures of two people, by the first, then by the second; too many to be written down.
+/// All pairs of pictures of two different people, sorted by the first, then by the second picture. They are not stored:
+/// there are too many.
 struct PairsOfTwo<'a> {
     people: &'a [u32],
-    /// How many pairs there are before those that begin with each picture, and in all.
+    /// Number of pairs before those that start with each picture. The last entry is the number of all pairs.
     before: Vec<usize>,
 }
 
@@ -133,12 +137,13 @@ impl<'a> PairsOfTwo<'a> {
     fn pair(&self, place: usize) -> (usize, usize) {
         let a = self.before.partition_point(|&before| before <= place) - 1;
         let mut others = (a + 1..self.people.len()).filter(|&b| self.people[b] != self.people[a]);
-        // There are as many as `before` counted.
+        // `nth` always finds an item: `before` counts the same pairs.
         (a, others.nth(place - self.before[a]).unwrap_or(a))
     }
 }
 
-/// The first `wanted` of so many places after a shuffle (Fisher–Yates) that touches no others.
+/// Returns the first `wanted` items of a shuffle of 0 to `count` − 1 (Fisher–Yates). Only the items that it moves are
+/// stored.
 fn first_of_shuffled(wanted: usize, count: usize, mut random: impl FnMut() -> u64) -> Vec<usize> {
     let mut moved: BTreeMap<usize, usize> = BTreeMap::new();
     let mut chosen = Vec::with_capacity(wanted);
@@ -150,10 +155,11 @@ fn first_of_shuffled(wanted: usize, count: usize, mut random: impl FnMut() -> u6
     chosen
 }
 
-/// Mean over ten folds of the accuracy with the threshold that is best for the other nine.
+/// Returns the mean accuracy over ten folds. Each fold uses the threshold that is best for the other nine.
 fn verification_accuracy(pairs: &[Pair]) -> f64 {
     let in_fold = |fold: usize, inside: bool| {
-        // A pair of one person and the pair of two beside it stay together: every fold is balanced.
+        // Pairs of the same person and of two people alternate. Two neighbours stay in one fold, so every fold is
+        // balanced.
         let chosen = pairs.iter().enumerate().filter(move |(i, _)| (i / 2 % FOLDS == fold) == inside);
         chosen.map(|(_, pair)| *pair).collect::<Vec<Pair>>()
     };
@@ -167,10 +173,10 @@ fn verification_accuracy(pairs: &[Pair]) -> f64 {
     folds.iter().sum::<f64>() / folds.len().max(1) as f64
 }
 
-/// The cosine from which on pairs are best called one person.
+/// Returns the best threshold: pairs with at least this cosine count as the same person.
 fn best_threshold(mut pairs: Vec<Pair>) -> f32 {
     pairs.sort_by(|a, b| b.cosine.total_cmp(&a.cosine));
-    // Lowering the threshold past a pair gains one of the same person and loses one of two.
+    // Lowering the threshold past a pair gains one correct answer if it is the same person, and loses one otherwise.
     let (mut gain, mut best) = (0i64, (0, f32::INFINITY));
     for pair in &pairs {
         gain += if pair.same { 1 } else { -1 };
@@ -188,26 +194,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn people_who_lie_apart_are_told_apart() -> Result<()> {
+    fn separated_embeddings_identify_people() -> Result<()> {
         let mut all = Embeddings::default();
         let rows = [[1f32, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9], [0.05, 1.0]];
         all.add(&Tensor::new(&rows, &Device::Cpu)?, &Tensor::new(&[7u32, 7, 9, 9, 9], &Device::Cpu)?)?;
         assert_eq!(all.measurements().iter().map(|m| m.1).collect::<Vec<_>>(), [1.0, 1.0]);
-        // The third person's pictures lie nearer to the first's.
+        // The second picture of the third person is nearest to the first person.
         all.add(&Tensor::new(&[[0.7f32, 0.7], [1.0, 0.0]], &Device::Cpu)?, &Tensor::new(&[8u32, 8], &Device::Cpu)?)?;
         assert!((all.identification_accuracy() - 3.0 / 4.0).abs() < 1e-12);
         Ok(())
     }
 
     #[test]
-    fn the_threshold_is_where_most_are_right() {
+    fn the_threshold_maximises_correct_pairs() {
         let pair = |cosine, same| Pair { cosine, same };
         let pairs = vec![pair(0.9, true), pair(0.7, true), pair(0.8, false), pair(0.1, false), pair(0.6, true)];
         assert!((best_threshold(pairs) - 0.6).abs() < 1e-6);
     }
 
     #[test]
-    fn pairs_are_drawn_as_from_a_list_of_all() {
+    fn pairs_match_those_from_a_full_list() {
         let people: Vec<u32> = (0..40u32).map(|i| i * i % 7).collect();
         let all = (0..40).flat_map(|a| (a + 1..40).map(move |b| (a, b)));
         let (same, other): (Vec<_>, Vec<_>) = all.partition(|&(a, b): &(usize, usize)| people[a] == people[b]);
@@ -229,15 +235,15 @@ mod tests {
     }
 
     #[test]
-    fn a_large_set_is_judged_without_all_its_pairs() {
-        // 20,000 pictures of 200 people make 2·10^8 pairs: 3 GB if they were written down.
+    fn a_large_set_is_evaluated_without_storing_all_pairs() {
+        // 20,000 pictures of 200 people make 2·10^8 pairs, which would take 3 GB.
         let people: Vec<u32> = (0..20_000u32).map(|i| i % 200).collect();
         let pairs = Embeddings { rows: vec![vec![1.0]; people.len()], people }.pairs();
         assert_eq!((pairs.len(), pairs.iter().filter(|pair| pair.same).count()), (2 * MOST_PAIRS, MOST_PAIRS));
     }
 
     #[test]
-    fn a_probe_is_taken_for_the_known_picture_that_it_is_most_like() {
+    fn a_probe_matches_the_most_similar_known_picture() {
         let rows = vec![vec![1.0, 0.0], vec![0.0, 1.0], vec![0.8, 0.6], vec![0.6, 0.8]];
         let found = Embeddings { rows, people: vec![4, 5, 4, 4] }.identifications();
         assert_eq!(found, [Identification { probe: 2, known: 0 }, Identification { probe: 3, known: 1 }]);

@@ -1,6 +1,6 @@
-//! What a network is trained for: its loss, what is counted as a hit, and how it is judged. One file an objective.
+//! Objectives of a network: its loss, its hits, and its evaluation. Each objective has one file.
 //!
-//! Knows answers and labels; not where images come from, nor how long is trained.
+//! This module knows outputs and labels. It does not know the source of images or the length of the training.
 
 mod classification;
 mod embeddings;
@@ -23,30 +23,30 @@ use verification::AmSoftmax;
 
 pub(crate) use embeddings::Embeddings;
 
-/// What a training step is steered by, and what it got right.
+/// Loss and hits of a training batch.
 pub(crate) struct Judgement {
-    /// Scalar.
+    /// The loss, a scalar.
     pub(crate) loss: Tensor,
-    /// Images, or pixels, that were told rightly; a scalar that stays on the device.
+    /// Number of correct images or pixels, as a scalar that stays on the device.
     pub(crate) hits: Tensor,
 }
 
-/// An objective with what it needs beside the network.
+/// An objective, with the data that it needs besides the network.
 pub(crate) enum Judge {
-    /// Which class is in the image?
+    /// Classification of images.
     Classification {
         /// Share of a target that is spread over all classes.
         smoothing: f64,
         classes: usize,
     },
-    /// Who is it? The head is a part of the training alone.
+    /// Recognition of people. The head is used only in training.
     Verification(AmSoftmax),
-    /// Which class is each pixel of?
+    /// Classification of pixels.
     Segmentation { classes: usize },
 }
 
 impl Judge {
-    /// The judge of a run; what its loss learns is among `vars`.
+    /// Makes the judge of a run. The parameters of its loss are added to `vars`.
     pub(crate) fn new(config: &RunConfig, vars: &Vars) -> Result<Self> {
         let task = config.task();
         match (config.data.objective(), &config.training.loss) {
@@ -59,11 +59,11 @@ impl Judge {
                 let head = AmSoftmax::new((*scale, *margin), (task.classes, numbers), &vars.root().enter("head"))?;
                 Ok(Self::Verification(head))
             }
-            (Objective::Verification, LossConfig::CrossEntropy {}) => bail!("embeddings are trained with am-softmax"),
+            (Objective::Verification, LossConfig::CrossEntropy {}) => bail!("embeddings need the loss am-softmax"),
         }
     }
 
-    /// A training pass over a batch.
+    /// Does a training pass over a batch.
     pub(crate) fn train(&self, model: &Model, batch: &Batch, draws: Draws) -> Result<Judgement> {
         let mode = Mode::Train(draws);
         match self {
@@ -78,7 +78,7 @@ impl Judge {
         }
     }
 
-    /// What a network, given as images (N, C, H, W) → answer, is worth on a split.
+    /// Evaluates a network on a split. The network maps images (N, C, H, W) to its output.
     pub(crate) fn evaluate(
         &self,
         split: EvaluationSplit<'_>,
@@ -99,7 +99,7 @@ impl Judge {
                 let mut confusion = Confusion::new(*classes);
                 split.each_answer(&network, |answered| confusion.add(answered))?;
                 let measurements = confusion.measurements();
-                // Small patches may fall between the pixels that an evaluation sees.
+                // After resizing, small labelled areas may be gone.
                 let image_size = split.preparation.side;
                 if measurements.is_empty() {
                     Err(DataError::NothingLeft { image_size }.into())
@@ -111,7 +111,7 @@ impl Judge {
     }
 }
 
-/// What of a run's data, network and loss does not belong together.
+/// Returns the faults of combinations of data, network and loss.
 pub(crate) fn faults(config: &RunConfig) -> Vec<ConfigFault> {
     let objective = config.data.objective();
     let (wanted, things) = match objective {
@@ -121,7 +121,7 @@ pub(crate) fn faults(config: &RunConfig) -> Vec<ConfigFault> {
     };
     let mut faults = Vec::new();
     if config.model.answer() != wanted {
-        let message = format!("a network of this kind does not learn from a set of {things}");
+        let message = format!("a network of this kind cannot be trained on a set of {things}");
         faults.push(ConfigFault::new("model.kind", message));
     }
     let with_margin = matches!(config.training.loss, LossConfig::AmSoftmax { .. });

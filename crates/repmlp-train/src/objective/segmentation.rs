@@ -1,5 +1,5 @@
-//! Which class is each pixel of: cross-entropy over the pixels that count, with an auxiliary head, and mean intersection
-//! over union.
+//! Classification of pixels: cross-entropy over the pixels that count, an auxiliary head, and mean intersection over
+//! union.
 
 use candle_core::{D, DType, Result, Tensor};
 use candle_nn::ops::log_softmax;
@@ -10,12 +10,12 @@ use crate::data::Mask;
 use crate::evaluate::Answered;
 use crate::objective::Judgement;
 
-/// The label of a pixel that does not count.
+/// The label of ignored pixels.
 const IGNORED: u32 = Mask::IGNORED as u32;
-/// Weight of the auxiliary head's loss (PSPNet).
+/// Weight of the loss of the auxiliary head (PSPNet).
 const AUXILIARY: f64 = 0.4;
 
-/// Loss and hits of a training batch from its maps (N, classes, H, W).
+/// Returns loss and hits of a training batch from its maps (N, classes, H, W).
 pub(super) fn judge(answer: &Tensor, auxiliary: Option<&Tensor>, batch: &Batch) -> Result<Judgement> {
     let mut loss = cross_entropy(answer, &batch.labels, batch.judged)?;
     if let Some(auxiliary) = auxiliary {
@@ -25,7 +25,7 @@ pub(super) fn judge(answer: &Tensor, auxiliary: Option<&Tensor>, batch: &Batch) 
     Ok(Judgement { loss, hits })
 }
 
-/// Mean over the `judged` pixels that count: maps (N, classes, H, W), labels (N, H, W).
+/// Returns the mean over the `judged` pixels that count. Maps are (N, classes, H, W), labels are (N, H, W).
 fn cross_entropy(maps: &Tensor, labels: &Tensor, judged: usize) -> Result<Tensor> {
     let (n, classes, h, w) = maps.dims4()?;
     let pixels = maps.permute((0, 2, 3, 1))?.reshape((n * h * w, classes))?;
@@ -37,10 +37,10 @@ fn cross_entropy(maps: &Tensor, labels: &Tensor, judged: usize) -> Result<Tensor
     sum * (-1.0 / judged.max(1) as f64)
 }
 
-/// How often a pixel of one class was told to be of another.
+/// Confusion matrix: pixel counts by correct and predicted class.
 pub(super) struct Confusion {
     classes: usize,
-    /// Row: the pixel's class; column: what it was told to be.
+    /// Rows are the correct classes, columns are the predicted classes.
     pixels: Vec<u64>,
     loss: f64,
     judged: usize,
@@ -51,7 +51,7 @@ impl Confusion {
         Self { classes, pixels: vec![0; classes * classes], loss: 0.0, judged: 0 }
     }
 
-    /// Some images with their maps.
+    /// Adds some images with their maps.
     pub(super) fn add(&mut self, Answered { maps, labels, judged }: &Answered) -> Result<()> {
         self.loss += f64::from(cross_entropy(maps, labels, *judged)?.to_scalar::<f32>()?) * *judged as f64;
         self.judged += judged;
@@ -67,7 +67,7 @@ impl Confusion {
         }
     }
 
-    /// Loss, accuracy and mean intersection over union; nothing where no pixel counts.
+    /// Returns loss, accuracy and mean intersection over union, or nothing if no pixel counts.
     pub(super) fn measurements(&self) -> Vec<(Metric, f64)> {
         if self.judged == 0 {
             return Vec::new();
@@ -81,7 +81,7 @@ impl Confusion {
         ]
     }
 
-    /// Over the classes that occur, in the masks or in the answers.
+    /// Returns the mean over the classes that occur in the masks or in the predictions.
     fn mean_iou(&self) -> f64 {
         let row = |class: usize| (0..self.classes).map(|told| self.pixels[class * self.classes + told]).sum::<u64>();
         let column =
@@ -103,15 +103,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn iou_is_what_both_cover_of_what_either_covers() {
+    fn iou_is_intersection_over_union() {
         let mut confusion = Confusion::new(4);
         confusion.count(&[0, 0, 0, 1, 1, 2, IGNORED], &[0, 0, 1, 1, 1, 0, 2]);
-        // class 0: 2 of 4, class 1: 2 of 3, class 2: 0 of 1, class 3 does not occur
+        // Class 0: 2 of 4, class 1: 2 of 3, class 2: 0 of 1. Class 3 does not occur.
         assert!((confusion.mean_iou() - (0.5 + 2.0 / 3.0) / 3.0).abs() < 1e-12);
     }
 
     #[test]
-    fn where_no_pixel_counts_there_is_no_number_and_no_nan() -> Result<()> {
+    fn without_counted_pixels_there_is_no_metric_and_no_nan() -> Result<()> {
         let maps = Tensor::new(&[1f32, 2.0, 9.0, 3.0], &Device::Cpu)?.reshape((1, 2, 1, 2))?;
         let labels = Tensor::new(&[IGNORED, IGNORED], &Device::Cpu)?.reshape((1, 1, 2))?;
         let batch = Batch { images_nchw: maps.clone(), labels, blend: None, judged: 0 };
@@ -127,7 +127,7 @@ mod tests {
     fn ignored_pixels_change_nothing() -> Result<()> {
         let maps = Tensor::new(&[1f64, 2.0, 9.0, 3.0, 1.0, -7.0], &Device::Cpu)?.reshape((1, 2, 1, 3))?;
         let labels = Tensor::new(&[0u32, 1, IGNORED], &Device::Cpu)?.reshape((1, 1, 3))?;
-        // −ln of e^1/(e^1+e^3) and of e^1/(e^2+e^1)
+        // −ln of e^1/(e^1+e^3) and of e^1/(e^2+e^1).
         let expected = ((1.0 + 2f64.exp()).ln() + (1.0 + 1f64.exp()).ln()) / 2.0;
         assert!((cross_entropy(&maps, &labels, 2)?.to_scalar::<f64>()? - expected).abs() < 1e-12);
         Ok(())

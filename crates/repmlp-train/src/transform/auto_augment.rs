@@ -1,7 +1,8 @@
-//! AutoAugment (arXiv 1805.09501) with the policy found on ImageNet: one of 25 pairs of operations by chance, each of them
-//! done with its own probability.
+//! AutoAugment (arXiv 1805.09501) with the policy for ImageNet. One of 25 pairs of operations is drawn, and each
+//! operation is applied with its own probability.
 //!
-//! All ten operations of the policy are here, with torchvision's magnitudes, nearest neighbours and black corners.
+//! All ten operations of the policy are implemented, with the magnitudes of torchvision, nearest-neighbour sampling and
+//! black corners.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;
@@ -59,12 +60,13 @@ const IMAGENET: [[Step; 2]; 25] = [
     [(Equalize, 0.8, 0), (Equalize, 0.6, 0)],
 ];
 
-/// A colour image after the pair that was drawn for it.
+/// Returns a colour image after a randomly drawn pair of operations.
 pub(crate) fn auto_augment(image: Image, rng: &mut ChaCha8Rng) -> Image {
     let pair = &IMAGENET[(rng.next_u64() % IMAGENET.len() as u64) as usize];
     let mut image = image;
     for &(operation, probability, magnitude) in pair {
-        // Both numbers are drawn for every operation, so that one does not move the next one's.
+        // Both random numbers are drawn for every operation, so that skipping one does not change the draws of the
+        // next.
         let (chance, sign) = (uniform(rng), if rng.next_u32() & 1 == 1 { -1.0 } else { 1.0 });
         if chance < probability {
             image = operation.applied(&image, f32::from(magnitude) / 9.0, sign);
@@ -74,7 +76,7 @@ pub(crate) fn auto_augment(image: Image, rng: &mut ChaCha8Rng) -> Image {
 }
 
 impl Operation {
-    /// At a share of the largest magnitude, in one of both directions.
+    /// Applies the operation. `share` is relative to the largest magnitude, `sign` is the direction.
     fn applied(self, image: &Image, share: f32, sign: f32) -> Image {
         let factor = 1.0 + sign * 0.9 * share;
         match self {
@@ -106,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn magnitudes_are_torchvisions() {
+    fn magnitudes_match_torchvision() {
         let image = image();
         // 8 - round(m / 2.25) bits, 255·(1 - m / 9), 1 ± 0.1·m, 30°·m / 9.
         assert_eq!(Posterize.applied(&image, 8.0 / 9.0, 1.0), color::posterize(&image, 4));
@@ -117,13 +119,13 @@ mod tests {
     }
 
     #[test]
-    fn draws_reach_every_pair_and_leave_some_images_alone() {
+    fn draws_reach_every_pair_and_leave_some_images_unchanged() {
         let image = image();
         let results: Vec<Image> = (0..600).map(|i| auto_augment(image.clone(), &mut stream(0, "test", &[i]))).collect();
         let distinct: BTreeSet<&[u8]> = results.iter().map(|r| &r.pixels[..]).collect();
         assert!(distinct.len() > 40, "{}", distinct.len());
-        // The product of (1 - p) over each pair, averaged over all 25, is 0.16 (colour at magnitude 0 changes nothing): 96 of
-        // 600, with a deviation of 9.
+        // The product of (1 - p) over each pair, averaged over all 25, is 0.16 (colour at magnitude 0 changes nothing).
+        // That is 96 of 600, with a standard deviation of 9.
         let alone = results.iter().filter(|result| **result == image).count();
         assert!((60..=132).contains(&alone), "{alone}");
         assert_eq!(results[0], auto_augment(image.clone(), &mut stream(0, "test", &[0])));

@@ -1,13 +1,13 @@
-//! Recolouring, as Pillow's `ImageOps` and `ImageEnhance` do it.
+//! Colour operations, as in Pillow's `ImageOps` and `ImageEnhance`.
 
 use crate::data::{Image, luma};
 
-/// Every pixel through a function of its value.
+/// Applies a function to every value.
 fn map(image: &Image, f: impl Fn(u8) -> u8) -> Image {
     Image { pixels: image.pixels.iter().map(|&value| f(value)).collect(), ..*image }
 }
 
-/// Every channel through a table of its own.
+/// Applies a lookup table to each channel. `table_of` makes it from the channel's histogram.
 fn through_tables(image: &Image, table_of: impl Fn(&[u32; 256]) -> [u8; 256]) -> Image {
     image.map_planes((image.height, image.width), |plane, pixels| {
         let mut histogram = [0; 256];
@@ -23,23 +23,23 @@ fn identity() -> [u8; 256] {
     std::array::from_fn(|value| value as u8)
 }
 
-/// Negative.
+/// Inverts all values.
 pub(crate) fn invert(image: &Image) -> Image {
     map(image, |value| 255 - value)
 }
 
-/// Negative from `threshold` upwards.
+/// Inverts values at or above `threshold`.
 pub(crate) fn solarize(image: &Image, threshold: f32) -> Image {
     map(image, |value| if f32::from(value) < threshold { value } else { 255 - value })
 }
 
-/// The `bits` highest bits of each value.
+/// Keeps the `bits` highest bits of each value.
 pub(crate) fn posterize(image: &Image, bits: u32) -> Image {
     let kept = !(0xff_u16 >> bits) as u8;
     map(image, |value| value & kept)
 }
 
-/// Each channel stretched to the whole range.
+/// Stretches each channel to the whole range of values.
 pub(crate) fn auto_contrast(image: &Image) -> Image {
     through_tables(image, |histogram| {
         let lowest = histogram.iter().position(|&count| count > 0).unwrap_or(0);
@@ -53,7 +53,7 @@ pub(crate) fn auto_contrast(image: &Image) -> Image {
     })
 }
 
-/// Each channel with a histogram as flat as a table of values can make it.
+/// Flattens the histogram of each channel with a lookup table.
 pub(crate) fn equalize(image: &Image) -> Image {
     through_tables(image, |histogram| {
         let total: u32 = histogram.iter().sum();
@@ -71,26 +71,26 @@ pub(crate) fn equalize(image: &Image) -> Image {
     })
 }
 
-/// From `plain` (factor 0) over the image (1) and beyond.
+/// Interpolates from `plain` (factor 0) to `image` (factor 1) and beyond.
 fn blend(plain: &Image, image: &Image, factor: f32) -> Image {
     let pairs = plain.pixels.iter().zip(&image.pixels);
     let blended = |(&p, &v): (&u8, &u8)| (f32::from(p) + factor * (f32::from(v) - f32::from(p))) as u8;
     Image { pixels: pairs.map(blended).collect(), ..*image }
 }
 
-/// Brightness of each pixel of a colour image.
+/// Returns the brightness of each pixel of a colour image.
 fn brightness(image: &Image) -> Vec<u8> {
     let plane = image.height * image.width;
     (0..plane).map(|i| luma([0, 1, 2].map(|channel| image.pixels[channel * plane + i]))).collect()
 }
 
-/// Saturation of a colour image, 1 as it is.
+/// Changes the saturation of a colour image. Factor 1 changes nothing.
 pub(crate) fn color(image: &Image, factor: f32) -> Image {
     let grey = Image { pixels: brightness(image).repeat(image.channels), ..*image };
     blend(&grey, image, factor)
 }
 
-/// Contrast of a colour image around its mean brightness, 1 as it is.
+/// Changes the contrast of a colour image around its mean brightness. Factor 1 changes nothing.
 pub(crate) fn contrast(image: &Image, factor: f32) -> Image {
     let values = brightness(image);
     let sum: u64 = values.iter().map(|&value| u64::from(value)).sum();
@@ -98,7 +98,7 @@ pub(crate) fn contrast(image: &Image, factor: f32) -> Image {
     blend(&map(image, |_| mean), image, factor)
 }
 
-/// Sharpness, 1 as it is, 0 smoothed by a window of 3x3 that leaves the border alone.
+/// Changes the sharpness. Factor 1 changes nothing, factor 0 smooths with a 3x3 window. Border pixels do not change.
 pub(crate) fn sharpness(image: &Image, factor: f32) -> Image {
     let (height, width) = (image.height, image.width);
     let smooth = image.map_planes((height, width), |plane, pixels| {
@@ -113,7 +113,7 @@ pub(crate) fn sharpness(image: &Image, factor: f32) -> Image {
     blend(&smooth, image, factor)
 }
 
-/// The mean of a pixel, five times, and its eight neighbours.
+/// Returns the mean of a pixel, counted five times, and its eight neighbours.
 fn smoothed(plane: &[u8], at: usize, width: usize) -> u8 {
     let rows = [at - width, at, at + width];
     let window: u32 = rows.iter().flat_map(|&row| &plane[row - 1..=row + 1]).map(|&value| u32::from(value)).sum();
@@ -149,8 +149,8 @@ mod tests {
     }
 
     #[test]
-    fn whole_images_are_pillows() {
-        // Sums of (i + 1)·value over the planes of what Pillow 13 makes of the same image.
+    fn whole_images_match_pillow() {
+        // Expected sums of (i + 1)·value over all planes, from Pillow 13 on the same image.
         let image = scene();
         let ours = [
             checksum(&image),

@@ -1,4 +1,4 @@
-//! Which rectangle of an image is used.
+//! Crops of an image.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;
@@ -17,23 +17,23 @@ pub(crate) struct Region {
 }
 
 impl Region {
-    /// All of it.
+    /// Returns the whole image as a region.
     pub(crate) fn whole(image: &Image) -> Self {
         Self { top: 0, left: 0, height: image.height, width: image.width }
     }
 
-    /// So much in the middle; a half pixel is rounded to the even side, as torchvision does.
+    /// Returns a centred region. Half pixels are rounded to even numbers, as in torchvision.
     fn middle(of: (usize, usize), (height, width): (usize, usize)) -> Self {
         let before = |whole: usize, part: usize| ((whole - part) as f64 / 2.0).round_ties_even() as usize;
         Self { top: before(of.0, height), left: before(of.1, width), height, width }
     }
 }
 
-/// Attempts at a rectangle that lies within the image, before the middle is taken.
+/// Attempts to draw a rectangle inside the image. After that, the middle is taken.
 const ATTEMPTS: usize = 10;
 
-/// The rectangle of torchvision's `RandomResizedCrop`: an area and a ratio of width to height by chance, at a place by
-/// chance.
+/// Draws the rectangle of torchvision's `RandomResizedCrop`: random area, random ratio of width to height, random
+/// place.
 pub(crate) fn random_resized_crop(
     (height, width): (usize, usize),
     config: &RandomResizedCropConfig,
@@ -67,7 +67,7 @@ pub(crate) fn random_resized_crop(
     }
 }
 
-/// The image resized so that its short side is `short`, and of that the square of `side` in the middle.
+/// Resizes the image to a shorter side of `short` and cuts out the middle square of `side`.
 pub(crate) fn short_side_crop(image: &Image, short: usize, side: usize) -> Image {
     let (height, width) = (image.height, image.width);
     let long = |of: usize, per: usize| short * of / per;
@@ -88,12 +88,12 @@ mod tests {
     }
 
     #[test]
-    fn crops_lie_within_and_reach_every_size() {
+    fn crops_are_inside_the_image_and_reach_every_size() {
         let all = drawn((64, 48), 4000);
         let area = |r: &Region| (r.height * r.width) as f64 / (64.0 * 48.0);
         for region in &all {
             assert!(region.top + region.height <= 64 && region.left + region.width <= 48);
-            // A side is rounded by at most half a pixel: of 16 x 12, the smallest, that is 1/24 and 1/32.
+            // Rounding changes a side by at most half a pixel. For the smallest crop, 16 x 12, that is 1/32 and 1/24.
             assert!(area(region) > 0.07 && area(region) <= 1.0, "{region:?}");
             let ratio = region.width as f64 / region.height as f64;
             assert!(ratio > 0.7 && ratio < 1.43, "{region:?}");
@@ -102,7 +102,7 @@ mod tests {
         let largest = all.iter().map(area).fold(0.0, f64::max);
         assert!(smallest < 0.1 && largest > 0.95, "{smallest} {largest}");
         assert!(all.iter().any(|r| r.top == 0) && all.iter().any(|r| r.top + r.height == 64));
-        // Areas are uniform in [0.08, 1] but for those that did not fit: fewer of the large ones, so the mean is below 0.54.
+        // Areas are uniform in [0.08, 1], but large crops often do not fit. So the mean is below 0.54.
         let mean = all.iter().map(area).sum::<f64>() / 4000.0;
         assert!((0.42..0.54).contains(&mean), "{mean}");
     }

@@ -1,9 +1,9 @@
-//! What images undergo on their way to a network: cutting, resizing, moving, recolouring. Pure functions of an image and the
-//! numbers drawn for it.
+//! Transforms of images before they reach a network: cropping, resizing, moving, recolouring. They are pure functions
+//! of an image and of random numbers.
 //!
-//! Knows neither sets nor epochs; which transform an image undergoes is the pipeline's business. Resizing is our own: it is
-//! some forty lines of plain sums in a fixed order, where `fast_image_resize` would bring processor-specific code whose
-//! rounding differs from machine to machine.
+//! This module knows neither data sets nor epochs, and does not choose the transforms. Resizing is implemented here, in
+//! about forty lines of sums in a fixed order. `fast_image_resize` has processor-specific code that rounds differently
+//! between machines.
 
 mod auto_augment;
 mod color;

@@ -1,4 +1,4 @@
-//! An image moved and mirrored, as normalised numbers.
+//! Moves and mirrors an image, and converts it to normalised numbers.
 
 use rand_chacha::rand_core::RngCore;
 use repmlp::stream::stream;
@@ -14,10 +14,11 @@ pub(crate) struct Shift {
 }
 
 impl Shift {
-    /// Not at all.
+    /// No change.
     pub(crate) const NONE: Self = Self { down: 0, right: 0, flip: false };
 
-    /// What is drawn for an image in an epoch: a crop out of `crop_padding` around it is a move by up to as much.
+    /// Draws the shift of an image in an epoch. Padding by `crop_padding` and cropping equals a shift by at most that
+    /// many pixels.
     pub(crate) fn drawn(config: &AugmentConfig, seed: u64, epoch: u64, image: u32) -> Self {
         let mut rng = stream(seed, "augment", &[epoch, u64::from(image)]);
         let padding = config.crop_padding as isize;
@@ -27,7 +28,7 @@ impl Shift {
         Self { down, right, flip: config.flip && rng.next_u32() & 1 == 1 }
     }
 
-    /// Appends a square image, moved and mirrored, as normalised numbers; what comes from outside is black.
+    /// Appends a square image, moved and mirrored, as normalised numbers. Pixels from outside are black.
     pub(crate) fn append(self, image: &Image, normalization: &Normalization, numbers: &mut Vec<f32>) {
         let side = image.width;
         let inside = |at: usize, offset: isize| at.checked_add_signed(offset).filter(|&at| at < side);

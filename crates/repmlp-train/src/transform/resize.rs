@@ -1,9 +1,9 @@
-//! Bilinear resizing that averages over all it shrinks (antialiased), as Pillow and so torchvision do it.
+//! Bilinear resizing with antialiasing, as in Pillow and torchvision.
 
 use crate::data::Image;
 use crate::transform::Region;
 
-/// A rectangle of an image in another size.
+/// Resizes a rectangle of an image.
 pub(crate) fn resize(image: &Image, region: Region, (height, width): (usize, usize)) -> Image {
     let (columns, rows) = (taps(region.width, width), taps(region.height, height));
     image.map_planes((height, width), |plane, pixels| {
@@ -30,13 +30,14 @@ fn shrunk_row(row: &[u8], columns: &[Taps]) -> impl Iterator<Item = f32> {
     })
 }
 
-/// What one place of the result is made of: neighbours and their shares.
+/// Input pixels of one output pixel, and their weights.
 struct Taps {
     first: usize,
     weights: Vec<f32>,
 }
 
-/// For each of `to` places over a line of `from`: a triangle around its centre, as wide as the shrinking.
+/// Returns the taps that resize a line from `from` to `to` pixels. Each has a triangle filter around its centre. When
+/// shrinking, the triangle is wider by the same factor.
 fn taps(from: usize, to: usize) -> Vec<Taps> {
     let scale = from as f64 / to as f64;
     let reach = scale.max(1.0);
@@ -62,7 +63,7 @@ mod tests {
 
     #[test]
     fn halving_weighs_four_neighbours() {
-        // Weights 3/8, 3/8, 1/8 at the border (one neighbour is outside: 3/7, 3/7, 1/7), 1/8 3/8 3/8 1/8 inside.
+        // Weights are 1/8, 3/8, 3/8, 1/8. At the border, one neighbour is outside, so they are 3/7, 3/7, 1/7.
         assert_eq!(resized(1, 4, &[0, 70, 140, 210], (1, 2)), [50, 160]);
         assert_eq!(resized(1, 6, &[0, 0, 80, 80, 0, 0], (1, 3))[1], 60);
     }
@@ -74,14 +75,14 @@ mod tests {
     }
 
     #[test]
-    fn it_is_pillows() {
-        // Image.resize(BILINEAR) of Pillow 13 of (37·x + 101·y + x·y) mod 256, from 7x5 to 3x4 (width x height).
+    fn it_matches_pillow() {
+        // `Image.resize` (BILINEAR) of Pillow 13 on (37·x + 101·y + x·y) mod 256, from 7x5 to 3x4 (width x height).
         let pixels: Vec<u8> =
             (0..35usize).map(|i| ((37 * (i % 7) + 101 * (i / 7) + (i % 7) * (i / 7)) % 256) as u8).collect();
         let ours = resized(5, 7, &pixels, (4, 3));
         let pillow = [58, 133, 166, 154, 149, 117, 123, 130, 155, 158, 109, 118];
         for (ours, pillow) in ours.iter().zip(pillow) {
-            // Pillow rounds once more between both passes, and its weights have 8 bits less than ours.
+            // Pillow also rounds between both passes, and its weights have 8 bits less.
             assert!(ours.abs_diff(pillow) <= 1, "{ours} {pillow}");
         }
     }

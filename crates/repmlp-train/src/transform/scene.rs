@@ -1,4 +1,5 @@
-//! An image with its mask, brought into the square that the network sees: scaled, rotated, cut or padded, mirrored.
+//! Transforms an image and its mask into the square that the network sees: scaled, rotated, cropped or padded,
+//! mirrored.
 
 use rand_chacha::rand_core::RngCore;
 use repmlp::stream::{stream, uniform};
@@ -7,31 +8,31 @@ use crate::data::{AugmentConfig, Image, Mask};
 use crate::transform::warp::Warp;
 use crate::transform::{Region, Shift, resize};
 
-/// The size of a scene at a scale of 1.
+/// The size of a scene at scale 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unit {
-    /// Its longer side fills the square.
+    /// The longer side fills the square.
     Filling,
-    /// Its own.
+    /// The scene's own size.
     Own,
 }
 
-/// Where a scene comes to lie.
+/// Placement of a scene in the square.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Placement {
     unit: Unit,
     scale: f64,
     degrees: f64,
     flip: bool,
-    /// Share of what sticks out of the square that is cut away above, and on the left.
+    /// For scenes larger than the square: share of the excess that is cut off at the top and at the left.
     cut: [f64; 2],
 }
 
 impl Placement {
-    /// The whole scene in the middle of the square: what an evaluation sees.
+    /// The whole scene in the middle of the square, for evaluation.
     pub(crate) const WHOLE: Self = Self { unit: Unit::Filling, scale: 1.0, degrees: 0.0, flip: false, cut: [0.5, 0.5] };
 
-    /// What is drawn for an image in an epoch. As in semseg, one image of two is rotated.
+    /// Draws the placement of an image in an epoch. As in semseg, an image is rotated with probability 0.5.
     pub(crate) fn drawn(config: &AugmentConfig, seed: u64, epoch: u64, image: u32) -> Self {
         let mut rng = stream(seed, "scene", &[epoch, u64::from(image)]);
         let [smallest, largest] = config.random_scale.unwrap_or([1.0, 1.0]);
@@ -44,14 +45,14 @@ impl Placement {
     }
 }
 
-/// An image and what its pixels are.
+/// An image with its mask.
 pub(crate) struct Scene {
     pub(crate) image: Image,
     pub(crate) mask: Mask,
 }
 
 impl Scene {
-    /// The scene in a square; what comes from outside has `padding` for its colour and counts for nothing.
+    /// Places the scene in a square. Pixels from outside have the colour `padding` and are ignored.
     pub(crate) fn placed(&self, placement: Placement, side: usize, padding: &[u8]) -> Self {
         let (height, width) = (self.image.height, self.image.width);
         let factor = match placement.unit {
@@ -65,8 +66,8 @@ impl Scene {
         Self { image: view.of_image(&image, padding), mask: view.of_mask(&self.mask) }
     }
 
-    /// The scene at its own size in the middle of `size`, which holds it; what is around it has `padding` for its colour and counts for
-    /// nothing.
+    /// Pads the scene at its own size to `size`, which must not be smaller. Added pixels have the colour `padding` and
+    /// are ignored.
     pub(crate) fn padded_to(&self, size: (usize, usize), padding: &[u8]) -> Self {
         let Image { channels, height, width, .. } = self.image;
         let (top, left) = ((size.0 - height) / 2, (size.1 - width) / 2);
@@ -85,7 +86,7 @@ impl Scene {
         }
     }
 
-    /// The square of `side` whose first pixel is `corner` (row, column). It must be inside the scene.
+    /// Cuts out the square of `side` whose first pixel is `corner` (row, column). It must be inside the scene.
     pub(crate) fn square(&self, (top, left): (usize, usize), side: usize) -> Self {
         let width = self.image.width;
         let cut = |plane: &[u8]| -> Vec<u8> {
@@ -98,9 +99,10 @@ impl Scene {
     }
 }
 
-/// For each place of a square, row by row, where it lies in a scaled scene of `size`: x and y, in pixels from the corner.
+/// Returns the source of each pixel of a square, row by row: x and y in a scaled scene of `size`, in pixels from its
+/// corner.
 fn sources(size: (usize, usize), side: usize, placement: Placement) -> Vec<(f64, f64)> {
-    // Scenes smaller than the square lie in its middle.
+    // Scenes smaller than the square are centred.
     let offset = |length: usize, cut: f64| match length.checked_sub(side) {
         Some(room) => ((room + 1) as f64 * cut).floor().min(room as f64),
         None => -((side - length) as f64 / 2.0).floor(),
@@ -115,7 +117,7 @@ fn sources(size: (usize, usize), side: usize, placement: Placement) -> Vec<(f64,
     (0..side * side).map(of_place).collect()
 }
 
-/// A square through which a scaled and rotated scene of `size` is seen.
+/// A square view of a scaled and rotated scene of `size`.
 struct View {
     size: (usize, usize),
     side: usize,
@@ -143,7 +145,7 @@ impl View {
     }
 }
 
-/// The value between the four pixels around a place.
+/// Returns the bilinear interpolation of the four pixels around a position.
 fn interpolated(plane: &[u8], (height, width): (usize, usize), (x, y): (f64, f64), padding: u8) -> u8 {
     let (x, y) = (x - 0.5, y - 0.5);
     let (left, top) = (x.floor(), y.floor());
@@ -182,13 +184,14 @@ mod tests {
         assert_eq!(ids, [255, 255, 255, 255, 0, 1, 2, 3, 4, 5, 6, 7, 255, 255, 255, 255]);
         let flipped = placed(Placement { flip: true, ..Placement::WHOLE }, 4);
         assert_eq!(&flipped.1[4..12], [3, 2, 1, 0, 7, 6, 5, 4]);
-        // At half the size every pixel is an average of four, and a mask takes the one after the middle.
+        // At half the size, every pixel is an average of four. The mask takes the pixel below and to the right of the
+        // centre.
         let (pixels, ids) = placed(Placement::WHOLE, 2);
         assert_eq!((pixels, ids), (vec![37, 53, 99, 99], vec![5, 7, 255, 255]));
     }
 
     #[test]
-    fn a_cut_takes_its_share_of_what_sticks_out() {
+    fn a_cut_takes_its_share_of_the_excess() {
         let twice = |cut| placed(Placement { scale: 2.0, cut, ..Placement::WHOLE }, 4).1;
         assert_eq!(twice([0.0, 0.0]), [0, 0, 1, 1, 0, 0, 1, 1, 4, 4, 5, 5, 4, 4, 5, 5]);
         assert_eq!(twice([0.0, 1.0])[..4], [2, 2, 3, 3]);
@@ -222,14 +225,14 @@ mod tests {
             let margin = 0.01 * (most - least);
             assert!(low >= least && low < least + margin && high <= most && high > most - margin, "{low} {high}");
         }
-        // 2000 fair coins have a deviation of 22.
+        // 2000 fair coin flips have a standard deviation of 22.
         for count in [all.iter().filter(|p| p.degrees == 0.0).count(), all.iter().filter(|p| p.flip).count()] {
             assert!((890..1110).contains(&count), "{count}");
         }
         assert_eq!(Placement::drawn(&config, 3, 1, 5), all[5]);
     }
 
-    /// A scene whose every pixel differs from its neighbours, and whose mask says the same as its image.
+    /// A scene in which neighbouring pixels differ. The mask has the same values as the image.
     fn alike((height, width): (usize, usize)) -> Scene {
         let pixels: Vec<u8> = (0..height * width).map(|i| (i * 7 % 251) as u8).collect();
         let ids = pixels.clone();
@@ -238,17 +241,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_crop_at_its_own_size_is_a_piece_of_image_and_mask_alike(
+        fn a_crop_at_scale_one_is_a_piece_of_image_and_mask(
             size in (1usize..40, 1usize..40), side in 1usize..40, flip: bool, cut in [0.0..1.0f64, 0.0..1.0f64],
         ) {
             let scene = alike(size);
             let placement = Placement { unit: Unit::Own, scale: 1.0, degrees: 0.0, flip, cut };
             let Scene { image, mask } = scene.placed(placement, side, &[Mask::IGNORED]);
-            // Pixels outside of the scene have the fill colour and the id 255. No pixel inside has either.
+            // Pixels from outside of the scene have the fill colour and the id 255. No pixel of the scene has either.
             prop_assert_eq!(&image.pixels, &mask.ids);
             let seen = image.pixels.iter().filter(|&&pixel| pixel != Mask::IGNORED).count();
             prop_assert_eq!(seen, size.0.min(side) * size.1.min(side));
-            // Somewhere in the scene, or with the scene inside it, lies just this piece.
+            // The piece must occur in the scene, padded to at least the side of the square.
             let whole = scene.padded_to((size.0.max(side), size.1.max(side)), &[Mask::IGNORED]);
             let mirrored = |rows: &[u8]| -> Vec<u8> {
                 let row = |row: &[u8]| -> Vec<u8> {
@@ -266,8 +269,9 @@ mod tests {
         fn every_crop_keeps_image_and_mask_together(
             scale in 0.5..2.0f64, degrees in -10.0..10.0f64, flip: bool, cut in [0.0..1.0f64, 0.0..1.0f64],
         ) {
-            // Two halves of one colour and one class each, and padding between both colours: a class lies where its colour does, up to
-            // the half pixel between the nearest one and an interpolation.
+            // Each half has one colour and one class. The padding colour is between both colours. So a class and its
+            // colour must match, except within half a pixel of an edge, where nearest-neighbour and interpolation
+            // differ.
             let (height, width) = (24, 30);
             let of = |left: u8, right: u8| -> Vec<u8> {
                 (0..height * width).map(|i| if i % width < width / 2 { left } else { right }).collect()

@@ -1,23 +1,24 @@
-//! Squares that cover a whole scene, and the answer for the scene from the answers for the squares.
+//! Tiles that cover a whole scene, and the output for the scene from the outputs for its tiles.
 //!
-//! They lie as semseg lays them: from the first pixel on, `step` apart, and the last one of a row ends where the row ends. It
-//! averages logits, where semseg averages probabilities of a square and its mirror image.
+//! The layout is that of semseg: tiles start at the first pixel, at distance `step`, and the last tile of a row ends at
+//! the end of the row. The logits of overlapping tiles are averaged. Semseg averages probabilities instead, and also
+//! those of the mirrored tiles.
 
 use candle_core::{Result, Tensor, bail};
 
-/// How squares lie upon a scene.
+/// Layout of tiles on a scene.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tiling {
-    /// Height and width of the scene, neither below the squares' side.
+    /// Height and width of the scene. Both are at least the side of the tiles.
     size: (usize, usize),
     side: usize,
-    /// Row and column of the first pixel of each square.
+    /// Row and column of the first pixel of each tile.
     pub(crate) corners: Vec<(usize, usize)>,
 }
 
 impl Tiling {
-    /// Squares of `side`, `step` pixels apart (1 to `side`), upon a scene of `size`. A scene that is smaller than a square in a direction
-    /// must be padded to the size that this says.
+    /// Lays tiles of `side` at distance `step` (1 to `side`) on a scene of `size`. A scene that is smaller than a tile
+    /// must be padded to the height and width that `size()` returns.
     pub(crate) fn of(size: (usize, usize), side: usize, step: usize) -> Self {
         let size = (size.0.max(side), size.1.max(side));
         let starts = |length: usize| {
@@ -28,29 +29,29 @@ impl Tiling {
         Self { size, side, corners }
     }
 
-    /// Height and width of what is covered.
+    /// Returns height and width of the covered area.
     pub(crate) fn size(&self) -> (usize, usize) {
         self.size
     }
 
-    /// The answer for the scene (1, classes, H, W) from those for the squares (some, classes, side, side), in their order: each
-    /// pixel has the mean of all squares that show it.
+    /// Joins the outputs for the tiles into the output for the scene (1, classes, H, W). `answers` holds batches
+    /// (tiles, classes, side, side) in the order of the tiles. Each pixel gets the mean of all tiles that contain it.
     ///
     /// # Errors
-    /// When the answers are not as many or not as large as the squares.
+    /// When number or size of the outputs do not match the tiles.
     pub(crate) fn joined(&self, answers: &[Tensor]) -> Result<Tensor> {
-        let (Some(first), (height, width)) = (answers.first(), self.size) else { bail!("no tile was answered") };
+        let (Some(first), (height, width)) = (answers.first(), self.size) else { bail!("there is no output") };
         let (side, classes) = (self.side, first.dim(1)?);
         let (mut sums, mut counts) = (vec![0f32; classes * height * width], vec![0f32; height * width]);
         let mut corners = self.corners.iter();
         for answer in answers {
             let (tiles, of_classes, h, w) = answer.dims4()?;
             if (of_classes, h, w) != (classes, side, side) {
-                bail!("a tile of {side}x{side} was answered by {:?}", answer.dims());
+                bail!("a tile of {side}x{side} has an output of shape {:?}", answer.dims());
             }
             let numbers = answer.flatten_all()?.to_vec1::<f32>()?;
             for tile in numbers.chunks_exact(numbers.len() / tiles) {
-                let Some(&(top, left)) = corners.next() else { bail!("more answers than tiles") };
+                let Some(&(top, left)) = corners.next() else { bail!("more outputs than tiles") };
                 for (row, values) in tile.chunks_exact(side).enumerate() {
                     let (class, y) = (row / side, top + row % side);
                     let places = &mut sums[(class * height + y) * width + left..][..side];
@@ -62,7 +63,7 @@ impl Tiling {
             }
         }
         if corners.next().is_some() {
-            bail!("fewer answers than tiles");
+            bail!("fewer outputs than tiles");
         }
         for plane in sums.chunks_exact_mut(height * width) {
             plane.iter_mut().zip(&counts).for_each(|(sum, count)| *sum /= count);
@@ -78,7 +79,7 @@ mod tests {
 
     use super::*;
 
-    /// For each square, a map with the position of each of its pixels in the scene.
+    /// Returns one map for each tile. It holds the scene position of each pixel.
     fn seen_through(tiling: &Tiling) -> Vec<Tensor> {
         let side = tiling.side;
         let tile = |&(top, left): &(usize, usize)| {
@@ -93,7 +94,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_pixel_is_covered_and_the_mean_of_what_agrees_is_that(
+        fn every_pixel_is_covered_and_equal_values_keep_their_value(
             size in (1usize..40, 1usize..40), side in 1usize..20, share in 0.1..=1.0f64,
         ) {
             let step = ((side as f64 * share).ceil() as usize).clamp(1, side);
@@ -101,8 +102,9 @@ mod tests {
             let (height, width) = tiling.size();
             prop_assert_eq!((height, width), (size.0.max(side), size.1.max(side)));
             prop_assert!(tiling.corners.iter().all(|&(top, left)| top + side <= height && left + side <= width));
-            // A pixel that no square shows would be 0/0; coordinates below 40 are summed without rounding.
-            let joined = tiling.joined(&seen_through(&tiling)).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            // A pixel outside of all tiles would be 0/0. Sums of coordinates below 40 are exact.
+            let joined =
+                tiling.joined(&seen_through(&tiling)).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
             for (i, value) in joined.into_iter().enumerate() {
                 let (y, x) = (i / width % height, i % width);
                 let expected = if i < height * width { y } else { x };
@@ -112,7 +114,8 @@ mod tests {
 
         #[test]
         fn one_tile_is_the_plain_answer_to_the_bit(values in proptest::collection::vec(any::<f32>(), 18)) {
-            let values: Vec<f32> = values.into_iter().map(|value| if value.is_finite() { value } else { 1.0 }).collect();
+            let values: Vec<f32> =
+                values.into_iter().map(|value| if value.is_finite() { value } else { 1.0 }).collect();
             let answer = Tensor::from_vec(values.clone(), (1, 2, 3, 3), &Device::Cpu).unwrap();
             let tiling = Tiling::of((3, 2), 3, 2);
             let joined = tiling.joined(&[answer]).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
@@ -122,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn tiles_of_cityscapes_are_semsegs() {
+    fn tiles_of_cityscapes_match_semseg() {
         let tiling = Tiling::of((1024, 2048), 713, 476);
         let [rows, columns] = [[0, 311].as_slice(), &[0, 476, 952, 1335]];
         let expected: Vec<_> = rows.iter().flat_map(|&top| columns.iter().map(move |&left| (top, left))).collect();
@@ -130,15 +133,15 @@ mod tests {
     }
 
     #[test]
-    fn where_tiles_overlap_their_mean_counts() -> Result<()> {
+    fn overlapping_tiles_are_averaged() -> Result<()> {
         let tiling = Tiling::of((1, 3), 1, 1);
         assert_eq!(tiling.corners.len(), 3);
-        // Squares of 2 on a line of 3, a pixel apart: the middle is seen by both.
+        // Tiles of side 2 on a width of 3, at distance 1: both contain the middle column.
         let tiling = Tiling::of((2, 3), 2, 1);
         let answer = |value: f32| Tensor::full(value, (1, 1, 2, 2), &Device::Cpu);
         let joined = tiling.joined(&[answer(1.0)?, answer(3.0)?])?.flatten_all()?.to_vec1::<f32>()?;
         assert_eq!(joined, [1.0, 2.0, 3.0, 1.0, 2.0, 3.0]);
-        // As one batch, the same.
+        // One batch gives the same result.
         let both = Tensor::cat(&[answer(1.0)?, answer(3.0)?], 0)?;
         assert_eq!(tiling.joined(&[both])?.flatten_all()?.to_vec1::<f32>()?, joined);
         for wrong in [vec![answer(1.0)?], vec![answer(1.0)?; 3], Vec::new()] {

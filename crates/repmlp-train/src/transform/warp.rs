@@ -1,35 +1,36 @@
-//! An image seen through a linear map: each place of the result asks where it comes from.
+//! Affine transforms of an image. Each output pixel is read from its source position.
 
 use crate::data::Image;
 
-/// Where a place (x, y) of the result lies in the image.
+/// Maps a position (x, y) of the output to its source position.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Warp {
-    /// x is `x[0]`·x + `x[1]`·y + `x[2]`.
+    /// Source x = `x[0]`·x + `x[1]`·y + `x[2]`; likewise source y.
     x: [f64; 3],
     y: [f64; 3],
 }
 
 impl Warp {
-    /// A shift of the rows to the left that grows by `slope` from row to row.
+    /// Shifts rows to the left, each row by `slope` more than the row above.
     pub(crate) fn shear_x(slope: f64) -> Self {
         Self { x: [1.0, slope, 0.0], y: [0.0, 1.0, 0.0] }
     }
 
-    /// A rotation around the middle of `height` x `width`, counterclockwise as it is seen.
+    /// Rotates counterclockwise around the middle of an image of `height` x `width`.
     pub(crate) fn rotation(degrees: f64, (height, width): (usize, usize)) -> Self {
         let (sin, cos) = degrees.to_radians().sin_cos();
         let (x0, y0) = (width as f64 / 2.0, height as f64 / 2.0);
         Self { x: [cos, -sin, x0 - cos * x0 + sin * y0], y: [sin, cos, y0 - sin * x0 - cos * y0] }
     }
 
-    /// Where the middle of a pixel of the result lies, in pixels from the corner.
+    /// Returns the source of an output position. Positions are in pixels from the corner; pixel centres are at half
+    /// numbers.
     pub(crate) fn source(self, (x, y): (f64, f64)) -> (f64, f64) {
         let at = |row: [f64; 3]| row[0] * x + row[1] * y + row[2];
         (at(self.x), at(self.y))
     }
 
-    /// The image through the map, each pixel its nearest; what comes from outside is black.
+    /// Transforms the image with nearest-neighbour sampling. Pixels from outside are black.
     pub(crate) fn nearest(self, image: &Image) -> Image {
         let (height, width) = (image.height, image.width);
         image.map_planes((height, width), |plane, pixels| {

@@ -1,4 +1,4 @@
-//! Attempts in folders of their own, and small sets of our own making.
+//! Runs attempts in separate folders, and writes small test images.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -7,7 +7,8 @@ use repmlp_train::config::RunConfig;
 use repmlp_train::{DeviceChoice, Orders, StopFlag, ThroughputTiming, TrainError, train};
 use sweep_protocol::{Event, Measurement, MemorySink, Outcome, Sink, SinkError};
 
-/// The smallest network that still has every part of a RepMLP block, on images of 32x32, and the quickest measurement.
+/// The smallest network with every part of a RepMLP block, for images of 32x32, and the shortest throughput
+/// measurement.
 pub(crate) const TINY: &str = r#"
 [model]
 kind   = "cifar-net"
@@ -21,7 +22,7 @@ warmup  = 0
 repeats = 1
 "#;
 
-/// Raises the flag when the training says that it has done so many steps.
+/// Sink that sets the stop flag when the training reports this step.
 struct StopAt<'a> {
     step: u64,
     flag: &'a StopFlag,
@@ -37,18 +38,18 @@ impl Sink for StopAt<'_> {
     }
 }
 
-/// Where an attempt works and what it may use.
+/// Folders and resources of attempts.
 pub(crate) struct Bench<'a> {
-    /// Attempts get a folder each below it.
+    /// Each attempt gets a folder below it.
     pub root: &'a Path,
-    /// Folder of data sets.
+    /// Folder with the data sets.
     pub data: Option<&'a Path>,
-    /// Threads of the loader.
+    /// Number of loader threads.
     pub threads: usize,
 }
 
 impl<'a> Bench<'a> {
-    /// With the carried set and one thread.
+    /// Uses the included data set and one thread.
     pub(crate) fn new(root: &'a Path) -> Self {
         Self { root, data: None, threads: 1 }
     }
@@ -57,7 +58,7 @@ impl<'a> Bench<'a> {
         self.root.join(number.to_string())
     }
 
-    /// What an attempt may use, with its folder made.
+    /// Returns the orders of an attempt, and makes its folder.
     pub(crate) fn orders(&self, number: u32) -> Orders {
         std::fs::create_dir_all(self.folder(number)).unwrap();
         Orders {
@@ -73,7 +74,7 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// One attempt, stopped after `stop_at` steps; what it said and how it ended.
+    /// Runs one attempt and stops it after `stop_at` steps. Returns its events and its outcome.
     pub(crate) fn attempt(&self, config: &str, number: u32, stop_at: u64) -> (Vec<Event>, Result<Outcome, TrainError>) {
         let config: RunConfig = toml::from_str(config).unwrap();
         let orders = self.orders(number);
@@ -83,25 +84,25 @@ impl<'a> Bench<'a> {
         (sink.heard.events, outcome)
     }
 
-    /// A whole run in one attempt, which must succeed: everything that it measured but timings.
+    /// Does a whole run in one attempt, which must succeed. Returns all measurements except timings.
     pub(crate) fn run(&self, config: &str) -> Vec<Measurement> {
         let (events, outcome) = self.attempt(config, 1, u64::MAX);
         assert_eq!(outcome.unwrap(), Outcome::Succeeded);
         measured(&events)
     }
 
-    /// The weights that an attempt left.
+    /// Returns the weights that an attempt saved.
     pub(crate) fn weights(&self, number: u32) -> Vec<u8> {
         std::fs::read(self.folder(number).join("weights.safetensors")).unwrap()
     }
 }
 
-/// Everything measured that is no timing.
+/// Returns all measurements except timings.
 pub(crate) fn measured(events: &[Event]) -> Vec<Measurement> {
     all_measured(events).into_iter().filter(|m| !m.metric.is_timing()).collect()
 }
 
-/// Everything measured, by this attempt and by those before it.
+/// Returns all measurements of this attempt and of earlier ones.
 pub(crate) fn all_measured(events: &[Event]) -> Vec<Measurement> {
     let all = events.iter().filter_map(|event| match event {
         Event::Measured { measurements } | Event::Inherited { measurements } => Some(measurements),
@@ -110,7 +111,8 @@ pub(crate) fn all_measured(events: &[Event]) -> Vec<Measurement> {
     all.flatten().copied().collect()
 }
 
-/// Writes a PNG of `side` x `side` with 1 or 3 channels, the value of each byte given by its place.
+/// Writes a PNG of `side` x `side` pixels with 1 or 3 channels. `value` gives each byte from its row, column and
+/// channel.
 pub(crate) fn write_png(path: &Path, side: u32, channels: u32, value: impl Fn(u32, u32, u32) -> u8) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let mut encoder = png::Encoder::new(std::fs::File::create(path).unwrap(), side, side);

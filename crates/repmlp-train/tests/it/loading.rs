@@ -1,4 +1,5 @@
-//! Trainings on images in folders: the same whatever the threads, and an error of the run when a file cannot be decoded.
+//! Trainings on image folders. The number of threads does not change the result, and a file that cannot be decoded is
+//! an error.
 
 use std::path::Path;
 
@@ -8,7 +9,7 @@ use sweep_protocol::{Event, FailureKind, MemorySink, Metric, Outcome, Sink, Sink
 
 use crate::fixture::{Bench, write_png};
 
-/// 24 training images of two classes make 4 steps of 6 in an epoch.
+/// 24 training images of two classes make 4 steps of 6 images per epoch.
 const CONFIG: &str = r#"
 [data]
 source     = { kind = "image-folder", name = "stripes", classes = 2 }
@@ -34,7 +35,7 @@ warmup  = 0
 repeats = 1
 "#;
 
-/// Stripes that run down or across.
+/// Writes images with vertical or horizontal stripes.
 fn write_stripes(folder: &Path) {
     for i in 0..32 {
         let (part, class) = (if i < 24 { "train" } else { "val" }, i % 2);
@@ -61,7 +62,7 @@ fn the_number_of_loader_threads_changes_no_bit() {
 }
 
 #[test]
-fn an_epoch_tells_how_much_of_its_time_it_waited_for_batches() {
+fn an_epoch_reports_how_long_it_waited_for_batches() {
     let (data, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     write_stripes(data.path());
     let (events, outcome) = Bench { data: Some(data.path()), ..Bench::new(root.path()) }.attempt(CONFIG, 1, u64::MAX);
@@ -75,7 +76,7 @@ fn an_epoch_tells_how_much_of_its_time_it_waited_for_batches() {
     };
     let (waited, trained) = (seconds(Metric::DataWait), seconds(Metric::TrainTime));
     assert_eq!((waited.len(), trained.len()), (2, 2));
-    // The first batch of an epoch is never there already.
+    // The first batch of an epoch is never ready at once.
     assert!(waited.iter().zip(&trained).all(|(waited, trained)| 0.0 < *waited && waited < trained));
 }
 
@@ -93,10 +94,10 @@ fn a_file_that_cannot_be_decoded_ends_the_run_and_is_named() {
         panic!("no end")
     };
     assert_eq!(*failure, FailureKind::Data);
-    assert!(message.contains("train/1/7.png is damaged: a whole PNG expected"), "{message}");
+    assert!(message.contains("train/1/7.png is damaged: expected a complete PNG"), "{message}");
 }
 
-/// Writes other images over those of a class as soon as the first epoch is measured.
+/// Sink that overwrites the images of one class as soon as the first epoch is measured.
 struct Replacing<'a> {
     folder: &'a Path,
     heard: MemorySink,

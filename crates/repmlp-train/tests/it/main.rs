@@ -1,4 +1,4 @@
-//! Whole trainings of a tiny network, heard through a sink.
+//! Whole trainings of a tiny network. The tests look at the events in a sink.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 

@@ -1,4 +1,4 @@
-//! Whole trainings on people and on scenes: what is measured, what is merged, and that a stop changes no bit.
+//! Whole trainings on people and on scenes: the metrics, the merge, and that a stop does not change any bit.
 
 use std::path::Path;
 
@@ -6,7 +6,8 @@ use sweep_protocol::{Form, Measurement, Metric, Outcome, Split};
 
 use crate::fixture::{Bench, measured, write_png};
 
-/// A network of faces on six people with four pictures each, the last three of them held out: 2 steps of 6 in an epoch.
+/// A face network on six people with four pictures each. The last three people are held out. 2 steps of 6 images per
+/// epoch.
 const FACES: &str = r#"
 [data]
 source     = { kind = "identities", name = "people", identities = 6, held_out = 3, channels = 1 }
@@ -23,9 +24,9 @@ rep_mlp   = { reduction = 2, block = { partition = [3, 3], groups = 1, local_ker
 epochs    = 2
 batch     = 6
 loss      = { kind = "am-softmax" }
-optimizer = { kind = "sgd", learning_rate = 0.002, momentum = 0.9, nesterov = false, weight_decay = 4e-5, decay_of_parts = [
+optimizer = { kind = "sgd", learning_rate = 0.002, momentum = 0.9, nesterov = false, decay_of_parts = [
     { parts = ["embedding", "head"], weight_decay = 4e-4 },
-] }
+], weight_decay = 4e-5 }
 schedule  = { kind = "steps", milestones = [1.0], factor = 0.1, warmup_epochs = 0.0 }
 
 [measure]
@@ -34,7 +35,7 @@ warmup  = 0
 repeats = 1
 "#;
 
-/// A PSPNet on ten scenes of three classes with a class to ignore: 2 steps of 4 in an epoch.
+/// A PSPNet on ten training scenes with three classes and an ignored id. 2 steps of 4 images per epoch.
 const SCENES: &str = r#"
 [data]
 source     = { kind = "masks", name = "scenes", classes = 3, ignore = 7, validation = ["val"] }
@@ -90,7 +91,8 @@ fn write_scenes_of(side: u32, data: &Path) {
     }
 }
 
-/// A run in one attempt and the same one stopped at its third step; the measurements of the first.
+/// Does a run in one attempt, and the same run with a stop after its second step. Both must agree. Returns the
+/// measurements of the first.
 fn run_and_stop(config: &str, write: impl Fn(&Path)) -> Vec<Measurement> {
     let (data, straight, stopped) = (tempfile::tempdir(), tempfile::tempdir(), tempfile::tempdir());
     let (data, straight, stopped) = (data.unwrap(), straight.unwrap(), stopped.unwrap());
@@ -99,11 +101,12 @@ fn run_and_stop(config: &str, write: impl Fn(&Path)) -> Vec<Measurement> {
     let (straight, stopped) = (bench(straight.path()), bench(stopped.path()));
     let expected = straight.run(config);
     let mut actual = Vec::new();
-    // Steps are told at the end of an epoch of two: the stop is heard before the first step of the second one.
+    // Steps are reported at the end of an epoch, after two steps. So the attempt stops before the first step of the
+    // second epoch.
     for (number, stop_at, expected) in [(1, 2, Outcome::Stopped), (2, u64::MAX, Outcome::Succeeded)] {
         let (events, outcome) = stopped.attempt(config, number, stop_at);
         assert_eq!(outcome.unwrap(), expected);
-        // The last journal holds what was measured before the stop too.
+        // The last journal also has the measurements from before the stop.
         actual = measured(&events);
     }
     assert_eq!(actual, expected);
@@ -111,7 +114,7 @@ fn run_and_stop(config: &str, write: impl Fn(&Path)) -> Vec<Measurement> {
     expected
 }
 
-/// The metrics of a split after the last epoch, in their order.
+/// Returns the metrics of a split after the last epoch, in order.
 fn metrics(measurements: &[Measurement], split: Split, form: Form) -> Vec<Metric> {
     let of_last = |m: &&Measurement| m.split == Some(split) && m.form == Some(form) && m.epoch == Some(2);
     measurements.iter().filter(of_last).map(|m| m.metric).collect()
@@ -122,17 +125,17 @@ fn value(measurements: &[Measurement], metric: Metric) -> f64 {
 }
 
 #[test]
-fn people_are_learned_and_strangers_are_told_apart() {
+fn people_are_learned_and_held_out_people_are_recognised() {
     let all = run_and_stop(FACES, write_people);
     assert_eq!(metrics(&all, Split::Train, Form::Training), [Metric::Loss, Metric::Accuracy]);
     let judged = [Metric::VerificationAccuracy, Metric::IdentificationAccuracy];
     assert_eq!(metrics(&all, Split::Test, Form::Training), judged);
     assert_eq!(metrics(&all, Split::Test, Form::Deployed), judged);
     assert!(judged.iter().all(|metric| (0.0..=1.0).contains(&value(&all, *metric))));
-    // The gate has let it pass: a probe that is taken for somebody else was a tie.
+    // The equivalence check has passed, so a probe may differ between both forms only in a tie.
     assert!(value(&all, Metric::Top1Agreement) > 0.5);
     assert!(value(&all, Metric::MaxAbsDiff) > 0.0, "both forms were computed");
-    // 0.002 · 0.1 after the milestone.
+    // 0.002 · 0.1, after the milestone.
     assert!((value(&all, Metric::LearningRate) - 0.0002).abs() < 1e-12);
 }
 
@@ -147,7 +150,8 @@ fn scenes_are_judged_pixel_by_pixel() {
     assert!(value(&all, Metric::Top1Agreement) > 0.999);
 }
 
-/// Scenes of 60 pixels at their own size: crops of 48 to train on, four tiles of 48 to judge each by.
+/// Scenes of 60 pixels at their own size: training crops of 48 pixels, and four tiles of 48 pixels per scene for
+/// evaluation.
 fn scenes_at_their_own_size() -> String {
     let config = SCENES
         .replace("image_size = 48", "image_size = 48\nevaluate   = { tiles = {} }")
@@ -167,13 +171,14 @@ fn scenes_are_cropped_and_judged_whole_through_tiles() {
     }
     assert!(value(&all, Metric::MeanIou) <= value(&all, Metric::Accuracy));
     assert!(value(&all, Metric::Top1Agreement) > 0.999);
-    // 3 scenes of test have 60 rows of 59 pixels that count, the first of each being ignored: accuracy is a whole number of them.
+    // Each of the 3 test scenes has 60 rows with 59 pixels that count, since the first column is ignored. The number of
+    // correct pixels must be whole.
     let right = value(&all, Metric::Accuracy) * f64::from(3 * 60 * 59);
     assert!((right - right.round()).abs() < 1e-6, "{right}");
 }
 
 #[test]
-fn what_does_not_belong_together_is_named() {
+fn incompatible_settings_are_named() {
     let root = tempfile::tempdir().unwrap();
     let faults = |config: String| {
         let (_, outcome) = Bench::new(root.path()).attempt(&config, 1, u64::MAX);
@@ -182,14 +187,14 @@ fn what_does_not_belong_together_is_named() {
     let text = faults(FACES.replace("loss      = { kind = \"am-softmax\" }", "label_smoothing = 0.1"));
     assert_eq!(
         text,
-        "configuration: training.loss.kind: must be `am-softmax` for a set of people; training.label_smoothing: must be \
-         0 for a set of people"
+        "configuration: training.loss.kind: must be `am-softmax` for a set of people; training.label_smoothing: must \
+         be 0 for a set of people"
     );
     let text = faults(FACES.replace("\"head\"]", "\"haed\"]"));
     assert_eq!(
         text,
-        "configuration: training.optimizer.decay_of_parts.parts: no parameter of the network has the part `haed` in its name; names \
-         start with embedding, embedding_bn, head, stage0, stage1, stage2, stage3, stage4"
+        "configuration: training.optimizer.decay_of_parts.parts: no parameter name of the network contains the part \
+         `haed`; names start with embedding, embedding_bn, head, stage0, stage1, stage2, stage3, stage4"
     );
     let text = faults(
         SCENES
@@ -199,5 +204,5 @@ fn what_does_not_belong_together_is_named() {
             )
             .replace("random_scale = [0.5, 2.0], rotate_degrees = 10.0", ""),
     );
-    assert_eq!(text, "configuration: model.kind: a network of this kind does not learn from a set of classes");
+    assert_eq!(text, "configuration: model.kind: a network of this kind cannot be trained on a set of classes");
 }

@@ -1,11 +1,11 @@
-//! A training that is stopped anywhere and continued ends with the same bits.
+//! A training that is stopped and resumed ends with the same bits.
 
 use repmlp_train::TrainError;
 use sweep_protocol::{Event, Outcome, Tally};
 
 use crate::fixture::{Bench, TINY, all_measured, measured};
 
-/// 96 images make 24 steps of 4 in an epoch; two epochs.
+/// 96 images make 24 steps of 4 images per epoch. There are two epochs.
 const TRAINING: &str = r#"
 [data]
 source     = { kind = "fashion-mnist-5k" }
@@ -32,14 +32,14 @@ fn stopping_within_epochs_changes_no_bit() {
 }
 
 #[test]
-fn the_memory_of_adamw_survives_a_stop_too() {
+fn the_state_of_adamw_survives_a_stop() {
     let sgd = r#"kind = "sgd", learning_rate = 0.05, momentum = 0.9, nesterov = true"#;
     let config = config().replace(sgd, r#"kind = "adamw", learning_rate = 0.002"#);
     assert!(config.contains("adamw"));
     stopped_equals_straight(&config);
 }
 
-/// An EfficientNet that leaves out half of everything: 2 steps of 4 in an epoch.
+/// An EfficientNet with dropout and stochastic depth of 0.5. 2 steps of 4 images per epoch.
 const WITH_DROPOUT: &str = r#"
 [data]
 source      = { kind = "fashion-mnist-5k" }
@@ -67,7 +67,7 @@ repeats = 1
 "#;
 
 #[test]
-fn what_is_left_out_by_chance_is_left_out_again_after_a_stop() {
+fn dropout_is_the_same_after_a_stop() {
     let (straight, stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (straight, stopped) = (Bench::new(straight.path()), Bench { threads: 2, ..Bench::new(stopped.path()) });
     let expected = straight.run(WITH_DROPOUT);
@@ -84,7 +84,7 @@ fn stopped_equals_straight(config: &str) {
     let expected = straight.run(config);
 
     let mut last = Vec::new();
-    // Losses are read every ten steps and at the end of an epoch of 24: both stops lie within one.
+    // Losses are read every ten steps and at the end of each epoch (24 steps). So both stops are inside an epoch.
     for (number, stop_at, expected) in
         [(1, 10, Outcome::Stopped), (2, 40, Outcome::Stopped), (3, u64::MAX, Outcome::Succeeded)]
     {
@@ -93,7 +93,7 @@ fn stopped_equals_straight(config: &str) {
         assert!(matches!(events.last(), Some(Event::Ended { outcome, .. }) if *outcome == expected));
         last = events;
     }
-    // The last attempt's journal alone holds everything that the run measured, also what was measured before the stops.
+    // The journal of the last attempt has all measurements of the run, also those from before the stops.
     assert_eq!(measured(&last), expected);
     for m in all_measured(&last) {
         let keys = (m.split.is_some(), m.form.is_some());

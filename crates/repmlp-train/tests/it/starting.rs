@@ -1,4 +1,4 @@
-//! A network that starts from another training's weights, and the weights that it cannot start from.
+//! Networks that start from the weights of another training, and weights that are refused.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,7 +8,8 @@ use sweep_protocol::Event;
 
 use crate::fixture::{Bench, TINY};
 
-/// 32 images make 8 steps of 4; so small a rate moves no parameter visibly.
+/// 32 images make 8 steps of 4 images. The test of starting weights uses a learning rate so small that no parameter
+/// visibly moves.
 const TRAINING: &str = r#"
 [data]
 source      = { kind = "fashion-mnist-5k" }
@@ -39,7 +40,7 @@ fn largest_difference(a: &Tensor, b: &Tensor) -> f32 {
     (a - b).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar().unwrap()
 }
 
-/// The weights of a training, which are left in the folder as `trained.safetensors`.
+/// Trains a network and writes its weights to `trained.safetensors` in the folder. Returns the weights.
 fn trained(folder: &Path) -> BTreeMap<String, Tensor> {
     let bench = Bench::new(folder);
     bench.run(&config("0.05"));
@@ -49,7 +50,7 @@ fn trained(folder: &Path) -> BTreeMap<String, Tensor> {
 }
 
 #[test]
-fn every_part_starts_from_the_file_but_fresh_ones_from_the_seed() {
+fn every_part_except_fresh_ones_starts_from_the_file() {
     let (data, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let trained = trained(data.path());
     let bench = Bench { data: Some(data.path()), ..Bench::new(root.path()) };
@@ -62,7 +63,7 @@ fn every_part_starts_from_the_file_but_fresh_ones_from_the_seed() {
 
     let parameters = tensors(&root.path().join("1/weights.safetensors"));
     let moved = |name: &String| largest_difference(&parameters[name], &trained[name]) > 1e-6;
-    // The weights of the file have left their seed behind, which is the same.
+    // Both trainings have the same seed, but trained weights differ from their initial values.
     for name in trained.keys().filter(|name| name.ends_with("weight")) {
         assert_eq!(moved(name), name.contains("fc1_fc2.") || name.starts_with("stages.2."), "{name}");
     }
@@ -86,12 +87,12 @@ fn weights_that_do_not_fit_are_refused_with_their_place() {
     assert!(start("weights = \"gone.pth\"").starts_with("DIR/gone.pth (start.weights) cannot be read"));
     assert!(start("weights = \"text.safetensors\"").starts_with("DIR/text.safetensors holds no tensors"));
     let other = start("weights = \"trained.safetensors\"\nfingerprint = \"0123456789ab\"");
-    assert!(other.contains("the configuration says 0123456789ab"), "{other}");
+    assert!(other.contains("the configuration expects 0123456789ab"), "{other}");
     let typed = start("weights = \"trained.safetensors\"\nfresh = [\"fc1_fc\"]");
     assert_eq!(typed, "no tensor of the network has `fc1_fc` in its name (start.fresh)");
 
     let wider = started("0.1", "weights = \"trained.safetensors\"").replace("hidden = 8", "hidden = 9");
-    // The typing error is told, not what follows from it.
+    // The typing error is reported, not its consequences.
     let typed = wider.replace("\n[start]", "\n[start]\nfresh = [\"fc_1\"]");
     assert_eq!(fault(&typed), "no tensor of the network has `fc_1` in its name (start.fresh)");
     let missing = fault(&wider);

@@ -1,7 +1,7 @@
-//! The global context block (Cao et al. 2019, fusion by addition): one of the paper's baselines.
+//! The global context block (Cao et al. 2019, fusion by addition), one of the paper's baselines.
 //!
-//! y = x + FC2(ReLU(LN(FC1(c)))), where c is the mean of all pixels weighted by a softmax over the map. Layer norm has no
-//! running statistics: there is nothing to merge, and one type serves both forms.
+//! y = x + FC2(ReLU(LN(FC1(c)))), where c is the mean of all pixels, weighted by a softmax over the map. Layer norm has
+//! no running statistics, so there is nothing to merge. Both forms have the same type.
 
 use candle_core::{Result, Tensor};
 use repmlp_kernels::{add_to_pixels, relu, softmax};
@@ -14,11 +14,11 @@ use crate::layers::{Conv2d, ConvShape, Linear, Visitor};
 use crate::network::Site;
 use crate::vars::{Init, Scope, joined};
 
-/// A global context block.
+/// Configuration of a global context block.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GlobalContextConfig {
-    /// FC1 has the block's channels divided by this as outputs; 16 in the original.
+    /// The number of outputs of FC1 is the block's channels divided by this. Original: 16.
     #[serde(default = "sixteen")]
     pub reduction: usize,
 }
@@ -27,19 +27,19 @@ fn sixteen() -> usize {
     16
 }
 
-/// All sizes of a block.
+/// All sizes of a global context block.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GlobalContextShape {
-    /// C.
+    /// Channels, C.
     pub channels: usize,
     /// Outputs of FC1.
     pub inner: usize,
-    /// Keeps layer norm's variance away from zero.
+    /// Constant ε that layer norm adds to the variance.
     pub layer_norm_eps: f64,
 }
 
 impl GlobalContextShape {
-    /// The value of the original's code.
+    /// The value in the original code.
     pub const LAYER_NORM_EPS: f64 = 1e-6;
 }
 
@@ -61,7 +61,7 @@ impl GlobalContextConfig {
         let (h, w) = site.map;
         let GlobalContextShape { channels, inner, .. } = self.shape(site.channels);
         account.add(LayerCost {
-            // Weighting every pixel, and their sum.
+            // The weighted sum of all pixels.
             activation_flops: channels * h * w,
             kept: (channels + 3) * h * w,
             ..LayerCost::pointwise(joined(at, "conv_attn"), (channels, 1), (h, w))
@@ -79,7 +79,7 @@ impl GlobalContextConfig {
     }
 }
 
-/// Both forms. Names: `conv_attn`, `mlp_add.fc1`, `mlp_add.norm`, `mlp_add.fc2`.
+/// The block, in both forms. Names of its parts: `conv_attn`, `mlp_add.fc1`, `mlp_add.norm`, `mlp_add.fc2`.
 #[derive(Clone)]
 pub struct GlobalContext {
     attention: Conv2d,
@@ -91,10 +91,10 @@ pub struct GlobalContext {
 }
 
 impl GlobalContext {
-    /// The block with its variables below `scope`.
+    /// Creates the block with its variables in `scope`.
     ///
     /// # Errors
-    /// When a name is taken.
+    /// When a variable name is already used.
     pub fn new(shape: GlobalContextShape, scope: &Scope<'_>) -> Result<Self> {
         let GlobalContextShape { channels, inner, layer_norm_eps } = shape;
         let mlp = scope.enter("mlp_add");
@@ -109,10 +109,10 @@ impl GlobalContext {
         })
     }
 
-    /// (C, H, W, N) → (C, H, W, N).
+    /// Forward pass: (C, H, W, N) → (C, H, W, N).
     ///
     /// # Errors
-    /// Those of candle.
+    /// When candle fails.
     pub fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
         let weights = softmax(&self.attention.forward(x_chwn)?.flatten(0, 2)?.t()?.contiguous()?)?.t()?;
         let context = x_chwn.flatten(1, 2)?.broadcast_mul(&weights.unsqueeze(0)?)?.sum(1)?;
@@ -120,7 +120,7 @@ impl GlobalContext {
         add_to_pixels(x_chwn, &self.fc2.forward(&hidden)?)
     }
 
-    /// (inner, N) → (inner, N), each image on its own.
+    /// Layer norm of each image: (inner, N) → (inner, N).
     fn layer_norm(&self, x_pn: &Tensor) -> Result<Tensor> {
         let centred = x_pn.broadcast_sub(&x_pn.mean_keepdim(0)?)?;
         let sigma = (centred.sqr()?.mean_keepdim(0)? + self.layer_norm_eps)?.sqrt()?;
@@ -128,7 +128,7 @@ impl GlobalContext {
         normed.broadcast_mul(&self.norm_weight.unsqueeze(1)?)?.broadcast_add(&self.norm_bias.unsqueeze(1)?)
     }
 
-    /// The same block cut off from its variables.
+    /// Returns a copy that is detached from the variables.
     #[must_use]
     pub fn detached(&self) -> Self {
         Self {
@@ -141,10 +141,10 @@ impl GlobalContext {
         }
     }
 
-    /// Shows its tensors to `visit`, named below `at`.
+    /// Calls `visit` for each tensor. The names start with `at`.
     ///
     /// # Errors
-    /// Those of `visit`.
+    /// When `visit` fails.
     pub fn visit(&mut self, at: &str, visit: &mut Visitor<'_>) -> Result<()> {
         self.attention.visit(&joined(at, "conv_attn"), visit)?;
         self.fc1.visit(&joined(at, "mlp_add.fc1"), visit)?;

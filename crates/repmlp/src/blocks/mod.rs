@@ -1,7 +1,7 @@
-//! What can stand where a network mixes pixels: the paper's block and the blocks that it is compared with.
+//! Blocks that mix pixels: the RepMLP block and the blocks that the paper compares it with.
 //!
-//! A new block is a file, its `mod` line, a variant of [`BlockConfig`] and its arms below, and a kind of layer in
-//! `network/layer.rs`.
+//! To add a block, write its file, its `mod` line, its variant of [`BlockConfig`] with the match arms below, and its
+//! layer in `network/layer_spec.rs`, `network/layer.rs` and `network/deployed_layer.rs`.
 
 mod global_context;
 mod non_local;
@@ -24,13 +24,13 @@ pub use share_set_mlp::{DeployedShareSetMlp, ShareSetMlp, ShareSetMlpShape};
 use crate::ConfigFault;
 use crate::network::{LayerSpec, Node, Site, identity, sum};
 
-/// A block that keeps channels and map.
+/// A block. Its output has the channels and the map size of its input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum BlockConfig {
-    /// The paper's block.
+    /// The paper's RepMLP block.
     RepMlp(RepMlpConfig),
-    /// A convolution and batch norm.
+    /// A convolution with batch norm.
     Conv(ConvConfig),
     /// A non-local block.
     NonLocal(NonLocalConfig),
@@ -38,13 +38,13 @@ pub enum BlockConfig {
     SelfAttention(SelfAttentionConfig),
 }
 
-/// A convolution and batch norm: Table 1 row E, and the Wide ConvNet.
+/// A convolution with batch norm, as in Table 1 row E and in the Wide ConvNet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConvConfig {
-    /// Size K, odd.
+    /// Size K of the kernel; odd.
     pub kernel: usize,
-    /// Groups, a divisor of the channels.
+    /// Number of groups; a divisor of the channels.
     pub groups: usize,
 }
 
@@ -56,9 +56,9 @@ impl ConvConfig {
             let message = format!("{} groups do not divide {channels} channels", self.groups);
             faults.push(ConfigFault::new(format!("{key}.groups"), message));
         }
-        // A wider kernel has taps that no pixel of the map ever sees.
+        // A larger kernel has taps that always lie on padding.
         if self.kernel.is_multiple_of(2) || self.kernel >= 2 * h.max(w) {
-            let message = format!("kernel {} must be odd and below twice the {h}x{w} map", self.kernel);
+            let message = format!("kernel {} must be odd and smaller than twice the {h}x{w} map", self.kernel);
             faults.push(ConfigFault::new(format!("{key}.kernel"), message));
         }
         faults
@@ -66,7 +66,7 @@ impl ConvConfig {
 }
 
 impl BlockConfig {
-    /// What cannot be built at `site`; `key` is the block's own key.
+    /// Returns the faults that prevent building the block at `site`. `key` is the key of the block.
     pub fn faults(&self, site: Site, key: &str) -> Vec<ConfigFault> {
         match self {
             Self::RepMlp(config) => config.faults((site.channels, site.channels), site.map, key),
@@ -76,7 +76,7 @@ impl BlockConfig {
         }
     }
 
-    /// The block at `site` as a part of a network; `key` is the block's own key.
+    /// Returns the block at `site` as a node of a network. `key` is the key of the block.
     pub fn node(&self, site: Site, key: &str) -> Node<LayerSpec> {
         let key = key.to_owned();
         match self {

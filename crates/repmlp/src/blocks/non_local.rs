@@ -1,6 +1,7 @@
-//! The non-local block (Wang et al. 2018, embedded Gaussian): one of the paper's baselines.
+//! The non-local block (Wang et al. 2018, embedded Gaussian), one of the paper's baselines.
 //!
-//! y = x + BN(z(softmax(s·θᵀφ)·g)); θ, φ, g and z are 1×1 convolutions with biases. No scaling (s = 1) in the original.
+//! y = x + BN(z(softmax(s·θᵀφ)·g)), where θ, φ, g and z are 1×1 convolutions with biases. The original has no scaling
+//! (s = 1).
 
 use candle_core::{Result, Tensor};
 use repmlp_kernels::{Epilogue, Heads, add_bias, attention, grouped_fc};
@@ -14,26 +15,26 @@ use crate::reparam::fuse_bn;
 use crate::vars::{Scope, joined};
 use crate::{ConfigFault, Mode};
 
-/// A non-local block.
+/// Configuration of a non-local block.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NonLocalConfig {
-    /// Channels of θ, φ and g are the block's channels divided by this; 2 in the original.
+    /// The number of channels of θ, φ and g is the block's channels divided by this. Original: 2.
     #[serde(default = "half")]
     pub inner_reduction: usize,
-    /// Divide the products of θ and φ by the root of their channels, as attention does.
+    /// Divide the products of θ and φ by the square root of their number of channels, as attention does.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub scaled: bool,
 }
 
-/// All sizes of a block.
+/// All sizes of a non-local block.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NonLocalShape {
-    /// C.
+    /// Channels, C.
     pub channels: usize,
     /// Channels of θ, φ and g.
     pub inner: usize,
-    /// s.
+    /// Factor s on the products of θ and φ.
     pub scale: f64,
 }
 
@@ -42,7 +43,7 @@ fn half() -> usize {
 }
 
 impl Default for NonLocalConfig {
-    /// The original's.
+    /// The settings of the original.
     fn default() -> Self {
         Self { inner_reduction: half(), scaled: false }
     }
@@ -70,17 +71,17 @@ impl NonLocalConfig {
         for name in ["t", "p"] {
             account.add(conv(name, (channels, inner)));
         }
-        // Its bias is a part of z's.
+        // The output with bias is not kept: the bias of g is added as part of the bias of z.
         account.add(LayerCost { kept: inner * h * w, ..conv("g", (channels, inner)) });
         account.add(LayerCost {
             name: joined(at, "attention"),
             activation_flops: 2 * inner * (h * w).pow(2),
             output: [inner, h, w],
-            // What was gathered, and two numbers for each query.
+            // The output, and two numbers for each query.
             kept: (inner + 2) * h * w,
             ..LayerCost::default()
         });
-        // The norm's shift joins z's own bias when merged.
+        // Merging adds the shift of the norm to the existing bias of z.
         let norm = match account.form() {
             CountedForm::Training => 4 * channels,
             CountedForm::Deployed => 0,
@@ -90,7 +91,7 @@ impl NonLocalConfig {
     }
 }
 
-/// θ, φ and g: what both forms share. Names: `t`, `p`, `g`.
+/// The part that both forms share: θ, φ and g. Their names are `t`, `p` and `g`.
 #[derive(Clone)]
 struct Attention {
     theta: Conv2d,
@@ -99,14 +100,14 @@ struct Attention {
     scale: f64,
 }
 
-/// The training form. `z` and `norm` beside θ, φ and g.
+/// The training form. Names of its parts: `t`, `p`, `g`, `z`, `norm`.
 pub struct NonLocal {
     attention: Attention,
     z: Conv2d,
     norm: BatchNorm,
 }
 
-/// The inference form: the norm is in z.
+/// The deployed form. The norm is merged into z.
 #[derive(Clone)]
 pub struct DeployedNonLocal {
     attention: Attention,
@@ -114,15 +115,18 @@ pub struct DeployedNonLocal {
 }
 
 impl Attention {
-    /// (C, H, W, N) → what every pixel gathers from the map, (C', H, W, N), without g's bias.
+    /// Computes the attention output of every pixel, without the bias of g: (C, H, W, N) → (C', H, W, N).
     fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
         let g = self.g.with(self.g.weight.clone(), None).forward(x_chwn)?;
         let heads = Heads { count: 1, scale: self.scale };
         attention(&self.theta.forward(x_chwn)?, &self.phi.forward(x_chwn)?, &g, heads)
     }
 
-    /// z of what every pixel gathers. The weights that a pixel gives to the map sum to one, so g's bias passes through them and
-    /// through z: it is a part of z's bias, where its gradient (zero before batch norm) is not drowned in rounding.
+    /// Applies `z` to the attention output.
+    ///
+    /// The attention weights of a pixel sum to one, so the bias of g only adds a constant to the output of z. It is
+    /// therefore added as part of the bias of z. Batch norm follows, so the exact gradient of this bias is zero;
+    /// computed this way, its rounding errors stay small.
     fn forward_through(&self, z: &Conv2d, x_chwn: &Tensor) -> Result<Tensor> {
         let y = z.with(z.weight.clone(), None).forward(&self.forward(x_chwn)?)?;
         let mut bias = z.bias.clone();
@@ -135,10 +139,10 @@ impl Attention {
 }
 
 impl NonLocal {
-    /// The block with its variables below `scope`.
+    /// Creates the block with its variables in `scope`.
     ///
     /// # Errors
-    /// When a name is taken.
+    /// When a variable name is already used.
     pub fn new(shape: NonLocalShape, scope: &Scope<'_>) -> Result<Self> {
         let NonLocalShape { channels, inner, scale } = shape;
         let into = |name| Conv2d::new(ConvShape::pointwise(channels, inner), &scope.enter(name));
@@ -149,19 +153,19 @@ impl NonLocal {
         })
     }
 
-    /// (C, H, W, N) → (C, H, W, N).
+    /// Forward pass: (C, H, W, N) → (C, H, W, N).
     ///
     /// # Errors
-    /// Those of candle.
+    /// When candle fails.
     pub fn forward(&self, x_chwn: &Tensor, mode: Mode) -> Result<Tensor> {
         let gathered = self.attention.forward_through(&self.z, x_chwn)?;
         self.norm.forward_with_epilogue(&gathered, mode, Epilogue::Add(x_chwn))
     }
 
-    /// The inference form.
+    /// Returns the deployed form.
     ///
     /// # Errors
-    /// Those of candle.
+    /// When candle fails.
     pub fn reparameterize(&self) -> Result<DeployedNonLocal> {
         let (weight, mut bias) = fuse_bn(&self.z.weight, &self.norm)?;
         if let Some(own) = &self.z.bias {
@@ -174,18 +178,18 @@ impl NonLocal {
 }
 
 impl DeployedNonLocal {
-    /// (C, H, W, N) → (C, H, W, N).
+    /// Forward pass: (C, H, W, N) → (C, H, W, N).
     ///
     /// # Errors
-    /// Those of candle.
+    /// When candle fails.
     pub fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
         x_chwn + self.attention.forward_through(&self.z, x_chwn)?
     }
 
-    /// Shows its tensors to `visit`, named below `at`.
+    /// Calls `visit` for each tensor. The names start with `at`.
     ///
     /// # Errors
-    /// Those of `visit`.
+    /// When `visit` fails.
     pub fn visit(&mut self, at: &str, visit: &mut Visitor<'_>) -> Result<()> {
         let Attention { theta, phi, g, .. } = &mut self.attention;
         for (name, conv) in [("t", theta), ("p", phi), ("g", g), ("z", &mut self.z)] {

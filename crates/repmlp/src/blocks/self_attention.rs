@@ -1,7 +1,7 @@
-//! Multi-head self-attention with relative positions (BoTNet, Srinivas et al. 2021): one of the paper's baselines.
+//! Multi-head self-attention with relative positions (BoTNet, Srinivas et al. 2021), one of the paper's baselines.
 //!
-//! y = BN(MHSA(x)). The rows of the attention weights sum to one, so the norm's scale and shift pass through them into
-//! the values: merged, only the projection and one shift are left.
+//! y = BN(MHSA(x)). The output is linear in the values, so the scale of the norm can be merged into the projection of
+//! the values. The deployed form has only the projection, the positions and one shift.
 
 use candle_core::{Result, Tensor};
 use repmlp_kernels::{Heads, RelativePositions, attention_on_map};
@@ -14,27 +14,27 @@ use crate::network::Site;
 use crate::vars::{Init, Scope, joined};
 use crate::{ConfigFault, Mode};
 
-/// Multi-head self-attention.
+/// Configuration of multi-head self-attention.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SelfAttentionConfig {
-    /// Heads, a divisor of the channels; 4 in BoTNet.
+    /// Number of heads; a divisor of the channels. BoTNet: 4.
     #[serde(default = "four")]
     pub heads: usize,
 }
 
-/// All sizes of the attention: C → heads·`head_dim_v` channels.
+/// All sizes of self-attention. Its input has C channels, its output heads·`head_dim_v` channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SelfAttentionShape {
-    /// C.
+    /// Input channels, C.
     pub channels: usize,
-    /// Heads.
+    /// Number of heads.
     pub heads: usize,
     /// Height and width of the map.
     pub map: (usize, usize),
-    /// Channels of a query and of a key.
+    /// Channels of a query and of a key in one head.
     pub head_dim_qk: usize,
-    /// Channels of a value.
+    /// Channels of a value in one head.
     pub head_dim_v: usize,
 }
 
@@ -43,7 +43,7 @@ fn four() -> usize {
 }
 
 impl SelfAttentionShape {
-    /// Heads that share the channels evenly.
+    /// Sizes of attention whose heads share the channels evenly.
     pub fn even(site: Site, heads: usize) -> Self {
         let d = site.channels / heads;
         Self { channels: site.channels, heads, map: site.map, head_dim_qk: d, head_dim_v: d }
@@ -85,14 +85,14 @@ impl SelfAttentionConfig {
             params: (2 * h - 1 + 2 * w - 1) * head_dim,
             activation_flops: 2 * channels * pixels * pixels + channels * pixels * (h + w),
             output: [channels, h, w],
-            // What was gathered, the same behind the norm, and two numbers for each query and head.
+            // The attention output, the output of the norm, and two numbers for each query and head.
             kept: 2 * (channels + self.heads) * pixels,
             ..LayerCost::default()
         });
     }
 }
 
-/// The attention alone. Names: `qkv`, `pos_embed.height_rel`, `pos_embed.width_rel`.
+/// Attention without batch norm. Names of its parts: `qkv`, `pos_embed.height_rel`, `pos_embed.width_rel`.
 #[derive(Clone)]
 pub struct Attention {
     shape: SelfAttentionShape,
@@ -101,13 +101,14 @@ pub struct Attention {
     width_rel: Tensor,
 }
 
-/// The training form; `norm` beside the attention.
+/// The training form: attention followed by batch norm with the name `norm`.
 pub struct SelfAttention {
     attention: Attention,
     norm: BatchNorm,
 }
 
-/// The inference form: the norm's scale is in the values' part of the projection, its shift behind the attention.
+/// The deployed form. The scale of the norm is merged into the projection of the values. Its shift is added after the
+/// attention.
 #[derive(Clone)]
 pub struct DeployedSelfAttention {
     attention: Attention,
@@ -115,10 +116,10 @@ pub struct DeployedSelfAttention {
 }
 
 impl Attention {
-    /// The attention with its variables below `scope`.
+    /// Creates the attention with its variables in `scope`.
     ///
     /// # Errors
-    /// When a name is taken.
+    /// When a variable name is already used.
     pub fn new(shape: SelfAttentionShape, scope: &Scope<'_>) -> Result<Self> {
         let (d, (h, w)) = (shape.head_dim_qk, shape.map);
         let positions = scope.enter("pos_embed");
@@ -131,10 +132,10 @@ impl Attention {
         })
     }
 
-    /// (C, H, W, N) → (heads·`head_dim_v`, H, W, N).
+    /// Forward pass: (C, H, W, N) → (heads·`head_dim_v`, H, W, N).
     ///
     /// # Errors
-    /// When the map has another size.
+    /// When the map has a different size.
     pub fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
         let SelfAttentionShape { heads, head_dim_qk, .. } = self.shape;
         let heads = Heads { count: heads, scale: 1.0 / (head_dim_qk as f64).sqrt() };
@@ -144,27 +145,27 @@ impl Attention {
 }
 
 impl SelfAttention {
-    /// Attention and norm with their variables below `scope`.
+    /// Creates attention and norm with their variables in `scope`.
     ///
     /// # Errors
-    /// When a name is taken.
+    /// When a variable name is already used.
     pub fn new(shape: SelfAttentionShape, scope: &Scope<'_>) -> Result<Self> {
         let norm = BatchNorm::new(shape.outputs(), &scope.enter("norm"))?;
         Ok(Self { attention: Attention::new(shape, scope)?, norm })
     }
 
-    /// (C, H, W, N) → (C, H, W, N).
+    /// Forward pass: (C, H, W, N) → (heads·`head_dim_v`, H, W, N).
     ///
     /// # Errors
-    /// When the map has another size.
+    /// When the map has a different size.
     pub fn forward(&self, x_chwn: &Tensor, mode: Mode) -> Result<Tensor> {
         self.norm.forward(&self.attention.forward(x_chwn)?, mode)
     }
 
-    /// The inference form.
+    /// Returns the deployed form.
     ///
     /// # Errors
-    /// Those of candle.
+    /// When candle fails.
     pub fn reparameterize(&self) -> Result<DeployedSelfAttention> {
         let (scale, shift) = self.norm.scale_and_shift()?;
         let Attention { shape, qkv, height_rel, width_rel } = &self.attention;
@@ -182,19 +183,19 @@ impl SelfAttention {
 }
 
 impl DeployedSelfAttention {
-    /// (C, H, W, N) → (C, H, W, N).
+    /// Forward pass: (C, H, W, N) → (heads·`head_dim_v`, H, W, N).
     ///
     /// # Errors
-    /// When the map has another size.
+    /// When the map has a different size.
     pub fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
         let y = self.attention.forward(x_chwn)?;
         y.broadcast_add(&self.shift.reshape(((), 1, 1, 1))?)
     }
 
-    /// Shows its tensors to `visit`, named below `at`.
+    /// Calls `visit` for each tensor. The names start with `at`.
     ///
     /// # Errors
-    /// Those of `visit`.
+    /// When `visit` fails.
     pub fn visit(&mut self, at: &str, visit: &mut Visitor<'_>) -> Result<()> {
         let Attention { qkv, height_rel, width_rel, .. } = &mut self.attention;
         qkv.visit(&joined(at, "qkv"), visit)?;

@@ -1,9 +1,9 @@
-//! The RepMLP block of the paper's successor (RepMLPNet, arXiv 2112.11081; official code of 2022): not an option of the
-//! first paper's block, which it shares only the merging with.
+//! The block of RepMLPNet, the successor of RepMLP (arXiv 2112.11081; official code of 2022). It is not an option of
+//! the RepMLP block: the two blocks share only the merging.
 //!
-//! Channels fall into S share-sets, channel c into set c mod S; FC3 mixes the pixels of a map with one matrix for each set,
-//! convolutions with S groups run beside it while training, and a gate computed from the whole map multiplies the result.
-//! Only the shipped models' case is built: one partition, as large as the map.
+//! The channels are divided into S share-sets; channel c belongs to set c mod S. FC3 mixes the pixels of a map with one
+//! matrix per set. In training, convolutions with S groups run in parallel to FC3. A gate, computed from the whole map,
+//! multiplies the result. Only the case of the official models is implemented: one partition, as large as the map.
 
 use candle_core::{Result, Tensor};
 use repmlp_kernels::{Epilogue, LinearMap, grouped_fc_with_epilogue, mean_pixel, rearrange, relu};
@@ -16,14 +16,14 @@ use crate::reparam::fuse_bn;
 use crate::vars::{Init, Scope, joined};
 use crate::{ConfigFault, Mode};
 
-/// What the block is asked to be.
+/// Sizes of the block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShareSetMlpShape {
-    /// S.
+    /// Number S of share-sets.
     pub share_sets: usize,
     /// Sizes K of the local convolutions.
     pub local_kernels: Vec<usize>,
-    /// Channels of the gate's hidden layer: the block's divided by this.
+    /// The hidden layer of the gate has the block's channels divided by this.
     pub gate_reduction: usize,
 }
 
@@ -40,13 +40,13 @@ impl ShareSetMlpShape {
             faults.push(ConfigFault::new(format!("{key}.gate_reduction"), message));
         }
         if let Some(k) = self.local_kernels.iter().find(|&&k| k.is_multiple_of(2) || k > h.min(w)) {
-            let message = format!("kernel {k} must be odd and at most the {h}x{w} map");
+            let message = format!("kernel {k} must be odd and not larger than the {h}x{w} map");
             faults.push(ConfigFault::new(format!("{key}.local_kernels"), message));
         }
         faults
     }
 
-    /// The block seen as a first paper's block over S channels in S groups.
+    /// Sizes of the RepMLP block with S channels and S groups that performs the same merging.
     fn of_sets(&self, map: (usize, usize)) -> RepMlpShape {
         let partitioning = Partitioning { h: map.0, w: map.1, h_p: 1, w_p: 1, map };
         RepMlpShape { inputs: self.share_sets, outputs: self.share_sets, groups: self.share_sets, partitioning }
@@ -66,7 +66,7 @@ impl ShareSetMlpShape {
             name: joined(at, "fc3"),
             shape: vec![sets * pixels, pixels, 1, 1],
             params: sets * pixels * pixels + norm,
-            // Each of the C/S channels of a set goes through the set's matrix.
+            // Each of the C/S channels of a set is multiplied with the matrix of the set.
             flops: channels * pixels * pixels,
             output: [channels, h, w],
             kept: 5 * channels * pixels,
@@ -91,14 +91,14 @@ impl ShareSetMlpShape {
     }
 }
 
-/// The gate σ(FC2(ReLU(FC1(mean of the map)))). Names: `gp.fc1`, `gp.fc2`.
+/// The gate σ(FC2(ReLU(FC1(mean of the map)))). Names of its parts: `gp.fc1`, `gp.fc2`.
 #[derive(Clone)]
 struct Gate {
     fc1: Conv2d,
     fc2: Conv2d,
 }
 
-/// The training form. Names: `gp`, `fc3`, `fc3_bn`, `repconvK`.
+/// The training form. Names of its parts: `gp`, `fc3`, `fc3_bn`, `repconvK`.
 pub struct ShareSetMlp {
     shape: RepMlpShape,
     gate: Gate,
@@ -107,7 +107,7 @@ pub struct ShareSetMlp {
     local: Vec<LocalBranch>,
 }
 
-/// The inference form: FC3 with a bias, and the gate.
+/// The deployed form: FC3 with a bias, and the gate.
 #[derive(Clone)]
 pub struct DeployedShareSetMlp {
     shape: RepMlpShape,
@@ -117,10 +117,10 @@ pub struct DeployedShareSetMlp {
 }
 
 impl ShareSetMlp {
-    /// The block with its variables below `scope`.
+    /// Creates the block with its variables in `scope`.
     ///
     /// # Errors
-    /// When a name is taken.
+    /// When a variable name is already used.
     pub fn new(shape: &ShareSetMlpShape, site: Site, scope: &Scope<'_>) -> Result<Self> {
         let (channels, hidden) = (site.channels, site.channels / shape.gate_reduction);
         let of_sets = shape.of_sets(site.map);
@@ -139,10 +139,10 @@ impl ShareSetMlp {
         })
     }
 
-    /// (C, H, W, N) → (C, H, W, N).
+    /// Forward pass: (C, H, W, N) → (C, H, W, N).
     ///
     /// # Errors
-    /// When the map has another size.
+    /// When the map has a different size.
     pub fn forward(&self, x_chwn: &Tensor, mode: Mode) -> Result<Tensor> {
         let maps = to_sets(x_chwn, self.shape)?;
         let fc3 =
@@ -153,13 +153,13 @@ impl ShareSetMlp {
         from_sets(&y, x_chwn)?.broadcast_mul(&self.gate.forward(x_chwn)?)
     }
 
-    /// The inference form of the same function.
+    /// Returns the deployed form, which computes the same function with the running statistics.
     ///
     /// # Errors
-    /// Those of candle.
+    /// When candle fails.
     pub fn reparameterize(&self) -> Result<DeployedShareSetMlp> {
         let (sets, pixels) = (self.shape.groups, self.shape.partitioning.pixels());
-        // One norm channel covers the h·w rows of its set.
+        // One channel of the norm covers the h·w rows of its set.
         let (weight, bias) = fuse_bn(&self.weight.reshape((sets, pixels * pixels))?, &self.bn)?;
         let mut weight = weight.reshape((sets * pixels, pixels))?;
         let mut bias = bias.unsqueeze(1)?.expand((sets, pixels))?.flatten_all()?;
@@ -174,20 +174,20 @@ impl ShareSetMlp {
 }
 
 impl DeployedShareSetMlp {
-    /// (C, H, W, N) → (C, H, W, N).
+    /// Forward pass: (C, H, W, N) → (C, H, W, N).
     ///
     /// # Errors
-    /// When the map has another size.
+    /// When the map has a different size.
     pub fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
         let maps = to_sets(x_chwn, self.shape)?;
         let y = grouped_fc_with_epilogue(&maps, &self.weight, &self.bias, self.shape.groups, Epilogue::None)?;
         from_sets(&y, x_chwn)?.broadcast_mul(&self.gate.forward(x_chwn)?)
     }
 
-    /// Shows its tensors to `visit`, by their official names below `at`.
+    /// Calls `visit` for each tensor with its official name. The names start with `at`.
     ///
     /// # Errors
-    /// Those of `visit`.
+    /// When `visit` fails.
     pub fn visit(&mut self, at: &str, visit: &mut Visitor<'_>) -> Result<()> {
         self.gate.fc1.visit(&joined(at, "gp.fc1"), visit)?;
         self.gate.fc2.visit(&joined(at, "gp.fc2"), visit)?;
@@ -197,7 +197,7 @@ impl DeployedShareSetMlp {
 }
 
 impl Gate {
-    /// (C, H, W, N) → (C, 1, 1, N).
+    /// Computes the gate: (C, H, W, N) → (C, 1, 1, N).
     fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
         let (c, _, _, n) = x_chwn.dims4()?;
         let pooled = mean_pixel(x_chwn)?.reshape((c, 1, 1, n))?;
@@ -205,14 +205,14 @@ impl Gate {
     }
 }
 
-/// (C, H, W, N) → (S, H, W, C/S·N): the maps of a set beside each other.
+/// Rearranges (C, H, W, N) to (S, H, W, C/S·N). The maps of a set become images.
 fn to_sets(x_chwn: &Tensor, shape: RepMlpShape) -> Result<Tensor> {
     let (c, h, w, n) = x_chwn.dims4()?;
     let sets = shape.groups;
     rearrange(x_chwn, [c / sets, sets, h * w, n], [1, 2, 0, 3], (sets, h, w, c / sets * n))
 }
 
-/// The inverse of `to_sets`, for the same input.
+/// Inverse of `to_sets`. `x_chwn` is the input of `to_sets`.
 fn from_sets(maps: &Tensor, x_chwn: &Tensor) -> Result<Tensor> {
     let (c, h, w, n) = x_chwn.dims4()?;
     let sets = maps.dim(0)?;

@@ -1,4 +1,5 @@
-//! Batch norm over the rows of a matrix: row = channel (or feature), columns = everything that shares its statistics.
+//! Batch norm over the rows of a matrix. A row is a channel (or feature); the columns are all numbers that share its
+//! statistics.
 
 use candle_core::{Result, Tensor, Var};
 use repmlp_kernels::{Epilogue, LinearMap, Moments, NormedBranch, affine_with_epilogue, batch_norm_with_epilogue};
@@ -6,17 +7,17 @@ use repmlp_kernels::{Epilogue, LinearMap, Moments, NormedBranch, affine_with_epi
 use crate::Mode;
 use crate::vars::{Init, Scope};
 
-/// What every batch norm of a network shares.
+/// Settings that all batch norms of a network share.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchNormSettings {
-    /// Keeps the variance away from zero.
+    /// Constant ε that is added to the variance.
     pub eps: f64,
-    /// Share of a batch's statistics in the running ones.
+    /// Weight of a batch's statistics when the running statistics are updated.
     pub momentum: f64,
 }
 
 impl Default for BatchNormSettings {
-    /// The framework defaults that the paper trains with.
+    /// PyTorch's defaults, which the paper uses for training.
     fn default() -> Self {
         Self { eps: 1e-5, momentum: 0.1 }
     }
@@ -32,10 +33,10 @@ pub struct BatchNorm {
 }
 
 impl BatchNorm {
-    /// For `channels` rows; starts as the identity on standardised input.
+    /// Creates batch norm for `channels` rows. Its initial values are γ = 1, β = 0, mean 0 and variance 1.
     ///
     /// # Errors
-    /// When a name is taken.
+    /// When a variable name is already used.
     pub fn new(channels: usize, scope: &Scope<'_>) -> Result<Self> {
         Ok(Self {
             settings: scope.batch_norm(),
@@ -46,18 +47,18 @@ impl BatchNorm {
         })
     }
 
-    /// Normalises x, whose first dimensions are the channels (or features); the shape stays.
+    /// Normalises x. The leading dimensions of x are the channels (or features). The result has the shape of x.
     ///
     /// # Errors
-    /// Those of candle.
+    /// When candle fails.
     pub fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         self.forward_with_epilogue(x, mode, Epilogue::None)
     }
 
-    /// The same and what follows it.
+    /// Like [`Self::forward`], followed by `epilogue`.
     ///
     /// # Errors
-    /// When what is added has another shape.
+    /// When the epilogue adds a tensor of a different shape.
     pub(crate) fn forward_with_epilogue(&self, x: &Tensor, mode: Mode, epilogue: Epilogue<'_>) -> Result<Tensor> {
         match mode {
             Mode::Train(_) => self.forward_train(x, epilogue),
@@ -74,15 +75,15 @@ impl BatchNorm {
         Ok(y)
     }
 
-    /// A linear map with this norm behind it.
+    /// Returns a linear map followed by this norm, as a branch for `repmlp_kernels`.
     pub(crate) fn behind<'a>(&'a self, map: LinearMap, weight: &'a Tensor) -> NormedBranch<'a> {
         NormedBranch { map, weight, gamma: &self.weight, beta: &self.bias, eps: self.settings.eps }
     }
 
-    /// Moves the running statistics towards those of a batch that has so many numbers.
+    /// Updates the running statistics with those of a batch. `numbers` is the number of elements in the batch.
     pub(crate) fn learn(&self, moments: &Moments, numbers: usize) -> Result<()> {
         let columns = (numbers / self.weight.elem_count()) as f64;
-        // The running variance is unbiased, the normalising one is not: PyTorch's convention.
+        // As in PyTorch, the running variance is unbiased, but the variance that normalises the batch is not.
         let unbiased = (&moments.variance * (columns / (columns - 1.0).max(1.0)))?;
         for (running, batch) in [(&self.running_mean, &moments.mean), (&self.running_var, &unbiased)] {
             let momentum = self.settings.momentum;
@@ -91,10 +92,11 @@ impl BatchNorm {
         Ok(())
     }
 
-    /// What batch norm does with fixed statistics: y = scale·x + shift, both (channels); γ/σ and β − μγ/σ of Eq. 16.
+    /// Returns scale and shift, both (channels), of batch norm with fixed statistics: y = scale·x + shift. In Eq. 16
+    /// these are γ/σ and β − μγ/σ.
     ///
     /// # Errors
-    /// Those of candle.
+    /// When candle fails.
     pub fn scale_and_shift(&self) -> Result<(Tensor, Tensor)> {
         let sigma = (self.running_var.as_tensor() + self.settings.eps)?.sqrt()?;
         let scale = (&self.weight / sigma)?.detach();

@@ -1,4 +1,4 @@
-//! A convolution with batch norm behind it; deployed, a convolution with a bias.
+//! A convolution followed by batch norm. In the deployed form it is one convolution with a bias.
 
 use candle_core::{Result, Tensor, bail};
 use repmlp_kernels::Epilogue;
@@ -9,19 +9,19 @@ use crate::layers::{BatchNorm, Conv2d, ConvShape, Normed, normed_sum};
 use crate::reparam::{fuse_bn, fuse_bn_before_fc};
 use crate::vars::Scope;
 
-/// conv (`conv`) then batch norm (`bn`).
+/// A convolution followed by batch norm. Their names are `conv` and `bn`.
 pub struct ConvBn {
-    /// Without a bias.
+    /// The convolution, without a bias.
     pub conv: Conv2d,
-    /// Over O channels.
+    /// Batch norm over O channels.
     pub bn: BatchNorm,
 }
 
 impl ConvBn {
-    /// Both parts below `scope`.
+    /// Creates convolution and batch norm with their variables in `scope`.
     ///
     /// # Errors
-    /// When a name is taken.
+    /// When a variable name is already used.
     pub fn new(shape: ConvShape, scope: &Scope<'_>) -> Result<Self> {
         Ok(Self {
             conv: Conv2d::without_bias(shape, &scope.enter("conv"))?,
@@ -29,7 +29,7 @@ impl ConvBn {
         })
     }
 
-    /// (C, H, W, N) → (O, H', W', N).
+    /// Forward pass: (C, H, W, N) → (O, H', W', N).
     ///
     /// # Errors
     /// When the shapes do not fit.
@@ -37,7 +37,7 @@ impl ConvBn {
         self.forward_with_epilogue(x_chwn, mode, Epilogue::None)
     }
 
-    /// The same and what follows it.
+    /// Like [`Self::forward`], followed by `epilogue`.
     ///
     /// # Errors
     /// When the shapes do not fit.
@@ -45,36 +45,38 @@ impl ConvBn {
         normed_sum(x_chwn, &[self.normed()], mode, epilogue)
     }
 
-    /// The pair as a part of a sum.
+    /// Returns convolution and batch norm as a term of [`normed_sum`].
     pub(crate) fn normed(&self) -> Normed<'_> {
         Normed { map: self.conv.shape().map(), weight: &self.conv.weight, bn: &self.bn }
     }
 
-    /// One convolution that does the same with the running statistics.
+    /// Returns one convolution that computes the same with the running statistics.
     ///
     /// # Errors
-    /// Those of candle.
+    /// When candle fails.
     pub fn reparameterize(&self) -> Result<Conv2d> {
         let (weight, bias) = fuse_bn(&self.conv.weight, &self.bn)?;
         Ok(self.conv.with(weight, Some(bias)))
     }
 
-    /// One 1×1 convolution that does the same as `before` and this pair.
+    /// Returns one 1×1 convolution that computes the same as `before` followed by this convolution and its batch norm.
     ///
     /// # Errors
-    /// When the convolution is not 1×1: zeros around the map would not have passed through `before`.
+    /// When the convolution is not 1×1. With padding, merging would be wrong: `before` does not act on the zeros of the
+    /// padding.
     pub fn reparameterize_behind(&self, before: &BatchNorm) -> Result<Conv2d> {
         if !self.conv.shape().is_pointwise() {
-            bail!("batch norm before a {:?} cannot be merged into it", self.conv.shape());
+            bail!("batch norm can be merged into a dense 1x1 convolution after it, not into {:?}", self.conv.shape());
         }
         let merged = self.reparameterize()?;
-        let Some(bias) = &merged.bias else { bail!("a merged convolution has a bias") };
+        let Some(bias) = &merged.bias else { bail!("the merged convolution has no bias") };
         let weight = merged.weight.flatten_from(1)?;
         let (weight, bias) = fuse_bn_before_fc(&weight, bias, before, 1)?;
         Ok(self.conv.with(weight.reshape(merged.weight.shape())?, Some(bias)))
     }
 
-    /// What the pair costs on `maps` maps, below and beside each other, of the size `map`; nothing where it does not fit.
+    /// Adds the costs of convolution and batch norm on a grid of `maps` maps (rows, columns), each of size `map`. Adds
+    /// nothing if the kernel does not fit into the map.
     pub fn account(shape: ConvShape, map: (usize, usize), maps: (usize, usize), at: &str, account: &mut Account) {
         let (o, i, k, _) = shape.weight_dims();
         let Some((h, w)) = shape.output_map(map) else { return };
@@ -88,7 +90,7 @@ impl ConvBn {
             padding_flops: flops - shape.flops_inside(map) * maps.0 * maps.1,
             activation_flops: 0,
             output: [o, h, w],
-            // Its own output and the norm's.
+            // The outputs of the convolution and of the norm.
             kept: 2 * o * h * w,
         });
     }

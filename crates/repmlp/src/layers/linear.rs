@@ -6,34 +6,34 @@ use repmlp_kernels::{add_bias, grouped_fc};
 use crate::layers::Visitor;
 use crate::vars::{Init, Scope, joined};
 
-/// Weight (Q, P) and, perhaps, bias (Q).
+/// A fully connected layer from P inputs to Q outputs, with an optional bias.
 #[derive(Clone)]
 pub struct Linear {
-    /// (Q, P).
+    /// Weight, (Q, P).
     pub weight: Tensor,
-    /// (Q).
+    /// Bias, (Q).
     pub bias: Option<Tensor>,
 }
 
 impl Linear {
-    /// P → Q with a bias.
+    /// Creates a layer with a bias.
     ///
     /// # Errors
-    /// When a name is taken.
+    /// When a variable name is already used.
     pub fn new(inputs: usize, outputs: usize, scope: &Scope<'_>) -> Result<Self> {
         let bias = Some(scope.parameter("bias", outputs, Init::FanIn(inputs))?);
         Ok(Self { bias, ..Self::without_bias(inputs, outputs, scope)? })
     }
 
-    /// P → Q without a bias.
+    /// Creates a layer without a bias.
     ///
     /// # Errors
-    /// When a name is taken.
+    /// When a variable name is already used.
     pub fn without_bias(inputs: usize, outputs: usize, scope: &Scope<'_>) -> Result<Self> {
         Ok(Self { weight: scope.parameter("weight", (outputs, inputs), Init::FanIn(inputs))?, bias: None })
     }
 
-    /// (P, N) → (Q, N).
+    /// Forward pass: (P, N) → (Q, N).
     ///
     /// # Errors
     /// When the shapes do not fit.
@@ -45,16 +45,17 @@ impl Linear {
         }
     }
 
-    /// The same layer cut off from its variables: it records no graph, and later steps do not move it.
+    /// Returns a copy that is detached from the variables. Its passes record no graph, and later training steps do not
+    /// change it.
     #[must_use]
     pub fn detached(&self) -> Self {
         Self { weight: self.weight.detach(), bias: self.bias.as_ref().map(Tensor::detach) }
     }
 
-    /// Shows weight and bias to `visit`, named below `at`.
+    /// Calls `visit` for weight and bias. The names start with `at`.
     ///
     /// # Errors
-    /// Those of `visit`.
+    /// When `visit` fails.
     pub fn visit(&mut self, at: &str, visit: &mut Visitor<'_>) -> Result<()> {
         visit(&joined(at, "weight"), &mut self.weight)?;
         self.bias.as_mut().map_or(Ok(()), |bias| visit(&joined(at, "bias"), bias))

@@ -1,5 +1,5 @@
-//! The smallest parts: convolution, FC, batch norm, dropout. One type serves both forms, since a layer without batch norm has
-//! nothing to merge.
+//! Basic layers: convolution, FC layer, batch norm, dropout. Convolution and FC layer have one type for both forms,
+//! because a layer without batch norm has nothing to merge.
 
 mod batch_norm;
 mod conv;

@@ -1,5 +1,5 @@
-//! The sum of layers that read one tensor, each with batch norm behind it: while training one operation, which keeps no partial
-//! sums.
+//! The sum of layers that read the same tensor and are each followed by batch norm. In training it is a single
+//! operation that keeps no partial sums.
 
 use candle_core::{Result, Tensor};
 use repmlp_kernels::{Epilogue, LinearMap, normed_sum_with_epilogue, sum_with_epilogue};
@@ -7,7 +7,7 @@ use repmlp_kernels::{Epilogue, LinearMap, normed_sum_with_epilogue, sum_with_epi
 use crate::Mode;
 use crate::layers::BatchNorm;
 
-/// A layer without a bias, and the norm behind it.
+/// A linear layer without a bias, followed by batch norm.
 #[derive(Clone, Copy)]
 pub(crate) struct Normed<'a> {
     pub(crate) map: LinearMap,
@@ -15,10 +15,10 @@ pub(crate) struct Normed<'a> {
     pub(crate) bn: &'a BatchNorm,
 }
 
-/// Σ bn(map(x)), and what follows.
+/// Computes Σ bn(map(x)) over `layers`, followed by `epilogue`.
 ///
 /// # Errors
-/// When there are none, or their outputs differ in shape.
+/// When `layers` is empty, or the outputs of the layers differ in shape.
 pub(crate) fn normed_sum(x: &Tensor, layers: &[Normed<'_>], mode: Mode, epilogue: Epilogue<'_>) -> Result<Tensor> {
     match mode {
         Mode::Train(_) => {
@@ -29,7 +29,7 @@ pub(crate) fn normed_sum(x: &Tensor, layers: &[Normed<'_>], mode: Mode, epilogue
             }
             Ok(y)
         }
-        // With fixed statistics nothing is kept: each adds what those before it came to.
+        // With fixed statistics nothing is kept. Each layer adds the sum of the layers before it in its epilogue.
         Mode::Evaluate => sum_with_epilogue(layers, epilogue, |layer, epilogue| {
             layer.bn.forward_with_epilogue(&layer.map.of(x, layer.weight)?, mode, epilogue)
         }),

@@ -1,9 +1,10 @@
-//! The CIFAR network of paper section 4.1 (Fig. 2, Table 1): the pure MLP and the Wide ConvNet share this skeleton and
-//! differ in their block and widths.
+//! The CIFAR network of paper section 4.1 (Fig. 2, Table 1). The pure MLP and the Wide ConvNet share this structure;
+//! they differ in their block and widths.
 //!
-//! Stem FC(w₁, C); three stages of block, FC, block, FC, where FC is a 1×1 convolution and the last FC of a stage widens
-//! to the next stage before the 2×2 max pool; global average, FC, FC. Batch norm behind every convolution, `ReLU` behind
-//! every block and convolution; no shortcuts. Batch norm and `ReLU` of the head are not in the paper.
+//! The stem is FC(w₁, C). Each of the three stages is: block, FC, block, FC. Here FC is a 1×1 convolution. The last FC
+//! of a stage increases the channels to those of the next stage; a 2×2 max pool follows. The head is: global average,
+//! FC, FC. Batch norm follows every convolution, and `ReLU` follows every block and convolution. There are no
+//! shortcuts. Batch norm and `ReLU` in the head are not described in the paper.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,25 +15,26 @@ use crate::models::Task;
 use crate::models::part::{part, relu};
 use crate::network::{Fixed, LayerSpec, Network, Site, chain};
 
-/// The network of section 4.1.
+/// Configuration of the CIFAR network of paper section 4.1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CifarNetConfig {
-    /// Channels of the three stages before `width_factor`; paper: 16, 32, 64.
+    /// Channels of the three stages, before multiplication with `width_factor`. Paper: 16, 32, 64.
     pub widths: [usize; 3],
-    /// Multiplies all widths; paper: 1 (pure MLP) and 2 (Wide ConvNet).
+    /// Factor on all widths. Paper: 1 (pure MLP) and 2 (Wide ConvNet).
     #[serde(default = "once", skip_serializing_if = "is_once")]
     pub width_factor: usize,
-    /// Outputs of the head's first FC; paper: 512.
+    /// Outputs of the first FC layer of the head. Paper: 512.
     pub hidden: usize,
-    /// What mixes pixels, in every stage.
+    /// The block in all stages.
     pub block: BlockConfig,
-    /// What mixes pixels in the first stage, where it is not `block`: attention over a 32x32 map is out of reach.
+    /// The block of the first stage, if it differs from `block`. For example, attention over a 32x32 map is too
+    /// expensive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_stage_block: Option<BlockConfig>,
 }
 
-/// Limits far above any real network: a slip of the finger is refused before memory is asked for, and no size overflows.
+/// Limits far above any real network. A typing error is reported before memory is allocated, and no size overflows.
 const MOST_CHANNELS: usize = 4096;
 const MOST_WIDTH_FACTOR: usize = 64;
 const MOST_HIDDEN: usize = 1 << 20;
@@ -46,7 +48,7 @@ fn is_once(factor: &usize) -> bool {
     *factor == 1
 }
 
-/// One stage's sizes.
+/// Block and sizes of one stage.
 struct StagePlan<'a> {
     block: &'a BlockConfig,
     path: &'static str,
@@ -82,19 +84,19 @@ impl CifarNetConfig {
             }
         };
         let widths_fit = self.widths.iter().all(|width| (1..=MOST_CHANNELS).contains(width));
-        check(widths_fit, "widths", format!("a stage has between 1 and {MOST_CHANNELS} channels"));
+        check(widths_fit, "widths", format!("each stage must have between 1 and {MOST_CHANNELS} channels"));
         let factor_fits = (1..=MOST_WIDTH_FACTOR).contains(&self.width_factor);
         check(factor_fits, "width_factor", format!("must be between 1 and {MOST_WIDTH_FACTOR}"));
         let hidden_fits = (1..=MOST_HIDDEN).contains(&self.hidden);
         check(hidden_fits, "hidden", format!("must be between 1 and {MOST_HIDDEN}"));
         if !task.image.0.is_multiple_of(4) || !task.image.1.is_multiple_of(4) {
-            let message = format!("{}x{} images cannot be halved twice", task.image.0, task.image.1);
+            let message = format!("{}x{} images: both sides must be multiples of 4", task.image.0, task.image.1);
             faults.push(ConfigFault::new("data.image_size", message));
         }
         if faults.is_empty() {
             let of_stages = self.stages(task).into_iter().flat_map(|s| s.block.faults(s.site, s.path));
             for fault in of_stages {
-                // Stages share their block: what breaks in two of them is said once.
+                // Stages share their block, so each key is reported only once.
                 if !faults.iter().any(|known: &ConfigFault| known.path == fault.path) {
                     faults.push(fault);
                 }

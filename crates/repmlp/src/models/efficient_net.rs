@@ -1,7 +1,9 @@
-//! EfficientNet-B1, -B2 and -B3 (Tan & Le 2019), as torchvision builds them: the paper's Table 4 has them as baselines.
+//! EfficientNet-B1, EfficientNet-B2 and EfficientNet-B3 (Tan & Le 2019), as in torchvision. The paper has them as
+//! baselines in Table 4.
 //!
-//! Names are torchvision's with `conv` and `bn` for the two places of a pair. Dropout stands before the classifier, stochastic depth at
-//! the end of each body with a shortcut around it; both are there where the configuration has a rate for them.
+//! Names are torchvision's, except that the numbers 0 and 1 of a convolution and its norm become `conv` and `bn`.
+//! Dropout is in front of the classifier. Stochastic depth is at the end of each body with a shortcut. A layer of
+//! either kind exists only if its rate is above 0.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,35 +14,35 @@ use crate::models::Task;
 use crate::models::part::{Part, is_zero, part, rate_fault};
 use crate::network::{Activation, Fixed, LayerSpec, Network, Node, chain, identity, product, sum};
 
-/// An EfficientNet.
+/// Configuration of an EfficientNet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EfficientNetConfig {
-    /// Which of the family.
+    /// The variant.
     pub variant: EfficientNetVariant,
-    /// Share of the numbers before the classifier that a training step leaves out (dropout); 0 for none. Its authors have 0.2 for B1, 0.3
-    /// for B2 and B3.
+    /// Dropout rate in front of the classifier; 0 means no dropout. Original: 0.2 for B1, 0.3 for B2 and B3.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub dropout: f64,
-    /// Share of the images for which a training step leaves out the body of a block that has a shortcut (stochastic depth): it grows in
-    /// a straight line from 0 at the first block to this behind the last one. 0 for none; its authors have 0.2 for all variants.
+    /// Rate of stochastic depth; 0 means none. A training step skips the body of a block with a shortcut for this share
+    /// of the images. The rate grows linearly with the number of the block, from 0 at the first block; the value here
+    /// would be reached one block after the last. Original: 0.2 for all variants.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub stochastic_depth: f64,
 }
 
-/// Which of the family.
+/// Variant of EfficientNet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum EfficientNetVariant {
-    /// B1, made for 240×240.
+    /// B1, designed for images of 240×240.
     B1,
-    /// B2, made for 260×260.
+    /// B2, designed for images of 260×260.
     B2,
-    /// B3, made for 300×300.
+    /// B3, designed for images of 300×300.
     B3,
 }
 
-/// A stage of B0, before width and depth are scaled.
+/// A stage of B0. Variants scale its width and depth.
 struct Stage {
     expansion: usize,
     kernel: usize,
@@ -62,7 +64,8 @@ const B0: [Stage; 7] = [
 ];
 
 impl EfficientNetVariant {
-    /// Channels of B0 times the variant's width, to the nearest multiple of 8 that is not more than a tenth below.
+    /// Scales channels of B0 by the variant's width. The result is the nearest multiple of 8, or the next one if the
+    /// nearest is more than 10% too small.
     fn channels(self, of_b0: usize) -> usize {
         let width = match self {
             Self::B1 => 1.0,
@@ -74,7 +77,7 @@ impl EfficientNetVariant {
         if (nearest as f64) < 0.9 * wanted { nearest + 8 } else { nearest }
     }
 
-    /// Blocks of a stage of B0 times the variant's depth, rounded up.
+    /// Scales the number of blocks of a stage of B0 by the variant's depth and rounds up.
     fn blocks(self, of_b0: usize) -> usize {
         let depth = match self {
             Self::B1 => 1.1,
@@ -112,7 +115,7 @@ impl EfficientNetConfig {
 }
 
 impl Stage {
-    /// The blocks of a variant; `omission` is the rate of stochastic depth of the b-th of them.
+    /// Returns the blocks of this stage for a variant. `omission` gives the rate of stochastic depth of block b.
     fn blocks(&self, variant: EfficientNetVariant, omission: impl Fn(usize) -> f64) -> Node<LayerSpec> {
         let (inputs, outputs) = (variant.channels(self.inputs), variant.channels(self.outputs));
         chain((0..variant.blocks(self.blocks)).map(|b| {
@@ -128,7 +131,7 @@ impl Stage {
         }))
     }
 
-    /// 1×1 (→ expansion·inputs), depthwise K×K, squeeze and excitation, 1×1 (→ outputs).
+    /// Body of a block: 1×1 (→ expansion·inputs), depthwise K×K, squeeze and excitation, 1×1 (→ outputs).
     fn inverted_residual(&self, inputs: usize, outputs: usize, stride: usize) -> Node<LayerSpec> {
         let expanded = self.expansion * inputs;
         let depthwise = LayerSpec::conv_bn(expanded, self.kernel).stride(stride).groups(expanded);
@@ -147,7 +150,7 @@ fn silu() -> Part {
     part("", Fixed::Activation(Activation::Silu))
 }
 
-/// x·σ(fc2(silu(fc1(mean of the map)))).
+/// Squeeze and excitation: x·σ(fc2(silu(fc1(mean of the map)))).
 fn squeeze_and_excitation(channels: usize, squeezed: usize) -> Node<LayerSpec> {
     let gate = chain([
         part("", Fixed::GlobalAverage),
@@ -163,7 +166,7 @@ fn squeeze_and_excitation(channels: usize, squeezed: usize) -> Node<LayerSpec> {
 mod tests {
     use super::*;
 
-    /// What is left out by chance, in the order in which data passes.
+    /// Collects the dropout layers in the order of the forward pass.
     fn dropouts(node: &Node<LayerSpec>, found: &mut Vec<DropoutSpec>) {
         match node {
             Node::Layer(LayerSpec::Dropout(spec)) => found.push(*spec),
@@ -173,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn stochastic_depth_grows_from_block_to_block_and_dropout_stands_before_the_classifier() {
+    fn stochastic_depth_grows_from_block_to_block_and_dropout_is_before_the_classifier() {
         let task = Task { channels: 3, image: (240, 240), classes: 7 };
         let config = EfficientNetConfig { variant: EfficientNetVariant::B1, dropout: 0.2, stochastic_depth: 0.2 };
         let network = config.network(task);
@@ -181,7 +184,7 @@ mod tests {
         dropouts(&network.trunk, &mut trunk);
         dropouts(&network.head, &mut head);
         assert_eq!(head, [DropoutSpec { rate: 0.2, unit: DropoutUnit::Number }]);
-        // B1 has 2, 3, 3, 4, 4, 5 and 2 blocks; the first of each stage has no shortcut.
+        // The stages of B1 have 2, 3, 3, 4, 4, 5 and 2 blocks. The first block of each stage has no shortcut.
         let with_shortcut = [1, 3, 4, 6, 7, 9, 10, 11, 13, 14, 15, 17, 18, 19, 20, 22];
         let expected = with_shortcut.map(|b| DropoutSpec { rate: 0.2 * f64::from(b) / 23.0, unit: DropoutUnit::Image });
         assert_eq!(trunk, expected);
@@ -194,10 +197,10 @@ mod tests {
     }
 
     #[test]
-    fn rates_that_are_none_are_named() {
+    fn invalid_rates_are_reported() {
         let config = EfficientNetConfig { variant: EfficientNetVariant::B1, dropout: 1.0, stochastic_depth: -0.1 };
         let texts: Vec<String> = config.faults().iter().map(ToString::to_string).collect();
-        let message = "must be in [0, 1): the share that a training step leaves out";
+        let message = "must be in [0, 1): it is the share that a training step drops";
         assert_eq!(texts, [format!("model.dropout: {message}"), format!("model.stochastic_depth: {message}")]);
     }
 }

@@ -1,9 +1,11 @@
-//! FaceResNet and RepMLP-FaceRes (paper section 4.3, Table 5). They answer an embedding.
+//! FaceResNet and RepMLP-FaceRes (paper section 4.3, Table 5). Their output is an embedding.
 //!
-//! The paper describes neither stem nor head, and its text on RepMLP-FaceRes does not count to its own table. What is built
-//! here is the one reading that counts to the printed digit: stem 7×7/2 (→ 64) and 3×3/2 (→ w), head flatten and FC; in
-//! RepMLP-FaceRes every block has half its channels in the middle, and RepMLP Bottlenecks stand in all of c2 and last in c3
-//! and c4.
+//! The paper describes neither stem nor head, and its text on RepMLP-FaceRes does not give the counts of its own table.
+//! This file implements the only interpretation that gives the printed counts to the last digit:
+//!
+//! * The stem is 7×7 with stride 2 (→ 64 channels) and 3×3 with stride 2 (→ w channels). The head is flatten and FC.
+//! * In RepMLP-FaceRes, the middle of every block has half the channels. RepMLP Bottlenecks replace all blocks of c2
+//!   and the last block of c3 and of c4.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,32 +16,32 @@ use crate::models::part::{part, relu};
 use crate::models::residual::Residual;
 use crate::network::{Fixed, LayerSpec, Network, Node, chain};
 
-/// FaceResNet, or RepMLP-FaceRes.
+/// Configuration of FaceResNet or RepMLP-FaceRes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FaceResNetConfig {
-    /// Channels of c2; doubled from stage to stage. Paper: 128.
+    /// Channels of c2. They double from stage to stage. Paper: 128.
     #[serde(default = "one_hundred_twenty_eight", skip_serializing_if = "is_one_hundred_twenty_eight")]
     pub width: usize,
-    /// Numbers of an embedding; paper (inferred): 1024.
+    /// Length of an embedding. Paper (inferred): 1024.
     #[serde(default = "one_thousand_twenty_four", skip_serializing_if = "is_one_thousand_twenty_four")]
     pub embedding: usize,
-    /// What makes it RepMLP-FaceRes.
+    /// If set, the network is RepMLP-FaceRes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rep_mlp: Option<FaceRepMlpConfig>,
 }
 
-/// What makes a FaceResNet RepMLP-FaceRes.
+/// The RepMLP blocks of RepMLP-FaceRes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FaceRepMlpConfig {
-    /// RepMLP has the middle channels of a block divided by this (r); paper: 2.
+    /// Reduction r: the RepMLP block has the middle channels of its residual block divided by this. Paper: 2.
     pub reduction: usize,
-    /// The block inside.
+    /// The RepMLP block.
     pub block: RepMlpConfig,
 }
 
-/// Blocks of c2 to c5.
+/// Number of blocks in c2 to c5.
 const BLOCKS: [usize; 4] = [3, 2, 2, 2];
 /// Limits far above any real network.
 const MOST_WIDTH: usize = 2048;

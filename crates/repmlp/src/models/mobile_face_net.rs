@@ -1,4 +1,4 @@
-//! MobileFaceNet (Chen et al. 2018): a baseline of the paper's Table 5. It answers an embedding.
+//! MobileFaceNet (Chen et al. 2018), a baseline in Table 5 of the paper. Its output is an embedding.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,18 +7,19 @@ use crate::models::Task;
 use crate::models::part::{Part, part};
 use crate::network::{ConvBnSpec, Fixed, LayerSpec, Network, Node, chain, identity, sum};
 
-/// MobileFaceNet.
+/// Configuration of MobileFaceNet; it has no settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MobileFaceNetConfig {}
 
-/// Channels of the stem and of the last convolution.
+/// Channels of the stem.
 const STEM: usize = 64;
+/// Channels of the layers `expand` and `global` in the head.
 const LAST: usize = 512;
-/// Numbers of an embedding.
+/// Length of an embedding.
 const EMBEDDING: usize = 128;
 
-/// A row of bottlenecks.
+/// One table row of bottlenecks.
 struct Row {
     expansion: usize,
     outputs: usize,
@@ -52,7 +53,7 @@ impl MobileFaceNetConfig {
         let trunk = chain(trunk);
         let side = trunk.output(task.site()).map_or(1, |site| site.map.0.min(site.map.1));
         let mut head = conv("expand", LayerSpec::conv_bn(LAST, 1));
-        // The global depthwise convolution: one weight for each pixel of the last map, where that is a square.
+        // The global depthwise convolution. On a square map, it has one weight per channel and pixel.
         head.push(part("global", LayerSpec::conv_bn(LAST, side).unpadded().groups(LAST)));
         head.push(part("embedding", LayerSpec::conv_bn(EMBEDDING, 1)));
         head.push(part("", Fixed::GlobalAverage));
@@ -60,7 +61,7 @@ impl MobileFaceNetConfig {
     }
 }
 
-/// conv-BN and its learnt slopes.
+/// Convolution, batch norm and `PReLU`.
 fn conv(name: &str, spec: ConvBnSpec) -> Vec<Part> {
     vec![part(name, spec), part(&format!("{name}.prelu"), LayerSpec::PRelu)]
 }

@@ -1,5 +1,5 @@
-//! Whole networks. A new one is a file that says its configuration, its faults and its tree of layers, its `mod` line, and
-//! its variant of [`ModelConfig`] with the arms below.
+//! Whole networks. To add a network, write a file with its configuration, its faults and its tree of layers, its `mod`
+//! line, and its variant of [`ModelConfig`] with the match arms below.
 
 mod cifar_net;
 mod efficient_net;
@@ -31,57 +31,58 @@ use crate::network::{DeployedLayer, Layer, LayerSpec, Network, Site};
 use crate::vars::Scope;
 use crate::{ConfigFault, Mode};
 
-/// What a network is to look at and to tell apart.
+/// The input and the classes of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Task {
     /// Channels of an image.
     pub channels: usize,
     /// Height and width of an image.
     pub image: (usize, usize),
-    /// Classes.
+    /// Number of classes.
     pub classes: usize,
 }
 
 impl Task {
-    /// Where the first layer stands.
+    /// Returns the site of the first layer.
     fn site(self) -> Site {
         Site { channels: self.channels, map: self.image }
     }
 }
 
-/// What a network answers.
+/// Kind of output of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// A logit for each class of an image: (N, classes).
+    /// One logit per image and class: (N, classes).
     Logits,
-    /// An embedding of an image, to be compared with others: (N, E).
+    /// One embedding per image, for comparison with other embeddings: (N, E).
     Embedding,
-    /// A logit for each class of each pixel: (N, classes, H, W).
+    /// One logit per pixel and class: (N, classes, H, W).
     Map,
 }
 
-/// A network.
+/// Configuration of a network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum ModelConfig {
-    /// The CIFAR network of paper section 4.1: pure MLP, Wide ConvNet and every variant of Table 1.
+    /// The CIFAR network of paper section 4.1: the pure MLP, the Wide ConvNet and all variants of Table 1.
     CifarNet(CifarNetConfig),
-    /// ResNet-50 and -101, with the paper's blocks or with attention in any of its stages.
+    /// ResNet-50 and ResNet-101, with the paper's blocks or attention in any stage.
     ResNet(ResNetConfig),
-    /// EfficientNet-B1, -B2 and -B3.
+    /// EfficientNet-B1, EfficientNet-B2 and EfficientNet-B3.
     EfficientNet(EfficientNetConfig),
-    /// MobileFaceNet: embeddings of faces.
+    /// MobileFaceNet, for embeddings of faces.
     MobileFaceNet(MobileFaceNetConfig),
-    /// The paper's FaceResNet and RepMLP-FaceRes: embeddings of faces.
+    /// The paper's FaceResNet and RepMLP-FaceRes, for embeddings of faces.
     FaceResNet(FaceResNetConfig),
-    /// PSPNet on a ResNet: segmentation.
+    /// PSPNet on a ResNet backbone, for segmentation.
     PspNet(PspNetConfig),
-    /// RepMLPNet, of the paper's successor.
+    /// RepMLPNet, the successor of RepMLP.
     RepMlpNet(RepMlpNetConfig),
 }
 
 impl ModelConfig {
-    /// What cannot be built; paths start with `model`.
+    /// Returns the faults that prevent building the network for `task`. Their keys start with `model`, or with `data`
+    /// if the image size is at fault.
     pub fn faults(&self, task: Task) -> Vec<ConfigFault> {
         let own = match self {
             Self::CifarNet(config) => config.faults(task),
@@ -92,11 +93,11 @@ impl ModelConfig {
             Self::PspNet(config) => config.faults(),
             Self::RepMlpNet(config) => config.faults(),
         };
-        // The tree is asked for only where it can be.
+        // The tree can be built only if the sizes have no faults.
         if own.is_empty() { self.network(task).faults(task.site()) } else { own }
     }
 
-    /// The tree of layers. Sizes must have no faults.
+    /// Returns the tree of layers. The configuration must have no faults.
     pub(crate) fn network(&self, task: Task) -> Network<LayerSpec> {
         match self {
             Self::CifarNet(config) => config.network(task),
@@ -109,7 +110,7 @@ impl ModelConfig {
         }
     }
 
-    /// What the network answers.
+    /// Returns the kind of output.
     pub fn answer(&self) -> Answer {
         match self {
             Self::CifarNet(_) | Self::ResNet(_) | Self::EfficientNet(_) | Self::RepMlpNet(_) => Answer::Logits,
@@ -118,37 +119,38 @@ impl ModelConfig {
         }
     }
 
-    /// Channels of the answer: classes, or numbers of an embedding. The configuration must have no faults.
+    /// Returns the number of output channels: the classes, or the length of an embedding. The configuration must have
+    /// no faults.
     pub fn outputs(&self, task: Task) -> usize {
         self.network(task).output(task.site()).map_or(0, |site| site.channels)
     }
 
-    /// What the network costs, layer by layer, without building it.
+    /// Returns the costs of the network per layer, without building it.
     pub fn account(&self, task: Task, form: CountedForm) -> Account {
         self.network(task).account(task.site(), form)
     }
 }
 
-/// A network while training.
+/// A network in its training form.
 pub struct Model {
     network: Network<Layer>,
     answer: Answer,
 }
 
-/// A network for inference.
+/// A network in its deployed form, for inference.
 pub struct DeployedModel {
     network: Network<DeployedLayer>,
     answer: Answer,
 }
 
-/// Images (N, C, H, W) as (C, H, W, N).
+/// Rearranges images (N, C, H, W) to (C, H, W, N).
 fn to_chwn(images_nchw: &Tensor) -> Result<Tensor> {
     let (n, c, h, w) = images_nchw.dims4()?;
     rearrange(images_nchw, [n, c, h, w], [1, 2, 3, 0], (c, h, w, n))
 }
 
 impl Answer {
-    /// The head's output (C, H, W, N) as the answer is given, images first.
+    /// Rearranges the head's output (C, H, W, N) to the shape of this kind of output, with the images first.
     fn of(self, output_chwn: &Tensor) -> Result<Tensor> {
         match self {
             Self::Map => output_chwn.permute((3, 0, 1, 2))?.contiguous(),
@@ -158,10 +160,10 @@ impl Answer {
 }
 
 impl Model {
-    /// The network with its variables below `scope`.
+    /// Builds the network with its variables in `scope`.
     ///
     /// # Errors
-    /// When the configuration does not fit (see [`ModelConfig::faults`]).
+    /// When the configuration has faults (see [`ModelConfig::faults`]).
     pub fn new(config: &ModelConfig, task: Task, scope: &Scope<'_>) -> Result<Self> {
         if let Some(fault) = config.faults(task).first() {
             bail!("{fault}");
@@ -169,44 +171,45 @@ impl Model {
         Ok(Self { network: config.network(task).build(task.site(), scope)?, answer: config.answer() })
     }
 
-    /// What it answers.
+    /// Kind of output.
     pub fn answer(&self) -> Answer {
         self.answer
     }
 
-    /// Images (N, C, H, W) → the answer (see [`Answer`]).
+    /// Forward pass: images (N, C, H, W) → the output (see [`Answer`] for its shape).
     ///
     /// # Errors
-    /// When the images have another size.
+    /// When the images have a different size.
     pub fn forward(&self, images_nchw: &Tensor, mode: Mode) -> Result<Tensor> {
         self.answer.of(&self.network.forward(&to_chwn(images_nchw)?, mode)?)
     }
 
-    /// Images (N, C, H, W) → the answer, and the auxiliary answer of a network that has one.
+    /// Forward pass: images (N, C, H, W) → the output, and the output of the auxiliary head if there is one.
     ///
     /// # Errors
-    /// When the images have another size.
+    /// When the images have a different size.
     pub fn forward_with_auxiliary(&self, images_nchw: &Tensor, mode: Mode) -> Result<(Tensor, Option<Tensor>)> {
         let (output, auxiliary) = self.network.forward_with_auxiliary(&to_chwn(images_nchw)?, mode)?;
         let auxiliary = auxiliary.map(|auxiliary| self.answer.of(&auxiliary)).transpose()?;
         Ok((self.answer.of(&output)?, auxiliary))
     }
 
-    /// The inference form of the same function, with the running statistics.
+    /// Returns the deployed form, which computes the same function with the running statistics.
     ///
     /// # Errors
-    /// Those of candle.
+    /// When candle fails.
     pub fn reparameterize(&self) -> Result<DeployedModel> {
         Ok(DeployedModel { network: self.network.reparameterize()?, answer: self.answer })
     }
 }
 
 impl DeployedModel {
-    /// A deployed network from its tensors by name (same numbers of elements; shapes, number type and device are adapted to
-    /// those of `scope`).
+    /// Builds a deployed network from named tensors. The numbers of elements must match. Shapes are adapted to the
+    /// network; number type and device are adapted to those of `scope`.
     ///
     /// # Errors
-    /// When the configuration does not fit, a name is missing, or a tensor has another size.
+    /// When the configuration has faults (see [`ModelConfig::faults`]), a name is missing, or a tensor has a different
+    /// number of elements.
     pub fn load(
         config: &ModelConfig,
         task: Task,
@@ -215,9 +218,9 @@ impl DeployedModel {
     ) -> Result<Self> {
         let mut model = Model::new(config, task, scope)?.reparameterize()?;
         model.network.visit(&mut |name, tensor| {
-            let Some(value) = tensors.get(name) else { bail!("no value for `{name}`") };
+            let Some(value) = tensors.get(name) else { bail!("no tensor for the variable `{name}`") };
             if value.elem_count() != tensor.elem_count() {
-                bail!("`{name}` has shape {:?}, not {:?}", value.dims(), tensor.dims());
+                bail!("the tensor `{name}` has shape {:?}; expected {:?}", value.dims(), tensor.dims());
             }
             *tensor = value.reshape(tensor.shape())?.to_device(tensor.device())?.to_dtype(tensor.dtype())?;
             Ok(())
@@ -225,18 +228,18 @@ impl DeployedModel {
         Ok(model)
     }
 
-    /// Images (N, C, H, W) → the answer (see [`Answer`]).
+    /// Forward pass: images (N, C, H, W) → the output (see [`Answer`] for its shape).
     ///
     /// # Errors
-    /// When the images have another size.
+    /// When the images have a different size.
     pub fn forward(&self, images_nchw: &Tensor) -> Result<Tensor> {
         self.answer.of(&self.network.forward(&to_chwn(images_nchw)?)?)
     }
 
-    /// All its tensors by name, in the order in which data passes.
+    /// Returns all tensors with their names, in the order of the forward pass.
     ///
     /// # Errors
-    /// None of its own: the walk hands on those of a visitor, and this one has none.
+    /// Never. The result type is that of the visitor.
     pub fn tensors(&self) -> Result<Vec<(String, Tensor)>> {
         let mut all = Vec::new();
         let mut network =

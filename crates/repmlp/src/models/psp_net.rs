@@ -1,8 +1,9 @@
-//! PSPNet (Zhao et al. 2017) on a ResNet, as the paper's section 4.4 uses it: c3, c4 and c5 at an eighth of the image,
-//! pyramid pooling with bins 1, 2, 3 and 6, and an auxiliary head on c4 while training. It answers a map.
+//! PSPNet (Zhao et al. 2017) on a ResNet, as in section 4.4 of the paper. The maps of c3, c4 and c5 have an eighth of
+//! the image's size. Pyramid pooling has bins 1, 2, 3 and 6. In training there is an auxiliary head on c4. The output
+//! is a map.
 //!
-//! The backbone keeps the ordinary 7×7 stem. Dropout of whole channels stands before the classifier of both heads where the
-//! configuration has a rate for it.
+//! The backbone keeps the ordinary 7×7 stem. If the dropout rate is above 0, both heads drop whole channels in front of
+//! their last convolution.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,19 +15,19 @@ use crate::models::part::{Part, is_zero, part, rate_fault, relu};
 use crate::models::res_net::{ResNetConfig, StageGeometry};
 use crate::network::{Fixed, LayerSpec, Network, Node, chain, concat, identity};
 
-/// PSPNet.
+/// Configuration of PSPNet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PspNetConfig {
-    /// The backbone; its own strides of c4 and c5 become 1.
+    /// The backbone. The strides of its stages c4 and c5 become 1.
     pub backbone: ResNetConfig,
-    /// Dilations of c4 and c5; paper: 2 and 4 for the plain ResNet, none in c4 (1) with RepMLP.
+    /// Dilations of c4 and c5. Paper: 2 and 4 for the plain ResNet; with RepMLP, c4 has none (1).
     pub dilations: [usize; 2],
-    /// Channels of the head; PSPNet: 512.
+    /// Channels of the head. Original: 512.
     #[serde(default = "five_hundred_twelve", skip_serializing_if = "is_five_hundred_twelve")]
     pub width: usize,
-    /// Share of the channels before the last convolution of both heads that a training step leaves out; 0 for none, 0.1 in the official
-    /// PSPNet.
+    /// Rate of channel dropout in front of the last convolution of both heads; 0 means no dropout. The rate of the
+    /// official PSPNet is 0.1.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub dropout: f64,
 }
@@ -69,7 +70,7 @@ impl PspNetConfig {
             self.backbone.stage(1, plain(2), key),
             self.backbone.stage(2, c4, key),
         ]);
-        // c5 keeps the map of c4.
+        // c5 has the map size of c4.
         let features = trunk.output(task.site()).map_or((1, 1), |site| site.map);
         let mut head = vec![self.backbone.stage(3, c5, key), part("ppm", self.pyramid(features))];
         head.extend(self.classifier("classifier", self.width, task));
@@ -77,7 +78,8 @@ impl PspNetConfig {
         Network { trunk, head: chain(head), auxiliary: Some(auxiliary) }
     }
 
-    /// The features and their means over four grids, each reduced and resized to the features' map.
+    /// Concatenates the features and their means over four grids. The means are reduced to `width` channels and resized
+    /// to the map of the features.
     fn pyramid(&self, map: (usize, usize)) -> Node<LayerSpec> {
         let mut branches = vec![part("", identity())];
         branches.extend(BINS.into_iter().enumerate().map(|(i, bins)| {
@@ -92,7 +94,8 @@ impl PspNetConfig {
         concat(branches)
     }
 
-    /// 3×3 conv-BN, `ReLU`, dropout, 1×1 to the classes, resized to the image.
+    /// A classifier: 3×3 convolution with batch norm, `ReLU`, dropout, 1×1 convolution (→ classes), resize to the
+    /// image.
     fn classifier(&self, name: &str, width: usize, task: Task) -> Vec<Part> {
         let mut parts = vec![part(&format!("{name}.0"), LayerSpec::conv_bn(width, 3)), relu()];
         if self.dropout > 0.0 {

@@ -1,5 +1,7 @@
-//! RepMLPNet (arXiv 2112.11081, CVPR 2022), the successor that the official repository holds now: 4×4 patches, four stages
-//! of units x + block(BN(x)), then + FFN(BN(·)), 2×2 patches between stages. Names are the official ones.
+//! RepMLPNet (arXiv 2112.11081, CVPR 2022), the successor of RepMLP. The official repository now contains this network.
+//!
+//! The image is embedded in 4×4 patches. Four stages of units follow. A unit computes `y = x + block(BN(x))` and
+//! returns `y + FFN(BN(y))`. Between stages, patches of 2×2 are embedded. Names are the official ones.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,23 +12,24 @@ use crate::models::Task;
 use crate::models::part::{part, relu};
 use crate::network::{Activation, Fixed, LayerSpec, Network, Node, chain, identity, sum};
 
-/// A RepMLPNet. Each stage's FC3 is as large as the stage's map, so its weights belong to one image size.
+/// Configuration of a RepMLPNet. FC3 covers the whole map of its stage, so trained weights can be used for one image
+/// size only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RepMlpNetConfig {
-    /// Channels of the stages; T224: 64, 128, 256, 512, B224: 96, 192, 384, 768.
+    /// Channels of each stage. T224: 64, 128, 256, 512. B224: 96, 192, 384, 768.
     pub channels: [usize; 4],
-    /// Units of the stages; T224: 2, 2, 6, 2, B224: 2, 2, 12, 2.
+    /// Number of units in each stage. T224: 2, 2, 6, 2. B224: 2, 2, 12, 2.
     pub blocks: [usize; 4],
-    /// Share-sets of the stages; T224: 1, 4, 16, 128, B224: 1, 4, 32, 128.
+    /// Number of share-sets in each stage. T224: 1, 4, 16, 128. B224: 1, 4, 32, 128.
     pub share_sets: [usize; 4],
-    /// Sizes of the local convolutions; official: 1, 3.
+    /// Kernel sizes of the local convolutions. Official: 1, 3.
     pub local_kernels: Vec<usize>,
 }
 
-/// Channels of the gate's hidden layer, the block's divided by this.
+/// The hidden layer of a gate has the block's channels divided by this.
 const GATE_REDUCTION: usize = 4;
-/// Channels inside an FFN, the unit's times this.
+/// The hidden layer of an FFN has the unit's channels times this.
 const FFN_EXPANSION: usize = 4;
 /// Limits far above any real network.
 const MOST_CHANNELS: usize = 8192;
@@ -36,11 +39,14 @@ impl RepMlpNetConfig {
     pub(super) fn faults(&self) -> Vec<ConfigFault> {
         let mut faults = Vec::new();
         if self.channels.iter().any(|channels| !(1..=MOST_CHANNELS).contains(channels)) {
-            let message = format!("a stage has between 1 and {MOST_CHANNELS} channels");
+            let message = format!("each stage must have between 1 and {MOST_CHANNELS} channels");
             faults.push(ConfigFault::new("model.channels", message));
         }
         if self.blocks.iter().any(|blocks| !(1..=MOST_BLOCKS).contains(blocks)) {
-            faults.push(ConfigFault::new("model.blocks", format!("a stage has between 1 and {MOST_BLOCKS} blocks")));
+            faults.push(ConfigFault::new(
+                "model.blocks",
+                format!("each stage must have between 1 and {MOST_BLOCKS} blocks"),
+            ));
         }
         faults
     }

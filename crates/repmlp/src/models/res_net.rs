@@ -1,8 +1,9 @@
-//! ResNet-50 and -101 (torchvision's: the stride is in the 3×3) with the paper's blocks in any of the stages c2 to c5
-//! (sections 4.2, A), or with the attention that it is compared with.
+//! ResNet-50 and ResNet-101, with the paper's blocks (section 4.2 and appendix A) or attention baselines in any of the
+//! stages c2 to c5. As in torchvision, the 3×3 convolution has the stride.
 //!
-//! Names are those of the official code: `stage0` is the stem, `stage1` to `stage4` are c2 to c5, then `linear`. In a chosen
-//! stage the paper's blocks replace all blocks that keep the map: all three of c2, all but the first of the others.
+//! Names are those of the official code: `stage0` is the stem, `stage1` to `stage4` are c2 to c5, then `linear`. In a
+//! chosen stage, the paper's blocks replace all blocks that keep the map size: all blocks of c2, and all but the first
+//! block of the other stages.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,13 +15,13 @@ use crate::models::part::{Part, part, relu};
 use crate::models::residual::Residual;
 use crate::network::{Fixed, LayerSpec, Network, Node, chain};
 
-/// A ResNet of bottlenecks.
+/// Configuration of a ResNet with bottlenecks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResNetConfig {
-    /// Blocks of c2 to c5: 3, 4, 6, 3 for ResNet-50, 3, 4, 23, 3 for ResNet-101.
+    /// Number of blocks in c2 to c5. ResNet-50: 3, 4, 6, 3. ResNet-101: 3, 4, 23, 3.
     pub blocks: [usize; 4],
-    /// Channels of the stem; c2 has four times as many, each later stage twice those of the one before.
+    /// Channels of the stem. c2 has four times as many; they double from stage to stage.
     #[serde(default = "sixty_four", skip_serializing_if = "is_sixty_four")]
     pub width: usize,
     /// Blocks of stage c2.
@@ -41,32 +42,32 @@ pub struct ResNetConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum StageConfig {
-    /// The original ones.
+    /// The original bottlenecks.
     Bottleneck {},
-    /// The paper's RepMLP Bottleneck wherever the map is kept.
+    /// The paper's RepMLP Bottleneck replaces all blocks that keep the map size.
     RepMlpBottleneck {
-        /// RepMLP has the channels of the original 3×3 convolution divided by this (r).
+        /// Reduction r: the RepMLP block has the channels of the original 3×3 convolution divided by this.
         reduction: usize,
-        /// The block inside.
+        /// The RepMLP block.
         rep_mlp: RepMlpConfig,
     },
-    /// The paper's RepMLP Light Block (appendix A) wherever the map is kept.
+    /// The paper's RepMLP Light Block (appendix A) replaces all blocks that keep the map size.
     RepMlpLight {
-        /// RepMLP has the stage's channels divided by this; paper: 8.
+        /// The RepMLP block has the channels of the stage divided by this. Paper: 8.
         #[serde(default = "eight")]
         reduction: usize,
-        /// The block inside.
+        /// The RepMLP block.
         rep_mlp: RepMlpConfig,
     },
-    /// A global context block in every original one (GC-Res50).
+    /// Every bottleneck contains a global context block (GC-Res50).
     GlobalContext(GlobalContextConfig),
-    /// A non-local block before the last original one (NL-Res50).
+    /// A non-local block is in front of the last bottleneck (NL-Res50).
     NonLocal(NonLocalConfig),
-    /// Self-attention in the place of every 3×3 convolution (BoTNet).
+    /// Self-attention replaces every 3×3 convolution (BoTNet).
     SelfAttention(SelfAttentionConfig),
 }
 
-/// Limits far above any real network: a slip of the finger is refused before memory is asked for.
+/// Limits far above any real network. A typing error is reported before memory is allocated.
 const MOST_BLOCKS: usize = 128;
 const MOST_WIDTH: usize = 1024;
 
@@ -95,7 +96,7 @@ impl StageConfig {
     }
 }
 
-/// What the strides and dilations of a stage are.
+/// Stride and dilation of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct StageGeometry {
     pub(super) stride: usize,
@@ -103,21 +104,21 @@ pub(super) struct StageGeometry {
 }
 
 impl ResNetConfig {
-    /// Stages c2 to c5 with their names and the stage's number from 0.
+    /// Stages c2 to c5 with their names.
     fn stages(&self) -> [(&StageConfig, &'static str); 4] {
         [(&self.c2, "c2"), (&self.c3, "c3"), (&self.c4, "c4"), (&self.c5, "c5")]
     }
 
-    /// Channels of stage s, c2 being 0.
+    /// Output channels of stage s. Stage 0 is c2.
     pub(super) fn channels(&self, s: usize) -> usize {
         (4 * self.width) << s
     }
 
-    /// What cannot be built; `key` is the configuration's own.
+    /// Returns the faults of the configuration. `key` is the key of the configuration.
     pub(super) fn faults(&self, key: &str) -> Vec<ConfigFault> {
         let mut faults = Vec::new();
         if self.blocks.iter().any(|blocks| !(1..=MOST_BLOCKS).contains(blocks)) {
-            let message = format!("a stage has between 1 and {MOST_BLOCKS} blocks");
+            let message = format!("each stage must have between 1 and {MOST_BLOCKS} blocks");
             faults.push(ConfigFault::new(format!("{key}.blocks"), message));
         }
         if !(1..=MOST_WIDTH).contains(&self.width) {
@@ -147,7 +148,7 @@ impl ResNetConfig {
         Network::plain(chain(trunk), chain(head))
     }
 
-    /// 7×7 with stride 2 and 3×3 max pool with stride 2.
+    /// The stem: 7×7 convolution with stride 2, then 3×3 max pool with stride 2.
     pub(super) fn stem(&self) -> Part {
         part(
             "stage0",
@@ -159,7 +160,7 @@ impl ResNetConfig {
         )
     }
 
-    /// Stage s, c2 being 0; `key` is the configuration's own.
+    /// Returns stage s as a part. Stage 0 is c2. `key` is the key of the configuration.
     pub(super) fn stage(&self, s: usize, geometry: StageGeometry, key: &str) -> Part {
         let (config, name) = self.stages()[s];
         let key = format!("{key}.{name}");
@@ -188,12 +189,13 @@ impl ResNetConfig {
     }
 }
 
-/// Where a block stands in its stage.
+/// Position of a block in its stage.
 #[derive(Clone, Copy)]
 struct Place {
-    /// It is the one that an ordinary ResNet strides in, which the paper's blocks never replace, not even where segmentation
-    /// takes its stride away.
+    /// In an ordinary ResNet, this block has stride 2. The paper's blocks never replace it, not even in segmentation
+    /// networks where its stride is 1.
     changes_map: bool,
+    /// This is the last block of the stage.
     last: bool,
 }
 

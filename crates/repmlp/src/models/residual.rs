@@ -1,40 +1,41 @@
-//! The residual blocks of the paper's Fig. 3 and Fig. 5, as trees of layers: the original bottleneck, the RepMLP Bottleneck
-//! and the RepMLP Light Block. Every convolution is conv-BN; `ReLU` after the addition.
+//! The residual blocks of Fig. 3 and Fig. 5 of the paper as trees of layers: the original bottleneck, the RepMLP
+//! Bottleneck and the RepMLP Light Block. Batch norm follows every convolution, and `ReLU` follows the addition.
 
 use crate::blocks::{GlobalContextConfig, NonLocalConfig, RepMlpConfig, SelfAttentionConfig};
 use crate::models::part::{Part, part, relu};
 use crate::network::{ConvBnSpec, Fixed, LayerSpec, Node, chain, identity, sum};
 
-/// A residual block: what it is between, and what it does to the map.
+/// Sizes of a residual block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Residual {
-    /// Channels in.
+    /// Input channels.
     pub(super) inputs: usize,
     /// Channels of the 3×3 convolution.
     pub(super) middle: usize,
-    /// Channels out.
+    /// Output channels.
     pub(super) outputs: usize,
-    /// Of the 3×3 convolution and the shortcut.
+    /// Stride of the 3×3 convolution and of the shortcut.
     pub(super) stride: usize,
-    /// Of the 3×3 convolution.
+    /// Dilation of the 3×3 convolution.
     pub(super) dilation: usize,
 }
 
 impl Residual {
-    /// 1×1 (→ middle), 3×3, 1×1 (→ outputs).
+    /// The bottleneck: 1×1 (→ middle), 3×3, 1×1 (→ outputs).
     pub(super) fn bottleneck(self) -> Node<LayerSpec> {
         let spatial = LayerSpec::conv_bn(self.middle, 3).stride(self.stride).dilation(self.dilation);
         self.around_spatial([part("conv2", spatial), relu()], [])
     }
 
-    /// The bottleneck with a global context block before the addition.
+    /// The bottleneck with a global context block in front of the addition.
     pub(super) fn with_global_context(self, config: &GlobalContextConfig, key: &str) -> Node<LayerSpec> {
         let spatial = LayerSpec::conv_bn(self.middle, 3).stride(self.stride).dilation(self.dilation);
         let context = LayerSpec::GlobalContext { config: config.clone(), key: key.to_owned() };
         self.around_spatial([part("conv2", spatial), relu()], [part("context", context)])
     }
 
-    /// The bottleneck with self-attention in the place of the 3×3 convolution (BoTNet); a stride of 2 becomes a 2×2 mean.
+    /// The bottleneck with self-attention instead of the 3×3 convolution (BoTNet). A stride of 2 becomes 2×2 average
+    /// pooling.
     pub(super) fn with_self_attention(self, config: &SelfAttentionConfig, key: &str) -> Node<LayerSpec> {
         let attention = LayerSpec::SelfAttention { config: config.clone(), key: key.to_owned() };
         let mut spatial = vec![part("attention", attention), relu()];
@@ -56,7 +57,8 @@ impl Residual {
         self.add_shortcut(body)
     }
 
-    /// RepMLP Bottleneck: 1×1 (→ m), 3×3 (m → m/r), RepMLP, 3×3 (m/r → m), 1×1 (→ outputs).
+    /// The RepMLP Bottleneck: 1×1 (→ m), 3×3 (m → m/r), RepMLP, 3×3 (m/r → m), 1×1 (→ outputs), where m are the middle
+    /// channels.
     pub(super) fn rep_mlp_bottleneck(self, reduction: usize, rep_mlp: &RepMlpConfig, key: &str) -> Node<LayerSpec> {
         let inner = self.middle / reduction;
         let block = LayerSpec::RepMlp { config: rep_mlp.clone(), outputs: inner, key: key.to_owned() };
@@ -73,7 +75,7 @@ impl Residual {
         ])
     }
 
-    /// RepMLP Light Block: 1×1 (→ outputs/reduction), RepMLP, 1×1 (→ outputs).
+    /// The RepMLP Light Block: 1×1 (→ outputs/reduction), RepMLP, 1×1 (→ outputs).
     pub(super) fn rep_mlp_light(self, reduction: usize, rep_mlp: &RepMlpConfig, key: &str) -> Node<LayerSpec> {
         let inner = self.outputs / reduction;
         let block = LayerSpec::RepMlp { config: rep_mlp.clone(), outputs: inner, key: key.to_owned() };
@@ -86,7 +88,7 @@ impl Residual {
         ])
     }
 
-    /// A non-local block before this bottleneck.
+    /// The bottleneck with a non-local block in front of it.
     pub(super) fn behind_non_local(self, config: &NonLocalConfig, key: &str) -> Node<LayerSpec> {
         let block = LayerSpec::NonLocal { config: config.clone(), key: key.to_owned() };
         chain([part("non_local", block), part("", self.bottleneck())])

@@ -1,4 +1,4 @@
-//! A layer of the deployed form: no batch norm is left in any of them.
+//! Layers of the deployed form. None of them contains batch norm.
 
 use candle_core::{Result, Tensor};
 use repmlp_kernels::{Epilogue, affine_with_epilogue};
@@ -10,25 +10,25 @@ use crate::network::node::MayBeRelu;
 use crate::network::{Activation, Fixed};
 use crate::vars::joined;
 
-/// A layer for inference.
+/// A layer of the deployed form, for inference.
 #[derive(Clone)]
 pub enum DeployedLayer {
-    /// A convolution with a bias, and its name.
+    /// A convolution with a bias, and the name of its variables.
     Conv(Conv2d, String),
-    /// An FC layer with a bias, and its name.
+    /// An FC layer with a bias, and the name of its variables.
     Linear(Linear, &'static str),
-    /// A scale and a shift for each channel, once a batch norm with no layer beside it to take it in.
+    /// A scale and a shift for each channel: a former batch norm that no neighbouring layer could absorb.
     Affine {
-        /// (C).
+        /// Scale, (C).
         scale: Tensor,
-        /// (C).
+        /// Shift, (C).
         shift: Tensor,
     },
-    /// `ReLU` with a slope (C) for negative numbers.
+    /// `ReLU` with a slope for negative numbers, one per channel: (C).
     PRelu(Tensor),
-    /// Three FC layers.
+    /// The deployed RepMLP block: three FC layers.
     RepMlp(DeployedRepMlpBlock),
-    /// See [`DeployedShareSetMlp`].
+    /// The deployed block of RepMLPNet.
     ShareSetMlp(DeployedShareSetMlp),
     /// A non-local block without batch norm.
     NonLocal(DeployedNonLocal),
@@ -41,7 +41,7 @@ pub enum DeployedLayer {
 }
 
 impl DeployedLayer {
-    /// (C, H, W, N) → (C', H', W', N), and what follows.
+    /// Forward pass followed by `epilogue`: (C, H, W, N) → (C', H', W', N).
     pub(crate) fn forward(&self, x_chwn: &Tensor, epilogue: Epilogue<'_>) -> Result<Tensor> {
         let y_chwn = match self {
             Self::Conv(layer, _) => return layer.deployed_with_epilogue(x_chwn, epilogue),
@@ -58,7 +58,7 @@ impl DeployedLayer {
         epilogue.after(&y_chwn)
     }
 
-    /// Shows its tensors to `visit`, named below `at`.
+    /// Calls `visit` for each tensor. The names start with `at`.
     pub(crate) fn visit(&mut self, at: &str, visit: &mut Visitor<'_>) -> Result<()> {
         match self {
             Self::Conv(layer, name) => layer.visit(&joined(at, name), visit),

@@ -1,4 +1,4 @@
-//! Layers without variables: what they are asked to be is what they are, in both forms.
+//! Layers without variables. They are the same as data, in the training form and in the deployed form.
 
 use candle_core::{Result, Tensor};
 use repmlp_kernels::{PoolGeometry, avg_pool2d, max_pool2d, mean_pixel, relu};
@@ -8,53 +8,53 @@ use crate::network::{Site, resample};
 /// A layer without variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fixed {
-    /// A function of each number.
+    /// A function that is applied to each number.
     Activation(Activation),
-    /// The largest of each K×K window.
+    /// The maximum of each K×K window.
     MaxPool {
-        /// K.
+        /// Size K of a window.
         kernel: usize,
-        /// Pixels from one window to the next.
+        /// Distance between neighbouring windows, in pixels.
         stride: usize,
-        /// Border around the map, never the largest.
+        /// Width of the border around the map. Its pixels are never the maximum.
         padding: usize,
     },
-    /// The mean of each K×K window, windows side by side.
+    /// The mean of each K×K window. Windows do not overlap.
     AveragePool {
-        /// K.
+        /// Size K of a window.
         kernel: usize,
     },
-    /// The mean of the whole map: 1×1.
+    /// The mean of the whole map. The result is a 1×1 map.
     GlobalAverage,
-    /// Means of b×b bins that cover the map as evenly as whole pixels allow (PSPNet's pyramid pooling).
+    /// Means over a grid of b×b bins that cover the map as evenly as whole pixels allow (pyramid pooling in PSPNet).
     AdaptiveAverage {
-        /// b.
+        /// Number b of bins per side.
         bins: usize,
     },
-    /// Bilinear, corners upon corners.
+    /// Bilinear resizing that maps corner pixels to corner pixels (`align_corners` in PyTorch).
     Resize {
         /// Height and width of the result.
         map: (usize, usize),
     },
-    /// (C, H, W) as C·H·W channels of a 1×1 map.
+    /// Turns (C, H, W) into C·H·W channels of a 1×1 map.
     Flatten,
 }
 
-/// A function of each number.
+/// A function that is applied to each number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
     /// max(x, 0).
     Relu,
     /// x·σ(x).
     Silu,
-    /// x·Φ(x), exact.
+    /// x·Φ(x), computed with erf, not approximated.
     Gelu,
     /// σ(x).
     Sigmoid,
 }
 
 impl Fixed {
-    /// Where the output stands; `None` where a window does not fit into the map even once.
+    /// Returns channels and map of the output; `None` if a window is larger than the padded map.
     pub(crate) fn output(self, Site { channels, map }: Site) -> Option<Site> {
         let windows = |kernel: usize, stride: usize, padding: usize| {
             let side = |size: usize| Some((size + 2 * padding).checked_sub(kernel)? / stride + 1);
@@ -73,17 +73,17 @@ impl Fixed {
         })
     }
 
-    /// Numbers that a training step keeps for the way back, given how many the output has.
+    /// Numbers that a training step keeps for the backward pass. `numbers` is the size of the output.
     pub(crate) fn kept(self, numbers: usize) -> usize {
         match self {
             Self::Flatten => 0,
-            // Candle computes these from several operations, each of which keeps its result.
+            // Candle composes these from several operations. Each one keeps its result.
             Self::Activation(Activation::Silu | Activation::Gelu) => 3 * numbers,
             _ => numbers,
         }
     }
 
-    /// (C, H, W, N) → (C', H', W', N).
+    /// Forward pass: (C, H, W, N) → (C', H', W', N).
     pub(crate) fn forward(self, x_chwn: &Tensor) -> Result<Tensor> {
         let (c, h, w, n) = x_chwn.dims4()?;
         let resampled =

@@ -1,4 +1,5 @@
-//! A layer of the training form: it has variables, learns in a forward pass, and becomes a deployed layer.
+//! Layers of the training form. They have variables, update running statistics in training, and can be converted to
+//! deployed layers.
 
 use candle_core::{Result, Tensor, bail};
 use repmlp_kernels::{Epilogue, relu};
@@ -11,7 +12,8 @@ use crate::network::{Activation, DeployedLayer, Fixed, LayerSpec, Site};
 use crate::reparam::fuse_bn;
 use crate::vars::{Init, Scope, joined};
 
-/// A layer while training. Layers without variables are the same in both forms, except dropout: the deployed form has none.
+/// A layer of the training form. Layers without variables are the same in both forms, except for dropout, which the
+/// deployed form does not have.
 pub enum Layer {
     /// A convolution and batch norm.
     ConvBn(ConvBn),
@@ -19,35 +21,35 @@ pub enum Layer {
     Pointwise(Conv2d),
     /// An FC layer with a bias.
     Linear(Linear),
-    /// An FC layer, batch norm, and both their names.
+    /// An FC layer and batch norm, and the name of the FC layer in the deployed form.
     LinearBn(Linear, BatchNorm, &'static str),
-    /// Batch norm, a 1×1 convolution and batch norm, and the name of the latter two.
+    /// Batch norm, a 1×1 convolution and batch norm again, and the name of the convolution with its norm.
     NormConvBn(BatchNorm, ConvBn, &'static str),
-    /// Batch norm alone.
+    /// A single batch norm.
     Norm(BatchNorm),
-    /// `ReLU` with a slope (C) for negative numbers.
+    /// `ReLU` with a learnt slope for negative numbers, one per channel: (C).
     PRelu(Tensor),
-    /// See [`RepMlpBlock`].
+    /// The RepMLP block.
     RepMlp(RepMlpBlock),
-    /// See [`ShareSetMlp`].
+    /// The block of RepMLPNet.
     ShareSetMlp(ShareSetMlp),
-    /// See [`NonLocal`].
+    /// A non-local block.
     NonLocal(NonLocal),
-    /// See [`GlobalContext`].
+    /// A global context block.
     GlobalContext(GlobalContext),
-    /// See [`SelfAttention`].
+    /// Multi-head self-attention with batch norm.
     SelfAttention(SelfAttention),
-    /// See [`Dropout`].
+    /// Dropout or stochastic depth.
     Dropout(Dropout),
     /// A layer without variables.
     Fixed(Fixed),
 }
 
 impl Layer {
-    /// The layer at `site` with its variables below `scope`.
+    /// Builds the layer for an input at `site`, with its variables in `scope`.
     ///
     /// # Errors
-    /// When the layer does not fit there or a name is taken.
+    /// When the layer cannot be built at `site` or a variable name is already used.
     pub(crate) fn new(spec: &LayerSpec, site: Site, scope: &Scope<'_>) -> Result<Self> {
         let Site { channels, map } = site;
         if let Some(fault) = spec.faults(site).first() {
@@ -88,7 +90,7 @@ impl Layer {
         })
     }
 
-    /// (C, H, W, N) → (C', H', W', N), and what follows.
+    /// Forward pass followed by `epilogue`: (C, H, W, N) → (C', H', W', N).
     pub(crate) fn forward(&self, x_chwn: &Tensor, mode: Mode, epilogue: Epilogue<'_>) -> Result<Tensor> {
         let y_chwn = match self {
             Self::ConvBn(layer) => return layer.forward_with_epilogue(x_chwn, mode, epilogue),
@@ -111,7 +113,7 @@ impl Layer {
         epilogue.after(&y_chwn)
     }
 
-    /// The deployed form of the same function; nothing where that does nothing.
+    /// Returns the deployed form of the layer; `None` if the layer does nothing in the deployed form.
     pub(crate) fn reparameterize(&self) -> Result<Option<DeployedLayer>> {
         Ok(Some(match self {
             Self::Dropout(_) => return Ok(None),
@@ -146,18 +148,18 @@ impl MayBeRelu for Layer {
     }
 }
 
-/// An FC layer on a 1×1 map: (P, 1, 1, N) → (Q, 1, 1, N).
+/// Applies an FC layer to a 1×1 map: (P, 1, 1, N) → (Q, 1, 1, N).
 pub(crate) fn on_columns(x_chwn: &Tensor, fc: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
     let (c, h, w, n) = x_chwn.dims4()?;
     if (h, w) != (1, 1) {
-        bail!("an FC layer stands on a 1x1 map, not on {h}x{w}");
+        bail!("an FC layer needs a 1x1 map; its input is {h}x{w}");
     }
     let y = fc(&x_chwn.reshape((c, n))?)?;
     let outputs = y.dim(0)?;
     y.reshape((outputs, 1, 1, n))
 }
 
-/// max(x, 0) + slope·min(x, 0).
+/// Computes max(x, 0) + slope·min(x, 0).
 pub(crate) fn p_relu(x_chwn: &Tensor, slope: &Tensor) -> Result<Tensor> {
     let negative = relu(&x_chwn.neg()?)?;
     relu(x_chwn)? - negative.broadcast_mul(&slope.reshape(((), 1, 1, 1))?)?

@@ -1,4 +1,5 @@
-//! A layer as data: what it is asked to be. Its input's channels and map come from where it stands.
+//! Layers as data. A description does not contain the channels and the map of the input; they follow from the layer's
+//! position in the network.
 
 use candle_core::{Result, bail};
 
@@ -9,7 +10,7 @@ use crate::layers::{ConvBn, ConvShape, DropoutSpec};
 use crate::network::{Fixed, Node};
 use crate::vars::joined;
 
-/// Where a layer stands: what it is given for one image.
+/// Channels and map size at one position of a network, for one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Site {
     /// Channels.
@@ -18,87 +19,89 @@ pub struct Site {
     pub map: (usize, usize),
 }
 
-/// A kind of layer with its sizes.
+/// Description of a layer: its kind and sizes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LayerSpec {
-    /// A convolution and batch norm. Names: `conv`, `bn`.
+    /// A convolution and batch norm. Their names are `conv` and `bn`.
     ConvBn(ConvBnSpec),
     /// A 1×1 convolution with a bias.
     Pointwise {
-        /// O.
+        /// Output channels, O.
         outputs: usize,
     },
     /// An FC layer with a bias, on a 1×1 map.
     Linear {
-        /// Q.
+        /// Outputs, Q.
         outputs: usize,
     },
-    /// An FC layer without a bias and batch norm, on a 1×1 map. Its two names are siblings.
+    /// An FC layer without a bias, followed by batch norm, on a 1×1 map. Both names are in the same scope.
     LinearBn {
-        /// Q.
+        /// Outputs, Q.
         outputs: usize,
         /// Name of the FC layer.
         fc: &'static str,
-        /// Name of the norm.
+        /// Name of the batch norm.
         bn: &'static str,
     },
-    /// Batch norm, a 1×1 convolution and batch norm again: deployed, one convolution. Its two names are siblings.
+    /// Batch norm, a 1×1 convolution, and batch norm again. In the deployed form they are one convolution. Both names
+    /// are in the same scope.
     NormConvBn {
-        /// Name of the norm before.
+        /// Name of the first batch norm.
         norm: &'static str,
-        /// Name of the convolution with the norm behind it.
+        /// Name of the convolution and the batch norm after it.
         conv_bn: &'static str,
-        /// O.
+        /// Output channels, O.
         outputs: usize,
     },
-    /// Batch norm with no layer beside it to take it in: deployed, a scale and a shift.
+    /// Batch norm that no neighbouring layer can absorb. In the deployed form it is a scale and a shift.
     Norm,
-    /// `ReLU` with a learnt slope for negative numbers of each channel.
+    /// `ReLU` with a learnt slope for negative numbers, one per channel.
     PRelu,
-    /// What a training pass leaves out by chance; nothing in the deployed form.
+    /// Dropout or stochastic depth. The deployed form does not have this layer.
     Dropout(DropoutSpec),
     /// A layer without variables.
     Fixed(Fixed),
-    /// The paper's block.
+    /// The RepMLP block.
     RepMlp {
-        /// How it is asked for.
+        /// Configuration of the block.
         config: RepMlpConfig,
-        /// O.
+        /// Output channels, O.
         outputs: usize,
-        /// The configuration's key, which faults name.
+        /// Key of the configuration, for faults.
         key: String,
     },
-    /// The block of the paper's successor, RepMLPNet.
+    /// The block of RepMLPNet, the successor of RepMLP.
     ShareSetMlp {
-        /// Its sizes.
+        /// Sizes of the block.
         shape: ShareSetMlpShape,
-        /// The configuration's key, which faults name.
+        /// Key of the configuration, for faults.
         key: String,
     },
     /// A non-local block with its shortcut.
     NonLocal {
-        /// How it is asked for.
+        /// Configuration of the block.
         config: NonLocalConfig,
-        /// The configuration's key, which faults name.
+        /// Key of the configuration, for faults.
         key: String,
     },
     /// A global context block with its shortcut.
     GlobalContext {
-        /// How it is asked for.
+        /// Configuration of the block.
         config: GlobalContextConfig,
-        /// The configuration's key, which faults name.
+        /// Key of the configuration, for faults.
         key: String,
     },
     /// Self-attention and batch norm, without a shortcut.
     SelfAttention {
-        /// How it is asked for.
+        /// Configuration of the block.
         config: SelfAttentionConfig,
-        /// The configuration's key, which faults name.
+        /// Key of the configuration, for faults.
         key: String,
     },
 }
 
-/// A convolution with batch norm, given O and K; the rest as in most layers: stride 1, the map kept, one group.
+/// Description of a convolution with batch norm. By default it has stride 1, padding that keeps the map size, and one
+/// group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvBnSpec {
     outputs: usize,
@@ -110,31 +113,31 @@ pub struct ConvBnSpec {
 }
 
 impl ConvBnSpec {
-    /// With another stride.
+    /// Sets the stride.
     #[must_use]
     pub fn stride(self, stride: usize) -> Self {
         Self { stride, ..self }
     }
 
-    /// With taps further apart, the map kept.
+    /// Sets the dilation, and the padding that keeps the map size at stride 1.
     #[must_use]
     pub fn dilation(self, dilation: usize) -> Self {
         Self { dilation, padding: dilation * (self.kernel / 2), ..self }
     }
 
-    /// Without zeros around the map.
+    /// Sets the padding to 0.
     #[must_use]
     pub fn unpadded(self) -> Self {
         Self { padding: 0, ..self }
     }
 
-    /// With groups.
+    /// Sets the number of groups.
     #[must_use]
     pub fn groups(self, groups: usize) -> Self {
         Self { groups, ..self }
     }
 
-    /// Its sizes for `inputs` channels.
+    /// Returns the sizes of the convolution for `inputs` input channels.
     pub(crate) fn shape(self, inputs: usize) -> ConvShape {
         let Self { outputs, kernel, stride, padding, dilation, groups } = self;
         ConvShape { inputs, outputs, kernel, groups, stride, padding, dilation }
@@ -166,12 +169,12 @@ impl From<LayerSpec> for Node<LayerSpec> {
 }
 
 impl LayerSpec {
-    /// A K×K convolution and batch norm.
+    /// Describes a K×K convolution with batch norm.
     pub fn conv_bn(outputs: usize, kernel: usize) -> ConvBnSpec {
         ConvBnSpec { outputs, kernel, stride: 1, padding: kernel / 2, dilation: 1, groups: 1 }
     }
 
-    /// Where the output stands; `None` where a window does not fit into the map even once.
+    /// Returns channels and map of the output; `None` if a window is larger than the padded map.
     pub fn output(&self, site: Site) -> Option<Site> {
         let Site { channels, map } = site;
         Some(match self {
@@ -191,15 +194,15 @@ impl LayerSpec {
         })
     }
 
-    /// The same as a result.
+    /// Like [`Self::output`], but returns an error instead of `None`.
     pub(crate) fn fitting_output(&self, site: Site) -> Result<Site> {
         match self.output(site) {
             Some(output) => Ok(output),
-            None => bail!("{self:?} does not fit a {}x{} map", site.map.0, site.map.1),
+            None => bail!("{self:?} does not fit into a {}x{} map", site.map.0, site.map.1),
         }
     }
 
-    /// What cannot be built at `site`.
+    /// Returns the faults that prevent building the layer at `site`.
     pub(crate) fn faults(&self, site: Site) -> Vec<ConfigFault> {
         let Site { channels, map: (h, w) } = site;
         match self {
@@ -212,19 +215,20 @@ impl LayerSpec {
                 if !channels.is_multiple_of(conv.groups) || !conv.outputs.is_multiple_of(conv.groups) =>
             {
                 let (groups, outputs) = (conv.groups, conv.outputs);
-                let message =
-                    format!("{groups} groups of a convolution do not divide {channels} and {outputs} channels");
+                let message = format!(
+                    "{groups} groups of a convolution do not divide its {channels} input and {outputs} output channels"
+                );
                 vec![ConfigFault::new("model", message)]
             }
             _ if self.output(site).is_none() => {
-                let message = format!("too small: a window of the network does not fit its {h}x{w} map");
+                let message = format!("too small: a convolution or pooling window does not fit into its {h}x{w} map");
                 vec![ConfigFault::new("data.image_size", message)]
             }
             _ => Vec::new(),
         }
     }
 
-    /// Adds what the layer costs at `site`.
+    /// Adds the costs of the layer at `site` to `account`.
     pub(crate) fn account(&self, site: Site, at: &str, account: &mut Account) {
         let Site { channels, map: (h, w) } = site;
         let Some(output) = self.output(site) else { return };
@@ -253,7 +257,7 @@ impl LayerSpec {
                 account.add(LayerCost { name: joined(at, fc), ..cost });
             }
             Self::NormConvBn { norm, conv_bn, outputs } => {
-                // Deployed, the norm before is in the convolution.
+                // In the deployed form, the first norm is merged into the convolution.
                 if account.form() == CountedForm::Training {
                     let (params, kept) = (4 * channels, channels * h * w);
                     let output = [channels, h, w];
@@ -268,7 +272,7 @@ impl LayerSpec {
             }
             Self::PRelu => account.add(plain(Vec::new(), channels, 0, 3 * numbers)),
             Self::RepMlp { config, outputs, .. } => {
-                // A partition that does not divide the map is a fault; there is nothing to count then.
+                // If the partition does not divide the map, `faults` reports it, and there is nothing to count.
                 if let Some(shape) = config.shape(channels, *outputs, site.map) {
                     config.account(shape, at, account);
                 }

@@ -1,12 +1,12 @@
-//! Networks as data: a tree of layers, written once, from which the training form, its costs and its faults follow, and
-//! from the training form the deployed one.
+//! Networks as data. A network is described once, as a tree of layers. The training form, the costs and the faults are
+//! derived from this tree, and the deployed form from the training form.
 //!
 //! ```text
 //! Node<LayerSpec>  --build-->  Node<Layer>  --reparameterize-->  Node<DeployedLayer>
 //!        |-- account, faults        |-- forward(mode)                  |-- forward, tensors
 //! ```
-//! A tree has four ways of joining its branches, and the layers are an enum: a new network is a function that writes down
-//! such a tree, and nothing else.
+//! Layers are variants of an enum, and branches are joined in one of four ways. A new network is just a function that
+//! returns such a tree.
 
 mod deployed_layer;
 mod fixed;
@@ -28,26 +28,26 @@ use crate::layers::Visitor;
 use crate::vars::Scope;
 use crate::{ConfigFault, Mode};
 
-/// A whole network: a trunk, the head that answers, and perhaps a second head that helps while training.
+/// A whole network: a trunk, a head, and optionally an auxiliary head for training.
 pub struct Network<L> {
-    /// From the image to the features that both heads read.
+    /// Computes the features from the image. Both heads read them.
     pub trunk: Node<L>,
-    /// From there to the answer.
+    /// Computes the output from the features.
     pub head: Node<L>,
-    /// From there to a second answer, which only training asks for (PSPNet).
+    /// Computes a second output from the features, which is used only in training (PSPNet).
     pub auxiliary: Option<Node<L>>,
 }
 
 impl Network<LayerSpec> {
-    /// A network with one head.
+    /// Creates a network with one head.
     pub fn plain(trunk: Node<LayerSpec>, head: Node<LayerSpec>) -> Self {
         Self { trunk, head, auxiliary: None }
     }
 
-    /// The training form with its variables below `scope`.
+    /// Builds the training form, with its variables in `scope`.
     ///
     /// # Errors
-    /// When the network has faults or a name is taken twice.
+    /// When the network has faults or two variables have the same name.
     pub fn build(&self, image: Site, scope: &Scope<'_>) -> Result<Network<Layer>> {
         let (trunk, features) = self.trunk.build(image, scope)?;
         let auxiliary = self.auxiliary.as_ref().map(|node| node.build(features, scope)).transpose()?;
@@ -55,8 +55,8 @@ impl Network<LayerSpec> {
         Ok(Network { trunk, head, auxiliary: auxiliary.map(|(node, _)| node) })
     }
 
-    /// What the network costs for an image; the auxiliary head is no part of the network that is deployed and, as in the
-    /// paper's Table 6, never counted.
+    /// Returns the costs of the network for one image. The auxiliary head is never counted, as in Table 6 of the paper:
+    /// it is not part of the deployed network.
     pub fn account(&self, image: Site, form: CountedForm) -> Account {
         let mut account = Account::new(form);
         self.trunk.account(image, &mut account);
@@ -66,12 +66,12 @@ impl Network<LayerSpec> {
         account
     }
 
-    /// Where the answer for an image stands, if it can be told.
+    /// Returns channels and map of the output for an image; `None` if a layer does not fit into its map.
     pub fn output(&self, image: Site) -> Option<Site> {
         self.head.output(self.trunk.output(image)?)
     }
 
-    /// What cannot be built for an image of that size.
+    /// Returns the faults that prevent building the network for images of this size.
     pub fn faults(&self, image: Site) -> Vec<ConfigFault> {
         let mut faults = Vec::new();
         self.trunk.faults(image, &mut faults);
@@ -85,46 +85,48 @@ impl Network<LayerSpec> {
 }
 
 impl Network<Layer> {
-    /// (C, H, W, N) → the answer.
+    /// Forward pass: images (C, H, W, N) → the output of the head.
     ///
     /// # Errors
-    /// When the images have another size.
+    /// When the images have a different size.
     pub fn forward(&self, x_chwn: &Tensor, mode: Mode) -> Result<Tensor> {
         self.head.forward(&self.trunk.forward(x_chwn, mode)?, mode)
     }
 
-    /// (C, H, W, N) → the answer and, of a network that has one, the auxiliary answer.
+    /// Forward pass: images (C, H, W, N) → the output of the head, and the output of the auxiliary head if there is
+    /// one.
     ///
     /// # Errors
-    /// When the images have another size.
+    /// When the images have a different size.
     pub fn forward_with_auxiliary(&self, x_chwn: &Tensor, mode: Mode) -> Result<(Tensor, Option<Tensor>)> {
         let features = self.trunk.forward(x_chwn, mode)?;
         let auxiliary = self.auxiliary.as_ref().map(|node| node.forward(&features, mode)).transpose()?;
         Ok((self.head.forward(&features, mode)?, auxiliary))
     }
 
-    /// The deployed form of the same function: every batch norm merged, the auxiliary head gone.
+    /// Returns the deployed form, which computes the same function. Every batch norm is merged, and the auxiliary head
+    /// is dropped.
     ///
     /// # Errors
-    /// Those of candle.
+    /// When candle fails.
     pub fn reparameterize(&self) -> Result<Network<DeployedLayer>> {
         Ok(Network { trunk: self.trunk.reparameterize()?, head: self.head.reparameterize()?, auxiliary: None })
     }
 }
 
 impl Network<DeployedLayer> {
-    /// (C, H, W, N) → the answer.
+    /// Forward pass: images (C, H, W, N) → the output of the head.
     ///
     /// # Errors
-    /// When the images have another size.
+    /// When the images have a different size.
     pub fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
         self.head.forward(&self.trunk.forward(x_chwn)?)
     }
 
-    /// Shows all tensors to `visit`.
+    /// Calls `visit` for each tensor with its name.
     ///
     /// # Errors
-    /// Those of `visit`.
+    /// When `visit` fails.
     pub fn visit(&mut self, visit: &mut Visitor<'_>) -> Result<()> {
         self.trunk.visit("", visit)?;
         self.head.visit("", visit)

@@ -1,6 +1,6 @@
-//! The tree that a network is: layers, and four ways of joining branches.
+//! The tree of a network: layers, and branches that are joined in one of four ways.
 //!
-//! Knows nothing of what a layer computes: the walks below hand each layer to the file of its form.
+//! This module does not know what a layer computes. Its functions walk the tree and call the methods of each layer.
 
 use candle_core::{Result, Tensor, bail};
 use repmlp_kernels::Epilogue;
@@ -11,34 +11,34 @@ use crate::network::{DeployedLayer, Layer, LayerSpec, Site};
 use crate::vars::{Scope, joined};
 use crate::{ConfigFault, Mode};
 
-/// A layer, or branches and how they are joined.
+/// A layer, or several joined branches.
 #[derive(Clone, Debug)]
 pub enum Node<L> {
     /// One layer.
     Layer(L),
-    /// Branches, joined.
+    /// Several branches, and the way they are joined.
     Joined(Join, Vec<Branch<L>>),
 }
 
-/// What becomes of the outputs of branches.
+/// How branches are joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Join {
-    /// Each branch reads the output of the one before it.
+    /// Each branch reads the output of the branch before it.
     Chain,
-    /// All read the same input; their outputs are added.
+    /// All branches read the same input. Their outputs are added.
     Sum,
-    /// All read the same input; their outputs are multiplied, a 1×1 map with every pixel.
+    /// All branches read the same input. Their outputs are multiplied; a 1×1 map is multiplied with every pixel.
     Product,
-    /// All read the same input; their channels are put behind each other.
+    /// All branches read the same input. Their output channels are concatenated.
     Concat,
 }
 
-/// A part with its name below the whole's; an empty name adds nothing.
+/// A part of a joined node. The name is appended to the name of the whole; an empty name appends nothing.
 #[derive(Clone, Debug)]
 pub struct Branch<L> {
     /// Dotted name.
     pub name: String,
-    /// The part.
+    /// The subtree.
     pub node: Node<L>,
 }
 
@@ -47,41 +47,42 @@ fn joined_node<L, N: Into<String>>(join: Join, branches: impl IntoIterator<Item 
     Node::Joined(join, branches.into_iter().map(branch).collect())
 }
 
-/// Parts one behind the other.
+/// Joins parts as a [`Join::Chain`].
 pub fn chain<L, N: Into<String>>(parts: impl IntoIterator<Item = (N, Node<L>)>) -> Node<L> {
     joined_node(Join::Chain, parts)
 }
 
-/// The sum of parts.
+/// Joins parts as a [`Join::Sum`].
 pub fn sum<L, N: Into<String>>(parts: impl IntoIterator<Item = (N, Node<L>)>) -> Node<L> {
     joined_node(Join::Sum, parts)
 }
 
-/// The product of parts.
+/// Joins parts as a [`Join::Product`].
 pub fn product<L, N: Into<String>>(parts: impl IntoIterator<Item = (N, Node<L>)>) -> Node<L> {
     joined_node(Join::Product, parts)
 }
 
-/// The channels of parts behind each other.
+/// Joins parts as a [`Join::Concat`].
 pub fn concat<L, N: Into<String>>(parts: impl IntoIterator<Item = (N, Node<L>)>) -> Node<L> {
     joined_node(Join::Concat, parts)
 }
 
-/// What leaves its input as it is.
+/// Returns a node that returns its input unchanged.
 pub fn identity<L>() -> Node<L> {
     Node::Joined(Join::Chain, Vec::new())
 }
 
-/// All that a pass must know of a layer of either form.
+/// Property of a layer that the forward pass of both forms needs.
 pub(crate) trait MayBeRelu {
-    /// Whether it is a `ReLU`, which the layer before it may do in its own pass over memory.
+    /// Whether the layer is a `ReLU`. The layer before it can apply a `ReLU` as its epilogue.
     fn is_relu(&self) -> bool;
 }
 
-/// What a layer does to a tensor, and then what follows it.
+/// Applies a layer and then an epilogue to a tensor.
 type Pass<'a, L> = dyn Fn(&L, &Tensor, Epilogue<'_>) -> Result<Tensor> + 'a;
 
-/// The pass that both forms share, given what a layer does: each part is told what follows it, a `ReLU` or an addition.
+/// Forward pass of both forms; `layer` applies one layer. A `ReLU` or an addition after a part is passed to the part as
+/// its epilogue.
 fn pass<L: MayBeRelu>(node: &Node<L>, x: &Tensor, epilogue: Epilogue<'_>, layer: &Pass<'_, L>) -> Result<Tensor> {
     match node {
         Node::Layer(l) => layer(l, x, epilogue),
@@ -107,7 +108,7 @@ fn pass_chain<L: MayBeRelu>(
         let follows = if branches.next_if(is_relu).is_some() {
             Epilogue::Relu
         } else if branches.peek().is_none() {
-            // What follows the whole follows its last part.
+            // The epilogue of the whole chain is the epilogue of its last part.
             std::mem::replace(&mut epilogue, Epilogue::None)
         } else {
             Epilogue::None
@@ -117,7 +118,7 @@ fn pass_chain<L: MayBeRelu>(
     epilogue.after(&x)
 }
 
-/// The first branch adds what the others come to.
+/// Computes the other branches first; the first branch then adds their sum in its epilogue.
 fn pass_sum<L: MayBeRelu>(
     branches: &[Branch<L>],
     x: &Tensor,
@@ -140,8 +141,8 @@ fn pass_sum<L: MayBeRelu>(
 }
 
 impl Node<LayerSpec> {
-    /// Calls `layer` with each layer, where it stands and its name; it says where the layer's output stands, or `None`, which
-    /// ends the walk. Gives where the output of the whole stands.
+    /// Calls `layer` with each layer, the site of its input, and its name. The callback returns the site of the output;
+    /// if it returns `None`, the walk ends. Returns the site of the output of the whole node.
     fn walk(
         &self,
         site: Site,
@@ -162,12 +163,12 @@ impl Node<LayerSpec> {
         Some(join.output(site, &outputs))
     }
 
-    /// Where the output of this part at `site` stands, if it can be told.
+    /// Returns the site of the output for an input at `site`; `None` if a layer does not fit into its map.
     pub(crate) fn output(&self, site: Site) -> Option<Site> {
         self.walk(site, "", &mut |spec, site, _| spec.output(site))
     }
 
-    /// Adds what this part costs at `site`, as far as it can be built there.
+    /// Adds the costs of this node for an input at `site`, up to the first layer that does not fit.
     pub(crate) fn account(&self, site: Site, account: &mut Account) {
         self.walk(site, "", &mut |spec, site, at| {
             spec.account(site, at, account);
@@ -175,10 +176,10 @@ impl Node<LayerSpec> {
         });
     }
 
-    /// Adds what cannot be built at `site`.
+    /// Adds the faults that prevent building this node for an input at `site`.
     pub(crate) fn faults(&self, site: Site, faults: &mut Vec<ConfigFault>) {
         self.walk(site, "", &mut |spec, site, _| {
-            // Repeated blocks share their configuration: what breaks in two of them is said once.
+            // Repeated blocks share their configuration, so each key is reported only once.
             for fault in spec.faults(site) {
                 if !faults.iter().any(|known| known.path == fault.path) {
                     faults.push(fault);
@@ -188,10 +189,10 @@ impl Node<LayerSpec> {
         });
     }
 
-    /// The training form of this part at `site`, and where its output stands.
+    /// Builds the training form of this node for an input at `site`. Returns it with the site of its output.
     ///
     /// # Errors
-    /// When the part does not fit there or a name is taken.
+    /// When the node cannot be built at `site` or a variable name is already used.
     pub fn build(&self, site: Site, scope: &Scope<'_>) -> Result<(Node<Layer>, Site)> {
         let (join, branches) = match self {
             Self::Layer(spec) => {
@@ -214,12 +215,12 @@ impl Node<LayerSpec> {
 }
 
 impl Join {
-    /// What the branch behind one with this output reads.
+    /// Returns the site that the next branch reads, after a branch with this output.
     fn next(self, input: Site, output: Site) -> Site {
         if self == Self::Chain { output } else { input }
     }
 
-    /// The outputs of branches that read the same input, as one.
+    /// Combines the outputs of branches that read the same input.
     fn combine(self, outputs: &[Tensor]) -> Result<Tensor> {
         let Some((first, others)) = outputs.split_first() else { bail!("{self:?} of no branches") };
         match self {
@@ -229,7 +230,7 @@ impl Join {
         }
     }
 
-    /// Where the joined output stands.
+    /// Returns the site of the joined output.
     fn output(self, input: Site, outputs: &[Site]) -> Site {
         let Some((first, last)) = outputs.first().zip(outputs.last()) else { return input };
         match self {
@@ -241,18 +242,18 @@ impl Join {
 }
 
 impl Node<Layer> {
-    /// (C, H, W, N) → (C', H', W', N).
+    /// Forward pass: (C, H, W, N) → (C', H', W', N).
     ///
     /// # Errors
-    /// When the input stands elsewhere than the part was built for.
+    /// When the channels or the map of the input differ from those that the node was built for.
     pub fn forward(&self, x_chwn: &Tensor, mode: Mode) -> Result<Tensor> {
         pass(self, x_chwn, Epilogue::None, &|layer, x, epilogue| layer.forward(x, mode, epilogue))
     }
 
-    /// The deployed form of the same function.
+    /// Returns the deployed form, which computes the same function.
     ///
     /// # Errors
-    /// Those of candle.
+    /// When candle fails.
     pub fn reparameterize(&self) -> Result<Node<DeployedLayer>> {
         Ok(match self {
             Self::Layer(layer) => layer.reparameterize()?.map_or_else(identity, Node::Layer),
@@ -262,7 +263,8 @@ impl Node<Layer> {
                     .map(|Branch { name, node }| Ok(Branch { name: name.clone(), node: node.reparameterize()? }));
                 let mut deployed = deployed.collect::<Result<Vec<_>>>()?;
                 if *join == Join::Chain {
-                    // What follows a part that does nothing is told to the part before it.
+                    // Remove identities, so that the part before an identity can apply the `ReLU` after it as its
+                    // epilogue.
                     deployed.retain(|branch| !branch.node.is_identity());
                 }
                 Node::Joined(*join, deployed)
@@ -276,18 +278,18 @@ impl Node<DeployedLayer> {
         matches!(self, Self::Joined(Join::Chain, branches) if branches.is_empty())
     }
 
-    /// (C, H, W, N) → (C', H', W', N).
+    /// Forward pass: (C, H, W, N) → (C', H', W', N).
     ///
     /// # Errors
-    /// When the input stands elsewhere than the part was built for.
+    /// When the channels or the map of the input differ from those that the node was built for.
     pub fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
         pass(self, x_chwn, Epilogue::None, &DeployedLayer::forward)
     }
 
-    /// Shows all tensors to `visit`, named below `at`.
+    /// Calls `visit` for each tensor. The names start with `at`.
     ///
     /// # Errors
-    /// Those of `visit`.
+    /// When `visit` fails.
     pub fn visit(&mut self, at: &str, visit: &mut Visitor<'_>) -> Result<()> {
         match self {
             Self::Layer(layer) => layer.visit(at, visit),

@@ -1,13 +1,14 @@
-//! Resampling of maps as products with small fixed matrices, one along the height and one along the width: means
-//! of bins and bilinear resizing are linear, so their gradients come from the product's own.
+//! Resampling of maps: means of bins and bilinear resizing. Both are linear, so they are computed as products with two
+//! small fixed matrices, one for the height and one for the width. Gradients come from the product.
 
 use candle_core::{DType, Device, Result, Tensor};
 use repmlp_kernels::grouped_fc;
 
-/// Rows of weights over the pixels of a side, one row for each pixel of the result.
+/// Weights of the input pixels along one side: one row per output pixel.
 pub(crate) type Weights = Vec<Vec<f64>>;
 
-/// Means of `bins` bins: bin i covers the pixels from ⌊i·size/bins⌋ to ⌈(i+1)·size/bins⌉, PyTorch's `adaptive_avg_pool`.
+/// Weights for the means of `bins` bins. Bin i covers the pixels from ⌊i·size/bins⌋ to ⌈(i+1)·size/bins⌉, without the
+/// last, as in PyTorch's `adaptive_avg_pool`.
 pub(crate) fn bins(size: usize, bins: usize) -> Weights {
     let weights = |i: usize| {
         let (first, end) = (i * size / bins, ((i + 1) * size).div_ceil(bins));
@@ -16,7 +17,7 @@ pub(crate) fn bins(size: usize, bins: usize) -> Weights {
     (0..bins).map(weights).collect()
 }
 
-/// Linear interpolation with the corners of the result upon the corners of the map (`align_corners`).
+/// Weights for linear interpolation. The corners of the result are the corners of the map (`align_corners` in PyTorch).
 pub(crate) fn bilinear(size: usize, result: usize) -> Weights {
     let weights = |i: usize| {
         let at = if result > 1 { (i * (size - 1)) as f64 / (result - 1) as f64 } else { 0.0 };
@@ -25,7 +26,7 @@ pub(crate) fn bilinear(size: usize, result: usize) -> Weights {
     (0..result).map(weights).collect()
 }
 
-/// (C, H, W, N) → (C, H', W', N) with weights (H', H) and (W', W).
+/// Resamples (C, H, W, N) to (C, H', W', N) with weights (H', H) for rows and (W', W) for columns.
 ///
 /// # Errors
 /// When the weights do not fit the map.
@@ -34,7 +35,7 @@ pub(crate) fn resample(x_chwn: &Tensor, rows: &Weights, columns: &Weights) -> Re
     let (new_h, new_w) = (rows.len(), columns.len());
     let rows = matrix(rows, x_chwn.dtype(), x_chwn.device())?;
     let columns = matrix(columns, x_chwn.dtype(), x_chwn.device())?;
-    // Each is one product, of what is resampled first and of all else behind it.
+    // Each direction is one product: the resampled dimension comes first, all others are flattened after it.
     let x_hcwn = x_chwn.permute((1, 0, 2, 3))?.contiguous()?.reshape((h, c * w * n))?;
     let x_hcwn = grouped_fc(&x_hcwn, &rows, 1)?.reshape((new_h, c, w, n))?;
     let x_whcn = x_hcwn.permute((2, 0, 1, 3))?.contiguous()?.reshape((w, new_h * c * n))?;
@@ -53,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bins_overlap_where_pixels_cannot_be_shared_out_evenly() {
+    fn bins_overlap_if_their_number_does_not_divide_the_size() {
         // torch.nn.functional.adaptive_avg_pool1d of 0..5 to 3 bins: [0.5, 2.0, 3.5]
         let means: Vec<f64> =
             bins(5, 3).iter().map(|row| row.iter().enumerate().map(|(p, w)| p as f64 * w).sum()).collect();

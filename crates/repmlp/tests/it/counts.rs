@@ -1,5 +1,5 @@
-//! The account of every network of the catalogue against the counts that confirm the paper's tables, and against what is
-//! really allocated.
+//! Compares the account of every network in the catalogue with independent counts, and with the tensors that are
+//! allocated. The independent counts confirm the paper's tables.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,9 @@ use repmlp::cost::CountedForm;
 use repmlp::models::{Model, ModelConfig, Task};
 use repmlp::vars::Vars;
 
-/// Parameters and multiply-adds in millions, counted from the described structures by others than this code; the last
-/// digits are theirs. `repmlp-sweep count` compares the same accounts with the printed tables.
+/// Parameters and multiply-adds in millions. They were counted from the described structures, independently of this
+/// code, and are copied here with all their digits. `repmlp-sweep count` compares the same accounts with the printed
+/// tables.
 const RECOUNTS: &[(&str, f64, f64)] = &[
     ("cifar-pure-mlp", 22.4144, 52.844),
     ("cifar-no-local", 22.4144, 52.844),
@@ -48,18 +49,18 @@ const RECOUNTS: &[(&str, f64, f64)] = &[
 ];
 
 #[test]
-fn every_network_of_the_paper_counts_to_the_last_digit_of_the_recounts() {
+fn every_network_of_the_paper_matches_the_recounts() {
     for (name, params_m, flops_m) in RECOUNTS {
         let NamedModel { task, model, .. } = catalogue::find(name).unwrap();
         let account = model.account(task, CountedForm::Deployed);
         let (params, flops) = (account.params() as f64 / 1e6, account.flops() as f64 / 1e6);
-        // Half a unit of the last digit, and as much again because it is not said whether they round or cut.
+        // One unit of the last digit: the recounts may be rounded or truncated.
         assert!((params - params_m).abs() < 1e-4, "{name}: {params} M parameters, not {params_m}");
         assert!((flops - flops_m).abs() < 1e-3, "{name}: {flops} M multiply-adds, not {flops_m}");
     }
 }
 
-/// `experiments/table6_segmentation.toml` starts its `paper` runs so.
+/// The runs of the profile `paper` in `experiments/table6_segmentation.toml` start this way.
 #[test]
 fn the_papers_segmentation_networks_can_start_from_its_classifiers() {
     let layers = |name: &str| {
@@ -84,7 +85,8 @@ fn the_papers_segmentation_networks_can_start_from_its_classifiers() {
 
 #[test]
 fn the_successors_networks_have_the_published_sizes() -> Result<()> {
-    // What the optimiser moves, and multiply-adds of the training form; counted from the official code by others.
+    // Parameters that the optimiser updates, and multiply-adds of the training form. They were counted independently,
+    // from the official code.
     for (name, params_m, flops_m) in [("repmlpnet-t224", 38.2936, 2807.988), ("repmlpnet-b224", 68.2427, 6675.722)] {
         let NamedModel { task, model, .. } = catalogue::find(name).unwrap();
         let vars = Vars::new(0, DType::F32, &Device::Cpu);
@@ -97,11 +99,11 @@ fn the_successors_networks_have_the_published_sizes() -> Result<()> {
     Ok(())
 }
 
-/// The same kind of network, small enough to allocate quickly.
+/// Returns a network of the same kind that is small enough to allocate quickly.
 fn shrunk(model: &ModelConfig, task: Task) -> (ModelConfig, Task) {
     let mut model = model.clone();
     if let ModelConfig::PspNet(config) = &mut model {
-        // The map of the pyramid keeps its partitions of 10x10, one instead of 81.
+        // The partitions are still 10x10, but a map has one of them instead of 81.
         config.width = 64;
         return (model, Task { image: (80, 80), ..task });
     }
@@ -109,8 +111,8 @@ fn shrunk(model: &ModelConfig, task: Task) -> (ModelConfig, Task) {
 }
 
 #[test]
-fn the_account_holds_what_is_allocated() -> Result<()> {
-    // One of each kind; the variants differ in numbers only.
+fn the_account_matches_the_allocated_tensors() -> Result<()> {
+    // One network of each kind. Others of the same kind differ only in their sizes.
     let names = [
         "cifar-pure-mlp",
         "cifar-fc3-conv9",
@@ -134,15 +136,16 @@ fn the_account_holds_what_is_allocated() -> Result<()> {
 }
 
 #[test]
-fn attention_in_a_res_net_holds_what_is_allocated() -> Result<()> {
+fn the_account_of_a_res_net_with_attention_matches_the_allocated_tensors() -> Result<()> {
     let text = "task = { channels = 1, image = [64, 64], classes = 7 }\n\
-        model = { kind = \"res-net\", blocks = [1, 2, 1, 2], width = 8, c5 = { kind = \"self-attention\", heads = 4 } }";
+        model = { kind = \"res-net\", blocks = [1, 2, 1, 2], width = 8, \
+        c5 = { kind = \"self-attention\", heads = 4 } }";
     let NamedModel { task, model, .. } = NamedModel::parse("botnet", text).unwrap();
     allocated_as_counted("botnet", &model, task)
 }
 
 #[test]
-fn dropout_counts_nothing_and_is_no_part_of_the_deployed_form() {
+fn dropout_adds_no_parameters_or_flops_and_is_not_in_the_deployed_form() {
     for name in ["efficientnet-b2", "pspnet-res50"] {
         let NamedModel { task, model: plain, .. } = catalogue::find(name).unwrap();
         let mut model = plain.clone();
@@ -155,7 +158,7 @@ fn dropout_counts_nothing_and_is_no_part_of_the_deployed_form() {
         assert_eq!(layers(&model, CountedForm::Deployed), layers(&plain, CountedForm::Deployed), "{name}");
         let [with, without] = [&model, &plain].map(|model| model.account(task, CountedForm::Training));
         assert_eq!((with.params(), with.flops_all()), (without.params(), without.flops_all()), "{name}");
-        // What is left has to be kept for the way back.
+        // The backward pass needs the result of dropout.
         assert!(with.kept() > without.kept(), "{name}");
     }
 }
@@ -164,7 +167,7 @@ fn allocated_as_counted(name: &str, model: &ModelConfig, task: Task) -> Result<(
     let (config, task) = shrunk(model, task);
     let vars = Vars::new(0, DType::F32, &Device::Cpu);
     let model = Model::new(&config, task, &vars.root())?;
-    // The auxiliary head is allocated while training and counted nowhere, as in the paper's Table 6.
+    // The auxiliary head is allocated in training but never counted, as in Table 6 of the paper.
     let counted = vars.all().into_iter().filter(|(name, _)| !name.starts_with("auxiliary"));
     let allocated: usize = counted.map(|(_, var)| var.elem_count()).sum();
     assert_eq!(config.account(task, CountedForm::Training).params(), allocated, "{name}, training");

@@ -1,4 +1,4 @@
-//! Both forms compute the same function, for random sizes and batch-norm statistics that are anything but fresh.
+//! Both forms compute the same function, for random sizes and with batch norms that differ from their initial state.
 
 use candle_core::{DType, Device, Result, Tensor};
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_oneof, proptest};
@@ -18,7 +18,7 @@ pub(crate) fn numbers(seed: u64, name: &str, dims: &[usize]) -> Result<Tensor> {
     Tensor::from_vec(values, dims, &Device::Cpu)
 }
 
-/// Gives every norm a scale, shift, mean and variance of its own.
+/// Gives the batch norms random scales, shifts, means and variances.
 pub(crate) fn disturb_norms(vars: &Vars, seed: u64) -> Result<()> {
     for (name, var) in vars.all() {
         let value = numbers(seed, &name, var.dims())?.to_dtype(var.dtype())?;
@@ -33,14 +33,17 @@ pub(crate) fn disturb_norms(vars: &Vars, seed: u64) -> Result<()> {
     Ok(())
 }
 
-/// Largest difference relative to the largest output.
+/// Returns the largest absolute difference, divided by the largest absolute value of `a`.
 pub(crate) fn difference(a: &Tensor, b: &Tensor) -> Result<f64> {
     let largest = |t: &Tensor| t.abs()?.flatten_all()?.max(0)?.to_dtype(DType::F64)?.to_scalar::<f64>();
     Ok(largest(&(a - b)?)? / largest(a)?)
 }
 
-/// The longest sum has C·h·w + K² terms, below 2^11; f32 rounds at 2^-24, so their worst random walk stays under 1e-5 and
-/// a few layers of it under 5e-5. f64 has 2^29 times as fine a grid: 1e-10 leaves a thousandfold margin.
+/// Returns the allowed relative difference.
+///
+/// The longest sum has C·h·w + K² terms, fewer than 2^11. In f32, one rounding is at most 2^-24. A random walk of that
+/// many roundings stays below 1e-5, and a few such layers below 5e-5. Rounding in f64 is 2^29 times finer, so 1e-10
+/// leaves a margin of about a thousand.
 fn bound(dtype: DType) -> f64 {
     if dtype == DType::F32 { 5e-5 } else { 1e-10 }
 }
@@ -64,7 +67,7 @@ fn cases() -> impl Strategy<Value = Case> {
         let partitions = rows * columns;
         let channels = (groups * c, groups * o);
         let divisors: Vec<usize> = (1..=3).filter(|r| (channels.0 * partitions) % r == 0).collect();
-        // Up to one row and one column less than the partitions hold: zeros fill the rest.
+        // Rows and columns that the map lacks in the last partitions. Zeros fill them.
         let missing = (0..h, 0..w);
         let global = prop_oneof![
             3 => proptest::sample::select(divisors).prop_map(|reduction| GlobalPerceptronConfig::Fc { reduction }),
@@ -89,7 +92,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn a_rep_mlp_block_deployed_is_the_block_it_was(case in cases(), seed in any::<u64>(), double in any::<bool>()) {
+    fn a_deployed_rep_mlp_block_computes_the_same(case in cases(), seed in any::<u64>(), double in any::<bool>()) {
         let dtype = if double { DType::F64 } else { DType::F32 };
         let vars = Vars::new(seed, dtype, &Device::Cpu);
         let shape = case.config.shape(case.channels.0, case.channels.1, case.map).unwrap();
@@ -105,9 +108,14 @@ proptest! {
     }
 
     #[test]
-    fn every_other_block_deployed_is_the_block_it_was(which in 0..4usize, side in 1..5usize, double in any::<bool>(), seed in any::<u64>()) {
+    fn every_other_deployed_block_computes_the_same(
+        which in 0..4usize,
+        side in 1..5usize,
+        double in any::<bool>(),
+        seed in any::<u64>(),
+    ) {
         let dtype = if double { DType::F64 } else { DType::F32 };
-        // The largest kernel that some pixel sees whole, the paper's 9 at most.
+        // The largest kernel without taps that always lie on padding, at most the paper's 9.
         let kernel = (2 * side - 1).min(9);
         let config = match which {
             0 => BlockConfig::Conv(ConvConfig { kernel, groups: 2 }),
@@ -140,7 +148,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn a_convolution_is_the_sum_that_it_is_defined_as(groups in 1..3usize, c in 1..3usize, o in 1..3usize, half in 0..5usize, h in 1..7usize, w in 1..18usize) {
+    fn a_convolution_matches_its_definition(
+        groups in 1..3usize,
+        c in 1..3usize,
+        o in 1..3usize,
+        half in 0..5usize,
+        h in 1..7usize,
+        w in 1..18usize,
+    ) {
         let (k, n) = (2 * half + 1, 2);
         let shape = ConvShape::same(groups * c, groups * o, k, groups);
         let vars = Vars::new(5, DType::F64, &Device::Cpu);
@@ -156,7 +171,8 @@ proptest! {
                 let (from_y, from_x) = ((y + ky).wrapping_sub(half), (column + kx).wrapping_sub(half));
                 if from_y < h && from_x < w {
                     let channel = out / o * c + ci;
-                    sum += weight[((out * c + ci) * k + ky) * k + kx] * x[((channel * h + from_y) * w + from_x) * n + image];
+                    sum += weight[((out * c + ci) * k + ky) * k + kx]
+                        * x[((channel * h + from_y) * w + from_x) * n + image];
                 }
             }
             prop_assert!((value - sum).abs() < 1e-12, "{value} is not {sum}");
@@ -165,7 +181,7 @@ proptest! {
 }
 
 #[test]
-fn a_local_kernel_merges_where_the_closed_form_says() -> Result<()> {
+fn a_merged_local_kernel_matches_the_closed_form() -> Result<()> {
     // W[(o,y,x),(c,y',x')] = F[o, c, y'-y+p, x'-x+p] inside the kernel, else 0.
     let (o, c, k, h, w) = (3usize, 2usize, 3usize, 4usize, 5usize);
     let kernel = numbers(1, "kernel", &[o, c, k, k])?;

@@ -1,5 +1,5 @@
-//! Every family of networks deployed computes what it computed, with batch-norm statistics that are anything but fresh, and
-//! a deployed network comes back from its tensors.
+//! Both forms of every family of networks compute the same function, with batch norms that differ from their initial
+//! state. A deployed network can be loaded from its tensors.
 
 use candle_core::{DType, Device, Result};
 use repmlp::catalogue::NamedModel;
@@ -9,12 +9,15 @@ use repmlp::{Draws, Mode};
 
 use crate::equivalence::{difference, disturb_norms, numbers};
 
-/// A small network of each family, with every kind of block in some stage.
+/// One small network of each family. Together they contain every kind of block.
 const NETWORKS: &[(&str, &str)] = &[
     (
         "cifar-net",
         r#"task = { channels = 1, image = [16, 16], classes = 5 }
-        model = { kind = "cifar-net", widths = [4, 8, 8], hidden = 16, block = { kind = "rep-mlp", partition = [4, 4], groups = 2, local_kernels = [1, 3] } }"#,
+        model.kind = "cifar-net"
+        model.widths = [4, 8, 8]
+        model.hidden = 16
+        model.block = { kind = "rep-mlp", partition = [4, 4], groups = 2, local_kernels = [1, 3] }"#,
     ),
     (
         "res-net",
@@ -22,8 +25,11 @@ const NETWORKS: &[(&str, &str)] = &[
         model.kind = "res-net"
         model.blocks = [2, 2, 2, 2]
         model.width = 8
-        model.c2 = { kind = "rep-mlp-bottleneck", reduction = 2, rep_mlp = { partition = [8, 8], groups = 2, local_kernels = [1, 3, 5] } }
-        model.c3 = { kind = "rep-mlp-light", rep_mlp = { partition = [3, 5], padding = "zero", groups = 2, local_kernels = [3] } }
+        model.c2.kind = "rep-mlp-bottleneck"
+        model.c2.reduction = 2
+        model.c2.rep_mlp = { partition = [8, 8], groups = 2, local_kernels = [1, 3, 5] }
+        model.c3.kind = "rep-mlp-light"
+        model.c3.rep_mlp = { partition = [3, 5], padding = "zero", groups = 2, local_kernels = [3] }
         model.c4 = { kind = "global-context", reduction = 4 }
         model.c5 = { kind = "self-attention", heads = 4 }"#,
     ),
@@ -57,19 +63,27 @@ const NETWORKS: &[(&str, &str)] = &[
         model.dilations = [1, 2]
         model.dropout = 0.1
         model.width = 16
-        model.backbone = { blocks = [1, 1, 2, 1], width = 4, c4 = { kind = "rep-mlp-bottleneck", reduction = 2, rep_mlp = { partition = [4, 5], groups = 2, local_kernels = [1, 3] } } }"#,
+        model.backbone.blocks = [1, 1, 2, 1]
+        model.backbone.width = 4
+        model.backbone.c4.kind = "rep-mlp-bottleneck"
+        model.backbone.c4.reduction = 2
+        model.backbone.c4.rep_mlp = { partition = [4, 5], groups = 2, local_kernels = [1, 3] }"#,
     ),
     (
         "rep-mlp-net",
         r#"task = { channels = 3, image = [32, 64], classes = 5 }
-        model = { kind = "rep-mlp-net", channels = [8, 8, 16, 16], blocks = [1, 1, 2, 1], share_sets = [1, 2, 4, 8], local_kernels = [1] }"#,
+        model.kind = "rep-mlp-net"
+        model.channels = [8, 8, 16, 16]
+        model.blocks = [1, 1, 2, 1]
+        model.share_sets = [1, 2, 4, 8]
+        model.local_kernels = [1]"#,
     ),
 ];
 
 #[test]
-fn every_network_deployed_is_the_network_it_was() -> Result<()> {
-    // f32: a sum of 10^3 terms rounds to some 1e-6 of the largest, and up to sixty layers of them stay below 1e-4, the gate that
-    // every run passes. f64 rounds 2^29 times finer.
+fn every_deployed_network_computes_the_same() -> Result<()> {
+    // f32: a sum of 10^3 terms has a rounding error of about 1e-6 of its largest value. Up to sixty such layers stay
+    // below 1e-4, which is also the limit for every run. Rounding in f64 is 2^29 times finer.
     for (dtype, bound) in [(DType::F64, 1e-10), (DType::F32, 1e-4)] {
         for (name, text) in NETWORKS {
             let NamedModel { task, model: config, .. } = NamedModel::parse(name, text).unwrap();
@@ -93,7 +107,7 @@ fn every_network_deployed_is_the_network_it_was() -> Result<()> {
 }
 
 #[test]
-fn an_auxiliary_answer_comes_with_training_only() -> Result<()> {
+fn only_the_training_form_has_an_auxiliary_output() -> Result<()> {
     let (name, text) = NETWORKS.iter().find(|(name, _)| *name == "psp-net").unwrap();
     let NamedModel { task, model: config, .. } = NamedModel::parse(name, text).unwrap();
     let vars = Vars::new(7, DType::F32, &Device::Cpu);
@@ -107,7 +121,7 @@ fn an_auxiliary_answer_comes_with_training_only() -> Result<()> {
 }
 
 #[test]
-fn a_pass_draws_by_seed_and_step_and_an_evaluation_draws_nothing() -> Result<()> {
+fn dropout_depends_on_seed_and_step_and_is_off_in_evaluation() -> Result<()> {
     for (name, text) in NETWORKS.iter().filter(|(_, text)| text.contains("dropout")) {
         let NamedModel { task, model: config, .. } = NamedModel::parse(name, text).unwrap();
         let vars = Vars::new(7, DType::F32, &Device::Cpu);
@@ -115,7 +129,7 @@ fn a_pass_draws_by_seed_and_step_and_an_evaluation_draws_nothing() -> Result<()>
         let images = numbers(8, "images", &[4, task.channels, task.image.0, task.image.1])?;
         let pass = |seed, step| model.forward(&images, Mode::Train(Draws { seed, step }));
         let first = pass(7, 3)?;
-        assert_eq!(difference(&first, &pass(7, 3)?)?.to_bits(), 0, "{name}: a step that is done again");
+        assert_eq!(difference(&first, &pass(7, 3)?)?.to_bits(), 0, "{name}: the same step again");
         assert!(difference(&first, &pass(7, 4)?)? > 0.0, "{name}: another step");
         assert!(difference(&first, &pass(8, 3)?)? > 0.0, "{name}: another seed");
         let judged = model.forward(&images, Mode::Evaluate)?;

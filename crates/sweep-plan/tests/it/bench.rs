@@ -1,4 +1,4 @@
-//! A folder with experiment files, and a resolver that knows the small configuration that they are about.
+//! A test folder with experiment files, and a resolver for their small configuration.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use serde_json::Value;
 use sweep_plan::{Colors, ConfigFault, Experiment, Plan, PlanError, Resolved, load, plan};
 use tempfile::TempDir;
 
-/// The configuration beneath every test experiment, as `base.toml`.
+/// The base configuration of every test experiment, stored as `base.toml`.
 pub(crate) const BASE: &str = r#"[model]
 kind = "mlp"
 width = 64
@@ -22,11 +22,11 @@ optimizer = { kind = "sgd", rate = 0.1, momentum = 0.9 }
 /// An axis over the groups.
 pub(crate) const GROUPS: &str = "[[axis]]\nname = \"groups\"\npath = \"model.groups\"\nvalues = [1, 2, 4]\n";
 
-/// A folder that is gone with the test.
+/// A temporary folder that is removed after the test.
 pub(crate) struct Bench(TempDir);
 
 impl Bench {
-    /// A folder with `base.toml`.
+    /// Creates a folder with `base.toml`.
     pub(crate) fn new() -> Self {
         let bench = Self(tempfile::tempdir().unwrap());
         bench.write("base.toml", BASE);
@@ -52,12 +52,12 @@ impl Bench {
         plan(&self.load(text, profile)?, &resolve)
     }
 
-    /// What a person reads when loading a text fails.
+    /// Returns the message that a user reads when loading a text fails.
     pub(crate) fn faults(&self, text: &str, profile: Option<&str>) -> String {
         self.rendered(&self.load(text, profile).unwrap_err())
     }
 
-    /// What a person reads, without the folder's name.
+    /// Returns the message that a user reads, without the folder's name.
     pub(crate) fn rendered(&self, error: &PlanError) -> String {
         self.without_folder(&error.render(Colors::Off))
     }
@@ -67,18 +67,18 @@ impl Bench {
     }
 }
 
-/// What a person reads when something is added to a sound experiment without axes.
+/// Appends lines to a valid experiment without axes and returns the message that a user reads.
 pub(crate) fn more_faults(more: &str) -> String {
     Bench::new().faults(&format!("question = \"q\"\nbase = \"base.toml\"\n{more}"), None)
 }
 
-/// Accepts any configuration as it is.
+/// Accepts any configuration unchanged.
 #[expect(clippy::unnecessary_wraps, reason = "the signature of a resolver")]
 pub(crate) fn accept(table: &Value) -> Result<Resolved, ConfigFault> {
     Ok(Resolved { canonical: table.to_string() })
 }
 
-/// Knows the keys of [`BASE`], and that groups divide the width.
+/// Knows the keys of [`BASE`] and checks that the groups divide the width.
 pub(crate) fn resolve(table: &Value) -> Result<Resolved, ConfigFault> {
     let fault = |path: &str, message: String, help: Option<&str>| {
         Err(ConfigFault { path: path.to_owned(), message, help: help.map(str::to_owned) })

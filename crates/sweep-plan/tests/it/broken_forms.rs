@@ -1,4 +1,4 @@
-//! Files of a wrong form (syntax, keys, axes, bases), and what a person reads about each.
+//! Files with a wrong form (syntax, keys, axes, bases), and the message for each.
 
 use insta::assert_snapshot;
 
@@ -18,7 +18,7 @@ fn a_syntax_error() {
 }
 
 #[test]
-fn what_is_not_closed_is_said_once_where_it_was_opened() {
+fn an_unclosed_value_is_reported_once_where_it_begins() {
     let more = "[[axis]]\nname = \"g\"\npath = \"model.groups\"\nvalues = [1, 2]\n\n[profile.smoke]\nseeds = 1\n";
     for opening in ["seeds = [1,\n", "overlay = { training.epochs = 3\n", "seeds = [1, 2 # ]\n"] {
         let faults = more_faults(&[opening, more].concat());
@@ -76,7 +76,7 @@ fn an_unknown_key_of_an_axis() {
 }
 
 #[test]
-fn nothing_that_is_needed() {
+fn missing_required_keys() {
     assert_snapshot!(Bench::new().faults("seeds = 1\n[[axis]]\npath = \"a\"\nvalues = [1]\n", None), @r"
     error: `question` is missing in the experiment file
     --> x.toml
@@ -100,13 +100,13 @@ fn nothing_that_is_needed() {
 fn wrong_types() {
     let text = "seeds = 0\nbaseline = { groups = 2 }\naxis = { name = \"x\" }\nlimits = { max_runs = 1.5 }\n";
     assert_snapshot!(more_faults(text), @r#"
-    error: `seeds` must be a whole number from 1 or a list, not 0
+    error: `seeds` must be a whole number (at least 1) or a list, not 0
      --> x.toml:3:9
       |
     3 | seeds = 0
       |         ^
 
-    error: `groups` in `baseline` must be a text, not 2
+    error: `groups` in `baseline` must be a text in quotes, not 2
      --> x.toml:4:23
       |
     4 | baseline = { groups = 2 }
@@ -122,7 +122,7 @@ fn wrong_types() {
       |
       = help: write `[[axis]]` with two brackets
 
-    error: `max_runs` must be a whole number from 1, not 1.5
+    error: `max_runs` must be a whole number (at least 1), not 1.5
      --> x.toml:6:23
       |
     6 | limits = { max_runs = 1.5 }
@@ -131,9 +131,9 @@ fn wrong_types() {
 }
 
 #[test]
-fn values_that_no_configuration_has() {
+fn values_that_are_not_allowed() {
     assert_snapshot!(more_faults("overlay = { a = 1979-05-27, b = inf, c = 99999999999999999999 }\n"), @r"
-    error: dates and times cannot be configured
+    error: dates and times are not allowed
      --> x.toml:3:17
       |
     3 | overlay = { a = 1979-05-27, b = inf, c = 99999999999999999999 }
@@ -141,7 +141,7 @@ fn values_that_no_configuration_has() {
       |
       = help: write a text in quotes
 
-    error: infinite and undefined numbers cannot be configured
+    error: infinite numbers and NaN are not allowed
      --> x.toml:3:33
       |
     3 | overlay = { a = 1979-05-27, b = inf, c = 99999999999999999999 }
@@ -149,7 +149,7 @@ fn values_that_no_configuration_has() {
       |
       = help: leave the key out, or write a finite number
 
-    error: the integer does not fit into 64 bits
+    error: this integer does not fit into 64 bits
      --> x.toml:3:42
       |
     3 | overlay = { a = 1979-05-27, b = inf, c = 99999999999999999999 }
@@ -181,7 +181,7 @@ fn an_axis_without_points() {
       |
       = help: give `path` and `values`, or `zip`, or `[axis.points.LABEL]` tables
 
-    error: axis `b` has `path`, which is none of the three forms of an axis
+    error: axis `b` has `path`, which matches none of the three forms of an axis
      --> x.toml:6:8
       |
     6 | name = "b"
@@ -194,7 +194,7 @@ fn an_axis_without_points() {
 #[test]
 fn an_axis_of_two_forms() {
     assert_snapshot!(more_faults(&[GROUPS, "zip = { \"model.a\" = [1] }\n"].concat()), @r#"
-    error: axis `groups` has `path` and `values` and `zip`, which is none of the three forms of an axis
+    error: axis `groups` has `path` and `values` and `zip`, which matches none of the three forms of an axis
      --> x.toml:4:8
       |
     4 | name = "groups"
@@ -213,7 +213,7 @@ fn an_axis_twice() {
     8 | name = "groups"
       |        ^^^^^^^^
       |
-      = help: rename it, or put both into grids of their own
+      = help: rename one, or put each axis into its own grid
     "#);
 }
 
@@ -227,20 +227,20 @@ fn a_key_on_two_axes() {
     8 | name = "network"
       |        ^^^^^^^^^
       |
-      = help: let one axis own the key, or move keys together with `zip`
+      = help: set the key on one axis only, or change several keys together with `zip`
     "#);
 }
 
 #[test]
 fn a_point_twice() {
     assert_snapshot!(more_faults(&GROUPS.replace("4]", "2]")), @r"
-    error: axis `groups` has two points `2`
+    error: axis `groups` has two points with the label `2`
      --> x.toml:6:17
       |
     6 | values = [1, 2, 2]
       |                 ^
       |
-      = help: remove one, or tell them apart by `labels`
+      = help: remove one, or give them different `labels`
     ");
 }
 
@@ -258,15 +258,15 @@ fn labels_that_do_not_fit() {
 }
 
 #[test]
-fn a_path_that_is_none() {
+fn an_invalid_path() {
     assert_snapshot!(more_faults(&GROUPS.replace("model.groups", "model..groups")), @r#"
-    error: `model..groups` is no dotted key
+    error: `model..groups` is not a dotted key
      --> x.toml:5:8
       |
     5 | path = "model..groups"
       |        ^^^^^^^^^^^^^^^
       |
-      = help: keys are joined by single dots, as in `model.width`
+      = help: join keys by single dots, as in `model.width`
     "#);
 }
 
@@ -274,13 +274,13 @@ fn a_path_that_is_none() {
 fn a_zip_of_unequal_lists() {
     let zip = "[[axis]]\nname = \"size\"\nzip = { \"model.width\" = [32, 64], \"training.rate\" = [0.1] }\n";
     assert_snapshot!(more_faults(zip), @r#"
-    error: `training.rate` needs 2 values as `model.width` has, not 1
+    error: `training.rate` needs 2 values, as many as `model.width`, not 1
      --> x.toml:5:53
       |
     5 | zip = { "model.width" = [32, 64], "training.rate" = [0.1] }
       |                                                     ^^^^^
       |
-      = help: lists of a `zip` have equal lengths
+      = help: give all lists of a `zip` the same length
     "#);
 }
 
@@ -307,7 +307,7 @@ fn a_zip_with_a_bare_key() {
     5 | zip = { model.width = [1, 2] }
       |         ^^^^^
       |
-      = help: a dotted key is quoted here: `"a.b" = [1, 2]`
+      = help: put a dotted key in quotes: `"a.b" = [1, 2]`
     "#);
 }
 

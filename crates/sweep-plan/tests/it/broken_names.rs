@@ -1,4 +1,4 @@
-//! Files that name what is not there or ask for what cannot be, and what a person reads about each.
+//! Files that name unknown things or ask for something impossible, and the message for each.
 
 use insta::assert_snapshot;
 
@@ -14,7 +14,7 @@ fn an_exclude_without_a_reason() {
     7 | [[exclude]]
       | ^^^^^^^^^^^
       |
-      = help: Why; shown in the plan and under tables.
+      = help: Reason for the exclusion; shown in the plan and under tables.
 
     error: `reason` must not be empty
       --> x.toml:11:10
@@ -25,8 +25,9 @@ fn an_exclude_without_a_reason() {
 }
 
 #[test]
-fn an_exclude_of_nothing_known() {
-    let exclude = "[[exclude]]\nwhere = { group = \"1\", groups = [\"1\", \"3\"] }\nreason = \"r\"\n[[exclude]]\nwhere = {}\nreason = \"r\"\n";
+fn an_exclude_with_unknown_names() {
+    let exclude = "[[exclude]]\nwhere = { group = \"1\", groups = [\"1\", \"3\"] }\nreason = \"r\"\n\
+                   [[exclude]]\nwhere = {}\nreason = \"r\"\n";
     assert_snapshot!(more_faults(&[GROUPS, exclude].concat()), @r#"
     error: there is no axis `group`
      --> x.toml:8:11
@@ -50,7 +51,7 @@ fn an_exclude_of_nothing_known() {
     11 | where = {}
        |         ^^
        |
-       = help: as in `where = { axis = "label" }`
+       = help: write, for example, `where = { axis = "label" }`
     "#);
 }
 
@@ -64,12 +65,12 @@ fn an_exclude_of_everything() {
     7 | [[exclude]]
       |   ^^^^^^^
       |
-      = help: narrow a `where`; an exclude matches when all its axes do
+      = help: narrow a `where`: an exclude removes every row that matches all of its axes
     ");
 }
 
 #[test]
-fn an_include_of_what_is_there() {
+fn an_include_of_an_existing_row() {
     let include = "[[include]]\ncoordinates = { groups = \"2\" }\n[[include]]\ncoordinates = { group = \"8\" }\n";
     assert_snapshot!(more_faults(&[GROUPS, include].concat()), @r#"
     error: there is no axis `group`
@@ -88,7 +89,7 @@ fn an_include_of_what_is_there() {
     8 | coordinates = { groups = "2" }
       |               ^^^^^^^^^^^^^^^^
       |
-      = help: give it a label of its own, or exclude the other row
+      = help: give this row another label, or exclude the other row
     "#);
 }
 
@@ -104,7 +105,8 @@ fn an_unknown_profile() {
 
 #[test]
 fn a_profile_with_unknown_names() {
-    let profile = "[profile.p]\npoints = { group = [1], size = [\"tiny\"] }\n[profile.default]\n[profile.q]\npoints = { groups = [1, 1] }\n";
+    let profile = "[profile.p]\npoints = { group = [1], size = [\"tiny\"] }\n[profile.default]\n\
+                   [profile.q]\npoints = { groups = [1, 1] }\n";
     let size = "[[axis]]\nname = \"size\"\n[axis.points.small]\n[axis.points.large]\n";
     assert_snapshot!(more_faults(&[GROUPS, size, profile].concat()), @r#"
     error: there is no axis `group`
@@ -123,7 +125,7 @@ fn a_profile_with_unknown_names() {
        |
        = help: labels: small, large
 
-    error: `default` is the experiment without a profile
+    error: `default` is reserved: it means the experiment without a profile
       --> x.toml:13:10
        |
     13 | [profile.default]
@@ -167,13 +169,13 @@ fn a_baseline_that_a_profile_leaves_out() {
     let head = "question = \"q\"\nbase = \"base.toml\"\nbaseline = { groups = \"2\" }\n";
     let text = [head, GROUPS, "[profile.p]\npoints = { groups = [1, 4] }\n"].concat();
     assert_snapshot!(Bench::new().faults(&text, Some("p")), @r#"
-    error: no row has the baseline groups=2
+    error: no row matches the baseline groups=2
      --> x.toml:3:12
       |
     3 | baseline = { groups = "2" }
       |            ^^^^^^^^^^^^^^^^
       |
-      = help: give profile `p` a `baseline` of its own, or the missing point
+      = help: give profile `p` its own `baseline`, or add the missing point to it
     "#);
 }
 
@@ -187,7 +189,7 @@ fn too_many_runs() {
     12 | max_runs = 5
        |            ^
        |
-       = help: (groups 3 - 1 excluded) × 5 seeds = 10: name fewer points or seeds, or raise it
+       = help: (groups 3 - 1 excluded) × 5 seeds = 10: name fewer points or seeds, or raise `max_runs`
     ");
 }
 
@@ -197,7 +199,7 @@ fn more_runs_than_a_plan_can_hold() {
         .map(|n| format!("[[axis]]\nname = \"a{n}\"\npath = \"a{n}\"\nvalues = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]\n"))
         .collect();
     assert_snapshot!(more_faults(&axes), @r"
-    error: the products have more runs than the 1000000 that a plan can hold
+    error: the products have too many runs: a plan can hold at most 1000000
     --> x.toml
      = help: a0 10 × a1 10 × a2 10 × a3 10 × a4 10 × a5 10 × a6 10 × a7 10 × a8 10 × a9 10 × a10 10 × a11 10 × a12 10 × a13 10 × a14 10 × a15 10 × a16 10 × a17 10 × a18 10 × a19 10 runs: name fewer points or seeds
     ");
@@ -217,7 +219,7 @@ fn a_seed_twice() {
 }
 
 #[test]
-fn points_of_a_profile_that_are_none_or_unknown() {
+fn a_profile_with_no_points_or_unknown_points() {
     let text = |points: &str| format!("question = \"q\"\nbase = \"base.toml\"\n{GROUPS}[profile.p.points]\n{points}\n");
     let faults = |points: &str| Bench::new().faults(&text(points), Some("p"));
     let nothing = faults("groups = {}");
@@ -235,7 +237,7 @@ fn an_axis_with_the_name_of_an_exported_column() {
     4 | name = "epoch"
       |        ^^^^^^^
       |
-      = help: choose another name; reserved are run, seed, status, metric, split, form, epoch, value, source, n, planned, mean, sd, low95, high95, best, tied, missing, delta, delta_n, delta_low95, delta_high95, p, p_adjusted, comparisons, sign_flip_p, paper
+      = help: choose another name; reserved names: run, seed, status, metric, split, form, epoch, value, source, n, planned, mean, sd, low95, high95, best, tied, missing, delta, delta_n, delta_low95, delta_high95, p, p_adjusted, comparisons, sign_flip_p, paper
     "#);
 }
 
@@ -248,6 +250,6 @@ fn a_seed_that_the_index_cannot_hold() {
     3 | seeds = [9223372036854775807, 9223372036854775808]
       |                               ^^^^^^^^^^^^^^^^^^^
       |
-      = help: the index holds seeds up to 9223372036854775807
+      = help: choose a seed of at most 9223372036854775807: the SQLite index cannot hold larger ones
     ");
 }

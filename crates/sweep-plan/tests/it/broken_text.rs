@@ -1,4 +1,4 @@
-//! Names that cannot be files and folders, and texts that no reader should be shown.
+//! Names that cannot be files or folders, and texts with forbidden characters.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -9,17 +9,17 @@ use sweep_plan::{Colors, digest, load};
 use crate::bench::{Bench, GROUPS, more_faults, resolve};
 
 #[test]
-fn profiles_that_lead_elsewhere() {
+fn profile_names_that_are_not_file_names() {
     let profiles = "[profile.\"../..\"]\nseeds = 1\n[profile.\"..\"]\nseeds = 1\n[profile.\"\"]\nseeds = 1\n\
                     [profile.\"/tmp\"]\nseeds = 1\n[profile.\"größer 2.0\"]\nseeds = 1\n";
     assert_snapshot!(more_faults(profiles), @r#"
-    error: the name of a profile contains `/`, which is no part of a name
+    error: the name of a profile contains `/`, which is not allowed in a name
      --> x.toml:3:10
       |
     3 | [profile."../.."]
       |          ^^^^^^^
       |
-      = help: a name is made of letters, digits, `.`, `-`, `_` and inner spaces, starts with no dot, and has at most 100 bytes
+      = help: use letters, digits, `.`, `-`, `_` and inner spaces, no dot at the start, and at most 100 bytes
 
     error: the name of a profile starts with a dot
      --> x.toml:5:10
@@ -27,7 +27,7 @@ fn profiles_that_lead_elsewhere() {
     5 | [profile.".."]
       |          ^^^^
       |
-      = help: a name is made of letters, digits, `.`, `-`, `_` and inner spaces, starts with no dot, and has at most 100 bytes
+      = help: use letters, digits, `.`, `-`, `_` and inner spaces, no dot at the start, and at most 100 bytes
 
     error: the name of a profile is empty
      --> x.toml:7:10
@@ -35,33 +35,33 @@ fn profiles_that_lead_elsewhere() {
     7 | [profile.""]
       |          ^^
       |
-      = help: a name is made of letters, digits, `.`, `-`, `_` and inner spaces, starts with no dot, and has at most 100 bytes
+      = help: use letters, digits, `.`, `-`, `_` and inner spaces, no dot at the start, and at most 100 bytes
 
-    error: the name of a profile contains `/`, which is no part of a name
+    error: the name of a profile contains `/`, which is not allowed in a name
      --> x.toml:9:10
       |
     9 | [profile."/tmp"]
       |          ^^^^^^
       |
-      = help: a name is made of letters, digits, `.`, `-`, `_` and inner spaces, starts with no dot, and has at most 100 bytes
+      = help: use letters, digits, `.`, `-`, `_` and inner spaces, no dot at the start, and at most 100 bytes
     "#);
 }
 
 #[test]
-fn an_axis_whose_name_is_none() {
+fn an_axis_with_an_invalid_name() {
     assert_snapshot!(more_faults(&GROUPS.replace("\"groups\"\npath", "\"a/b\\u001b\"\npath")), @r#"
-    error: `name` contains `/`, which is no part of a name
+    error: `name` contains `/`, which is not allowed in a name
      --> x.toml:4:8
       |
     4 | name = "a/b\u001b"
       |        ^^^^^^^^^^^
       |
-      = help: a name is made of letters, digits, `.`, `-`, `_` and inner spaces, starts with no dot, and has at most 100 bytes
+      = help: use letters, digits, `.`, `-`, `_` and inner spaces, no dot at the start, and at most 100 bytes
     "#);
 }
 
 #[test]
-fn labels_that_a_terminal_obeys() {
+fn labels_with_control_characters() {
     let labels = "labels = [\"a\\nb\", \"red \\u001b[31mink\", \"\\u202Etfel\"]\n";
     assert_snapshot!(more_faults(&[GROUPS, labels].concat()), @r#"
     error: an item of `labels` contains a line break (U+000A)
@@ -70,7 +70,7 @@ fn labels_that_a_terminal_obeys() {
     7 | labels = ["a\nb", "red \u001b[31mink", "\u202Etfel"]
       |           ^^^^^^
       |
-      = help: remove it: a terminal obeys it, or a reader sees something else
+      = help: remove it: it could control a terminal or change what readers see
 
     error: an item of `labels` contains a control character (U+001B)
      --> x.toml:7:19
@@ -78,7 +78,7 @@ fn labels_that_a_terminal_obeys() {
     7 | labels = ["a\nb", "red \u001b[31mink", "\u202Etfel"]
       |                   ^^^^^^^^^^^^^^^^^^^
       |
-      = help: remove it: a terminal obeys it, or a reader sees something else
+      = help: remove it: it could control a terminal or change what readers see
 
     error: an item of `labels` contains a character that changes the direction of writing (U+202E)
      --> x.toml:7:40
@@ -86,12 +86,12 @@ fn labels_that_a_terminal_obeys() {
     7 | labels = ["a\nb", "red \u001b[31mink", "\u202Etfel"]
       |                                        ^^^^^^^^^^^^
       |
-      = help: remove it: a terminal obeys it, or a reader sees something else
+      = help: remove it: it could control a terminal or change what readers see
     "#);
 }
 
 #[test]
-fn labels_that_are_spelled_from_values_or_written_as_keys() {
+fn labels_made_from_values_or_written_as_keys() {
     let axes = "[[axis]]\nname = \"a\"\npath = \"model.kind\"\nvalues = [\"m\", \"x\\u0007\"]\n\
                 [[axis]]\nname = \"b\"\n[axis.points.\"p\\u009b\"]\nmodel.width = 32\n";
     assert_snapshot!(more_faults(axes), @r#"
@@ -101,7 +101,7 @@ fn labels_that_are_spelled_from_values_or_written_as_keys() {
     9 | [axis.points."p\u009b"]
       |              ^^^^^^^^^
       |
-      = help: remove it: a terminal obeys it, or a reader sees something else
+      = help: remove it: it could control a terminal or change what readers see
     "#);
     let axis = "[[axis]]\nname = \"a\"\npath = \"model.kind\"\nvalues = [\"m\", \"x\\u0007\"]\n";
     assert_snapshot!(more_faults(axis), @r#"
@@ -111,7 +111,7 @@ fn labels_that_are_spelled_from_values_or_written_as_keys() {
     6 | values = ["m", "x\u0007"]
       |                ^^^^^^^^^
       |
-      = help: remove it: a terminal obeys it, or a reader sees something else
+      = help: remove it: it could control a terminal or change what readers see
     "#);
     let profile = "[profile.p.points]\ngroups = [\"\\u200f\"]\n";
     assert_snapshot!(more_faults(&[GROUPS, profile].concat()), @r#"
@@ -121,12 +121,12 @@ fn labels_that_are_spelled_from_values_or_written_as_keys() {
     8 | groups = ["\u200f"]
       |           ^^^^^^^^
       |
-      = help: remove it: a terminal obeys it, or a reader sees something else
+      = help: remove it: it could control a terminal or change what readers see
     "#);
 }
 
 #[test]
-fn sentences_may_have_lines_but_no_control_characters() {
+fn sentences_may_have_line_breaks_but_no_control_characters() {
     let bench = Bench::new();
     let sound = format!("question = \"\"\"one\ntwo\"\"\"\nbase = \"base.toml\"\n{GROUPS}");
     bench.load(&sound, None).unwrap();
@@ -139,7 +139,7 @@ fn sentences_may_have_lines_but_no_control_characters() {
     2 | | two"""
       | |______^
       |
-      = help: remove it: a terminal obeys it, or a reader sees something else
+      = help: remove it: it could control a terminal or change what readers see
     "#);
 }
 
@@ -149,14 +149,14 @@ fn a_file_whose_name_cannot_be_a_folder() {
     bench.write(".x.toml", "question = \"q\"\nbase = \"base.toml\"\n");
     let fault = load(&bench.path().join(".x.toml"), None).unwrap_err();
     assert_snapshot!(bench.rendered(&fault), @"
-    error: the name of this file is that of its experiment, and starts with a dot
+    error: the file name is the name of the experiment, and it starts with a dot
     --> .x.toml
-     = help: rename the file: a name is made of letters, digits, `.`, `-`, `_` and inner spaces, starts with no dot, and has at most 100 bytes
+     = help: rename the file: use letters, digits, `.`, `-`, `_` and inner spaces, no dot at the start, and at most 100 bytes
     ");
 }
 
 #[test]
-fn a_link_stands_where_it_leads() {
+fn a_link_is_read_as_its_target() {
     let bench = Bench::new();
     let here = bench.plan("question = \"q\"\nbase = \"base.toml\"\n", None).unwrap();
     let elsewhere = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! One experiment with every construct, expanded.
+//! Expands one experiment that uses every construct, and smaller ones.
 
 use std::fmt::Write as _;
 
@@ -140,7 +140,7 @@ fn a_profile_changes_what_it_names() {
 }
 
 #[test]
-fn a_profile_has_points_of_its_own() {
+fn a_profile_can_declare_its_own_points() {
     let text = r#"
         question = "Does a start help?"
         base = "base.toml"
@@ -195,14 +195,14 @@ fn points_of_a_profile_stay_in_the_grids_that_have_them() {
 }
 
 #[test]
-fn the_default_profile_is_none() {
+fn the_default_profile_equals_no_profile() {
     let bench = bench();
     assert_eq!(bench.plan(EVERYTHING, None).unwrap(), bench.plan(EVERYTHING, Some("default")).unwrap());
     assert_eq!(bench.load(EVERYTHING, None).unwrap().profiles(), ["default", "quick"]);
 }
 
 #[test]
-fn points_that_ask_for_the_same_are_merged() {
+fn points_with_equal_configurations_are_merged() {
     let text = r#"
         question = "Is the default the default?"
         base = "base.toml"
@@ -223,7 +223,7 @@ fn points_that_ask_for_the_same_are_merged() {
 }
 
 #[test]
-fn another_kind_replaces_whole_whatever_the_order_of_axes() {
+fn another_kind_replaces_the_whole_table_in_any_order_of_axes() {
     let axes = [
         "[[axis]]\nname = \"optimizer\"\n[axis.points.adam]\ntraining.optimizer.kind = \"adam\"\n",
         "[[axis]]\nname = \"rate\"\npath = \"training.optimizer.rate\"\nvalues = [0.2]\n",
@@ -248,7 +248,7 @@ fn a_record_has_the_runs_of_the_plan() {
 }
 
 #[test]
-fn a_hundred_thousand_runs_have_names_of_their_own() {
+fn a_hundred_thousand_runs_have_different_ids() {
     let values = |count: usize| (0..count).map(|n| n.to_string()).collect::<Vec<_>>().join(", ");
     let axis = |name: &str, count| {
         format!("[[axis]]\nname = \"{name}\"\npath = \"model.{name}\"\nvalues = [{}]\n", values(count))

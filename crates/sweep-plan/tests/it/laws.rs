@@ -1,4 +1,4 @@
-//! Laws of the expansion, for random axes.
+//! Properties of the expansion, tested with random axes.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use proptest::prelude::{Just, Strategy, any, prop_assert_eq, proptest};
 
 use crate::bench::{Bench, accept};
 
-/// An axis over a key of its own, in one of the three forms.
+/// Writes an axis over its own key, in one of the three forms.
 fn axis(name: &str, form: u8, points: usize) -> String {
     let values = |from: usize| (from..from + points).map(|n| n.to_string()).collect::<Vec<_>>().join(", ");
     let head = format!("[[axis]]\nname = \"{name}\"\n");
@@ -28,7 +28,7 @@ proptest! {
     #![proptest_config(proptest::test_runner::Config { cases: 64, ..Default::default() })]
 
     #[test]
-    fn runs_are_the_product_each_once_and_the_order_of_axes_does_not_name_them(
+    fn runs_are_the_product_each_once_and_ids_ignore_the_order_of_axes(
         (axes, order) in axes(), seeds in 1..4usize, is_split in any::<bool>(),
     ) {
         let bench = Bench::new();
@@ -45,10 +45,12 @@ proptest! {
         prop_assert_eq!(unique.len(), count);
         prop_assert_eq!(&ids(&order).0, &unique);
 
-        // A grid that says the same again adds nothing.
+        // A second grid with the same content adds nothing.
         if is_split {
             let grid = axis("x0", 0, 2).replace("[[axis]]", "[[grid.axis]]");
-            let text = format!("question = \"q\"\nbase = \"base.toml\"\nseeds = {seeds}\n[[grid]]\n{grid}[[grid]]\n{grid}");
+            let text = format!(
+                "question = \"q\"\nbase = \"base.toml\"\nseeds = {seeds}\n[[grid]]\n{grid}[[grid]]\n{grid}"
+            );
             let plan = sweep_plan::plan(&bench.load(&text, None).unwrap(), &accept).unwrap();
             prop_assert_eq!((plan.runs.len(), plan.merged.len()), (2 * seeds, 2));
         }

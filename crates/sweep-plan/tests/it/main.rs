@@ -1,4 +1,4 @@
-//! What an experiment file becomes, and what a person reads when it becomes nothing.
+//! Tests of valid experiment files (the plan) and of faulty ones (the messages that users read).
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,10 +1,10 @@
-//! Faults that only the resolver sees, led back to the line that caused them.
+//! Faults that only the resolver finds. Each must be reported at the line that caused it.
 
 use insta::assert_snapshot;
 
 use crate::bench::{BASE, Bench};
 
-/// Rendered faults of the axes and overlays that are added to a sound experiment.
+/// Adds axes and overlays to a valid experiment and returns the rendered faults.
 fn faults(more: &str, profile: Option<&str>) -> String {
     let bench = Bench::new();
     let text = format!("question = \"q\"\nbase = \"base.toml\"\n{more}");
@@ -137,7 +137,7 @@ fn an_included_row() {
 }
 
 #[test]
-fn something_that_no_file_has() {
+fn a_section_that_is_missing_in_all_files() {
     let bench = Bench::new();
     bench.write("base.toml", "[model]\nkind = \"mlp\"\nwidth = 64\ngroups = 2\nkernels = []\n");
     assert_snapshot!(bench.rendered(&bench.plan("question = \"q\"\nbase = \"base.toml\"\n", None).unwrap_err()), @r"
@@ -147,7 +147,7 @@ fn something_that_no_file_has() {
 }
 
 #[test]
-fn more_than_can_be_read() {
+fn only_the_first_twenty_faults_are_rendered() {
     let values: Vec<_> = (100..130).map(|n| n.to_string()).collect();
     let axis = format!("[[axis]]\nname = \"groups\"\npath = \"model.groups\"\nvalues = [{}]\n", values.join(", "));
     let rendered = faults(&axis, None);

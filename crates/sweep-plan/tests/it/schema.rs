@@ -1,4 +1,4 @@
-//! The schema that editors read agrees with what the parser takes.
+//! The JSON Schema for editors must agree with the parser.
 
 use serde_json::{Value, json};
 use sweep_plan::experiment_schema;

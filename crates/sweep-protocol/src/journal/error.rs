@@ -1,4 +1,4 @@
-//! What can go wrong with a journal, and what is lost of one.
+//! Errors of journals, and damage to their lines.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,44 +8,45 @@ use super::line::FORMAT;
 /// A journal could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// The operating system refused.
+    /// The operating system reported an error.
     #[error("journal {path}: {doing} failed")]
     Io {
-        /// Which file.
+        /// The journal file.
         path: PathBuf,
-        /// What was being done.
+        /// The operation that failed.
         doing: &'static str,
-        /// Why.
+        /// Cause of the failure.
         source: io::Error,
     },
-    /// An event cannot be written down: it has a number that is not finite.
+    /// An event cannot be serialised, for example because a value is not finite.
     #[error("journal {path}: an event cannot be written")]
     Event {
-        /// Which file.
+        /// The journal file.
         path: PathBuf,
-        /// Why.
+        /// Cause of the failure.
         source: serde_json::Error,
     },
-    /// An intact line of a later format.
+    /// An intact line has a later format than this program knows.
     #[error(
-        "journal {path}: written by a newer version of this program (format {found}, this version reads {FORMAT}); use that version"
+        "journal {path}: written by a newer version of this program (format {found}, this version reads {FORMAT}); \
+         use that version"
     )]
     Newer {
-        /// Which file.
+        /// The journal file.
         path: PathBuf,
-        /// Its format.
+        /// Format of the line.
         found: u32,
     },
 }
 
-/// A line of a journal that is lost; those around it are not.
+/// A lost line of a journal. The lines around it are still intact.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{path}, line {line}: {what}")]
 pub struct LineDamage {
-    /// Which journal.
+    /// The journal file.
     pub path: PathBuf,
-    /// Counted from 1.
+    /// Line number, counted from 1.
     pub line: u64,
-    /// What is wrong, as a sentence without its end.
+    /// What is wrong, as a sentence without a full stop.
     pub what: String,
 }

@@ -1,15 +1,16 @@
-//! JSON lines with a checksum each: append one, durable; read what is complete, as it grows.
+//! Journals: files of JSON lines with a checksum each. A writer appends durable lines. A reader reads complete lines
+//! while the file grows.
 //!
-//! A journal is the truth and the database is derived from it, so damage costs the line that it hits and no other: a line that was
-//! cut by a crash or a full disk, that fails its checksum, or that is missing between its neighbours. Knows nothing of what the
-//! lines say.
+//! Journals are the source of truth; the database is derived from them. So damage must cost only the damaged line. A
+//! line is damaged if a crash or a full disk cut it, if its checksum does not match, or if it is missing between its
+//! neighbours. This module does not know what lines contain.
 //!
 //! ```text
 //! {"v":2,"seq":0,"at_ms":1764,"event":{…},"check":"4f8a0c2e6b1d3f57"}
 //! ```
 //!
-//! `check` is the beginning of the BLAKE3 digest of all bytes before `,"check"`. Lines of the first format have neither `v` nor `check`;
-//! they are read, and the reader says that they are not checked.
+//! `check` is the beginning of the BLAKE3 digest of all bytes before `,"check"`. Lines of the first format have neither
+//! `v` nor `check`. They are read too, and the reader reports them as unchecked.
 
 mod error;
 mod line;
@@ -62,7 +63,7 @@ mod tests {
             let whole = bytes[..cut].iter().filter(|&&b| b == b'\n').count();
             prop_assert_eq!(read(&path).lines.len(), whole);
 
-            // A line that lacks nothing but its end gets it.
+            // A line that lacks only its line end gets one.
             let kept = whole + usize::from(bytes.get(cut) == Some(&b'\n'));
             JournalWriter::open(&path).unwrap().append(notice("after")).unwrap();
             let part = read(&path);
@@ -82,18 +83,19 @@ mod tests {
             fs::write(&path, &bytes).unwrap();
             let after = read(&path);
             prop_assert!(after.lines.iter().all(|line| before.contains(line)));
-            // The end of the last line may be what was hit: the line is incomplete then, which is no damage.
+            // If the flipped bit hits the end of the last line, that line is incomplete. This does not count as damage.
             let is_noticed = !after.damage.is_empty() || after.lines.len() + 1 == before.len();
             prop_assert!(is_noticed && after.lines.len() + 2 >= before.len(), "{:?}", after);
         }
 
         #[test]
-        fn lines_that_were_taken_out_are_missed(count in 2..8usize, out in 0..7usize) {
+        fn removed_lines_are_reported(count in 2..8usize, out in 0..7usize) {
             let texts: Vec<String> = (0..count).map(|i| i.to_string()).collect();
             let (_folder, path) = written(&texts);
             let text = fs::read_to_string(&path).unwrap();
-            let out = out % (count - 1); // the last one's absence is for the tally to notice
-            let rest: String = text.split_inclusive('\n').enumerate().filter(|(i, _)| *i != out).map(|(_, line)| line).collect();
+            let out = out % (count - 1); // only the tally can detect a missing last line
+            let rest: String =
+                text.split_inclusive('\n').enumerate().filter(|(i, _)| *i != out).map(|(_, line)| line).collect();
             fs::write(&path, rest).unwrap();
             let part = read(&path);
             prop_assert_eq!((part.lines.len(), part.damage.len()), (count - 1, 1));
@@ -101,8 +103,8 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_read_to_the_last_bit() {
-        // Read back quickly rather than exactly, this loss came out a bit larger.
+    fn numbers_are_read_exactly() {
+        // A fast, inexact parser returned a slightly larger value for this loss.
         let loss = 1.0372208042144775f64;
         let read: f64 = serde_json::from_str(&serde_json::to_string(&loss).unwrap()).unwrap();
         assert_eq!(read.to_bits(), loss.to_bits());
@@ -125,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_editor_does_costs_nothing_and_what_a_person_wrote_stays() {
+    fn line_ends_of_an_editor_are_harmless_and_notes_of_a_person_stay() {
         let (_folder, path) = written(&["a".to_owned(), "b".to_owned()]);
         let text = fs::read_to_string(&path).unwrap();
         let closed = |text: &str| {
@@ -146,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_beyond_all_numbers_is_damage() {
+    fn a_sequence_number_without_a_successor_is_damage() {
         let (_folder, path) = written(&["a".to_owned()]);
         let line = format!("{{\"seq\":{},\"at_ms\":1,\"event\":{{\"kind\":\"noticed\",\"text\":\"a\"}}}}\n", u64::MAX);
         fs::write(&path, line + &fs::read_to_string(&path).unwrap()).unwrap();
@@ -154,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_the_first_format_are_read_and_told_from_lines_that_lost_their_checksum() {
+    fn lines_of_the_first_format_are_read_and_a_lost_checksum_is_damage() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.jsonl");
         let old = "{\"seq\":0,\"at_ms\":1,\"event\":{\"kind\":\"noticed\",\"text\":\"a\"}}\n";
@@ -169,11 +171,11 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_line_is_named_by_number_and_a_newer_format_is_refused() {
+    fn a_foreign_line_is_reported_by_number_and_a_newer_format_is_refused() {
         let (_folder, path) = written(&["a".to_owned()]);
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, text + "{}\n").unwrap();
-        assert!(read(&path).damage[0].to_string().contains("line 2: not understood"));
+        assert!(read(&path).damage[0].to_string().contains("line 2: cannot be parsed"));
         let content = "{\"v\":3,\"what\":\"is new\"";
         fs::write(&path, format!("{content}{CHECK_KEY}{}\"}}\n", check_of(content.as_bytes()))).unwrap();
         let fault = JournalReader::<Event>::new(&path).read_new().unwrap_err().to_string();
@@ -189,9 +191,10 @@ mod tests {
         assert!(fault.to_string().contains("cannot be written"), "{fault}");
         writer.append(Event::Measured { measurements: vec![value(1.0)] }).unwrap();
         assert_eq!(read(&path).lines.len(), 2);
-        // A line of an older program, which wrote `null`, costs itself alone.
+        // Older programs wrote `null` for such a value. Only that line is lost.
         let text = fs::read_to_string(&path).unwrap();
-        let null = "{\"seq\":0,\"at_ms\":1,\"event\":{\"kind\":\"measured\",\"measurements\":[{\"metric\":\"loss\",\"value\":null}]}}\n";
+        let null = "{\"seq\":0,\"at_ms\":1,\"event\":{\"kind\":\"measured\",\
+                    \"measurements\":[{\"metric\":\"loss\",\"value\":null}]}}\n";
         fs::write(&path, format!("{null}{text}")).unwrap();
         assert_eq!((read(&path).lines.len(), read(&path).damage.len()), (2, 1));
     }

@@ -1,4 +1,4 @@
-//! Reads a journal as it grows, and says what is lost of it.
+//! Reads a journal while it grows, and reports damaged lines.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -10,28 +10,28 @@ use serde::de::DeserializeOwned;
 use super::line::{Parsed, parsed};
 use super::{JournalError, JournalLine, LineDamage};
 
-/// What a reader found since it was last asked.
+/// What a reader found since its last call.
 #[derive(Debug, PartialEq)]
 pub struct JournalPart<T> {
     /// The intact lines, in order.
     pub lines: Vec<JournalLine<T>>,
-    /// What is lost between them.
+    /// The damage between them.
     pub damage: Vec<LineDamage>,
 }
 
-/// Reads a journal as it grows.
+/// Reads a journal while it grows.
 #[derive(Debug)]
 pub struct JournalReader<T> {
     path: PathBuf,
-    /// Bytes of complete lines so far.
+    /// Number of bytes in the complete lines read so far.
     pub(super) offset: u64,
-    /// How many lines count, once the attempt is closed. Later lines were written without the right to write.
+    /// Number of lines that count, once the attempt is closed. Later lines were written without a valid lease.
     extent: Option<u64>,
-    /// What follows the last complete line.
+    /// Bytes after the last complete line.
     pub(super) rest: Vec<u8>,
     lines: u64,
     pub(super) next_seq: u64,
-    /// Damaged lines since the last intact one: numbers that are missing for a known reason.
+    /// Number of damaged lines since the last intact one. It explains gaps in the sequence numbers.
     damaged: u64,
     checked: u64,
     unchecked: u64,
@@ -39,7 +39,7 @@ pub struct JournalReader<T> {
 }
 
 impl<T: DeserializeOwned> JournalReader<T> {
-    /// Starts at the beginning of a file that need not exist yet.
+    /// Creates a reader that starts at the beginning of a file. The file need not exist yet.
     pub fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
@@ -55,31 +55,33 @@ impl<T: DeserializeOwned> JournalReader<T> {
         }
     }
 
-    /// Reads only the lines with numbers below `extent`. The last of them needs no line end.
+    /// Limits the reader to lines with sequence numbers below `extent`. The last of them needs no line end.
     #[must_use]
     pub fn up_to(self, extent: Option<u64>) -> Self {
         Self { extent, ..self }
     }
 
-    /// The number of the next line. It is also the number of lines that were read or are missing.
+    /// Returns the sequence number of the next line. It equals the number of lines that were read or are missing.
     pub fn next_seq(&self) -> u64 {
         self.next_seq
     }
 
-    /// Intact lines without a checksum that were read: the first format has none.
+    /// Returns the number of intact lines that were read and have no checksum. Only the first format has such lines.
     pub fn unchecked(&self) -> u64 {
         self.unchecked
     }
 
-    /// The complete lines that were added since the last call; an incomplete last line is left for later.
+    /// Returns the complete lines that were added since the last call. An incomplete last line is left for a later
+    /// call.
     ///
     /// # Errors
-    /// When the file cannot be read or is of a later format.
+    /// When the file cannot be read or has a later format.
     pub fn read_new(&mut self) -> Result<JournalPart<T>, JournalError> {
         self.read(|_| Ok(()))
     }
 
-    /// As [`Self::read_new`]; what it returns is on the disk, whether its writer has come to that or not.
+    /// As [`Self::read_new`], but also syncs the file. So the returned lines are on the disk, even if the writer has
+    /// not synced them yet.
     ///
     /// # Errors
     /// As [`Self::read_new`], and when the file cannot be synced.
@@ -119,10 +121,10 @@ impl<T: DeserializeOwned> JournalReader<T> {
         Ok(part)
     }
 
-    /// Takes in one complete line, without its end.
+    /// Processes one complete line, given without its line end.
     fn take(&mut self, text: &[u8], part: &mut JournalPart<T>) -> Result<(), JournalError> {
         self.lines += 1;
-        // An editor may have added a blank line, or another end to each.
+        // An editor may have added blank lines or changed the line ends.
         let text = text.strip_suffix(b"\r").unwrap_or(text);
         let is_beyond = |seq: u64| self.extent.is_some_and(|extent| seq >= extent);
         if text.is_empty() || is_beyond(self.next_seq) {
@@ -144,14 +146,14 @@ impl<T: DeserializeOwned> JournalReader<T> {
             return Ok(());
         }
         let Some(next_seq) = line.seq.checked_add(1) else {
-            damage(self.lines, format!("its number is {}", line.seq));
+            damage(self.lines, format!("its sequence number {} is too large", line.seq));
             return Ok(());
         };
         if is_beyond(line.seq) {
             return Ok(());
         }
         if line.seq < self.next_seq {
-            damage(self.lines, format!("it repeats line number {}", line.seq));
+            damage(self.lines, format!("it repeats the sequence number {}", line.seq));
             return Ok(());
         }
         let missing = (line.seq - self.next_seq).saturating_sub(self.damaged);

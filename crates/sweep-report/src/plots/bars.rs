@@ -1,4 +1,4 @@
-//! A quantity over the points of an axis, as bars from zero; series stand side by side.
+//! A quantity over the points of an axis, as bars from zero. Series stand side by side.
 
 use super::letters::text_width;
 use super::over_axis::OverAxis;
@@ -11,11 +11,11 @@ use super::{Source, axis_label};
 use crate::declaration::AxisPlot;
 use crate::unit::Unit;
 
-pub(super) const CAPTION: &str = "Means over seeds; lines are one standard deviation to each side where seeds differ.";
+pub(super) const CAPTION: &str = "Means over seeds; lines show one standard deviation to each side if seeds differ.";
 
-/// Share of a label's room that its bars fill.
+/// Fraction of a label's width that its bars fill.
 const FILLED: f64 = 0.64;
-/// Distance between neighbours.
+/// Gap between neighbouring bars.
 const RIM: f64 = 1.0;
 
 pub(super) fn picture(source: &Source<'_>, plot: &AxisPlot, title: &str) -> Option<(Picture, Completeness)> {
@@ -40,7 +40,7 @@ pub(super) fn picture(source: &Source<'_>, plot: &AxisPlot, title: &str) -> Opti
             let text = unit.text(unit.stored(mark.mean), decimals);
             let above = panel.at(left + width / 2.0, ends.1);
             let mut y = above.y - SMALL_SIZE * 0.6;
-            // A number wider than its bar would run into the next one.
+            // A number that is wider than its bar would overlap the next one.
             if text_width(&text, SMALL_SIZE) < head.x - foot.x {
                 panel.words(Point { y, ..above }, &text, (SMALL_SIZE, Anchor::Middle));
                 y -= SMALL_SIZE;

@@ -1,4 +1,4 @@
-//! A quantity over epochs: a line for each combination of labels, thin lines for its seeds.
+//! A quantity over epochs: a thick line for each combination of labels, and thin lines for its seeds.
 
 use super::over_axis::legend;
 use super::palette::{Look, series};
@@ -13,14 +13,14 @@ use crate::statistics::Summary;
 use crate::unit::Unit;
 
 pub(super) const CAPTION: &str =
-    "Thick lines are means over the seeds that succeeded, thin lines single seeds, failed ones included.";
+    "Thick lines are means over the seeds that succeeded, thin lines are single seeds, including failed ones.";
 
-/// Epochs up to which each one has a dot.
+/// Maximum number of epochs for which each epoch has a dot.
 const MOST_DOTS: u32 = 12;
 
 /// One series: the values of its seeds, and their mean.
 struct Curves {
-    /// With the number of seeds behind the mean where that is not all.
+    /// Name of the series, with the number of seeds of the mean if some are missing.
     name: String,
     seeds: Vec<Vec<(u32, f64)>>,
     mean: Vec<(u32, f64)>,
@@ -42,7 +42,7 @@ pub(super) fn picture(source: &Source<'_>, plot: &CurvesPlot, title: &str) -> Op
         legend: legend(&plot.series, &names),
     });
     for (i, curve) in curves.iter().enumerate() {
-        // A single seed that succeeded is its own mean.
+        // If only one seed succeeded, its curve is the mean.
         for seed in curve.seeds.iter().filter(|seed| **seed != curve.mean) {
             draw(&mut panel, seed, (series(i).ink.pale().into(), 0.75));
         }
@@ -54,7 +54,7 @@ pub(super) fn picture(source: &Source<'_>, plot: &CurvesPlot, title: &str) -> Op
             points.into_iter().for_each(|point| panel.dot(point, look, 3.0));
         }
     }
-    // Its caption says of which seeds the means are, and its legend of how many.
+    // The caption says which seeds the means include; the legend says how many.
     Some((panel.picture, Completeness::Complete))
 }
 
@@ -79,7 +79,7 @@ fn curves_of(source: &Source<'_>, plot: &CurvesPlot, group: &Group<'_>) -> Optio
     let mean_at = |epoch: u32| {
         let at = |curve: &Vec<(u32, f64)>| curve.iter().find(|(other, _)| *other == epoch).map(|(_, value)| *value);
         let values: Vec<f64> = succeeded.iter().filter_map(at).collect();
-        // Between epochs at which different seeds were measured the mean would jump.
+        // Epochs with values of only some seeds are skipped: the mean would jump.
         Some((epoch, Summary::of(&values).filter(|summary| summary.n == succeeded.len())?.mean))
     };
     let epochs = succeeded.first().into_iter().flatten().map(|(epoch, _)| *epoch);

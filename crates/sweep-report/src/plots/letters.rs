@@ -1,20 +1,22 @@
-//! Words as pixels, and how wide they are, with the font that is embedded in the program.
+//! Draws words as pixels and measures their width, with a font that is embedded in the program.
 //!
-//! No font of the machine is asked for, so the same words are the same pixels everywhere.
+//! It uses no font of the machine. So the same words give the same pixels everywhere.
 
 use ab_glyph::{Font, FontRef, OutlinedGlyph, PxScale, ScaleFont, point};
 
 use super::palette::Ink;
 use super::picture::{Anchor, Point};
 
-/// The font `DejaVu Sans`, cut down to Latin letters, Greek ones and common signs, by `pyftsubset DejaVuSans.ttf --no-hinting
-/// --layout-features=kern --notdef-outline --unicodes=` the former characters, U+00A0-017F, U+0370-03FF and U+25A1.
+/// The font `DejaVu Sans`, reduced to Latin and Greek letters and common signs. It was made with
+/// `pyftsubset DejaVuSans.ttf --no-hinting --layout-features=kern --notdef-outline --unicodes=…`. The list of
+/// characters is that of the earlier subset, extended by U+00A0-017F, U+0370-03FF and U+25A1.
 const FONT: &[u8] = include_bytes!("../../fonts/DejaVuSans-subset.ttf");
 
-/// How far below its middle the foot of a text lies, in its size: half the height of small letters, as in an SVG.
+/// Distance from the middle of a text down to its baseline, relative to its size. It is half the height of small
+/// letters, as in an SVG.
 const FOOT: f64 = 0.274;
 
-/// Words to be written.
+/// Words to draw.
 pub(super) struct Lettering<'a> {
     pub(super) at: Point,
     pub(super) text: &'a str,
@@ -24,19 +26,19 @@ pub(super) struct Lettering<'a> {
     pub(super) anchor: Anchor,
 }
 
-/// Pixels of three bytes each.
+/// An image with three bytes per pixel.
 pub(super) struct Bitmap<'a> {
     pub(super) pixels: &'a mut [u8],
     pub(super) width: usize,
 }
 
-/// The width of a text.
+/// Returns the width of a text.
 pub(super) fn text_width(text: &str, size: f64) -> f64 {
     set(text, size).width
 }
 
 impl Bitmap<'_> {
-    /// Writes words above what is there.
+    /// Draws words on top of the image.
     pub(super) fn write(&mut self, words: &Lettering<'_>) {
         let line = set(words.text, words.size);
         let start = match words.anchor {
@@ -59,7 +61,7 @@ impl Bitmap<'_> {
         }
     }
 
-    /// Covers a share of a pixel; one outside the bitmap is left out.
+    /// Blends a colour into a pixel. Pixels outside the bitmap are ignored.
     fn blend(&mut self, at: Point, ink: Ink, share: f32) {
         let (x, y) = (at.x.round(), at.y.round());
         if x < 0.0 || y < 0.0 || x >= self.width as f64 {
@@ -74,7 +76,7 @@ impl Bitmap<'_> {
     }
 }
 
-/// A text that takes at most `room`: the middle of a longer one is left out, since labels differ at their ends too.
+/// Shortens a text to a width of at most `room`. It removes the middle, because labels may differ at both ends.
 pub(super) fn shortened(text: &str, size: f64, room: f64) -> String {
     if text_width(text, size) <= room {
         return text.to_owned();
@@ -89,19 +91,19 @@ pub(super) fn shortened(text: &str, size: f64, room: f64) -> String {
     (1..chars.len()).rev().map(kept).find(|text| text_width(text, size) <= room).unwrap_or_else(|| "…".to_owned())
 }
 
-/// Whether the font has a character; a box stands for one that it lacks.
+/// Whether the font has a character. Characters that it lacks are drawn as boxes.
 pub(super) fn has_glyph(c: char) -> bool {
     c.is_whitespace() || font().glyph_id(c).0 != 0
 }
 
 fn font() -> FontRef<'static> {
-    FontRef::try_from_slice(FONT).expect("the embedded file is a font, as every drawn text shows")
+    FontRef::try_from_slice(FONT).expect("the embedded file is a valid font")
 }
 
-/// The sign for what the font lacks: a white box.
+/// The sign for characters that the font lacks: a white box.
 const BOX: char = '□';
 
-/// A text set in a line that starts at 0 and has its feet at 0.
+/// A text as one line of glyphs. The line starts at 0, and its baseline is at 0.
 struct Line {
     glyphs: Vec<OutlinedGlyph>,
     width: f64,
@@ -109,7 +111,7 @@ struct Line {
 
 fn set(text: &str, size: f64) -> Line {
     let font = font();
-    let units = font.units_per_em().expect("the embedded font says how its units are scaled");
+    let units = font.units_per_em().expect("the embedded font defines its units per em");
     let scale = PxScale::from(size as f32 * font.height_unscaled() / units);
     let scaled = font.as_scaled(scale);
     let (mut at, mut previous, mut glyphs) = (0.0, None, Vec::new());
@@ -147,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_font_lacks_is_a_box() {
+    fn a_character_that_the_font_lacks_is_a_box() {
         assert!(!has_glyph('蜂') && has_glyph('Ω') && has_glyph('ï'));
         assert!((text_width("蜂", 10.0) - text_width("□", 10.0)).abs() < 1e-9);
     }

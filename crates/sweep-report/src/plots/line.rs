@@ -1,4 +1,4 @@
-//! A quantity over the points of an axis, joined by a line for each series.
+//! A quantity over the points of an axis, with a line for each series.
 
 use super::over_axis::OverAxis;
 use super::palette::series;
@@ -9,9 +9,9 @@ use super::seeds::Completeness;
 use super::{Source, axis_label, bounds};
 use crate::declaration::AxisPlot;
 
-pub(super) const CAPTION: &str = "Means over seeds; bars are one standard deviation to each side where seeds differ.";
+pub(super) const CAPTION: &str = "Means over seeds; bars show one standard deviation to each side if seeds differ.";
 
-/// Share of a label's room over which the series at it are spread.
+/// Fraction of a label's width over which the series are spread.
 const DODGE: f64 = 0.16;
 
 pub(super) fn picture(source: &Source<'_>, plot: &AxisPlot, title: &str) -> Option<(Picture, Completeness)> {
@@ -20,7 +20,7 @@ pub(super) fn picture(source: &Source<'_>, plot: &AxisPlot, title: &str) -> Opti
     let (y_label, completeness) = (axis_label(&plot.y), data.completeness());
     let mut panel = Panel::new(Layout { title, x_label: &plot.axis, y_label: &y_label, x, y, legend: data.legend });
     let count = data.series.len();
-    // Series stand a little beside each other, so that marks and bars of equal values are all seen.
+    // Series are shifted slightly, so that marks and error bars with equal values stay visible.
     let beside = |i: usize| DODGE * (i as f64 - (count - 1) as f64 / 2.0) / count as f64;
     for (i, line) in data.series.iter().enumerate() {
         let (look, aside) = (series(i), beside(i));
@@ -38,7 +38,7 @@ pub(super) fn picture(source: &Source<'_>, plot: &AxisPlot, title: &str) -> Opti
         let x = mark.x as f64 + beside(i);
         let (low, high) = mark.ends().unwrap_or((mark.mean, mark.mean));
         let (below, above) = (panel.at(x, low), panel.at(x, high));
-        // Above the mark, unless that is outside of the panel.
+        // The text is above the mark, unless that is outside the panel.
         let y = if above.y - 1.5 * SMALL_SIZE < panel.top { below.y + SMALL_SIZE } else { above.y - SMALL_SIZE };
         panel.words(Point { y, ..above }, &mark.seeds.to_string(), (SMALL_SIZE, Anchor::Middle));
     }

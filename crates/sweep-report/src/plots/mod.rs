@@ -1,4 +1,4 @@
-//! Declared plots as pictures. Each kind lays out its shapes; `picture.rs` alone knows the drawing library.
+//! Declared plots as pictures. Each kind of plot arranges its shapes; only `picture.rs` uses the drawing library.
 
 mod bars;
 mod curves;
@@ -19,7 +19,7 @@ use sweep_protocol::{ExperimentRows, PlanRecord};
 
 use crate::declaration::{Declaration, PlotDeclaration, Quantity};
 use crate::measured::Measured;
-use crate::unit::{Unit, with_unit, words};
+use crate::unit::{Unit, form_in_words, with_unit, words, words_without_form};
 use crate::{ReportError, validation};
 pub(crate) use picture::Image;
 use picture::Picture;
@@ -29,20 +29,20 @@ use seeds::Completeness;
 pub(crate) struct DrawnPlot {
     pub(crate) id: String,
     pub(crate) title: String,
-    /// How to read it, in a sentence or two.
+    /// How to read the plot, in one or two sentences.
     pub(crate) caption: String,
-    /// Nothing, when nothing is measured that it could show.
+    /// The picture; `None` if nothing has been measured that it could show.
     pub(crate) picture: Option<Image>,
 }
 
-/// What plots are drawn from.
+/// The inputs of plots.
 #[derive(Clone, Copy)]
 struct Source<'a> {
     plan: &'a PlanRecord,
     measured: &'a Measured<'a>,
 }
 
-/// The characters of a drawn picture that its PNG shows as boxes, since the embedded font lacks them.
+/// Returns the characters of a picture that its PNG shows as boxes, because the embedded font lacks them.
 pub(crate) fn missing_glyphs(svg: &str) -> impl Iterator<Item = char> {
     svg.chars().filter(|c| !letters::has_glyph(*c))
 }
@@ -58,7 +58,7 @@ pub(crate) fn draw(rows: &ExperimentRows, declaration: &Declaration) -> Result<V
 impl Source<'_> {
     fn draw(&self, plot: &PlotDeclaration) -> Result<DrawnPlot, ReportError> {
         let title = title(plot);
-        // What axes say themselves is not said again above them.
+        // A generated title would only repeat the axis labels, so the picture shows only a declared title.
         let heading = declared_title(plot).unwrap_or_default();
         let (drawn, caption): (Option<(Picture, Completeness)>, &str) = match plot {
             PlotDeclaration::Line(plot) => (line::picture(self, plot, heading), line::CAPTION),
@@ -75,17 +75,24 @@ impl Source<'_> {
 }
 
 fn title(plot: &PlotDeclaration) -> String {
+    let with_form = |quantity: &Quantity, text: String| match quantity.form {
+        Some(form) => format!("{text} ({})", form_in_words(form)),
+        None => text,
+    };
+    let by = |y: &Quantity, x: &str| with_form(y, format!("{} by {x}", words_without_form(y)));
     let (made, only) = match plot {
-        PlotDeclaration::Line(plot) | PlotDeclaration::Bars(plot) => {
-            (format!("{} over {}", words(&plot.y), plot.axis), &plot.only)
+        PlotDeclaration::Line(plot) | PlotDeclaration::Bars(plot) => (by(&plot.y, &plot.axis), &plot.only),
+        PlotDeclaration::Scatter(plot) if plot.x.form == plot.y.form => {
+            let text = format!("{} against {}", words_without_form(&plot.y), words_without_form(&plot.x));
+            (with_form(&plot.y, text), &plot.only)
         }
         PlotDeclaration::Scatter(plot) => (format!("{} against {}", words(&plot.y), words(&plot.x)), &plot.only),
-        PlotDeclaration::Curves(plot) => (format!("{} over epochs", words(&plot.y)), &plot.only),
+        PlotDeclaration::Curves(plot) => (by(&plot.y, "epoch"), &plot.only),
     };
     declared_title(plot).map_or_else(|| capitalized(&format!("{made}{}", slice(only))), str::to_owned)
 }
 
-/// The heading that the report's author gave a plot.
+/// Returns the heading that the author gave a plot.
 fn declared_title(plot: &PlotDeclaration) -> Option<&str> {
     match plot {
         PlotDeclaration::Line(plot) | PlotDeclaration::Bars(plot) => plot.title.as_deref(),
@@ -94,13 +101,13 @@ fn declared_title(plot: &PlotDeclaration) -> Option<&str> {
     }
 }
 
-/// Which runs a plot is of, where it is not of all: ` (reduction = 4)`.
+/// Describes the runs of a plot if it does not show all of them: ` (reduction = 4)`.
 fn slice(only: &BTreeMap<String, String>) -> String {
     let places: Vec<String> = only.iter().map(|(axis, label)| format!("{axis} = {label}")).collect();
     if places.is_empty() { String::new() } else { format!(" ({})", places.join(", ")) }
 }
 
-/// With a capital at its beginning, unless its first word is spelt with one elsewhere, as mIoU is.
+/// Begins a text with a capital letter. A first word that contains a capital, such as mIoU, stays as it is.
 fn capitalized(text: &str) -> String {
     if text.split(' ').next().is_some_and(|word| word.chars().any(char::is_uppercase)) {
         return text.to_owned();
@@ -109,12 +116,12 @@ fn capitalized(text: &str) -> String {
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
-/// What stands beside an axis that shows a quantity.
+/// Returns the label of an axis that shows a quantity.
 fn axis_label(quantity: &Quantity) -> String {
     with_unit(&words(quantity), Unit::of(quantity.metric).symbol)
 }
 
-/// Values that a quantity cannot go beyond, in the unit that is shown.
+/// Returns the limits that a quantity cannot exceed, in the shown unit.
 fn bounds(quantity: &Quantity) -> (f64, f64) {
     if quantity.metric.unit() == "fraction" { (0.0, 100.0) } else { (f64::NEG_INFINITY, f64::INFINITY) }
 }
@@ -124,9 +131,9 @@ mod tests {
     use super::capitalized;
 
     #[test]
-    fn a_title_begins_with_a_capital_but_a_term_keeps_its_spelling() {
-        assert_eq!(capitalized("accuracy, test over epochs"), "Accuracy, test over epochs");
-        assert_eq!(capitalized("FLOPs over groups"), "FLOPs over groups");
-        assert_eq!(capitalized("mIoU, test over epochs"), "mIoU, test over epochs");
+    fn a_title_begins_with_a_capital_unless_a_term_has_its_own_spelling() {
+        assert_eq!(capitalized("test accuracy by epoch"), "Test accuracy by epoch");
+        assert_eq!(capitalized("FLOPs by groups"), "FLOPs by groups");
+        assert_eq!(capitalized("mIoU by epoch"), "mIoU by epoch");
     }
 }

@@ -1,4 +1,4 @@
-//! A quantity over the points of an axis, by series: what line and bar plots show.
+//! The data of line and bar plots: a quantity over the points of an axis, by series.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ use crate::group::{Group, Grouping, axis_of};
 use crate::statistics::Summary;
 use crate::unit::Unit;
 
-/// A quantity over an axis, in the unit that is shown.
+/// A quantity over an axis, in the shown unit.
 pub(super) struct OverAxis {
-    /// Labels of the horizontal axis that runs are planned at, in order.
+    /// Labels of the horizontal axis at which runs are planned, in order.
     pub(super) labels: Vec<String>,
-    /// In the order of the series' labels.
+    /// The series, in the order of their labels.
     pub(super) series: Vec<Series>,
-    /// What the looks of series mean; empty for a single series.
+    /// The legend; empty for a single series.
     pub(super) legend: Legend,
 }
 
@@ -33,25 +33,25 @@ pub(super) struct Mark {
     /// Position on the horizontal axis, counted from 0.
     pub(super) x: usize,
     pub(super) mean: f64,
-    /// Absent for one seed, and where nothing varies.
+    /// Standard deviation. Absent for one seed, and if the values do not vary.
     pub(super) sd: Option<f64>,
     pub(super) seeds: Seeds,
 }
 
 impl Mark {
-    /// The look of its series; hollow where seeds are missing.
+    /// Returns the look of its series; hollow if seeds are missing.
     pub(super) fn look(self, series: Look) -> Look {
         Look { hollow: series.hollow || !self.seeds.is_complete(), ..series }
     }
 
-    /// From one deviation below to one above.
+    /// Returns the ends of the error bar: one deviation below and one above the mean.
     pub(super) fn ends(self) -> Option<(f64, f64)> {
         self.sd.map(|sd| (self.mean - sd, self.mean + sd))
     }
 }
 
 impl OverAxis {
-    /// Everything measured that the plot shows; nothing, when nothing is.
+    /// Collects everything that the plot shows. Returns `None` if nothing has been measured.
     pub(super) fn of(source: &Source<'_>, plot: &AxisPlot) -> Option<Self> {
         let axes: Vec<String> = plot.series.iter().chain([&plot.axis]).cloned().collect();
         let groups = Grouping { axes: &axes, only: &plot.only }.groups(source.plan);
@@ -86,12 +86,12 @@ impl OverAxis {
         (!series.is_empty()).then_some(Self { labels, series, legend })
     }
 
-    /// Whether seeds are missing behind any mark.
+    /// Returns whether any mark lacks seeds.
     pub(super) fn completeness(&self) -> Completeness {
         self.series.iter().flat_map(|series| &series.points).map(|mark| mark.seeds).collect()
     }
 
-    /// Every value that the vertical axis must hold, ends of error bars included.
+    /// Returns all values that the vertical axis must include, with the ends of error bars.
     pub(super) fn values(&self) -> Vec<f64> {
         let marks = self.series.iter().flat_map(|series| &series.points);
         marks
@@ -103,7 +103,7 @@ impl OverAxis {
     }
 }
 
-/// A legend for two series or more.
+/// Creates a legend for two or more series; empty for fewer.
 pub(super) fn legend(axes: &[String], names: &[String]) -> Legend {
     if names.len() < 2 {
         return Legend::default();

@@ -1,6 +1,6 @@
-//! Colours: few, and told apart by colour-blind readers too (Okabe and Ito, 2008).
+//! Colours: only a few, which colour-blind readers can distinguish too (Okabe and Ito, 2008).
 
-/// Red, green and blue.
+/// A colour: red, green and blue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ink(pub(super) u8, pub(super) u8, pub(super) u8);
 
@@ -9,7 +9,7 @@ pub(super) const FRAME: Ink = Ink(0x66, 0x66, 0x66);
 pub(super) const GRID: Ink = Ink(0xe6, 0xe6, 0xe6);
 pub(super) const PALE: Ink = Ink(0xa6, 0xa6, 0xa6);
 
-/// Okabe and Ito's colours that can be seen as thin lines on white (their yellow cannot).
+/// Okabe and Ito's colours that are visible as thin lines on white (their yellow is not).
 const SERIES: [Ink; 7] = [
     Ink(0x00, 0x72, 0xb2),
     Ink(0xd5, 0x5e, 0x00),
@@ -26,7 +26,7 @@ pub(super) const WHITE: Ink = Ink(0xff, 0xff, 0xff);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Look {
     pub(super) ink: Ink,
-    /// White inside.
+    /// Whether the inside is white.
     pub(super) hollow: bool,
 }
 
@@ -36,13 +36,14 @@ impl From<Ink> for Look {
     }
 }
 
-/// The look of the series `i`, counted from 0: after seven the colours come again, hollow; after fourteen looks come again.
+/// Returns the look of series `i`, counted from 0. After seven series the colours repeat with hollow marks; after
+/// fourteen series the looks repeat.
 pub(super) fn series(i: usize) -> Look {
     Look { ink: SERIES[i % SERIES.len()], hollow: i / SERIES.len() % 2 == 1 }
 }
 
 impl Ink {
-    /// The same colour, mixed with two thirds of white.
+    /// Returns the colour mixed with two thirds of white.
     pub(super) fn pale(self) -> Self {
         let mix = |part: u8| 255 - (255 - part) / 3;
         Self(mix(self.0), mix(self.1), mix(self.2))

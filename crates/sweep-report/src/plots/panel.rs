@@ -1,6 +1,7 @@
-//! The part of a picture that every plot kind shares: title, axes, grid, legend; and where a pair of values lies.
+//! The part of a picture that all plot kinds share: title, axes, grid and legend. It also maps pairs of values to
+//! positions.
 //!
-//! Margins follow from the texts beside them, so that nothing overlaps. Knows no metric.
+//! Margins follow from the texts in them, so nothing overlaps. This module knows no metric.
 
 use super::letters::{shortened, text_width};
 use super::palette::{FRAME, GRID, Ink, Look, TEXT, WHITE};
@@ -14,36 +15,36 @@ pub(super) const SMALL_SIZE: f64 = 11.0;
 /// Distance between things that belong together.
 const GAP: f64 = 7.0;
 const SWATCH: f64 = 14.0;
-/// What a hollow rectangle has around it.
+/// Width of a hollow rectangle's border.
 const RIM: f64 = 2.0;
 
-/// The widest legend, and the longest label of a tick.
+/// Maximum width of the legend, and of a tick's label.
 const MOST_LEGEND: f64 = 190.0;
 const MOST_TICK: f64 = 130.0;
-/// The least share of its size to which a text is made smaller.
+/// Smallest factor by which a text may be reduced in size.
 const LEAST_SHARE: f64 = 0.75;
 
-/// What a panel is made from.
+/// The inputs of a panel.
 pub(super) struct Layout<'a> {
     pub(super) title: &'a str,
     pub(super) x_label: &'a str,
     pub(super) y_label: &'a str,
     pub(super) x: Scale,
     pub(super) y: Scale,
-    /// What the looks of series mean; empty when there is one only.
+    /// The legend; empty for a single series.
     pub(super) legend: Legend,
 }
 
-/// What the looks of series mean.
+/// The legend: what the looks of series mean.
 #[derive(Default)]
 pub(super) struct Legend {
-    /// The axes that they stand for.
+    /// Names of the axes whose labels follow.
     pub(super) heading: String,
-    /// From top to bottom.
+    /// The entries, from top to bottom.
     pub(super) entries: Vec<LegendEntry>,
 }
 
-/// What one look means.
+/// One entry of a legend.
 pub(super) struct LegendEntry {
     pub(super) label: String,
     pub(super) look: Look,
@@ -61,7 +62,7 @@ pub(super) struct Panel {
 }
 
 impl Panel {
-    /// Draws everything but the marks.
+    /// Draws everything except the marks.
     pub(super) fn new(layout: Layout<'_>) -> Self {
         let Layout { title, x_label, y_label, mut x, y, mut legend } = layout;
         legend.fit();
@@ -93,7 +94,7 @@ impl Panel {
         panel
     }
 
-    /// Where a pair of values lies.
+    /// Returns the position of a pair of values.
     pub(super) fn at(&self, x: f64, y: f64) -> Point {
         let right = self.left + self.x.share(x) * (self.right - self.left);
         Point { x: right, y: self.bottom - self.y.share(y) * (self.bottom - self.top) }
@@ -128,7 +129,7 @@ impl Panel {
         }
     }
 
-    /// Adds a dot on a white rim, so that dots on lines and on each other can be told apart.
+    /// Adds a dot with a white border, so that it stays visible on lines and on other dots.
     pub(super) fn dot(&mut self, center: Point, look: impl Into<Look>, radius: f64) {
         let Look { ink, hollow } = look.into();
         self.picture.shapes.push(Shape::Disc { center, radius: radius + 1.0, ink: WHITE });
@@ -138,7 +139,7 @@ impl Panel {
         }
     }
 
-    /// Adds an error bar from `low` to `high` at `x`.
+    /// Adds an error bar at `x`, from the lower to the upper of `ends`.
     pub(super) fn error_bar(&mut self, x: f64, ends: (f64, f64), ink: Ink) {
         let (low, high) = (self.at(x, ends.0), self.at(x, ends.1));
         self.line(vec![low, high], ink, 1.0);
@@ -189,14 +190,15 @@ impl Panel {
     }
 }
 
-/// A text that fits into `room`, and its size: a little smaller, and shortened where that is not enough.
+/// Fits a text into `room` and returns it with its size. The text is reduced in size, and also shortened if that is not
+/// enough.
 fn fitted(text: &str, size: f64, room: f64) -> (String, f64) {
     let fitting = (size * (room / text_width(text, size).max(1.0)).min(1.0)).max(LEAST_SHARE * size);
     (shortened(text, fitting, room + 0.01), fitting)
 }
 
 impl Legend {
-    /// Shortens what would leave the panel no room.
+    /// Shortens texts that would leave the panel no room.
     fn fit(&mut self) {
         self.heading = shortened(&self.heading, SMALL_SIZE, MOST_LEGEND);
         for entry in &mut self.entries {
@@ -204,7 +206,7 @@ impl Legend {
         }
     }
 
-    /// What stands to the right of the panel, its distance included.
+    /// Returns the width of the legend, including its distance to the panel.
     fn width(&self) -> f64 {
         if self.entries.is_empty() {
             return 0.0;

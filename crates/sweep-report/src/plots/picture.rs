@@ -1,9 +1,10 @@
-//! A picture as a list of shapes, and how it becomes SVG and PNG. The only file that knows plotters.
+//! A picture as a list of shapes, and its conversion to SVG and PNG. Only this file uses plotters.
 //!
-//! Words of the PNG are not left to plotters, which sets each letter without the blank at its left: see `letters.rs`.
+//! Plotters does not draw the words of the PNG, because it ignores the space at the left of each letter: see
+//! `letters.rs`.
 //!
-//! Plotters places everything on whole pixels, so both are drawn four times as large as they are shown: the SVG is
-//! scaled by its view box, the PNG is averaged down to twice its shown size, which also smooths its edges.
+//! Plotters places everything on whole pixels. So both formats are drawn four times as large as they are shown. The
+//! view box of the SVG scales it. The PNG is averaged down to twice its shown size, which also smooths its edges.
 
 use std::error::Error;
 
@@ -25,37 +26,37 @@ pub(super) const WIDTH: f64 = 600.0;
 /// Height of a picture.
 pub(super) const HEIGHT: f64 = 400.0;
 
-/// Drawn pixels for each unit.
+/// Number of drawn pixels per unit.
 const SCALE: f64 = 4.0;
-/// Drawn pixels, in each direction, that become one pixel of the PNG.
+/// Number of drawn pixels, in each direction, that are averaged to one pixel of the PNG.
 const SHRINK: usize = 2;
 
-/// The font of `letters.rs`, and others of nearly its width, since an SVG is shown with what its reader has.
+/// The font of `letters.rs`, and fonts of nearly the same width. An SVG is shown with a font that its reader has.
 const FONT: FontFamily<'_> = FontFamily::Name("DejaVu Sans, Verdana, Arial, sans-serif");
 
-/// A place, from the upper left corner.
+/// A position, measured from the upper left corner.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Point {
     pub(super) x: f64,
     pub(super) y: f64,
 }
 
-/// Where a text lies, seen from its point; it is always centred on the other direction.
+/// Position of a text relative to its point. In the other direction the text is always centred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Anchor {
     Start,
     Middle,
     End,
-    /// Middle, read from below.
+    /// Centred on the point, read from below.
     Upward,
     /// Ends at the point, read from below.
     UpwardEnd,
 }
 
-/// One thing that is drawn.
+/// A shape of a picture.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Shape {
-    /// Joined points.
+    /// Points joined by lines.
     Line { points: Vec<Point>, ink: Ink, width: f64 },
     /// A filled polygon.
     Area { points: Vec<Point>, ink: Ink },
@@ -65,7 +66,7 @@ pub(super) enum Shape {
     Words { at: Point, text: String, size: f64, ink: Ink, anchor: Anchor },
 }
 
-/// Shapes, later ones above earlier ones.
+/// Shapes; later ones cover earlier ones.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Picture {
     pub(super) shapes: Vec<Shape>,
@@ -81,7 +82,7 @@ pub(crate) struct Image {
 type DrawingFault = Box<dyn Error + Send + Sync>;
 
 impl Picture {
-    /// Both formats of the picture.
+    /// Renders the picture in both formats.
     pub(super) fn image(&self) -> Result<Image, DrawingFault> {
         Ok(Image { svg: self.svg()?, png: self.png()? })
     }
@@ -93,7 +94,7 @@ impl Picture {
         self.draw_shapes(&area)?;
         for shape in &self.shapes {
             if let Shape::Words { at, text, size, ink, anchor } = shape {
-                // A control character would make this no XML.
+                // A control character would make the SVG invalid XML.
                 area.draw(&Text::new(printable_line(text).into_owned(), pixel(*at), text_style(*size, *ink, *anchor)))?;
             }
         }
@@ -119,7 +120,7 @@ impl Picture {
         encoded(&shrunk(&drawn, width as usize), (width, height))
     }
 
-    /// Draws everything but words.
+    /// Draws everything except words.
     fn draw_shapes<B>(&self, area: &DrawingArea<B, Shift>) -> Result<(), DrawingFault>
     where
         B: DrawingBackend,
@@ -145,7 +146,7 @@ impl Picture {
     }
 }
 
-/// The PNG of an image that was drawn at this size and then shrunk.
+/// Encodes an image as PNG. The size is that before shrinking.
 fn encoded(shrunk: &[u8], (width, height): (u32, u32)) -> Result<Vec<u8>, DrawingFault> {
     let factor = u32::try_from(SHRINK)?;
     let mut png = Vec::new();
@@ -167,7 +168,7 @@ fn text_style(size: f64, ink: Ink, anchor: Anchor) -> TextStyle<'static> {
         Anchor::Upward => (HPos::Center, FontTransform::Rotate270),
         Anchor::UpwardEnd => (HPos::Right, FontTransform::Rotate270),
     };
-    // The SVG backend divides the size by 1.24, for reasons of its own.
+    // The SVG backend divides the font size by 1.24.
     let font = (FONT, 1.24 * size * SCALE).into_font().transform(transform);
     TextStyle { font, color: color(ink).to_backend_color(), pos: Pos::new(horizontal, VPos::Center) }
 }
@@ -176,7 +177,7 @@ fn color(ink: Ink) -> RGBColor {
     RGBColor(ink.0, ink.1, ink.2)
 }
 
-/// The pixels of a path; a point on its predecessor's pixel would give a thick line no direction.
+/// Converts a path to pixels. It drops repeated pixels, because they would leave a thick line without a direction.
 fn path(points: &[Point]) -> Vec<(i32, i32)> {
     let mut pixels: Vec<(i32, i32)> = points.iter().map(|point| pixel(*point)).collect();
     pixels.dedup();
@@ -191,7 +192,7 @@ fn pixels(length: f64) -> i32 {
     (length * SCALE).round() as i32
 }
 
-/// Each pixel the mean of a square of drawn ones.
+/// Shrinks an image: each pixel is the mean of a square of drawn pixels.
 fn shrunk(drawn: &[u8], width: usize) -> Vec<u8> {
     let height = drawn.len() / (3 * width);
     let mut out = Vec::with_capacity(drawn.len() / (SHRINK * SHRINK));

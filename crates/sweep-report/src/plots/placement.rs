@@ -1,10 +1,11 @@
-//! Places for labels beside dots, so that no label covers a dot or another label.
+//! Places labels next to dots, so that no label covers a dot or another label.
 //!
-//! Greedy: each label takes the first free place of a few; a crowded label takes the least crowded one.
+//! The method is greedy: each label takes the first free of a few places. If none is free, it takes the place with the
+//! least overlap.
 
 use super::picture::Point;
 
-/// A rectangle along the axes.
+/// A rectangle parallel to the axes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Area {
     pub(super) left: f64,
@@ -14,7 +15,7 @@ pub(super) struct Area {
 }
 
 impl Area {
-    /// The square around a point.
+    /// Returns the square around a point.
     pub(super) fn around(center: Point, radius: f64) -> Self {
         let Point { x, y } = center;
         Self { left: x - radius, top: y - radius, right: x + radius, bottom: y + radius }
@@ -34,8 +35,8 @@ impl Area {
 /// Distance from a dot's centre to its label.
 const REACH: f64 = 8.0;
 
-/// The rectangle of each label; `sizes` has width and height of the label beside the dot of the same index, `marks` is
-/// what else must not be covered.
+/// Returns the rectangle of each label. `sizes` has the width and height of the label for the dot with the same index.
+/// `marks` are further areas that labels must not cover.
 pub(super) fn place(dots: &[Point], sizes: &[(f64, f64)], marks: &[Area], within: Area) -> Vec<Area> {
     let around_dots = dots.iter().map(|dot| Area::around(*dot, REACH - 1.0));
     let mut taken: Vec<Area> = around_dots.chain(marks.iter().copied()).collect();
@@ -56,7 +57,7 @@ pub(super) fn place(dots: &[Point], sizes: &[(f64, f64)], marks: &[Area], within
         ];
         let outside = |area: &Area| area.size() - area.overlap(&within);
         let cost = |area: &Area| outside(area) + taken.iter().map(|other| area.overlap(other)).sum::<f64>();
-        // `min_by` keeps the first of equals, so a free place is taken in the order above.
+        // `min_by` returns the first of equal candidates, so free places are tried in the order above.
         let best = candidates.into_iter().min_by(|a, b| cost(a).total_cmp(&cost(b))).unwrap_or(candidates[0]);
         taken.push(best);
         places.push(best);

@@ -1,14 +1,14 @@
-//! Values to places along one side of a panel, with ticks at round numbers.
+//! Maps values to positions along one side of a panel, with ticks at round numbers.
 //!
-//! Knows numbers and labels, no picture.
+//! This module knows numbers and labels. It does not know pictures.
 
 /// Wanted number of ticks.
 const TICKS: f64 = 7.0;
 
-/// Epochs up to which each one has a tick.
+/// Maximum number of epochs for which each epoch has a tick.
 const MOST_COUNTED: f64 = 12.0;
 
-/// One side of a panel.
+/// The scale of one side of a panel.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Scale {
     pub(super) low: f64,
@@ -17,16 +17,16 @@ pub(super) struct Scale {
     pub(super) kind: Kind,
 }
 
-/// What the places along a scale mean.
+/// Meaning of the positions along a scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Numbers: grid lines help to read them.
+    /// Numbers. Grid lines help to read them.
     Numbers,
     /// Labels, one unit apart.
     Labels,
 }
 
-/// A labelled place.
+/// A labelled position.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Tick {
     pub(super) at: f64,
@@ -34,7 +34,8 @@ pub(super) struct Tick {
 }
 
 impl Scale {
-    /// All values, with some air on both sides, but not beyond `bounds` (a share is never above one).
+    /// Creates a scale around all values, with a margin on both sides. It does not exceed `bounds`: for example, a
+    /// fraction is at most one.
     pub(super) fn around(values: &[f64], bounds: (f64, f64)) -> Self {
         let low = values.iter().copied().fold(f64::INFINITY, f64::min);
         let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -43,13 +44,13 @@ impl Scale {
         Self::numbers((low - air).max(bounds.0.min(low)), (high + air).min(bounds.1.max(high)))
     }
 
-    /// From zero to above all values.
+    /// Creates a scale from zero to above all values.
     pub(super) fn from_zero(values: &[f64]) -> Self {
         let high = values.iter().copied().fold(0.0, f64::max);
         Self::numbers(0.0, if high > 0.0 { 1.1 * high } else { 1.0 })
     }
 
-    /// The numbers 1, 2, … `last`.
+    /// Creates a scale for the numbers 1, 2, … `last`.
     pub(super) fn counted(last: u32) -> Self {
         let last = f64::from(last.max(1));
         let air = (0.02 * last).max(0.1);
@@ -66,13 +67,13 @@ impl Scale {
         Self { low: 1.0 - air, high: last + air, ticks, kind: Kind::Numbers }
     }
 
-    /// One place for each label.
+    /// Creates a scale with one position per label.
     pub(super) fn labels(labels: &[String]) -> Self {
         let ticks = labels.iter().enumerate().map(|(i, label)| Tick { at: i as f64, label: label.clone() }).collect();
         Self { low: -0.5, high: labels.len() as f64 - 0.5, ticks, kind: Kind::Labels }
     }
 
-    /// Where a value lies, from 0 at the low end to 1 at the high end.
+    /// Returns the position of a value: 0 at the low end, 1 at the high end.
     pub(super) fn share(&self, value: f64) -> f64 {
         (value - self.low) / (self.high - self.low)
     }
@@ -80,7 +81,7 @@ impl Scale {
     fn numbers(low: f64, high: f64) -> Self {
         let step = round_step(high - low);
         let decimals = (-(step * 1.000_001).log10().floor()).max(0.0) as usize;
-        // A step of 2.5 needs a digit more than its size tells.
+        // A step of 2.5 needs one more digit than its size suggests.
         let digits = step / 10_f64.powf(step.log10().floor());
         let decimals = if (digits - 2.5).abs() < 0.1 && step < 10.0 { decimals + 1 } else { decimals };
         let first = (low / step - 1e-9).ceil() as i64;
@@ -93,7 +94,7 @@ impl Scale {
     }
 }
 
-/// The step of 1, 2, 2.5 or 5 times a power of ten that divides a length into about [`TICKS`] parts.
+/// Returns the step that divides a length into about [`TICKS`] parts. It is 1, 2, 2.5 or 5 times a power of ten.
 fn round_step(length: f64) -> f64 {
     let rough = length / TICKS;
     let power = 10_f64.powf(rough.log10().floor());

@@ -1,4 +1,5 @@
-//! One quantity against another: a labelled dot for each combination, pale where another is told to be better.
+//! One quantity against another: a labelled dot for each combination. Dots are pale if another dot is significantly
+//! better.
 
 use std::collections::BTreeMap;
 
@@ -18,11 +19,11 @@ use crate::group::{Group, Grouping};
 use crate::statistics::Summary;
 use crate::unit::Unit;
 
-pub(super) const CAPTION: &str = "Means over seeds; lines are one standard deviation to each side where seeds differ. \
-     A dot is grey when another is better in one direction and better or equal in the other, where the 95% interval of the paired \
-     difference (t, for all dots together) decides what is better.";
+pub(super) const CAPTION: &str = "Means over seeds; lines show one standard deviation to each side if seeds differ. \
+     A dot is grey if another dot is significantly better in one quantity and better or equal in the other (95% \
+     interval of the paired difference, t, all dots together).";
 
-/// The longest label of a dot.
+/// Maximum width of a dot's label.
 const MOST_LABEL: f64 = 180.0;
 
 /// One combination.
@@ -32,12 +33,12 @@ struct Dot {
     y: f64,
     sd: Option<f64>,
     seeds: Seeds,
-    /// What both quantities are by seed.
+    /// Both quantities by seed.
     values: [BTreeMap<u64, f64>; 2],
 }
 
 impl Dot {
-    /// From one deviation below to one above.
+    /// Returns the ends of the error bar: one deviation below and one above the mean.
     fn ends(&self) -> (f64, f64) {
         let sd = self.sd.unwrap_or(0.0);
         (self.y - sd, self.y + sd)
@@ -59,7 +60,7 @@ pub(super) fn picture(source: &Source<'_>, plot: &ScatterPlot, title: &str) -> O
     let centers: Vec<Point> = dots.iter().map(|dot| panel.at(dot.x, dot.y)).collect();
     for (dot, center) in dots.iter().zip(&centers) {
         let complete = || dots.iter().filter(|other| other.seeds.is_complete());
-        // A mean over the seeds that did not fail is no rival, and has none.
+        // A dot with missing seeds is not compared: it is always pale, and it makes no other dot pale.
         let is_rival =
             dot.seeds.is_complete() && !complete().any(|other| dominates(other, dot, plot, complete().count()));
         let ink = if is_rival { series(0).ink } else { PALE };
@@ -72,7 +73,7 @@ pub(super) fn picture(source: &Source<'_>, plot: &ScatterPlot, title: &str) -> O
     Some((panel.picture, dots.iter().map(|dot| dot.seeds).collect()))
 }
 
-/// The labels of the dots; whose they are stands above the panel.
+/// Draws the labels of the dots. A heading above the panel names their axes.
 fn draw_labels(panel: &mut Panel, axes: &[String], (dots, centers): (&[Dot], &[Point])) {
     let text = |dot: &Dot| shortened(&format!("{}{}", dot.name, dot.seeds.suffix()), SMALL_SIZE, MOST_LABEL);
     let texts: Vec<String> = dots.iter().map(text).collect();
@@ -107,7 +108,8 @@ fn dot(source: &Source<'_>, plot: &ScatterPlot, group: &Group<'_>) -> Option<Dot
     Some(Dot { name: group.name(), x: x_unit.scaled(x.mean), y: y_unit.scaled(y.mean), sd, seeds, values })
 }
 
-/// Whether `a` is told to be better than `b` in one quantity and better or equal in the other, among so many complete dots.
+/// Whether `a` is significantly better than `b` in one quantity, and better or equal in the other. `complete` is the
+/// number of complete dots.
 fn dominates(a: &Dot, b: &Dot, plot: &ScatterPlot, complete: usize) -> bool {
     let comparisons = complete.saturating_sub(1).max(1);
     let verdict = |i: usize, quantity: &Quantity| compare(quantity.metric, (&a.values[i], &b.values[i]), comparisons);

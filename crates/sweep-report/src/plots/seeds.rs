@@ -1,8 +1,9 @@
-//! How many of the planned seeds stand behind a mark: a mean over some of them is shown, but not as if it were of all.
+//! How many of the planned seeds a mark is based on. A mean over some of the seeds is shown, but it is marked as
+//! incomplete.
 
 use std::fmt;
 
-/// The seeds behind a mark.
+/// The seeds of a mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seeds {
     pub(super) measured: usize,
@@ -14,14 +15,14 @@ impl Seeds {
         self.measured == self.planned
     }
 
-    /// What stands behind a name; nothing where no seed is missing.
+    /// Returns the text after a name; empty if no seed is missing.
     pub(super) fn suffix(self) -> String {
         if self.is_complete() { String::new() } else { format!(" ({self})") }
     }
 }
 
 impl fmt::Display for Seeds {
-    /// `2 of 3`.
+    /// Formats `2 of 3`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} of {}", self.measured, self.planned)
     }
@@ -30,20 +31,18 @@ impl fmt::Display for Seeds {
 /// Whether a plot has marks with missing seeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Completeness {
-    /// None is missing.
+    /// No mark lacks seeds.
     Complete,
-    /// Behind some mark.
+    /// At least one mark lacks seeds.
     Partial,
 }
 
 impl Completeness {
-    /// What a caption says of it.
+    /// Returns the sentence for the caption.
     pub(super) fn caption(self) -> &'static str {
         match self {
             Self::Complete => "",
-            Self::Partial => {
-                " Hollow marks are means over fewer seeds than planned (n of N) and are compared with nothing."
-            }
+            Self::Partial => " Hollow marks are means over fewer seeds than planned (n of N) and are not compared.",
         }
     }
 }

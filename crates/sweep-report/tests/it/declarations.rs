@@ -1,4 +1,4 @@
-//! Declarations that are refused, and the ones in this repository.
+//! Faulty declarations, and the declarations in this repository.
 
 use std::path::Path;
 
@@ -42,7 +42,7 @@ fn a_quantity_that_no_run_measures_is_refused_with_what_to_write() {
         format!("title = \"t\"\n[[table]]\nid = \"a\"\nrows = [\"groups\"]\n[[table.column]]\n{column}\n")
     };
     for (column, told) in [
-        ("metric = \"accuracy\"\nsplit = \"test\"", "accuracy is measured of each form: add form = \"deployed\""),
+        ("metric = \"accuracy\"\nsplit = \"test\"", "accuracy is measured for each form: add form = \"deployed\""),
         ("metric = \"accuracy\"\nform = \"deployed\"", "accuracy is measured on images: add split = \"test\""),
         ("metric = \"params\"\nform = \"deployed\"\nsplit = \"test\"", "params does not depend on images"),
         ("metric = \"max_abs_diff\"\nform = \"deployed\"\nsplit = \"test\"", "max_abs_diff compares both forms"),
@@ -66,7 +66,7 @@ fn declarations_and_paper_tables_of_this_repository_are_understood() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|kind| kind == "toml") {
             let declaration = Declaration::load(&path).unwrap();
-            PaperNumbers::load(&reports, &declaration).unwrap();
+            PaperNumbers::load(&reports, &declaration, &[]).unwrap();
         }
     }
 }
@@ -77,15 +77,16 @@ fn every_printed_table_is_read_whole() {
     for number in 1..=7 {
         let file = format!("paper/table{number}.toml");
         let linked = format!(
-            "title = \"t\"\n[[table]]\nid = \"t\"\nrows = []\ncolumn = []\npaper = {{ file = \"{file}\", rows = {{}} }}\n"
+            "title = \"t\"\n[[table]]\nid = \"t\"\nrows = []\ncolumn = []\n\
+             paper = {{ file = \"{file}\", rows = {{}} }}\n"
         );
-        let numbers = PaperNumbers::load(&reports, &toml::from_str(&linked).unwrap()).unwrap();
+        let numbers = PaperNumbers::load(&reports, &toml::from_str(&linked).unwrap(), &[]).unwrap();
         let table = &numbers.tables[&file];
         assert_eq!(table.id, format!("T{number}"));
         for row in &table.rows {
             assert!(row.id.starts_with(&format!("T{number}.")) && row.model.is_some(), "{}", row.id);
             assert!(row.values.keys().all(|column| table.columns.contains(column)), "{}", row.id);
-            // A network without RepMLP blocks has no r and no g; every other cell of the paper is printed.
+            // A network without RepMLP blocks has no r and no g. The paper prints all other cells.
             let missing: Vec<_> = table.columns.iter().filter(|column| !row.values.contains_key(*column)).collect();
             assert!(missing.is_empty() || (row.id == "T2.base" && missing == ["r", "g"]), "{}: {missing:?}", row.id);
         }

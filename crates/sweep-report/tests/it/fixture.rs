@@ -1,4 +1,4 @@
-//! An experiment that never ran: 3 seeds, one failed run, one queued, one point untouched, one excluded.
+//! A made-up experiment with 3 seeds: one run failed, one is queued, one point has not started, one is excluded.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use sweep_report::{Declaration, PaperNumbers, PaperRow, PaperTable};
 
 const EPOCHS: u32 = 8;
 
-/// What the fixture's report declares.
+/// The declaration of the fixture's report.
 pub(crate) const DECLARATION: &str = r#"
 title = "Groups of FC3"
 note = "Made up for a test."
@@ -67,7 +67,7 @@ pub(crate) fn declaration() -> Declaration {
     toml::from_str(DECLARATION).unwrap()
 }
 
-/// Numbers that no paper printed.
+/// Made-up numbers of a paper.
 pub(crate) fn paper() -> PaperNumbers {
     let row = |id: &str, top1: f64| PaperRow {
         id: id.to_owned(),
@@ -88,7 +88,7 @@ pub(crate) fn paper() -> PaperNumbers {
     PaperNumbers { tables: BTreeMap::from([("paper/made-up.toml".to_owned(), table)]) }
 }
 
-/// One axis: points 1, 2 (the baseline), 4, 8; 16 is excluded.
+/// One axis with the points 1, 2 (the baseline), 4 and 8. The point 16 is excluded.
 pub(crate) fn rows() -> ExperimentRows {
     let at = |label: &str| Coordinates(vec![("groups".to_owned(), label.to_owned())]);
     let mut rows = empty("groups", &[("groups", &["1", "2", "4", "8", "16"])]);
@@ -109,7 +109,7 @@ pub(crate) fn rows() -> ExperimentRows {
     rows
 }
 
-/// Two axes, everything done, many points near each other.
+/// Two axes. All runs have succeeded, and many points lie close together.
 pub(crate) fn crowded_rows() -> ExperimentRows {
     let groups = ["1", "2", "4", "8"];
     let perceptrons = ["full", "no-local", "no-global"];

@@ -1,4 +1,4 @@
-//! The tidy frame, as it is exported.
+//! The exported data frame.
 
 use sweep_report::{frame, write_csv, write_parquet};
 

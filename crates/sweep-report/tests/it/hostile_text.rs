@@ -1,4 +1,4 @@
-//! Texts that are more than letters: what every spelling makes of them.
+//! Texts with special characters, in every output format.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use sweep_report::{Color, Declaration, ReportError, TableDeclaration, render, ta
 
 use crate::fixture::{DECLARATION, declaration, paper, rows};
 
-/// The rows of the fixture under other labels, and a declaration that links none of them to the paper.
+/// The fixture's rows with other labels, and a declaration without links to the paper.
 fn relabelled(relabel: impl Fn(&str) -> String) -> (ExperimentRows, Declaration) {
     let mut rows = rows();
     for label in rows.plan.axes.iter_mut().flat_map(|axis| &mut axis.labels) {
@@ -32,7 +32,7 @@ fn rendered(rows: &ExperimentRows, declaration: &Declaration, name: &str) -> Str
     String::from_utf8(rendering.bytes).unwrap()
 }
 
-/// What is left of Markdown without the signs that backslashes take the meaning from.
+/// Removes backslash escapes and the characters that they escape. What remains is what Markdown would interpret.
 fn without_escapes(markdown: &str) -> String {
     let mut is_escaped = false;
     let mut is_kept = |c: char| {
@@ -66,7 +66,7 @@ fn links_images_html_and_formulas_of_labels_are_inert() {
 }
 
 #[test]
-fn a_title_with_brackets_stays_inside_of_its_picture() {
+fn brackets_in_a_title_stay_inside_its_picture() {
     let (rows, mut declaration) = relabelled(str::to_owned);
     let sweep_report::PlotDeclaration::Line(plot) = &mut declaration.plots[0] else { panic!("another plot") };
     plot.title = Some("a] [b](c)".to_owned());
@@ -123,7 +123,7 @@ fn a_text_that_cannot_be_shown_is_refused_at_its_line() {
 }
 
 #[test]
-fn ids_are_names() {
+fn ids_must_be_valid_names() {
     let with_id = |id: &str| Declaration {
         tables: vec![TableDeclaration { id: id.to_owned(), ..relabelled(str::to_owned).1.tables.remove(0) }],
         ..Declaration::default()

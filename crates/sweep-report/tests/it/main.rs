@@ -1,4 +1,4 @@
-//! The crate as its callers see it: rows in, files out.
+//! Tests of the crate from outside: rows go in, files come out.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail loudly too")]
 

@@ -1,4 +1,4 @@
-//! Rows as text in a folder, and the check of what was rendered from them.
+//! Published rows, and the check of committed renderings against them.
 
 use std::path::Path;
 
@@ -48,7 +48,7 @@ fn a_damaged_line_is_named() {
 }
 
 #[test]
-fn what_is_published_does_not_say_where_the_experiment_lies() {
+fn published_rows_do_not_contain_the_path_of_the_experiment() {
     let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut sourced = rows();
     let source = PlanSource { file: "../experiments/groups.toml".into(), digest: "d".into(), written_at_ms: 7 };
@@ -60,7 +60,7 @@ fn what_is_published_does_not_say_where_the_experiment_lies() {
 }
 
 #[test]
-fn check_names_what_is_missing_changed_or_left_over() {
+fn check_reports_missing_changed_and_left_over_files() {
     let (published, rendered_to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     write(published.path(), &rows()).unwrap();
     let differences = || check(published.path(), &declaration(), &paper(), rendered_to.path()).unwrap();

@@ -1,4 +1,4 @@
-//! The laws of a folder of renderings: what is ours follows the declaration, what is the user's is never lost.
+//! Properties of a folder of renderings: our files follow the declaration, and no file of the user is ever lost.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,14 +9,14 @@ use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, prop_oneof, propt
 use sweep_report::Rendering;
 use sweep_report::rendered::write;
 
-/// What happens to a folder.
+/// Something that happens to a folder.
 #[derive(Clone, Debug)]
 enum Step {
     /// A report with these files is rendered.
     Render(BTreeMap<u8, u8>),
-    /// The user writes a file of a rendering's name.
+    /// The user writes a file with the name of a rendering.
     Edit(u8, u8),
-    /// The user writes a file of another name.
+    /// The user writes a file with another name.
     Own(u8, u8),
 }
 
@@ -36,9 +36,9 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 
 proptest! {
     #[test]
-    fn no_text_of_the_users_is_ever_lost(steps in vec(step(), 1..12)) {
+    fn no_text_of_the_user_is_ever_lost(steps in vec(step(), 1..12)) {
         let folder = tempfile::tempdir().unwrap();
-        // Renderings and edits have bytes of their own, so that each can be told where it came from.
+        // All renderings and edits have different bytes, so that their origin can be recognised.
         let mut texts: BTreeMap<String, Vec<u8>> = BTreeMap::new();
         for (at, step) in steps.into_iter().enumerate() {
             match step {
@@ -54,15 +54,18 @@ proptest! {
                     texts.insert(file, text);
                 }
                 Step::Render(files) => {
-                    let files: BTreeMap<String, Vec<u8>> = files.iter().map(|(n, c)| (format!("f{n}.csv"), vec![*c])).collect();
-                    let renderings: Vec<Rendering> =
-                        files.iter().map(|(path, bytes)| Rendering { path: path.into(), bytes: bytes.clone() }).collect();
+                    let files: BTreeMap<String, Vec<u8>> =
+                        files.iter().map(|(n, c)| (format!("f{n}.csv"), vec![*c])).collect();
+                    let renderings: Vec<Rendering> = files
+                        .iter()
+                        .map(|(path, bytes)| Rendering { path: path.into(), bytes: bytes.clone() })
+                        .collect();
                     write(folder.path(), &renderings).unwrap();
                     let now = contents(folder.path());
                     for (name, bytes) in &files {
                         prop_assert_eq!(&now[name], bytes);
                     }
-                    // Everything else is a manifest or the user's.
+                    // All other files are the manifest or belong to the user.
                     for (name, bytes) in &now {
                         let is_text = bytes.starts_with(b"own") || bytes.starts_with(b"edit");
                         prop_assert!(files.contains_key(name) || name == "manifest.json" || is_text, "{}", name);
@@ -78,13 +81,13 @@ proptest! {
     }
 }
 
-/// A rendering that ends after some of its files leaves nothing that the next one takes for the user's.
+/// If a rendering stops after some of its files, the next rendering must not take these files for the user's.
 #[test]
-fn an_interrupted_rendering_is_no_edit() {
+fn files_of_an_interrupted_rendering_do_not_count_as_edits() {
     let folder = tempfile::tempdir().unwrap();
     let report = |text: &str| ["a.md", "b.md"].map(|name| Rendering { path: name.into(), bytes: text.into() });
     assert_eq!(write(folder.path(), &report("first")).unwrap(), []);
-    // The second file cannot be written: something is in the place of its temporary file.
+    // The second file cannot be written, because a folder blocks its temporary file.
     let obstacle = folder.path().join(format!("b.md.{}.tmp", std::process::id()));
     fs::create_dir(&obstacle).unwrap();
     write(folder.path(), &report("second")).unwrap_err();

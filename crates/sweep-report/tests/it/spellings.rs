@@ -1,4 +1,4 @@
-//! What a person reads, byte for byte; the pictures to look at are left in `target/tmp`.
+//! The output formats, byte for byte. The pictures are also stored in `target/tmp`, where a person can look at them.
 
 use std::path::Path;
 
@@ -80,7 +80,7 @@ fn pictures_have_their_size() {
 }
 
 #[test]
-fn an_undeclared_report_and_one_without_results_render() {
+fn a_default_report_and_a_report_without_results_are_rendered() {
     let crowded = crowded_rows();
     let default = Declaration::default_for(&crowded);
     let all = render(&crowded, &default, &paper()).unwrap();
@@ -91,11 +91,11 @@ fn an_undeclared_report_and_one_without_results_render() {
     nothing.measurements.clear();
     let report = render(&nothing, &declaration(), &paper()).unwrap().remove(0);
     let report = String::from_utf8(report.bytes).unwrap();
-    assert!(report.contains("not run yet") && report.contains("Nothing is measured yet"), "{report}");
+    assert!(report.contains("not run yet") && report.contains("There is no data to plot yet"), "{report}");
 }
 
 #[test]
-fn an_undeclared_report_shows_what_its_task_is_judged_by() {
+fn a_default_report_shows_the_metrics_of_its_task() {
     use sweep_protocol::{Metric, Split};
     let renamed = |found: &[Metric]| {
         let mut rows = crowded_rows();
@@ -125,13 +125,13 @@ fn an_undeclared_report_shows_what_its_task_is_judged_by() {
         assert!(!String::from_utf8(report.bytes).unwrap().contains("not measured"));
     }
 
-    // A line for each row of the table, or else the title says which runs are shown.
+    // The report has a curve for each row of the table. If there are too many, the title names the runs that are shown.
     let report = |rows: &sweep_protocol::ExperimentRows| {
         let report = render(rows, &Declaration::default_for(rows), &paper()).unwrap().remove(0);
         String::from_utf8(report.bytes).unwrap()
     };
     let mut rows = crowded_rows();
-    assert!(report(&rows).contains("## Accuracy, validation, training form over epochs\n"));
+    assert!(report(&rows).contains("## Validation accuracy by epoch (training form)\n"));
     for i in 0..3 {
         let label = format!("other-{i}");
         rows.plan.axes[1].labels.push(label.clone());
@@ -143,7 +143,7 @@ fn an_undeclared_report_shows_what_its_task_is_judged_by() {
         }
     }
     let many = report(&rows);
-    assert!(many.contains("over epochs (perceptrons = full)\n"), "{many}");
+    assert!(many.contains("by epoch (training form) (perceptrons = full)\n"), "{many}");
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn labels_that_would_overlap_are_turned() {
 }
 
 #[test]
-fn long_labels_leave_the_panel_its_room() {
+fn long_labels_leave_enough_room_for_the_panel() {
     let mut rows = crowded_rows();
     let long = |label: &str| {
         format!("a label as somebody writes it who explains the whole method in it, with commas, {label}")
@@ -255,7 +255,7 @@ fn long_labels_leave_the_panel_its_room() {
     for rendering in render(&rows, &declared, &paper()).unwrap() {
         if rendering.path.extension().is_some_and(|extension| extension == "svg") {
             let svg = String::from_utf8_lossy(&rendering.bytes);
-            // The axis' line is the widest of the frame: four drawn pixels are one of the picture.
+            // The horizontal axis is the widest line of the frame. Four drawn pixels are one pixel of the picture.
             let widths = svg.lines().filter(|line| line.starts_with("<polyline")).filter_map(|line| {
                 let points = line.split("points=\"").nth(1)?.split('"').next()?;
                 let xs: Vec<i32> =
@@ -270,7 +270,7 @@ fn long_labels_leave_the_panel_its_room() {
 }
 
 #[test]
-fn signs_that_the_font_lacks_are_told() {
+fn characters_that_the_font_lacks_are_reported() {
     let mut rows = rows();
     rows.plan.axes[0].labels[0] = "蜂Ω".to_owned();
     for run in rows.plan.runs.iter_mut().filter(|run| run.coordinates.get("groups") == Some("1")) {
@@ -287,7 +287,7 @@ fn signs_that_the_font_lacks_are_told() {
 
 #[test]
 fn a_row_with_missing_seeds_is_marked_and_compared_with_nothing() {
-    // Groups 1 and 4 have two seeds of three; 1 is better than 2 in accuracy, 4 in parameters.
+    // Groups 1 and 4 have two of three seeds. Group 1 has a better accuracy than group 2; group 4 has fewer parameters.
     let circles = |svg: &str, ink: &str| {
         svg.lines().filter(|line| line.starts_with("<circle") && line.contains(&format!("fill=\"{ink}\""))).count()
     };
@@ -301,7 +301,7 @@ fn a_row_with_missing_seeds_is_marked_and_compared_with_nothing() {
     let report = text("report.md");
     assert_eq!(report.matches("Hollow marks are means over fewer seeds than planned").count(), 3, "{report}");
 
-    // A good mean of the seeds that did not diverge takes nothing from the complete rows.
+    // A good mean over the seeds that did not diverge must not make complete rows look worse.
     let mut rows = crowded_rows();
     let before = render(&rows, &Declaration::default_for(&rows), &paper()).unwrap();
     let blue = |all: &[Rendering]| {
@@ -319,9 +319,10 @@ fn a_row_with_missing_seeds_is_marked_and_compared_with_nothing() {
     assert!(!String::from_utf8_lossy(&before[0].bytes).contains("Hollow marks"));
 }
 
-/// Under a profile without Validation, its column goes with a word, and a curve shows training images under a title that says so.
+/// If no run has Validation images, a note replaces the Validation column. A curve shows training images, with a
+/// matching title.
 #[test]
-fn what_is_declared_of_validation_gives_way_where_there_is_none() {
+fn declared_validation_is_replaced_if_no_run_has_it() {
     let declared: Declaration = toml::from_str(
         r#"
         title = "T"
@@ -355,13 +356,13 @@ fn what_is_declared_of_validation_gives_way_where_there_is_none() {
     assert!(!report.contains("Accuracy on Validation images") && report.contains("train"), "{report}");
 }
 
-/// Runs of two instruction sets are not compared without a word, in any spelling for people.
+/// If runs used two instruction sets, each table has a warning, also in the terminal.
 #[test]
-fn a_mixture_of_arithmetics_is_told_below_each_table() {
+fn a_mixture_of_arithmetics_is_noted_below_each_table() {
     let mut rows = rows();
     rows.runs[0].arithmetic = Some("cpu plain candle-1+kernels-1".parse().unwrap());
     let tables = tables(&rows, &declaration(), &paper()).unwrap();
     for table in &tables {
-        assert!(terminal(table, 200, Color::Plain).contains("last digits differ"), "{}", table.id);
+        assert!(terminal(table, 200, Color::Plain).contains("different arithmetics"), "{}", table.id);
     }
 }

@@ -1,4 +1,4 @@
-//! What is computed, apart from how it is spelled.
+//! The computed tables, independent of the output format.
 
 use sweep_protocol::{RunRow, Status};
 use sweep_report::{CellValue, Delta, Table, tables};
@@ -49,13 +49,13 @@ fn results_of_a_failed_run_do_not_count() {
 }
 
 #[test]
-fn the_best_complete_cell_of_a_column_is_marked_and_so_is_what_cannot_be_told_from_it() {
+fn the_best_complete_cell_of_a_column_is_marked_and_so_are_its_ties() {
     let declared = "title = \"t\"\n[[table]]\nid = \"t\"\nrows = [\"groups\", \"perceptrons\"]\n[[table.column]]\n\
                     metric = \"accuracy\"\nsplit = \"test\"\nform = \"deployed\"\ndelta = true\n";
     let table = tables(&crowded_rows(), &toml::from_str(declared).unwrap(), &paper()).unwrap().remove(0);
     let best: Vec<bool> = table.rows.iter().map(|row| row.cells[0].best).collect();
     assert_eq!(best.iter().filter(|best| **best).count(), 1);
-    // The rows differ by less than their seeds do, for eleven comparisons with the best.
+    // The rows differ by less than their seeds do, with eleven comparisons to the best row.
     assert!(
         table.rows.iter().any(|row| row.cells[0].tied)
             && table.rows.iter().all(|row| !(row.cells[0].tied && row.cells[0].best))
@@ -73,12 +73,12 @@ fn the_best_complete_cell_of_a_column_is_marked_and_so_is_what_cannot_be_told_fr
 }
 
 #[test]
-fn a_run_that_waits_for_its_next_attempt_was_begun() {
+fn a_queued_run_with_an_attempt_counts_as_begun() {
     let mut rows = rows();
     for run in rows.plan.runs.iter().filter(|run| run.coordinates.get("groups") == Some("8")).take(2) {
         rows.runs.push(RunRow { run: run.run, status: Status::Queued, message: None, ..rows.runs[0].clone() });
     }
     let table = tables(&rows, &declaration(), &paper()).unwrap().remove(0);
-    let why = "1 not run yet, 2 begun, not finished yet".to_owned();
+    let why = "1 not run yet, 2 started, not finished yet".to_owned();
     assert_eq!(table.rows[3].cells[0].value, CellValue::Missing(why));
 }

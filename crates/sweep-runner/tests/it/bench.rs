@@ -1,4 +1,4 @@
-//! A results folder with a script as the program of every attempt, and a sweep to talk to while it runs.
+//! A test bench: a results folder, a shell script as the program of every attempt, and a handle to a running sweep.
 
 use std::fs;
 use std::sync::Arc;
@@ -13,10 +13,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Ends a test that hangs; nothing waits for it otherwise.
+/// Ends a test that hangs. No test waits this long otherwise.
 const SAFETY_NET: Duration = Duration::from_secs(30);
 
-/// What every script can say. `ready` tells the test that the script has come to the point.
+/// Shell functions for every script. They write events into the journal. `ready` tells the test that the script has
+/// reached a certain point.
 const WORDS: &str = r#"
 seq=0
 say() { printf '{"seq":%d,"at_ms":1,"event":%s}\n' "$seq" "$1" >> "$folder/journal.jsonl"; seq=$((seq+1)); }
@@ -35,7 +36,7 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// A bench with one slot, no time limit and no retries, whose attempts run the lines of `script`.
+    /// Makes a bench with one slot, no time limit and no retries. Its attempts run the lines of `script`.
     pub(crate) fn new(script: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("worker.sh");
@@ -69,7 +70,7 @@ impl Bench {
         self.run_layout(run).attempt(number)
     }
 
-    /// The last line of an attempt's supervisor.
+    /// The last event in the journal of an attempt's supervisor.
     pub(crate) fn closing(&self, run: RunId, number: u32) -> SupervisorEvent {
         let path = self.attempt(run, number).supervisor();
         JournalReader::new(&path).read_new().unwrap().lines.pop().unwrap().event
@@ -87,13 +88,13 @@ impl Bench {
         Sweep { requests, updates, task, seen: Vec::new() }
     }
 
-    /// Runs to the end.
+    /// Runs the sweep to its end.
     pub(crate) async fn run(&self, items: &[WorkItem]) -> (Summary, Vec<Update>) {
         let (summary, seen) = self.start(items).end().await;
         (summary.unwrap(), seen)
     }
 
-    /// Runs to the end, which must be an error.
+    /// Runs the sweep to its end, which must be an error.
     pub(crate) async fn fault(&self, items: &[WorkItem]) -> RunnerError {
         self.start(items).end().await.0.unwrap_err()
     }
@@ -107,7 +108,7 @@ pub(crate) struct Sweep {
 }
 
 impl Sweep {
-    /// Waits until this many attempts have said that they are ready.
+    /// Waits until this many attempts have reported `ready`.
     pub(crate) async fn ready(&mut self, attempts: usize) {
         while self.seen.iter().filter(|update| is_ready(update)).count() < attempts {
             let update = timeout(SAFETY_NET, self.updates.recv()).await.unwrap().expect("the sweep ended early");
@@ -131,13 +132,13 @@ fn is_ready(update: &Update) -> bool {
     lines.iter().any(|line| matches!(&line.event, Event::Noticed { text } if text == "ready"))
 }
 
-/// Work items that differ in their seed.
+/// Work items that differ in their seeds.
 pub(crate) fn items(number: u64) -> Vec<WorkItem> {
     let item = |seed| WorkItem { run: RunId::of("{}", seed), config_json: "{}".into(), seed };
     (0..number).map(item).collect()
 }
 
-/// What supervisors said, as `<index of the run>.<attempt> launched|<status>`.
+/// Events of the supervisors, as `<index of the run>.<attempt> launched|<status>`.
 pub(crate) fn story(items: &[WorkItem], updates: &[Update]) -> Vec<String> {
     let mut story = Vec::new();
     for update in updates {

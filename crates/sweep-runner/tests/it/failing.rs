@@ -1,4 +1,4 @@
-//! Attempts that end badly, and sweeps that cannot go on.
+//! Attempts that fail, and sweeps that cannot go on.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use sweep_runner::{OnFailure, RunnerError};
 
 use crate::bench::{Bench, counts, items, story};
 
-/// Runs one item to its end and returns how its first attempt was closed.
+/// Runs one item to its end. Returns the status and message that its first attempt was closed with.
 async fn closed_as(script: &str) -> (Status, String) {
     let bench = Bench::new(script);
     let items = items(1);
@@ -24,38 +24,38 @@ async fn a_crash_is_closed_with_its_signal_and_the_end_of_its_log() {
     assert_eq!(status, Status::Failed(FailureKind::Crash));
     assert_eq!(
         message,
-        "died without a word, signal: 9 (SIGKILL); its log ends with:\nfirst\nthread panicked at a wall"
+        "died before it reported a result, signal: 9 (SIGKILL); its log ends with:\nfirst\nthread panicked at a wall"
     );
 }
 
 #[tokio::test]
-async fn an_exit_without_a_word_is_a_crash_even_with_code_0() {
+async fn an_exit_without_a_reported_outcome_is_a_crash_even_with_code_0() {
     let (status, message) = closed_as("ready").await;
     assert_eq!(status, Status::Failed(FailureKind::Crash));
-    assert_eq!(message, "died without a word, exit status: 0");
+    assert_eq!(message, "died before it reported a result, exit status: 0");
 }
 
 #[tokio::test]
-async fn code_74_says_that_the_journal_could_not_be_written() {
+async fn exit_code_74_means_that_the_journal_could_not_be_written() {
     let (status, message) = closed_as("echo 'no space left on device' >&2; exit 74").await;
     assert_eq!(status, Status::Failed(FailureKind::Io));
     assert!(message.contains("no space left"), "{message}");
 }
 
 #[tokio::test]
-async fn an_allocator_that_gives_up_says_that_memory_ran_out() {
+async fn a_failed_allocation_counts_as_out_of_memory() {
     let (status, _) = closed_as("echo 'memory allocation of 4096 bytes failed' >&2; kill -6 $$").await;
     assert_eq!(status, Status::Failed(FailureKind::Oom));
 }
 
 #[tokio::test]
-async fn a_failure_in_its_own_words_keeps_them() {
+async fn the_message_of_a_reported_failure_is_kept() {
     let closed = closed_as("diverged; exit 1").await;
     assert_eq!(closed, (Status::Failed(FailureKind::Diverged), "loss is not a number".to_owned()));
 }
 
 #[tokio::test]
-async fn a_journal_that_is_not_understood_ends_its_attempt_only() {
+async fn an_unreadable_journal_ends_only_its_attempt() {
     let (status, message) = closed_as(r#"echo '{"seq":0,"nonsense":true}' >> "$folder/journal.jsonl"; hang"#).await;
     assert_eq!(status, Status::Failed(FailureKind::Io));
     assert!(message.contains("journal.jsonl, line 1") && message.contains("nonsense"), "{message}");
@@ -116,14 +116,14 @@ async fn a_folder_that_cannot_be_written_ends_the_sweep_and_is_named() {
 }
 
 #[tokio::test]
-async fn without_a_listener_the_sweep_ends_and_leaves_no_process() {
+async fn without_a_receiver_of_updates_the_sweep_ends_and_leaves_no_process() {
     let bench = Bench::new(r#"echo $$ > "$folder/pid"; hang"#);
     let items = items(1);
     let mut sweep = bench.start(&items);
     sweep.ready(1).await;
     let folder = bench.attempt(items[0].run, 1);
     let pid = fs::read_to_string(folder.root().join("pid")).unwrap();
-    // Something more to tell, and nobody to tell it to.
+    // A further update, after the receiver was closed.
     sweep.updates.close();
     JournalWriter::open(&folder.journal()).unwrap().append(Event::Noticed { text: "more".to_owned() }).unwrap();
     let fault = sweep.end().await.0.unwrap_err();

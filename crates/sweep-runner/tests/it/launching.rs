@@ -1,4 +1,4 @@
-//! What is launched, in which order, with what.
+//! Which attempts are launched, in which order, and with which input.
 
 use std::fs;
 use std::process::Command;
@@ -22,9 +22,10 @@ async fn runs_start_in_the_order_given_and_one_slot_takes_one() {
 
 #[tokio::test]
 async fn two_slots_take_two_at_a_time() {
-    // The first to come waits for the second: with one slot this would not end.
+    // The first attempt waits for the second: with one slot this test would not end.
     let bench = Bench::new(
-        r#"if mkdir "$results/first" 2>/dev/null; then cat "$results/meet"; else echo > "$results/meet"; fi; succeeded"#,
+        r#"if mkdir "$results/first" 2>/dev/null; then cat "$results/meet"; else echo > "$results/meet"; fi
+        succeeded"#,
     )
     .with_slots(2);
     let made = Command::new("mkfifo").arg(bench.lock.layout().root().join("meet")).status().unwrap();
@@ -51,7 +52,7 @@ async fn two_slots_take_two_at_a_time() {
 async fn an_attempt_finds_its_configuration_orders_and_threads() {
     let mut bench = Bench::new(r#"env > "$folder/env.txt"; succeeded"#);
     bench.options.orders.insert("data".into(), json!("/somewhere"));
-    bench.options.orders.insert("threads".into(), json!("the runner knows better"));
+    bench.options.orders.insert("threads".into(), json!("replaced by the runner"));
     let items = vec![WorkItem { config_json: r#"{"b":1,"a":2}"#.into(), ..items(1).remove(0) }];
     bench.run(&items).await;
 
@@ -59,7 +60,7 @@ async fn an_attempt_finds_its_configuration_orders_and_threads() {
     assert_eq!(
         fs::read_to_string(bench.run_layout(run).config()).unwrap(),
         r#"{"config":{"b":1,"a":2},"seed":0}"#,
-        "byte for byte, since it is hashed"
+        "it is hashed, so every byte counts"
     );
     let mut orders: Value = serde_json::from_slice(&fs::read(bench.attempt(run, 1).orders()).unwrap()).unwrap();
     let token = orders.as_object_mut().unwrap().remove("lease").unwrap();
@@ -108,9 +109,10 @@ async fn throughput_waits_until_all_training_is_done_and_is_then_measured_alone(
 #[tokio::test]
 async fn a_flood_of_lines_arrives_whole_and_before_the_end() {
     let bench = Bench::new(
-        r#"awk 'BEGIN { for (i = 0; i < 10000; i++)
-            printf "{\"seq\":%d,\"at_ms\":1,\"event\":{\"kind\":\"progressed\",\"epoch\":0,\"step\":%d,\"loss\":1}}\n", i, i
-        }' > "$folder/journal.jsonl"; seq=10000; succeeded"#,
+        r#"awk 'BEGIN { for (i = 0; i < 10000; i++) {
+            event = sprintf("{\"kind\":\"progressed\",\"epoch\":0,\"step\":%d,\"loss\":1}", i);
+            printf "{\"seq\":%d,\"at_ms\":1,\"event\":%s}\n", i, event
+        } }' > "$folder/journal.jsonl"; seq=10000; succeeded"#,
     );
     let (_, updates) = bench.run(&items(1)).await;
     let seqs = updates.iter().flat_map(|update| match &update.kind {
@@ -122,10 +124,12 @@ async fn a_flood_of_lines_arrives_whole_and_before_the_end() {
 }
 
 #[tokio::test]
-async fn checkpoints_go_after_success_and_the_newest_two_stay_otherwise() {
+async fn checkpoints_are_removed_after_success_and_otherwise_the_newest_two_stay() {
     let bench = Bench::new(
         r#"n=$(basename "$folder")
-        touch "$folder/checkpoint-8-0123456789abcdef.safetensors" "$folder/checkpoint-10-0123456789abcdef.safetensors" "$folder/weights.safetensors"
+        touch "$folder/checkpoint-8-0123456789abcdef.safetensors"
+        touch "$folder/checkpoint-10-0123456789abcdef.safetensors"
+        touch "$folder/weights.safetensors"
         if [ "$n" = 3 ]; then succeeded; else diverged; fi"#,
     );
     let items = items(1);
@@ -151,7 +155,7 @@ async fn checkpoints_go_after_success_and_the_newest_two_stay_otherwise() {
 }
 
 #[tokio::test]
-async fn every_launch_is_on_record_with_the_process_that_it_made() {
+async fn every_launch_is_recorded_with_its_process_id() {
     let bench = Bench::new(r#"echo $$ > "$folder/pid"; succeeded"#);
     let items = items(1);
     bench.run(&items).await;

@@ -1,12 +1,12 @@
-//! One scheduler a results folder.
+//! A results folder allows one scheduler.
 
 use std::fs;
 
 use sweep_protocol::ResultsLayout;
 use sweep_runner::{RunnerError, SchedulerLock};
 
-/// Takes a lock that nobody holds any more. Another test that starts a process at this moment has a copy of each open file until the
-/// process begins, locks included.
+/// Takes a lock that is no longer held. It may have to wait: a process that another test starts at this moment has a
+/// copy of each open file, locks included, until its program begins.
 fn taken_again(layout: &ResultsLayout) -> Result<SchedulerLock, RunnerError> {
     loop {
         match SchedulerLock::acquire(layout) {
@@ -29,7 +29,7 @@ fn a_second_scheduler_is_refused_with_the_process_of_the_first() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_made_is_another_fault_than_one_in_use() {
+fn a_folder_that_cannot_be_created_is_a_different_error_from_one_in_use() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("file"), "").unwrap();
     let refused = SchedulerLock::acquire(&ResultsLayout::new(folder.path().join("file/results"))).unwrap_err();
@@ -51,7 +51,7 @@ fn an_abandoned_lock_file_is_no_lock() {
 }
 
 #[test]
-fn removing_the_lock_file_lets_no_second_scheduler_in() {
+fn a_second_scheduler_is_refused_even_if_the_lock_file_was_removed() {
     let folder = tempfile::tempdir().unwrap();
     let layout = ResultsLayout::new(folder.path());
     let held = SchedulerLock::acquire(&layout).unwrap();
@@ -63,7 +63,7 @@ fn removing_the_lock_file_lets_no_second_scheduler_in() {
 }
 
 #[test]
-fn a_file_of_somebody_elses_in_the_place_of_the_lock_is_left_alone() {
+fn a_foreign_file_with_the_name_of_the_lock_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let layout = ResultsLayout::new(folder.path());
     let thesis = folder.path().join("thesis.txt");

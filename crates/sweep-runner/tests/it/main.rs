@@ -1,6 +1,6 @@
-//! The runner with real processes: shell scripts that speak, hang, crash and flood.
+//! Tests of the runner with real processes: shell scripts that report events, hang, crash and write many lines.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod bench;
 mod failing;

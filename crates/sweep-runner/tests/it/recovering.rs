@@ -1,4 +1,4 @@
-//! What a scheduler that died leaves behind, and what the next one makes of it.
+//! What a dead scheduler leaves behind, and how the next scheduler handles it.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use sweep_runner::{Recovered, recover};
 
 use crate::bench::{Bench, counts, items};
 
-/// An attempt as it looks after its scheduler and its process have died.
+/// Writes an attempt as it looks after its scheduler and its process have died.
 fn leave_open(bench: &Bench, run: RunId, number: u32, said: &[Event]) {
     let folder = bench.attempt(run, number);
     fs::create_dir_all(folder.root()).unwrap();
@@ -44,7 +44,7 @@ async fn open_attempts_are_closed_once() {
 }
 
 #[tokio::test]
-async fn the_last_word_of_an_open_attempt_counts() {
+async fn the_reported_outcome_of_an_open_attempt_counts() {
     let bench = Bench::new("");
     let run = items(1)[0].run;
     for (number, outcome, status) in [
@@ -63,18 +63,18 @@ async fn a_folder_without_any_line_is_closed_too() {
     let bench = Bench::new("");
     let run = items(1)[0].run;
     fs::create_dir_all(bench.attempt(run, 1).root()).unwrap();
-    assert!(recover(&bench.lock, &[run]).await.unwrap().is_empty(), "a folder that somebody made");
+    assert!(recover(&bench.lock, &[run]).await.unwrap().is_empty(), "a folder that the user created");
     fs::write(bench.attempt(run, 1).orders(), "{}").unwrap();
     assert_eq!(recover(&bench.lock, &[run]).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
-async fn a_process_that_is_not_the_attempts_is_left_alone() {
+async fn a_process_that_does_not_belong_to_the_attempt_is_left_alone() {
     let bench = Bench::new("");
     let run = items(1)[0].run;
     let folder = bench.attempt(run, 1);
     fs::create_dir_all(folder.root()).unwrap();
-    // This very test: alive, and not working on that folder.
+    // The process of this test: it is alive, and it does not work on that folder.
     let launched = SupervisorEvent::Launched { pid: std::process::id(), slot: 0, process: None, of: None };
     JournalWriter::open(&folder.supervisor()).unwrap().append(launched).unwrap();
     assert_eq!(recover(&bench.lock, &[run]).await.unwrap().len(), 1);
@@ -93,15 +93,15 @@ async fn a_process_that_outlives_its_scheduler_is_killed_before_its_attempt_is_c
     let folder = bench.attempt(items[0].run, 1);
     let pid = fs::read_to_string(folder.root().join("pid")).unwrap();
     let command_line = || fs::read(format!("/proc/{}/cmdline", pid.trim())).unwrap_or_default();
-    assert!(!command_line().is_empty(), "it ignores that its input has ended");
+    assert!(!command_line().is_empty(), "it ignores the end of its input");
     let recovered = recover(&bench.lock, &[items[0].run]).await.unwrap();
     assert_eq!(recovered[0].status, Status::Cancelled);
     assert!(command_line().is_empty());
 }
 
 #[tokio::test]
-async fn an_attempt_hears_that_its_scheduler_died() {
-    // The end of the fifo is opened by a script that has read the end of its input.
+async fn an_attempt_notices_that_its_scheduler_died() {
+    // The script opens the fifo for writing only after it has read the end of its input.
     let bench = Bench::new(r#"ready; read word || { stopped; echo "$word" > "$results/heard"; }"#);
     let items = items(1);
     let heard = bench.lock.layout().root().join("heard");
@@ -117,7 +117,7 @@ async fn an_attempt_hears_that_its_scheduler_died() {
 }
 
 #[tokio::test]
-async fn what_was_recovered_is_continued() {
+async fn a_recovered_run_is_continued() {
     let bench = Bench::new(r#"grep -q '/1"' "$folder/orders.json" && succeeded"#);
     let items = items(1);
     leave_open(&bench, items[0].run, 1, &[]);
@@ -127,7 +127,7 @@ async fn what_was_recovered_is_continued() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_process_with_the_id_and_the_words_of_an_attempt_but_another_start_is_left_alone() {
+async fn a_process_with_the_id_and_arguments_of_an_attempt_but_another_start_time_is_left_alone() {
     let bench = Bench::new("");
     let run = items(1)[0].run;
     let folder = bench.attempt(run, 1);
@@ -155,7 +155,8 @@ async fn what_a_given_up_process_writes_later_does_not_count() {
     recover(&bench.lock, &[run]).await.unwrap();
     let late = || Event::Noticed { text: "late".to_owned() };
     assert!(matches!(survivor.emit(late()), Err(SinkError::Revoked)));
-    // It had asked for its lease before that was revoked: its line lies beyond those that count.
+    // The survivor checked its lease before the lease was revoked, so it still writes: this line lies behind the lines
+    // that count.
     survivor.journal.append(late()).unwrap();
     let SupervisorEvent::Closed { journal_lines, .. } = bench.closing(run, 1) else { panic!("not closed") };
     let counted = JournalReader::<Event>::new(&folder.journal()).up_to(journal_lines).read_new().unwrap();
@@ -172,7 +173,7 @@ async fn garbage_in_a_supervisors_journal_costs_its_lines_and_blocks_nothing() {
     for garbage in [b"".to_vec(), vec![0; 300], b"{}\n[1,2]\n\xff\n".to_vec(), whole[..whole.len() / 2].to_vec()] {
         fs::write(&path, &garbage).unwrap();
         let recovered = recover(&bench.lock, &[items[0].run]).await.unwrap();
-        assert_eq!(recovered[0].status, Status::Succeeded, "by the attempt's own last word");
+        assert_eq!(recovered[0].status, Status::Succeeded, "by the outcome that the attempt reported");
         assert!(recover(&bench.lock, &[items[0].run]).await.unwrap().is_empty());
     }
 }

@@ -6,7 +6,7 @@ use sweep_runner::Request;
 
 use crate::bench::{Bench, counts, items, story};
 
-/// Waits for `stop` and obeys.
+/// Script that waits for `stop` and then stops.
 const OBEDIENT: &str = r#"ready; read word; [ "$word" = stop ] && stopped"#;
 
 #[tokio::test]
@@ -21,7 +21,7 @@ async fn finish_asks_every_attempt_to_stop_and_starts_nothing_more() {
 }
 
 #[tokio::test]
-async fn finish_lets_an_attempt_succeed_that_is_about_to() {
+async fn an_attempt_that_finishes_after_a_stop_request_has_succeeded() {
     let bench = Bench::new("ready; read word; succeeded");
     let mut sweep = bench.start(&items(2));
     sweep.ready(1).await;
@@ -30,7 +30,7 @@ async fn finish_lets_an_attempt_succeed_that_is_about_to() {
 }
 
 #[tokio::test]
-async fn kill_ends_what_does_not_listen() {
+async fn kill_ends_an_attempt_that_ignores_requests() {
     let bench = Bench::new("hang");
     let items = items(2);
     let mut sweep = bench.start(&items);
@@ -46,12 +46,12 @@ async fn kill_ends_what_does_not_listen() {
 async fn a_request_that_was_made_before_anything_started_is_obeyed() {
     let bench = Bench::new("succeeded");
     let sweep = bench.start(&items(1));
-    sweep.requests.send(Request::Finish).unwrap(); // this test's runtime has not polled the sweep yet
+    sweep.requests.send(Request::Finish).unwrap(); // the runtime has not polled the sweep yet
     assert_eq!(counts(&sweep.end().await.0.unwrap()), ["queued=1"]);
 }
 
 #[tokio::test]
-async fn the_time_limit_asks_first() {
+async fn at_the_time_limit_an_attempt_is_first_asked_to_stop() {
     let mut bench = Bench::new(OBEDIENT);
     bench.options.timeout = Some(Duration::from_millis(1));
     let (summary, _) = bench.run(&items(1)).await;
@@ -59,16 +59,16 @@ async fn the_time_limit_asks_first() {
 }
 
 #[tokio::test]
-async fn the_time_limit_kills_what_does_not_listen() {
+async fn an_attempt_that_ignores_the_request_at_its_time_limit_is_killed() {
     let mut bench = Bench::new("hang");
     bench.options.timeout = Some(Duration::from_millis(1));
     bench.options.grace = Duration::from_millis(1);
     let (summary, _) = bench.run(&items(2)).await;
-    assert_eq!(counts(&summary), ["timed_out=2"], "the next one starts nevertheless");
+    assert_eq!(counts(&summary), ["timed_out=2"], "the next run starts anyway");
 }
 
 #[tokio::test]
-async fn what_succeeds_while_it_is_asked_to_stop_has_succeeded() {
+async fn an_attempt_that_succeeds_at_its_time_limit_has_succeeded() {
     let mut bench = Bench::new("read word; succeeded");
     bench.options.timeout = Some(Duration::from_millis(1));
     assert_eq!(counts(&bench.run(&items(1)).await.0), ["succeeded=1"]);

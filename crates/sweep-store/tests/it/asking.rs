@@ -1,4 +1,4 @@
-//! What is applied, and what the index answers then.
+//! What readers and queries answer after events are recorded.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,7 @@ async fn the_learning_curve_has_a_row_for_each_epoch() {
 }
 
 #[tokio::test]
-async fn run_rows_come_in_the_order_asked_for_and_what_nobody_started_is_queued() {
+async fn run_rows_come_in_the_requested_order_and_runs_that_were_not_started_are_queued() {
     let folder = tempfile::tempdir().unwrap();
     let layout = ResultsLayout::new(folder.path());
     half_done(&layout).await;
@@ -114,7 +114,7 @@ async fn runs_are_found_by_the_start_of_their_id() {
 }
 
 #[tokio::test]
-async fn a_run_stands_where_its_latest_attempt_stands() {
+async fn the_status_of_a_run_is_that_of_its_latest_attempt() {
     let folder = tempfile::tempdir().unwrap();
     let layout = ResultsLayout::new(folder.path());
     lay_out(&layout);
@@ -128,14 +128,14 @@ async fn a_run_stands_where_its_latest_attempt_stands() {
     write_attempt(&layout, &Said { attempt: 2, events: vec![], ..said });
     let (row, attempts, _) = reader.run(run).unwrap();
     assert_eq!((row.status, row.message, row.attempts), (Status::Running, None, 2));
-    assert_eq!(row.trainer_version, Some(1), "the second attempt has not said its own yet");
+    assert_eq!(row.trainer_version, Some(1), "the second attempt has not reported its own yet");
     assert_eq!((attempts[0].status, attempts[0].message.as_deref()), (Status::Cancelled, Some("why")));
     assert!(attempts[0].started_at_ms <= attempts[0].ended_at_ms && attempts[0].ended_at_ms.is_some());
     assert_eq!((attempts[1].slot, attempts[1].host.as_deref()), (Some(1), None));
 }
 
 #[tokio::test]
-async fn a_value_measured_again_is_the_later_attempts() {
+async fn a_value_that_was_measured_again_comes_from_the_later_attempt() {
     let folder = tempfile::tempdir().unwrap();
     let layout = ResultsLayout::new(folder.path());
     lay_out(&layout);
@@ -149,7 +149,7 @@ async fn a_value_measured_again_is_the_later_attempts() {
 }
 
 #[tokio::test]
-async fn what_another_trainer_measured_is_not_mixed_with_what_the_latest_did() {
+async fn values_of_an_older_trainer_version_are_not_mixed_with_those_of_the_latest() {
     let folder = tempfile::tempdir().unwrap();
     let layout = ResultsLayout::new(folder.path());
     lay_out(&layout);
@@ -164,7 +164,7 @@ async fn what_another_trainer_measured_is_not_mixed_with_what_the_latest_did() {
 }
 
 #[tokio::test]
-async fn what_was_computed_otherwise_is_not_mixed_with_what_the_latest_attempt_measured() {
+async fn values_of_another_arithmetic_are_not_mixed_with_those_of_the_latest_attempt() {
     let folder = tempfile::tempdir().unwrap();
     let layout = ResultsLayout::new(folder.path());
     lay_out(&layout);
@@ -184,7 +184,7 @@ async fn what_was_computed_otherwise_is_not_mixed_with_what_the_latest_attempt_m
 }
 
 #[tokio::test]
-async fn a_smaller_plan_forgets_runs_that_were_never_attempted() {
+async fn a_smaller_plan_removes_runs_that_were_never_attempted() {
     let folder = tempfile::tempdir().unwrap();
     let layout = ResultsLayout::new(folder.path());
     let mut store = half_done(&layout).await;
@@ -193,7 +193,7 @@ async fn a_smaller_plan_forgets_runs_that_were_never_attempted() {
     smaller.runs.clear();
     store.record_plan(&smaller, &BTreeMap::new()).await.unwrap();
     let left = ask(&layout.database(), "SELECT run_id FROM run").await;
-    assert_eq!(left, [format!("run_id={first}")], "what was measured stays");
+    assert_eq!(left, [format!("run_id={first}")], "runs with measurements stay");
     assert!(ask(&layout.database(), "SELECT * FROM coordinate").await.is_empty());
 }
 

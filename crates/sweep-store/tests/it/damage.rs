@@ -1,4 +1,4 @@
-//! Damaged, cut, emptied and deleted files: what is lost is noticed, and nothing else is.
+//! Damaged, truncated, emptied and deleted files: losses are noticed, and intact files are never reported.
 
 use std::fs;
 
@@ -11,13 +11,13 @@ async fn rows(layout: &ResultsLayout) -> ExperimentRows {
     Reader::open(layout).await.unwrap().experiment_rows("groups", "default").await.unwrap().unwrap()
 }
 
-/// A number that looks random and is the same everywhere.
+/// Returns a pseudo-random number, the same on every machine.
 fn drawn(state: &mut u64) -> usize {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     (*state >> 33) as usize
 }
 
-/// One of the ways in which a file is damaged.
+/// Damages the bytes of a file in one of six ways.
 fn mutated(bytes: &[u8], state: &mut u64) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let at = drawn(state) % bytes.len().max(1);
@@ -39,7 +39,7 @@ fn mutated(bytes: &[u8], state: &mut u64) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_success_without_its_measurements_is_none() {
+async fn a_success_without_its_measurements_is_incomplete() {
     let folder = tempfile::tempdir().unwrap();
     let layout = ResultsLayout::new(folder.path());
     half_done(&layout).await.close().await.unwrap();
@@ -61,10 +61,10 @@ async fn a_success_without_its_measurements_is_none() {
             Some(content) => fs::write(&journal, content).unwrap(),
             None => fs::remove_file(&journal).unwrap(),
         }
-        // By the journals beside an index that says otherwise, and by an index that is made again.
+        // First with an index that still says the run succeeded, then with an index that is made again.
         let row = rows(&layout).await.runs.remove(0);
         assert_eq!(row.status, Status::Incomplete, "{content:?}");
-        assert!(row.message.unwrap().starts_with("its measurements are not all there"));
+        assert!(row.message.unwrap().starts_with("measurements are missing or wrong"));
         Store::rebuild(&layout).await.unwrap();
         assert_eq!(rows(&layout).await.runs[0].status, Status::Incomplete, "{content:?}");
     }
@@ -140,7 +140,7 @@ async fn a_journal_of_the_first_format_is_believed_while_its_epochs_are_there() 
     }
 }
 
-/// Every mutation of an attempt's journals is noticed or changes nothing that is believed.
+/// Every mutation of an attempt's journals is noticed or changes no value that is used.
 #[tokio::test]
 async fn mutated_journals_are_noticed_or_harmless() {
     let folder = tempfile::tempdir().unwrap();
@@ -163,7 +163,7 @@ async fn mutated_journals_are_noticed_or_harmless() {
     }
 }
 
-/// Every mutation of plans and run files is noticed or harmless, and none ends a rebuild.
+/// Every mutation of plans and run files is noticed or harmless. No mutation makes a rebuild fail.
 #[tokio::test]
 async fn mutated_plans_and_configurations_are_noticed_or_harmless() {
     let folder = tempfile::tempdir().unwrap();
@@ -180,7 +180,7 @@ async fn mutated_plans_and_configurations_are_noticed_or_harmless() {
             let damage = Store::rebuild(&layout).await.unwrap();
             let found = Reader::open(&layout).await.unwrap().experiment_rows("groups", "default").await.unwrap();
             let is_plan = path.ends_with("plan.json");
-            // A plan has no digest: what is still a plan of that name is one that says something else.
+            // A plan has no digest. A mutated plan that is still valid and has the same name counts as another plan.
             let is_harmless = is_same || is_plan && found.is_some();
             assert!(!damage.is_empty() || is_harmless, "round {round} of {}", path.display());
             if !is_plan {
@@ -191,9 +191,9 @@ async fn mutated_plans_and_configurations_are_noticed_or_harmless() {
     }
 }
 
-/// No mutation of the index changes what a reader says, and the writer makes it again.
+/// No mutation of the index changes the answers of a reader, and the writer makes the index again.
 #[tokio::test]
-async fn a_mutated_index_misleads_nobody() {
+async fn a_mutated_index_does_not_change_the_answers_of_a_reader() {
     let folder = tempfile::tempdir().unwrap();
     let layout = ResultsLayout::new(folder.path());
     lay_out(&layout);
@@ -212,7 +212,7 @@ async fn a_mutated_index_misleads_nobody() {
                 let found = reader.experiment_rows("groups", "default").await.unwrap().unwrap();
                 assert_eq!(found, before, "round {round}");
             }
-            // Bits of the header decide whose file it is.
+            // A mutated header can make the file look like another program's.
             Err(fault) => assert!(fault.to_string().contains("metrics.sqlite"), "{fault}"),
         }
         if let Ok((store, _)) = Store::open(&layout).await {
@@ -223,7 +223,7 @@ async fn a_mutated_index_misleads_nobody() {
 }
 
 #[tokio::test]
-async fn a_tail_after_the_closing_does_not_count() {
+async fn lines_after_the_closing_do_not_count() {
     let folder = tempfile::tempdir().unwrap();
     let layout = ResultsLayout::new(folder.path());
     half_done(&layout).await.close().await.unwrap();
@@ -234,7 +234,7 @@ async fn a_tail_after_the_closing_does_not_count() {
 }
 
 #[tokio::test]
-async fn an_attempt_of_another_run_is_not_this_runs() {
+async fn an_attempt_of_another_run_does_not_count_as_an_attempt_of_this_run() {
     let folder = tempfile::tempdir().unwrap();
     let layout = ResultsLayout::new(folder.path());
     lay_out(&layout);
@@ -249,12 +249,12 @@ async fn an_attempt_of_another_run_is_not_this_runs() {
     fs::rename(&aside, &b).unwrap();
     for row in rows(&layout).await.runs {
         assert_eq!(row.status, Status::Incomplete);
-        assert!(row.message.unwrap().contains("the folder is that of attempt 1 of run"));
+        assert!(row.message.unwrap().contains("the folder belongs to attempt 1 of run"));
     }
 }
 
 #[tokio::test]
-async fn a_folder_that_a_person_made_is_no_attempt() {
+async fn a_folder_that_the_user_created_is_not_an_attempt() {
     let folder = tempfile::tempdir().unwrap();
     let layout = ResultsLayout::new(folder.path());
     half_done(&layout).await.close().await.unwrap();

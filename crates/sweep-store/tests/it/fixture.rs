@@ -1,4 +1,4 @@
-//! A plan of two runs, things that attempts say, and the content of an index as text.
+//! Test data: a plan of two runs, events of attempts, and the content of an index as text.
 
 use std::fs;
 use std::io::Write;
@@ -35,7 +35,7 @@ pub(crate) fn plan(experiment: &str) -> PlanRecord {
     }
 }
 
-/// Writes the plan and the runs' configurations where a scheduler puts them.
+/// Writes the plan and the configurations of its runs where a scheduler puts them.
 pub(crate) fn lay_out(layout: &ResultsLayout) {
     let path = layout.plan("groups", "default");
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -46,23 +46,23 @@ pub(crate) fn lay_out(layout: &ResultsLayout) {
     }
 }
 
-/// What was said of an attempt.
+/// Everything that is written into the journals of one attempt.
 #[derive(Clone, Debug)]
 pub(crate) struct Said {
     pub(crate) run: RunId,
     pub(crate) attempt: u32,
     pub(crate) events: Vec<Event>,
-    /// What it left of a line that it could not finish.
+    /// The beginning of a line that it did not finish.
     pub(crate) tail: &'static str,
     pub(crate) closed: Option<Status>,
 }
 
-/// A first attempt that succeeded.
+/// Returns a first attempt that succeeded.
 pub(crate) fn whole(run: RunId) -> Said {
     Said { run, attempt: 1, events: whole_run(), tail: "", closed: Some(Status::Succeeded) }
 }
 
-/// Writes an attempt's two journals.
+/// Writes the two journals of an attempt.
 pub(crate) fn write_attempt(layout: &ResultsLayout, said: &Said) {
     let folder = layout.run(said.run).attempt(said.attempt);
     fs::create_dir_all(folder.root()).unwrap();
@@ -84,7 +84,7 @@ pub(crate) fn write_attempt(layout: &ResultsLayout, said: &Said) {
     }
 }
 
-/// A results folder in which the first run succeeded at its first attempt and the second one has not begun, with its index.
+/// Makes a results folder with its index. The first run succeeded at its first attempt, and the second has not begun.
 pub(crate) async fn half_done(layout: &ResultsLayout) -> Store {
     lay_out(layout);
     write_attempt(layout, &whole(ids()[0]));
@@ -124,7 +124,7 @@ pub(crate) fn measured(measurements: Vec<Measurement>) -> Event {
     Event::Measured { measurements }
 }
 
-/// Everything that a run of two epochs says.
+/// Returns all events of a run of two epochs.
 pub(crate) fn whole_run() -> Vec<Event> {
     use Form::{Deployed, Training};
     use Metric::{Accuracy, Flops, FlopsAll, Loss, MaxAbsDiff, Params, Throughput, Top1Agreement, TrainTime};
@@ -175,7 +175,7 @@ pub(crate) fn closed(status: Status, lines: u64, measured: Tally) -> SupervisorE
     SupervisorEvent::Closed { status, message, journal_lines: Some(lines), measured: Some(measured) }
 }
 
-/// Runs a query on a second connection and renders each row as `column=value` fields.
+/// Runs a query on a second connection. Returns each row as `column=value` fields.
 pub(crate) async fn ask(path: &Path, sql: &'static str) -> Vec<String> {
     let mut connection = SqliteConnectOptions::new().filename(path).read_only(true).connect().await.unwrap();
     let rows = sqlx::query(sql).fetch_all(&mut connection).await.unwrap();
@@ -197,13 +197,13 @@ fn render(row: &SqliteRow) -> String {
     row.columns().iter().map(field).collect::<Vec<_>>().join(" ")
 }
 
-/// Every row of every table, in an order that does not depend on how it got there.
+/// Returns every row of every table, in an order that does not depend on the order of writing.
 pub(crate) async fn dump(path: &Path) -> Vec<String> {
     let mut rows = Vec::new();
     for table in [
         "SELECT 'experiment', * FROM experiment",
-        "SELECT 'run', run_id, config, seed, status, message, attempts, trainer_version, arithmetic, processor, data_fingerprint, checkpoint_step, stamp, digest,
-            packed_values FROM run",
+        "SELECT 'run', run_id, config, seed, status, message, attempts, trainer_version, arithmetic, processor,
+            data_fingerprint, checkpoint_step, stamp, digest, packed_values FROM run",
         "SELECT 'experiment_run', * FROM experiment_run",
         "SELECT 'coordinate', * FROM coordinate",
         "SELECT 'attempt', * FROM attempt",

@@ -1,6 +1,6 @@
-//! The index through its public face, on files in temporary folders.
+//! Tests of the index through its public interface, on files in temporary folders.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod asking;
 mod damage;

@@ -1,4 +1,4 @@
-//! Which files are opened, which are made again, and which are refused untouched.
+//! Which index files are opened, which are made again, and which are refused and left unchanged.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +21,7 @@ async fn execute(path: &Path, sql: &'static str) {
     connection.close().await.unwrap();
 }
 
-/// The status of the first run, as a reader says it, and what the reader found damaged.
+/// Returns the status of the first run from a reader, and the damage that the reader found.
 async fn first_status(layout: &ResultsLayout) -> (Status, Vec<Damage>) {
     let mut reader = Reader::open(layout).await.unwrap();
     (reader.run_rows(&ids()).unwrap()[0].status, reader.take_damage())
@@ -52,7 +52,7 @@ async fn a_reader_needs_no_index_and_makes_none() {
 }
 
 #[tokio::test]
-async fn what_a_crash_leaves_of_an_index_is_made_again_and_misleads_no_reader() {
+async fn remains_of_an_index_after_a_crash_are_replaced_and_mislead_no_reader() {
     let no_database = "not a database, but long enough to have a header of one hundred bytes".repeat(4);
     for (name, content) in [
         ("metrics.sqlite", ""),
@@ -69,7 +69,7 @@ async fn what_a_crash_leaves_of_an_index_is_made_again_and_misleads_no_reader() 
         store.close().await.unwrap();
         assert_eq!(damage.len(), usize::from(!name.contains("rebuild")), "{name}: {damage:?}");
         let aside = layout.root().join("metrics.sqlite.damaged-1");
-        assert_eq!(aside.exists(), content == no_database, "what is no index of ours is set aside");
+        assert_eq!(aside.exists(), content == no_database, "a file that is not an index is moved aside");
         assert!(first_status(&layout).await.1.is_empty(), "{name}");
     }
 }
@@ -132,7 +132,7 @@ async fn sixteen_readers_read_while_the_writer_writes() {
             while !written.load(Ordering::Relaxed) {
                 let mut reader = Reader::open(&layout).await.unwrap();
                 let rows = reader.experiment_rows("groups", "default").await.unwrap().unwrap();
-                assert!(rows.measurements.len() >= seen, "a reader went back in time");
+                assert!(rows.measurements.len() >= seen, "a reader saw fewer values than before");
                 seen = rows.measurements.len();
                 assert!(reader.take_damage().is_empty());
             }

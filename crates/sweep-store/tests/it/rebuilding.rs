@@ -1,4 +1,4 @@
-//! The index made again from the folder is the index that grew with it.
+//! An index that is made again from the folder equals the index that was updated during the sweep.
 
 use std::fs;
 
@@ -39,7 +39,7 @@ fn attempts() -> impl Strategy<Value = Vec<Said>> {
     })
 }
 
-/// Shows the journals' first lines, some of them twice, as a scheduler does that dies and leaves the rest unread.
+/// Records the first lines of the journals, some of them twice. The rest is not read, as when a scheduler dies.
 async fn follow(store: &mut Store, layout: &ResultsLayout, said: &Said, share: usize) {
     let folder = layout.run(said.run).attempt(said.attempt);
     let journal = JournalReader::<Event>::new(&folder.journal()).read_new().unwrap().lines;
@@ -77,7 +77,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn damage_is_listed_and_costs_only_what_it_hit() {
+async fn damage_is_listed_and_affects_only_the_damaged_parts() {
     let folder = tempfile::tempdir().unwrap();
     let layout = ResultsLayout::new(folder.path());
     lay_out(&layout);
@@ -117,7 +117,7 @@ async fn a_rebuild_replaces_an_index_of_another_version_and_its_write_ahead_log(
 }
 
 #[tokio::test]
-async fn a_folder_without_anything_makes_an_empty_index() {
+async fn an_empty_folder_gives_an_empty_index() {
     let folder = tempfile::tempdir().unwrap();
     let layout = ResultsLayout::new(folder.path());
     assert!(Store::rebuild(&layout).await.unwrap().is_empty());
@@ -125,11 +125,11 @@ async fn a_folder_without_anything_makes_an_empty_index() {
 }
 
 #[tokio::test]
-async fn a_plan_in_the_folder_of_another_is_passed_over() {
+async fn a_plan_in_the_folder_of_another_plan_is_ignored() {
     let folder = tempfile::tempdir().unwrap();
     let layout = ResultsLayout::new(folder.path());
     lay_out(&layout);
-    // A copy that someone kept, of an older plan.
+    // A copy of an older plan that the user kept.
     let mut older = plan("groups");
     older.runs.truncate(1);
     for (experiment, profile) in [("groups-old", "default"), ("groups", "before")] {

@@ -1,6 +1,7 @@
-//! Lanes of a vector are target channels, and rows of a tile are the images of a pixel: less is empty where images are few.
+//! Direct convolution with target channels in the lanes of a vector. Rows of a tile are the images of a pixel. For
+//! small batches, this leaves fewer lanes empty.
 //!
-//! A tile comes out as (image, channel), and is turned when it is written.
+//! A tile is computed as (image, channel) and transposed when it is written.
 #![expect(unsafe_code, reason = "tasks write disjoint blocks of one output; vector loops take addresses")]
 
 use std::ops::Range;
@@ -19,13 +20,13 @@ use crate::simd::{
     transpose, transposed, zero,
 };
 
-/// Vectors of a panel of target channels.
+/// Vectors per panel of target channels.
 const PANEL: usize = 2;
 
-/// Source channels that are packed at once.
+/// Source channels that are packed at a time.
 const CHANNELS: usize = 8;
 
-/// Some target rows of some panels of a group.
+/// Part of the work of one thread: some target rows of some panels of a group.
 struct Chunk {
     group: usize,
     rows: Range<usize>,
@@ -43,16 +44,18 @@ pub(super) fn convolve<V: Vector>(
     tasks::<V>(pass).into_par_iter().try_for_each(|task| run::<V>(pass, &task, source, &weights, target))
 }
 
-/// Panels of a group's target channels.
+/// Returns the number of panels for a group's target channels.
 fn panels<V: Vector>(channels: usize) -> usize {
     channels.div_ceil(PANEL * V::LANES)
 }
 
-/// Bands of rows whose packed source fits the cache, and some panels where bands alone are few.
+/// Splits the work into bands of rows. The packed source of a band fits the cache. Where bands are too few, panels are
+/// split too.
 fn tasks<V: Vector>(pass: &Pass<'_, V::Number>) -> Vec<Chunk> {
     let (height, _) = pass.tap_map.target();
     let row = pass.tap_map.source_columns() * pass.channels.0 * pass.images;
-    // Twice as many as elsewhere: rows that bands share are packed once for each, and weights are read as a stream.
+    // Twice as many numbers as elsewhere: rows that bands share are packed once for each band, and weights are read as
+    // a stream.
     let source_rows = (2 * PACKED_NUMBERS / row).saturating_sub(pass.sizes.rows.kernel - 1);
     let band = equal_size(height, (source_rows / pass.sizes.rows.stride).clamp(1, height));
     let all_panels = panels::<V>(pass.channels.1);
@@ -68,7 +71,7 @@ fn tasks<V: Vector>(pass: &Pass<'_, V::Number>) -> Vec<Chunk> {
     all
 }
 
-/// (group, panel, tap, source channel, lane); zeros for channels that are not there.
+/// Packs the weights as (group, panel, tap, source channel, lane). Missing channels are zeros.
 fn pack_weight<V: Vector>(weight: &[V::Number], pass: &Pass<'_, V::Number>) -> Vec<V::Number> {
     let ((from, to), taps, width) = (pass.channels, pass.taps, PANEL * V::LANES);
     let all_panels = panels::<V>(to);
@@ -78,7 +81,7 @@ fn pack_weight<V: Vector>(weight: &[V::Number], pass: &Pass<'_, V::Number>) -> V
         let weight = &weight[group * from * to * taps..][..from * to * taps];
         let channels = first..(first + width).min(to);
         match pass.direction {
-            // SAFETY: `V` is what the processor has.
+            // SAFETY: the processor supports `V`.
             Direction::Forward => unsafe { V::compiled(PackForward { weight, channels, from, taps, packed }) },
             Direction::Backward => {
                 for source in 0..from {
@@ -95,7 +98,7 @@ fn pack_weight<V: Vector>(weight: &[V::Number], pass: &Pass<'_, V::Number>) -> V
     packed
 }
 
-/// A panel of the forward pass: rows of weights become lanes.
+/// Packs a panel for the forward pass: rows of weights become lanes.
 struct PackForward<'a, T> {
     weight: &'a [T],
     channels: Range<usize>,
@@ -116,7 +119,7 @@ impl<V: Vector> VectorLoop<V> for PackForward<'_, V::Number> {
             let lanes = start..(start + V::LANES).min(channels.end);
             for first in (0..row).step_by(V::LANES) {
                 let count = V::LANES.min(row - first);
-                // SAFETY: the instruction set is the caller's promise; each slice has as many numbers as are read or written.
+                // SAFETY: the caller guarantees the instruction set, and every slice is long enough.
                 unsafe {
                     let block = transposed::<V>(lanes.clone().map(|channel| &weight[channel * row + first..][..count]));
                     for (i, vector) in block.iter().enumerate().take(count) {
@@ -130,12 +133,12 @@ impl<V: Vector> VectorLoop<V> for PackForward<'_, V::Number> {
     }
 }
 
-/// Source pixels of some rows as (pixel, channel, image).
+/// Packs source pixels of some rows as (pixel, channel, image).
 fn pack_source<T: Number>(source: &[T], pass: &Pass<'_, T>, rows: &Range<usize>, packed: &mut [T]) {
     let (images, channels) = (pass.images, pass.channels.0);
     let row = pass.tap_map.source_columns() * images;
     let maps: Vec<&[T]> = source.chunks_exact(pass.maps.0).take(channels).collect();
-    // Some channels at once: what is read and what is written are both neighbours for a while.
+    // Several channels at a time: then reads and writes are both consecutive for a while.
     for (block, maps) in maps.chunks(CHANNELS).enumerate() {
         for (pixel, to) in packed.chunks_exact_mut(channels * images).enumerate() {
             let start = rows.start * row + pixel * images;
@@ -168,7 +171,8 @@ fn run<V: Vector>(
                 for column in 0..pass.tap_map.target().1 {
                     segments.clear();
                     pass.tap_map.segments((row, column), rows.start, from, &mut segments);
-                    // The sides have changed places: what are columns elsewhere are the panel's, and weights are the images.
+                    // The two sides are exchanged: the weights of the panel serve as columns, and the images serve as
+                    // weights.
                     for Segment { source, weight, .. } in &mut segments {
                         std::mem::swap(source, weight);
                     }
@@ -182,7 +186,7 @@ fn run<V: Vector>(
     })
 }
 
-/// A row of the target is as long as a cache can wish for.
+/// Applies the epilogue to a row of the target, while the cache holds it.
 fn finish_row<T: Number>(
     pass: &Pass<'_, T>,
     (group, channels, row): (usize, &Range<usize>, usize),
@@ -191,7 +195,7 @@ fn finish_row<T: Number>(
     if let Some(epilogue) = pass.epilogue {
         let numbers = pass.tap_map.target().1 * pass.images;
         let start = (group * pass.channels.1 + channels.start) * pass.maps.1 + row * numbers;
-        // SAFETY: a task has its rows of its channels for itself, and has just written this one.
+        // SAFETY: no other task has these rows of these channels, and this task has just written the row.
         unsafe {
             let mut block = target.shared.block(start, (channels.len(), numbers), pass.maps.1)?;
             epilogue.block(&mut block, start);
@@ -200,7 +204,7 @@ fn finish_row<T: Number>(
     Ok(())
 }
 
-/// All images of a pixel of some channels.
+/// The sums of one pixel, for some channels and all images.
 struct Sum<'a, T> {
     pass: &'a Pass<'a, T>,
     group: usize,
@@ -230,20 +234,20 @@ impl<T: Number> Sum<'_, T> {
         };
         for lines in equal_parts(images, images.div_ceil(V::ROWS.min(V::LANES))) {
             let size = (self.channels.len(), lines.len());
-            // SAFETY: a task has its rows of its channels for itself, and this sum a pixel of them.
+            // SAFETY: no other task has these rows of these channels, and no other sum has this pixel.
             let mut block = unsafe { target.shared.block(start + lines.start, size, map)? };
             let mut sums = [T::zero(); MOST_ROWS * PANEL * MOST_LANES];
             let sums = sums.as_mut_ptr();
             let turn = Turn { map, width, size, sums, target: block.as_mut_ptr() };
             let set = pass.set.for_lanes::<T>(lines.len());
-            // SAFETY: `V` and the set are what the processor has. The block lies in the target, and is written where it is added
-            // to; the sums have room for all images and vectors. The segments stay inside the packed source and the panel, for
-            // `Plan` leaves out what lies outside the map.
+            // SAFETY: the processor supports `V` and the set. The block lies in the target, and is written where sums
+            // are added to it. The sums have room for all images and vectors. The segments stay inside the packed
+            // source and the panel, because `TapMap` leaves out positions outside the map.
             unsafe {
                 if target.onto {
                     for_instruction_set!(set, T, W => W::<T>::compiled(FromTarget(turn)));
                 }
-                // Nothing is packed, and nothing read, where the rows see nothing.
+                // Where the rows read nothing, nothing is packed and nothing is read here.
                 let (source, weight) = (weight.as_ptr(), packed.as_ptr().wrapping_add(lines.start));
                 let tile = TapTile { segments, source, weight, target: sums, onto: target.onto, steps };
                 sum_taps::<V>(lines.len(), PANEL, &tile);
@@ -254,7 +258,7 @@ impl<T: Number> Sum<'_, T> {
     }
 }
 
-/// A tile of sums, (image, channel), and its place in the target, (channel, image).
+/// A tile of sums (image, channel), and its place in the target (channel, image).
 #[derive(Clone, Copy)]
 struct Turn<T> {
     /// Numbers between neighbouring channels of the target.
@@ -268,7 +272,7 @@ struct Turn<T> {
 }
 
 impl<T> Turn<T> {
-    /// Channels and images of the squares that a transposition turns.
+    /// Returns the channels and images of each square that is transposed.
     fn squares(&self, lanes: usize) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
         let (channels, images) = self.size;
         let parts = move |count: usize| (0..count).step_by(lanes).map(move |first| first..(first + lanes).min(count));
@@ -276,7 +280,7 @@ impl<T> Turn<T> {
     }
 }
 
-/// The tile is written to the target.
+/// Writes the tile to the target.
 struct ToTarget<T>(Turn<T>);
 
 impl<V: Vector> VectorLoop<V> for ToTarget<V::Number> {
@@ -286,7 +290,7 @@ impl<V: Vector> VectorLoop<V> for ToTarget<V::Number> {
     unsafe fn run(self) {
         let Turn { map, width, sums, target, .. } = self.0;
         for (channels, images) in self.0.squares(V::LANES) {
-            // SAFETY: the instruction set and the addresses are the caller's promise.
+            // SAFETY: the caller guarantees the instruction set and the addresses.
             unsafe {
                 let mut block = [V::zero(); MOST_LANES];
                 for (vector, i) in block.iter_mut().zip(images.clone()) {
@@ -306,7 +310,7 @@ impl<V: Vector> VectorLoop<V> for ToTarget<V::Number> {
     }
 }
 
-/// The tile takes what the target holds.
+/// Reads the values in the target into the tile.
 struct FromTarget<T>(Turn<T>);
 
 impl<V: Vector> VectorLoop<V> for FromTarget<V::Number> {
@@ -316,7 +320,7 @@ impl<V: Vector> VectorLoop<V> for FromTarget<V::Number> {
     unsafe fn run(self) {
         let Turn { map, width, sums, target, .. } = self.0;
         for (channels, images) in self.0.squares(V::LANES) {
-            // SAFETY: the instruction set and the addresses are the caller's promise.
+            // SAFETY: the caller guarantees the instruction set and the addresses.
             unsafe {
                 let mut block = [V::zero(); MOST_LANES];
                 for (vector, channel) in block.iter_mut().zip(channels.clone()) {

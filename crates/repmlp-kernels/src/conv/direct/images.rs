@@ -1,4 +1,4 @@
-//! Lanes of a vector are images: as many target channels at once as a tile has rows.
+//! Direct convolution with images in the lanes of a vector. Rows of a tile are target channels.
 #![expect(unsafe_code, reason = "tasks write disjoint blocks of one output; vector loops take addresses")]
 
 use std::ops::Range;
@@ -15,10 +15,10 @@ use crate::product::{MatrixMut, Shared};
 use crate::scratch::with_scratch;
 use crate::simd::{MOST_LANES, MOST_ROWS, Number, Segment, Steps, TapTile, Vector, most_vectors, sum_taps, zero};
 
-/// Most vectors of a column.
+/// Maximum vectors of a column.
 const MOST_VECTORS: usize = 8;
 
-/// What a task computes: some target rows and some images of a group, the images in columns of one kind.
+/// Part of the work of one thread: some target rows and some images of a group. Its images are in columns of one kind.
 struct Chunk {
     group: usize,
     rows: Range<usize>,
@@ -29,12 +29,13 @@ struct Chunk {
 /// Images that fill a column.
 type Lanes = Range<usize>;
 
-/// A tile's vectors are all images of one pixel, or else each of another pixel.
+/// Kind of a column. The vectors of a tile hold either all images of one pixel, or one vector of images for each of
+/// several pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Kind {
-    /// Vectors of a column.
+    /// Vectors per column.
     vectors: usize,
-    /// Most pixels of a tile.
+    /// Maximum pixels per tile.
     pixels: usize,
 }
 
@@ -49,14 +50,14 @@ pub(super) fn convolve<V: Vector>(
     tasks::<V>(pass).into_par_iter().try_for_each(|task| run::<V>(pass, &task, source, &weights, target))
 }
 
-/// All images in columns, those of a kind together.
+/// Splits all images into columns, and groups columns of the same kind.
 fn columns<V: Vector>(images: usize, most: usize) -> Vec<(Kind, Vec<Lanes>)> {
     let mut all: Vec<(Kind, Vec<Lanes>)> = Vec::new();
     let mut start = 0;
     while start < images {
         let kind = match (images - start).div_ceil(V::LANES) {
             left if left >= most => Kind { vectors: most, pixels: 1 },
-            // Four sums at once are enough, and whole pixels simpler.
+            // Four sums at a time are enough, and whole pixels are simpler.
             left if left >= 4 => Kind { vectors: 4, pixels: 1 },
             _ => Kind { vectors: 1, pixels: most },
         };
@@ -70,8 +71,8 @@ fn columns<V: Vector>(images: usize, most: usize) -> Vec<(Kind, Vec<Lanes>)> {
     all
 }
 
-/// Bands of rows whose packed source fits the cache, and where whole maps do, several columns of images: their numbers are
-/// neighbours in memory.
+/// Splits the work into bands of rows. The packed source of a band fits the cache. Where whole maps fit, a task has
+/// several columns of images, because their numbers are consecutive in memory.
 fn tasks<V: Vector>(pass: &Pass<'_, V::Number>) -> Vec<Chunk> {
     let (height, _) = pass.tap_map.target();
     let mut all = Vec::new();
@@ -95,12 +96,12 @@ fn tasks<V: Vector>(pass: &Pass<'_, V::Number>) -> Vec<Chunk> {
     all
 }
 
-/// Target channels of a group in tiles of equal sizes, where they can be.
+/// Splits a group's target channels into tiles of equal size, as far as possible.
 fn tiles<V: Vector>(channels: usize) -> impl Iterator<Item = Range<usize>> {
     equal_parts(channels, channels.div_ceil(V::ROWS))
 }
 
-/// (group, tile, tap, source channel, target channel of the tile).
+/// Packs the weights as (group, tile, tap, source channel, target channel of the tile).
 fn pack_weight<V: Vector>(weight: &[V::Number], pass: &Pass<'_, V::Number>) -> Vec<V::Number> {
     let direction = pass.direction;
     let (from, to) = pass.channels;
@@ -133,7 +134,7 @@ fn pack_weight<V: Vector>(weight: &[V::Number], pass: &Pass<'_, V::Number>) -> V
     packed
 }
 
-/// Source pixels of some rows as (column of images, pixel, channel, lane); lanes beyond the images are 0.
+/// Packs source pixels of some rows as (column of images, pixel, channel, lane). Lanes beyond the images are 0.
 fn pack_source<T: Number>(source: &[T], pass: &Pass<'_, T>, rows: &Range<usize>, task: &Chunk, packed: &mut [T]) {
     let (columns, images, channels) = (pass.tap_map.source_columns(), pass.images, pass.channels.0);
     let of_column = packed.len() / task.lanes.len();
@@ -152,14 +153,14 @@ fn pack_source<T: Number>(source: &[T], pass: &Pass<'_, T>, rows: &Range<usize>,
     }
 }
 
-/// Neighbouring pixels that are summed together.
+/// Pixels of a row that are summed together.
 struct Pixels {
     first: usize,
     count: usize,
     segments: Range<usize>,
 }
 
-/// All pixels of a task, and the terms of all their sums.
+/// Returns all pixels of a task, and the terms of all their sums.
 fn pixels<T>(pass: &Pass<'_, T>, task: &Chunk, first_source_row: usize) -> (Vec<Pixels>, Vec<Segment>) {
     let (mut all, mut segments) = (Vec::new(), Vec::new());
     let alike = pass.tap_map.alike(task.kind.pixels);
@@ -202,7 +203,7 @@ fn run<V: Vector>(
     })
 }
 
-/// Some pixels of a tile of channels.
+/// The sums of some pixels, for a tile of channels.
 struct Sum<'a, T> {
     pass: &'a Pass<'a, T>,
     task: &'a Chunk,
@@ -212,7 +213,7 @@ struct Sum<'a, T> {
 }
 
 impl<T: Number> Sum<'_, T> {
-    /// The number of a pixel that the first channel has in the target.
+    /// Returns the index of a pixel's first number in the target, for the tile's first channel.
     fn start(&self, pixel: usize) -> usize {
         let pass = self.pass;
         let channel = self.task.group * pass.channels.1 + self.tile.start;
@@ -220,9 +221,9 @@ impl<T: Number> Sum<'_, T> {
         channel * pass.maps.1 + pixel * pass.images + self.lanes.start
     }
 
-    /// The channels and images of a pixel.
+    /// Returns the channels and images of a pixel.
     fn block<'b>(&self, pixel: usize, shared: &Shared<'b, T>) -> Result<MatrixMut<'b, T>> {
-        // SAFETY: a task has its rows and images of a group for itself, and this sum some pixels and channels of them.
+        // SAFETY: no other task has these rows and images of the group, and no other sum has these pixels and channels.
         unsafe { shared.block(self.start(pixel), (self.tile.len(), self.lanes.len()), self.pass.maps.1) }
     }
 
@@ -230,7 +231,7 @@ impl<T: Number> Sum<'_, T> {
         self.write::<V>(terms, target)?;
         if let Some(epilogue) = self.pass.epilogue {
             for pixel in 0..self.pixels.count {
-                // SAFETY: it has just been written.
+                // SAFETY: the block has just been written.
                 unsafe { epilogue.block(&mut self.block(pixel, &target.shared)?, self.start(pixel)) };
             }
         }
@@ -252,15 +253,16 @@ impl<T: Number> Sum<'_, T> {
         let steps =
             Steps { column: width, source_vector, weight_term: rows, weight_row: 1, target_row: 0, target_vector: 0 };
         if lanes.len() == width {
-            // The last block is looked for and let go before the first, which is the same one where there is one pixel.
+            // The last block is requested and dropped before the first. With a single pixel, both are the same block.
             self.block(self.pixels.count - 1, shared)?;
             let mut target = self.block(0, shared)?;
             let target_vector = if many { pixel_step } else { V::LANES };
             let steps = Steps { target_row: map, target_vector, ..steps };
             let tile = TapTile { segments, source, weight, target: target.as_mut_ptr(), onto, steps };
-            // SAFETY: `V` is what the processor has. The segments stay inside the packed source and the packed weights of the
-            // tile, for `Plan` leaves out what lies outside the map and joins pixels with the same pattern alone; the blocks
-            // of the first and of the last pixel lie in the target, which is written where it is added to.
+            // SAFETY: the processor supports `V`. The segments stay inside the packed source and the packed weights of
+            // the tile, because `TapMap` leaves out positions outside the map and joins only pixels with the same
+            // pattern. The blocks of the first and of the last pixel lie in the target, which is written where sums are
+            // added to it.
             unsafe { sum_taps::<V>(rows, vectors, &tile) };
             return Ok(());
         }
@@ -268,13 +270,13 @@ impl<T: Number> Sum<'_, T> {
         let target_row = vectors * V::LANES;
         if onto {
             for pixel in 0..self.pixels.count {
-                // SAFETY: a target that is added to is written.
+                // SAFETY: where sums are added to a target, it is written.
                 unsafe { self.block(pixel, shared)?.copy_rows_to(&mut whole[pixel * width..], target_row) };
             }
         }
         let steps = Steps { target_row, target_vector: V::LANES, ..steps };
         let tile = TapTile { segments, source, weight, target: whole.as_mut_ptr(), onto, steps };
-        // SAFETY: as above; the array has room for all rows and vectors, and is written.
+        // SAFETY: as above. The array has room for all rows and vectors, and is written.
         unsafe { sum_taps::<V>(rows, vectors, &tile) };
         for pixel in 0..self.pixels.count {
             self.block(pixel, shared)?.copy_rows(&whole[pixel * width..], target_row);

@@ -1,7 +1,7 @@
-//! Convolution without columns: for each target pixel the sum over the taps that lie inside the map.
+//! Convolution without columns: each target pixel is the sum over the taps that lie inside the map.
 //!
-//! What the forward pass does from the input to the output, the gradient of the input does from the output to the input. Lanes of
-//! a vector are images, or target channels where images would leave much of it empty.
+//! The forward pass goes from the input to the output. In the same way, the gradient of the input goes from the output
+//! to the input. Lanes of a vector hold images or, for small batches, target channels.
 
 mod channels;
 mod images;

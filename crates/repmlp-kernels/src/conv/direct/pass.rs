@@ -1,4 +1,4 @@
-//! One pass: whether it goes from the input to the output or back, and which lanes it takes.
+//! One pass: its direction, and whether lanes hold images or channels.
 #![expect(unsafe_code, reason = "outputs are written in full before they count as numbers")]
 
 use candle_core::Result;
@@ -12,7 +12,7 @@ use crate::fresh::{room, unwritten, written};
 use crate::product::Shared;
 use crate::simd::{InstructionSet, Number, Vector, fills, for_instruction_set};
 
-/// The output (O, H', W', N).
+/// Returns the output (O, H', W', N).
 pub(crate) fn forward<T: Number>(
     set: InstructionSet,
     x: &[T],
@@ -24,7 +24,7 @@ pub(crate) fn forward<T: Number>(
     for_instruction_set!(set, T, V => convolve::<V<T>>(&pass, x, weight, None))
 }
 
-/// The gradient (C, H, W, N), added to `onto` where there is one.
+/// Returns the gradient of x (C, H, W, N), added to `onto` if given.
 pub(crate) fn backward_x<T: Number>(
     set: InstructionSet,
     dy: &[T],
@@ -36,14 +36,14 @@ pub(crate) fn backward_x<T: Number>(
     for_instruction_set!(set, T, V => convolve::<V<T>>(&pass, dy, weight, onto))
 }
 
-/// One pass.
+/// The direction and the sizes of one pass.
 pub(super) struct Pass<'a, T> {
     pub(super) set: InstructionSet,
     pub(super) direction: Direction,
     pub(super) tap_map: TapMap,
-    /// Channels of a group in the source and in the target.
+    /// Channels of a group, in the source and in the target.
     pub(super) channels: (usize, usize),
-    /// Numbers of a channel in the source and in the target.
+    /// Numbers per channel, in the source and in the target.
     pub(super) maps: (usize, usize),
     pub(super) images: usize,
     pub(super) taps: usize,
@@ -88,6 +88,6 @@ fn convolve<V: Vector>(
     } else {
         channels::convolve::<V>(pass, source, weight, &target)?;
     }
-    // SAFETY: either way writes every pixel of all images of all channels, also one without terms.
+    // SAFETY: both variants write every pixel of all images of all channels, even a sum without terms.
     Ok(unsafe { written(sums) })
 }

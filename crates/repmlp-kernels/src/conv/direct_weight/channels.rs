@@ -1,6 +1,6 @@
-//! Lanes of a vector are the channels of one side, which is turned for it; the channels of the other are the rows of a tile and are
-//! read where they lie, unless images are many: then those of neighbouring pixels are far apart, and some are brought together.
-//! A tile keeps its sums over all the places that a tap carries.
+//! Lanes of a vector hold the channels of one side, which is transposed for it. The channels of the other side are the
+//! rows of a tile and are read in place. For large batches, neighbouring pixels are far apart; then some images are
+//! gathered first. A tile keeps its sums over all positions that a tap connects.
 #![expect(unsafe_code, reason = "tasks write disjoint parts of one output; vector loops take addresses")]
 
 use std::ops::Range;
@@ -15,10 +15,11 @@ use crate::product::{Matrix, Shared, pack_right};
 use crate::scratch::with_scratch;
 use crate::simd::{Number, Segment, Steps, TapTile, Vector, fills, most_rows, most_vectors, sum_taps, zero};
 
-/// Most images whose pixels are all turned together, row by row: more are taken some at a time, so that whole maps fit the cache.
+/// Maximum batch that is transposed as a whole, row by row. From larger batches, some images are taken at a time, so
+/// that whole maps fit the cache.
 const FEW_IMAGES: usize = 16;
 
-/// Whose channels are lanes.
+/// The side with channels in lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LaneSide {
     Inputs,
@@ -26,7 +27,7 @@ pub(super) enum LaneSide {
 }
 
 impl LaneSide {
-    /// Those that leave fewer lanes empty; none where neither fill their vectors.
+    /// Returns the side that leaves fewer lanes empty. `None` where neither side fills its vectors.
     pub(super) fn of<V: Vector>(sizes: &ConvSizes) -> Option<Self> {
         let taken = |channels: usize| channels as f64 / channels.next_multiple_of(V::LANES) as f64;
         let (inputs, outputs) = (taken(sizes.group_inputs()), taken(sizes.group_outputs()));
@@ -39,7 +40,7 @@ impl LaneSide {
     }
 }
 
-/// One side of the sums.
+/// One side of the sums: x or dy.
 #[derive(Clone, Copy)]
 struct Side<'a, T> {
     numbers: &'a [T],
@@ -51,12 +52,12 @@ struct Side<'a, T> {
 }
 
 impl<'a, T> Side<'a, T> {
-    /// Numbers of a channel.
+    /// Numbers per channel.
     fn channel(&self) -> usize {
         self.map.0 * self.map.1 * self.images
     }
 
-    /// A band's places of all channels of a group as (channel, row, column, image).
+    /// Gathers a band of all channels of a group as (channel, row, column, image).
     fn gather(&self, group: &[T], band: &Band, to: &mut [T])
     where
         T: Copy,
@@ -69,29 +70,29 @@ impl<'a, T> Side<'a, T> {
         }
     }
 
-    /// All channels of a group.
+    /// Returns all channels of a group.
     fn group(&self, group: usize) -> &'a [T] {
         let count = self.channels * self.channel();
         &self.numbers[group * count..][..count]
     }
 }
 
-/// What a band sums over: some rows of the output and some images, and where each tap's places are.
+/// What a band sums over: some rows of the output and some images, and the positions of each tap.
 struct Band {
-    /// Rows of the side whose channels are lanes.
+    /// Rows of the side with channels in lanes.
     rows: Range<usize>,
     /// Rows of the other side.
     other_rows: Range<usize>,
     images: Range<usize>,
-    /// Which of `Bands::segments`.
+    /// Index into `Bands::segments`.
     segments: usize,
 }
 
-/// All places, in bands of which a panel fits the cache.
+/// All positions, in bands. A panel of a band fits the cache.
 struct Bands {
     all: Vec<Band>,
-    /// For each tap: `source` is a place in the packed panel, `weight` one in a channel of the other side, whole or what was brought
-    /// together of it.
+    /// Segments of each tap. `source` is a position in the packed panel. `weight` is a position in a channel of the
+    /// other side, read in place or gathered.
     segments: Vec<Vec<Vec<Segment>>>,
 }
 
@@ -130,7 +131,7 @@ impl Bands {
     }
 }
 
-/// For each tap, the places that it carries to some rows of the output, of so many images.
+/// Returns, for each tap, the positions that it connects to some rows of the output, for `images` images.
 fn segments_of(
     sizes: &ConvSizes,
     lanes: LaneSide,
@@ -145,7 +146,7 @@ fn segments_of(
         pixels.each_run(tap, &tile, |run| {
             let (input, output) = (run.input, tile.start + run.output);
             let (packed_input, packed_output) = (input - seen.start * seen_row, output - tile.start);
-            // The other side lies where it is where all of its images are taken.
+            // The other side is read in place where all of its images are taken.
             let in_place = images == sizes.images;
             let (source, weight) = match lanes {
                 LaneSide::Inputs => (packed_input, if in_place { output } else { packed_output }),
@@ -158,7 +159,7 @@ fn segments_of(
     (0..sizes.taps()).map(of_tap).collect()
 }
 
-/// dW from x (C, H, W, N) and dy.
+/// Computes dW from x (C, H, W, N) and dy.
 pub(super) fn backward_weight<V: Vector>(
     lanes: LaneSide,
     x: &[V::Number],
@@ -169,13 +170,13 @@ pub(super) fn backward_weight<V: Vector>(
     let inputs = side(x, sizes.group_inputs(), (sizes.rows.input, sizes.columns.input));
     let outputs = side(dy, sizes.group_outputs(), (sizes.rows.output, sizes.columns.output));
     let (turned, other) = if lanes == LaneSide::Inputs { (inputs, outputs) } else { (outputs, inputs) };
-    // A power of two.
+    // This is a power of two.
     let vectors = 1 << turned.channels.div_ceil(V::LANES).ilog2();
     let width = vectors.min(most_vectors::<V>(other.channels.min(V::ROWS))) * V::LANES;
     let panels = turned.channels.div_ceil(width);
     let bands = Bands::new(sizes, lanes, width);
     let parts = parts_for(sizes.groups * panels).min(bands.all.len());
-    // (part, group, panel, channel of the other side, tap, lane)
+    // The sums are (part, group, panel, channel of the other side, tap, lane).
     let of_panel = other.channels * sizes.taps() * width;
     let mut partial = vec![zero::<V>(); parts * sizes.groups * panels * of_panel];
     partial.par_chunks_mut(of_panel).enumerate().try_for_each(|(task, sums)| {
@@ -203,7 +204,7 @@ pub(super) fn backward_weight<V: Vector>(
     Ok(dw)
 }
 
-/// Some channels of the turned side of a group.
+/// Some channels of the transposed side of a group.
 struct Panel<'a, T> {
     turned: &'a [T],
     side: Side<'a, T>,
@@ -212,7 +213,7 @@ struct Panel<'a, T> {
 }
 
 impl<T: Number> Panel<'_, T> {
-    /// sums (channel of the other side, tap, lane) += those of a band.
+    /// Adds the sums of a band to `sums` (channel of the other side, tap, lane).
     fn add<V: Vector<Number = T>>(
         &self,
         band: &Band,
@@ -251,8 +252,9 @@ impl<T: Number> Panel<'_, T> {
                     let mut block = unsafe { shared.block(start, (tile.len(), width), taps * width)? };
                     let (source, target) = (packed.as_ptr(), block.as_mut_ptr());
                     let of_tap = TapTile { segments, source, weight, target, onto: true, steps };
-                    // SAFETY: `V` is what the processor has. Places of the segments lie in the packed panel, and in a row of the
-                    // other side, of which there is one for each channel; the block lies in the sums, which are written.
+                    // SAFETY: the processor supports `V`. Positions of the segments lie in the packed panel, and in a
+                    // row of the other side. There is such a row for each channel. The block lies in the sums, which
+                    // are written.
                     unsafe { sum_taps::<V>(tile.len(), width / V::LANES, &of_tap) };
                 }
             }
@@ -260,7 +262,7 @@ impl<T: Number> Panel<'_, T> {
         })
     }
 
-    /// The places of a band as (row, column, image, lane).
+    /// Packs the positions of a band as (row, column, image, lane).
     fn pack<V: Vector<Number = T>>(&self, band: &Band, packed: &mut [T]) -> Result<()> {
         let (channel, images) = (self.side.channel(), self.side.images);
         let row = self.side.map.1 * images;
@@ -271,7 +273,7 @@ impl<T: Number> Panel<'_, T> {
         for (piece, packed) in packed.chunks_exact_mut((length * self.width).max(1)).enumerate().take(pieces) {
             let numbers = &self.turned[first + piece * images..];
             let matrix = Matrix::new(numbers, (self.channels.len(), length), channel)?.transposed();
-            // SAFETY: `V` is what the processor has.
+            // SAFETY: the processor supports `V`.
             unsafe { pack_right::<V>(matrix, &(0..length), &(0..self.channels.len()), self.width, packed) };
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Scalar products of channels, which need no order of their own: vectors lie along the places.
+//! Dot products of channels. They need no particular order of channels: lanes of a vector hold positions.
 #![expect(unsafe_code, reason = "vector loops take addresses")]
 
 use std::ops::Range;
@@ -11,30 +11,32 @@ use crate::parts::{equal_size, parts_for, sum_parts};
 use crate::scratch::with_scratch;
 use crate::simd::{DotRun, DotTile, Number, Vector, dots, zero};
 
-/// Numbers of a channel that a tile of rows works on at once: the seven or ten such pieces of a tile fill a first-level cache.
+/// Numbers of a channel that a tile of rows uses at a time. The seven or ten such pieces of a tile fill a first-level
+/// cache.
 const PIECE_NUMBERS: usize = 1024;
 /// Images that are packed together.
 const PACKED_IMAGES: usize = 16;
 
-/// dW from x (C, H, W, N) and dy.
+/// Computes dW from x (C, H, W, N) and dy.
 pub(super) fn backward_weight<V: Vector>(x: &[V::Number], dy: &[V::Number], sizes: &ConvSizes) -> Vec<V::Number> {
-    // The images of a pixel, and those of the next that a tap sees, are far apart in memory: where a row of pixels is more than
-    // a cache holds of a tile's channels, they are brought together first.
+    // The images of a pixel are far from those of the next pixel that a tap reads. Where a row of pixels exceeds the
+    // cache's share for a tile's channels, the rows are packed first.
     let packs = sizes.columns.output * sizes.images > 2 * PIECE_NUMBERS && sizes.images > PACKED_IMAGES;
     if packs { packed::<V>(x, dy, sizes) } else { as_it_lies::<V>(x, dy, sizes) }
 }
 
-/// Scalar products of the channels of two tensors, each channel a map of its own size, for each tap over its runs.
+/// Dot products of the channels of two tensors, for each tap over its runs. The channels of x and of dy are maps of
+/// different sizes.
 struct Maps<'a, T> {
     x: &'a [T],
     dy: &'a [T],
-    /// Numbers of a channel of x and of dy.
+    /// Numbers per channel of x and of dy.
     sizes: (usize, usize),
-    /// For each tap.
+    /// Runs of each tap.
     runs: &'a [Vec<DotRun>],
 }
 
-/// dW (outputs of a group, C/g, taps) += the products of all channels of dy with those of x.
+/// Adds the products of all channels of dy with those of x to dW (outputs of a group, C/g, taps).
 fn add_products<V: Vector>(maps: &Maps<'_, V::Number>, dw: &mut [V::Number]) {
     let (map, output_map) = maps.sizes;
     let (inputs, outputs, taps) = (maps.x.len() / map, maps.dy.len() / output_map, maps.runs.len());
@@ -47,8 +49,8 @@ fn add_products<V: Vector>(maps: &Maps<'_, V::Number>, dw: &mut [V::Number]) {
             for (tap, runs) in maps.runs.iter().enumerate() {
                 let tile =
                     DotTile { runs, output: dy.as_ptr(), output_step: output_map, input: x.as_ptr(), input_step: map };
-                // SAFETY: `V` is what the processor has; runs lie inside a channel of either side, and the slices hold as many
-                // channels as the tile takes.
+                // SAFETY: the processor supports `V`. Runs lie inside a channel of either side, and the slices hold as
+                // many channels as the tile has rows.
                 let sums = unsafe { dots::<V>(tile_outputs, count, &tile) };
                 for (o, sums) in sums.iter().enumerate().take(tile_outputs) {
                     for (i, &sum) in sums.iter().enumerate().take(count) {
@@ -60,7 +62,8 @@ fn add_products<V: Vector>(maps: &Maps<'_, V::Number>, dw: &mut [V::Number]) {
     }
 }
 
-/// The runs of each tap that end in some output rows; places of the output and of the input are counted from `starts`.
+/// Returns the runs of each tap that end in some output rows. Positions of the output and of the input are counted from
+/// `starts`.
 fn runs(sizes: &ConvSizes, rows: &Range<usize>, starts: (usize, usize)) -> Vec<Vec<DotRun>> {
     let row = sizes.columns.output * sizes.images;
     let tile = rows.start * row..rows.end * row;
@@ -111,14 +114,14 @@ fn as_it_lies<V: Vector>(x: &[V::Number], dy: &[V::Number], sizes: &ConvSizes) -
     sum_parts(partial, parts)
 }
 
-/// Output rows with the input rows that they see, and the runs of the taps in what is packed of them.
+/// Output rows with the input rows that they read, and the runs of the taps in the packed rows.
 struct Band {
     outputs: Range<usize>,
     inputs: Range<usize>,
     runs: Vec<Vec<DotRun>>,
 }
 
-/// Bands of which `PACKED_IMAGES` images of a group fit the cache.
+/// Returns bands of rows. For each band, `PACKED_IMAGES` images of a group fit the cache.
 fn bands(sizes: &ConvSizes) -> Vec<Band> {
     let sizes = &ConvSizes { images: PACKED_IMAGES, ..*sizes };
     let row = sizes.group_inputs() * sizes.columns.input + sizes.group_outputs() * sizes.columns.output;
@@ -135,17 +138,17 @@ fn bands(sizes: &ConvSizes) -> Vec<Band> {
     (0..sizes.rows.output).step_by(height).map(band).collect()
 }
 
-/// Some rows of channels, of so many images a pixel.
+/// Some rows of channels, with `images` images per pixel.
 struct Rows<'a, T> {
     channels: &'a [T],
-    /// Numbers of a channel and of a row.
+    /// Numbers per channel and per row.
     sizes: (usize, usize),
     rows: &'a Range<usize>,
     images: usize,
 }
 
 impl<T: Number> Rows<'_, T> {
-    /// `PACKED_IMAGES` images from `first` on as (channel, row, column, image); zeros where there are none.
+    /// Packs `PACKED_IMAGES` images from `first` on as (channel, row, column, image). Missing images are zeros.
     fn pack(&self, first: usize, to: &mut [T]) {
         let (channel, row) = self.sizes;
         let count = PACKED_IMAGES.min(self.images - first);
@@ -165,7 +168,7 @@ fn packed<V: Vector>(x: &[V::Number], dy: &[V::Number], sizes: &ConvSizes) -> Ve
     let bands = bands(sizes);
     let pieces: Vec<(&Band, usize)> =
         (0..n).step_by(PACKED_IMAGES).flat_map(|first| bands.iter().map(move |band| (band, first))).collect();
-    // Each part has a copy of dW, of which there are sixteen at most.
+    // Each part has a copy of dW. There are at most sixteen.
     let parts = parts_for(sizes.groups).min(pieces.len());
     let of_group = outputs * inputs * sizes.taps();
     let mut partial = vec![zero::<V>(); parts * sizes.groups * of_group];

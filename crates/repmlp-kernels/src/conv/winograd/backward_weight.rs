@@ -1,4 +1,5 @@
-//! The gradient of the weight: at each position a product of the transformed gradient of the output and the transformed input.
+//! The gradient of the weight. At each position, it is a product of the transformed gradient of the output and the
+//! transformed input.
 #![expect(unsafe_code, reason = "tasks write disjoint blocks of one output")]
 
 use candle_core::{Error, Result};
@@ -14,8 +15,8 @@ use crate::product::{Matrix, Shared, Update, multiply};
 use crate::scratch::with_scratch;
 use crate::simd::{InstructionSet, Number};
 
-/// dW from x (C, H, W, N) and dy. A task has a row of positions of a group and some of the tiles; the parts are added in their
-/// order.
+/// Computes dW from x (C, H, W, N) and dy. A task has a row of positions of a group and some of the tiles. The parts
+/// are added in their order.
 pub(crate) fn backward_weight<T: Number>(set: InstructionSet, x: &[T], dy: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
     let (inputs, outputs, images) = (sizes.group_inputs(), sizes.group_outputs(), sizes.images);
     let (rows, columns) = (&sizes.rows, &sizes.columns);
@@ -44,7 +45,8 @@ pub(crate) fn backward_weight<T: Number>(set: InstructionSet, x: &[T], dy: &[T],
                     let right = Matrix::new(&spread_x[position * inputs * columns..], (inputs, columns), columns)?;
                     let update = if index == 0 { Update::Replace } else { Update::Add };
                     let start = task * of_row + position * outputs * inputs;
-                    // SAFETY: a task has its part of its row of positions for itself, and its first block replaces all of it.
+                    // SAFETY: no other task has this part of this row of positions, and the first block replaces all of
+                    // it.
                     let mut sums = unsafe { shared.block(start, (outputs, inputs), inputs)? };
                     multiply(set, &mut sums, update, left, right.transposed())?;
                 }
@@ -53,7 +55,7 @@ pub(crate) fn backward_weight<T: Number>(set: InstructionSet, x: &[T], dy: &[T],
         }
         Ok::<(), Error>(())
     })?;
-    // SAFETY: the tasks are all rows of positions of all groups in all parts, and each part has a first block.
+    // SAFETY: the tasks cover all rows of positions of all groups in all parts, and each part has a first block.
     let summed = sum_parts(unsafe { written(partial) }, parts);
     Ok(kernels::gradient(set, &summed, sizes))
 }

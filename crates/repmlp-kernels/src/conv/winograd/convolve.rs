@@ -1,4 +1,4 @@
-//! From the input to the output, and from the gradient of the output to that of the input.
+//! The passes from the input to the output, and from the gradient of the output to that of the input.
 #![expect(unsafe_code, reason = "tasks write disjoint blocks of one output")]
 
 use std::ops::Range;
@@ -18,7 +18,7 @@ use crate::product::{Matrix, MatrixMut, Shared, Update, multiply};
 use crate::scratch::with_scratch;
 use crate::simd::{InstructionSet, Number};
 
-/// The output (O, H', W', N).
+/// Returns the output (O, H', W', N).
 pub(crate) fn forward<T: Number>(
     set: InstructionSet,
     x: &[T],
@@ -29,7 +29,7 @@ pub(crate) fn forward<T: Number>(
     Pass { epilogue, ..Pass::new(set, weight, sizes, Direction::Forward)? }.run(x, None)
 }
 
-/// The gradient (C, H, W, N), added to `onto` where there is one.
+/// Returns the gradient of x (C, H, W, N), added to `onto` if given.
 pub(crate) fn backward_x<T: Number>(
     set: InstructionSet,
     dy: &[T],
@@ -43,12 +43,12 @@ pub(crate) fn backward_x<T: Number>(
 struct Pass<'a, T> {
     set: InstructionSet,
     groups: usize,
-    /// (group, position, target channel, source channel).
+    /// Transformed kernels: (group, position, target channel, source channel).
     kernels: Vec<T>,
-    /// Channels of a group in the source and in the target.
+    /// Channels of a group, in the source and in the target.
     channels: (usize, usize),
     source: Map,
-    /// Height and width.
+    /// Height and width of the target.
     target: (usize, usize),
     epilogue: Option<&'a ConvEpilogue<'a, T>>,
 }
@@ -86,11 +86,11 @@ impl<T: Number> Pass<'_, T> {
             let (group, block) = (task / blocks.len(), &blocks[task % blocks.len()]);
             self.block(source, (group, tiles, block), &target)
         })?;
-        // SAFETY: the tasks are all tiles of all groups' channels, which cover the map.
+        // SAFETY: the tasks cover all tiles of all groups' channels, and the tiles cover the map.
         Ok(unsafe { written(sums) })
     }
 
-    /// The sums of some tiles of a group.
+    /// Computes some tiles of a group.
     fn block(
         &self,
         source: &[T],
@@ -126,7 +126,7 @@ impl<T: Number> Pass<'_, T> {
         })
     }
 
-    /// Writes the pixels of a channel that a run of tiles has, from the sums at each position.
+    /// Writes the pixels of a channel for a run of tiles, from the sums at each position.
     fn write(
         &self,
         sums: &[&[T]; POSITIONS],
@@ -143,7 +143,8 @@ impl<T: Number> Pass<'_, T> {
         for (row, pixels) in (row..height).zip([upper, lower]) {
             let start = ((channel * height + row) * width + column) * images;
             let pixels = &mut pixels[..count];
-            // SAFETY: a task has the pixels of its tiles for itself; what is added to is written.
+            // SAFETY: no other task has the pixels of these tiles. Where something is added, the pixels are already
+            // written.
             let mut to = unsafe { target.shared.block(start, (1, count), count)? };
             if target.onto {
                 // SAFETY: as above.

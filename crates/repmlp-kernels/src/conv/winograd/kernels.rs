@@ -1,4 +1,5 @@
-//! The transforms of kernels, of many at once: G·g·Gᵀ, and Gᵀ·u·G, which makes the gradient of the first from that of the second.
+//! The transforms of kernels, several at a time: G·g·Gᵀ, and Gᵀ·u·G, which turns the gradient of a transformed kernel
+//! into that of the kernel.
 #![expect(unsafe_code, reason = "tasks write disjoint rows of one output")]
 
 use candle_core::{Error, Result, WithDType};
@@ -11,12 +12,13 @@ use crate::fresh::{unwritten, written};
 use crate::product::Shared;
 use crate::simd::{InstructionSet, Number, for_each_set};
 
-/// Kernels that are worked on at once.
+/// Kernels that are transformed at a time.
 const LANES: usize = 8;
 /// Taps of a kernel.
 const TAPS: usize = KERNEL * KERNEL;
 
-/// (group, position, target channel, source channel) from a weight (O, C/groups, 3, 3); backward, kernels are turned round.
+/// Returns the transformed kernels (group, position, target channel, source channel) of a weight (O, C/groups, 3, 3).
+/// In a backward pass, kernels are rotated by 180°.
 pub(super) fn transformed<T: Number>(
     set: InstructionSet,
     weight: &[T],
@@ -39,16 +41,16 @@ pub(super) fn transformed<T: Number>(
             Direction::Backward => spread_kernels(set, &of_group[target * TAPS..], inputs * TAPS, direction, row),
         }
         let start = (group * POSITIONS * targets + target) * sources;
-        // SAFETY: a task has the rows of a target channel for itself.
+        // SAFETY: no other task has the rows of this target channel.
         let mut rows = unsafe { shared.block(start, (POSITIONS, sources), targets * sources)? };
         rows.copy_rows(row, sources);
         Ok::<(), Error>(())
     })?;
-    // SAFETY: the tasks are all target channels, and each has written its rows at all positions.
+    // SAFETY: the tasks cover all target channels, and each has written its rows at all positions.
     Ok(unsafe { written(all) })
 }
 
-/// The gradient of a weight (O, C/groups, 3, 3) from that of what it became.
+/// Returns the gradient of a weight (O, C/groups, 3, 3) from the gradient of its transformed kernels.
 pub(super) fn gradient<T: Number>(set: InstructionSet, transformed: &[T], sizes: &ConvSizes) -> Vec<T> {
     let (inputs, outputs) = (sizes.group_inputs(), sizes.group_outputs());
     let mut all = vec![T::zero(); sizes.outputs * inputs * TAPS];
@@ -59,7 +61,7 @@ pub(super) fn gradient<T: Number>(set: InstructionSet, transformed: &[T], sizes:
     all
 }
 
-/// G along one axis.
+/// Applies G along one axis.
 #[inline(always)]
 fn spread<T: WithDType>([a, b, c]: [[T; LANES]; KERNEL]) -> [[T; LANES]; SIDE] {
     let half = T::from_f64(0.5);
@@ -67,7 +69,7 @@ fn spread<T: WithDType>([a, b, c]: [[T; LANES]; KERNEL]) -> [[T; LANES]; SIDE] {
     [a, plus, minus, c]
 }
 
-/// Gᵀ along one axis.
+/// Applies Gᵀ along one axis.
 #[inline(always)]
 fn gather<T: WithDType>([a, b, c, d]: [[T; LANES]; SIDE]) -> [[T; LANES]; KERNEL] {
     let half = T::from_f64(0.5);
@@ -77,7 +79,7 @@ fn gather<T: WithDType>([a, b, c, d]: [[T; LANES]; SIDE]) -> [[T; LANES]; KERNEL
 }
 
 for_each_set! {
-    /// (position, kernel) from kernels that begin `step` numbers apart.
+    /// Writes transformed kernels (position, kernel). The kernels begin `step` numbers apart.
     fn spread_kernels[T: WithDType](kernels: &[T], step: usize, direction: Direction, to: &mut [T]) {
         let count = to.len() / POSITIONS;
         for first in (0..count).step_by(LANES) {
@@ -90,7 +92,7 @@ for_each_set! {
                 }
             }
             let row = |i: usize| [taps[KERNEL * i], taps[KERNEL * i + 1], taps[KERNEL * i + 2]];
-            // Along the rows, then along the columns of what they became.
+            // First along the rows, then along the columns of the result.
             let wide = [row(0), row(1), row(2)].map(spread);
             for column in 0..SIDE {
                 for (i, numbers) in spread(wide.map(|row| row[column])).iter().enumerate() {
@@ -101,7 +103,7 @@ for_each_set! {
         }
     }
 
-    /// Kernels one after another from (position, kernel), positions `step` apart.
+    /// Writes kernels one after another from (position, kernel). Positions are `step` numbers apart.
     fn gather_kernels[T: WithDType](from: &[T], step: usize, kernels: &mut [T]) {
         let count = kernels.len() / TAPS;
         for first in (0..count).step_by(LANES) {
@@ -111,7 +113,8 @@ for_each_set! {
                 numbers[..lanes].copy_from_slice(&from[position * step + first..][..lanes]);
                 numbers
             };
-            let row = |i: usize| [numbers(SIDE * i), numbers(SIDE * i + 1), numbers(SIDE * i + 2), numbers(SIDE * i + 3)];
+            let row =
+                |i: usize| [numbers(SIDE * i), numbers(SIDE * i + 1), numbers(SIDE * i + 2), numbers(SIDE * i + 3)];
             let narrow = [row(0), row(1), row(2), row(3)].map(gather);
             for column in 0..KERNEL {
                 for (i, numbers) in gather(narrow.map(|row| row[column])).iter().enumerate() {

@@ -1,4 +1,5 @@
-//! The transforms of pixels: Bᵀ·d·B of source pixels, A·y·Aᵀ of the gradient of target pixels, and Aᵀ·m·A back to target pixels.
+//! The transforms of pixels: Bᵀ·d·B of source pixels, A·y·Aᵀ of the gradient of target pixels, and Aᵀ·m·A back to
+//! target pixels.
 #![expect(unsafe_code, reason = "vector instructions, on addresses of slices")]
 
 use std::marker::PhantomData;
@@ -12,18 +13,18 @@ use crate::packing::{AHEAD, prefetch};
 use crate::scratch::with_scratch;
 use crate::simd::{InstructionSet, Number, Vector, VectorLoop, for_instruction_set, zero};
 
-/// A row of a matrix with at most two numbers that are not 0: two pixels it sees, and how often.
+/// A matrix row with at most two non-zero numbers: the indices of the two pixels, and their factors.
 type Row = (usize, usize, [f64; 2]);
 
-/// What pixels become along either axis.
+/// The transform of pixels along each axis.
 pub(super) trait Spread {
-    /// The matrix.
+    /// Rows of the matrix.
     const ROWS: [Row; SIDE];
-    /// Pixels that a tile sees along either axis.
+    /// Pixels that a tile reads along each axis.
     const REACH: usize;
 }
 
-/// Bᵀ.
+/// The transform Bᵀ.
 pub(super) struct Source;
 
 impl Spread for Source {
@@ -31,7 +32,7 @@ impl Spread for Source {
     const REACH: usize = SIDE;
 }
 
-/// A.
+/// The transform A.
 pub(super) struct TargetGradient;
 
 impl Spread for TargetGradient {
@@ -39,7 +40,7 @@ impl Spread for TargetGradient {
     const REACH: usize = TILE;
 }
 
-/// A map, and the pixels of zeros that come before it along either axis.
+/// A map, and the zero pixels before it along each axis.
 #[derive(Clone, Copy)]
 pub(super) struct Map {
     pub(super) height: usize,
@@ -49,7 +50,7 @@ pub(super) struct Map {
 }
 
 impl Map {
-    /// Numbers of a channel.
+    /// Numbers per channel.
     pub(super) fn numbers(&self) -> usize {
         self.height * self.width * self.images
     }
@@ -58,13 +59,13 @@ impl Map {
 /// Some channels of a map.
 pub(super) struct Channels<'a, T> {
     pub(super) map: &'a Map,
-    /// Channel after channel.
+    /// The channels, one after another.
     pub(super) numbers: &'a [T],
     pub(super) count: usize,
 }
 
 impl<T: Number> Channels<'_, T> {
-    /// A row of the transformed tiles of a range: (column, channel, tile, image).
+    /// Writes a row of the transformed tiles of a range: (column, channel, tile, image).
     pub(super) fn spread<S: Spread>(
         &self,
         set: InstructionSet,
@@ -72,7 +73,7 @@ impl<T: Number> Channels<'_, T> {
         to: &mut [T],
     ) {
         let (images, columns) = (self.map.images, range.len() * self.map.images);
-        assert_eq!(to.len(), SIDE * self.count * columns, "each pixel of each transformed tile has its place");
+        assert_eq!(to.len(), SIDE * self.count * columns, "the room must fit all transformed tiles");
         let set = set.for_lanes::<T>(images);
         with_scratch((TILE * range.len() + SIDE) * images, |patch: &mut [T]| {
             for run in tiles.runs(range.clone()) {
@@ -86,21 +87,21 @@ impl<T: Number> Channels<'_, T> {
                     to: &mut *to,
                     spread: PhantomData::<S>,
                 };
-                // SAFETY: the set is what the processor has.
+                // SAFETY: the processor supports the set.
                 for_instruction_set!(set, T, V => unsafe { V::<T>::compiled(work) });
             }
         });
     }
 }
 
-/// The tiles of a run.
+/// The tiles of a run, to be transformed.
 struct SpreadRun<'a, T, S> {
     channels: &'a Channels<'a, T>,
     run: Run,
     row: Row,
     /// Tiles and images of a channel.
     columns: usize,
-    /// Room for what the tiles see, (pixel, image).
+    /// Memory for the pixels that the tiles read, (pixel, image).
     patch: &'a mut [T],
     to: &'a mut [T],
     spread: PhantomData<S>,
@@ -121,7 +122,7 @@ impl<V: Vector, S: Spread> VectorLoop<V> for SpreadRun<'_, V::Number, S> {
             ..
         } = self;
         let images = map.images;
-        // Columns of pixels that are seen, counted with the padding, and those of them that lie in the map.
+        // Columns of pixels that are read, counted with the padding, and those of them inside the map.
         let seen = TILE * run.columns.start..TILE * run.columns.start + patch.len() / images;
         let inside = map.padding.1.clamp(seen.start, seen.end)..(map.padding.1 + map.width).clamp(seen.start, seen.end);
         let start = inside.start.saturating_sub(map.padding.1) * images;
@@ -133,12 +134,12 @@ impl<V: Vector, S: Spread> VectorLoop<V> for SpreadRun<'_, V::Number, S> {
         patch.fill(zero::<V>());
         for (channel, from) in numbers.chunks_exact(map.numbers()).enumerate().take(*channels) {
             for start in rows.into_iter().flatten().filter(|_| channel + AHEAD < *channels) {
-                // SAFETY: the instruction set is the caller's promise.
+                // SAFETY: the caller guarantees the instruction set.
                 unsafe { prefetch::<V>(&numbers[(channel + AHEAD) * map.numbers() + start..][..middle.len()]) };
             }
             let rows = rows.map(|row| row.map_or(&[][..], |start| &from[start..][..middle.len()]));
             let start = channel * columns + run.before * images;
-            // SAFETY: the instruction set is the caller's promise.
+            // SAFETY: the caller guarantees the instruction set.
             unsafe {
                 add_rows::<V>(rows, weights, &mut patch[middle.clone()]);
                 for image in (0..images).step_by(V::LANES) {
@@ -156,7 +157,7 @@ impl<V: Vector, S: Spread> VectorLoop<V> for SpreadRun<'_, V::Number, S> {
                             let sum = weighted::<V>([pixels[first], pixels[second]], weights);
                             sum.store_some(&mut to[column * channels * columns + place..][..count]);
                         }
-                        // The next tile sees the last pixels of this one first.
+                        // The first pixels that the next tile reads are the last pixels of this one.
                         (pixels[0], pixels[1]) = (pixels[2], pixels[3]);
                     }
                 }
@@ -165,14 +166,14 @@ impl<V: Vector, S: Spread> VectorLoop<V> for SpreadRun<'_, V::Number, S> {
     }
 }
 
-/// The sum of two rows, weighted, of which an empty one is all zeros.
+/// Writes the weighted sum of two rows. An empty row counts as zeros.
 ///
 /// # Safety
-/// The instruction set of `V`.
+/// The processor has the instruction set of `V`.
 #[inline(always)]
 unsafe fn add_rows<V: Vector>(rows: [&[V::Number]; 2], weights: [f64; 2], to: &mut [V::Number]) {
     for (i, to) in to.chunks_mut(V::LANES).enumerate() {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             let mut parts = [V::zero(); 2];
             for (part, row) in parts.iter_mut().zip(rows) {
@@ -185,19 +186,22 @@ unsafe fn add_rows<V: Vector>(rows: [&[V::Number]; 2], weights: [f64; 2], to: &m
     }
 }
 
+/// Returns the weighted sum of two vectors.
+///
 /// # Safety
-/// The instruction set of `V`.
+/// The processor has the instruction set of `V`.
 #[inline(always)]
 unsafe fn weighted<V: Vector>([first, second]: [V; 2], weights: [f64; 2]) -> V {
     let [alpha, beta] = weights.map(V::Number::from_f64);
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     unsafe { V::splat(&alpha).multiply_add(first, V::splat(&beta).multiply_add(second, V::zero())) }
 }
 
-/// Target pixels of a run of tiles, two rows of (pixel, image), from the sums at each position, (tile, image).
+/// Writes the target pixels of a run of tiles as two rows of (pixel, image), from the sums (tile, image) at each
+/// position.
 pub(super) fn gather<T: Number>(set: InstructionSet, sums: &[&[T]; POSITIONS], images: usize, to: [&mut [T]; TILE]) {
     let set = set.for_lanes::<T>(images);
-    // SAFETY: the set is what the processor has.
+    // SAFETY: the processor supports the set.
     for_instruction_set!(set, T, V => unsafe { V::<T>::compiled(Gather { sums, images, to }) });
 }
 
@@ -217,7 +221,7 @@ impl<V: Vector> VectorLoop<V> for Gather<'_, V::Number> {
         for tile in 0..sums[0].len() / images {
             for image in (0..images).step_by(V::LANES) {
                 let count = V::LANES.min(images - image);
-                // SAFETY: the instruction set is the caller's promise; each slice has as many numbers as are read or written.
+                // SAFETY: the caller guarantees the instruction set, and every slice is long enough.
                 unsafe {
                     let (one, minus) = (V::splat(&one), V::splat(&minus));
                     // Aᵀ along one axis.

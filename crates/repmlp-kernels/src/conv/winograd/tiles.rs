@@ -6,17 +6,17 @@ use super::TILE;
 use crate::packing::PACKED_NUMBERS;
 use crate::product::MOST_COLUMNS;
 
-/// The tiles of a map, row by row; the last of a row and of a column may reach out of it.
+/// The tiles of a map, row by row. The last tile of a row or a column may reach beyond the map.
 #[derive(Clone, Copy)]
 pub(super) struct Tiles {
     rows: usize,
     columns: usize,
 }
 
-/// Tiles that are neighbours in a row.
+/// Consecutive tiles of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Run {
-    /// Tiles of the same range that come before them.
+    /// Tiles of the same range before this run.
     pub(super) before: usize,
     /// Row of tiles.
     pub(super) row: usize,
@@ -25,25 +25,25 @@ pub(super) struct Run {
 }
 
 impl Tiles {
-    /// Those of a map of so many pixels.
+    /// Returns the tiles of a map of `height` × `width` pixels.
     pub(super) fn new(height: usize, width: usize) -> Self {
         Self { rows: height.div_ceil(TILE), columns: width.div_ceil(TILE) }
     }
 
-    /// Blocks of neighbouring tiles. What becomes of one, so many numbers for each channel and tile of so many images, stays in the
-    /// second-level cache, unless a product's fewest columns do not.
+    /// Splits the tiles into blocks of consecutive tiles. `numbers` is the count of packed numbers per tile and image.
+    /// A block fits the second-level cache, unless the minimum number of columns for a product does not.
     pub(super) fn blocks(self, numbers: usize, images: usize) -> Vec<Range<usize>> {
         let columns = (2 * PACKED_NUMBERS / numbers).max(MOST_COLUMNS);
         let size = columns.div_ceil(images);
         (0..self.count()).step_by(size).map(|first| first..(first + size).min(self.count())).collect()
     }
 
-    /// How many.
+    /// Number of tiles.
     pub(super) fn count(self) -> usize {
         self.rows * self.columns
     }
 
-    /// The runs of a range of tiles.
+    /// Returns the runs of a range of tiles.
     pub(super) fn runs(self, tiles: Range<usize>) -> impl Iterator<Item = Run> {
         let rows = tiles.start / self.columns..tiles.end.div_ceil(self.columns);
         rows.map(move |row| {

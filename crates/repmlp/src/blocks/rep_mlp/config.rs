@@ -1,4 +1,4 @@
-//! How a RepMLP block is asked for, and what cannot be built.
+//! Configuration of a RepMLP block, its faults and its costs.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,35 +8,36 @@ use crate::blocks::rep_mlp::{GlobalPerceptron, LocalBranch, Partitioning, RepMlp
 use crate::cost::{Account, CountedForm, LayerCost};
 use crate::layers::ConvBn;
 
-/// A RepMLP block. The stage it stands in says its channels and its map.
+/// Configuration of a RepMLP block. Its channels and its map follow from its position in the network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RepMlpConfig {
-    /// Height and width of a partition (h, w); they divide the map, or `padding` fills it.
+    /// Height and width (h, w) of a partition. They must divide the map, unless `padding` allows otherwise.
     pub partition: [usize; 2],
-    /// What becomes of a map that the partitions do not divide.
+    /// How to handle a map that the partitions do not divide.
     #[serde(default, skip_serializing_if = "PaddingConfig::is_none")]
     pub padding: PaddingConfig,
-    /// Groups (g) of FC3 and of the local convolutions; a divisor of the channels.
+    /// Number of groups (g) of FC3 and of the local convolutions; a divisor of the channels.
     pub groups: usize,
-    /// Sizes K of the local convolutions, odd, at most h and w; empty: no Local Perceptron.
+    /// Sizes K of the local convolutions: odd, and not larger than h and w. An empty list means no Local Perceptron.
     pub local_kernels: Vec<usize>,
-    /// FC1 and FC2 between partitions.
+    /// Global Perceptron: FC1 and FC2, which connect the partitions.
     #[serde(default)]
     pub global_perceptron: GlobalPerceptronConfig,
-    /// What mixes the pixels of a partition.
+    /// Partition Perceptron: the layer that mixes the pixels of a partition.
     #[serde(default)]
     pub partition_perceptron: PartitionPerceptronConfig,
 }
 
-/// What becomes of a map that the partitions do not divide.
+/// How to handle a map that the partitions do not divide.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PaddingConfig {
-    /// Such a map is an error, as in the paper's code.
+    /// Report an error, as the paper's code does.
     #[default]
     None,
-    /// Zeros at its bottom and right fill the last partitions (the paper's section 3.1 allows it), and are cut off again.
+    /// Pad the map with zeros at the bottom and right to fill the last partitions, and crop the result (see section 3.1
+    /// of the paper).
     Zero,
 }
 
@@ -47,36 +48,37 @@ impl PaddingConfig {
     }
 }
 
-/// FC1 and FC2 between partitions.
+/// Global Perceptron: FC1 and FC2, which connect the partitions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum GlobalPerceptronConfig {
-    /// The paper's, wherever a map has more than one partition.
+    /// The paper's Global Perceptron. It exists only if the map has more than one partition.
     Fc {
-        /// FC1 has n/ρ outputs for its n inputs; this is ρ (`global_reduction`).
+        /// Reduction ρ: FC1 has n inputs and n/ρ outputs.
         reduction: usize,
     },
-    /// Partitions do not learn of each other: Table 1 row C.
+    /// No Global Perceptron: the partitions are independent (Table 1 row C).
     None {},
 }
 
 impl Default for GlobalPerceptronConfig {
-    /// ρ = 1: the paper's everywhere but in segmentation.
+    /// ρ = 1, as everywhere in the paper except for segmentation.
     fn default() -> Self {
         Self::Fc { reduction: 1 }
     }
 }
 
-/// What mixes the pixels of a partition.
-// `Fc {}`, not `Fc`: serde would let any key stand beside a unit variant's `kind`.
+/// Partition Perceptron: the layer that mixes the pixels of a partition.
+// `Fc {}`, not `Fc`: for a unit variant, serde would accept any other key next to `kind`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum PartitionPerceptronConfig {
-    /// FC3, the paper's.
+    /// FC3, as in the paper.
     Fc {},
-    /// A convolution on the partition map: Table 1 row D. It takes no `local_kernels`: they would merge into it.
+    /// A convolution on the partition (Table 1 row D). `local_kernels` must be empty, because they would merge into
+    /// this convolution.
     Conv {
-        /// Its size K, odd.
+        /// Size K of the kernel; odd.
         kernel: usize,
     },
 }
@@ -88,13 +90,14 @@ impl Default for PartitionPerceptronConfig {
 }
 
 impl RepMlpConfig {
-    /// All sizes of the block for C and O channels on an H×W map; `None` where the partition does not divide the map.
+    /// Returns all sizes of the block for C input channels, O output channels and an H×W map; `None` if the map cannot
+    /// be partitioned.
     pub fn shape(&self, inputs: usize, outputs: usize, map: (usize, usize)) -> Option<RepMlpShape> {
         let partitioning = self.partitioning(map)?;
         Some(RepMlpShape { inputs, outputs, groups: self.groups, partitioning })
     }
 
-    /// How an H×W map is cut; `None` where the partition does not divide it and no zeros may fill it.
+    /// Returns the partitioning of an H×W map; `None` if the partition does not divide the map and padding is off.
     fn partitioning(&self, map: (usize, usize)) -> Option<Partitioning> {
         match self.padding {
             PaddingConfig::None => Partitioning::of(map, self.partition),
@@ -102,7 +105,7 @@ impl RepMlpConfig {
         }
     }
 
-    /// ρ of this block on a map with that many partitions; `None` where it has no Global Perceptron.
+    /// Returns ρ for a map with this number of partitions; `None` if the block then has no Global Perceptron.
     pub fn global_reduction(&self, partitions: usize) -> Option<usize> {
         match self.global_perceptron {
             GlobalPerceptronConfig::Fc { reduction } if partitions > 1 => Some(reduction),
@@ -110,7 +113,8 @@ impl RepMlpConfig {
         }
     }
 
-    /// What cannot be built for C and O channels on this map; `path` is the block's own key.
+    /// Returns the faults that prevent building the block with C input and O output channels on this map. `path` is the
+    /// key of the block.
     pub fn faults(&self, (channels, outputs): (usize, usize), map: (usize, usize), path: &str) -> Vec<ConfigFault> {
         let mut faults = Vec::new();
         let mut fault = |key: &str, message: String| faults.push(ConfigFault::new(format!("{path}.{key}"), message));
@@ -121,26 +125,26 @@ impl RepMlpConfig {
         }
         if self.partitioning(map).is_none() {
             let message = format!(
-                "partitions of {h}x{w} do not divide the {}x{} map; `padding = \"zero\"` fills it",
+                "partitions of {h}x{w} do not divide the {}x{} map; set `padding = \"zero\"` to fill it",
                 map.0, map.1
             );
             fault("partition", message);
         }
         for (i, &k) in self.local_kernels.iter().enumerate() {
             if k % 2 == 0 || k > h.min(w) {
-                let message = format!("kernel {k} must be odd and at most the partition's {h}x{w}");
+                let message = format!("kernel {k} must be odd and not larger than the {h}x{w} partition");
                 fault("local_kernels", message);
             } else if self.local_kernels[..i].contains(&k) {
-                fault("local_kernels", format!("kernel {k} stands there twice"));
+                fault("local_kernels", format!("kernel {k} is listed twice"));
             }
         }
         match self.partition_perceptron {
             PartitionPerceptronConfig::Conv { kernel } if kernel % 2 == 0 || kernel >= 2 * h.max(w) => {
-                let message = format!("kernel {kernel} must be odd and below twice the partition's {h}x{w}");
+                let message = format!("kernel {kernel} must be odd and smaller than twice the {h}x{w} partition");
                 fault("partition_perceptron.kernel", message);
             }
             PartitionPerceptronConfig::Conv { .. } if !self.local_kernels.is_empty() => {
-                fault("local_kernels", "must be [] where a convolution replaces FC3: they would merge into it".into());
+                fault("local_kernels", "must be [] if a convolution replaces FC3: they would merge into it".into());
             }
             PartitionPerceptronConfig::Conv { .. } | PartitionPerceptronConfig::Fc {} => {}
         }
@@ -156,7 +160,7 @@ impl RepMlpConfig {
         faults
     }
 
-    /// What the block costs.
+    /// Adds the costs of the block to `account`.
     pub fn account(&self, shape: RepMlpShape, at: &str, account: &mut Account) {
         let Partitioning { h, w, h_p, w_p, .. } = shape.partitioning;
         let (pixels, count) = (shape.partitioning.pixels(), shape.partitioning.count());
@@ -173,7 +177,7 @@ impl RepMlpConfig {
                     params: rows * columns + account.norm_params(rows),
                     flops: rows * columns * count,
                     output: [shape.outputs, map.0, map.1],
-                    // The partitions that it reads, its output, the norm's, and the map put together again.
+                    // The partitions that FC3 reads, its output, the output of the norm, and the restored map.
                     kept: (shape.inputs + 3 * shape.outputs) * map.0 * map.1,
                     ..LayerCost::default()
                 });

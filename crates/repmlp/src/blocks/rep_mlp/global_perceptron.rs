@@ -1,4 +1,4 @@
-//! The Global Perceptron (paper section 3.2): partitions learn of each other through FC1 and FC2.
+//! The Global Perceptron (paper section 3.2): FC1 and FC2 connect the partitions of a map.
 
 use candle_core::{Result, Tensor};
 use repmlp_kernels::relu;
@@ -10,27 +10,27 @@ use crate::layers::{BatchNorm, Linear, Visitor};
 use crate::reparam::fuse_bn_before_fc;
 use crate::vars::{Scope, joined};
 
-/// Average pool to one value for each channel and partition, batch norm, FC1, `ReLU`, FC2; the result is added to every
-/// pixel of the partition. Names: `avg.bn`, `fc1_fc2.fc1`, `fc1_fc2.fc2`.
+/// Average pooling to one value per channel and partition, then batch norm, FC1, `ReLU` and FC2. The result is added to
+/// every pixel of the partition. Names of its parts: `avg.bn`, `fc1_fc2.fc1`, `fc1_fc2.fc2`.
 pub(crate) struct GlobalPerceptron {
     bn: BatchNorm,
     fcs: FcPair,
 }
 
-/// FC1 and FC2: all that is left of a Global Perceptron after merging.
+/// FC1 and FC2. After merging, the Global Perceptron consists of these two layers.
 #[derive(Clone)]
 pub(crate) struct FcPair {
-    /// n → n/ρ, n = `C·h_p·w_p`.
+    /// FC layer with n inputs and n/ρ outputs, where n = `C·h_p·w_p`.
     pub(crate) fc1: Linear,
-    /// n/ρ → n.
+    /// FC layer with n/ρ inputs and n outputs.
     pub(crate) fc2: Linear,
 }
 
 impl GlobalPerceptron {
-    /// For `channels` channels and `partitions` partitions of a map; `reduction` is ρ.
+    /// Creates the Global Perceptron for a map with `channels` channels and `partitions` partitions. `reduction` is ρ.
     ///
     /// # Errors
-    /// When a name is taken.
+    /// When a variable name is already used.
     pub(crate) fn new(channels: usize, partitions: usize, reduction: usize, scope: &Scope<'_>) -> Result<Self> {
         let n = channels * partitions;
         let fcs = scope.enter("fc1_fc2");
@@ -43,18 +43,19 @@ impl GlobalPerceptron {
         })
     }
 
-    /// What is added to every pixel of each partition, from the partitions' means; both (C, `h_p·w_p·N`).
+    /// Computes the values to add to the pixels of each partition. Input: the means of the partitions. Input and output
+    /// have the shape (C, `h_p·w_p·N`).
     ///
     /// # Errors
-    /// Those of candle.
+    /// When candle fails.
     pub(crate) fn forward(&self, pooled: &Tensor, images: usize, mode: Mode) -> Result<Tensor> {
         self.fcs.forward(&self.bn.forward(pooled, mode)?, images)
     }
 
-    /// FC1 with the batch norm in it, and FC2.
+    /// Returns FC1 with the batch norm merged into it, and FC2.
     ///
     /// # Errors
-    /// Those of candle.
+    /// When candle fails.
     pub(crate) fn reparameterize(&self) -> Result<FcPair> {
         let FcPair { fc1, fc2 } = &self.fcs;
         let channels = self.bn.scale_and_shift()?.0.dim(0)?;
@@ -64,12 +65,12 @@ impl GlobalPerceptron {
         Ok(FcPair { fc1: Linear { weight, bias: Some(bias) }, fc2: fc2.detached() })
     }
 
-    /// What it costs.
+    /// Adds the costs to `account`.
     pub(crate) fn account(shape: RepMlpShape, reduction: usize, at: &str, account: &mut Account) {
         let (channels, map) = (shape.inputs, (shape.partitioning.h_p, shape.partitioning.w_p));
         let n = channels * shape.partitioning.count();
         let hidden = n / reduction;
-        // Deployed, the norm before FC1 leaves nothing behind: FC1 has a bias already.
+        // In the deployed form, the norm before FC1 costs nothing: FC1 already has a bias.
         if account.form() == CountedForm::Training {
             let (name, params) = (format!("{at}.avg.bn"), 4 * channels);
             account.add(LayerCost {
@@ -95,20 +96,21 @@ impl GlobalPerceptron {
 }
 
 impl FcPair {
-    /// FC2(ReLU(FC1(pooled))), both (C, `h_p·w_p·N`).
+    /// Computes FC2(ReLU(FC1(pooled))). Input and output have the shape (C, `h_p·w_p·N`).
     ///
     /// # Errors
-    /// Those of candle.
+    /// When candle fails.
     pub(crate) fn forward(&self, pooled: &Tensor, images: usize) -> Result<Tensor> {
-        // (C, h_p·w_p·N) is (C·h_p·w_p, N) already: FC1 sees an image as a column, channel-major as in the paper.
+        // (C, h_p·w_p·N) has the memory layout of (C·h_p·w_p, N): FC1 sees each image as a column, channel-major as in
+        // the paper.
         let pooled_pn = pooled.reshape(((), images))?;
         self.fc2.forward(&relu(&self.fc1.forward(&pooled_pn)?)?)?.reshape(pooled.shape())
     }
 
-    /// Shows its tensors to `visit`.
+    /// Calls `visit` for each tensor. The names start with `at`.
     ///
     /// # Errors
-    /// Those of `visit`.
+    /// When `visit` fails.
     pub(crate) fn visit(&mut self, at: &str, visit: &mut Visitor<'_>) -> Result<()> {
         self.fc1.visit(&joined(at, "fc1_fc2.fc1"), visit)?;
         self.fc2.visit(&joined(at, "fc1_fc2.fc2"), visit)

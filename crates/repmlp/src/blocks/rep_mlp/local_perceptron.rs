@@ -1,4 +1,4 @@
-//! The Local Perceptron (paper section 3.2): convolutions on the partition map, while training only.
+//! The Local Perceptron (paper section 3.2): convolutions on each partition. They exist only in the training form.
 
 use candle_core::{Result, Tensor};
 
@@ -7,36 +7,38 @@ use crate::layers::{ConvBn, Normed};
 use crate::reparam::{conv_to_fc, fuse_bn};
 use crate::vars::Scope;
 
-/// One K×K convolution with FC3's groups and its batch norm. Names: `repconvK.conv`, `repconvK.bn`.
+/// One K×K convolution with the groups of FC3, followed by batch norm. Names of its parts: `repconvK.conv`,
+/// `repconvK.bn`.
 pub(crate) struct LocalBranch {
     conv_bn: ConvBn,
     partitioning: Partitioning,
 }
 
 impl LocalBranch {
-    /// Name of the branch of kernel K.
+    /// Returns the name of the branch with kernel size K.
     pub(crate) fn name(kernel: usize) -> String {
         format!("repconv{kernel}")
     }
 
-    /// The branch of kernel K.
+    /// Creates the branch with kernel size K.
     ///
     /// # Errors
-    /// When a name is taken.
+    /// When a variable name is already used.
     pub(crate) fn new(shape: RepMlpShape, kernel: usize, scope: &Scope<'_>) -> Result<Self> {
         let conv_bn = ConvBn::new(shape.conv(kernel), &scope.enter(&Self::name(kernel)))?;
         Ok(Self { conv_bn, partitioning: shape.partitioning })
     }
 
-    /// Partitions (C, h, w, M), which are maps of h×w with M images, → (O, h, w, M).
+    /// Returns the branch as a term of [`crate::layers::normed_sum`]: partitions (C, h, w, M) → (O, h, w, M). Each of
+    /// the M partitions is one h×w map.
     pub(crate) fn normed(&self) -> Normed<'_> {
         self.conv_bn.normed()
     }
 
-    /// What the branch adds to FC3: weight (O·h·w, C/g·h·w) and bias (O·h·w).
+    /// Returns the weight (O·h·w, C/g·h·w) and bias (O·h·w) that merging adds to FC3.
     ///
     /// # Errors
-    /// Those of candle.
+    /// When candle fails.
     pub(crate) fn reparameterize(&self) -> Result<(Tensor, Tensor)> {
         let (kernel, bias) = fuse_bn(&self.conv_bn.conv.weight, &self.conv_bn.bn)?;
         let (outputs, pixels) = (bias.dim(0)?, self.partitioning.pixels());

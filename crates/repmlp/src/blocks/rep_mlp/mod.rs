@@ -4,7 +4,7 @@
 //! training:  x -> partition -> + Global Perceptron -> FC3-BN + Σ conv-BN -> restore
 //! deployed:  x -> partition -> + FC2(ReLU(FC1))    -> FC3 with a bias    -> restore
 //! ```
-//! FC3 absorbs the convolutions in [`RepMlpBlock::reparameterize`].
+//! [`RepMlpBlock::reparameterize`] merges the convolutions into FC3.
 
 mod config;
 mod global_perceptron;
@@ -25,21 +25,21 @@ use crate::Mode;
 use crate::layers::{Conv2d, ConvBn, ConvShape, Normed, Visitor, normed_sum};
 use crate::vars::{Scope, joined};
 
-/// All sizes of a block.
+/// All sizes of a RepMLP block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RepMlpShape {
-    /// C.
+    /// Input channels, C.
     pub inputs: usize,
-    /// O.
+    /// Output channels, O.
     pub outputs: usize,
-    /// g.
+    /// Groups, g.
     pub groups: usize,
-    /// h, w, and how often they fit into the map.
+    /// Size and number of the partitions.
     pub partitioning: Partitioning,
 }
 
 impl RepMlpShape {
-    /// A convolution on the partition map with FC3's groups.
+    /// Sizes of a convolution on a partition, with the groups of FC3.
     pub(crate) fn conv(self, kernel: usize) -> ConvShape {
         ConvShape::same(self.inputs, self.outputs, kernel, self.groups)
     }
@@ -53,7 +53,7 @@ pub struct RepMlpBlock {
     local: Vec<LocalBranch>,
 }
 
-/// The inference form: FC1, FC2 and FC3 with biases.
+/// The deployed form: FC1, FC2 and FC3 with biases.
 #[derive(Clone)]
 pub struct DeployedRepMlpBlock {
     shape: RepMlpShape,
@@ -61,20 +61,20 @@ pub struct DeployedRepMlpBlock {
     partition: DeployedPartitionPerceptron,
 }
 
-/// What a Partition Perceptron and the local branches have become.
+/// Partition Perceptron and local branches after merging.
 #[derive(Clone)]
 enum DeployedPartitionPerceptron {
-    /// FC3: weight (O·h·w, C/g·h·w) and bias (O·h·w).
+    /// FC3 with weight (O·h·w, C/g·h·w) and bias (O·h·w).
     Fc3 { weight: Tensor, bias: Tensor },
     /// The convolution of Table 1 row D.
     Conv(Conv2d),
 }
 
 impl RepMlpBlock {
-    /// C → O channels on an H×W map.
+    /// Creates a block with its variables in `scope`.
     ///
     /// # Errors
-    /// When the configuration does not fit (see [`RepMlpConfig::faults`]) or a name is taken.
+    /// When the configuration does not fit (see [`RepMlpConfig::faults`]) or a variable name is already used.
     pub fn new(config: &RepMlpConfig, shape: RepMlpShape, scope: &Scope<'_>) -> Result<Self> {
         if !shape.inputs.is_multiple_of(shape.groups) || !shape.outputs.is_multiple_of(shape.groups) {
             bail!("{} groups do not divide {} and {} channels", shape.groups, shape.inputs, shape.outputs);
@@ -95,18 +95,18 @@ impl RepMlpBlock {
         Ok(Self { shape, global, partition, local })
     }
 
-    /// (C, H, W, N) → (O, H, W, N).
+    /// Forward pass: (C, H, W, N) → (O, H, W, N).
     ///
     /// # Errors
-    /// When the map has another size.
+    /// When the map has a different size.
     pub fn forward(&self, x_chwn: &Tensor, mode: Mode) -> Result<Tensor> {
         self.forward_with_epilogue(x_chwn, mode, Epilogue::None)
     }
 
-    /// The same and what follows it.
+    /// Like [`Self::forward`], followed by `epilogue`.
     ///
     /// # Errors
-    /// When the map has another size.
+    /// When the map has a different size.
     pub(crate) fn forward_with_epilogue(&self, x_chwn: &Tensor, mode: Mode, epilogue: Epilogue<'_>) -> Result<Tensor> {
         let images = x_chwn.dim(3)?;
         let partitioning = self.shape.partitioning;
@@ -125,10 +125,10 @@ impl RepMlpBlock {
         after.after(&partitioning.restore(&y)?)
     }
 
-    /// The inference form of the same function, with the running statistics (paper section 3.4).
+    /// Returns the deployed form, which computes the same function with the running statistics (paper section 3.4).
     ///
     /// # Errors
-    /// Those of candle.
+    /// When candle fails.
     pub fn reparameterize(&self) -> Result<DeployedRepMlpBlock> {
         let global = self.global.as_ref().map(GlobalPerceptron::reparameterize).transpose()?;
         let partition = match &self.partition {
@@ -147,8 +147,8 @@ impl RepMlpBlock {
     }
 }
 
-/// What follows a block, parted into what can be done to its partitions and what needs the map: a `ReLU` does not care where a
-/// number stands.
+/// Splits the epilogue of a block into the part before `restore` and the part after it. A `ReLU` alone can be applied
+/// to the partitions; an addition needs the restored map.
 fn around_restore(epilogue: Epilogue<'_>) -> (Epilogue<'_>, Epilogue<'_>) {
     match epilogue {
         Epilogue::Relu => (Epilogue::Relu, Epilogue::None),
@@ -157,18 +157,18 @@ fn around_restore(epilogue: Epilogue<'_>) -> (Epilogue<'_>, Epilogue<'_>) {
 }
 
 impl DeployedRepMlpBlock {
-    /// (C, H, W, N) → (O, H, W, N).
+    /// Forward pass: (C, H, W, N) → (O, H, W, N).
     ///
     /// # Errors
-    /// When the map has another size.
+    /// When the map has a different size.
     pub fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
         self.forward_with_epilogue(x_chwn, Epilogue::None)
     }
 
-    /// The same and what follows it.
+    /// Like [`Self::forward`], followed by `epilogue`.
     ///
     /// # Errors
-    /// When the map has another size.
+    /// When the map has a different size.
     pub(crate) fn forward_with_epilogue(&self, x_chwn: &Tensor, epilogue: Epilogue<'_>) -> Result<Tensor> {
         let RepMlpShape { groups, partitioning, .. } = self.shape;
         let images = x_chwn.dim(3)?;
@@ -190,10 +190,10 @@ impl DeployedRepMlpBlock {
         after.after(&partitioning.restore(&y)?)
     }
 
-    /// Shows its tensors to `visit`, by their official names below `at`.
+    /// Calls `visit` for each tensor with its official name. The names start with `at`.
     ///
     /// # Errors
-    /// Those of `visit`.
+    /// When `visit` fails.
     pub fn visit(&mut self, at: &str, visit: &mut Visitor<'_>) -> Result<()> {
         if let Some(global) = &mut self.global {
             global.visit(at, visit)?;

@@ -1,52 +1,54 @@
-//! Partitioning (paper section 3.1): a map is cut into h×w pieces, and rejoined.
+//! Partitioning (paper section 3.1): a map is cut into partitions of h×w, and restored.
 //!
-//! The one owner of both permutations. Partitions are `(C, h, w, M)` with M = `h_p·w_p·N` in the order (row of partitions,
-//! column of partitions, image): what a partition's pixel sees is contiguous, and so is what a channel sees.
+//! Both permutations are implemented only here. Partitions have the shape `(C, h, w, M)` with M = `h_p·w_p·N`. The
+//! order inside M is: row of partitions, column of partitions, image. The values of one pixel position in all
+//! partitions are contiguous, and so are all values of one channel.
 
 use candle_core::{Result, Tensor, bail};
 use repmlp_kernels::{PoolGeometry, avg_pool2d, rearrange, rearrange_plus};
 
-/// How a map is cut: all sizes that both directions need.
+/// Sizes of a map and its partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Partitioning {
     /// Height of a partition.
     pub h: usize,
     /// Width of a partition.
     pub w: usize,
-    /// Partitions from top to bottom, H/h.
+    /// Number of partitions from top to bottom: H/h, rounded up.
     pub h_p: usize,
-    /// Partitions from left to right, W/w.
+    /// Number of partitions from left to right: W/w, rounded up.
     pub w_p: usize,
-    /// Height and width of the map; smaller than the partitions together where zeros fill the bottom and the right.
+    /// Height and width of the map without padding. With padding, the partitions together are larger than the map.
     pub map: (usize, usize),
 }
 
-/// (C, `h_p`, h, `w_p`, w, N) → (C, h, w, `h_p`, `w_p`, N).
+/// Permutation (C, `h_p`, h, `w_p`, w, N) → (C, h, w, `h_p`, `w_p`, N).
 const PARTITIONS_LAST: [usize; 6] = [0, 2, 4, 1, 3, 5];
 
 impl Partitioning {
-    /// The cutting of an H×W map into h×w partitions; `None` unless these divide the map.
+    /// Returns the partitioning of an H×W map into h×w partitions; `None` unless they divide the map.
     pub fn of(map: (usize, usize), [h, w]: [usize; 2]) -> Option<Self> {
         let divides = h > 0 && w > 0 && map.0.is_multiple_of(h) && map.1.is_multiple_of(w);
         divides.then(|| Self { h, w, h_p: map.0 / h, w_p: map.1 / w, map })
     }
 
-    /// The same for any map: zeros at the bottom and the right fill the last partitions; `None` for empty partitions.
+    /// Like [`Self::of`], but for any map: zeros at the bottom and right fill the last partitions. Returns `None` for
+    /// empty partitions.
     pub fn padded(map: (usize, usize), [h, w]: [usize; 2]) -> Option<Self> {
         (h > 0 && w > 0).then(|| Self { h, w, h_p: map.0.div_ceil(h), w_p: map.1.div_ceil(w), map })
     }
 
-    /// Pixels of a partition, h·w.
+    /// Number of pixels in a partition: h·w.
     pub fn pixels(self) -> usize {
         self.h * self.w
     }
 
-    /// Partitions of a map, `h_p·w_p`.
+    /// Number of partitions of a map: `h_p·w_p`.
     pub fn count(self) -> usize {
         self.h_p * self.w_p
     }
 
-    /// (C, H, W, N) → (C, h, w, `h_p·w_p·N`).
+    /// Partitions a map: (C, H, W, N) → (C, h, w, `h_p·w_p·N`).
     ///
     /// # Errors
     /// When the map is not H×W.
@@ -56,7 +58,7 @@ impl Partitioning {
         rearrange(&self.pad(x_chwn)?, [c, h_p, h, w_p, w, n], PARTITIONS_LAST, (c, h, w, h_p * w_p * n))
     }
 
-    /// The map with zeros at its lower and right end, so that partitions cover it.
+    /// Pads the map with zeros at the bottom and right, so that the partitions cover it exactly.
     ///
     /// # Errors
     /// When the map is not H×W.
@@ -64,21 +66,22 @@ impl Partitioning {
         let Self { h, w, h_p, w_p, map } = self;
         let (_, height, width, _) = x_chwn.dims4()?;
         if (height, width) != map {
-            bail!("a map of {height}x{width} where partitions are of {}x{}", map.0, map.1);
+            bail!("the map is {height}x{width}, but the block was built for {}x{}", map.0, map.1);
         }
         x_chwn.pad_with_zeros(1, 0, h_p * h - map.0)?.pad_with_zeros(2, 0, w_p * w - map.1)
     }
 
-    /// The mean of each partition of a map that they cover, (C, `h_p·w_p·N`).
+    /// Computes the mean of each partition of a padded map. The result has the shape (C, `h_p·w_p·N`).
     ///
     /// # Errors
-    /// Those of candle.
+    /// When candle fails.
     pub(crate) fn pool(self, padded: &Tensor) -> Result<Tensor> {
         let kernel = (self.h, self.w);
         avg_pool2d(padded, PoolGeometry { kernel, stride: kernel, padding: (0, 0) })?.reshape((padded.dim(0)?, ()))
     }
 
-    /// `partition` of a map that partitions cover, with a value (C, `h_p·w_p·N`) added to every pixel of its partition.
+    /// Partitions a padded map and adds one value per channel and partition, (C, `h_p·w_p·N`), to all pixels of the
+    /// partition.
     ///
     /// # Errors
     /// When the sizes do not fit.
@@ -89,7 +92,7 @@ impl Partitioning {
         rearrange_plus(padded, view, PARTITIONS_LAST, result, values)
     }
 
-    /// (O, h, w, `h_p·w_p·N`) → (O, H, W, N), the inverse of `partition`.
+    /// Inverse of `partition`: (O, h, w, `h_p·w_p·N`) → (O, H, W, N).
     ///
     /// # Errors
     /// When the sizes do not fit.

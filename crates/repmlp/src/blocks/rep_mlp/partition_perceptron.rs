@@ -1,4 +1,4 @@
-//! The Partition Perceptron (paper section 3.2): FC3 on each partition, with batch norm behind it.
+//! The Partition Perceptron (paper section 3.2): FC3 on each partition, followed by batch norm.
 
 use candle_core::{Result, Tensor};
 use repmlp_kernels::LinearMap;
@@ -8,16 +8,16 @@ use crate::layers::{BatchNorm, ConvBn, Normed};
 use crate::reparam::fuse_bn;
 use crate::vars::{Init, Scope};
 
-/// What mixes the pixels of a partition.
+/// The layer that mixes the pixels of a partition.
 pub(crate) enum PartitionPerceptron {
-    /// FC3 and its norm: the paper's.
+    /// FC3 with its norm, as in the paper.
     Fc3(Fc3),
-    /// A convolution on the partition map in its place: Table 1 row D.
+    /// A convolution on the partition instead of FC3 (Table 1 row D).
     Conv(ConvBn),
 }
 
 impl PartitionPerceptron {
-    /// Partitions (C, h, w, M) → (O, h, w, M).
+    /// Returns the layer as a term of [`crate::layers::normed_sum`]: partitions (C, h, w, M) → (O, h, w, M).
     pub(crate) fn normed(&self) -> Normed<'_> {
         match self {
             Self::Fc3(fc3) => fc3.normed(),
@@ -26,7 +26,8 @@ impl PartitionPerceptron {
     }
 }
 
-/// FC3 with g groups, no bias, and batch norm over its O·h·w outputs. Names: `fc3`, `fc3_bn`.
+/// FC3 with g groups and without a bias, followed by batch norm over its O·h·w outputs. Names of its parts: `fc3`,
+/// `fc3_bn`.
 pub(crate) struct Fc3 {
     weight: Tensor,
     bn: BatchNorm,
@@ -34,10 +35,10 @@ pub(crate) struct Fc3 {
 }
 
 impl Fc3 {
-    /// For partitions of h×w.
+    /// Creates FC3 and its norm with their variables in `scope`.
     ///
     /// # Errors
-    /// When a name is taken.
+    /// When a variable name is already used.
     pub(crate) fn new(shape: RepMlpShape, scope: &Scope<'_>) -> Result<Self> {
         let RepMlpShape { inputs, outputs, groups, partitioning } = shape;
         let (rows, columns) = (outputs * partitioning.pixels(), inputs / groups * partitioning.pixels());
@@ -48,17 +49,18 @@ impl Fc3 {
         })
     }
 
-    /// Partitions (C, h, w, M) → (O, h, w, M).
+    /// Returns FC3 and its norm as a term of [`crate::layers::normed_sum`]: partitions (C, h, w, M) → (O, h, w, M).
     ///
-    /// Channels are slowest on both sides, so group k sees exactly the channels that a convolution's group k sees.
+    /// Channels are the first dimension of input and output. Group k of FC3 therefore sees the same channels as group k
+    /// of a convolution.
     pub(crate) fn normed(&self) -> Normed<'_> {
         Normed { map: LinearMap::GroupedFc { groups: self.groups }, weight: &self.weight, bn: &self.bn }
     }
 
-    /// Weight (O·h·w, C/g·h·w) and bias (O·h·w) with the norm in them.
+    /// Returns the weight (O·h·w, C/g·h·w) and bias (O·h·w) with the norm merged into them.
     ///
     /// # Errors
-    /// Those of candle.
+    /// When candle fails.
     pub(crate) fn reparameterize(&self) -> Result<(Tensor, Tensor)> {
         fuse_bn(&self.weight, &self.bn)
     }

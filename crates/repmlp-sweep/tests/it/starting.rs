@@ -1,0 +1,58 @@
+//! `init`: a new user's first minutes, with images of their own.
+
+use std::fs;
+
+use crate::bench::Bench;
+
+/// Records of 32x32 colour images: one label byte and 3072 pixels. Images of class 1 are brighter.
+fn records(count: usize) -> Vec<u8> {
+    let image = |i: usize| {
+        let class = (i % 2) as u8;
+        let pixel = move |at: usize| (at * 7 + i * 13) as u8 / 4 + 120 * class;
+        std::iter::once(class).chain((0..3072).map(pixel))
+    };
+    (0..count).flat_map(image).collect()
+}
+
+#[test]
+fn images_of_a_users_own_are_trained_after_two_commands() {
+    let bench = Bench::empty();
+    fs::create_dir(bench.path("blobs")).unwrap();
+    fs::write(bench.path("blobs/train.bin"), records(40)).unwrap();
+    fs::write(bench.path("blobs/test.bin"), records(20)).unwrap();
+    let ran = bench.done("init . --data blobs");
+    assert!(ran.stderr().contains("found blobs: 40 training and 20 test images of 2 classes"), "{}", ran.stderr());
+    let next = ran.stdout();
+    let words = next.lines().find(|line| line.contains("--profile smoke")).unwrap();
+    let words = words.split('#').next().unwrap().trim().strip_prefix("repmlp-sweep ").unwrap();
+    let report = bench.done(words).stdout();
+    assert!(report.contains("groups") && report.contains("baseline"), "{report}");
+    assert!(bench.path("reports/blobs/smoke/report.md").exists());
+}
+
+#[test]
+fn nothing_is_overwritten_and_bad_folders_are_explained() {
+    let bench = Bench::empty();
+    bench.done("init");
+    let base = bench.path("experiments/base/fashion-mnist-5k.toml");
+    fs::write(&base, "mine").unwrap();
+    let ran = bench.run("init");
+    assert_eq!(ran.code(), 2);
+    assert!(ran.stderr().contains("already there; give another --name"), "{}", ran.stderr());
+    assert_eq!(fs::read_to_string(&base).unwrap(), "mine");
+    fs::write(bench.path(".gitignore"), "mine").unwrap();
+    bench.done("init --name second");
+    assert_eq!(fs::read_to_string(bench.path(".gitignore")).unwrap(), "mine");
+
+    fs::create_dir_all(bench.path("empty")).unwrap();
+    for (words, code, told) in [
+        ("init --people", 2, "--people needs --data"),
+        ("init --name a/b", 2, "--name a/b"),
+        ("init --data empty", 4, "has no layout that this program reads"),
+        ("init --data missing", 4, "missing"),
+    ] {
+        let ran = bench.run(words);
+        assert_eq!(ran.code(), code, "{words}: {}", ran.stderr());
+        assert!(ran.stderr().contains(told), "{words}: {}", ran.stderr());
+    }
+}
