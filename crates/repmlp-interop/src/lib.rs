@@ -6,6 +6,24 @@
 //!
 //! This crate knows configurations of networks and names of tensors. It does not know data sets, experiments or
 //! trainers.
+//!
+//! # Example
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//!
+//! use candle_core::{DType, Device, Tensor};
+//! use repmlp_interop::{read_checkpoint, write_safetensors};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("weights.safetensors");
+//! let weight = Tensor::ones((2, 3), DType::F32, &Device::Cpu)?;
+//! write_safetensors(&path, &BTreeMap::from([("linear.weight".to_owned(), weight)]))?;
+//! assert_eq!(read_checkpoint(&path)?["linear.weight"].dims(), [2, 3]);
+//! # Ok(())
+//! # }
+//! ```
 
 mod case;
 mod check;

@@ -11,6 +11,24 @@
 //! not cleared first, and for the program's allocator. Each use says why it is sound.
 //!
 //! Layouts: `chwn` is channels, height, width, images, with images as the fastest dimension. `rm` is rows × columns.
+//!
+//! # Example
+//!
+//! ```
+//! use candle_core::{DType, Device, Tensor};
+//! use repmlp_kernels::{ConvGeometry, conv2d};
+//!
+//! # fn main() -> candle_core::Result<()> {
+//! let x_chwn = Tensor::ones((4, 8, 8, 16), DType::F32, &Device::Cpu)?;
+//! let weight = Tensor::ones((6, 2, 3, 3), DType::F32, &Device::Cpu)?;
+//! let geometry = ConvGeometry { stride: (1, 1), padding: (1, 1), dilation: (1, 1), groups: 2 };
+//! let y_chwn = conv2d(&x_chwn, &weight, geometry)?;
+//! assert_eq!(y_chwn.dims(), [6, 8, 8, 16]);
+//! // Inside the map, each output is a sum of 2 channels times 9 taps.
+//! assert_eq!(y_chwn.get(0)?.get(4)?.get(4)?.get(0)?.to_scalar::<f32>()?, 18.0);
+//! # Ok(())
+//! # }
+//! ```
 
 mod adamw;
 mod add_bias;

@@ -113,8 +113,9 @@ def table(lines):
             rows.append(row(case, by_way, peak))
     body = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
     notes = [
-        f"Threads: {lines[0]['threads'] if lines else 0}. Seconds: median over rounds of the medians within a process. Ratios: median",
-        "over rounds (smallest–largest). Memory: the most that the process held; preparation and PyTorch's import are in it.",
+        f"Threads: {lines[0]['threads'] if lines else 0}. Seconds: median over rounds of the medians within a process.",
+        "Ratios: median over rounds (smallest–largest). Memory: peak of the process, including preparation and the",
+        "import of PyTorch.",
     ]
     if peak:
         notes.append(f"FMA peak: {peak:.0f} GFLOP/s (twelve independent sums in registers on each thread).")

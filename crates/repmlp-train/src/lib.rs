@@ -2,6 +2,51 @@
 //! forms, throughput.
 //!
 //! It reports only to a [`sweep_protocol::Sink`]. It does not know its run id, a database, a terminal or other runs.
+//!
+//! # Example
+//!
+//! ```
+//! use repmlp_train::config::RunConfig;
+//! use repmlp_train::{DeviceChoice, Orders, StopFlag, ThroughputTiming, train};
+//! use sweep_protocol::{MemorySink, Outcome};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let config: RunConfig = toml::from_str(
+//!     r#"
+//!     data     = { source = { kind = "fashion-mnist-5k" }, image_size = 32, train_limit = 8, test_limit = 4 }
+//!     measure  = { batch = 4, warmup = 0, repeats = 1 }
+//!
+//!     [model]
+//!     kind   = "cifar-net"
+//!     widths = [2, 2, 2]
+//!     hidden = 8
+//!     block  = { kind = "rep-mlp", partition = [8, 8], groups = 1, local_kernels = [1, 3] }
+//!
+//!     [training]
+//!     epochs    = 1
+//!     batch     = 8
+//!     optimizer = { kind = "sgd", learning_rate = 0.1, momentum = 0.9, nesterov = false, weight_decay = 1e-4 }
+//!     schedule  = { kind = "cosine", warmup_epochs = 0.0 }
+//!     "#,
+//! )?;
+//! let folder = tempfile::tempdir()?;
+//! let orders = Orders {
+//!     device: DeviceChoice::Cpu,
+//!     threads: 1,
+//!     data: None,
+//!     folder: folder.path().to_owned(),
+//!     resume_from: Vec::new(),
+//!     throughput: ThroughputTiming::Now,
+//!     code: String::new(),
+//!     host: String::new(),
+//!     processor: None,
+//! };
+//! let mut events = MemorySink::default();
+//! let outcome = train(&config, 0, &orders, &StopFlag::new(false), &mut events)?;
+//! assert!(matches!(outcome, Outcome::Succeeded { .. }));
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod bench;
 pub mod config;

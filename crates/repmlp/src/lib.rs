@@ -9,6 +9,41 @@
 //! Each form has its own types. A [`blocks::RepMlpBlock`] is trained; its method `reparameterize` returns a
 //! [`blocks::DeployedRepMlpBlock`]. The same holds for whole networks, which are described as data (see [`network`]).
 //! This crate does not know data sets, optimisers or experiments.
+//!
+//! # Example
+//!
+//! A network in both forms:
+//!
+//! ```
+//! use candle_core::{DType, Device, Tensor};
+//! use repmlp::Mode;
+//! use repmlp::catalogue::NamedModel;
+//! use repmlp::models::Model;
+//! use repmlp::vars::Vars;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let network = NamedModel::parse(
+//!     "small",
+//!     r#"
+//!     task  = { channels = 3, image = [32, 32], classes = 10 }
+//!     [model]
+//!     kind   = "cifar-net"
+//!     widths = [2, 4, 4]
+//!     hidden = 8
+//!     block  = { kind = "rep-mlp", partition = [8, 8], groups = 2, local_kernels = [1, 3] }
+//!     "#,
+//! )?;
+//! let vars = Vars::new(0, DType::F32, &Device::Cpu);
+//! let model = Model::new(&network.model, network.task, &vars.root())?;
+//! let deployed = model.reparameterize()?;
+//!
+//! let images = Tensor::ones((2, 3, 32, 32), DType::F32, &Device::Cpu)?;
+//! let logits = model.forward(&images, Mode::Evaluate)?;
+//! let difference = (logits - deployed.forward(&images)?)?.abs()?.max_all()?.to_scalar::<f32>()?;
+//! assert!(difference < 1e-4);
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod blocks;
 pub mod catalogue;

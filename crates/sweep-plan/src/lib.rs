@@ -6,6 +6,32 @@
 //!
 //! This crate handles tables without types. Only the resolver knows what a configuration means; the caller passes it to
 //! [`plan`]. If the resolver finds a fault, this crate finds the line of the file that caused it.
+//!
+//! # Example
+//!
+//! ```
+//! use sweep_plan::{ConfigFault, Resolved, load, plan};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let folder = tempfile::tempdir()?;
+//! std::fs::write(folder.path().join("base.toml"), "width = 16")?;
+//! let path = folder.path().join("widths.toml");
+//! std::fs::write(&path, r#"
+//! question = "Which width?"
+//! base     = "base.toml"
+//! seeds    = 2
+//! [[axis]]
+//! name   = "width"
+//! path   = "width"
+//! values = [16, 32]
+//! "#)?;
+//! let resolve = |table: &serde_json::Value| Ok::<_, ConfigFault>(Resolved { canonical: table.to_string() });
+//! let plan = plan(&load(&path, None)?, &resolve)?;
+//! let rows: Vec<String> = plan.runs.iter().map(|run| format!("{} seed {}", run.coordinates, run.seed)).collect();
+//! assert_eq!(rows, ["width=16 seed 0", "width=16 seed 1", "width=32 seed 0", "width=32 seed 1"]);
+//! # Ok(())
+//! # }
+//! ```
 
 mod axis;
 mod base;

@@ -5,6 +5,18 @@
 //! ```text
 //! experiment file -> PlanRecord -> attempt folders (ResultsLayout) -> Event lines (journal) -> ExperimentRows
 //! ```
+//!
+//! # Example
+//!
+//! ```
+//! use sweep_protocol::RunId;
+//!
+//! // The identity of a run is a digest of its configuration and its seed.
+//! let id = RunId::of(r#"{"groups":2}"#, 0);
+//! assert_ne!(id, RunId::of(r#"{"groups":2}"#, 1));
+//! assert_eq!(id.to_string().parse(), Ok(id));
+//! assert_eq!(id.short().len(), 10);
+//! ```
 
 mod arithmetic;
 mod attempts;

@@ -6,6 +6,27 @@
 //! ```text
 //! ExperimentRows + Declaration + PaperNumbers -> Table, picture -> Markdown, LaTeX, CSV, JSON, terminal, SVG, PNG
 //! ```
+//!
+//! # Example
+//!
+//! ```
+//! use sweep_report::Declaration;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let declaration: Declaration = toml::from_str(
+//!     r#"
+//!     title = "Groups"
+//!     [[table]]
+//!     id    = "groups"
+//!     title = "Groups"
+//!     rows  = ["groups"]
+//!     column = [{ metric = "accuracy", split = "test", form = "deployed", delta = true }]
+//!     "#,
+//! )?;
+//! assert_eq!(declaration.tables[0].columns[0].metric.name(), "accuracy");
+//! # Ok(())
+//! # }
+//! ```
 
 mod compare;
 mod csv;

@@ -7,6 +7,24 @@
 //! ```text
 //! SchedulerLock -> recover -> run: WorkItem -> attempt folder -> process -> journal -> Update
 //! ```
+//!
+//! # Example
+//!
+//! ```
+//! use sweep_protocol::ResultsLayout;
+//! use sweep_runner::SchedulerLock;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // One scheduler for each results folder.
+//! let folder = tempfile::tempdir()?;
+//! let layout = ResultsLayout::new(folder.path().join("results"));
+//! let lock = SchedulerLock::acquire(&layout)?;
+//! assert!(SchedulerLock::acquire(&layout).is_err());
+//! drop(lock);
+//! assert!(SchedulerLock::acquire(&layout).is_ok());
+//! # Ok(())
+//! # }
+//! ```
 
 mod attempt;
 mod attempt_folder;

@@ -9,6 +9,22 @@
 //! run folders -> folder (lines) -> fold (RunState) -> Store -> metrics.sqlite -> Reader -> rows
 //!                                        '---------------------------------------^
 //! ```
+//!
+//! # Example
+//!
+//! ```
+//! use sweep_protocol::ResultsLayout;
+//! use sweep_store::Reader;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let folder = tempfile::tempdir()?;
+//! // A reader needs no index: it reads the journals. This folder holds no experiment yet.
+//! let mut reader = Reader::open(&ResultsLayout::new(folder.path())).await?;
+//! assert!(reader.plans().is_empty());
+//! # Ok(())
+//! # }
+//! ```
 
 mod error;
 mod fold;
