@@ -142,7 +142,7 @@ pub(crate) struct InitArgs {
     /// Project folder to write into.
     #[arg(value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     pub(crate) folder: PathBuf,
-    /// Folder of one set of images: classes, masks, IDX or record files, people [default: the carried images].
+    /// Folder of one set of images: classes, masks, IDX or record files, people [default: the built-in images].
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<PathBuf>,
     /// The labels are people to be verified and identified, not classes.

@@ -20,21 +20,23 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Creates a file with this content; an existing file stays as it is. No reader ever finds a part of the content, even
-/// after a power cut.
+/// after a power cut. Returns whether the file is new.
 ///
 /// # Errors
 /// When one of the steps fails.
-pub fn create_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub fn create_atomically(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+    let mut is_new = true;
     write_then(path, bytes, |temporary| {
         match fs::hard_link(temporary, path) {
-            Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(_) if path.symlink_metadata().is_ok() => {}
+            Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => is_new = false,
+            Err(_) if path.symlink_metadata().is_ok() => is_new = false,
             // This file system does not support hard links.
             Err(_) => return fs::rename(temporary, path),
             Ok(()) => {}
         }
         fs::remove_file(temporary)
-    })
+    })?;
+    Ok(is_new)
 }
 
 /// Writes a temporary file next to `path`. The closure `put` then moves it to its final place.

@@ -18,6 +18,14 @@ pub enum ReportError {
         /// Cause of the failure.
         source: io::Error,
     },
+    /// A declaration names a table of a paper that does not exist.
+    #[error("{path}: there is no such table of a paper; write it, or name one that the program carries: {known}")]
+    NoPaperTable {
+        /// The file.
+        path: PathBuf,
+        /// File names of the carried tables.
+        known: String,
+    },
     /// A declaration or a table of the paper is not valid TOML of its form. The source names line and column.
     #[error("{path}")]
     Toml {

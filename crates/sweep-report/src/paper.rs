@@ -67,15 +67,24 @@ impl PaperNumbers {
         let mut tables = BTreeMap::new();
         for link in declaration.tables.iter().filter_map(|table| table.paper.as_ref()) {
             let path = reports.join(&link.file);
-            let text = carried.iter().find(|(file, _)| *file == link.file).filter(|_| !path.exists());
-            let table = match text {
-                Some((_, text)) => read_toml::parse(&path, text)?,
-                None => read_toml::read(&path)?,
+            let table = match (read_toml::read(&path), carried.iter().find(|(file, _)| *file == link.file)) {
+                (Err(fault), Some((_, text))) if is_missing(&path, &fault) => read_toml::parse(&path, text)?,
+                (Err(fault), None) if is_missing(&path, &fault) => {
+                    let known = carried.iter().map(|(file, _)| *file).collect::<Vec<&str>>().join(", ");
+                    return Err(ReportError::NoPaperTable { path, known });
+                }
+                (read, _) => read?,
             };
             tables.insert(link.file.clone(), table);
         }
         Ok(Self { tables })
     }
+}
+
+/// Whether nothing has this path. A link that leads nowhere is something.
+fn is_missing(path: &Path, fault: &ReportError) -> bool {
+    let is_not_found = matches!(fault, ReportError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound);
+    is_not_found && path.symlink_metadata().is_err()
 }
 
 impl PaperTable {

@@ -166,6 +166,7 @@ impl Attention {
                     v: Target { data: to_v, start: unit.part * of_v, pixels: sizes.keys, images },
                     tables: d_table,
                 };
+                // Formatted, the function would have more lines than clippy allows.
                 #[rustfmt::skip]
                 macro_rules! run {
                     ($V:ty, $Q:literal, $CHANNELS:literal, $SHARED:literal) => {{

@@ -45,7 +45,7 @@ pub fn conv2d_with_epilogue(
     geometry: ConvGeometry,
     epilogue: Epilogue<'_>,
 ) -> Result<Tensor> {
-    Conv::on_map(x_chwn, weight, geometry)?.then(x_chwn, (weight, bias), epilogue)
+    Conv::on_map(x_chwn, weight, geometry)?.with_epilogue(x_chwn, (weight, bias), epilogue)
 }
 
 /// Applies an FC layer with groups to each column of x (C, …, M). Its inputs are all dimensions of x but the last,
@@ -70,7 +70,7 @@ pub fn grouped_fc_with_epilogue(
     groups: usize,
     epilogue: Epilogue<'_>,
 ) -> Result<Tensor> {
-    Conv::on_columns(x, weight, groups)?.then(x, (weight, bias), epilogue)
+    Conv::on_columns(x, weight, groups)?.with_epilogue(x, (weight, bias), epilogue)
 }
 
 /// A convolution, and the shape of its output. The tensors may have other shapes than the sizes, with as many numbers.
@@ -105,7 +105,7 @@ impl Conv {
         if has_kernel(x) { x.contiguous()?.apply_op2(&weight.contiguous()?, self) } else { self.composite(x, weight) }
     }
 
-    fn then(self, x: &Tensor, (weight, bias): (&Tensor, &Tensor), epilogue: Epilogue<'_>) -> Result<Tensor> {
+    fn with_epilogue(self, x: &Tensor, (weight, bias): (&Tensor, &Tensor), epilogue: Epilogue<'_>) -> Result<Tensor> {
         if bias.dims() != [self.sizes.outputs] {
             bail!("{} outputs need one bias each, not a bias of shape {:?}", self.sizes.outputs, bias.dims());
         }

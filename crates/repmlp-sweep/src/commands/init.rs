@@ -1,11 +1,10 @@
-//! `init`: writes a first experiment, its base and its report, fitted to the images of a folder or to the carried ones.
+//! `init`: writes a first experiment, its base and its report, fitted to the images of a folder or to the built-in ones.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use repmlp_train::data::{DataConfig, DetectedSet, Labels, SourceConfig, detect};
+use repmlp_train::data::{DataConfig, DetectError, DetectedSet, Labels, SourceConfig, detect};
 use serde_json::json;
 use sweep_protocol::{NAME_RULE, check_name, create_atomically};
 
@@ -15,85 +14,163 @@ use crate::cli::{InitArgs, SchemaOf, SpecArgs};
 use crate::costed_plan::CostedPlan;
 use crate::exit::{Exit, UsageError};
 use crate::project::Project;
-use crate::starter::{self, KnownSet};
+use crate::starter::{self, FEWEST_TRAIN, KnownSet};
 
 pub(crate) fn run(arguments: &InitArgs) -> Result<Exit> {
     let labels = if arguments.people { Labels::People } else { Labels::Classes };
     let known = look(arguments.data.as_deref(), labels)?;
     let name = name(arguments, &known)?;
     say(&format!("found {}", known.description()));
-    let mut files = starter::files(&name, &known)?;
-    for (of, part) in [(SchemaOf::Experiment, "experiment"), (SchemaOf::Base, "base"), (SchemaOf::Report, "report")] {
-        files.push((format!("experiments/schema/{part}.schema.json"), text(of)?));
-    }
-    files.push((".gitignore".to_owned(), IGNORED.to_owned()));
-    write(&arguments.folder, &files)?;
+    let own = starter::files(&name, &known)?;
     let spec = arguments.folder.join(format!("experiments/{name}.toml"));
-    // The files are checked as `run` checks them.
-    let costed = CostedPlan::load(&SpecArgs { path: spec.clone(), profile: None })?;
-    Project::of(&spec).check_declaration(&costed.record())?;
-    print(&next(&spec, arguments.data.as_deref(), costed.plan.runs.len()))?;
+    let mut written = Written::default();
+    let runs = written.all(&arguments.folder, &own).and_then(|()| check(&spec));
+    let runs = match runs {
+        Ok(runs) => runs,
+        Err(error) => {
+            written.undo();
+            return Err(error);
+        }
+    };
+    written.shared(&arguments.folder)?;
+    for path in &written.files {
+        say(&format!("wrote {}", path.display()));
+    }
+    print(&next(&spec, arguments.data.as_deref(), runs))?;
     Ok(Exit::Done)
 }
-
-/// Runs are large and can be made again; what reports are made from is small and belongs to them.
-const IGNORED: &str = "/results/*\n!/results/published/\n";
 
 /// Recognises the set, reads all of it, and counts its images.
 fn look(data: Option<&Path>, labels: Labels) -> Result<KnownSet> {
     let set = match data {
         Some(folder) => detect(folder, labels)?,
         None if labels == Labels::People => {
-            return Err(UsageError("--people needs --data DIR: the carried images show no people".to_owned()).into());
+            return Err(UsageError("--people needs --data DIR: the built-in images show no people".to_owned()).into());
         }
-        None => DetectedSet { source: SourceConfig::FashionMnist5k {}, short_side: 28 },
+        None => DetectedSet { source: SourceConfig::FashionMnist5k {}, side: 28, absent_classes: Vec::new() },
     };
-    let config = json!({ "source": set.source, "image_size": set.short_side.clamp(8, 1024) });
+    let whose = || match data {
+        Some(folder) => format!(
+            "no experiment was written for {}. If the set cannot be changed as below, write a base file by hand: \
+             docs/src/guide/own-data.md",
+            folder.display()
+        ),
+        None => "the built-in images".to_owned(),
+    };
+    let config = json!({
+        "source": set.source,
+        "image_size": set.side.max(1),
+        "absent_classes": set.absent_classes,
+    });
     let config: DataConfig = serde_json::from_value(config).context("a detected source is a configuration")?;
-    let read = config.check(data, 0)?;
-    Ok(KnownSet::new(set, &read))
+    let read = config.check(data, 0).with_context(whose)?;
+    let known = KnownSet::new(set, &read);
+    let classes = known.set.source.shape().classes;
+    if known.train < FEWEST_TRAIN || classes < 2 {
+        return Err(anyhow::Error::new(DetectError::TooSmall { train: known.train, classes }).context(whose()));
+    }
+    Ok(known)
 }
 
 /// The name that was asked for, else that of the set.
 fn name(arguments: &InitArgs, known: &KnownSet) -> Result<String> {
-    let name = match &arguments.name {
-        Some(name) => name.clone(),
-        None => known.set.source.name().to_lowercase(),
-    };
-    check_name(&name).map_err(|fault| UsageError(format!("--name {name}: {fault}: {NAME_RULE}")))?;
-    Ok(name)
+    match &arguments.name {
+        Some(name) => {
+            check_name(name).map_err(|fault| UsageError(format!("--name {name}: {fault}: {NAME_RULE}")))?;
+            Ok(name.clone())
+        }
+        None => {
+            let name = known.set.source.name().to_lowercase();
+            check_name(&name)
+                .map_err(|fault| UsageError(format!("`{name}` cannot name an experiment ({fault}): give --name")))?;
+            Ok(name)
+        }
+    }
 }
 
-/// Writes the files, or none if a file of this experiment exists. Existing schemas and an existing `.gitignore` stay.
-fn write(folder: &Path, files: &[(String, String)]) -> Result<()> {
-    let is_shared = |path: &str| path.ends_with(".schema.json") || path == ".gitignore";
-    let there: Vec<String> = files
-        .iter()
-        .map(|(path, _)| (path, folder.join(path)))
-        .filter(|(path, full)| !is_shared(path) && fs::symlink_metadata(full).is_ok())
-        .map(|(_, full)| full.display().to_string())
-        .collect();
-    if !there.is_empty() {
-        let text = format!("{}: already there; give another --name, or remove it first", there.join(", "));
-        return Err(UsageError(text).into());
-    }
-    for (path, text) in files {
-        let full: PathBuf = folder.join(path);
-        if let Some(parent) = full.parent() {
-            fs::create_dir_all(parent).with_context(|| format!("cannot make the folder {}", parent.display()))?;
+/// Checks an experiment under both of its profiles, as `run` does. Returns the number of its runs.
+fn check(spec: &Path) -> Result<usize> {
+    let plan = |profile: Option<&str>| {
+        let costed = CostedPlan::load(&SpecArgs { path: spec.to_owned(), profile: profile.map(str::to_owned) })?;
+        Project::of(spec).check_declaration(&costed.record())?;
+        Ok::<usize, anyhow::Error>(costed.plan.runs.len())
+    };
+    plan(Some("smoke"))?;
+    plan(None)
+}
+
+/// Runs are large and can be made again. The measurements that reports are made from are small and belong to them.
+const IGNORED: &str = "/results/*\n!/results/published/\n";
+
+/// What one call has created, so that a failure leaves nothing behind.
+#[derive(Default)]
+struct Written {
+    files: Vec<PathBuf>,
+    folders: Vec<PathBuf>,
+}
+
+impl Written {
+    /// Creates the files of the experiment, or none if one of them exists.
+    fn all(&mut self, folder: &Path, files: &[(String, String)]) -> Result<()> {
+        let paths = files.iter().map(|(path, _)| folder.join(path));
+        let there: Vec<String> =
+            paths.filter(|path| path.symlink_metadata().is_ok()).map(|path| path.display().to_string()).collect();
+        if !there.is_empty() {
+            return Err(exists(&there.join(", ")).into());
         }
-        match create_atomically(&full, text.as_bytes()) {
-            Err(fault) if fault.kind() == ErrorKind::AlreadyExists && is_shared(path) => {}
-            written => {
-                written.with_context(|| format!("cannot write {}", full.display()))?;
-                say(&format!("wrote {}", full.display()));
+        for (path, text) in files {
+            let path = folder.join(path);
+            if !self.create(&path, text)? {
+                return Err(exists(&path.display().to_string()).into());
             }
         }
+        Ok(())
     }
-    Ok(())
+
+    /// Creates the files that all experiments of a project share. Existing ones stay.
+    fn shared(&mut self, folder: &Path) -> Result<()> {
+        let kinds = [(SchemaOf::Experiment, "experiment"), (SchemaOf::Base, "base"), (SchemaOf::Report, "report")];
+        for (of, kind) in kinds {
+            self.create(&folder.join(format!("experiments/schema/{kind}.schema.json")), &text(of)?)?;
+        }
+        if !self.create(&folder.join(".gitignore"), IGNORED)? {
+            say("note: .gitignore exists already; let it ignore /results/* except /results/published/");
+        }
+        Ok(())
+    }
+
+    /// Creates a file and the folders above it. Returns whether the file is new.
+    fn create(&mut self, path: &Path, text: &str) -> Result<bool> {
+        let missing: Vec<PathBuf> = path
+            .ancestors()
+            .skip(1)
+            .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+            .map(Path::to_owned)
+            .collect();
+        for folder in missing.into_iter().rev() {
+            fs::create_dir(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+            self.folders.push(folder);
+        }
+        let is_new = create_atomically(path, text.as_bytes());
+        let is_new = is_new.with_context(|| format!("cannot write {}", path.display()))?;
+        if is_new {
+            self.files.push(path.to_owned());
+        }
+        Ok(is_new)
+    }
+
+    /// Removes what was created. Folders that hold something else by now stay.
+    fn undo(&self) {
+        self.files.iter().for_each(|path| drop(fs::remove_file(path)));
+        self.folders.iter().rev().for_each(|path| drop(fs::remove_dir(path)));
+    }
 }
 
-/// What to type next.
+fn exists(paths: &str) -> UsageError {
+    UsageError(format!("{paths}: already there; give another --name, or remove it first"))
+}
+
+/// The commands that come next.
 fn next(spec: &Path, data: Option<&Path>, runs: usize) -> String {
     let data = data.map(|data| format!(" --data {}", quoted(data))).unwrap_or_default();
     let spec = quoted(spec);
@@ -107,9 +184,10 @@ fn next(spec: &Path, data: Option<&Path>, runs: usize) -> String {
     format!("Next:\n{}", lines.iter().map(line).collect::<String>())
 }
 
-/// A path as a shell reads it back.
+/// A path as a shell reads it back. A leading `-` would be an option.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
+    let text = if text.starts_with('-') { format!("./{text}") } else { text };
     let is_plain = text.chars().all(|c| c.is_alphanumeric() || "/._-+=:@".contains(c));
     if is_plain { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }

@@ -14,15 +14,12 @@ pub(crate) struct KnownSet {
     pub(crate) train: usize,
     /// Number of test images.
     pub(crate) test: usize,
-    /// Whether its images lie in files of their own, so that their number is known only after reading the folder.
-    pub(crate) is_in_files: bool,
 }
 
 impl KnownSet {
     /// The counts of a set that was read.
     pub(crate) fn new(set: DetectedSet, read: &Dataset) -> Self {
-        let is_in_files = set.source.shape().train_images.is_none();
-        Self { set, train: read.train.images.len(), test: read.test.images.len(), is_in_files }
+        Self { set, train: read.train.images.len(), test: read.test.images.len() }
     }
 
     /// A line that describes the set.
@@ -33,11 +30,7 @@ impl KnownSet {
             Objective::Classification | Objective::Segmentation => format!("{classes} classes"),
         };
         let Self { train, test, set, .. } = self;
-        format!(
-            "{}: {train} training and {test} test images of {labels}; shorter side {} pixels",
-            set.source.name(),
-            set.short_side
-        )
+        format!("{}: {train} training and {test} test images of {labels}; {} pixels", set.source.name(), set.side)
     }
 }
 
@@ -59,10 +52,7 @@ pub(crate) fn files(name: &str, known: &KnownSet) -> Result<Vec<(String, String)
         }
     };
     let values = values(name, known)?;
-    let filled = |template: &str| {
-        let fill = |text: String, (key, value): &(&str, String)| text.replace(&format!("{{{key}}}"), value);
-        values.iter().fold(template.to_owned(), fill)
-    };
+    let filled = |template: &str| fill(template, &values);
     Ok(vec![
         (format!("experiments/{name}.toml"), filled(experiment)),
         (format!("experiments/base/{name}.toml"), filled(base)),
@@ -70,26 +60,61 @@ pub(crate) fn files(name: &str, known: &KnownSet) -> Result<Vec<(String, String)
     ])
 }
 
-/// Values that fit the set: sizes that the network accepts, and batches that the training images fill.
+/// Replaces each `{key}` of a template by its value. Values are not searched for keys.
+fn fill(template: &str, values: &[(&'static str, String)]) -> String {
+    let mut text = String::new();
+    let mut rest = template;
+    while let Some(at) = rest.find('{') {
+        text += &rest[..at];
+        rest = &rest[at..];
+        let known = values.iter().find(|(key, _)| rest[1..].strip_prefix(key).is_some_and(|end| end.starts_with('}')));
+        let (value, length) = known.map_or(("{", 1), |(key, value)| (value.as_str(), key.len() + 2));
+        text += value;
+        rest = &rest[length..];
+    }
+    text + rest
+}
+
+/// Smallest number of training images that an experiment is written for: two batches of two.
+pub(crate) const FEWEST_TRAIN: usize = 4;
+
+/// Smallest set of which a tenth is set aside for Validation.
+const FEWEST_WITH_VALIDATION: usize = 100;
+
+/// Side of the square that the network sees: a multiple of 32, so that partitions of 8x8 divide the maps of all stages.
+/// Images in memory are padded and must fit; image files are resized, to at most 64 pixels to keep runs short.
+fn image_size(set: &DetectedSet) -> usize {
+    match set.source {
+        SourceConfig::ImageFolder(_) => set.side.next_multiple_of(32).min(64),
+        _ => set.side.next_multiple_of(32),
+    }
+}
+
+/// Values for the templates that fit the set.
 fn values(name: &str, known: &KnownSet) -> Result<Vec<(&'static str, String)>> {
     let objective = known.set.source.objective();
-    let (image_size, crop_padding) = if known.set.short_side <= 32 { (32, 2) } else { (64, 4) };
-    let sets_aside = objective == Objective::Classification && known.train >= 500;
-    let train = if sets_aside { known.train - (known.train as f64 * 0.1).round() as usize } else { known.train };
+    let image_size = image_size(&known.set);
+    let sets_aside = objective == Objective::Classification && known.train >= FEWEST_WITH_VALIDATION;
+    let set_aside = if sets_aside { known.train.div_ceil(10) } else { 0 };
+    let train = known.train - set_aside;
     let most_batch = match objective {
         Objective::Classification => 64,
         Objective::Verification => 32,
         Objective::Segmentation => 16,
     };
-    // At least eight steps an epoch, so that the schedule has something to do; a batch of one has no batch statistics.
-    let batch = most_batch.min((train / 8).max(2)).min(train);
+    // About eight steps an epoch or more; a batch of one has no batch statistics.
+    let batch = most_batch.min((train / 8).max(2));
     let smoke_train = train.min(4 * batch);
-    let smoke_batch = batch.min(smoke_train / 2).max(1);
-    let limit = match known.is_in_files {
-        true => {
-            format!("train_limit = {train}  # all that are left to train on; `plan` predicts times with this number\n")
-        }
-        false => String::new(),
+    let smoke_batch = batch.min(smoke_train / 2).max(2);
+    let limit = match known.set.source.shape().train_images {
+        Some(_) => String::new(),
+        None => format!(
+            "train_limit = {train}  # all that are left to train on; `plan` predicts times with it. Raise it after adding images\n"
+        ),
+    };
+    let absent = match known.set.absent_classes.as_slice() {
+        [] => String::new(),
+        absent => format!("absent_classes = {absent:?}  # labels that no training image has\n"),
     };
     let (validation_column, curve) = match sets_aside {
         true => (
@@ -105,7 +130,8 @@ fn values(name: &str, known: &KnownSet) -> Result<Vec<(&'static str, String)>> {
         ("image_size", image_size.to_string()),
         ("validation", if sets_aside { "0.1" } else { "0.0" }.to_owned()),
         ("limit", limit),
-        ("crop_padding", crop_padding.to_string()),
+        ("absent", absent),
+        ("crop_padding", (image_size / 16).to_string()),
         ("flip", (!matches!(known.set.source, SourceConfig::Idx(_))).to_string()),
         ("epochs", if objective == Objective::Classification { "6" } else { "20" }.to_owned()),
         ("batch", batch.to_string()),
@@ -118,7 +144,7 @@ fn values(name: &str, known: &KnownSet) -> Result<Vec<(&'static str, String)>> {
     ])
 }
 
-/// A JSON object as an inline table; `None` where a value has no form in TOML.
+/// Writes a JSON value as TOML, objects as inline tables. Returns `None` for a value that TOML cannot express.
 fn inline(value: &Value) -> Option<String> {
     match value {
         Value::Object(table) => {
@@ -141,14 +167,14 @@ fn inline(value: &Value) -> Option<String> {
             Some(format!("[{}]", values.iter().map(inline).collect::<Option<Vec<String>>>()?.join(", ")))
         }
         Value::Null => None,
-        // Strings, numbers and booleans are spelled alike, as names of folders hold no control characters.
+        Value::String(text) => Some(toml::Value::String(text.clone()).to_string()),
         simple => Some(simple.to_string()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use repmlp_train::data::{IdentitiesConfig, IdxConfig, ImageFolderConfig, MasksConfig};
+    use repmlp_train::data::{IdentitiesConfig, IdxConfig, ImageFolderConfig, MasksConfig, RecordsConfig};
 
     use super::*;
     use crate::cli::SpecArgs;
@@ -161,7 +187,6 @@ mod tests {
         let name = || "own".to_owned();
         let part = |part: &str| vec![part.to_owned()];
         let sources = [
-            SourceConfig::FashionMnist5k {},
             SourceConfig::ImageFolder(ImageFolderConfig { name: name(), classes: 2, test: None }),
             SourceConfig::Idx(IdxConfig {
                 name: name(),
@@ -172,6 +197,15 @@ mod tests {
                 test_labels: None,
             }),
             SourceConfig::Identities(IdentitiesConfig { name: name(), identities: 40, held_out: 8, channels: 1 }),
+            SourceConfig::Records(RecordsConfig {
+                name: name(),
+                classes: 3,
+                train: part("{epochs} \"a\\b\".bin"),
+                validation: Vec::new(),
+                test: part("test.bin"),
+                label_bytes: 1,
+                side: 96,
+            }),
             SourceConfig::Masks(MasksConfig {
                 name: name(),
                 classes: 12,
@@ -182,14 +216,18 @@ mod tests {
             }),
         ];
         for source in sources {
-            for (train, short_side) in [(4, 28), (130, 32), (5_000, 28), (40_000, 500)] {
-                let set = DetectedSet { source: source.clone(), short_side };
-                let known = KnownSet { set, train, test: 9, is_in_files: true };
+            for (train, side) in [(FEWEST_TRAIN, 28), (99, 1), (130, 32), (5_000, 96), (40_000, 500)] {
+                let set = DetectedSet { source: source.clone(), side, absent_classes: Vec::new() };
+                let known = KnownSet { set, train, test: 9 };
                 let folder = tempfile::tempdir().unwrap();
                 for (path, text) in files("first try", &known).unwrap() {
                     let path = folder.path().join(path);
                     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
                     assert!(!text.contains("{name}") && !text.contains("{source}"), "{text}");
+                    let table: toml::Table = text.parse().unwrap();
+                    if let (SourceConfig::Records(config), Some(data)) = (&source, table.get("data")) {
+                        assert_eq!(data["source"]["train"][0].as_str(), Some(config.train[0].as_str()));
+                    }
                     std::fs::write(path, text).unwrap();
                 }
                 let path = folder.path().join("experiments/first try.toml");

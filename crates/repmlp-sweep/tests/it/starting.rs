@@ -45,14 +45,44 @@ fn nothing_is_overwritten_and_bad_folders_are_explained() {
     assert_eq!(fs::read_to_string(bench.path(".gitignore")).unwrap(), "mine");
 
     fs::create_dir_all(bench.path("empty")).unwrap();
+    fs::create_dir_all(bench.path("small")).unwrap();
+    for name in ["train.bin", "test.bin"] {
+        fs::write(bench.path("small").join(name), records(3)).unwrap();
+    }
     for (words, code, told) in [
         ("init --people", 2, "--people needs --data"),
         ("init --name a/b", 2, "--name a/b"),
         ("init --data empty", 4, "has no layout that this program reads"),
         ("init --data missing", 4, "missing"),
+        ("init p --data small", 4, "at least 4 images of 2 classes"),
+        ("init p --data small --people", 4, "labels are not people"),
     ] {
         let ran = bench.run(words);
         assert_eq!(ran.code(), code, "{words}: {}", ran.stderr());
         assert!(ran.stderr().contains(told), "{words}: {}", ran.stderr());
+        assert!(!bench.path("p").exists(), "{words} leaves nothing behind");
     }
+
+    // A file stands where a folder must be: what was created before is removed again.
+    fs::create_dir_all(bench.path("q")).unwrap();
+    fs::write(bench.path("q/reports"), "mine").unwrap();
+    let ran = bench.run("init q");
+    assert_eq!(ran.code(), 21, "{}", ran.stderr());
+    assert_eq!(fs::read_dir(bench.path("q")).unwrap().count(), 1, "only the user's file is there");
+}
+
+#[test]
+fn manual_pages_have_examples_and_exit_codes() {
+    let bench = Bench::empty();
+    let page = bench.done("man").stdout();
+    for part in [
+        ".TH repmlp-sweep 1",
+        ".SH EXAMPLES\n.nf",
+        ".SH EXIT CODES\n.nf",
+        "experiments/gfc_groups.toml --profile smoke",
+    ] {
+        assert!(page.contains(part), "no {part} in\n{page}");
+    }
+    bench.done("man --out pages");
+    assert!(bench.path("pages/repmlp-sweep-run.1").exists() && !bench.path("pages/repmlp-sweep-train.1").exists());
 }

@@ -2,12 +2,15 @@
 //!
 //! Guesses from names, sizes and labels alone. Reading the set under the guessed configuration is the check.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use repmlp_interop::open_file;
 use sweep_protocol::{NAME_RULE, check_name};
 
+use crate::data::content::Content;
+use crate::data::data_folder::or_gzipped;
 use crate::data::decode;
 use crate::data::files::undecodable;
 use crate::data::identities::IdentitiesConfig;
@@ -23,8 +26,17 @@ use crate::data::{DataError, DataFolder, SourceConfig};
 pub struct DetectedSet {
     /// The source as a configuration names it.
     pub source: SourceConfig,
-    /// Median of the shorter sides of its images, in pixels (of image files: of at most 64 of them).
-    pub short_side: usize,
+    /// Size of its images in pixels. IDX and record files: the longest side of any image. Image files: the median of the
+    /// shorter sides of at most 64 images.
+    pub side: usize,
+    /// Classes below the largest one that no training image shows. Known for IDX and record files only.
+    pub absent_classes: Vec<u32>,
+}
+
+impl DetectedSet {
+    fn new(source: SourceConfig, side: usize) -> Self {
+        Self { source, side, absent_classes: Vec::new() }
+    }
 }
 
 /// Task that a folder of people or classes is meant for. Files do not tell.
@@ -76,7 +88,7 @@ pub enum DetectError {
     },
     /// People need at least four folders or labels: two to train, two to test.
     #[error(
-        "{path} has {people} people; at least 4 are needed: the last fifth (at least 2) is held out for the test",
+        "{path} has {people} people; at least 4 are needed, two of them for the test",
         path = path.display()
     )]
     FewPeople {
@@ -84,6 +96,32 @@ pub enum DetectError {
         path: PathBuf,
         /// Number of people found.
         people: usize,
+    },
+    /// The set has a layout in which labels are not people.
+    #[error("{path} is a set of the kind `{kind}`, whose labels are not people: leave --people out", path = path.display())]
+    NoPeople {
+        /// The folder.
+        path: PathBuf,
+        /// Kind of the set in a configuration.
+        kind: &'static str,
+    },
+    /// It is not clear which IDX file is which.
+    #[error(
+        "{path} has IDX files, but not one pair each for training and test: expected train-images-idx3-ubyte, \
+         train-labels-idx1-ubyte, and the same with `test` or `t10k` for `train`",
+        path = path.display()
+    )]
+    IdxFiles {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The set is too small for an experiment.
+    #[error("it has {train} training images of {classes} classes; an experiment needs at least 4 images of 2 classes")]
+    TooSmall {
+        /// Number of training images.
+        train: usize,
+        /// Number of classes.
+        classes: usize,
     },
     /// No layout fits.
     #[error(
@@ -102,52 +140,82 @@ pub enum DetectError {
 const SAMPLE: usize = 64;
 
 /// Largest side of an image in record files that is tried.
-const MOST_RECORD_SIDE: u64 = 512;
+const MOST_RECORD_SIDE: usize = 512;
 
 /// Recognises the set in `folder`.
 ///
 /// # Errors
 /// When no layout fits, a part is missing, or a file cannot be read.
 pub fn detect(folder: &Path, labels: Labels) -> Result<DetectedSet, DetectError> {
-    let fault = |source| DataError::Read { path: folder.to_owned(), source };
-    let path = std::fs::canonicalize(folder).map_err(fault)?;
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    check_name(&name).map_err(|fault| DetectError::Name { path: path.clone(), fault: fault.to_string() })?;
-    let set = DataFolder::find(Some(folder), "", "")?;
+    // A link keeps its own name. `.` and `..` have none.
+    let named = match folder.file_name() {
+        Some(_) => folder.to_owned(),
+        None => {
+            let fault = |source| DataError::Read { path: folder.to_owned(), source };
+            std::fs::canonicalize(folder).map_err(fault)?
+        }
+    };
+    let name = named.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    // The same folder that a training will read.
+    let set = DataFolder::find(Some(folder), &name, "")?;
     let (files, folders) = (set.files()?, set.folders("")?);
-    if let Some(known) = known_benchmark(&set, &folders) {
-        return Ok(known);
+    let path = set.path().to_owned();
+    let found = match known_benchmark(&set, &folders) {
+        Some(known) => Some(known),
+        None => {
+            check_name(&name).map_err(|fault| DetectError::Name { path: path.clone(), fault: fault.to_string() })?;
+            match labels {
+                Labels::Classes => classes(&set, &name, (&files, &folders))?,
+                Labels::People => people(&set, &name, (&files, &folders))?,
+            }
+        }
+    };
+    let Some(found) = found else {
+        let with_images = folders.iter().filter(|folder| set.images(folder).is_ok()).count();
+        return Err(match with_images {
+            0 => DetectError::Unknown { path },
+            folders => DetectError::Undivided { path, folders },
+        });
+    };
+    let kind = match found.source {
+        SourceConfig::Identities(_) => return Ok(found),
+        SourceConfig::Masks(_) => "masks",
+        SourceConfig::Records(_) => "records",
+        SourceConfig::Cifar10 {} => "cifar10",
+        SourceConfig::Cifar100 {} => "cifar100",
+        _ => return Ok(found),
+    };
+    if labels == Labels::People { Err(DetectError::NoPeople { path, kind }) } else { Ok(found) }
+}
+
+/// Recognises a set of classes or masks. Folders count more than files beside them.
+fn classes(
+    set: &DataFolder,
+    name: &str,
+    (files, folders): (&[String], &[String]),
+) -> Result<Option<DetectedSet>, DetectError> {
+    let has = |part: &str| folders.iter().any(|name| name == part);
+    if has("train") {
+        return if has("trainannot") { masks(set, name).map(Some) } else { image_folder(set, name).map(Some) };
     }
     if files.iter().any(|name| is_idx(name)) {
-        return idx(&set, name, labels, &files);
+        return idx(set, name, files).map(Some);
     }
-    if let Some(found) = records(&set, &name, &files)? {
-        return Ok(found);
-    }
-    let has = |part: &str| folders.iter().any(|name| name == part);
-    if has("train") && has("trainannot") {
-        return masks(&set, name);
-    }
-    if labels == Labels::People {
-        return people(&set, name, &folders);
-    }
-    if has("train") {
-        if !has("test") && !has("val") {
-            return Err(DetectError::NoTest { path: set.path().to_owned() });
-        }
-        let classes = set.folders("train")?.len();
-        // Where both are there and hold classes, `val` is left to the user.
-        let test = (has("test") && has("val")).then(|| "test".to_owned());
-        let source = SourceConfig::ImageFolder(ImageFolderConfig { name, classes, test });
-        return Ok(DetectedSet { source, short_side: median_side(&set, "train")? });
-    }
-    let with_images = folders.iter().filter(|folder| set.images(folder).is_ok()).count();
-    let path = set.path().to_owned();
-    Err(if with_images > 0 {
-        DetectError::Undivided { path, folders: with_images }
-    } else {
-        DetectError::Unknown { path }
-    })
+    records(set, name, files)
+}
+
+/// A set in ImageNet's layout.
+fn image_folder(set: &DataFolder, name: &str) -> Result<DetectedSet, DetectError> {
+    let classes = set.folders("train")?.len();
+    let holds_classes = |part: &str| set.folders(part).is_ok_and(|folders| !folders.is_empty());
+    let test = match (holds_classes("test"), holds_classes("val")) {
+        (false, false) => return Err(DetectError::NoTest { path: set.path().to_owned() }),
+        // Where both hold classes, `val` is left to the user.
+        (true, true) => Some("test".to_owned()),
+        _ => None,
+    };
+    let source = SourceConfig::ImageFolder(ImageFolderConfig { name: name.to_owned(), classes, test });
+    Ok(DetectedSet::new(source, median_side(set, "train")?))
 }
 
 /// CIFAR in its binary version, in `folder` or one folder below.
@@ -158,40 +226,63 @@ fn known_benchmark(set: &DataFolder, folders: &[String]) -> Option<DetectedSet> 
         (false, true) => SourceConfig::Cifar100 {},
         (false, false) => return None,
     };
-    Some(DetectedSet { source, short_side: 32 })
+    Some(DetectedSet::new(source, 32))
 }
 
 fn is_idx(name: &str) -> bool {
     name.trim_end_matches(".gz").ends_with("idx3-ubyte")
 }
 
-/// A set in MNIST's format. Its labels are classes or people.
-fn idx(set: &DataFolder, name: String, labels: Labels, files: &[String]) -> Result<DetectedSet, DetectError> {
-    let mut seen = Ids::default();
-    for file in files.iter().filter(|name| name.contains("idx1-ubyte")) {
-        // Magic number and count come before the labels, one byte each.
-        let bytes = set.open(std::slice::from_ref(file))?.take(u64::MAX)?;
-        seen = seen.with(Ids::of(bytes.get(8..).unwrap_or_default()));
-    }
-    let source = match labels {
-        Labels::Classes => {
-            let classes = seen.classes().max().map_or(0, |last| last as usize + 1);
-            let [train_images, train_labels, test_images, test_labels] = [None, None, None, None];
-            SourceConfig::Idx(IdxConfig { name, classes, train_images, train_labels, test_images, test_labels })
-        }
-        Labels::People => {
-            let people = seen.classes().count() + usize::from(seen.has_ignored());
-            people_source(set, name, people, 1)?
+/// A set of classes in MNIST's format.
+fn idx(set: &DataFolder, name: &str, files: &[String]) -> Result<DetectedSet, DetectError> {
+    let pick = |parts: [&str; 2], kind: &str| {
+        let fits = |file: &&String| parts.iter().any(|part| file.contains(part)) && file.contains(kind);
+        let mut found = files.iter().filter(fits);
+        match (found.next(), found.next()) {
+            (Some(only), None) => Ok(only.clone()),
+            _ => Err(DetectError::IdxFiles { path: set.path().to_owned() }),
         }
     };
-    let mut sides = Vec::new();
-    for file in files.iter().filter(|name| is_idx(name)) {
+    let (train, test) = (["train", "train"], ["test", "t10k"]);
+    let (train_images, train_labels) = (pick(train, "idx3-ubyte")?, pick(train, "idx1-ubyte")?);
+    let (test_images, test_labels) = (pick(test, "idx3-ubyte")?, pick(test, "idx1-ubyte")?);
+    // Magic number and count come before the labels, one byte each.
+    let labels =
+        |file: &String| Ok::<_, DataError>(open(set, file)?.take(u64::MAX)?.into_iter().skip(8).collect::<Vec<u8>>());
+    let (learned, tested) = (labels(&train_labels)?, labels(&test_labels)?);
+    let classes = learned.iter().chain(&tested).max().map_or(0, |&last| usize::from(last) + 1);
+    let mut side = 0;
+    for file in [&train_images, &test_images] {
         // Magic number, count, height, width: four bytes each.
-        let header = set.open(std::slice::from_ref(file))?.take(16)?;
+        let header = open(set, file)?.take(16)?;
         let sizes = header.chunks_exact(4).skip(2).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]) as usize);
-        sides.extend(sizes);
+        side = sizes.fold(side, usize::max);
     }
-    Ok(DetectedSet { source, short_side: sides.into_iter().min().unwrap_or(0) })
+    // Customary names need not be in the configuration.
+    let unless = |file: String, customary: &[&str]| {
+        let plain = file.trim_end_matches(".gz");
+        if customary.contains(&plain) { None } else { Some(file.clone()) }
+    };
+    let source = SourceConfig::Idx(IdxConfig {
+        name: name.to_owned(),
+        classes,
+        train_images: unless(train_images, &["train-images-idx3-ubyte"]),
+        train_labels: unless(train_labels, &["train-labels-idx1-ubyte"]),
+        test_images: unless(test_images, &["t10k-images-idx3-ubyte", "test-images-idx3-ubyte"]),
+        test_labels: unless(test_labels, &["t10k-labels-idx1-ubyte", "test-labels-idx1-ubyte"]),
+    });
+    Ok(DetectedSet { source, side, absent_classes: absent(classes, learned.into_iter()) })
+}
+
+fn open(set: &DataFolder, file: &String) -> Result<Content<'static>, DataError> {
+    set.open(std::slice::from_ref(file))
+}
+
+/// Classes without a label.
+fn absent(classes: usize, labels: impl Iterator<Item = u8>) -> Vec<u32> {
+    let mut seen = [false; 256];
+    labels.for_each(|label| seen[usize::from(label)] = true);
+    (0..classes).filter(|&class| !seen[class]).map(|class| class as u32).collect()
 }
 
 /// A set in the record format of CIFAR. Its side and label bytes follow from the sizes of the files, its classes from
@@ -203,33 +294,42 @@ fn records(set: &DataFolder, name: &str, files: &[String]) -> Result<Option<Dete
     if test.is_empty() || train.is_empty() {
         return Ok(None);
     }
-    let mut contents = Vec::new();
-    for file in train.iter().chain(&test) {
-        contents.push(set.open(std::slice::from_ref(file))?.take(u64::MAX)?);
-    }
-    let fits = |label_bytes: u64, side: u64| {
+    let read =
+        |files: &[String]| files.iter().map(|file| open(set, file)?.take(u64::MAX)).collect::<Result<Vec<_>, _>>();
+    let (learned, tested) = (read(&train)?, read(&test)?);
+    let all = || learned.iter().chain(&tested);
+    let fits = |&(label_bytes, side): &(usize, usize)| {
         let record = label_bytes + 3 * side * side;
-        contents.iter().all(|bytes| !bytes.is_empty() && (bytes.len() as u64).is_multiple_of(record))
+        all().all(|bytes| !bytes.is_empty() && bytes.len().is_multiple_of(record))
     };
-    // 32 is by far the most frequent side. Small sides divide many sizes by chance, so large ones are tried first.
-    let sides = std::iter::once(32).chain((4..=MOST_RECORD_SIDE).rev());
-    let Some((label_bytes, side)) =
-        sides.flat_map(|side| [(1, side), (2, side)]).find(|&(label_bytes, side)| fits(label_bytes, side))
-    else {
-        return Ok(None);
+    let labels = |parts: &[Vec<u8>], (label_bytes, side): (usize, usize)| {
+        let record = label_bytes + 3 * side * side;
+        let of = move |bytes: &Vec<u8>| bytes.chunks_exact(record).map(|r| r[label_bytes - 1]).collect::<Vec<u8>>();
+        parts.iter().flat_map(of).collect::<Vec<u8>>()
     };
-    let record = (label_bytes + 3 * side * side) as usize;
-    let label = label_bytes as usize - 1;
-    let labels = contents.iter().flat_map(|bytes| bytes.chunks_exact(record)).map(|record| record[label]);
-    let classes = labels.max().map_or(0, |last| usize::from(last) + 1);
-    let (label_bytes, side) = (label_bytes as usize, side as usize);
+    let last = |fit: (usize, usize)| [labels(&learned, fit), labels(&tested, fit)].concat().into_iter().max();
+    // A wrong size reads pixels as labels, and these reach high values. Of equal ones the largest side is the least
+    // likely to fit by chance.
+    let candidates = (4..=MOST_RECORD_SIDE).rev().flat_map(|side| [(1, side), (2, side)]).filter(fits);
+    let Some(fit) = candidates.min_by_key(|&fit| last(fit)) else { return Ok(None) };
+    let (label_bytes, side) = fit;
+    let classes = last(fit).map_or(0, |last| usize::from(last) + 1);
+    let absent_classes = absent(classes, labels(&learned, fit).into_iter());
     let config =
         RecordsConfig { name: name.to_owned(), classes, train, validation: Vec::new(), test, label_bytes, side };
-    Ok(Some(DetectedSet { source: SourceConfig::Records(config), short_side: side }))
+    Ok(Some(DetectedSet { source: SourceConfig::Records(config), side, absent_classes }))
 }
 
-/// Images with masks; the classes are the ids of the masks, except 255.
-fn masks(set: &DataFolder, name: String) -> Result<DetectedSet, DetectError> {
+/// Images with masks. The classes are the ids of the training masks, except 255.
+fn masks(set: &DataFolder, name: &str) -> Result<DetectedSet, DetectError> {
+    let has_masks = |part: &str| set.has(part) && set.has(&format!("{part}annot"));
+    let folders = |part: &str| vec![part.to_owned()];
+    let (validation, test) = match (has_masks("test"), has_masks("val")) {
+        (false, false) => return Err(DetectError::NoTest { path: set.path().to_owned() }),
+        (true, true) => (folders("val"), folders("test")),
+        (true, false) => (Vec::new(), folders("test")),
+        (false, true) => (Vec::new(), folders("val")),
+    };
     let mut ids = Ids::default();
     for mask in set.images("trainannot")? {
         let path = set.path().join(mask);
@@ -237,33 +337,55 @@ fn masks(set: &DataFolder, name: String) -> Result<DetectedSet, DetectError> {
         ids = ids.with(Ids::of(&decoded.ids));
     }
     let classes = ids.classes().max().map_or(0, |last| last as usize + 1);
-    let folders = |part: &str| vec![part.to_owned()];
-    let both = set.has("test") && set.has("val");
-    let validation = if both { folders("val") } else { Vec::new() };
-    let (train, test) = (folders("train"), folders(if set.has("test") { "test" } else { "val" }));
-    let source = SourceConfig::Masks(MasksConfig { name, classes, ignore: 255, train, validation, test });
-    Ok(DetectedSet { source, short_side: median_side(set, "train")? })
+    let config = MasksConfig { name: name.to_owned(), classes, ignore: 255, train: folders("train"), validation, test };
+    Ok(DetectedSet::new(SourceConfig::Masks(config), median_side(set, "train")?))
 }
 
-/// One folder a person.
-fn people(set: &DataFolder, name: String, folders: &[String]) -> Result<DetectedSet, DetectError> {
-    let first = folders.first().ok_or_else(|| DetectError::Unknown { path: set.path().to_owned() })?;
-    let short_side = median_side(set, first)?;
-    Ok(DetectedSet { source: people_source(set, name, folders.len(), 3)?, short_side })
+/// A set of people: one folder each, possibly below `train` and `test`, or IDX files with people as labels.
+fn people(
+    set: &DataFolder,
+    name: &str,
+    (files, folders): (&[String], &[String]),
+) -> Result<Option<DetectedSet>, DetectError> {
+    let has = |part: &str| folders.iter().any(|name| name == part);
+    if has("trainannot") {
+        return masks(set, name).map(Some);
+    }
+    if let Some(images) = files.iter().find(|file| is_idx(file)) {
+        // The one pair that a training reads.
+        let labels = images.trim_end_matches(".gz").replace("images-idx3", "labels-idx1");
+        let bytes = set.open(&or_gzipped(&labels))?.take(u64::MAX)?;
+        let people = bytes.iter().skip(8).collect::<BTreeSet<_>>().len();
+        let header = open(set, images)?.take(16)?;
+        let sizes = header.chunks_exact(4).skip(2).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]) as usize);
+        let source = people_source(set, name, (people, (people / 5).max(2)), 1)?;
+        return Ok(Some(DetectedSet::new(source, sizes.max().unwrap_or(0))));
+    }
+    if folders.is_empty() {
+        return records(set, name, files);
+    }
+    let test = ["test", "val"].into_iter().find(|part| has("train") && has(part));
+    let (all, held_out, first) = match test {
+        Some(test) => {
+            let (trained, held_out) = (set.folders("train")?, set.folders(test)?.len());
+            (trained.len() + held_out, held_out, "train".to_owned())
+        }
+        None => (folders.len(), (folders.len() / 5).max(2), folders[0].clone()),
+    };
+    let source = people_source(set, name, (all, held_out), 3)?;
+    Ok(Some(DetectedSet::new(source, median_side(set, &first)?)))
 }
 
-/// The last fifth of the people is held out.
 fn people_source(
     set: &DataFolder,
-    name: String,
-    identities: usize,
+    name: &str,
+    (identities, held_out): (usize, usize),
     channels: usize,
 ) -> Result<SourceConfig, DetectError> {
-    let held_out = (identities / 5).max(2);
-    if identities < held_out + 2 {
+    if held_out < 2 || identities < held_out + 2 {
         return Err(DetectError::FewPeople { path: set.path().to_owned(), people: identities });
     }
-    Ok(SourceConfig::Identities(IdentitiesConfig { name, identities, held_out, channels }))
+    Ok(SourceConfig::Identities(IdentitiesConfig { name: name.to_owned(), identities, held_out, channels }))
 }
 
 /// Largest number of pixels of an image that is looked at.
@@ -304,8 +426,9 @@ mod tests {
         let folder = folder_with(&named);
         let own = folder.path().join("own");
         let found = detect(&own, labels)?;
-        let side = found.short_side.max(8);
-        let config = serde_json::json!({ "source": found.source, "image_size": side });
+        let side = found.side.max(8);
+        let config =
+            serde_json::json!({ "source": found.source, "image_size": side, "absent_classes": found.absent_classes });
         let config: DataConfig = serde_json::from_value(config).unwrap();
         config.check(Some(&own), 0).unwrap();
         Ok(found)
@@ -339,10 +462,10 @@ mod tests {
             Labels::Classes,
         );
         let config = ImageFolderConfig { name: "own".to_owned(), classes: 2, test: None };
-        assert_eq!(found.unwrap(), DetectedSet { source: SourceConfig::ImageFolder(config), short_side: 20 });
+        assert_eq!(found.unwrap(), DetectedSet::new(SourceConfig::ImageFolder(config), 20));
 
         let found = detected(&idx_files(&[0, 1, 2, 1], 12), Labels::Classes).unwrap();
-        assert_eq!((found.source.shape().classes, found.short_side), (3, 12));
+        assert_eq!((found.source.shape().classes, found.side), (3, 12));
         assert!(matches!(found.source, SourceConfig::Idx(_)));
 
         let record = |label: u8| [vec![0, label], vec![1; 3 * 20 * 20]].concat();

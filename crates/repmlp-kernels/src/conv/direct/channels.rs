@@ -41,7 +41,7 @@ pub(super) fn convolve<V: Vector>(
     target: &Target<'_, V::Number>,
 ) -> Result<()> {
     let weights = pack_weight::<V>(weight, pass);
-    tasks::<V>(pass).into_par_iter().try_for_each(|task| run::<V>(pass, &task, source, &weights, target))
+    chunks::<V>(pass).into_par_iter().try_for_each(|chunk| run::<V>(pass, &chunk, source, &weights, target))
 }
 
 /// Returns the number of panels for a group's target channels.
@@ -51,7 +51,7 @@ fn panels<V: Vector>(channels: usize) -> usize {
 
 /// Splits the work into bands of rows. The packed source of a band fits the cache. Where bands are too few, panels are
 /// split too.
-fn tasks<V: Vector>(pass: &Pass<'_, V::Number>) -> Vec<Chunk> {
+fn chunks<V: Vector>(pass: &Pass<'_, V::Number>) -> Vec<Chunk> {
     let (height, _) = pass.tap_map.target();
     let row = pass.tap_map.source_columns() * pass.channels.0 * pass.images;
     // Twice as many numbers as elsewhere: rows that bands share are packed once for each band, and weights are read as
@@ -152,22 +152,22 @@ fn pack_source<T: Number>(source: &[T], pass: &Pass<'_, T>, rows: &Range<usize>,
 
 fn run<V: Vector>(
     pass: &Pass<'_, V::Number>,
-    task: &Chunk,
+    chunk: &Chunk,
     source: &[V::Number],
     weights: &[V::Number],
     target: &Target<'_, V::Number>,
 ) -> Result<()> {
     let ((from, to), width) = (pass.channels, PANEL * V::LANES);
-    let rows = pass.tap_map.source_rows(task.rows.clone());
-    let group = &source[task.group * from * pass.maps.0..];
+    let rows = pass.tap_map.source_rows(chunk.rows.clone());
+    let group = &source[chunk.group * from * pass.maps.0..];
     let mut segments = Vec::new();
     with_scratch(rows.len() * pass.tap_map.source_columns() * from * pass.images, |packed: &mut [V::Number]| {
         pack_source(group, pass, &rows, packed);
-        for panel in task.panels.clone() {
+        for panel in chunk.panels.clone() {
             let of_panel = width * from * pass.taps;
-            let weight = &weights[(task.group * panels::<V>(to) + panel) * of_panel..][..of_panel];
+            let weight = &weights[(chunk.group * panels::<V>(to) + panel) * of_panel..][..of_panel];
             let channels = panel * width..((panel + 1) * width).min(to);
-            for row in task.rows.clone() {
+            for row in chunk.rows.clone() {
                 for column in 0..pass.tap_map.target().1 {
                     segments.clear();
                     pass.tap_map.segments((row, column), rows.start, from, &mut segments);
@@ -176,10 +176,10 @@ fn run<V: Vector>(
                     for Segment { source, weight, .. } in &mut segments {
                         std::mem::swap(source, weight);
                     }
-                    let sum = Sum { pass, group: task.group, channels: channels.clone(), pixel: (row, column) };
+                    let sum = Sum { pass, group: chunk.group, channels: channels.clone(), pixel: (row, column) };
                     sum.write::<V>(&segments, packed, weight, target)?;
                 }
-                finish_row(pass, (task.group, &channels, row), target)?;
+                finish_row(pass, (chunk.group, &channels, row), target)?;
             }
         }
         Ok(())
@@ -195,7 +195,7 @@ fn finish_row<T: Number>(
     if let Some(epilogue) = pass.epilogue {
         let numbers = pass.tap_map.target().1 * pass.images;
         let start = (group * pass.channels.1 + channels.start) * pass.maps.1 + row * numbers;
-        // SAFETY: no other task has these rows of these channels, and this task has just written the row.
+        // SAFETY: no other chunk has these rows of these channels, and this chunk has just written the row.
         unsafe {
             let mut block = target.shared.block(start, (channels.len(), numbers), pass.maps.1)?;
             epilogue.block(&mut block, start);
@@ -234,7 +234,7 @@ impl<T: Number> Sum<'_, T> {
         };
         for lines in equal_parts(images, images.div_ceil(V::ROWS.min(V::LANES))) {
             let size = (self.channels.len(), lines.len());
-            // SAFETY: no other task has these rows of these channels, and no other sum has this pixel.
+            // SAFETY: no other chunk has these rows of these channels, and no other sum has this pixel.
             let mut block = unsafe { target.shared.block(start + lines.start, size, map)? };
             let mut sums = [T::zero(); MOST_ROWS * PANEL * MOST_LANES];
             let sums = sums.as_mut_ptr();

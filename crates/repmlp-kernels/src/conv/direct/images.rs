@@ -47,7 +47,7 @@ pub(super) fn convolve<V: Vector>(
     target: &Target<'_, V::Number>,
 ) -> Result<()> {
     let weights = pack_weight::<V>(weight, pass);
-    tasks::<V>(pass).into_par_iter().try_for_each(|task| run::<V>(pass, &task, source, &weights, target))
+    chunks::<V>(pass).into_par_iter().try_for_each(|chunk| run::<V>(pass, &chunk, source, &weights, target))
 }
 
 /// Splits all images into columns, and groups columns of the same kind.
@@ -71,9 +71,9 @@ fn columns<V: Vector>(images: usize, most: usize) -> Vec<(Kind, Vec<Lanes>)> {
     all
 }
 
-/// Splits the work into bands of rows. The packed source of a band fits the cache. Where whole maps fit, a task has
+/// Splits the work into bands of rows. The packed source of a band fits the cache. Where whole maps fit, a chunk has
 /// several columns of images, because their numbers are consecutive in memory.
-fn tasks<V: Vector>(pass: &Pass<'_, V::Number>) -> Vec<Chunk> {
+fn chunks<V: Vector>(pass: &Pass<'_, V::Number>) -> Vec<Chunk> {
     let (height, _) = pass.tap_map.target();
     let mut all = Vec::new();
     for (kind, lanes) in columns::<V>(pass.images, most_vectors::<V>(pass.channels.1.min(V::ROWS))) {
@@ -135,15 +135,15 @@ fn pack_weight<V: Vector>(weight: &[V::Number], pass: &Pass<'_, V::Number>) -> V
 }
 
 /// Packs source pixels of some rows as (column of images, pixel, channel, lane). Lanes beyond the images are 0.
-fn pack_source<T: Number>(source: &[T], pass: &Pass<'_, T>, rows: &Range<usize>, task: &Chunk, packed: &mut [T]) {
+fn pack_source<T: Number>(source: &[T], pass: &Pass<'_, T>, rows: &Range<usize>, chunk: &Chunk, packed: &mut [T]) {
     let (columns, images, channels) = (pass.tap_map.source_columns(), pass.images, pass.channels.0);
-    let of_column = packed.len() / task.lanes.len();
+    let of_column = packed.len() / chunk.lanes.len();
     let width = of_column / (rows.len() * columns * channels).max(1);
     for (c, channel) in source.chunks_exact(pass.maps.0).enumerate().take(channels) {
         let row = columns * images;
         let pixels = channel[rows.start * row..rows.end * row].chunks_exact(images);
         for (pixel, numbers) in pixels.enumerate() {
-            for (i, lanes) in task.lanes.iter().enumerate() {
+            for (i, lanes) in chunk.lanes.iter().enumerate() {
                 let vectors = &mut packed[i * of_column + (pixel * channels + c) * width..][..width];
                 let (filled, empty) = vectors.split_at_mut(lanes.len());
                 copy_few(filled, &numbers[lanes.clone()]);
@@ -160,11 +160,11 @@ struct Pixels {
     segments: Range<usize>,
 }
 
-/// Returns all pixels of a task, and the terms of all their sums.
-fn pixels<T>(pass: &Pass<'_, T>, task: &Chunk, first_source_row: usize) -> (Vec<Pixels>, Vec<Segment>) {
+/// Returns all pixels of a chunk, and the terms of all their sums.
+fn pixels<T>(pass: &Pass<'_, T>, chunk: &Chunk, first_source_row: usize) -> (Vec<Pixels>, Vec<Segment>) {
     let (mut all, mut segments) = (Vec::new(), Vec::new());
-    let alike = pass.tap_map.alike(task.kind.pixels);
-    for row in task.rows.clone() {
+    let alike = pass.tap_map.alike(chunk.kind.pixels);
+    for row in chunk.rows.clone() {
         for alike in &alike {
             let start = segments.len();
             pass.tap_map.segments((row, alike.first), first_source_row, pass.channels.0, &mut segments);
@@ -177,23 +177,24 @@ fn pixels<T>(pass: &Pass<'_, T>, task: &Chunk, first_source_row: usize) -> (Vec<
 
 fn run<V: Vector>(
     pass: &Pass<'_, V::Number>,
-    task: &Chunk,
+    chunk: &Chunk,
     source: &[V::Number],
     weights: &[V::Number],
     target: &Target<'_, V::Number>,
 ) -> Result<()> {
     let (from, to) = pass.channels;
-    let rows = pass.tap_map.source_rows(task.rows.clone());
-    let group = &source[task.group * from * pass.maps.0..];
-    let (pixels, segments) = pixels(pass, task, rows.start);
-    let column = rows.len() * pass.tap_map.source_columns() * from * task.kind.vectors * V::LANES;
-    with_scratch(task.lanes.len() * column, |packed: &mut [V::Number]| {
-        pack_source(group, pass, &rows, task, packed);
+    let rows = pass.tap_map.source_rows(chunk.rows.clone());
+    let group = &source[chunk.group * from * pass.maps.0..];
+    let (pixels, segments) = pixels(pass, chunk, rows.start);
+    let column = rows.len() * pass.tap_map.source_columns() * from * chunk.kind.vectors * V::LANES;
+    with_scratch(chunk.lanes.len() * column, |packed: &mut [V::Number]| {
+        pack_source(group, pass, &rows, chunk, packed);
         for tile in tiles::<V>(to) {
-            let weight = &weights[(task.group * to + tile.start) * from * pass.taps..][..tile.len() * from * pass.taps];
+            let weight =
+                &weights[(chunk.group * to + tile.start) * from * pass.taps..][..tile.len() * from * pass.taps];
             for pixels in &pixels {
-                for (i, lanes) in task.lanes.iter().enumerate() {
-                    let sum = Sum { pass, task, tile: tile.clone(), pixels, lanes };
+                for (i, lanes) in chunk.lanes.iter().enumerate() {
+                    let sum = Sum { pass, chunk, tile: tile.clone(), pixels, lanes };
                     let packed = &packed[i * column..][..column];
                     sum.store::<V>((&segments[pixels.segments.clone()], packed, weight), target)?;
                 }
@@ -206,7 +207,7 @@ fn run<V: Vector>(
 /// The sums of some pixels, for a tile of channels.
 struct Sum<'a, T> {
     pass: &'a Pass<'a, T>,
-    task: &'a Chunk,
+    chunk: &'a Chunk,
     tile: Range<usize>,
     pixels: &'a Pixels,
     lanes: &'a Lanes,
@@ -216,14 +217,14 @@ impl<T: Number> Sum<'_, T> {
     /// Returns the index of a pixel's first number in the target, for the tile's first channel.
     fn start(&self, pixel: usize) -> usize {
         let pass = self.pass;
-        let channel = self.task.group * pass.channels.1 + self.tile.start;
+        let channel = self.chunk.group * pass.channels.1 + self.tile.start;
         let pixel = self.pixels.first + pixel * pass.tap_map.target_step;
         channel * pass.maps.1 + pixel * pass.images + self.lanes.start
     }
 
     /// Returns the channels and images of a pixel.
     fn block<'b>(&self, pixel: usize, shared: &Shared<'b, T>) -> Result<MatrixMut<'b, T>> {
-        // SAFETY: no other task has these rows and images of the group, and no other sum has these pixels and channels.
+        // SAFETY: no other chunk has these rows and images of the group, and no other sum has these pixels and channels.
         unsafe { shared.block(self.start(pixel), (self.tile.len(), self.lanes.len()), self.pass.maps.1) }
     }
 
@@ -243,7 +244,7 @@ impl<T: Number> Sum<'_, T> {
         (segments, source, weight): (&[Segment], &[T], &[T]),
         &Target { ref shared, onto }: &Target<'_, T>,
     ) -> Result<()> {
-        let (pass, kind, lanes, rows) = (self.pass, self.task.kind, self.lanes, self.tile.len());
+        let (pass, kind, lanes, rows) = (self.pass, self.chunk.kind, self.lanes, self.tile.len());
         let (map, pixel_step) = (pass.maps.1, pass.tap_map.target_step * pass.images);
         let width = kind.vectors * V::LANES;
         let many = kind.vectors == 1;
