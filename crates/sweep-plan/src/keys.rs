@@ -152,7 +152,7 @@ pub(crate) const AXIS: Block = Block {
     doc: "An axis in one of three forms: `path` and `values`, or `zip`, or `[axis.points.LABEL]` tables.",
     keys: &[
         required("name", Kind::Name, "Name of the axis in coordinates, tables and plots."),
-        optional("path", Kind::Text, "Dotted key of the configuration that takes the values, as in `model.block.groups`."),
+        optional("path", Kind::Text, "Dotted key of the configuration that takes the values: `model.block.groups`."),
         optional("values", Kind::List(&Kind::Any), "Values of the key at `path`. Each value makes one point."),
         optional(
             "labels",

@@ -1,4 +1,5 @@
-//! `init`: writes a first experiment, its base and its report, fitted to the images of a folder or to the built-in ones.
+//! `init`: writes a first experiment, its base and its report, fitted to the images of a folder or to the built-in
+//! ones.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -78,7 +78,7 @@ fn fill(template: &str, values: &[(&'static str, String)]) -> String {
 /// Smallest number of training images that an experiment is written for: two batches of two.
 pub(crate) const FEWEST_TRAIN: usize = 4;
 
-/// Smallest set of which a tenth is set aside for Validation.
+/// Number of training images from which on a tenth is set aside for Validation.
 const FEWEST_WITH_VALIDATION: usize = 100;
 
 /// Side of the square that the network sees: a multiple of 32, so that partitions of 8x8 divide the maps of all stages.
@@ -109,7 +109,8 @@ fn values(name: &str, known: &KnownSet) -> Result<Vec<(&'static str, String)>> {
     let limit = match known.set.source.shape().train_images {
         Some(_) => String::new(),
         None => format!(
-            "train_limit = {train}  # all that are left to train on; `plan` predicts times with it. Raise it after adding images\n"
+            "train_limit = {train}  # all that are left to train on; `plan` predicts times with it. Raise it after \
+             adding images\n"
         ),
     };
     let absent = match known.set.absent_classes.as_slice() {
@@ -204,7 +205,7 @@ mod tests {
                 validation: Vec::new(),
                 test: part("test.bin"),
                 label_bytes: 1,
-                side: 96,
+                side: 1,
             }),
             SourceConfig::Masks(MasksConfig {
                 name: name(),

@@ -26,8 +26,8 @@ use crate::data::{DataError, DataFolder, SourceConfig};
 pub struct DetectedSet {
     /// The source as a configuration names it.
     pub source: SourceConfig,
-    /// Size of its images in pixels. IDX and record files: the longest side of any image. Image files: the median of the
-    /// shorter sides of at most 64 images.
+    /// Size of its images in pixels. IDX and record files: the longest side of any image. Image files: the median of
+    /// the shorter sides of at most 64 images.
     pub side: usize,
     /// Classes below the largest one that no training image shows. Known for IDX and record files only.
     pub absent_classes: Vec<u32>,
@@ -98,7 +98,10 @@ pub enum DetectError {
         people: usize,
     },
     /// The set has a layout in which labels are not people.
-    #[error("{path} is a set of the kind `{kind}`, whose labels are not people: leave --people out", path = path.display())]
+    #[error(
+        "{path} is a set of the kind `{kind}`, whose labels are not people: leave --people out",
+        path = path.display()
+    )]
     NoPeople {
         /// The folder.
         path: PathBuf,

@@ -224,7 +224,7 @@ impl<T: Number> Sum<'_, T> {
 
     /// Returns the channels and images of a pixel.
     fn block<'b>(&self, pixel: usize, shared: &Shared<'b, T>) -> Result<MatrixMut<'b, T>> {
-        // SAFETY: no other chunk has these rows and images of the group, and no other sum has these pixels and channels.
+        // SAFETY: no other chunk has these rows and images of the group, no other sum these pixels and channels.
         unsafe { shared.block(self.start(pixel), (self.tile.len(), self.lanes.len()), self.pass.maps.1) }
     }
 
