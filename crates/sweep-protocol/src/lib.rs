@@ -14,7 +14,7 @@
 //! // The identity of a run is a digest of its configuration and its seed.
 //! let id = RunId::of(r#"{"groups":2}"#, 0);
 //! assert_ne!(id, RunId::of(r#"{"groups":2}"#, 1));
-//! assert_eq!(id.to_string().parse(), Ok(id));
+//! assert_eq!(id.to_string().parse::<RunId>().unwrap(), id);
 //! assert_eq!(id.short().len(), 10);
 //! ```
 
