@@ -42,7 +42,7 @@ pub fn adamw_step(parameter: &Var, mean: &Var, square: &Var, gradient: &Tensor, 
     parameter.inplace_op3(mean, square, &Descend::new(step))
 }
 
-/// The composite: the same from candle's own operations.
+/// The composite: the same computation, written with candle's own operations.
 pub(crate) fn composite(parameter: &Var, mean: &Var, square: &Var, gradient: &Tensor, step: AdamWStep) -> Result<()> {
     mean.set(&((mean.as_tensor() * step.beta1)? + (gradient * (1.0 - step.beta1))?)?)?;
     square.set(&((square.as_tensor() * step.beta2)? + (gradient.sqr()? * (1.0 - step.beta2))?)?)?;
@@ -108,3 +108,37 @@ impl Rule for Descend {
 inplace!(Mean);
 inplace!(Square);
 inplace!(Descend);
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+    use crate::oracle_tests::difference;
+
+    #[test]
+    fn the_first_step_of_adamw_is_the_learning_rate_times_the_sign() {
+        // At step 1, m̂ = g and √v̂ = |g|. The decay takes 0.1·0.5 of the parameter.
+        let parameter = Var::new(&[2f64, -2.0], &Device::Cpu).unwrap();
+        let zeros = || Var::zeros(2, DType::F64, &Device::Cpu).unwrap();
+        let gradient = Tensor::new(&[3f64, -0.25], &Device::Cpu).unwrap();
+        let step = AdamWStep { learning_rate: 0.1, beta1: 0.9, beta2: 0.999, eps: 0.0, weight_decay: 0.5, step: 1 };
+        adamw_step(&parameter, &zeros(), &zeros(), &gradient, step).unwrap();
+        let expected = Tensor::new(&[2.0 * 0.95 - 0.1, -2.0 * 0.95 + 0.1], &Device::Cpu).unwrap();
+        assert!(difference(&parameter, &expected).unwrap() < 1e-12);
+    }
+
+    #[test]
+    fn adamw_equals_pytorchs() {
+        // torch 2.15: AdamW([2, -2, 0.5], lr=0.1, betas=(0.9, 0.99), eps=1e-3, weight_decay=0.1) with these gradients.
+        let of = |numbers: [f64; 3]| Var::new(&numbers, &Device::Cpu).unwrap();
+        let (parameter, mean, square) = (of([2.0, -2.0, 0.5]), of([0.0; 3]), of([0.0; 3]));
+        for (gradient, number) in [[3.0, -0.25, 0.0], [-1.0, 0.5, 2.0], [0.125, -4.0, 1.0]].into_iter().zip(1..) {
+            let step =
+                AdamWStep { learning_rate: 0.1, beta1: 0.9, beta2: 0.99, eps: 1e-3, weight_decay: 0.1, step: number };
+            adamw_step(&parameter, &mean, &square, &of(gradient), step).unwrap();
+        }
+        let expected = of([1.7693884470328967, -1.8200159436641623, 0.3318068551154266]);
+        assert!(difference(&parameter, &expected).unwrap() < 1e-14);
+    }
+}

@@ -20,7 +20,7 @@ pub fn add_bias(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
     if has_kernel(x) { x.contiguous()?.apply_op2(&bias.contiguous()?, AddBias) } else { composite(x, bias) }
 }
 
-/// The composite: the same from candle's own operations.
+/// The composite: the same computation, written with candle's own operations.
 pub(crate) fn composite(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let mut along_channels = vec![1; x.rank()];
     along_channels[0] = bias.dims1()?;

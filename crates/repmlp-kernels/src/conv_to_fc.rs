@@ -16,7 +16,8 @@ pub fn conv_to_fc(kernel: &Tensor, (h, w): (usize, usize)) -> Result<Tensor> {
     if has_kernel(kernel) { kernel.contiguous()?.apply_op1(ConvToFc { h, w }) } else { composite(kernel, (h, w)) }
 }
 
-/// The composite: the same from candle's own operations. As in the paper, it convolves an identity matrix.
+/// The composite: the same computation, written with candle's own operations. As in the paper, it convolves an identity
+/// matrix.
 pub(crate) fn composite(kernel: &Tensor, (h, w): (usize, usize)) -> Result<Tensor> {
     let (o, c, k_h, k_w) = kernel.dims4()?;
     let (pixels, count) = (h * w, k_h * k_w);

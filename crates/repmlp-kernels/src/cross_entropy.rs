@@ -31,7 +31,7 @@ pub fn cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Result
     logits.contiguous()?.apply_op2(&labels.contiguous()?, op)
 }
 
-/// The composite: the same from candle's own operations.
+/// The composite: the same computation, written with candle's own operations.
 pub(crate) fn composite(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Result<Tensor> {
     let centred = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?)?;
     let log_p = centred.broadcast_sub(&centred.exp()?.sum_keepdim(D::Minus1)?.log()?)?;
@@ -144,4 +144,22 @@ fn backward<T: WithDType>(
         gradient[label as usize] -= of_label;
     });
     gradient
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    #[test]
+    fn a_label_that_is_no_class_is_an_error() {
+        let logits = Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
+        let labels = |labels: &[u32]| Tensor::new(labels, &Device::Cpu).unwrap();
+        // The loss is log 3 for any label.
+        let loss = cross_entropy(&logits, &labels(&[0, 2]), 0.1).unwrap().to_scalar::<f32>().unwrap();
+        assert!((loss - 3f32.ln()).abs() < 1e-6);
+        assert!(cross_entropy(&logits, &labels(&[0, 3]), 0.1).is_err());
+        assert!(cross_entropy(&logits, &labels(&[0]), 0.1).is_err());
+    }
 }

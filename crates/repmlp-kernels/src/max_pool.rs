@@ -31,7 +31,8 @@ pub fn max_pool2d(x_chwn: &Tensor, geometry: PoolGeometry) -> Result<Tensor> {
     if has_kernel(x_chwn) { x_chwn.contiguous()?.apply_op1(pool) } else { composite(x_chwn, &pool) }
 }
 
-/// The composite: the same from candle's own operations. Its gradient is shared among equal numbers.
+/// The composite: the same computation, written with candle's own operations. Its gradient is shared among equal
+/// numbers.
 pub(crate) fn composite(x_chwn: &Tensor, pool: &MaxPool2d) -> Result<Tensor> {
     // A position outside the map is replaced by the nearest position inside. Every window that reaches outside contains
     // that position too, so its largest number stays the same.
@@ -285,5 +286,71 @@ for_each_set! {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device, Var};
+
+    use super::*;
+
+    #[test]
+    fn overlapping_windows_share_their_owner_and_the_first_of_equals_is_the_owner() {
+        // One row: windows of 3 with stride 1 and padding 1 over 1 5 5 0. The largest numbers are 5 5 5 5.
+        let x = Tensor::new(&[1f32, 5.0, 5.0, 0.0], &Device::Cpu).unwrap().reshape((1, 1, 4, 1)).unwrap();
+        let x = Var::from_tensor(&x).unwrap();
+        let geometry = PoolGeometry { kernel: (1, 3), stride: (1, 1), padding: (0, 1) };
+        let y = max_pool2d(&x, geometry).unwrap();
+        assert_eq!(y.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [5.0; 4]);
+        let weights = Tensor::new(&[1f32, 10.0, 100.0, 1000.0], &Device::Cpu).unwrap().reshape((1, 1, 4, 1)).unwrap();
+        let gradients = (y * weights).unwrap().sum_all().unwrap().backward().unwrap();
+        let dx = gradients.get(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(dx, [0.0, 111.0, 1000.0, 0.0]);
+    }
+
+    #[test]
+    fn a_window_with_a_nan_gives_nan() {
+        let x = Tensor::new(&[f32::NAN, 5.0, 1.0, f32::NAN, 2.0, 3.0], &Device::Cpu)
+            .unwrap()
+            .reshape((1, 1, 6, 1))
+            .unwrap();
+        let y = max_pool2d(&x, PoolGeometry { kernel: (1, 2), stride: (1, 2), padding: (0, 0) }).unwrap();
+        let y = y.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert!(y[0].is_nan() && y[1].is_nan());
+        assert_eq!(y[2].to_bits(), 3f32.to_bits());
+    }
+
+    #[test]
+    fn the_first_nan_is_the_owner_in_windows_of_many_images() {
+        // Nine images, windows of 2×2: a NaN in the upper row, one in the lower row, both, or none.
+        let at = |above: f32, below: f32| [3.0, above, below, 4.0];
+        let windows = [at(f32::NAN, 9.0), at(1.0, f32::NAN), at(f32::NAN, f32::NAN), at(1.0, 2.0)];
+        let x: Vec<f32> = (0..4).flat_map(|pixel| (0..9).map(move |image| windows[image % 4][pixel])).collect();
+        let x = Var::from_tensor(&Tensor::from_vec(x, (1, 2, 2, 9), &Device::Cpu).unwrap()).unwrap();
+        let y = max_pool2d(&x, PoolGeometry { kernel: (2, 2), stride: (2, 2), padding: (0, 0) }).unwrap();
+        let largest = y.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let gradients = y.sum_all().unwrap().backward().unwrap();
+        let dx = gradients.get(&x).unwrap().reshape((4, 9)).unwrap().to_vec2::<f32>().unwrap();
+        for image in 0..9 {
+            let owner = [1, 2, 1, 3][image % 4];
+            assert!(if image % 4 == 3 { (largest[image] - 4.0).abs() < 1e-6 } else { largest[image].is_nan() });
+            for (pixel, dx) in dx.iter().enumerate() {
+                assert_eq!(dx[image].to_bits(), (if pixel == owner { 1f32 } else { 0.0 }).to_bits(), "{image} {pixel}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_window_that_does_not_fit_is_an_error() {
+        let x = Tensor::zeros((1, 3, 3, 1), DType::F32, &Device::Cpu).unwrap();
+        let pool = |kernel, stride, padding| max_pool2d(&x, PoolGeometry { kernel, stride, padding });
+        assert!(pool((4, 1), (1, 1), (0, 0)).is_err());
+        assert!(pool((2, 2), (0, 1), (0, 0)).is_err());
+        assert!(pool((2, 2), (1, 1), (2, 0)).is_err());
+        assert!(
+            max_pool2d(&x.squeeze(0).unwrap(), PoolGeometry { kernel: (1, 1), stride: (1, 1), padding: (0, 0) })
+                .is_err()
+        );
     }
 }

@@ -20,7 +20,7 @@ pub fn mean_pixel(x: &Tensor) -> Result<Tensor> {
     if has_kernel(x) { x.contiguous()?.apply_op1(MeanPixel(sizes)) } else { composite_mean(x) }
 }
 
-/// The composite: the same from candle's own operations.
+/// The composite: the same computation, written with candle's own operations.
 pub(crate) fn composite_mean(x: &Tensor) -> Result<Tensor> {
     x.reshape(Sizes::of(x)?.dims())?.mean(1)
 }
@@ -41,7 +41,7 @@ pub fn add_to_pixels(x: &Tensor, pixel: &Tensor) -> Result<Tensor> {
     }
 }
 
-/// The composite: the same from candle's own operations.
+/// The composite: the same computation, written with candle's own operations.
 pub(crate) fn composite_add(x: &Tensor, pixel: &Tensor) -> Result<Tensor> {
     x.reshape(Sizes::of(x)?.dims())?.broadcast_add(&pixel.unsqueeze(1)?)?.reshape(x.shape())
 }

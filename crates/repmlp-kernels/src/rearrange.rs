@@ -30,7 +30,7 @@ pub fn rearrange<const D: usize>(
     }
 }
 
-/// The composite: the same from candle's own operations.
+/// The composite: the same computation, written with candle's own operations.
 pub(crate) fn composite<const D: usize>(
     x: &Tensor,
     view: [usize; D],

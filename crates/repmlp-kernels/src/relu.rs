@@ -16,7 +16,7 @@ pub fn relu(x: &Tensor) -> Result<Tensor> {
     if has_kernel(x) { x.contiguous()?.apply_op1(Relu) } else { composite(x) }
 }
 
-/// The composite: the same from candle's own operations.
+/// The composite: the same computation, written with candle's own operations.
 pub(crate) fn composite(x: &Tensor) -> Result<Tensor> {
     let positive = x.gt(&x.zeros_like()?)?.to_dtype(x.dtype())?;
     x * positive
@@ -61,4 +61,21 @@ fn map_pairs<T: WithDType>(a: &[T], b: &[T], f: impl Fn(T, T) -> T + Sync) -> Ve
         .for_each(|(to, (a, b))| write_all(to, a.iter().zip(b).map(|(&a, &b)| f(a, b))));
     // SAFETY: both inputs are as long as the output, so every part is written in full.
     unsafe { written(all) }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::oracle_tests::with_gradients;
+
+    #[test]
+    fn relu_keeps_a_nan_and_has_no_gradient_at_zero() {
+        let x = Tensor::new(&[f32::NAN, 0.0, -1.0, 2.0], &Device::Cpu).unwrap();
+        let y: Vec<f32> = relu(&x).unwrap().to_vec1().unwrap();
+        assert!(y[0].is_nan());
+        let all = with_gradients(&[Tensor::new(&[0f32, 1.0], &Device::Cpu).unwrap()], |t| relu(&t[0])).unwrap();
+        assert_eq!(all[1].to_vec1::<f32>().unwrap()[0].to_bits(), 0);
+    }
 }

@@ -37,7 +37,7 @@ pub fn sgd_step(parameter: &Var, velocity: &Var, gradient: &Tensor, step: SgdSte
     parameter.inplace_op3(velocity, &gradient, &Descend(step))
 }
 
-/// The composite: the same from candle's own operations.
+/// The composite: the same computation, written with candle's own operations.
 pub(crate) fn composite(parameter: &Var, velocity: &Var, gradient: &Tensor, step: SgdStep) -> Result<()> {
     let d = (gradient + (parameter.as_tensor() * step.weight_decay)?)?;
     let moved = ((velocity.as_tensor() * step.momentum)? + &d)?;

@@ -15,7 +15,7 @@ pub fn softmax(x: &Tensor) -> Result<Tensor> {
     if has_kernel(x) { x.contiguous()?.apply_op1(Softmax) } else { composite(x) }
 }
 
-/// The composite: the same from candle's own operations.
+/// The composite: the same computation, written with candle's own operations.
 pub(crate) fn composite(x: &Tensor) -> Result<Tensor> {
     let powers = x.broadcast_sub(&x.max_keepdim(D::Minus1)?)?.exp()?;
     powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)

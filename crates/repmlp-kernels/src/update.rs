@@ -79,3 +79,24 @@ macro_rules! inplace {
     };
 }
 pub(crate) use inplace;
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device, Var};
+
+    use crate::{AdamWStep, SgdStep, adamw_step, sgd_step};
+
+    #[test]
+    fn an_optimiser_refuses_a_gradient_of_another_shape() {
+        let of = |count: usize| Var::zeros(count, DType::F32, &Device::Cpu).unwrap();
+        let sgd = SgdStep { learning_rate: 0.1, momentum: 0.9, weight_decay: 0.0, nesterov: false };
+        let adamw = AdamWStep { learning_rate: 0.1, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0, step: 1 };
+        for wrong in [3, 5] {
+            let message = sgd_step(&of(4), &of(4), &of(wrong), sgd).unwrap_err().to_string();
+            assert!(message.contains("cannot update one of shape [4]"), "{message}");
+            assert!(sgd_step(&of(4), &of(wrong), &of(4), sgd).is_err());
+            assert!(adamw_step(&of(4), &of(4), &of(4), &of(wrong), adamw).is_err());
+            assert!(adamw_step(&of(4), &of(4), &of(wrong), &of(4), adamw).is_err());
+        }
+    }
+}

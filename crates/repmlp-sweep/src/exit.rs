@@ -27,10 +27,11 @@ pub(crate) enum Exit {
     Data = 4,
     /// Work remains: the call was stopped or limited.
     Remains = 5,
-    /// Some runs failed, or committed renderings do not match their measurements.
+    /// Some runs failed.
     Failed = 10,
-    /// The two forms of a model disagree, or a count or computed value does not match its reference.
-    Equivalence = 12,
+    /// The two forms of a model disagree, a count or computed value does not match its reference, or a committed report
+    /// does not match its measurements.
+    Mismatch = 12,
     /// The results folder is in use, or its index is of another version.
     InUse = 20,
     /// The results folder cannot be written.
@@ -131,7 +132,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if let Some(fault) = cause.downcast_ref::<TrainError>() {
         return Some(match fault {
             TrainError::Sink(_) | TrainError::Checkpoint(_) => Exit::Io,
-            TrainError::Equivalence { .. } => Exit::Equivalence,
+            TrainError::Equivalence { .. } => Exit::Mismatch,
             _ => Exit::Failed,
         });
     }

@@ -111,7 +111,8 @@ pub enum Fault {
     },
     /// Runs that differ in more than the seed would be averaged.
     #[error(
-        "{place}: `{group}` would average runs that differ in `{axis}`; add that axis, or fix its label with `where`"
+        "{place}: `{group}` would average runs that differ in `{axis}`; add that axis to `{key}`, or choose one of its \
+         labels with `where`"
     )]
     Mixed {
         /// The table or plot.
@@ -120,6 +121,8 @@ pub enum Fault {
         group: String,
         /// The axis on which its runs differ.
         axis: String,
+        /// The key that names the axes of this table or plot.
+        key: &'static str,
     },
     /// No run ever measures this quantity: a key is missing or not allowed.
     #[error("{place}: {metric} {why}")]

@@ -19,24 +19,17 @@ pub fn check(declaration: &Declaration, plan: &PlanRecord, paper: &PaperNumbers)
     let mut faults = repeated_or_bad_ids(declaration);
     for table in &declaration.tables {
         let place = format!("table `{}`", table.id);
-        faults.extend(grouping_faults(&place, &Grouping { axes: &table.rows, only: &table.only }, plan));
+        faults.extend(grouping_faults((&place, "rows"), &Grouping { axes: &table.rows, only: &table.only }, plan));
         faults.extend(paper_faults(&place, table, plan, paper));
         faults.extend(table.columns.iter().filter_map(|column| unmeasurable(&place, &column.quantity())));
     }
     for plot in &declaration.plots {
         let place = format!("plot `{}`", plot.id());
         let (axes, only) = axes_of(plot);
-        faults.extend(grouping_faults(&place, &Grouping { axes: &axes, only }, plan));
+        faults.extend(grouping_faults((&place, axes_key(plot)), &Grouping { axes: &axes, only }, plan));
         faults.extend(quantities_of(plot).into_iter().filter_map(|quantity| unmeasurable(&place, quantity)));
     }
-    // A wrong axis is found in every place that uses it.
-    let mut distinct: Vec<Fault> = Vec::new();
-    for fault in faults {
-        if !distinct.iter().any(|known| known.to_string() == fault.to_string()) {
-            distinct.push(fault);
-        }
-    }
-    if distinct.is_empty() { Ok(()) } else { Err(ReportError::Declaration { faults: distinct }) }
+    if faults.is_empty() { Ok(()) } else { Err(ReportError::Declaration { faults }) }
 }
 
 /// Returns the axes that define a plot's groups, and its filter.
@@ -47,6 +40,14 @@ pub(crate) fn axes_of(plot: &PlotDeclaration) -> (Vec<String>, &BTreeMap<String,
         }
         PlotDeclaration::Scatter(plot) => (plot.label.clone(), &plot.only),
         PlotDeclaration::Curves(plot) => (plot.series.clone(), &plot.only),
+    }
+}
+
+/// Returns the key that names further axes of a plot.
+fn axes_key(plot: &PlotDeclaration) -> &'static str {
+    match plot {
+        PlotDeclaration::Line(_) | PlotDeclaration::Bars(_) | PlotDeclaration::Curves(_) => "series",
+        PlotDeclaration::Scatter(_) => "label",
     }
 }
 
@@ -91,7 +92,7 @@ fn repeated_or_bad_ids(declaration: &Declaration) -> Vec<Fault> {
     faults
 }
 
-fn grouping_faults(place: &str, grouping: &Grouping<'_>, plan: &PlanRecord) -> Vec<Fault> {
+fn grouping_faults((place, key): (&str, &'static str), grouping: &Grouping<'_>, plan: &PlanRecord) -> Vec<Fault> {
     let known_axes = || listed(plan.axes.iter().map(|axis| axis.name.as_str()));
     let mut faults = Vec::new();
     for axis in grouping.axes.iter().chain(grouping.only.keys()) {
@@ -109,7 +110,7 @@ fn grouping_faults(place: &str, grouping: &Grouping<'_>, plan: &PlanRecord) -> V
     if faults.is_empty() {
         let mixed = grouping.groups(plan).into_iter().find_map(|group| {
             let axis = group.mixed_axis()?.to_owned();
-            Some(Fault::Mixed { place: place.to_owned(), group: group.name(), axis })
+            Some(Fault::Mixed { place: place.to_owned(), group: group.name(), axis, key })
         });
         faults.extend(mixed);
     }

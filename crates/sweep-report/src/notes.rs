@@ -2,6 +2,8 @@
 //!
 //! A note appears only if the table shows what it explains.
 
+use std::collections::BTreeMap;
+
 use sweep_protocol::{Form, PlanRecord};
 
 use crate::declaration::{Quantity, TableDeclaration};
@@ -21,8 +23,15 @@ pub(crate) fn heading(table: &TableDeclaration, quantity: &Quantity) -> String {
     if common_form(forms).is_some() { words_without_form(quantity) } else { words(quantity) }
 }
 
-/// Returns the notes of a table.
-pub(crate) fn of(table: &Table, plan: &PlanRecord, paper: Option<&PaperTable>) -> Vec<String> {
+/// Returns the notes of a table that shows only runs with the labels in `only`.
+pub(crate) fn of(
+    table: &Table,
+    only: &BTreeMap<String, String>,
+    plan: &PlanRecord,
+    paper: Option<&PaperTable>,
+) -> Vec<String> {
+    let places: Vec<String> = only.iter().map(|(axis, label)| format!("{axis}={label}")).collect();
+    let filter = (!places.is_empty()).then(|| format!("The table shows only runs with {}.", places.join(" ")));
     let form = common_form(table.columns.iter().map(|column| column.quantity.form));
     let form = form.map(|form| format!("All values were measured with the {} form.", form.name()));
     let spread = "Values are means over n seeds, ± their sample standard deviation (SD); \
@@ -30,7 +39,7 @@ pub(crate) fn of(table: &Table, plan: &PlanRecord, paper: Option<&PaperTable>) -
     let citation = paper
         .filter(|_| table.columns.iter().any(|column| column.paper))
         .map(|paper| format!("The paper's numbers are from {} ({}), page {}.", paper.id, paper.source, paper.page));
-    let mut notes: Vec<String> = form.into_iter().collect();
+    let mut notes: Vec<String> = filter.into_iter().chain(form).collect();
     notes.extend(cells(table).any(|(_, cell)| has_spread(cell)).then(|| spread.to_owned()));
     notes.extend(about_deltas(table, plan));
     notes.extend(citation);

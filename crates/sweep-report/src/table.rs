@@ -141,7 +141,7 @@ impl Source<'_> {
         let title = declared.title.clone().unwrap_or_else(|| declared.id.replace('_', " "));
         let (id, axes) = (declared.id.clone(), declared.rows.clone());
         let table = Table { id, title, axes, columns, rows, notes: Vec::new() };
-        Table { notes: notes::of(&table, self.plan, self.paper), ..table }
+        Table { notes: notes::of(&table, &declared.only, self.plan, self.paper), ..table }
     }
 
     fn column(&self, table: &TableDeclaration, declared: &ColumnDeclaration) -> Column {

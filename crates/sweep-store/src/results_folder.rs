@@ -18,7 +18,7 @@ use sweep_protocol::{
 use crate::StoreError;
 use crate::fold::{AttemptLines, RunState};
 
-/// A part of a results folder that could not be used. All other parts were used.
+/// A part of a results folder that cannot be used. Reading goes on with the other parts.
 #[derive(Debug, thiserror::Error)]
 pub enum Damage {
     /// A file or folder cannot be read.

@@ -26,7 +26,7 @@ pub struct RelativePositions<'a> {
     pub width: &'a Tensor,
 }
 
-/// Sizes that fit each other. None of them is 0.
+/// Sizes of one attention operation, checked: none is 0, and the channels divide into the heads.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sizes {
     pub(super) heads: Heads,

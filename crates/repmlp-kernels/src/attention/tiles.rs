@@ -6,7 +6,8 @@ use crate::simd::Vector;
 /// Keys per tile.
 pub(super) const KEYS: usize = 4;
 
-/// One side of a product, and the distances between its parts. It has vectors, or numbers that each stand for a vector.
+/// One operand of a product, with the strides of its elements. An element is a vector, or a number that is copied into
+/// all lanes.
 pub(super) struct Side<T> {
     pub(super) at: *const T,
     /// Distance between terms.

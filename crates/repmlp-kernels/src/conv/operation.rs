@@ -124,7 +124,7 @@ impl Conv {
         x.contiguous()?.apply_op2_no_bwd(&weight.contiguous()?, &op)
     }
 
-    /// The composite: the same from candle's own operations.
+    /// The composite: the same computation, written with candle's own operations.
     pub(crate) fn composite(&self, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
         let sizes = &self.sizes;
         let (rows, columns) = (&sizes.rows, &sizes.columns);
@@ -195,7 +195,7 @@ struct Deployed {
 
 impl CustomOp2 for Deployed {
     fn name(&self) -> &'static str {
-        "conv2d_then_chwn"
+        "conv2d_with_epilogue_chwn"
     }
 
     fn cpu_fwd(

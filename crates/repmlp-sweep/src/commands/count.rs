@@ -129,7 +129,7 @@ fn all(arguments: &CountArgs) -> Result<Exit> {
                     FLOPs: multiply-adds of convolutions and FC layers. Numbers are truncated, as in the paper.";
         print(&format!("{}\n{note}\n{agreeing} of {} printed values match\n", grid(&heading, &lines), cells.len()))?;
     }
-    Ok(if agreeing == cells.len() { Exit::Done } else { Exit::Equivalence })
+    Ok(if agreeing == cells.len() { Exit::Done } else { Exit::Mismatch })
 }
 
 impl Row {

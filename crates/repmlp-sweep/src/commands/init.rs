@@ -5,8 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use repmlp_train::data::{DataConfig, DetectError, DetectedSet, Labels, SourceConfig, detect};
-use serde_json::json;
+use repmlp_train::data::{DetectError, DetectedSet, Labels, SourceConfig, detect};
 use sweep_protocol::{NAME_RULE, check_name, create_atomically};
 
 use super::schema::text;
@@ -19,21 +18,24 @@ use crate::starter::{self, FEWEST_TRAIN, KnownSet};
 
 pub(crate) fn run(arguments: &InitArgs) -> Result<Exit> {
     let labels = if arguments.people { Labels::People } else { Labels::Classes };
+    if arguments.data.is_none() && detect(&arguments.folder, labels).is_ok() {
+        let folder = arguments.folder.display();
+        let text = format!("{folder} is a set of images, not a project folder: did you mean `init --data {folder}`?");
+        return Err(UsageError(text).into());
+    }
     let known = look(arguments.data.as_deref(), labels)?;
     let name = name(arguments, &known)?;
     say(&format!("found {}", known.description()));
     let own = starter::files(&name, &known)?;
     let spec = arguments.folder.join(format!("experiments/{name}.toml"));
     let mut written = Written::default();
-    let runs = written.all(&arguments.folder, &own).and_then(|()| check(&spec));
-    let runs = match runs {
+    let runs = match written.all(&arguments.folder, &own).and_then(|()| check(&spec)) {
         Ok(runs) => runs,
         Err(error) => {
             written.undo();
             return Err(error);
         }
     };
-    written.shared(&arguments.folder)?;
     for path in &written.files {
         say(&format!("wrote {}", path.display()));
     }
@@ -52,19 +54,13 @@ fn look(data: Option<&Path>, labels: Labels) -> Result<KnownSet> {
     };
     let whose = || match data {
         Some(folder) => format!(
-            "no experiment was written for {}. If the set cannot be changed as below, write a base file by hand: \
-             docs/src/guide/own-data.md",
+            "no experiment was written for {}. If the set cannot be changed as below, write a base file by hand, as \
+             the page \"Your own images\" of the documentation shows",
             folder.display()
         ),
         None => "the built-in images".to_owned(),
     };
-    let config = json!({
-        "source": set.source,
-        "image_size": set.side.max(1),
-        "absent_classes": set.absent_classes,
-    });
-    let config: DataConfig = serde_json::from_value(config).context("a detected source is a configuration")?;
-    let read = config.check(data, 0).with_context(whose)?;
+    let read = set.config().check(data, 0).with_context(whose)?;
     let known = KnownSet::new(set, &read);
     let classes = known.set.source.shape().classes;
     if known.train < FEWEST_TRAIN || classes < 2 {
@@ -111,8 +107,14 @@ struct Written {
 }
 
 impl Written {
-    /// Creates the files of the experiment, or none if one of them exists.
-    fn all(&mut self, folder: &Path, files: &[(String, String)]) -> Result<()> {
+    /// Creates all files.
+    fn all(&mut self, folder: &Path, own: &[(String, String)]) -> Result<()> {
+        self.own(folder, own)?;
+        self.shared(folder)
+    }
+
+    /// Creates the files of the experiment. An existing file is an error.
+    fn own(&mut self, folder: &Path, files: &[(String, String)]) -> Result<()> {
         let paths = files.iter().map(|(path, _)| folder.join(path));
         let there: Vec<String> =
             paths.filter(|path| path.symlink_metadata().is_ok()).map(|path| path.display().to_string()).collect();

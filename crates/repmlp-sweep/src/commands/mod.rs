@@ -6,6 +6,7 @@ mod export;
 mod grid;
 mod init;
 mod logs;
+mod man;
 mod plan;
 mod rebuild;
 mod reference;
@@ -46,8 +47,8 @@ pub(crate) fn dispatch(cli: Cli, screen: Screen) -> Result<Exit> {
         Command::Verify { what: VerifyCommand::Parity(arguments) } => verify::parity(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Count(arguments) => count::run(&arguments),
-        Command::Man { out } => reference::man(out.as_deref()),
-        Command::Reference { folder } => reference::pages(&folder),
+        Command::Man { out } => man::run(out.as_deref()),
+        Command::Reference { folder } => reference::run(&folder),
         Command::Init(arguments) => init::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Completions { shell } => {

@@ -26,7 +26,16 @@ pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
     if arguments.check {
         let name = experiment_name(path)?;
         let profile = arguments.profile.as_deref().unwrap_or("default");
-        return check_one(&project, &layout.published(&name, profile), &arguments.reports);
+        let published = layout.published(&name, profile);
+        if !published.is_dir() {
+            return Err(UsageError(format!(
+                "nothing of `{name}` is published under the profile `{profile}` ({}): name another --profile, or run \
+                 it",
+                published.display()
+            ))
+            .into());
+        }
+        return check_one(&project, &published, &arguments.reports);
     }
     let mut results = open_results(&layout).await?;
     let Recorded { rows, origin } = recorded(&mut results, &layout, path, arguments.profile.as_deref()).await?;
@@ -142,7 +151,7 @@ fn check_all(project: &Project, layout: &ResultsLayout, arguments: &ReportsArgs)
     for experiment in folders(&published)? {
         for profile in folders(&experiment)? {
             if check_one(project, &profile, arguments)? != Exit::Done {
-                exit = Exit::Failed;
+                exit = Exit::Mismatch;
             }
         }
     }
@@ -167,5 +176,5 @@ fn check_one(project: &Project, published: &Path, arguments: &ReportsArgs) -> Re
         print(&format!("{} matches the measurements in {}\n", folder.display(), published.display()))?;
         return Ok(Exit::Done);
     }
-    Ok(Exit::Failed)
+    Ok(Exit::Mismatch)
 }

@@ -432,7 +432,7 @@ fn exit(costed: &CostedPlan, rows: &[RunRow], request: Request) -> Exit {
         return Exit::Interrupted;
     }
     if all.contains(&Status::Failed(FailureKind::Equivalence)) {
-        return Exit::Equivalence;
+        return Exit::Mismatch;
     }
     if all.iter().any(|status| matches!(status, Status::Failed(_) | Status::TimedOut)) {
         return Exit::Failed;

@@ -36,7 +36,7 @@ pub(crate) fn parity(arguments: &VerifyParityArgs) -> Result<Exit> {
     if let Some(fault) = unread {
         return Err(fault.into());
     }
-    Ok(if passed == all.len() { Exit::Done } else { Exit::Equivalence })
+    Ok(if passed == all.len() { Exit::Done } else { Exit::Mismatch })
 }
 
 /// Result of one case. A case that cannot be computed is a failure, and the other cases are still checked.

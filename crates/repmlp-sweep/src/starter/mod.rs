@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use anyhow::{Context, Result};
-use repmlp_train::data::{Dataset, DetectedSet, Objective, SourceConfig};
+use repmlp_train::data::{DataConfig, Dataset, DetectedSet, Objective, SourceConfig};
 use serde_json::Value;
 
 /// What is known of the set that an experiment is written for.
@@ -95,8 +95,8 @@ fn values(name: &str, known: &KnownSet) -> Result<Vec<(&'static str, String)>> {
     let objective = known.set.source.objective();
     let image_size = image_size(&known.set);
     let sets_aside = objective == Objective::Classification && known.train >= FEWEST_WITH_VALIDATION;
-    let set_aside = if sets_aside { known.train.div_ceil(10) } else { 0 };
-    let train = known.train - set_aside;
+    let validation = if sets_aside { 0.1 } else { 0.0 };
+    let train = known.train - DataConfig { validation, ..known.set.config() }.validation_count(known.train);
     let most_batch = match objective {
         Objective::Classification => 64,
         Objective::Verification => 32,
@@ -129,7 +129,7 @@ fn values(name: &str, known: &KnownSet) -> Result<Vec<(&'static str, String)>> {
         ("origin", format!("Written by `repmlp-sweep init` for {}.", known.description())),
         ("source", inline(&serde_json::to_value(&known.set.source)?).context("a source without a table")?),
         ("image_size", image_size.to_string()),
-        ("validation", if sets_aside { "0.1" } else { "0.0" }.to_owned()),
+        ("validation", format!("{validation:?}")),
         ("limit", limit),
         ("absent", absent),
         ("crop_padding", (image_size / 16).to_string()),

@@ -31,7 +31,7 @@ fn an_experiment_file_gives_trained_runs_an_index_tables_and_plots() {
     bench.done("report --check");
     std::fs::write(reports.join("report.md"), "edited").unwrap();
     let check = bench.run("report --check");
-    assert_eq!(check.code(), 10);
+    assert_eq!(check.code(), 12);
     assert!(check.stdout().contains("report.md"), "{}", check.stdout());
 }
 

@@ -54,8 +54,9 @@ fn nothing_is_overwritten_and_bad_folders_are_explained() {
         ("init --name a/b", 2, "--name a/b"),
         ("init --data empty", 4, "has no layout that this program reads"),
         ("init --data missing", 4, "missing"),
+        ("init small", 2, "did you mean `init --data small`"),
         ("init p --data small", 4, "at least 4 images of 2 classes"),
-        ("init p --data small --people", 4, "labels are not people"),
+        ("init p --data small --people", 4, "leave --people out"),
     ] {
         let ran = bench.run(words);
         assert_eq!(ran.code(), code, "{words}: {}", ran.stderr());

@@ -47,13 +47,16 @@ pub struct DataConfig {
     pub fingerprint: Option<String>,
 }
 
+/// Maximum number of pixels of an image file, unless the configuration sets another one.
+pub(crate) const CUSTOMARY_PIXELS: usize = 1 << 26;
+
 fn customary_pixels() -> usize {
-    1 << 26
+    CUSTOMARY_PIXELS
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 fn is_customary(pixels: &usize) -> bool {
-    *pixels == customary_pixels()
+    *pixels == CUSTOMARY_PIXELS
 }
 
 /// Largest allowed `pixel_limit`: a grey image of 1 GiB.
@@ -195,7 +198,7 @@ impl DataConfig {
     }
 
     /// Returns how many of the training images are set aside for Validation.
-    pub(crate) fn validation_count(&self, images: usize) -> usize {
+    pub fn validation_count(&self, images: usize) -> usize {
         (images as f64 * self.validation).round() as usize
     }
 

@@ -1,25 +1,18 @@
 //! Recognises the layout of a folder of images, for an experiment that is about to be written.
 //!
-//! Guesses from names, sizes and labels alone. Reading the set under the guessed configuration is the check.
+//! Each layout recognises itself, next to the code that reads it. Names, sizes and labels are only hints: the
+//! caller reads the set under the result, and that is the check.
 
-use std::collections::BTreeSet;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use repmlp_interop::open_file;
 use sweep_protocol::{NAME_RULE, check_name};
 
-use crate::data::content::Content;
-use crate::data::data_folder::or_gzipped;
-use crate::data::decode;
-use crate::data::files::undecodable;
-use crate::data::identities::IdentitiesConfig;
-use crate::data::idx::IdxConfig;
-use crate::data::image::Ids;
-use crate::data::image_folder::ImageFolderConfig;
-use crate::data::masks::MasksConfig;
-use crate::data::records::RecordsConfig;
-use crate::data::{DataError, DataFolder, SourceConfig};
+use crate::data::config::CUSTOMARY_PIXELS;
+use crate::data::files::image_size;
+use crate::data::{
+    AugmentConfig, DataConfig, DataError, DataFolder, EvaluateConfig, SourceConfig, identities, idx, image_folder,
+    masks, records,
+};
 
 /// A recognised set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +27,24 @@ pub struct DetectedSet {
 }
 
 impl DetectedSet {
-    fn new(source: SourceConfig, side: usize) -> Self {
+    pub(crate) fn new(source: SourceConfig, side: usize) -> Self {
         Self { source, side, absent_classes: Vec::new() }
+    }
+
+    /// Returns the configuration that reads the whole set as it is: without Validation, augmentation and limits.
+    pub fn config(&self) -> DataConfig {
+        DataConfig {
+            source: self.source.clone(),
+            image_size: self.side.max(1),
+            validation: 0.0,
+            augment: AugmentConfig::default(),
+            evaluate: EvaluateConfig::default(),
+            train_limit: None,
+            test_limit: None,
+            pixel_limit: CUSTOMARY_PIXELS,
+            absent_classes: self.absent_classes.clone(),
+            fingerprint: None,
+        }
     }
 }
 
@@ -99,14 +108,12 @@ pub enum DetectError {
     },
     /// The set has a layout in which labels are not people.
     #[error(
-        "{path} is a set of the kind `{kind}`, whose labels are not people: leave --people out",
+        "{path} has neither folders of people nor IDX files with people as labels: leave --people out",
         path = path.display()
     )]
     NoPeople {
         /// The folder.
         path: PathBuf,
-        /// Kind of the set in a configuration.
-        kind: &'static str,
     },
     /// It is not clear which IDX file is which.
     #[error(
@@ -139,287 +146,90 @@ pub enum DetectError {
     },
 }
 
-/// Largest number of image files whose size is looked at.
-const SAMPLE: usize = 64;
+/// A folder and what is directly in it.
+pub(crate) struct Listing {
+    pub(crate) set: DataFolder,
+    /// Name of the set.
+    pub(crate) name: String,
+    pub(crate) files: Vec<String>,
+    pub(crate) folders: Vec<String>,
+}
 
-/// Largest side of an image in record files that is tried.
-const MOST_RECORD_SIDE: usize = 512;
+impl Listing {
+    /// Lists the folder that a training with `--data folder` will read.
+    fn of(folder: &Path) -> Result<Self, DataError> {
+        // A link keeps its own name. `.` and `..` have none.
+        let named = match folder.file_name() {
+            Some(_) => folder.to_owned(),
+            None => folder.canonicalize().map_err(|source| DataError::Read { path: folder.to_owned(), source })?,
+        };
+        let name = named.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let set = DataFolder::find(Some(folder), &name, "")?;
+        let (files, folders) = (set.files()?, set.folders("")?);
+        Ok(Self { set, name, files, folders })
+    }
+
+    /// Whether there is a folder `part`.
+    pub(crate) fn has(&self, part: &str) -> bool {
+        self.folders.iter().any(|name| name == part)
+    }
+
+    /// The folder, for messages.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.set.path().to_owned()
+    }
+
+    /// Median of the shorter sides of some images of a part, in pixels.
+    pub(crate) fn median_side(&self, part: &str) -> Result<usize, DataError> {
+        const SAMPLE: usize = 64;
+        let names = self.set.images(part)?;
+        let some = names.iter().step_by(names.len().div_ceil(SAMPLE));
+        let side =
+            |name| image_size(&self.set.path().join(name), CUSTOMARY_PIXELS).map(|(height, width)| height.min(width));
+        let mut sides = some.map(side).collect::<Result<Vec<usize>, DataError>>()?;
+        sides.sort_unstable();
+        Ok(sides[sides.len() / 2])
+    }
+}
 
 /// Recognises the set in `folder`.
 ///
 /// # Errors
 /// When no layout fits, a part is missing, or a file cannot be read.
 pub fn detect(folder: &Path, labels: Labels) -> Result<DetectedSet, DetectError> {
-    // A link keeps its own name. `.` and `..` have none.
-    let named = match folder.file_name() {
-        Some(_) => folder.to_owned(),
-        None => {
-            let fault = |source| DataError::Read { path: folder.to_owned(), source };
-            std::fs::canonicalize(folder).map_err(fault)?
-        }
-    };
-    let name = named.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    // The same folder that a training will read.
-    let set = DataFolder::find(Some(folder), &name, "")?;
-    let (files, folders) = (set.files()?, set.folders("")?);
-    let path = set.path().to_owned();
-    let found = match known_benchmark(&set, &folders) {
-        Some(known) => Some(known),
-        None => {
-            check_name(&name).map_err(|fault| DetectError::Name { path: path.clone(), fault: fault.to_string() })?;
-            match labels {
-                Labels::Classes => classes(&set, &name, (&files, &folders))?,
-                Labels::People => people(&set, &name, (&files, &folders))?,
-            }
-        }
-    };
-    let Some(found) = found else {
-        let with_images = folders.iter().filter(|folder| set.images(folder).is_ok()).count();
-        return Err(match with_images {
-            0 => DetectError::Unknown { path },
-            folders => DetectError::Undivided { path, folders },
-        });
-    };
-    let kind = match found.source {
-        SourceConfig::Identities(_) => return Ok(found),
-        SourceConfig::Masks(_) => "masks",
-        SourceConfig::Records(_) => "records",
-        SourceConfig::Cifar10 {} => "cifar10",
-        SourceConfig::Cifar100 {} => "cifar100",
-        _ => return Ok(found),
-    };
-    if labels == Labels::People { Err(DetectError::NoPeople { path, kind }) } else { Ok(found) }
-}
-
-/// Recognises a set of classes or masks. Folders count more than files beside them.
-fn classes(
-    set: &DataFolder,
-    name: &str,
-    (files, folders): (&[String], &[String]),
-) -> Result<Option<DetectedSet>, DetectError> {
-    let has = |part: &str| folders.iter().any(|name| name == part);
-    if has("train") {
-        return if has("trainannot") { masks(set, name).map(Some) } else { image_folder(set, name).map(Some) };
+    let listing = Listing::of(folder)?;
+    if let Some(known) = records::detect_cifar(&listing) {
+        return if labels == Labels::Classes { Ok(known) } else { Err(DetectError::NoPeople { path: listing.path() }) };
     }
-    if files.iter().any(|name| is_idx(name)) {
-        return idx(set, name, files).map(Some);
+    check_name(&listing.name).map_err(|fault| DetectError::Name { path: listing.path(), fault: fault.to_string() })?;
+    if labels == Labels::People {
+        return identities::detect(&listing)?.ok_or_else(|| DetectError::NoPeople { path: listing.path() });
     }
-    records(set, name, files)
-}
-
-/// A set in ImageNet's layout.
-fn image_folder(set: &DataFolder, name: &str) -> Result<DetectedSet, DetectError> {
-    let classes = set.folders("train")?.len();
-    let holds_classes = |part: &str| set.folders(part).is_ok_and(|folders| !folders.is_empty());
-    let test = match (holds_classes("test"), holds_classes("val")) {
-        (false, false) => return Err(DetectError::NoTest { path: set.path().to_owned() }),
-        // Where both hold classes, `val` is left to the user.
-        (true, true) => Some("test".to_owned()),
-        _ => None,
-    };
-    let source = SourceConfig::ImageFolder(ImageFolderConfig { name: name.to_owned(), classes, test });
-    Ok(DetectedSet::new(source, median_side(set, "train")?))
-}
-
-/// CIFAR in its binary version, in `folder` or one folder below.
-fn known_benchmark(set: &DataFolder, folders: &[String]) -> Option<DetectedSet> {
-    let here = |folder: &str| folders.iter().any(|name| name == folder) || set.path().ends_with(folder);
-    let source = match (here("cifar-10-batches-bin"), here("cifar-100-binary")) {
-        (true, _) => SourceConfig::Cifar10 {},
-        (false, true) => SourceConfig::Cifar100 {},
-        (false, false) => return None,
-    };
-    Some(DetectedSet::new(source, 32))
-}
-
-fn is_idx(name: &str) -> bool {
-    name.trim_end_matches(".gz").ends_with("idx3-ubyte")
-}
-
-/// A set of classes in MNIST's format.
-fn idx(set: &DataFolder, name: &str, files: &[String]) -> Result<DetectedSet, DetectError> {
-    let pick = |parts: [&str; 2], kind: &str| {
-        let fits = |file: &&String| parts.iter().any(|part| file.contains(part)) && file.contains(kind);
-        let mut found = files.iter().filter(fits);
-        match (found.next(), found.next()) {
-            (Some(only), None) => Ok(only.clone()),
-            _ => Err(DetectError::IdxFiles { path: set.path().to_owned() }),
+    // Folders count more than files beside them.
+    for layout in [masks::detect, image_folder::detect, idx::detect, records::detect] {
+        if let Some(found) = layout(&listing)? {
+            return Ok(found);
         }
-    };
-    let (train, test) = (["train", "train"], ["test", "t10k"]);
-    let (train_images, train_labels) = (pick(train, "idx3-ubyte")?, pick(train, "idx1-ubyte")?);
-    let (test_images, test_labels) = (pick(test, "idx3-ubyte")?, pick(test, "idx1-ubyte")?);
-    // Magic number and count come before the labels, one byte each.
-    let labels =
-        |file: &String| Ok::<_, DataError>(open(set, file)?.take(u64::MAX)?.into_iter().skip(8).collect::<Vec<u8>>());
-    let (learned, tested) = (labels(&train_labels)?, labels(&test_labels)?);
-    let classes = learned.iter().chain(&tested).max().map_or(0, |&last| usize::from(last) + 1);
-    let mut side = 0;
-    for file in [&train_images, &test_images] {
-        // Magic number, count, height, width: four bytes each.
-        let header = open(set, file)?.take(16)?;
-        let sizes = header.chunks_exact(4).skip(2).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]) as usize);
-        side = sizes.fold(side, usize::max);
     }
-    // Customary names need not be in the configuration.
-    let unless = |file: String, customary: &[&str]| {
-        let plain = file.trim_end_matches(".gz");
-        if customary.contains(&plain) { None } else { Some(file.clone()) }
-    };
-    let source = SourceConfig::Idx(IdxConfig {
-        name: name.to_owned(),
-        classes,
-        train_images: unless(train_images, &["train-images-idx3-ubyte"]),
-        train_labels: unless(train_labels, &["train-labels-idx1-ubyte"]),
-        test_images: unless(test_images, &["t10k-images-idx3-ubyte", "test-images-idx3-ubyte"]),
-        test_labels: unless(test_labels, &["t10k-labels-idx1-ubyte", "test-labels-idx1-ubyte"]),
-    });
-    Ok(DetectedSet { source, side, absent_classes: absent(classes, learned.into_iter()) })
-}
-
-fn open(set: &DataFolder, file: &String) -> Result<Content<'static>, DataError> {
-    set.open(std::slice::from_ref(file))
+    let with_images = listing.folders.iter().filter(|folder| listing.set.images(folder).is_ok()).count();
+    let path = listing.path();
+    Err(match with_images {
+        0 => DetectError::Unknown { path },
+        folders => DetectError::Undivided { path, folders },
+    })
 }
 
 /// Classes without a label.
-fn absent(classes: usize, labels: impl Iterator<Item = u8>) -> Vec<u32> {
+pub(crate) fn absent(classes: usize, labels: &[u8]) -> Vec<u32> {
     let mut seen = [false; 256];
-    labels.for_each(|label| seen[usize::from(label)] = true);
+    labels.iter().for_each(|&label| seen[usize::from(label)] = true);
     (0..classes).filter(|&class| !seen[class]).map(|class| class as u32).collect()
-}
-
-/// A set in the record format of CIFAR. Its side and label bytes follow from the sizes of the files, its classes from
-/// the labels.
-fn records(set: &DataFolder, name: &str, files: &[String]) -> Result<Option<DetectedSet>, DetectError> {
-    let is_records = |name: &&String| name.trim_end_matches(".gz").ends_with(".bin");
-    let (test, train): (Vec<String>, Vec<String>) =
-        files.iter().filter(is_records).cloned().partition(|name| name.to_lowercase().contains("test"));
-    if test.is_empty() || train.is_empty() {
-        return Ok(None);
-    }
-    let read =
-        |files: &[String]| files.iter().map(|file| open(set, file)?.take(u64::MAX)).collect::<Result<Vec<_>, _>>();
-    let (learned, tested) = (read(&train)?, read(&test)?);
-    let all = || learned.iter().chain(&tested);
-    let fits = |&(label_bytes, side): &(usize, usize)| {
-        let record = label_bytes + 3 * side * side;
-        all().all(|bytes| !bytes.is_empty() && bytes.len().is_multiple_of(record))
-    };
-    let labels = |parts: &[Vec<u8>], (label_bytes, side): (usize, usize)| {
-        let record = label_bytes + 3 * side * side;
-        let of = move |bytes: &Vec<u8>| bytes.chunks_exact(record).map(|r| r[label_bytes - 1]).collect::<Vec<u8>>();
-        parts.iter().flat_map(of).collect::<Vec<u8>>()
-    };
-    let last = |fit: (usize, usize)| [labels(&learned, fit), labels(&tested, fit)].concat().into_iter().max();
-    // A wrong size reads pixels as labels, and these reach high values. Of equal ones the largest side is the least
-    // likely to fit by chance.
-    let candidates = (4..=MOST_RECORD_SIDE).rev().flat_map(|side| [(1, side), (2, side)]).filter(fits);
-    let Some(fit) = candidates.min_by_key(|&fit| last(fit)) else { return Ok(None) };
-    let (label_bytes, side) = fit;
-    let classes = last(fit).map_or(0, |last| usize::from(last) + 1);
-    let absent_classes = absent(classes, labels(&learned, fit).into_iter());
-    let config =
-        RecordsConfig { name: name.to_owned(), classes, train, validation: Vec::new(), test, label_bytes, side };
-    Ok(Some(DetectedSet { source: SourceConfig::Records(config), side, absent_classes }))
-}
-
-/// Images with masks. The classes are the ids of the training masks, except 255.
-fn masks(set: &DataFolder, name: &str) -> Result<DetectedSet, DetectError> {
-    let has_masks = |part: &str| set.has(part) && set.has(&format!("{part}annot"));
-    let folders = |part: &str| vec![part.to_owned()];
-    let (validation, test) = match (has_masks("test"), has_masks("val")) {
-        (false, false) => return Err(DetectError::NoTest { path: set.path().to_owned() }),
-        (true, true) => (folders("val"), folders("test")),
-        (true, false) => (Vec::new(), folders("test")),
-        (false, true) => (Vec::new(), folders("val")),
-    };
-    let mut ids = Ids::default();
-    for mask in set.images("trainannot")? {
-        let path = set.path().join(mask);
-        let decoded = decode::mask(&read(&path)?, PIXELS).map_err(|fault| undecodable(&path, fault, PIXELS))?;
-        ids = ids.with(Ids::of(&decoded.ids));
-    }
-    let classes = ids.classes().max().map_or(0, |last| last as usize + 1);
-    let config = MasksConfig { name: name.to_owned(), classes, ignore: 255, train: folders("train"), validation, test };
-    Ok(DetectedSet::new(SourceConfig::Masks(config), median_side(set, "train")?))
-}
-
-/// A set of people: one folder each, possibly below `train` and `test`, or IDX files with people as labels.
-fn people(
-    set: &DataFolder,
-    name: &str,
-    (files, folders): (&[String], &[String]),
-) -> Result<Option<DetectedSet>, DetectError> {
-    let has = |part: &str| folders.iter().any(|name| name == part);
-    if has("trainannot") {
-        return masks(set, name).map(Some);
-    }
-    if let Some(images) = files.iter().find(|file| is_idx(file)) {
-        // The one pair that a training reads.
-        let labels = images.trim_end_matches(".gz").replace("images-idx3", "labels-idx1");
-        let bytes = set.open(&or_gzipped(&labels))?.take(u64::MAX)?;
-        let people = bytes.iter().skip(8).collect::<BTreeSet<_>>().len();
-        let header = open(set, images)?.take(16)?;
-        let sizes = header.chunks_exact(4).skip(2).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]) as usize);
-        let source = people_source(set, name, (people, (people / 5).max(2)), 1)?;
-        return Ok(Some(DetectedSet::new(source, sizes.max().unwrap_or(0))));
-    }
-    if folders.is_empty() {
-        return records(set, name, files);
-    }
-    let test = ["test", "val"].into_iter().find(|part| has("train") && has(part));
-    let (all, held_out, first) = match test {
-        Some(test) => {
-            let (trained, held_out) = (set.folders("train")?, set.folders(test)?.len());
-            (trained.len() + held_out, held_out, "train".to_owned())
-        }
-        None => (folders.len(), (folders.len() / 5).max(2), folders[0].clone()),
-    };
-    let source = people_source(set, name, (all, held_out), 3)?;
-    Ok(Some(DetectedSet::new(source, median_side(set, &first)?)))
-}
-
-fn people_source(
-    set: &DataFolder,
-    name: &str,
-    (identities, held_out): (usize, usize),
-    channels: usize,
-) -> Result<SourceConfig, DetectError> {
-    if held_out < 2 || identities < held_out + 2 {
-        return Err(DetectError::FewPeople { path: set.path().to_owned(), people: identities });
-    }
-    Ok(SourceConfig::Identities(IdentitiesConfig { name: name.to_owned(), identities, held_out, channels }))
-}
-
-/// Largest number of pixels of an image that is looked at.
-const PIXELS: usize = 1 << 26;
-
-/// Median of the shorter sides of some images of a part.
-fn median_side(set: &DataFolder, part: &str) -> Result<usize, DetectError> {
-    let names = set.images(part)?;
-    let mut sides = Vec::new();
-    for name in names.iter().step_by(names.len().div_ceil(SAMPLE)) {
-        let path = set.path().join(name);
-        let size = decode::size(&read(&path)?, PIXELS);
-        let (height, width) = size.map_err(|fault| undecodable(&path, fault, PIXELS))?;
-        sides.push(height.min(width));
-    }
-    sides.sort_unstable();
-    Ok(sides[sides.len() / 2])
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, DataError> {
-    let fault = |source| DataError::Read { path: path.to_owned(), source };
-    let (mut file, _) = open_file(path).map_err(fault)?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(fault)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::DataConfig;
+    use crate::data::ImageFolderConfig;
     use crate::data::fixture::{folder_with, plain_png, png_of};
 
     /// Detects the set below `own`, and reads it under what was detected.
@@ -429,11 +239,7 @@ mod tests {
         let folder = folder_with(&named);
         let own = folder.path().join("own");
         let found = detect(&own, labels)?;
-        let side = found.side.max(8);
-        let config =
-            serde_json::json!({ "source": found.source, "image_size": side, "absent_classes": found.absent_classes });
-        let config: DataConfig = serde_json::from_value(config).unwrap();
-        config.check(Some(&own), 0).unwrap();
+        found.config().check(Some(&own), 0).unwrap();
         Ok(found)
     }
 

@@ -8,7 +8,7 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use repmlp_interop::{open_file, read_whole};
+use repmlp_interop::{open_file, read_file, read_whole};
 
 use crate::data::decode::{self, Undecodable};
 use crate::data::image::{Image, Mask};
@@ -233,6 +233,27 @@ impl Files {
 /// Maximum number of threads that read files when a set is opened. More threads do not make disks faster.
 const SCAN_THREADS: usize = 8;
 
+/// Returns height and width of an image file.
+pub(crate) fn image_size(path: &Path, pixel_limit: usize) -> Result<(usize, usize), DataError> {
+    look(path, pixel_limit, |bytes| decode::size(bytes, pixel_limit))
+}
+
+/// Returns the ids in a mask file.
+pub(crate) fn mask_ids(path: &Path, pixel_limit: usize) -> Result<Ids, DataError> {
+    look(path, pixel_limit, |bytes| decode::mask(bytes, pixel_limit).map(|mask| Ids::of(&mask.ids)))
+}
+
+/// Reads one image file that belongs to no opened set.
+fn look<T>(
+    path: &Path,
+    pixel_limit: usize,
+    decode: impl FnOnce(&[u8]) -> Result<T, Undecodable>,
+) -> Result<T, DataError> {
+    let read = read_file(path, most_bytes(pixel_limit));
+    let bytes = read.map_err(|source| DataError::Read { path: path.to_owned(), source })?;
+    decode(&bytes).map_err(|fault| undecodable(path, fault, pixel_limit))
+}
+
 /// Returns the maximum size of an image file: uncompressed pixels with four 16-bit channels, and room for data that
 /// cameras append.
 fn most_bytes(pixel_limit: usize) -> u64 {
@@ -247,7 +268,7 @@ fn digits(digest: &blake3::Hash) -> [u8; 8] {
     digits
 }
 
-pub(crate) fn undecodable(path: &Path, fault: Undecodable, limit: usize) -> DataError {
+fn undecodable(path: &Path, fault: Undecodable, limit: usize) -> DataError {
     let path = path.to_owned();
     match fault {
         Undecodable::Damaged { expected, found } => DataError::Damaged { path, expected: expected.to_owned(), found },

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use png::{BitDepth, ColorType};
 
+use crate::data::config::CUSTOMARY_PIXELS;
 use crate::data::files::{Depth, Reading};
 
 /// Reads and decodes every file completely.
-pub(crate) const WHOLE: Reading = Reading { pixel_limit: 1 << 26, depth: Depth::Pixels };
+pub(crate) const WHOLE: Reading = Reading { pixel_limit: CUSTOMARY_PIXELS, depth: Depth::Pixels };
 
 /// Returns a JPEG of 16x8 pixels: (200, 100, 30) in the left half, (20, 60, 220) in the right half.
 pub(crate) fn tiny_jpeg() -> Vec<u8> {

@@ -6,11 +6,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::data::data_folder::or_gzipped;
+use crate::data::detect::Listing;
 use crate::data::error::listed;
 use crate::data::files::{Files, Names, Reading};
 use crate::data::image_folder::labelled;
 use crate::data::pool::{Decoded, Images, Pool, RawSet, Subset, digest, shortened};
-use crate::data::{DataError, DataFolder, idx};
+use crate::data::{DataError, DataFolder, DetectError, DetectedSet, SourceConfig, idx};
 
 pub(crate) const WHERE: &str = "A set of people is one pair of IDX files with identities as labels \
      (*-images-idx3-ubyte, *-labels-idx1-ubyte, gzipped or not), or a folder of images for each person. The folders \
@@ -47,13 +48,37 @@ impl IdentitiesConfig {
     }
 }
 
-/// Endings of the names of both IDX files.
-const IDX_IMAGES: &str = "images-idx3-ubyte";
-const IDX_LABELS: &str = "labels-idx1-ubyte";
+/// Recognises one folder per person, possibly below `train` and `test`, or IDX files with people as labels. The last
+/// fifth of the people is held out, unless the folders say who is.
+pub(crate) fn detect(listing: &Listing) -> Result<Option<DetectedSet>, DetectError> {
+    let config = |identities: usize, held_out, channels| IdentitiesConfig {
+        name: listing.name.clone(),
+        identities,
+        held_out,
+        channels,
+    };
+    let fifth = |people: usize| (people / 5).max(2);
+    let parts = ["test", "val"].into_iter().find(|part| listing.has("train") && listing.has(part));
+    let (config, side) = if let Some(images) = listing.files.iter().find(|name| idx::is_images(name)) {
+        let (pair, people) = idx_pair(&listing.set, images)?;
+        (config(people.len(), fifth(people.len()), 1), pair.side())
+    } else if listing.folders.is_empty() || listing.has("trainannot") {
+        return Ok(None);
+    } else if let Some(test) = parts {
+        let held_out = listing.set.folders(test)?.len();
+        (config(listing.set.folders("train")?.len() + held_out, held_out, color()), listing.median_side("train")?)
+    } else {
+        let people = listing.folders.len();
+        (config(people, fifth(people), color()), listing.median_side(&listing.folders[0])?)
+    };
+    if config.held_out < 2 || config.classes() < 2 {
+        return Err(DetectError::FewPeople { path: listing.path(), people: config.identities });
+    }
+    Ok(Some(DetectedSet::new(SourceConfig::Identities(config), side)))
+}
 
 pub(crate) fn read(folder: &DataFolder, config: &IdentitiesConfig, reading: Reading) -> Result<RawSet, DataError> {
-    let is_idx = |name: &&String| name.trim_end_matches(".gz").ends_with(IDX_IMAGES);
-    let (pool, digest, names) = match folder.files()?.iter().find(is_idx) {
+    let (pool, digest, names) = match folder.files()?.iter().find(|name| idx::is_images(name)) {
         Some(images) => of_idx(folder, images, config.channels)?,
         None => of_folders(folder, config, reading)?,
     };
@@ -97,7 +122,7 @@ type NamedPool = (Pool, String, Vec<String>);
 fn of_folders(folder: &DataFolder, config: &IdentitiesConfig, reading: Reading) -> Result<NamedPool, DataError> {
     let folders = folder.folders("")?;
     if folders.is_empty() {
-        return Err(folder.missing(vec![format!("*-{IDX_IMAGES}"), "*/".to_owned()]));
+        return Err(folder.missing(vec![format!("*-{}", idx::IMAGES_ENDING), "*/".to_owned()]));
     }
     folder.refuse_images("")?;
     let (mut images, mut labels, mut names) = (Vec::new(), Vec::new(), Vec::new());
@@ -146,13 +171,18 @@ fn people(
     Ok(vec![("train", trained), (test, held_out)])
 }
 
-fn of_idx(folder: &DataFolder, images: &str, channels: usize) -> Result<NamedPool, DataError> {
-    let labels = images.trim_end_matches(".gz").replace(IDX_IMAGES, IDX_LABELS);
+/// Reads a pair of IDX files. Returns the labels of its people too, in order: they may have gaps or start at 1.
+fn idx_pair(folder: &DataFolder, images: &str) -> Result<(idx::Pair, Vec<u8>), DataError> {
+    let labels = images.trim_end_matches(".gz").replace(idx::IMAGES_ENDING, idx::LABELS_ENDING);
     let pair = idx::read_pair(folder.open(&[images.to_owned()])?, folder.open(&or_gzipped(&labels))?)?;
-    // Labels may have gaps or start at 1. Identities are numbered from 0 in the order of the labels.
-    let mut identities: Vec<u8> = pair.labels.clone();
+    let mut identities = pair.labels.clone();
     identities.sort_unstable();
     identities.dedup();
+    Ok((pair, identities))
+}
+
+fn of_idx(folder: &DataFolder, images: &str, channels: usize) -> Result<NamedPool, DataError> {
+    let (pair, identities) = idx_pair(folder, images)?;
     let place = |label: &u8| identities.partition_point(|identity| identity < label) as u32;
     let grey = Decoded { channels: 1, height: pair.height, width: pair.width, pixels: pair.pixels };
     let pool = Pool::decoded(grey, pair.labels.iter().map(place).collect());

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::content::Content;
 use crate::data::data_folder::or_gzipped;
+use crate::data::detect::{Listing, absent};
 use crate::data::pool::{Decoded, Pool, RawSet};
-use crate::data::{DataError, DataFolder};
+use crate::data::{DataError, DataFolder, DetectError, DetectedSet, SourceConfig};
 
 const WHERE: &str = "An IDX set has the files train-images-idx3-ubyte and train-labels-idx1-ubyte, and the same with \
      t10k- or test-. Other file names can be set in data.source.train_images and so on";
@@ -42,6 +43,16 @@ pub struct IdxConfig {
     pub test_labels: Option<String>,
 }
 
+/// Customary names of the files.
+const TRAIN_IMAGES: [&str; 1] = ["train-images-idx3-ubyte"];
+const TRAIN_LABELS: [&str; 1] = ["train-labels-idx1-ubyte"];
+const TEST_IMAGES: [&str; 2] = ["t10k-images-idx3-ubyte", "test-images-idx3-ubyte"];
+const TEST_LABELS: [&str; 2] = ["t10k-labels-idx1-ubyte", "test-labels-idx1-ubyte"];
+
+/// Endings of the names of both files of a pair.
+pub(crate) const IMAGES_ENDING: &str = "images-idx3-ubyte";
+pub(crate) const LABELS_ENDING: &str = "labels-idx1-ubyte";
+
 /// Magic numbers: unsigned bytes with three dimensions, and with one dimension.
 const IMAGES: u32 = 0x0803;
 const LABELS: u32 = 0x0801;
@@ -51,12 +62,60 @@ pub(crate) fn read(folder: &DataFolder, config: &IdxConfig) -> Result<RawSet, Da
         let names: Vec<&str> = named.as_ref().map_or(customary.to_vec(), |name| vec![name.as_str()]);
         folder.open(&names.into_iter().flat_map(or_gzipped).collect::<Vec<String>>())
     };
-    let train_images = open(&config.train_images, &["train-images-idx3-ubyte"])?;
-    let train_labels = open(&config.train_labels, &["train-labels-idx1-ubyte"])?;
+    let train_images = open(&config.train_images, &TRAIN_IMAGES)?;
+    let train_labels = open(&config.train_labels, &TRAIN_LABELS)?;
     let train = pool(train_images, train_labels, config.classes)?;
-    let test_images = open(&config.test_images, &["t10k-images-idx3-ubyte", "test-images-idx3-ubyte"])?;
-    let test_labels = open(&config.test_labels, &["t10k-labels-idx1-ubyte", "test-labels-idx1-ubyte"])?;
+    let test_images = open(&config.test_images, &TEST_IMAGES)?;
+    let test_labels = open(&config.test_labels, &TEST_LABELS)?;
     Ok(RawSet::decoded(train, None, pool(test_images, test_labels, config.classes)?))
+}
+
+/// Recognises one pair of files each for training and test, by `train`, and by `test` or `t10k`, in their names.
+pub(crate) fn detect(listing: &Listing) -> Result<Option<DetectedSet>, DetectError> {
+    if !listing.files.iter().any(|name| is_images(name)) {
+        return Ok(None);
+    }
+    let pick = |parts: &[&str], is_kind: fn(&str) -> bool| {
+        let fits = |file: &&String| parts.iter().any(|part| file.contains(part)) && is_kind(file);
+        let mut found = listing.files.iter().filter(fits);
+        match (found.next(), found.next()) {
+            (Some(only), None) => Ok(only.clone()),
+            _ => Err(DetectError::IdxFiles { path: listing.path() }),
+        }
+    };
+    let open = |file: &String| listing.set.open(std::slice::from_ref(file));
+    let part = |parts: &[&str]| {
+        let (images, labels) = (pick(parts, is_images)?, pick(parts, is_labels)?);
+        let pair = read_pair(open(&images)?, open(&labels)?)?;
+        Ok::<_, DetectError>((images, labels, pair))
+    };
+    let (train_images, train_labels, train) = part(&["train"])?;
+    let (test_images, test_labels, test) = part(&["test", "t10k"])?;
+    let classes = train.labels.iter().chain(&test.labels).max().map_or(0, |&last| usize::from(last) + 1);
+    // Customary names need not be in the configuration.
+    let unless_customary = |file: String, customary: &[&str]| {
+        let is_customary = customary.contains(&file.trim_end_matches(".gz"));
+        if is_customary { None } else { Some(file) }
+    };
+    let source = SourceConfig::Idx(IdxConfig {
+        name: listing.name.clone(),
+        classes,
+        train_images: unless_customary(train_images, &TRAIN_IMAGES),
+        train_labels: unless_customary(train_labels, &TRAIN_LABELS),
+        test_images: unless_customary(test_images, &TEST_IMAGES),
+        test_labels: unless_customary(test_labels, &TEST_LABELS),
+    });
+    let side = train.side().max(test.side());
+    Ok(Some(DetectedSet { source, side, absent_classes: absent(classes, &train.labels) }))
+}
+
+/// Whether this is the name of a file of images.
+pub(crate) fn is_images(name: &str) -> bool {
+    name.trim_end_matches(".gz").ends_with(IMAGES_ENDING)
+}
+
+fn is_labels(name: &str) -> bool {
+    name.trim_end_matches(".gz").ends_with(LABELS_ENDING)
 }
 
 /// Images and labels of a pair of files, as bytes.
@@ -65,6 +124,13 @@ pub(crate) struct Pair {
     pub(crate) width: usize,
     pub(crate) pixels: Vec<u8>,
     pub(crate) labels: Vec<u8>,
+}
+
+impl Pair {
+    /// Longer side of an image.
+    pub(crate) fn side(&self) -> usize {
+        self.height.max(self.width)
+    }
 }
 
 /// Reads a pair of files. Both must have the same number of items.

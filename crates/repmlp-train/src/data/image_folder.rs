@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::data::detect::Listing;
 use crate::data::files::{Files, Names, Reading};
 use crate::data::pool::{Images, Pool, RawSet, Subset, shortened};
-use crate::data::{DataError, DataFolder};
+use crate::data::{DataError, DataFolder, DetectError, DetectedSet, SourceConfig};
 
 pub(crate) const WHERE: &str = "ImageNet is at image-net.org. Any set with a folder of images for each class below \
      train/ and val/ (or test/) can be used";
@@ -32,6 +33,23 @@ pub struct ImageFolderConfig {
 
 /// Channels of every image. Grey images are repeated three times.
 pub(crate) const CHANNELS: usize = 3;
+
+/// Recognises class folders below `train`.
+pub(crate) fn detect(listing: &Listing) -> Result<Option<DetectedSet>, DetectError> {
+    if !listing.has("train") {
+        return Ok(None);
+    }
+    let classes = listing.set.folders("train")?.len();
+    let holds_classes = |part: &str| listing.set.folders(part).is_ok_and(|folders| !folders.is_empty());
+    let test = match (holds_classes("test"), holds_classes("val")) {
+        (false, false) => return Err(DetectError::NoTest { path: listing.path() }),
+        // If both hold classes, `val` is left to the user.
+        (true, true) => Some("test".to_owned()),
+        _ => None,
+    };
+    let source = SourceConfig::ImageFolder(ImageFolderConfig { name: listing.name.clone(), classes, test });
+    Ok(Some(DetectedSet::new(source, listing.median_side("train")?)))
+}
 
 pub(crate) fn read(folder: &DataFolder, config: &ImageFolderConfig, reading: Reading) -> Result<RawSet, DataError> {
     let train = folder.folders("train")?;

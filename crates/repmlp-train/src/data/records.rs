@@ -7,8 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::content::Content;
 use crate::data::data_folder::or_gzipped;
+use crate::data::detect::{Listing, absent};
 use crate::data::pool::{Decoded, Pool, RawSet};
-use crate::data::{DataError, DataFolder};
+use crate::data::{DataError, DataFolder, DetectError, DetectedSet, SourceConfig};
+
+/// Folders of both CIFAR sets, as their archives unpack.
+pub(crate) const CIFAR10_FOLDER: &str = "cifar-10-batches-bin";
+pub(crate) const CIFAR100_FOLDER: &str = "cifar-100-binary";
 
 pub(crate) const WHERE_CIFAR: &str = "The binary version is at www.cs.toronto.edu/~kriz/cifar.html";
 pub(crate) const WHERE_OWN: &str = "The configuration names this set in data.source";
@@ -73,6 +78,61 @@ impl RecordsConfig {
     }
 }
 
+/// Recognises CIFAR itself, in the folder or one folder below.
+pub(crate) fn detect_cifar(listing: &Listing) -> Option<DetectedSet> {
+    let here = |folder: &str| listing.has(folder) || listing.set.path().ends_with(folder);
+    let source = match (here(CIFAR10_FOLDER), here(CIFAR100_FOLDER)) {
+        (true, _) => SourceConfig::Cifar10 {},
+        (false, true) => SourceConfig::Cifar100 {},
+        (false, false) => return None,
+    };
+    Some(DetectedSet::new(source, cifar_side()))
+}
+
+/// Recognises `.bin` files, some with `test` in their names. The record size follows from the sizes of the files.
+pub(crate) fn detect(listing: &Listing) -> Result<Option<DetectedSet>, DetectError> {
+    const MOST_SIDE: usize = 512;
+    let is_records = |name: &&String| name.trim_end_matches(".gz").ends_with(".bin");
+    let (test, train): (Vec<String>, Vec<String>) =
+        listing.files.iter().filter(is_records).cloned().partition(|name| name.to_lowercase().contains("test"));
+    if test.is_empty() || train.is_empty() {
+        return Ok(None);
+    }
+    let content = |file: &String| listing.set.open(std::slice::from_ref(file))?.take(u64::MAX);
+    let learned = train.iter().map(content).collect::<Result<Vec<_>, _>>()?;
+    let tested = test.iter().map(content).collect::<Result<Vec<_>, _>>()?;
+    let all = || learned.iter().chain(&tested);
+    let fits = |record: &Record| all().all(|bytes| !bytes.is_empty() && bytes.len().is_multiple_of(record.bytes()));
+    // A wrong size reads pixels as labels, and these reach high values. Of equal ones the largest side is the least
+    // likely to fit by chance.
+    let records = (4..=MOST_SIDE).rev().flat_map(|side| [1, 2].map(|label_bytes| Record { label_bytes, side }));
+    let last = |record: &Record| all().flat_map(|bytes| record.labels(bytes)).max();
+    let Some(record) = records.filter(fits).min_by_key(last) else { return Ok(None) };
+    let classes = last(&record).map_or(0, |last| usize::from(last) + 1);
+    let labels: Vec<u8> = learned.iter().flat_map(|bytes| record.labels(bytes)).collect();
+    let (name, Record { label_bytes, side }) = (listing.name.clone(), record);
+    let config = RecordsConfig { name, classes, train, validation: Vec::new(), test, label_bytes, side };
+    Ok(Some(DetectedSet { source: SourceConfig::Records(config), side, absent_classes: absent(classes, &labels) }))
+}
+
+/// Form of a record: label bytes, then the planes of a square colour image.
+#[derive(Clone, Copy)]
+struct Record {
+    label_bytes: usize,
+    side: usize,
+}
+
+impl Record {
+    fn bytes(self) -> usize {
+        self.label_bytes + CHANNELS * self.side * self.side
+    }
+
+    /// The labels in a file; the last label byte of each record counts.
+    fn labels(self, bytes: &[u8]) -> impl Iterator<Item = u8> {
+        bytes.chunks_exact(self.bytes()).map(move |record| record[self.label_bytes - 1])
+    }
+}
+
 /// Source of the record layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Layout {
@@ -115,7 +175,7 @@ fn append(
     (config, layout): (&RecordsConfig, Layout),
 ) -> Result<(), DataError> {
     let RecordsConfig { classes, label_bytes, side, .. } = config;
-    let record = label_bytes + CHANNELS * side * side;
+    let record = Record { label_bytes: *label_bytes, side: *side }.bytes();
     let path = content.path.clone();
     let whole = |size: u64| {
         let keys = format!("data.source.side = {side}, data.source.label_bytes = {label_bytes}");

@@ -113,12 +113,12 @@ impl SourceConfig {
             Self::FashionMnist5k {} => embedded::read(),
             Self::Idx(config) => idx::read(&located(&config.name, idx::whence(&config.name))?, config),
             Self::Cifar10 {} => records::read(
-                &located("cifar-10-batches-bin", records::WHERE_CIFAR)?,
+                &located(records::CIFAR10_FOLDER, records::WHERE_CIFAR)?,
                 &RecordsConfig::cifar10(),
                 Layout::Known,
             ),
             Self::Cifar100 {} => records::read(
-                &located("cifar-100-binary", records::WHERE_CIFAR)?,
+                &located(records::CIFAR100_FOLDER, records::WHERE_CIFAR)?,
                 &RecordsConfig::cifar100(),
                 Layout::Known,
             ),

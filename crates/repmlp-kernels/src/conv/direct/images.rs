@@ -222,7 +222,7 @@ impl<T: Number> Sum<'_, T> {
         channel * pass.maps.1 + pixel * pass.images + self.lanes.start
     }
 
-    /// Returns the channels and images of a pixel.
+    /// Returns the block of the output for one pixel: the channels and images of this tile.
     fn block<'b>(&self, pixel: usize, shared: &Shared<'b, T>) -> Result<MatrixMut<'b, T>> {
         // SAFETY: no other chunk has these rows and images of the group, no other sum these pixels and channels.
         unsafe { shared.block(self.start(pixel), (self.tile.len(), self.lanes.len()), self.pass.maps.1) }
