@@ -6,7 +6,8 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
-use repmlp_train::{DeviceChoice, TRAINER_VERSION, instruction_set, instruction_sets};
+use repmlp_kernels::{instruction_set, instruction_sets};
+use repmlp_train::{DeviceChoice, TRAINER_VERSION};
 use sweep_protocol::{Arithmetic, RunRow, Status};
 
 use crate::exit::UsageError;

@@ -93,10 +93,21 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Make the SQLite index again from plans and journals.
     Rebuild(ResultsArgs),
-    /// Write all measurements of an experiment as one tidy table, or the weights of a run.
+    /// Write all measurements of an experiment as one tidy table.
     Export(ExportArgs),
-    /// Read PyTorch weights and list which fit a network, which are missing and which are left over.
-    Import(ImportArgs),
+    /// Exchange weights with PyTorch.
+    Weights {
+        /// The direction.
+        #[command(subcommand)]
+        what: WeightsCommand,
+    },
+    /// Former name of `weights import`.
+    #[command(hide = true)]
+    Import {
+        /// Arguments that are not read.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<OsString>,
+    },
     /// Compare results of this program with reference values.
     Verify {
         /// What is compared.
@@ -361,35 +372,57 @@ pub(crate) enum ExportFormat {
     Csv,
     /// Apache Parquet.
     Parquet,
-    /// Weights, as PyTorch reads them.
+    /// Former way to export weights.
+    #[value(hide = true)]
     Safetensors,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
-    /// The experiment file. For weights: a run's id or the start of it, or a file of weights.
-    #[arg(value_name = "SPEC|RUN|FILE", value_hint = ValueHint::FilePath)]
+    /// The experiment file.
+    #[arg(value_name = "SPEC", value_hint = ValueHint::FilePath)]
     pub(crate) source: PathBuf,
     /// A profile of the experiment file.
     #[arg(long, short, value_parser = parse_name, add = ArgValueCandidates::new(complete::profiles))]
     pub(crate) profile: Option<String>,
     #[command(flatten)]
     pub(crate) results: ResultsArgs,
-    /// The format; safetensors is for weights.
+    /// The format.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: ExportFormat,
     /// The file to write [default: standard output].
     #[arg(long, short, value_hint = ValueHint::FilePath)]
     pub(crate) out: Option<PathBuf>,
+}
+
+/// Direction of an exchange of weights.
+#[derive(Debug, Subcommand)]
+pub(crate) enum WeightsCommand {
+    /// Write the weights of a run, or of a file of weights, as PyTorch reads them.
+    Export(WeightsExportArgs),
+    /// Read PyTorch weights and list which fit a network, which are missing and which are left over.
+    Import(WeightsImportArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WeightsExportArgs {
+    /// A run's id or the start of it, or a file of weights.
+    #[arg(value_name = "RUN|FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) source: PathBuf,
+    #[command(flatten)]
+    pub(crate) results: ResultsArgs,
+    /// The safetensors file to write.
+    #[arg(long, short, value_hint = ValueHint::FilePath)]
+    pub(crate) out: PathBuf,
     /// For a file of weights: its network, by name in the catalogue or as a .toml file.
     #[arg(long)]
     pub(crate) model: Option<String>,
-    /// For weights: naming of the tensors [default: official].
-    #[arg(long, value_enum)]
-    pub(crate) naming: Option<NamingChoice>,
-    /// For weights: the form that is written [default: deployed].
-    #[arg(long, value_enum)]
-    pub(crate) form: Option<FormChoice>,
+    /// Naming of the tensors.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) naming: NamingChoice,
+    /// The form that is written.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) form: FormChoice,
 }
 
 /// Naming of tensors in a file of weights.
@@ -403,7 +436,7 @@ pub(crate) enum NamingChoice {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ImportArgs {
+pub(crate) struct WeightsImportArgs {
     /// Weights: .safetensors, or .pth and .pt of PyTorch 1.6 or later.
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,

@@ -4,23 +4,25 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use rayon::prelude::{ParallelIterator, ParallelSlice};
-use repmlp_train::config::RunConfig;
 use sweep_plan::Plan;
 use sweep_protocol::{PlanRecord, RunId, RunRow};
 use sweep_store::Reader;
+use sweep_trainer::Cost;
 
 use crate::cli::SpecArgs;
-use crate::predict::Cost;
-use crate::resolve::resolve;
+use crate::program::{Program, Trainers};
+use crate::project::Project;
 use crate::scale;
+use crate::work::{FailedRuns, Work};
 
 /// Number of configurations in the work unit of one thread. Neighbouring configurations mostly have the same network.
 const NEIGHBOURS: usize = 1024;
 
 /// A plan with the costs of its configurations.
-pub(crate) struct CostedPlan {
+pub(crate) struct CostedPlan<'p> {
+    pub(crate) trainers: Trainers<'p>,
     pub(crate) plan: Plan,
     pub(crate) costs: Vec<Cost>,
     /// The experiment file, after following links.
@@ -29,27 +31,23 @@ pub(crate) struct CostedPlan {
     pub(crate) digest: String,
 }
 
-impl CostedPlan {
+impl<'p> CostedPlan<'p> {
     /// Reads an experiment file and makes its plan.
-    pub(crate) fn load(spec: &SpecArgs) -> Result<Self> {
+    pub(crate) fn load(spec: &SpecArgs, program: &'p Program) -> Result<Self> {
         let experiment = sweep_plan::load(&spec.path, spec.profile.as_deref())?;
-        let plan = sweep_plan::plan(&experiment, &resolve)?;
-        // A typed configuration needs much more memory than its text, so each one lives only while its cost is
-        // computed.
-        let cost = |texts: &[String]| Cost::of_all(texts.iter().map(|text| typed(text)));
-        let costs = plan.configurations.par_chunks(NEIGHBOURS).map(cost).collect::<Result<Vec<_>>>()?;
+        let trainers = program.trainers(Project::of(&spec.path).root());
+        let plan = sweep_plan::plan(&experiment, &|table| trainers.resolve(table))?;
+        let costs = plan.configurations.par_chunks(NEIGHBOURS).map(|configs| trainers.costs(configs));
+        let costs = costs.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
         let (path, digest) = (sweep_plan::file_behind(&spec.path), experiment.digest().to_owned());
-        Ok(Self { plan, costs: costs.into_iter().flatten().collect(), path, digest })
+        Ok(Self { trainers, plan, costs, path, digest })
     }
 
     /// Returns the record of the plan, with the scale of its runs.
     pub(crate) fn record(&self) -> PlanRecord {
-        PlanRecord { scale: scale::of(&self.plan.configurations), ..self.plan.record() }
-    }
-
-    /// Returns a configuration of the plan in typed form.
-    pub(crate) fn config(&self, configuration: usize) -> Result<RunConfig> {
-        typed(&self.plan.configurations[configuration])
+        let configurations = &self.plan.configurations;
+        let commands = configurations.iter().any(|config| Trainers::is_command(config));
+        PlanRecord { commands, scale: scale::of(configurations, &self.costs), ..self.plan.record() }
     }
 
     /// Returns the rows of the plan's runs.
@@ -58,12 +56,22 @@ impl CostedPlan {
         Ok(results.run_rows(&ids)?.into_iter().map(|row| (row.run, row)).collect())
     }
 
+    /// Returns what is left to do for each run, in plan order.
+    pub(crate) fn works(&self, known: &BTreeMap<RunId, RunRow>) -> Vec<Work> {
+        let work = |run: &sweep_plan::PlannedRun| {
+            let version = self.trainers.of(&self.plan.configurations[run.configuration]).version();
+            Work::of(known.get(&run.id), version, self.plan.kernels.as_deref())
+        };
+        self.plan.runs.iter().map(work).collect()
+    }
+
+    /// Whether `run` would start an attempt.
+    pub(crate) fn has_work(&self, known: &BTreeMap<RunId, RunRow>) -> bool {
+        self.works(known).iter().any(|work| work.is_open(FailedRuns::Wait))
+    }
+
     /// Returns the multiply-adds of each run's training, if known.
     pub(crate) fn training_flops(&self) -> BTreeMap<RunId, f64> {
         self.plan.runs.iter().filter_map(|run| Some((run.id, self.costs[run.configuration].training?))).collect()
     }
-}
-
-fn typed(canonical: &str) -> Result<RunConfig> {
-    serde_json::from_str(canonical).context("a canonical configuration cannot be read back")
 }

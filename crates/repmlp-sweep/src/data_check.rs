@@ -1,18 +1,14 @@
 //! Reads all input data of a plan before any run starts, and names the rows of the plan that have faulty data.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
-use repmlp_train::data::{DataConfig, TrainCount};
+use repmlp_train::data::DataError;
+use sweep_protocol::{RunId, RunRow, error_chain};
+use sweep_trainer::TrainerError;
 
 use crate::costed_plan::CostedPlan;
-
-/// Facts about a data set that was read.
-#[derive(Clone)]
-struct ReadSet {
-    fingerprint: String,
-    count: TrainCount,
-}
 
 /// An error, with the configurations that cannot start because of it.
 struct Fault {
@@ -23,62 +19,58 @@ struct Fault {
 
 /// Reads every data set once, and the weights that configurations start from. Returns the fingerprint of each
 /// configuration's data.
-pub(crate) fn check_data(costed: &CostedPlan, folder: Option<&Path>) -> Result<Vec<String>> {
-    let (mut read, mut unread) = (Vec::new(), Vec::<(DataConfig, usize)>::new());
+pub(crate) fn check_data(costed: &CostedPlan<'_>, folder: Option<&Path>) -> Result<Vec<String>> {
     let (mut fingerprints, mut faults) = (Vec::new(), Vec::<Fault>::new());
-    for i in 0..costed.costs.len() {
-        let config = costed.config(i)?;
-        if let Some((_, fault)) = unread.iter().find(|(data, _)| *data == config.data) {
-            faults[*fault].configurations.push(i);
-            continue;
-        }
-        let set = match read_set(&config.data, folder, &mut read) {
-            Ok(set) => set,
-            Err(error) => {
-                unread.push((config.data, add(&mut faults, i, error)));
-                continue;
-            }
-        };
-        let fingerprint = || {
-            set.count.batches(config.training.batch)?;
-            Ok(config.fingerprint(&set.fingerprint, folder)?)
-        };
-        match fingerprint() {
+    let mut readers = costed.trainers.data(folder);
+    for (i, config) in costed.plan.configurations.iter().enumerate() {
+        match readers.of(config).fingerprint(config) {
             Ok(fingerprint) => fingerprints.push(fingerprint),
-            Err(error) => _ = add(&mut faults, i, error),
+            Err(error) => add(&mut faults, i, error),
         }
     }
     if faults.is_empty() { Ok(fingerprints) } else { Err(refusal(costed, faults)) }
 }
 
-fn read_set(config: &DataConfig, folder: Option<&Path>, read: &mut Vec<(DataConfig, ReadSet)>) -> Result<ReadSet> {
-    if let Some((_, set)) = read.iter().find(|(data, _)| data == config) {
-        return Ok(set.clone());
+/// Whether the program contains the data of all runs.
+pub(crate) fn is_all_carried(costed: &CostedPlan<'_>) -> Result<bool> {
+    let mut readers = costed.trainers.data(None);
+    for config in &costed.plan.configurations {
+        if !readers.of(config).is_carried(config)? {
+            return Ok(false);
+        }
     }
-    // Files that were read completely once are not read again for another split of the same set.
-    let same_files = |data: &DataConfig| data.source == config.source && data.pixel_limit == config.pixel_limit;
-    let data = match read.iter().any(|(data, _)| same_files(data)) {
-        true => config.load(folder, 0)?,
-        false => config.check(folder, 0)?,
-    };
-    let set = ReadSet { fingerprint: data.fingerprint, count: data.count };
-    read.push((config.clone(), set.clone()));
-    Ok(set)
+    Ok(true)
 }
 
-/// Adds an error of a configuration. An error that other configurations have too is listed once. Returns its index.
-fn add(faults: &mut Vec<Fault>, configuration: usize, error: anyhow::Error) -> usize {
-    let text = format!("{error:#}");
+/// Refuses a run that was measured on other data with the same name: it can be neither continued nor reused.
+pub(crate) fn refuse_other_data(
+    costed: &CostedPlan<'_>,
+    known: &BTreeMap<RunId, RunRow>,
+    fingerprints: &[String],
+) -> Result<()> {
+    for run in &costed.plan.runs {
+        let seen = known.get(&run.id).and_then(|row| row.data_fingerprint.as_ref());
+        let Some(now) = fingerprints.get(run.configuration) else { return Ok(()) };
+        if let Some(seen) = seen.filter(|seen| *seen != now) {
+            let (run, seen, now) = (run.id.short(), seen.clone(), now.clone());
+            return Err(DataError::Changed { run, seen, now }.into());
+        }
+    }
+    Ok(())
+}
+
+/// Adds an error of a configuration. An error that other configurations have too is listed once.
+fn add(faults: &mut Vec<Fault>, configuration: usize, error: TrainerError) {
+    let text = error_chain(&error);
     let place = faults.iter().position(|fault| fault.text == text).unwrap_or_else(|| {
-        faults.push(Fault { configurations: Vec::new(), text, error });
+        faults.push(Fault { configurations: Vec::new(), text, error: error.into() });
         faults.len() - 1
     });
     faults[place].configurations.push(configuration);
-    place
 }
 
 /// Returns all errors as one. Each is listed with the rows that it concerns, unless it concerns all rows.
-fn refusal(costed: &CostedPlan, mut faults: Vec<Fault>) -> anyhow::Error {
+fn refusal(costed: &CostedPlan<'_>, mut faults: Vec<Fault>) -> anyhow::Error {
     const SHOWN: usize = 4;
     let all = costed.costs.len();
     let line = |Fault { configurations, text, .. }: &Fault| {

@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use repmlp::catalogue::CatalogueError;
 use repmlp_interop::InteropError;
 use repmlp_train::data::{DataError, DetectError};
-use repmlp_train::{StartError, TrainError};
 use sweep_plan::PlanError;
-use sweep_protocol::{JournalError, printable};
+use sweep_protocol::{EXIT_UNWRITABLE_JOURNAL, FailureKind, JournalError, printable};
 use sweep_report::ReportError;
 use sweep_runner::RunnerError;
 use sweep_store::{Damage, StoreError};
+use sweep_trainer::TrainerError;
 
 use crate::screen::{Screen, say};
 
@@ -41,7 +41,7 @@ pub(crate) enum Exit {
     /// The operating system cannot start a process or thread.
     System = 71,
     /// An attempt could not write its journal.
-    Io = 74,
+    Io = EXIT_UNWRITABLE_JOURNAL as isize,
     /// The user interrupted twice.
     Interrupted = 130,
 }
@@ -83,16 +83,13 @@ fn code(error: &anyhow::Error) -> Exit {
 }
 
 fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
-    let is_usage = cause.is::<UsageError>()
-        || cause.is::<repmlp_train::DeviceError>()
-        || cause.is::<repmlp_train::UnknownInstructionSet>();
-    if is_usage {
+    if cause.is::<UsageError>() || cause.is::<repmlp_kernels::UnknownInstructionSet>() {
         return Some(Exit::Usage);
     }
     if cause.is::<PlanError>() || cause.is::<CatalogueError>() {
         return Some(Exit::Invalid);
     }
-    if cause.is::<DataError>() || cause.is::<DetectError>() || cause.is::<StartError>() {
+    if cause.is::<DataError>() || cause.is::<DetectError>() {
         return Some(Exit::Data);
     }
     if let Some(fault) = cause.downcast_ref::<InteropError>() {
@@ -129,11 +126,13 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
             _ => Exit::Invalid,
         });
     }
-    if let Some(fault) = cause.downcast_ref::<TrainError>() {
-        return Some(match fault {
-            TrainError::Sink(_) | TrainError::Checkpoint(_) => Exit::Io,
-            TrainError::Equivalence { .. } => Exit::Mismatch,
-            _ => Exit::Failed,
+    if let Some(fault) = cause.downcast_ref::<TrainerError>() {
+        return Some(match fault.kind {
+            FailureKind::Config => Exit::Usage,
+            FailureKind::Data => Exit::Data,
+            FailureKind::Io => Exit::Io,
+            FailureKind::Equivalence => Exit::Mismatch,
+            FailureKind::Diverged | FailureKind::Oom | FailureKind::Crash => Exit::Failed,
         });
     }
     if cause.is::<JournalError>() || cause.is::<std::io::Error>() {

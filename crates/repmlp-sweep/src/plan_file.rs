@@ -14,7 +14,7 @@ use crate::exit::UsageError;
 
 /// Returns the record of a plan that is about to be written, with its experiment file. Refuses to replace the plan of
 /// another file. If the other file no longer exists, its plan is replaced and a line says so.
-pub(crate) fn claim(layout: &ResultsLayout, costed: &CostedPlan) -> Result<PlanRecord> {
+pub(crate) fn claim(layout: &ResultsLayout, costed: &CostedPlan<'_>) -> Result<PlanRecord> {
     let record = costed.record();
     let former_record = recorded_plan(layout, &record.experiment, &record.profile);
     let former = former_record.as_ref().and_then(|former| former.source.clone());
@@ -36,13 +36,13 @@ pub(crate) fn claim(layout: &ResultsLayout, costed: &CostedPlan) -> Result<PlanR
 }
 
 /// Returns the recorded plan, if the experiment file gives the same plan now.
-pub(crate) fn recorded_as_asked(layout: &ResultsLayout, costed: &CostedPlan) -> Option<PlanRecord> {
+pub(crate) fn recorded_as_asked(layout: &ResultsLayout, costed: &CostedPlan<'_>) -> Option<PlanRecord> {
     let asked = PlanRecord { source: Some(source(layout, costed)), ..costed.record() };
     recorded_plan(layout, &asked.experiment, &asked.profile).filter(|former| is_same_plan(former, &asked))
 }
 
 /// Returns the source of a plan that is made now.
-fn source(layout: &ResultsLayout, costed: &CostedPlan) -> PlanSource {
+fn source(layout: &ResultsLayout, costed: &CostedPlan<'_>) -> PlanSource {
     PlanSource {
         file: seen_from(&real(layout.root()), &real(&costed.path)),
         digest: costed.digest.clone(),
@@ -84,7 +84,7 @@ pub(crate) fn say_if_edited(layout: &ResultsLayout, (experiment, profile): (&str
 
 /// For a plan that is shown before it is run. Prints a note if the recorded plan belongs to another file, or if its
 /// file was edited since.
-pub(crate) fn say_what_changed(layout: &ResultsLayout, costed: &CostedPlan) {
+pub(crate) fn say_what_changed(layout: &ResultsLayout, costed: &CostedPlan<'_>) {
     let plan = &costed.plan;
     let Some(source) = recorded(layout, &plan.experiment, &plan.profile) else { return };
     let is_same = source.digest == costed.digest;

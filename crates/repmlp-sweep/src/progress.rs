@@ -39,6 +39,8 @@ struct Shown {
     bar: Option<ProgressBar>,
     steps: u64,
     steps_per_epoch: u64,
+    /// Number of epochs; 0 if a command does not say it.
+    epochs: u32,
 }
 
 /// The progress display.
@@ -50,8 +52,6 @@ pub(crate) struct Progress {
     finished: BTreeSet<RunId>,
     total: ProgressBar,
     planned: Vec<(RunId, String)>,
-    /// Instruction set that the experiment names.
-    kernels: Option<String>,
     clock: std::time::Instant,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct Progress {
 const PARTS: u64 = 10_000;
 
 impl Progress {
-    pub(crate) fn new(costed: &CostedPlan, items: &[WorkItem], layout: &ResultsLayout, screen: Screen) -> Self {
+    pub(crate) fn new(costed: &CostedPlan<'_>, items: &[WorkItem], layout: &ResultsLayout, screen: Screen) -> Self {
         let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
         let label = |run: &sweep_plan::PlannedRun| {
             let coordinates = printable_line(&run.coordinates.to_string()).into_owned();
@@ -72,7 +72,7 @@ impl Progress {
         let shown = |item: &WorkItem| {
             let label = labels.get(&item.run).map_or_else(String::new, |label| (*label).clone());
             let cost = costs.get(&item.run).copied().unwrap_or(1.0);
-            (item.run, Shown { label, cost, bar: None, steps: 1, steps_per_epoch: 1 })
+            (item.run, Shown { label, cost, bar: None, steps: 1, steps_per_epoch: 1, epochs: 0 })
         };
         let runs = items.iter().map(shown).collect();
         let total = match &bars {
@@ -88,7 +88,6 @@ impl Progress {
             finished: BTreeSet::new(),
             total,
             planned,
-            kernels: costed.plan.kernels.clone(),
             clock: std::time::Instant::now(),
         }
     }
@@ -97,10 +96,8 @@ impl Progress {
         self.voice.clone()
     }
 
-    /// Prints a line about what is to be done.
-    pub(crate) fn begin(&self, known: &BTreeMap<RunId, RunRow>) {
-        let works: Vec<Work> =
-            self.planned.iter().map(|(id, _)| Work::of(known.get(id), self.kernels.as_deref())).collect();
+    /// Prints a line about what is to be done. `works` has what is left of each run of the plan.
+    pub(crate) fn begin(&self, works: &[Work]) {
         let reused = works.iter().filter(|work| **work == Work::Reuse).count();
         let mut line = format!("{} of {} runs to do, {reused} done and reused", self.runs.len(), self.planned.len());
         let failed = works.iter().filter(|work| matches!(work, Work::Failed { .. })).count();
@@ -130,8 +127,9 @@ impl Progress {
         let Some(shown) = self.runs.get_mut(&run) else { return };
         match event {
             Event::Started { environment, epochs, steps_per_epoch, resumed_at_step } => {
+                shown.epochs = *epochs;
                 shown.steps_per_epoch = u64::from(*steps_per_epoch).max(1);
-                shown.steps = u64::from(*epochs) * shown.steps_per_epoch;
+                shown.steps = (u64::from(*epochs) * shown.steps_per_epoch).max(1);
                 let begun = match *resumed_at_step {
                     0 => "started".to_owned(),
                     step if step == shown.steps => "is trained; the remaining measurements run".to_owned(),
@@ -162,11 +160,11 @@ impl Progress {
             }
             Event::Measured { measurements } => {
                 if let Some((split, m)) = told(measurements) {
-                    let epoch = m.epoch.unwrap_or(0);
+                    let (epoch, epochs) = (m.epoch.unwrap_or(0), shown.epochs);
+                    let of = if epoch <= epochs { format!("/{epochs}") } else { String::new() };
                     let line = format!(
-                        "{} epoch {epoch}/{}: {} {} {:.2} %",
+                        "{} epoch {epoch}{of}: {} {} {:.2} %",
                         shown.label,
-                        shown.steps / shown.steps_per_epoch,
                         split.name(),
                         m.metric.title(),
                         100.0 * m.value
@@ -254,7 +252,7 @@ fn told(measurements: &[Measurement]) -> Option<(Split, &Measurement)> {
     let on = |split: Split| {
         let is_it = |m: &&Measurement| {
             let is_told = [Metric::Accuracy, Metric::VerificationAccuracy].contains(&m.metric);
-            is_told && m.split == Some(split) && m.form == Some(Form::Training)
+            is_told && m.split == Some(split) && m.form != Some(Form::Deployed)
         };
         measurements.iter().find(is_it).map(|m| (split, m))
     };

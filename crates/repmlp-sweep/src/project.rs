@@ -62,6 +62,11 @@ impl Project {
         Self { root: PathBuf::from(".") }
     }
 
+    /// The folder itself.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Writes `experiments/..` as `.`, since paths are shown to the user.
     fn tidied(self) -> Self {
         match self.root.to_str() {
@@ -116,7 +121,9 @@ impl Project {
     /// Returns the declared report of an experiment, or a default report if none is declared.
     pub(crate) fn declaration(&self, rows: &ExperimentRows) -> Result<(Declaration, PaperNumbers), ReportError> {
         let declared = self.declared(&rows.plan)?;
-        Ok(declared.unwrap_or_else(|| (Declaration::default_for(rows), PaperNumbers::default())))
+        let (declaration, paper) =
+            declared.unwrap_or_else(|| (Declaration::default_for(rows), PaperNumbers::default()));
+        Ok((declaration.with_metrics_of(&rows.plan), paper))
     }
 
     /// Returns the declared report of an experiment, if there is one, with the paper's numbers that it names.
@@ -127,6 +134,6 @@ impl Project {
         }
         let declaration = Declaration::load(&path)?;
         let paper = PaperNumbers::load(&self.reports(), &declaration, &paper::TABLES)?;
-        Ok(Some((declaration, paper)))
+        Ok(Some((declaration.with_metrics_of(plan), paper)))
     }
 }

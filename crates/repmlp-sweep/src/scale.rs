@@ -2,21 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use repmlp_train::config::RunConfig;
 use serde_json::Value;
+use sweep_trainer::Cost;
 
 /// Maximum number of values that are listed. More values are shown as a range.
 const LISTED: usize = 3;
 
 /// Returns number of images, image size, widths, batch and learning rate of canonical configurations, as far as they
 /// have them: `4500 training images, image size 32, widths 8/16/32, batch 64, learning rate 0.05`.
-pub(crate) fn of(configurations: &[String]) -> Option<String> {
-    let (mut images, mut parts) = (BTreeSet::new(), Vec::new());
+pub(crate) fn of(configurations: &[String], costs: &[Cost]) -> Option<String> {
+    let mut parts = Vec::new();
     let values: Vec<Value> = configurations.iter().filter_map(|text| serde_json::from_str(text).ok()).collect();
-    for text in configurations {
-        let config = serde_json::from_str::<RunConfig>(text).ok()?;
-        images.insert(config.data.expected_train_images());
-    }
+    let images: BTreeSet<Option<usize>> = costs.iter().map(|cost| cost.images).collect();
     let images: Option<Vec<String>> = images.into_iter().map(|count| Some(count?.to_string())).collect();
     if let Some(images) = images.filter(|images| !images.is_empty()) {
         parts.push(format!("{} training images", images.join(" or ")));

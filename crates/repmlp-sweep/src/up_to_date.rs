@@ -66,7 +66,11 @@ impl Made {
         if check != blake3::hash(json.as_bytes()).to_hex().as_str() {
             return None;
         }
-        let made: Self = serde_json::from_str(json).ok()?;
+        let mut made: Self = serde_json::from_str(json).ok()?;
+        let columns = made.tables.iter_mut().flat_map(|table| &mut table.columns);
+        columns.for_each(|column| {
+            column.quantity.metric = plan.metric(column.quantity.metric).unwrap_or(column.quantity.metric);
+        });
         (made.inputs == inputs && made.files == files(layout, plan, &made.folder)).then_some(made)
     }
 

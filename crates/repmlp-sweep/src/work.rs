@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use repmlp_train::TRAINER_VERSION;
 use sweep_protocol::{RunRow, Status};
 
 use crate::arithmetic;
@@ -11,7 +10,10 @@ use crate::arithmetic;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
     /// The run is new: it starts.
-    Start,
+    Start {
+        /// What changed since the last plan, if that plan had a run at this place.
+        why: Option<String>,
+    },
     /// The run continues from its checkpoint.
     Continue {
         /// Number of steps in the checkpoint; 0 if the run begins again.
@@ -56,15 +58,15 @@ pub(crate) enum FailedRuns {
 }
 
 impl Work {
-    /// Decides what is left to do for a run. `row` is the run's row, if it has one. `kernels` is the instruction set
-    /// that its experiment names.
-    pub(crate) fn of(row: Option<&RunRow>, kernels: Option<&str>) -> Self {
-        let Some(row) = row else { return Self::Start };
+    /// Decides what is left to do for a run. `row` is the run's row, if it has one. `trainer` is the version of its
+    /// trainer, and `kernels` the instruction set that its experiment names.
+    pub(crate) fn of(row: Option<&RunRow>, trainer: u32, kernels: Option<&str>) -> Self {
+        let Some(row) = row else { return Self::Start { why: None } };
         match row.status {
             Status::Succeeded => match (row.trainer_version, arithmetic::other(kernels, row)) {
-                (Some(version), _) if version != TRAINER_VERSION => Self::Again {
-                    why: format!("measured by trainer version {version}, this is version {TRAINER_VERSION}"),
-                },
+                (Some(version), _) if version != trainer => {
+                    Self::Again { why: format!("measured by trainer version {version}, this is version {trainer}") }
+                }
                 (_, Some(other)) => Self::Again { why: format!("computed with {other}") },
                 _ => Self::Reuse,
             },
@@ -72,7 +74,7 @@ impl Work {
             Status::Failed(kind) if kind.is_transient() => Self::Retry { status: row.status },
             Status::Failed(_) | Status::TimedOut => Self::Failed { status: row.status, message: row.message.clone() },
             Status::Running => Self::Running,
-            Status::Queued if row.attempts == 0 => Self::Start,
+            Status::Queued if row.attempts == 0 => Self::Start { why: None },
             Status::Queued | Status::Cancelled => {
                 // A run does not continue from a checkpoint of another instruction set.
                 let is_other = arithmetic::other(kernels, row).is_some();
@@ -84,7 +86,7 @@ impl Work {
     /// Whether `run` starts an attempt.
     pub(crate) fn is_open(&self, failed: FailedRuns) -> bool {
         match self {
-            Self::Start
+            Self::Start { .. }
             | Self::Continue { .. }
             | Self::Again { .. }
             | Self::Incomplete { .. }
@@ -99,7 +101,8 @@ impl Work {
 impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Start => f.write_str("new"),
+            Self::Start { why: None } => f.write_str("new"),
+            Self::Start { why: Some(why) } => write!(f, "new: {why}"),
             Self::Continue { step: 0 } => f.write_str("interrupted, starts again"),
             Self::Continue { step } => write!(f, "continues at step {step}"),
             Self::Again { why } => write!(f, "measured again: {why}"),
@@ -121,6 +124,8 @@ mod tests {
 
     use super::*;
 
+    const TRAINER: u32 = 7;
+
     fn row(status: Status, attempts: u32, trainer_version: u32) -> RunRow {
         RunRow {
             run: RunId::of("{}", 0),
@@ -137,21 +142,21 @@ mod tests {
 
     #[test]
     fn done_work_is_reused_unless_the_trainer_changed() {
-        assert_eq!(Work::of(None, None), Work::Start);
-        let done = row(Status::Succeeded, 1, TRAINER_VERSION);
-        assert_eq!(Work::of(Some(&done), Some("avx2")), Work::Reuse);
-        assert!(Work::of(Some(&done), Some("plain")).is_open(FailedRuns::Wait));
-        assert_eq!(Work::of(Some(&row(Status::Succeeded, 1, TRAINER_VERSION)), None), Work::Reuse);
-        assert!(Work::of(Some(&row(Status::Succeeded, 1, 0)), None).is_open(FailedRuns::Wait));
-        assert_eq!(Work::of(Some(&row(Status::Cancelled, 1, 1)), None), Work::Continue { step: 70 });
-        assert_eq!(Work::of(Some(&row(Status::Queued, 0, 1)), None), Work::Start);
+        assert_eq!(Work::of(None, TRAINER, None), Work::Start { why: None });
+        let done = row(Status::Succeeded, 1, TRAINER);
+        assert_eq!(Work::of(Some(&done), TRAINER, Some("avx2")), Work::Reuse);
+        assert!(Work::of(Some(&done), TRAINER, Some("plain")).is_open(FailedRuns::Wait));
+        assert_eq!(Work::of(Some(&row(Status::Succeeded, 1, TRAINER)), TRAINER, None), Work::Reuse);
+        assert!(Work::of(Some(&row(Status::Succeeded, 1, 0)), TRAINER, None).is_open(FailedRuns::Wait));
+        assert_eq!(Work::of(Some(&row(Status::Cancelled, 1, 1)), TRAINER, None), Work::Continue { step: 70 });
+        assert_eq!(Work::of(Some(&row(Status::Queued, 0, 1)), TRAINER, None), Work::Start { why: None });
     }
 
     #[test]
     fn failures_of_the_machine_are_tried_again_and_those_of_the_run_wait() {
         use FailureKind::{Config, Crash, Data, Diverged, Equivalence, Io, Oom};
         let waits = |status| {
-            let work = Work::of(Some(&row(status, 1, 1)), None);
+            let work = Work::of(Some(&row(status, 1, 1)), TRAINER, None);
             assert!(work.is_open(FailedRuns::Retry), "{status}");
             !work.is_open(FailedRuns::Wait)
         };

@@ -5,7 +5,7 @@ use repmlp::Mode;
 use repmlp::cost::CountedForm;
 use repmlp::models::{DeployedModel, Model};
 use repmlp::vars::Vars;
-use sweep_protocol::{Event, Form, Measurement, Metric, Outcome, Split};
+use sweep_protocol::{Event, Form, Measurement, Metric, Outcome, Split, ThroughputTiming, WEIGHTS_FILE};
 
 use crate::checkpoint;
 use crate::config::RunConfig;
@@ -15,10 +15,7 @@ use crate::error::TrainError;
 use crate::evaluate::EvaluationSplit;
 use crate::ledger::Ledger;
 use crate::throughput;
-use crate::train::{Run, ThroughputTiming};
-
-/// File with the trained weights of a finished run.
-pub const WEIGHTS: &str = "weights.safetensors";
+use crate::train::Run;
 
 impl Run<'_> {
     /// Merges the network, compares both forms, counts parameters and multiply-adds, and measures throughput.
@@ -42,7 +39,7 @@ impl Run<'_> {
         if let Some(text) = comparison.settle_rounding()? {
             ledger.say(Event::Noticed { text })?;
         }
-        match self.orders.throughput {
+        match self.resources.throughput {
             ThroughputTiming::Later => Ok(Outcome::AwaitsQuiet),
             ThroughputTiming::Now => {
                 let measurements = self.throughput(&deployed)?;
@@ -59,7 +56,7 @@ impl Run<'_> {
     }
 
     fn save_weights(&self) -> Result<(), TrainError> {
-        Ok(checkpoint::save_weights(&self.orders.folder, WEIGHTS, &self.weights())?)
+        Ok(checkpoint::save_weights(&self.resources.folder, WEIGHTS_FILE, &self.weights())?)
     }
 
     /// Returns parameters and multiply-adds of both forms.

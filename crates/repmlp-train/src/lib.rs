@@ -7,8 +7,9 @@
 //!
 //! ```
 //! use repmlp_train::config::RunConfig;
-//! use repmlp_train::{DeviceChoice, Orders, StopFlag, ThroughputTiming, train};
-//! use sweep_protocol::{MemorySink, Outcome};
+//! use repmlp_train::{DeviceChoice, Resources, StopFlag, train};
+//! use sweep_protocol::{MemorySink, Outcome, ThroughputTiming};
+//! use sweep_trainer::Origin;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let config: RunConfig = toml::from_str(
@@ -30,19 +31,17 @@
 //!     "#,
 //! )?;
 //! let folder = tempfile::tempdir()?;
-//! let orders = Orders {
+//! let resources = Resources {
 //!     device: DeviceChoice::Cpu,
 //!     threads: 1,
 //!     data: None,
 //!     folder: folder.path().to_owned(),
 //!     resume_from: Vec::new(),
 //!     throughput: ThroughputTiming::Now,
-//!     code: String::new(),
-//!     host: String::new(),
-//!     processor: None,
+//!     origin: Origin::default(),
 //! };
 //! let mut events = MemorySink::default();
-//! let outcome = train(&config, 0, &orders, &StopFlag::new(false), &mut events)?;
+//! let outcome = train(&config, 0, &resources, &StopFlag::new(false), &mut events)?;
 //! assert!(matches!(outcome, Outcome::Succeeded { .. }));
 //! # Ok(())
 //! # }
@@ -55,6 +54,7 @@ pub mod data;
 mod batch;
 mod checkpoint;
 mod completion;
+mod data_reader;
 mod decay;
 mod device;
 mod equivalence;
@@ -67,20 +67,20 @@ mod loss;
 mod mixup;
 mod objective;
 mod optimizer;
+mod predict;
 mod prepare;
+mod resolve;
 mod start;
 mod stopwatch;
 mod throughput;
 mod train;
+mod trainer;
 mod transform;
 
 pub use checkpoint::CheckpointError;
-pub use completion::WEIGHTS;
 pub use decay::PartDecayConfig;
 pub use device::{DeviceChoice, DeviceError};
 pub use error::TrainError;
-pub use repmlp_kernels::{
-    Allocator, UnknownInstructionSet, check_environment, choose_instruction_set, instruction_set, instruction_sets,
-};
 pub use start::{StartConfig, StartError};
-pub use train::{Orders, StopFlag, TRAINER_VERSION, ThroughputTiming, train};
+pub use train::{Resources, StopFlag, TRAINER_VERSION, train};
+pub use trainer::CandleTrainer;

@@ -9,7 +9,10 @@ use candle_core::{DType, Device, Tensor};
 use repmlp::Mode;
 use repmlp::models::Model;
 use repmlp::vars::Vars;
-use sweep_protocol::{Environment, Event, Form, Measurement, Metric, Outcome, Sink, Split, error_chain};
+use sweep_protocol::{
+    Environment, Event, Form, Measurement, Metric, Outcome, Sink, Split, ThroughputTiming, error_chain,
+};
+use sweep_trainer::Origin;
 
 use crate::batch::{HostBatch, TrainEpoch};
 use crate::checkpoint::{self, CheckpointError, CheckpointHeader, Newest, PassedOver};
@@ -30,18 +33,9 @@ pub const TRAINER_VERSION: u32 = 7;
 /// Steps between two reads of the loss. On a GPU, every read waits for the device.
 const LOG_INTERVAL: u64 = 10;
 
-/// When to measure throughput.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ThroughputTiming {
-    /// In this attempt: no other attempt runs at the same time.
-    Now,
-    /// In a later attempt: other attempts run at the same time.
-    Later,
-}
-
-/// Folders and resources of an attempt. They cannot change a result.
+/// Folders, devices and threads of an attempt. They cannot change a result.
 #[derive(Clone, Debug)]
-pub struct Orders {
+pub struct Resources {
     /// Device for all tensors.
     pub device: DeviceChoice,
     /// Number of threads. The caller has configured them; here they are recorded and used for loading.
@@ -54,12 +48,8 @@ pub struct Orders {
     pub resume_from: Vec<PathBuf>,
     /// When to measure throughput.
     pub throughput: ThroughputTiming,
-    /// Version and commit of the program, for the record.
-    pub code: String,
-    /// Name of the machine, for the record.
-    pub host: String,
-    /// Processor model of the machine, for the record.
-    pub processor: Option<String>,
+    /// The program and the machine, for the record.
+    pub origin: Origin,
 }
 
 /// Flag that makes the attempt write a checkpoint and stop.
@@ -74,12 +64,12 @@ pub type StopFlag = AtomicBool;
 pub fn train(
     config: &RunConfig,
     seed: u64,
-    orders: &Orders,
+    resources: &Resources,
     stop: &StopFlag,
     sink: &mut dyn Sink,
 ) -> Result<Outcome, TrainError> {
     let mut ledger = Ledger::new(sink);
-    let result = attempt(config, seed, orders, stop, &mut ledger);
+    let result = attempt(config, seed, resources, stop, &mut ledger);
     let outcome = match &result {
         Ok(outcome) => outcome.clone(),
         Err(e) => Outcome::Failed { failure: e.kind(), message: error_chain(e) },
@@ -93,7 +83,7 @@ pub fn train(
 fn attempt(
     config: &RunConfig,
     seed: u64,
-    orders: &Orders,
+    resources: &Resources,
     stop: &StopFlag,
     ledger: &mut Ledger<'_>,
 ) -> Result<Outcome, TrainError> {
@@ -101,10 +91,10 @@ fn attempt(
     if !faults.is_empty() {
         return Err(TrainError::Config(faults));
     }
-    let device = orders.device.open()?;
+    let device = resources.device.open()?;
     // Runs on a thread of the compute pool. A thread outside of the pool would have to wake the pool and wait for it at
     // each operation.
-    device.with_context(|| Run::new(config, seed, orders, device.clone())?.complete(stop, ledger))
+    device.with_context(|| Run::new(config, seed, resources, device.clone())?.complete(stop, ledger))
 }
 
 /// How an epoch ended.
@@ -136,7 +126,7 @@ struct Unread {
 pub(crate) struct Run<'a> {
     pub(crate) config: &'a RunConfig,
     seed: u64,
-    pub(crate) orders: &'a Orders,
+    pub(crate) resources: &'a Resources,
     pub(crate) device: Device,
     pub(crate) data: Dataset,
     /// Fingerprint of the data and of the weights that the network starts from.
@@ -150,18 +140,18 @@ pub(crate) struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// Makes a run before its first step.
-    fn new(config: &'a RunConfig, seed: u64, orders: &'a Orders, device: Device) -> Result<Self, TrainError> {
-        let data = config.data.load(orders.data.as_deref(), seed)?;
+    fn new(config: &'a RunConfig, seed: u64, resources: &'a Resources, device: Device) -> Result<Self, TrainError> {
+        let data = config.data.load(resources.data.as_deref(), seed)?;
         let steps_per_epoch = data.count.batches(config.training.batch)?;
         let vars = Vars::new(seed, DType::F32, &device);
         let model = Model::new(&config.model, config.task(), &vars.root())?;
-        let fingerprint = config.begin(&data.fingerprint, &vars, orders.data.as_deref())?;
+        let fingerprint = config.begin(&data.fingerprint, &vars, resources.data.as_deref())?;
         let judge = Judge::new(config, &vars)?;
         let optimizer = Optimizer::new(&config.training.optimizer, &vars)?;
         Ok(Self {
             config,
             seed,
-            orders,
+            resources,
             device,
             data,
             fingerprint,
@@ -193,12 +183,12 @@ impl<'a> Run<'a> {
     fn start(&self, ledger: &mut Ledger<'_>) -> Result<(), TrainError> {
         let environment = Environment {
             trainer_version: TRAINER_VERSION,
-            code: self.orders.code.clone(),
-            device: self.orders.device.decide().to_string(),
-            arithmetic: Some(self.orders.device.arithmetic()),
-            processor: self.orders.processor.clone(),
-            threads: self.orders.threads,
-            host: self.orders.host.clone(),
+            code: self.resources.origin.code.clone(),
+            device: self.resources.device.decide().to_string(),
+            arithmetic: Some(self.resources.device.arithmetic()),
+            processor: self.resources.origin.processor.clone(),
+            threads: self.resources.threads,
+            host: self.resources.origin.host.clone(),
             pid: std::process::id(),
             data_fingerprint: self.fingerprint.clone(),
         };
@@ -214,7 +204,7 @@ impl<'a> Run<'a> {
     /// Resumes from the newest intact checkpoint of earlier attempts. Returns the measurements up to that checkpoint.
     fn resume(&mut self, ledger: &mut Ledger<'_>) -> Result<Vec<Measurement>, TrainError> {
         let Newest { found, passed_over } =
-            checkpoint::newest(&self.orders.resume_from, &self.orders.device.arithmetic());
+            checkpoint::newest(&self.resources.resume_from, &self.resources.device.arithmetic());
         let next = if found.is_some() {
             "the run continues from an earlier checkpoint"
         } else {
@@ -248,15 +238,15 @@ impl<'a> Run<'a> {
             step: self.step,
             data_fingerprint: self.fingerprint.clone(),
             trainer_version: TRAINER_VERSION,
-            arithmetic: Some(self.orders.device.arithmetic()),
+            arithmetic: Some(self.resources.device.arithmetic()),
             sums: [loss, correct, judged, seconds, waited].map(f64::to_bits),
             measured: ledger.so_far().to_vec(),
         };
         let mut tensors = self.weights();
         tensors.extend(self.learner.optimizer.state().into_iter().map(|(name, var)| (name, var.as_tensor().clone())));
-        let file = checkpoint::save(&self.orders.folder, &header, &tensors)?;
+        let file = checkpoint::save(&self.resources.folder, &header, &tensors)?;
         ledger.say(Event::Checkpointed { step: self.step, file })?;
-        checkpoint::prune(&self.orders.folder)?;
+        checkpoint::prune(&self.resources.folder)?;
         Ok(())
     }
 
@@ -292,7 +282,7 @@ impl<'a> Run<'a> {
     fn batches(&self, epoch: u64) -> Result<Loader<HostBatch>, DataError> {
         let images = TrainEpoch::new(&self.data, self.config.training.batch, (self.seed, epoch));
         let left = (self.step % self.steps_per_epoch) as usize..self.steps_per_epoch as usize;
-        Loader::new(left, self.orders.threads, move |index| images.batch(index))
+        Loader::new(left, self.resources.threads, move |index| images.batch(index))
     }
 
     /// Returns the position of the next step.
@@ -370,7 +360,7 @@ impl<'a> Run<'a> {
     }
 
     pub(crate) fn split<'s>(&'s self, subset: &'s Subset) -> EvaluationSplit<'s> {
-        let threads = self.orders.threads;
+        let threads = self.resources.threads;
         EvaluationSplit { subset, preparation: &self.data.preparation, device: &self.device, threads }
     }
 }

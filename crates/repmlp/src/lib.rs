@@ -57,6 +57,9 @@ pub mod vars;
 
 mod fault;
 mod mode;
+mod own_kinds;
 
 pub use fault::ConfigFault;
 pub use mode::{Draws, Mode};
+pub use own_kinds::{Own, OwnKinds, Role};
+pub use repmlp_kernels::Epilogue;

@@ -5,22 +5,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use sweep_protocol::ConfigFault;
+
 use crate::document::{SourceFile, Span, WHOLE_FILE};
 use crate::error::Fault;
 use crate::experiment::Experiment;
 use crate::overlay::Overlay;
 use crate::row::Row;
-
-/// A fault that a resolver finds in a configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigFault {
-    /// Dotted key of the wrong value, such as `model.widths[0]`. Empty for the configuration as a whole.
-    pub path: String,
-    /// What is wrong.
-    pub message: String,
-    /// What to do about it, if known.
-    pub help: Option<String>,
-}
 
 /// One fault of a file that appears in one or more rows.
 struct Group {

@@ -25,7 +25,9 @@
 //! path   = "width"
 //! values = [16, 32]
 //! "#)?;
-//! let resolve = |table: &serde_json::Value| Ok::<_, ConfigFault>(Resolved { canonical: table.to_string() });
+//! let resolve = |table: &serde_json::Value| {
+//!     Ok::<_, ConfigFault>(Resolved { canonical: table.to_string(), metrics: Vec::new() })
+//! };
 //! let plan = plan(&load(&path, None)?, &resolve)?;
 //! let rows: Vec<String> = plan.runs.iter().map(|run| format!("{} seed {}", run.coordinates, run.seed)).collect();
 //! assert_eq!(rows, ["width=16 seed 0", "width=16 seed 1", "width=32 seed 0", "width=32 seed 1"]);
@@ -54,9 +56,9 @@ mod selection;
 mod shape;
 mod unclosed;
 
-pub use blame::ConfigFault;
 pub use error::{Colors, Fault, PlanError};
 pub use experiment::{Experiment, digest, load};
 pub use link::file_behind;
 pub use plan::{Merged, Plan, PlannedRun, Resolved, plan};
 pub use schema::experiment_schema;
+pub use sweep_protocol::ConfigFault;

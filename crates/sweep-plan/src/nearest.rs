@@ -1,5 +1,7 @@
 //! Suggests known names for a misspelled name.
 
+pub(crate) use sweep_protocol::nearest;
+
 /// Maximum number of names in a list; longer lists are cut.
 const LISTED: usize = 12;
 
@@ -19,17 +21,6 @@ pub(crate) fn list(what: &str, known: &[&str]) -> String {
     }
     let dots = if known.len() > LISTED { ", …" } else { "" };
     format!("{what}: {}{dots}", known[..known.len().min(LISTED)].join(", "))
-}
-
-/// Returns the most similar name. At most a third of its letters may differ.
-pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let distance = |name: &str| strsim::damerau_levenshtein(word, name);
-    let (name, _) = known
-        .into_iter()
-        .map(|name| (name, distance(name)))
-        .filter(|(name, distance)| *distance <= name.chars().count().max(word.chars().count()) / 3)
-        .min_by_key(|(_, distance)| *distance)?;
-    Some(name)
 }
 
 #[cfg(test)]

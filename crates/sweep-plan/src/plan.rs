@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use serde_json::{Map, Value};
-use sweep_protocol::{AxisRecord, Coordinates, ExclusionRecord, PlanRecord, PlannedRunRecord, RunId};
+use sweep_protocol::{
+    AxisRecord, ConfigFault, Coordinates, ExclusionRecord, MetricRecord, PlanRecord, PlannedRunRecord, RunId,
+};
 
-use crate::blame::{self, ConfigFault};
+use crate::blame;
 use crate::error::PlanError;
 use crate::expansion::Expansion;
 use crate::experiment::Experiment;
@@ -20,6 +22,8 @@ use crate::row::Row;
 pub struct Resolved {
     /// The complete typed configuration without its seed, as JSON with sorted keys. Identities are computed from it.
     pub canonical: String,
+    /// The metrics that it declares. They are not part of the identity.
+    pub metrics: Vec<MetricRecord>,
 }
 
 /// One configuration with its seed.
@@ -69,6 +73,8 @@ pub struct Plan {
     pub exclusions: Vec<ExclusionRecord>,
     /// Rows that repeat the configuration of an earlier row.
     pub merged: Vec<Merged>,
+    /// Metrics that configurations declare, sorted by name.
+    pub metrics: Vec<MetricRecord>,
 }
 
 /// Resolves every row and computes the identities of its runs.
@@ -87,13 +93,14 @@ pub fn plan(
         row.lay(table);
         let resolved = resolve(table);
         row.lift(table, &ground);
-        let mut canonical = resolved?.canonical;
+        let Resolved { mut canonical, metrics } = resolved?;
         // A serialiser may leave half of its buffer unused, and a plan may hold very many configurations.
         canonical.shrink_to_fit();
         let ids: Vec<_> = experiment.seeds.iter().map(|seed| RunId::of(&canonical, *seed)).collect();
-        Ok((canonical, ids))
+        Ok((canonical, ids, metrics))
     };
-    let resolved: Vec<Result<_, ConfigFault>> = rows.par_iter().map_init(|| ground.clone(), resolve_row).collect();
+    let mut resolved: Vec<Result<_, ConfigFault>> = rows.par_iter().map_init(|| ground.clone(), resolve_row).collect();
+    let metrics = merged_metrics(&mut resolved);
     let found = rows.iter().zip(&resolved).filter_map(|(row, resolved)| Some((row, resolved.as_ref().err()?)));
     let faults = blame::faults(experiment, rows.len(), found);
     if !faults.is_empty() {
@@ -112,12 +119,34 @@ pub fn plan(
         runs: Vec::new(),
         exclusions,
         merged: Vec::new(),
+        metrics,
     };
     let mut first_runs = BTreeMap::new();
-    for (row, (canonical, ids)) in rows.iter().zip(resolved.into_iter().flatten()) {
+    for (row, (canonical, ids, _)) in rows.iter().zip(resolved.into_iter().flatten()) {
         plan.add(row.coordinates(&experiment.axes), canonical, &ids, &mut first_runs);
     }
     Ok(plan)
+}
+
+/// Canonical configuration, ids of the runs, and declared metrics of a row.
+type ResolvedRow = (String, Vec<RunId>, Vec<MetricRecord>);
+
+/// Returns the metrics that the rows declare, sorted by name. A row that declares a metric in another way than an earlier
+/// row becomes a fault.
+fn merged_metrics(rows: &mut [Result<ResolvedRow, ConfigFault>]) -> Vec<MetricRecord> {
+    let mut known: BTreeMap<String, MetricRecord> = BTreeMap::new();
+    for row in rows {
+        let Ok((.., metrics)) = row else { continue };
+        let other = metrics.iter().find(|own| known.get(&own.name).is_some_and(|known| known != *own));
+        if let Some(MetricRecord { name, .. }) = other {
+            let (path, message) =
+                (format!("metric.{name}"), "an earlier row declares this metric differently".to_owned());
+            *row = Err(ConfigFault { path, message, help: Some("declare it once, in the base file".to_owned()) });
+        } else {
+            known.extend(metrics.drain(..).map(|own| (own.name.clone(), own)));
+        }
+    }
+    known.into_values().collect()
 }
 
 impl Plan {
@@ -158,6 +187,8 @@ impl Plan {
             baseline: self.baseline.clone(),
             runs: self.runs.iter().map(run).collect(),
             exclusions: self.exclusions.clone(),
+            metrics: self.metrics.clone(),
+            commands: false,
             scale: None,
             source: None,
         }

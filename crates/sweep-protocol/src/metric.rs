@@ -1,4 +1,4 @@
-//! What can be measured: the closed list of metrics with unit and direction, and single measured values.
+//! What can be measured: the list of metrics with unit and direction, and single measured values.
 //!
 //! This module knows no tables and no models. A new metric needs one line in [`METRICS`] and code that measures it.
 
@@ -8,8 +8,11 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::DeclaredMetric;
+
 /// Direction in which a metric improves; decides marks and deltas.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Better {
     /// A larger value is better.
     Higher,
@@ -20,8 +23,8 @@ pub enum Better {
 }
 
 /// A measured quantity. Values are stored in base units: an accuracy is a fraction, a time is in seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[schemars(rename_all = "snake_case")]
 pub enum Metric {
     /// Mean cross-entropy per image, in nats.
     Loss,
@@ -61,9 +64,12 @@ pub enum Metric {
     /// Part of `train_time` during which steps waited for their batches, in seconds. It is the cost of decoding and
     /// augmentation that does not overlap with training.
     DataWait,
+    /// A metric that a base file declares.
+    #[schemars(skip)]
+    Declared(DeclaredMetric),
 }
 
-/// All metrics: variant, name in files and SQL, name in headings, unit, direction.
+/// All metrics that the program knows: variant, name in files and SQL, name in headings, unit, direction.
 const METRICS: &[(Metric, &str, &str, &str, Better)] = &[
     (Metric::Loss, "loss", "loss", "nats", Better::Lower),
     (Metric::Accuracy, "accuracy", "accuracy", "fraction", Better::Higher),
@@ -85,38 +91,51 @@ const METRICS: &[(Metric, &str, &str, &str, Better)] = &[
 ];
 
 impl Metric {
-    /// Returns all metrics in the order of their declaration.
+    /// Returns all metrics that the program knows, in the order of their declaration.
     pub fn all() -> impl Iterator<Item = Self> {
         METRICS.iter().map(|row| row.0)
     }
 
-    fn row(self) -> &'static (Self, &'static str, &'static str, &'static str, Better) {
-        &METRICS[self as usize]
+    fn row(&self) -> Option<&'static (Self, &'static str, &'static str, &'static str, Better)> {
+        METRICS.iter().find(|row| row.0 == *self)
     }
 
     /// Returns its name in files and SQL.
-    pub fn name(self) -> &'static str {
-        self.row().1
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Declared(declared) => &declared.name,
+            known => known.row().map_or("", |row| row.1),
+        }
     }
 
     /// Returns its name in headings.
-    pub fn title(self) -> &'static str {
-        self.row().2
+    pub fn title(&self) -> String {
+        match self {
+            Self::Declared(declared) => declared.name.replace('_', " "),
+            known => known.row().map_or("", |row| row.2).to_owned(),
+        }
     }
 
     /// Returns the unit that its values are stored in; empty if it has no unit.
-    pub fn unit(self) -> &'static str {
-        self.row().3
+    pub fn unit(&self) -> &str {
+        match self {
+            Self::Declared(declared) => &declared.unit,
+            known => known.row().map_or("", |row| row.3),
+        }
     }
 
     /// Returns the direction in which it improves.
     pub fn better(self) -> Better {
-        self.row().4
+        match self {
+            Self::Declared(declared) => declared.better,
+            known => known.row().map_or(Better::Neither, |row| row.4),
+        }
     }
 
-    /// Whether it is measured on images. Its values then have a split.
-    pub fn is_of_images(self) -> bool {
-        match self {
+    /// Whether it is measured on images. Its values then have a split. `None` for a declared metric: its trainer decides.
+    pub fn is_of_images(self) -> Option<bool> {
+        Some(match self {
+            Self::Declared(_) => return None,
             Self::Loss
             | Self::Accuracy
             | Self::Top5Accuracy
@@ -125,12 +144,16 @@ impl Metric {
             Self::MeanIou | Self::MaxAbsDiff | Self::LargestLogit | Self::Top1Agreement => true,
             Self::LearningRate | Self::Params | Self::Flops | Self::FlopsAll | Self::Throughput => false,
             Self::ThroughputSpread | Self::TrainTime | Self::DataWait => false,
-        }
+        })
     }
 
-    /// Whether it is measured for each form. Its values then have a form. The other metrics compare both forms.
-    pub fn is_of_a_form(self) -> bool {
-        !matches!(self, Self::MaxAbsDiff | Self::LargestLogit | Self::Top1Agreement)
+    /// Whether it is measured for each form. Its values then have a form. The other metrics compare both forms. `None`
+    /// for a declared metric: its trainer decides.
+    pub fn is_of_a_form(self) -> Option<bool> {
+        match self {
+            Self::Declared(_) => None,
+            known => Some(!matches!(known, Self::MaxAbsDiff | Self::LargestLogit | Self::Top1Agreement)),
+        }
     }
 
     /// Whether it depends on the machine and its load. Two equal runs may then differ in it.
@@ -156,8 +179,24 @@ pub struct UnknownWord {
 impl FromStr for Metric {
     type Err = UnknownWord;
 
+    /// Returns the metric with this name. A name that the program does not know is a declared metric without unit and
+    /// direction; whoever needs these takes them from the plan.
     fn from_str(word: &str) -> Result<Self, Self::Err> {
-        look_up(word, METRICS.iter().map(|row| (row.1, row.0)))
+        let known = look_up(word, METRICS.iter().map(|row| (row.1, row.0)));
+        known.or_else(|unknown| DeclaredMetric::named(word).map(Self::Declared).ok_or(unknown))
+    }
+}
+
+impl Serialize for Metric {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Metric {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        word.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -262,19 +301,34 @@ fn finite<S: serde::Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::MetricRecord;
 
     #[test]
     fn the_list_is_in_the_order_of_the_variants_and_names_are_unique() {
         for (i, row) in METRICS.iter().enumerate() {
-            assert_eq!(row.0 as usize, i);
+            assert!(METRICS.get(i + 1).is_none_or(|next| row.0 < next.0));
             assert_eq!(row.1.parse::<Metric>().unwrap(), row.0);
             assert_eq!(serde_json::to_string(&row.0).unwrap(), format!("\"{}\"", row.1));
         }
     }
 
     #[test]
-    fn an_unknown_word_is_answered_with_the_known_ones() {
-        let fault = "acuracy".parse::<Metric>().unwrap_err().to_string();
-        assert!(fault.contains("acuracy") && fault.contains("accuracy"), "{fault}");
+    fn a_word_that_cannot_be_a_metric_is_answered_with_the_known_ones() {
+        let fault = "my-accuracy".parse::<Metric>().unwrap_err().to_string();
+        assert!(fault.contains("my-accuracy") && fault.contains("top5_accuracy"), "{fault}");
+    }
+
+    #[test]
+    fn a_declared_metric_is_known_by_its_name() {
+        let record =
+            |name: &str, unit: &str| MetricRecord { name: name.into(), unit: unit.into(), better: Better::Lower };
+        let declared = record("latency", "ms").metric().unwrap();
+        assert_eq!((declared.name(), declared.unit(), declared.better()), ("latency", "ms", Better::Lower));
+        assert_eq!("latency".parse::<Metric>().unwrap(), declared);
+        assert!(Metric::DataWait < declared);
+        assert_eq!(serde_json::to_string(&declared).unwrap(), "\"latency\"");
+        for (name, unit) in [("accuracy", ""), ("Latency", ""), ("x", "a unit that is too long"), ("1x", "")] {
+            assert!(record(name, unit).metric().is_err(), "{name}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::RunId;
+use crate::{Metric, MetricRecord, RunId};
 
 /// Position of a run: one label for each of its axes, in the order of the experiment's axes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -81,6 +81,12 @@ pub struct PlanRecord {
     pub runs: Vec<PlannedRunRecord>,
     /// Excluded coordinates.
     pub exclusions: Vec<ExclusionRecord>,
+    /// Metrics that the base file declares. Absent if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<MetricRecord>,
+    /// Whether commands train some of the runs. Their values have a split and a form only if the command says so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub commands: bool,
     /// Settings that all runs share and that a reader needs for comparisons: images, widths, batch size, learning rate.
     /// Absent in plans of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -103,6 +109,17 @@ pub struct PlanSource {
 }
 
 impl PlanRecord {
+    /// Returns a metric with its declaration in this plan; `None` for a metric that the plan does not know.
+    pub fn metric(&self, metric: Metric) -> Option<Metric> {
+        match metric {
+            Metric::Declared(_) => {
+                let declared = self.metrics.iter().filter_map(|record| record.metric().ok());
+                declared.into_iter().find(|known| *known == metric)
+            }
+            known => Some(known),
+        }
+    }
+
     /// Finds a repetition in a plan that was read from a file: a run that is planned twice, or a run with two labels on
     /// one axis.
     pub fn repetition(&self) -> Option<String> {

@@ -9,7 +9,8 @@ use std::path::Path;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
-use sweep_protocol::{Form, Metric, Split};
+use serde_json::json;
+use sweep_protocol::{Form, Metric, PlanRecord, Split};
 
 use crate::{ReportError, read_toml};
 
@@ -206,6 +207,26 @@ impl Declaration {
     pub fn load(path: &Path) -> Result<Self, ReportError> {
         read_toml::read(path)
     }
+
+    /// Gives declared metrics the unit and the direction that the plan declares.
+    #[must_use]
+    pub fn with_metrics_of(mut self, plan: &PlanRecord) -> Self {
+        let declare = |metric: &mut Metric| *metric = plan.metric(*metric).unwrap_or(*metric);
+        let columns = self.tables.iter_mut().flat_map(|table| &mut table.columns);
+        columns.for_each(|column| declare(&mut column.metric));
+        for plot in &mut self.plots {
+            match plot {
+                PlotDeclaration::Line(AxisPlot { y, .. })
+                | PlotDeclaration::Bars(AxisPlot { y, .. })
+                | PlotDeclaration::Curves(CurvesPlot { y, .. }) => declare(&mut y.metric),
+                PlotDeclaration::Scatter(ScatterPlot { x, y, .. }) => {
+                    declare(&mut x.metric);
+                    declare(&mut y.metric);
+                }
+            }
+        }
+        self
+    }
 }
 
 impl ColumnDeclaration {
@@ -228,5 +249,14 @@ impl PlotDeclaration {
 
 /// Returns the JSON Schema (draft 7) of a declaration, for editors.
 pub fn report_schema() -> Schema {
-    SchemaSettings::draft07().into_generator().into_root_schema_for::<Declaration>()
+    let mut schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<Declaration>();
+    let definitions = schema.get_mut("definitions");
+    let words = definitions.and_then(|definitions| definitions.get_mut("Metric")?.get_mut("oneOf")?.as_array_mut());
+    if let Some(words) = words {
+        let known: Vec<&str> = words.iter().filter_map(|word| word["const"].as_str()).collect();
+        let meaning = "Any other name: a metric that the base file declares.";
+        let declared = json!({ "type": "string", "not": { "enum": known }, "description": meaning });
+        words.push(declared);
+    }
+    schema
 }

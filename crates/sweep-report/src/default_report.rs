@@ -21,19 +21,22 @@ impl Declaration {
         let plan = &rows.plan;
         let axes: Vec<String> = plan.axes.iter().map(|axis| axis.name.clone()).collect();
         let judged = judged_by(rows);
-        let main = deployed(judged[0], Some(Split::Test));
+        let main = judged[0];
         let flops = deployed(Metric::Flops, None);
-        let quality = judged.iter().map(|metric| deployed(*metric, Some(Split::Test)));
         // Choices are made on Validation. Only profiles that set images aside have it.
-        let on_validation = Quantity { split: Some(Split::Validation), form: Some(Form::Training), ..main };
+        let on_validation =
+            Quantity { split: Some(Split::Validation), form: form_of_curves(rows, main.metric), ..main };
         let validation = has(rows, &on_validation).then_some(on_validation);
-        let costs = [deployed(Metric::Params, None), flops, deployed(Metric::Throughput, None)];
+        let costs =
+            [Metric::Params, Metric::Flops, Metric::Throughput].into_iter().filter_map(|metric| cost(rows, metric));
+        let declared = plan.metrics.iter().filter_map(|record| declared(rows, record.metric().ok()?));
+        let declared = declared.filter(|quantity| !judged.contains(quantity));
         let table = TableDeclaration {
             id: "results".to_owned(),
             title: Some("Results".to_owned()),
             rows: axes.clone(),
             only: BTreeMap::new(),
-            columns: quality.chain(validation).chain(costs).map(column).collect(),
+            columns: judged.iter().copied().chain(validation).chain(declared).chain(costs).map(column).collect(),
             paper: None,
         };
         let all = Grouping { axes: &axes, only: &BTreeMap::new() }.groups(plan);
@@ -46,7 +49,11 @@ impl Declaration {
             title: None,
             series,
             only,
-            y: Quantity { split: Some(curve_split(rows, main.metric)), form: Some(Form::Training), ..main },
+            y: Quantity {
+                split: Some(curve_split(rows, main.metric)),
+                form: form_of_curves(rows, main.metric),
+                ..main
+            },
         };
         let scatter = ScatterPlot {
             id: "accuracy_against_flops".to_owned(),
@@ -56,33 +63,62 @@ impl Declaration {
             x: flops,
             y: main,
         };
+        // A trainer may measure no FLOPs, and no curves.
+        let nothing_yet = rows.measurements.is_empty();
+        let scatter = (nothing_yet || has(rows, &flops)).then_some(PlotDeclaration::Scatter(scatter));
+        let curves = (nothing_yet || has(rows, &curves.y)).then_some(PlotDeclaration::Curves(curves));
         Self {
             title: plan.experiment.replace('_', " "),
             note: None,
             tables: vec![table],
-            plots: vec![PlotDeclaration::Curves(curves), PlotDeclaration::Scatter(scatter)],
+            plots: curves.into_iter().chain(scatter).collect(),
         }
     }
 }
 
-/// Returns the quality metrics (unit: fraction) that were measured on test images with the deployed form. Returns
-/// accuracy if nothing has been measured yet.
-fn judged_by(rows: &ExperimentRows) -> Vec<Metric> {
-    let quality = rows.measurements.iter().map(|row| &row.measurement).filter(|m| {
-        let is_on_test = m.split == Some(Split::Test) && m.form == Some(Form::Deployed);
-        is_on_test && m.metric.unit() == "fraction"
-    });
-    let found: BTreeSet<Metric> = quality.map(|m| m.metric).collect();
+/// Returns the quality metrics (unit: fraction) that were measured on test images: those of the deployed form, or those of
+/// any form if a trainer has no deployed form. Returns accuracy if nothing has been measured yet.
+fn judged_by(rows: &ExperimentRows) -> Vec<Quantity> {
+    let on_test = rows.measurements.iter().map(|row| &row.measurement).filter(|m| m.split == Some(Split::Test));
+    let metric = |m: &Measurement| rows.plan.metric(m.metric).filter(|metric| metric.unit() == "fraction");
+    let of_form = |m: &Measurement| Some((metric(m)?, m.form));
+    let found: BTreeSet<(Metric, Option<Form>)> = on_test.filter_map(of_form).collect();
+    let has_deployed = found.iter().any(|(_, form)| *form == Some(Form::Deployed));
+    let quantity = |(metric, form): (Metric, Option<Form>)| Quantity { form, ..deployed(metric, Some(Split::Test)) };
+    let of_deployed = |(_, form): &(Metric, Option<Form>)| !has_deployed || *form == Some(Form::Deployed);
+    let mut found: Vec<Quantity> = found.into_iter().filter(of_deployed).map(quantity).collect();
     // For masks, mIoU comes first: their accuracy is an accuracy of single pixels.
-    let is_main = |metric: &Metric| *metric == Metric::MeanIou;
-    let mut found: Vec<Metric> = found.into_iter().collect();
-    found.sort_by_key(|metric| !is_main(metric));
-    if found.is_empty() { vec![Metric::Accuracy] } else { found }
+    found.sort_by_key(|quantity| quantity.metric != Metric::MeanIou);
+    if found.is_empty() { vec![deployed(Metric::Accuracy, Some(Split::Test))] } else { found }
+}
+
+/// Returns the quantity of a cost: of the deployed form, or of another form that was measured. `None` if only other costs
+/// were measured.
+fn cost(rows: &ExperimentRows, metric: Metric) -> Option<Quantity> {
+    let of_deployed = deployed(metric, None);
+    let of_training = Quantity { form: Some(Form::Training), ..of_deployed };
+    let measured = [of_deployed, of_training].into_iter().find(|quantity| has(rows, quantity));
+    measured.or_else(|| rows.measurements.is_empty().then_some(of_deployed))
+}
+
+/// Returns the quantity of a declared metric, as it was measured: on test images if possible.
+fn declared(rows: &ExperimentRows, metric: Metric) -> Option<Quantity> {
+    let measured = rows.measurements.iter().map(|row| &row.measurement).filter(|m| m.metric == metric);
+    let best = measured.max_by_key(|m| (m.split == Some(Split::Test), m.form == Some(Form::Deployed)))?;
+    Some(Quantity { split: best.split, form: best.form, ..deployed(metric, None) })
+}
+
+/// Returns the form of learning curves: the training form, or none if a trainer names no forms.
+fn form_of_curves(rows: &ExperimentRows, metric: Metric) -> Option<Form> {
+    let mut curves = rows.measurements.iter().map(|row| &row.measurement).filter(|m| m.metric == metric);
+    let has_no_forms = curves.next().is_some_and(|m| m.form.is_none()) && curves.all(|m| m.form.is_none());
+    (!has_no_forms).then_some(Form::Training)
 }
 
 /// Chooses the images for learning curves: validation images, else training images, else test images.
 fn curve_split(rows: &ExperimentRows, metric: Metric) -> Split {
-    let has = |split| has(rows, &Quantity { split: Some(split), form: Some(Form::Training), ..deployed(metric, None) });
+    let form = form_of_curves(rows, metric);
+    let has = |split| has(rows, &Quantity { split: Some(split), form, ..deployed(metric, None) });
     let first = [Split::Validation, Split::Train, Split::Test].into_iter().find(|split| has(*split));
     first.unwrap_or(Split::Validation)
 }

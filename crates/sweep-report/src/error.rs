@@ -134,6 +134,21 @@ pub enum Fault {
         /// What is wrong, and what to write.
         why: &'static str,
     },
+    /// The program does not know this metric, and the base file does not declare it.
+    #[error(
+        "{place}: there is no metric `{metric}`; {}; or declare it in the base file with [metric.{metric}]",
+        near.as_ref().map_or_else(|| format!("known: {known}"), |near| format!("did you mean `{near}`?"))
+    )]
+    UnknownMetric {
+        /// The table or plot.
+        place: String,
+        /// The metric.
+        metric: Metric,
+        /// The most similar known metric.
+        near: Option<String>,
+        /// The known metrics.
+        known: String,
+    },
     /// Two tables or plots would be written to the same file.
     #[error("{place}: this id is already used; choose another one")]
     RepeatedId {

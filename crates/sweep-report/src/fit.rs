@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sweep_protocol::{Form, PlanRecord, Split, check_name};
+use sweep_protocol::{Form, Metric, PlanRecord, Split, check_name, nearest};
 
 use crate::declaration::{Declaration, PlotDeclaration, Quantity, TableDeclaration};
 use crate::error::Fault;
@@ -21,13 +21,13 @@ pub fn check(declaration: &Declaration, plan: &PlanRecord, paper: &PaperNumbers)
         let place = format!("table `{}`", table.id);
         faults.extend(grouping_faults((&place, "rows"), &Grouping { axes: &table.rows, only: &table.only }, plan));
         faults.extend(paper_faults(&place, table, plan, paper));
-        faults.extend(table.columns.iter().filter_map(|column| unmeasurable(&place, &column.quantity())));
+        faults.extend(table.columns.iter().filter_map(|column| unmeasurable(&place, &column.quantity(), plan)));
     }
     for plot in &declaration.plots {
         let place = format!("plot `{}`", plot.id());
         let (axes, only) = axes_of(plot);
         faults.extend(grouping_faults((&place, axes_key(plot)), &Grouping { axes: &axes, only }, plan));
-        faults.extend(quantities_of(plot).into_iter().filter_map(|quantity| unmeasurable(&place, quantity)));
+        faults.extend(quantities_of(plot).into_iter().filter_map(|quantity| unmeasurable(&place, quantity, plan)));
     }
     if faults.is_empty() { Ok(()) } else { Err(ReportError::Declaration { faults }) }
 }
@@ -61,13 +61,22 @@ fn quantities_of(plot: &PlotDeclaration) -> Vec<&Quantity> {
 }
 
 /// Returns a fault if no run ever measures this quantity.
-fn unmeasurable(place: &str, quantity: &Quantity) -> Option<Fault> {
+fn unmeasurable(place: &str, quantity: &Quantity, plan: &PlanRecord) -> Option<Fault> {
     let Quantity { metric, split, form, .. } = *quantity;
+    if plan.metric(metric).is_none() {
+        let known: Vec<String> = Metric::all().map(|known| known.name().to_owned()).collect();
+        let declared = plan.metrics.iter().map(|record| record.name.clone());
+        let known: Vec<String> = declared.chain(known).collect();
+        let near = nearest(metric.name(), known.iter().map(String::as_str)).map(str::to_owned);
+        return Some(Fault::UnknownMetric { place: place.to_owned(), metric, near, known: known.join(", ") });
+    }
     let why = match (metric.is_of_a_form(), form, metric.is_of_images(), split) {
-        (true, None, ..) => "is measured for each form: add form = \"deployed\" or form = \"training\"",
-        (false, Some(_), ..) => "compares both forms: leave form out",
-        (.., true, None) => "is measured on images: add split = \"test\", \"validation\" or \"train\"",
-        (.., false, Some(_)) => "does not depend on images: leave split out",
+        (None, ..) | (.., None, _) => return None,
+        (_, None, ..) | (.., None) if plan.commands => return None,
+        (Some(true), None, ..) => "is measured for each form: add form = \"deployed\" or form = \"training\"",
+        (Some(false), Some(_), ..) => "compares both forms: leave form out",
+        (.., Some(true), None) => "is measured on images: add split = \"test\", \"validation\" or \"train\"",
+        (.., Some(false), Some(_)) => "does not depend on images: leave split out",
         (_, Some(Form::Deployed), _, Some(Split::Train | Split::Validation)) => {
             "is measured for the deployed form only on test images: write form = \"training\" for this split"
         }

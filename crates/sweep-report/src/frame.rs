@@ -42,7 +42,8 @@ pub fn frame(rows: &ExperimentRows, declaration: &Declaration, paper: &PaperNumb
     columns.push(Column::new("seed".into(), lines.iter().map(|line| Some(line.run?.seed)).collect::<Vec<_>>()));
     let status_of = |line: &Line<'_>| line.status.map(|status| status.to_string());
     columns.push(Column::new("status".into(), lines.iter().map(status_of).collect::<Vec<_>>()));
-    columns.push(column("metric", &lines, |line| Some(line.quantity.metric.name())));
+    let metric_of = |line: &Line<'_>| line.quantity.metric.name().to_owned();
+    columns.push(Column::new("metric".into(), lines.iter().map(metric_of).collect::<Vec<_>>()));
     columns.push(column("split", &lines, |line| line.quantity.split.map(Split::name)));
     columns.push(column("form", &lines, |line| line.quantity.form.map(Form::name)));
     columns.push(Column::new("epoch".into(), lines.iter().map(|line| line.epoch).collect::<Vec<_>>()));

@@ -132,14 +132,14 @@ impl Look {
     }
 
     fn header(self, column: &Column) -> Vec<String> {
-        let symbol = if self.spread { format!("{} ± SD", self.unit.symbol) } else { self.unit.symbol.to_owned() };
+        let symbol = if self.spread { format!("{} ± SD", self.unit.symbol) } else { self.unit.symbol.to_string() };
         let mut header = vec![with_unit(&column.label, symbol.trim_start())];
         if column.paper {
-            header.push(with_unit("paper", self.unit.symbol));
+            header.push(with_unit("paper", &self.unit.symbol));
         }
         if column.delta {
             let interval = if self.intervals { " [95%], p" } else { "" };
-            header.push(with_unit(&format!("Δ {}", column.label), self.unit.difference) + interval);
+            header.push(with_unit(&format!("Δ {}", column.label), &self.unit.difference) + interval);
         }
         header
     }

@@ -2,7 +2,7 @@
 //!
 //! This module knows units and no metric by name. A new metric with a known unit needs no change here.
 
-use sweep_protocol::{Form, Metric, Split};
+use sweep_protocol::{Form, Metric, ShortText, Split};
 
 use crate::declaration::{EpochRule, Quantity};
 
@@ -12,9 +12,9 @@ pub(crate) struct Unit {
     /// Factor from the stored to the shown unit.
     factor: f64,
     /// Unit in headings; empty if there is none.
-    pub(crate) symbol: &'static str,
+    pub(crate) symbol: ShortText<16>,
     /// Unit in headings of differences.
-    pub(crate) difference: &'static str,
+    pub(crate) difference: ShortText<16>,
     notation: Notation,
 }
 
@@ -35,19 +35,20 @@ impl Unit {
             "fraction" => return Self::new(100.0, "%", (2, 2)).with_difference("points"),
             "parameters" | "multiply-adds/image" => (1e-6, "M", (2, 4)),
             "images/s" => (1.0, unit, (0, 1)),
-            "s" => (1.0, unit, (1, 2)),
+            "s" | "ms" => (1.0, unit, (1, 2)),
             "logits" => return Self { notation: Notation::Scientific, ..Self::new(1.0, unit, (0, 0)) },
             _ => (1.0, unit, (3, 5)),
         };
         Self::new(factor, symbol, (least, most))
     }
 
-    fn new(factor: f64, symbol: &'static str, (least, most): (usize, usize)) -> Self {
+    fn new(factor: f64, symbol: &str, (least, most): (usize, usize)) -> Self {
+        let symbol = ShortText::new(symbol).unwrap_or_default();
         Self { factor, symbol, difference: symbol, notation: Notation::Fixed { least, most } }
     }
 
-    fn with_difference(self, difference: &'static str) -> Self {
-        Self { difference, ..self }
+    fn with_difference(self, difference: &str) -> Self {
+        Self { difference: ShortText::new(difference).unwrap_or_default(), ..self }
     }
 
     /// Converts a value to the shown unit.

@@ -6,16 +6,17 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sweep_protocol::{ResultsLayout, Status, SupervisorEvent};
+use sweep_protocol::{ResultsLayout, Status, SupervisorEvent, ThroughputTiming, log_tail};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use crate::attempt_folder::{self, Throughput};
+use crate::attempt_folder;
+use crate::error::unreadable;
 use crate::oom::MemoryWatch;
 use crate::record::Record;
 use crate::verdict::{self, Cause, Evidence};
 use crate::worker::Worker;
-use crate::{Options, Request, RunnerError, Slot, Update, WorkItem, oom, process};
+use crate::{Options, Request, RunnerError, Slot, Update, WorkItem, oom, process, worker};
 
 /// Interval at which journals are read.
 const POLL: Duration = Duration::from_millis(100);
@@ -25,7 +26,7 @@ pub(crate) struct Attempt {
     pub(crate) layout: ResultsLayout,
     pub(crate) options: Arc<Options>,
     pub(crate) item: WorkItem,
-    pub(crate) throughput: Throughput,
+    pub(crate) throughput: ThroughputTiming,
     pub(crate) slot: usize,
     pub(crate) request: watch::Receiver<Request>,
     pub(crate) updates: mpsc::Sender<Update>,
@@ -62,13 +63,14 @@ impl Attempt {
                 return Err(fault);
             }
         };
+        worker::kill_remains(new.folder.root());
         let closing = verdict::of_ended(&Evidence {
             throughput: self.throughput,
             outcome: record.outcome(),
             exit: end.exit,
             stopped: end.stopped,
             killed_for_memory: oom::kills() > kills_before || end.memory.suspects(),
-            log_tail: attempt_folder::log_tail(&new.folder.log())?,
+            log_tail: log_tail(&new.folder.log()).map_err(unreadable(&new.folder.log()))?,
         });
         let status = closing.status;
         let (lines, measured) = record.passed_on();
@@ -81,7 +83,7 @@ impl Attempt {
     /// the whole machine.
     fn slot(&self) -> Slot {
         let slot = self.options.slots[self.slot].clone();
-        let alone = self.options.slots.len() > 1 && self.throughput == Throughput::Now;
+        let alone = self.options.slots.len() > 1 && self.throughput == ThroughputTiming::Now;
         if alone { Slot { threads: self.options.quiet_threads, ..slot } } else { slot }
     }
 

@@ -1,29 +1,19 @@
-//! The files of a run's folder: its configuration, the orders of a new attempt, checkpoints, and the end of a log.
+//! The files of a run's folder: its configuration, the orders of a new attempt, and checkpoints.
 //!
 //! This module knows names and formats, not processes.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use sweep_protocol::{
-    AttemptLayout, CheckpointName, Lease, ResultsLayout, RunLayout, Status, attempt_numbers, create_folders,
-    create_new_folder, now_ms, remove_temporaries, sync_folder, write_atomically,
+    AttemptLayout, CheckpointName, Lease, Orders, ResultsLayout, RunLayout, SharedOrders, Status, ThroughputTiming,
+    WEIGHTS_FILE, attempt_numbers, create_folders, create_new_folder, now_ms, remove_temporaries, sync_folder,
+    write_atomically,
 };
 
 use crate::error::{unreadable, unwritable};
 use crate::{Options, RunnerError, Slot, WorkItem};
-
-/// When the throughput of a run is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Throughput {
-    /// At the end of this attempt. Nothing else runs at the same time.
-    Now,
-    /// By a later attempt, when nothing else runs.
-    Later,
-}
 
 /// The folder of a new attempt, ready for its process.
 pub(crate) struct NewAttempt {
@@ -37,7 +27,7 @@ pub(crate) fn prepare(
     item: &WorkItem,
     options: &Options,
     slot: &Slot,
-    throughput: Throughput,
+    throughput: ThroughputTiming,
 ) -> Result<NewAttempt, RunnerError> {
     let run = layout.run(item.run);
     create_folders(&run.attempts()).map_err(unwritable(&run.attempts()))?;
@@ -51,13 +41,19 @@ pub(crate) fn prepare(
     Lease::grant(&folder.lease(), &token).map_err(unwritable(&folder.lease()))?;
 
     let resume_from: Vec<PathBuf> = earlier.iter().rev().map(|&n| run.attempt(n).root().to_owned()).collect();
+    let SharedOrders { data, kernels, project, metrics } = options.orders.clone();
+    let orders = Orders {
+        device: slot.device.clone(),
+        threads: slot.threads,
+        data,
+        kernels,
+        project,
+        metrics,
+        lease: Some(token),
+        resume_from,
+        throughput,
+    };
     let fault = |source| RunnerError::Orders { path: folder.orders(), source };
-    let mut orders = options.orders.clone();
-    orders.insert("device".to_owned(), slot.device.as_str().into());
-    orders.insert("threads".to_owned(), slot.threads.into());
-    orders.insert("lease".to_owned(), token.into());
-    orders.insert("resume_from".to_owned(), serde_json::to_value(resume_from).map_err(fault)?);
-    orders.insert("throughput".to_owned(), serde_json::to_value(throughput).map_err(fault)?);
     let text = serde_json::to_vec_pretty(&orders).map_err(fault)?;
     write_atomically(&folder.orders(), &text).map_err(unwritable(&folder.orders()))?;
     Ok(NewAttempt { number, folder })
@@ -73,7 +69,7 @@ fn token(item: &WorkItem, attempt: u32) -> String {
 /// holds the right content.
 fn keep_config(run: &RunLayout, item: &WorkItem) -> Result<(), RunnerError> {
     let path = run.config();
-    let text = format!("{{\"config\":{},\"seed\":{}}}", item.config_json, item.seed);
+    let text = item.file.text();
     match fs::read(&path) {
         Ok(found) if found == text.as_bytes() => return Ok(()),
         Ok(_) => set_aside(run, &path)?,
@@ -123,28 +119,7 @@ pub(crate) fn tidy(run: &RunLayout, status: Status) -> Result<(), RunnerError> {
 
 /// Whether a file of this name in an attempt's folder is written atomically, through a temporary file.
 fn is_written_here(file: &str) -> bool {
-    CheckpointName::parse(file).is_some() || ["lease", "orders.json", "weights.safetensors"].contains(&file)
-}
-
-/// The last lines of a log; empty if there is no log.
-pub(crate) fn log_tail(path: &Path) -> Result<String, RunnerError> {
-    const BYTES: u64 = 4096;
-    const LINES: usize = 10;
-    let read_end = || -> io::Result<Vec<u8>> {
-        let mut file = File::open(path)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(BYTES)))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let end = match read_end() {
-        Err(fault) if fault.kind() == io::ErrorKind::NotFound => Vec::new(),
-        end => end.map_err(unreadable(path))?,
-    };
-    let text = String::from_utf8_lossy(&end).into_owned();
-    let lines: Vec<&str> = text.lines().collect();
-    Ok(lines[lines.len().saturating_sub(LINES)..].join("\n"))
+    CheckpointName::parse(file).is_some() || ["lease", "orders.json", WEIGHTS_FILE].contains(&file)
 }
 
 /// The names in a folder that are valid UTF-8; none if the folder does not exist.

@@ -4,17 +4,15 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sweep_protocol::RunId;
+use sweep_protocol::{RunFile, RunId, SharedOrders};
 
 /// A run that the runner brings to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkItem {
-    /// The run's identity: the digest of the next two fields.
+    /// The run's identity.
     pub run: RunId,
-    /// The run's canonical configuration.
-    pub config_json: String,
-    /// The run's seed.
-    pub seed: u64,
+    /// What the identity is the digest of.
+    pub file: RunFile,
 }
 
 /// The device and threads of one attempt.
@@ -59,8 +57,8 @@ pub struct Options {
     pub slots: Vec<Slot>,
     /// With several slots: number of threads of an attempt that runs alone to measure throughput.
     pub quiet_threads: usize,
-    /// Keys added to the orders of every attempt, such as the data folder. Keys of the runner itself take precedence.
-    pub orders: serde_json::Map<String, serde_json::Value>,
+    /// Orders that all attempts have in common, such as the data folder.
+    pub orders: SharedOrders,
     /// Time limit of one attempt.
     pub timeout: Option<Duration>,
     /// Time that an attempt has to stop after its time limit.

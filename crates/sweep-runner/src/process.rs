@@ -4,8 +4,10 @@
 //! from writing.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
-use sweep_protocol::ProcessStamp;
+use sweep_protocol::{ATTEMPT_DIR_VARIABLE, ProcessStamp};
 
 /// Returns what identifies the process with this id among all processes of the machine. `None` if the system does not
 /// say, or if the process has ended.
@@ -33,6 +35,23 @@ fn stat(pid: u32) -> Option<Stat> {
     // The start time is field 22 of the line. The iterator is behind field 3, the state.
     let start_ticks = fields.nth(18)?.parse().ok()?;
     Some(Stat { state, start_ticks })
+}
+
+/// Returns the processes that were started by or within an attempt: those with its folder in their environment.
+pub(crate) fn of_attempt(folder: &Path) -> Vec<u32> {
+    let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let mut mark = format!("{ATTEMPT_DIR_VARIABLE}=").into_bytes();
+    mark.extend(absolute.as_os_str().as_bytes());
+    let has_mark = |pid: &u32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|variable| variable == mark)
+    };
+    let pids = fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| *pid != std::process::id()).filter(has_mark).collect()
 }
 
 /// Resident memory of a process, in bytes.

@@ -66,6 +66,7 @@ async fn close_if_open(folder: &AttemptLayout) -> Result<Option<Status>, RunnerE
     if let Some((pid, process)) = launched {
         end_survivor(pid, process.as_ref(), folder).await?;
     }
+    worker::kill_remains(folder.root());
     let mut journal = JournalReader::<Event>::new(&folder.journal());
     let lines = journal.read_durable()?.lines;
     let mut measured = Tally::default();

@@ -4,12 +4,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sweep_protocol::Status;
+use sweep_protocol::{Status, ThroughputTiming};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::attempt::Attempt;
-use crate::attempt_folder::Throughput;
 use crate::schedule::{Launch, Schedule};
 use crate::{OnFailure, Options, Request, RunnerError, SchedulerLock, Summary, Update, WorkItem};
 
@@ -35,7 +34,7 @@ pub async fn run(
     mut requests: watch::Receiver<Request>,
     updates: mpsc::Sender<Update>,
 ) -> Result<Summary, RunnerError> {
-    let throughput = if options.slots.len() == 1 { Throughput::Now } else { Throughput::Later };
+    let throughput = if options.slots.len() == 1 { ThroughputTiming::Now } else { ThroughputTiming::Later };
     let mut schedule = Schedule::new(items, throughput, options.crash_retries);
     let mut free: BTreeSet<usize> = (0..options.slots.len()).collect();
     let options = Arc::new(options);

@@ -3,16 +3,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use sweep_protocol::{FailureKind, Status};
+use sweep_protocol::{FailureKind, Status, ThroughputTiming};
 
 use crate::WorkItem;
-use crate::attempt_folder::Throughput;
 
 /// A run to be attempted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Launch {
     pub(crate) item: WorkItem,
-    pub(crate) throughput: Throughput,
+    pub(crate) throughput: ThroughputTiming,
     crashes: u32,
 }
 
@@ -20,14 +19,14 @@ pub(crate) struct Launch {
 pub(crate) struct Schedule {
     training: VecDeque<Launch>,
     quiet: VecDeque<Launch>,
-    throughput: Throughput,
+    throughput: ThroughputTiming,
     crash_retries: u32,
     counts: BTreeMap<Status, usize>,
 }
 
 impl Schedule {
-    /// With [`Throughput::Later`], every run that asks for it gets a second attempt for its throughput.
-    pub(crate) fn new(items: Vec<WorkItem>, throughput: Throughput, crash_retries: u32) -> Self {
+    /// With [`ThroughputTiming::Later`], every run that asks for it gets a second attempt for its throughput.
+    pub(crate) fn new(items: Vec<WorkItem>, throughput: ThroughputTiming, crash_retries: u32) -> Self {
         let training = items.into_iter().map(|item| Launch { item, throughput, crashes: 0 }).collect();
         Self { training, quiet: VecDeque::new(), throughput, crash_retries, counts: BTreeMap::new() }
     }
@@ -44,7 +43,7 @@ impl Schedule {
     pub(crate) fn take_back(&mut self, launch: Launch, status: Status) -> bool {
         match status {
             Status::Queued => {
-                self.quiet.push_back(Launch { throughput: Throughput::Now, ..launch });
+                self.quiet.push_back(Launch { throughput: ThroughputTiming::Now, ..launch });
                 false
             }
             Status::Failed(FailureKind::Crash) if launch.crashes < self.crash_retries => {
@@ -73,28 +72,28 @@ impl Schedule {
 
 #[cfg(test)]
 mod tests {
-    use sweep_protocol::RunId;
+    use sweep_protocol::{RunFile, RunId};
 
     use super::*;
 
     fn items() -> Vec<WorkItem> {
-        let item = |seed| WorkItem { run: RunId::of("{}", seed), config_json: "{}".into(), seed };
+        let item = |seed| WorkItem { run: RunId::of("{}", seed), file: RunFile { config: "{}".into(), seed } };
         vec![item(0), item(1)]
     }
 
     fn next_seed(schedule: &mut Schedule, running: usize) -> Option<u64> {
-        schedule.next(running).map(|launch| launch.item.seed)
+        schedule.next(running).map(|launch| launch.item.file.seed)
     }
 
     #[test]
     fn throughput_is_measured_after_all_training_one_run_at_a_time() {
-        let mut schedule = Schedule::new(items(), Throughput::Later, 0);
+        let mut schedule = Schedule::new(items(), ThroughputTiming::Later, 0);
         let (first, second) = (schedule.next(0).unwrap(), schedule.next(1).unwrap());
         assert!(!schedule.take_back(first, Status::Queued));
         assert_eq!(schedule.next(1), None, "the second run still trains");
         assert!(!schedule.take_back(second, Status::Queued));
         let first = schedule.next(0).unwrap();
-        assert_eq!((first.item.seed, first.throughput), (0, Throughput::Now));
+        assert_eq!((first.item.file.seed, first.throughput), (0, ThroughputTiming::Now));
         assert_eq!(schedule.next(1), None, "one at a time");
         schedule.take_back(first, Status::Succeeded);
         assert_eq!(next_seed(&mut schedule, 0), Some(1));
@@ -102,19 +101,19 @@ mod tests {
 
     #[test]
     fn a_crash_is_tried_again_before_later_runs_a_limited_number_of_times() {
-        let mut schedule = Schedule::new(items(), Throughput::Now, 1);
+        let mut schedule = Schedule::new(items(), ThroughputTiming::Now, 1);
         let crash = Status::Failed(FailureKind::Crash);
         let first = schedule.next(0).unwrap();
         assert!(!schedule.take_back(first, crash));
         let first = schedule.next(0).unwrap();
-        assert_eq!(first.item.seed, 0);
+        assert_eq!(first.item.file.seed, 0);
         assert!(schedule.take_back(first, crash));
         assert_eq!(schedule.into_counts(), BTreeMap::from([(crash, 1), (Status::Queued, 1)]));
     }
 
     #[test]
     fn a_crash_while_measuring_throughput_is_tried_again_first() {
-        let mut schedule = Schedule::new(items(), Throughput::Later, 1);
+        let mut schedule = Schedule::new(items(), ThroughputTiming::Later, 1);
         let (first, second) = (schedule.next(0).unwrap(), schedule.next(1).unwrap());
         schedule.take_back(first, Status::Queued);
         schedule.take_back(second, Status::Queued);
@@ -125,7 +124,7 @@ mod tests {
 
     #[test]
     fn other_failures_are_final() {
-        let mut schedule = Schedule::new(items(), Throughput::Now, 1);
+        let mut schedule = Schedule::new(items(), ThroughputTiming::Now, 1);
         for status in [Status::Failed(FailureKind::Diverged), Status::TimedOut] {
             let launch = schedule.next(0).unwrap();
             assert!(schedule.take_back(launch, status));

@@ -4,13 +4,9 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-use sweep_protocol::{FailureKind, Outcome, Status, SupervisorEvent, Tally};
+use sweep_protocol::{EXIT_UNWRITABLE_JOURNAL, FailureKind, Outcome, Status, SupervisorEvent, Tally, ThroughputTiming};
 
-use crate::attempt_folder::Throughput;
 use crate::oom;
-
-/// Exit code `EX_IOERR`: the attempt could not write its journal, so it could report nothing else.
-const EXIT_IO: i32 = 74;
 
 /// Why the runner ended an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +19,7 @@ pub(crate) enum Cause {
 
 /// Everything known about an attempt that has ended.
 pub(crate) struct Evidence {
-    pub(crate) throughput: Throughput,
+    pub(crate) throughput: ThroughputTiming,
     pub(crate) outcome: Option<Outcome>,
     pub(crate) exit: ExitStatus,
     pub(crate) stopped: Option<Cause>,
@@ -55,7 +51,7 @@ impl Closing {
 /// Decides about an attempt that ended under this runner.
 pub(crate) fn of_ended(evidence: &Evidence) -> Closing {
     match &evidence.outcome {
-        Some(Outcome::AwaitsQuiet) if evidence.throughput == Throughput::Now => Closing::new(
+        Some(Outcome::AwaitsQuiet) if evidence.throughput == ThroughputTiming::Now => Closing::new(
             Status::Failed(FailureKind::Crash),
             "ended without measuring its throughput although nothing else was running",
         ),
@@ -85,7 +81,7 @@ fn of_silence(evidence: &Evidence) -> Closing {
         Some(Cause::Request) => return Closing::new(Status::Cancelled, "ended on request before it reported a result"),
         None => {}
     }
-    let kind = if evidence.exit.code() == Some(EXIT_IO) {
+    let kind = if evidence.exit.code() == Some(EXIT_UNWRITABLE_JOURNAL.into()) {
         FailureKind::Io
     } else if was_out_of_memory(evidence) {
         FailureKind::Oom
@@ -116,7 +112,7 @@ mod tests {
 
     fn silent(exit: ExitStatus) -> Evidence {
         Evidence {
-            throughput: Throughput::Now,
+            throughput: ThroughputTiming::Now,
             outcome: None,
             exit,
             stopped: None,
@@ -158,7 +154,7 @@ mod tests {
     #[test]
     fn an_attempt_that_runs_alone_must_measure_throughput() {
         let said = |throughput| Evidence { throughput, outcome: Some(Outcome::AwaitsQuiet), ..silent(exited(0)) };
-        assert_eq!(of_ended(&said(Throughput::Later)).status, Status::Queued);
-        assert_eq!(of_ended(&said(Throughput::Now)).status, Status::Failed(FailureKind::Crash));
+        assert_eq!(of_ended(&said(ThroughputTiming::Later)).status, Status::Queued);
+        assert_eq!(of_ended(&said(ThroughputTiming::Now)).status, Status::Failed(FailureKind::Crash));
     }
 }

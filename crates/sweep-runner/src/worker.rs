@@ -5,16 +5,16 @@
 
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process_group};
-use sweep_protocol::AttemptLayout;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use sweep_protocol::{AttemptLayout, STOP_LINE};
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStdin, Command};
 
 use crate::error::unwritable;
-use crate::{Options, RunnerError, Slot};
+use crate::{Options, RunnerError, Slot, process};
 
 /// Environment variables of a process that computes. They set the number of threads for the thread pools of tensor
 /// libraries. The last one makes candle's idle threads stop spinning soon, so that other processes get the processor.
@@ -71,7 +71,7 @@ impl Worker {
 
     /// Asks the process to write a checkpoint and end.
     pub(crate) async fn ask_to_stop(&mut self) -> Result<(), RunnerError> {
-        match self.stdin.write_all(b"stop\n").await {
+        match self.stdin.write_all(format!("{STOP_LINE}\n").as_bytes()).await {
             // The process does not read its input, or it is already ending. The caller sees which.
             Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             written => written.map_err(|source| self.fault("stopping", source)),
@@ -86,6 +86,15 @@ impl Worker {
 
     fn fault(&self, doing: &'static str, source: io::Error) -> RunnerError {
         RunnerError::Process { program: self.program.clone(), doing, source }
+    }
+}
+
+/// Kills what an attempt has left behind: processes that its worker started and that outlived it.
+pub(crate) fn kill_remains(folder: &Path) {
+    for pid in process::of_attempt(folder) {
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        // A process that ends meanwhile needs no kill.
+        let _: Option<Result<(), _>> = pid.map(|pid| kill_process(pid, Signal::KILL));
     }
 }
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
 use serde::de::DeserializeOwned;
 use sweep_protocol::{
-    AttemptLayout, JournalReader, LineDamage, PlanRecord, ResultsLayout, RunId, RunLayout, SupervisorEvent,
+    AttemptLayout, JournalReader, LineDamage, PlanRecord, ResultsLayout, RunFile, RunId, RunLayout, SupervisorEvent,
     attempt_numbers, file_stamp, read_regular_file,
 };
 
@@ -81,12 +81,6 @@ pub enum Damage {
     },
 }
 
-/// The content of a run file: what the run's identity is made from.
-pub(crate) struct RunFile {
-    pub(crate) config: String,
-    pub(crate) seed: u64,
-}
-
 /// Reads a results folder and collects the damage that it finds.
 #[derive(Debug)]
 pub(crate) struct FolderReader {
@@ -141,7 +135,7 @@ impl FolderReader {
     pub(crate) fn run_file(&mut self, run: RunId) -> Option<RunFile> {
         let path = self.layout.run(run).config();
         let bytes = self.bytes(&path)?;
-        let file = parse_run_file(&bytes).filter(|file| RunId::of(&file.config, file.seed) == run);
+        let file = RunFile::parse(&bytes).filter(|file| file.id() == run);
         if file.is_none() {
             self.damage.push(Damage::Identity { path, run });
         }
@@ -264,25 +258,4 @@ fn stamp_of(run: &RunLayout) -> io::Result<String> {
         let _: std::fmt::Result = write!(stamp, ";{number}:{journal}:{supervisor}");
     }
     Ok(stamp)
-}
-
-/// Splits `{"config":…,"seed":…}` without changing the bytes of the configuration, since these are hashed.
-fn parse_run_file(bytes: &[u8]) -> Option<RunFile> {
-    let inner = std::str::from_utf8(bytes).ok()?.trim_end().strip_prefix("{\"config\":")?.strip_suffix('}')?;
-    let (config, seed) = inner.rsplit_once(",\"seed\":")?;
-    Some(RunFile { config: config.to_owned(), seed: seed.parse().ok()? })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_run_file_gives_back_the_bytes_that_were_hashed() {
-        let file = parse_run_file(br#"{"config":{"note":",\"seed\":3}"},"seed":7}"#).unwrap();
-        assert_eq!((file.config.as_str(), file.seed), (r#"{"note":",\"seed\":3}"}"#, 7));
-        for bad in ["", "{}", r#"{"config":{}}"#, r#"{"config":{},"seed":x}"#] {
-            assert!(parse_run_file(bad.as_bytes()).is_none(), "{bad}");
-        }
-    }
 }

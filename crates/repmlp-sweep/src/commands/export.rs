@@ -1,5 +1,4 @@
-//! `export`: writes all measurements of an experiment as one tidy table, for other programs. `weights.rs` exports
-//! weights.
+//! `export`: writes all measurements of an experiment as one tidy table, for other programs.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -16,11 +15,7 @@ use crate::project::Project;
 
 pub(crate) async fn run(arguments: ExportArgs) -> Result<Exit> {
     if arguments.format == ExportFormat::Safetensors {
-        return super::weights::export_weights(arguments).await;
-    }
-    if arguments.model.is_some() || arguments.naming.is_some() || arguments.form.is_some() {
-        let message = "--model, --naming and --form are for weights: add --format safetensors".to_owned();
-        return Err(UsageError(message).into());
+        return Err(UsageError("weights are exported by `weights export RUN`".to_owned()).into());
     }
     let project = Project::of(&arguments.source);
     let layout = project.results(&arguments.results);

@@ -13,10 +13,11 @@ use super::{print, say};
 use crate::cli::{InitArgs, SchemaOf, SpecArgs};
 use crate::costed_plan::CostedPlan;
 use crate::exit::{Exit, UsageError};
+use crate::program::Program;
 use crate::project::Project;
 use crate::starter::{self, FEWEST_TRAIN, KnownSet};
 
-pub(crate) fn run(arguments: &InitArgs) -> Result<Exit> {
+pub(crate) fn run(arguments: &InitArgs, program: &Program) -> Result<Exit> {
     let labels = if arguments.people { Labels::People } else { Labels::Classes };
     if arguments.data.is_none() && detect(&arguments.folder, labels).is_ok() {
         let folder = arguments.folder.display();
@@ -29,7 +30,7 @@ pub(crate) fn run(arguments: &InitArgs) -> Result<Exit> {
     let own = starter::files(&name, &known)?;
     let spec = arguments.folder.join(format!("experiments/{name}.toml"));
     let mut written = Written::default();
-    let runs = match written.all(&arguments.folder, &own).and_then(|()| check(&spec)) {
+    let runs = match written.all(&arguments.folder, &own, program).and_then(|()| check(&spec, program)) {
         Ok(runs) => runs,
         Err(error) => {
             written.undo();
@@ -86,9 +87,10 @@ fn name(arguments: &InitArgs, known: &KnownSet) -> Result<String> {
 }
 
 /// Checks an experiment under both of its profiles, as `run` does. Returns the number of its runs.
-fn check(spec: &Path) -> Result<usize> {
+fn check(spec: &Path, program: &Program) -> Result<usize> {
     let plan = |profile: Option<&str>| {
-        let costed = CostedPlan::load(&SpecArgs { path: spec.to_owned(), profile: profile.map(str::to_owned) })?;
+        let costed =
+            CostedPlan::load(&SpecArgs { path: spec.to_owned(), profile: profile.map(str::to_owned) }, program)?;
         Project::of(spec).check_declaration(&costed.record())?;
         Ok::<usize, anyhow::Error>(costed.plan.runs.len())
     };
@@ -108,9 +110,9 @@ struct Written {
 
 impl Written {
     /// Creates all files.
-    fn all(&mut self, folder: &Path, own: &[(String, String)]) -> Result<()> {
+    fn all(&mut self, folder: &Path, own: &[(String, String)], program: &Program) -> Result<()> {
         self.own(folder, own)?;
-        self.shared(folder)
+        self.shared(folder, program)
     }
 
     /// Creates the files of the experiment. An existing file is an error.
@@ -131,10 +133,10 @@ impl Written {
     }
 
     /// Creates the files that all experiments of a project share. Existing ones stay.
-    fn shared(&mut self, folder: &Path) -> Result<()> {
+    fn shared(&mut self, folder: &Path, program: &Program) -> Result<()> {
         let kinds = [(SchemaOf::Experiment, "experiment"), (SchemaOf::Base, "base"), (SchemaOf::Report, "report")];
         for (of, kind) in kinds {
-            self.create(&folder.join(format!("experiments/schema/{kind}.schema.json")), &text(of)?)?;
+            self.create(&folder.join(format!("experiments/schema/{kind}.schema.json")), &text(of, program)?)?;
         }
         if !self.create(&folder.join(".gitignore"), IGNORED)? {
             say("note: .gitignore exists already; let it ignore /results/* except /results/published/");

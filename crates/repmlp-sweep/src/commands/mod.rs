@@ -25,37 +25,42 @@ use anyhow::{Context, Result};
 use sweep_protocol::{ResultsLayout, check_prose, error_chain, printable};
 use sweep_store::Reader;
 
-use crate::cli::{Cli, Command, VerifyCommand};
+use crate::cli::{Cli, Command, VerifyCommand, WeightsCommand};
 use crate::complete;
-use crate::exit::Exit;
+use crate::exit::{Exit, UsageError};
+use crate::program::Program;
 use crate::screen::Screen;
 
 /// Carries out a command.
-pub(crate) fn dispatch(cli: Cli, screen: Screen) -> Result<Exit> {
+pub(crate) fn dispatch(cli: Cli, screen: Screen, program: &Program) -> Result<Exit> {
     // An invalid environment is reported once here, not by each run.
-    repmlp_train::check_environment()?;
+    repmlp_kernels::check_environment()?;
     match cli.command {
-        Command::Run(arguments) => asynchronous(run::run(arguments, screen)),
-        Command::Plan(arguments) => asynchronous(plan::run(arguments)),
+        Command::Run(arguments) => asynchronous(run::run(arguments, screen, program)),
+        Command::Plan(arguments) => asynchronous(plan::run(arguments, program)),
         Command::Status(arguments) => asynchronous(status::run(arguments)),
         Command::Show(arguments) => asynchronous(show::run(arguments)),
         Command::Logs(arguments) => asynchronous(logs::run(arguments)),
         Command::Report(arguments) => asynchronous(report::run(arguments, screen)),
         Command::Rebuild(arguments) => asynchronous(rebuild::run(arguments)),
         Command::Export(arguments) => asynchronous(export::run(arguments)),
-        Command::Import(arguments) => weights::import(&arguments),
+        Command::Import { .. } => Err(UsageError("`import` is now `weights import FILE`".to_owned()).into()),
+        Command::Weights { what: WeightsCommand::Export(arguments) } => {
+            asynchronous(weights::export_weights(arguments, program))
+        }
+        Command::Weights { what: WeightsCommand::Import(arguments) } => weights::import(&arguments),
         Command::Verify { what: VerifyCommand::Parity(arguments) } => verify::parity(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Count(arguments) => count::run(&arguments),
         Command::Man { out } => man::run(out.as_deref()),
-        Command::Reference { folder } => reference::run(&folder),
-        Command::Init(arguments) => init::run(&arguments),
-        Command::Schema(arguments) => schema::run(&arguments),
+        Command::Reference { folder } => reference::run(&folder, program),
+        Command::Init(arguments) => init::run(&arguments, program),
+        Command::Schema(arguments) => schema::run(&arguments, program),
         Command::Completions { shell } => {
             print_bytes(&complete::script(shell)?)?;
             Ok(Exit::Done)
         }
-        Command::Train { folder } => train::run(&folder),
+        Command::Train { folder } => train::run(&folder, program),
     }
 }
 

@@ -1,12 +1,9 @@
 //! `plan`: shows the runs of an experiment, their cost, and which are done. Writes nothing.
 
-use std::collections::BTreeMap;
-
 use anyhow::Result;
 use repmlp_train::DeviceChoice;
 use serde_json::json;
 use sweep_plan::Plan;
-use sweep_protocol::{RunId, RunRow};
 
 use super::grid::grid;
 use super::{open_results, print, print_json, say, say_damage};
@@ -16,11 +13,13 @@ use crate::costed_plan::CostedPlan;
 use crate::exit::Exit;
 use crate::plan_file;
 use crate::predict::{Speed, count, duration};
+use crate::program::Program;
 use crate::project::Project;
+use crate::what_changed;
 use crate::work::{FailedRuns, Work};
 
-pub(crate) async fn run(arguments: PlanArgs) -> Result<Exit> {
-    let costed = CostedPlan::load(&arguments.spec)?;
+pub(crate) async fn run(arguments: PlanArgs, program: &Program) -> Result<Exit> {
+    let costed = CostedPlan::load(&arguments.spec, program)?;
     let project = Project::of(&arguments.spec.path);
     project.check_declaration(&costed.record())?;
     let layout = project.results(&arguments.results);
@@ -28,17 +27,21 @@ pub(crate) async fn run(arguments: PlanArgs) -> Result<Exit> {
     let mut results = open_results(&layout).await?;
     let known = costed.known(&mut results)?;
     let devices = [DeviceChoice::Auto.decide()];
-    let is_open = |run: &sweep_plan::PlannedRun| {
-        Work::of(known.get(&run.id), costed.plan.kernels.as_deref()).is_open(FailedRuns::Wait)
-    };
-    if costed.plan.runs.iter().any(is_open)
+    if costed.has_work(&known)
         && let Err(refusal) = arithmetic::choose(costed.plan.kernels.as_deref(), &devices, known.values())
     {
         say(&format!("note: `run` will refuse this plan: {refusal}"));
     }
     let speed = Speed::measured(&mut results, &known, &costed.training_flops()).await?;
     say_damage(&mut results);
-    let view = View { costed: &costed, known: &known, speed };
+    let mut works = costed.works(&known);
+    what_changed::explain(
+        &mut works,
+        &costed,
+        results.plan(&costed.plan.experiment, &costed.plan.profile).as_ref(),
+        &layout,
+    );
+    let view = View { costed: &costed, works, speed };
     if arguments.json {
         print_json(&view.json())?;
     } else {
@@ -48,34 +51,32 @@ pub(crate) async fn run(arguments: PlanArgs) -> Result<Exit> {
 }
 
 struct View<'a> {
-    costed: &'a CostedPlan,
-    known: &'a BTreeMap<RunId, RunRow>,
+    costed: &'a CostedPlan<'a>,
+    /// What is left of each run, in plan order.
+    works: Vec<Work>,
     speed: Speed,
 }
 
 impl View<'_> {
-    fn work(&self, run: RunId) -> Work {
-        Work::of(self.known.get(&run), self.costed.plan.kernels.as_deref())
-    }
-
     fn seconds(&self, configuration: usize) -> Option<f64> {
         Some(self.speed.seconds(self.costed.costs[configuration].training?))
     }
 
     fn text(&self) -> String {
         let plan = &self.costed.plan;
+        let unknown = || "?".to_owned();
         let mut rows = Vec::new();
-        for run in &plan.runs {
+        for (run, work) in plan.runs.iter().zip(&self.works) {
             let cost = self.costed.costs[run.configuration];
             rows.push(vec![
                 run.id.short(),
                 run.coordinates.to_string(),
                 run.seed.to_string(),
-                count(cost.params as f64),
-                count(cost.flops as f64),
-                format!("{}B", count(cost.memory)),
-                self.seconds(run.configuration).map_or("?".to_owned(), duration),
-                self.work(run.id).to_string(),
+                cost.params.map_or_else(unknown, |params| count(params as f64)),
+                cost.flops.map_or_else(unknown, |flops| count(flops as f64)),
+                cost.memory.map_or_else(unknown, |bytes| format!("{}B", count(bytes))),
+                self.seconds(run.configuration).map_or_else(unknown, duration),
+                work.to_string(),
             ]);
         }
         let heading = ["run", "coordinates", "seed", "params", "flops", "memory", "time", "what happens"];
@@ -90,7 +91,8 @@ impl View<'_> {
 
     fn foot(&self) -> String {
         let plan = &self.costed.plan;
-        let open: Vec<_> = plan.runs.iter().filter(|run| self.work(run.id).is_open(FailedRuns::Wait)).collect();
+        let runs = plan.runs.iter().zip(&self.works);
+        let open: Vec<_> = runs.filter(|(_, work)| work.is_open(FailedRuns::Wait)).map(|(run, _)| run).collect();
         let time: Option<f64> = open.iter().map(|run| self.seconds(run.configuration)).sum();
         let counted = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
         let (runs, configurations) =
@@ -100,13 +102,17 @@ impl View<'_> {
             Some(time) if !open.is_empty() => format!(", about {} if run one after another", duration(time)),
             _ => String::new(),
         };
+        let plan_is_of_commands = self.costed.record().commands;
         text += match (self.speed.measured, time) {
             _ if open.is_empty() => ".\n",
+            (_, None) if plan_is_of_commands => ". Times are unknown: a command trains some of the runs.\n",
             (_, None) => ". Times are unknown: they depend on the size of the data set, which is not fixed.\n",
             (true, _) => ". Times are estimated from finished runs of this plan.\n",
             (false, _) => ". Times are estimated for a small CPU until a run of this plan is finished.\n",
         };
-        text += "params and flops: deployed form, one image; time and memory: training.\n";
+        if self.costed.costs.iter().any(|cost| cost.params.is_some()) {
+            text += "params and flops: deployed form, one image; time and memory: training.\n";
+        }
         if let Some(kernels) = &plan.kernels {
             text += &format!("all runs use the instruction set {kernels}, as named in the experiment file.\n");
         }
@@ -121,7 +127,7 @@ impl View<'_> {
 
     fn json(&self) -> serde_json::Value {
         let plan = &self.costed.plan;
-        let run = |run: &sweep_plan::PlannedRun| {
+        let run = |(run, work): (&sweep_plan::PlannedRun, &Work)| {
             let cost = self.costed.costs[run.configuration];
             let coordinates: serde_json::Map<_, _> =
                 run.coordinates.0.iter().map(|(axis, label)| (axis.clone(), json!(label))).collect();
@@ -129,7 +135,7 @@ impl View<'_> {
                 "run": run.id, "seed": run.seed, "coordinates": coordinates,
                 "params": cost.params, "flops": cost.flops,
                 "predicted_bytes": cost.memory, "predicted_s": self.seconds(run.configuration),
-                "work": self.work(run.id).to_string(), "to_do": self.work(run.id).is_open(FailedRuns::Wait),
+                "work": work.to_string(), "to_do": work.is_open(FailedRuns::Wait),
                 "config": serde_json::from_str::<serde_json::Value>(&plan.configurations[run.configuration])
                     .unwrap_or_default(),
             })
@@ -137,7 +143,7 @@ impl View<'_> {
         json!({
             "experiment": plan.experiment, "profile": plan.profile, "question": plan.question,
             "scale": self.costed.record().scale, "axes": plan.axes,
-            "runs": plan.runs.iter().map(run).collect::<Vec<_>>(),
+            "runs": plan.runs.iter().zip(&self.works).map(run).collect::<Vec<_>>(),
             "exclusions": plan.exclusions,
             "merged": plan.merged.iter()
                 .map(|m| json!({"coordinates": m.coordinates.to_string(), "into": m.into.to_string()}))

@@ -7,12 +7,13 @@ use anyhow::{Context, Result};
 use sweep_protocol::write_atomically;
 
 use crate::exit::Exit;
+use crate::program::Program;
 use crate::reference;
 
 /// Writes the generated pages into a folder.
-pub(crate) fn run(folder: &Path) -> Result<Exit> {
+pub(crate) fn run(folder: &Path, program: &Program) -> Result<Exit> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    for (name, text) in reference::pages()? {
+    for (name, text) in reference::pages(program)? {
         let path = folder.join(name);
         write_atomically(&path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
     }

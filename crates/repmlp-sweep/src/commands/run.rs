@@ -1,49 +1,44 @@
 //! `run`: trains the missing runs of an experiment, stores their measurements, and renders the report.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use repmlp_train::DeviceChoice;
-use repmlp_train::data::DataError;
 use sweep_protocol::{
-    Arithmetic, ExperimentRows, FailureKind, ResultsLayout, RunId, RunRow, Status, create_folders, error_chain,
-    read_regular_file, remove_temporaries, write_atomically,
+    Arithmetic, ExperimentRows, FailureKind, ResultsLayout, RunFile, RunId, RunRow, SharedOrders, Status, error_chain,
 };
 use sweep_report::Table;
-use sweep_runner::{OnFailure, Options, Request, RunnerError, SchedulerLock, Slot, Update, UpdateKind, WorkItem};
-use sweep_store::{Damage, Reader, Store};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use sweep_runner::{OnFailure, Options, Request, SchedulerLock, Slot, WorkItem};
+use sweep_store::Reader;
 
 use super::{open_results, print_bytes, report, say, say_damage};
 use crate::arithmetic;
 use crate::cli::{ReportsArgs, RunArgs};
 use crate::costed_plan::CostedPlan;
-use crate::data_check::check_data;
+use crate::data_check::{check_data, is_all_carried, refuse_other_data};
 use crate::exit::{Exit, UsageError};
+use crate::own_program::OwnProgram;
 use crate::plan_file;
+use crate::program::Program;
 use crate::progress::Progress;
 use crate::project::Project;
 use crate::screen::Screen;
+use crate::slots::{devices, quiet_threads, slots};
+use crate::sweep::{carry_out, patiently, prepare};
 use crate::up_to_date::{self, Made};
-use crate::work::{FailedRuns, Work};
+use crate::work::FailedRuns;
 
-/// Number of updates that may wait for the index before the runner waits too.
-const UPDATES: usize = 256;
-/// Time after which waiting for the index is reported.
-const SOON: Duration = Duration::from_secs(5);
 /// Time in which an attempt must write its checkpoint after its time limit.
 const GRACE: Duration = Duration::from_secs(60);
 
-pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
-    let costed = CostedPlan::load(&arguments.spec)?;
+pub(crate) async fn run(arguments: RunArgs, screen: Screen, program: &Program) -> Result<Exit> {
+    let costed = CostedPlan::load(&arguments.spec, program)?;
     let project = Project::of(&arguments.spec.path);
     project.check_declaration(&costed.record())?;
     project.check_place(&arguments.reports)?;
-    let devices = devices(&arguments)?;
+    let devices = devices(&arguments, costed.trainers.of_devices(&costed.plan.configurations))?;
     let layout = project.results(&arguments.results);
     let data = arguments.data.data.as_deref();
     let mut results = open_results(&layout).await?;
@@ -55,7 +50,7 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
     {
         let rows: Vec<RunRow> = known.values().cloned().collect();
         let progress = Progress::new(&costed, &[], &layout, screen);
-        progress.begin(&known);
+        progress.begin(&costed.works(&known));
         progress.end(&rows, Some(&made.folder));
         print_bytes(report::shown(&made.tables, screen).as_bytes())?;
         results.close().await?;
@@ -63,8 +58,9 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
     }
     // A mixture is refused here, before anything is written. The arithmetic is chosen below, under the lock, when no
     // other scheduler can change the runs.
+    let devices_of_candle: Vec<DeviceChoice> = devices.iter().filter_map(|name| name.parse().ok()).collect();
     let choose = |known: &BTreeMap<RunId, RunRow>, has_work: bool| match has_work {
-        true => arithmetic::choose(costed.plan.kernels.as_deref(), &devices, known.values()),
+        true => arithmetic::choose(costed.plan.kernels.as_deref(), &devices_of_candle, known.values()),
         // Nothing is computed, so any arithmetic will do.
         false => Ok(DeviceChoice::Cpu.arithmetic()),
     };
@@ -89,8 +85,15 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
     let slots = slots(&devices, &arguments, items.len());
     let mut progress = Progress::new(&costed, &items, lock.layout(), screen);
     damages.iter().for_each(|damage| progress.voice().say(&format!("note: {}", error_chain(damage))));
-    progress.begin(&known);
-    let request = carry_out(&lock, items, options(&arguments, slots, &arithmetic)?, &mut store, &mut progress).await?;
+    progress.begin(&costed.works(&known));
+    let request = carry_out(
+        &lock,
+        items,
+        options((&costed, &project), &arguments, slots, &arithmetic)?,
+        &mut store,
+        &mut progress,
+    )
+    .await?;
     store.close().await?;
     let name = (costed.plan.experiment.as_str(), costed.plan.profile.as_str());
     let mut results = open_results(lock.layout()).await?;
@@ -106,14 +109,14 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen) -> Result<Exit> {
 
 /// Renders the report if nothing is left to do. Returns the tables, and the report's folder if the report was written.
 fn conclude(
-    costed: &CostedPlan,
+    costed: &CostedPlan<'_>,
     project: &Project,
     (layout, results): (&ResultsLayout, &mut Reader),
     reports: &ReportsArgs,
     rows: &ExperimentRows,
 ) -> Result<(Vec<Table>, Option<PathBuf>)> {
     // The report of an unfinished sweep would replace a finished one. `report` renders it on request.
-    let finished = rows.runs.iter().all(|row| !work(costed, Some(row)).is_open(FailedRuns::Wait));
+    let finished = !costed.has_work(&known_of(&rows.runs));
     let folder = project.renderings(reports, &rows.plan)?;
     if !finished {
         return Ok((report::unwritten(project, rows)?, None));
@@ -132,15 +135,20 @@ fn conclude(
 }
 
 /// Returns the options of the runner.
-fn options(arguments: &RunArgs, slots: Vec<Slot>, arithmetic: &Arithmetic) -> Result<Options> {
+fn options(
+    (costed, project): (&CostedPlan<'_>, &Project),
+    arguments: &RunArgs,
+    slots: Vec<Slot>,
+    arithmetic: &Arithmetic,
+) -> Result<Options> {
     let program = OwnProgram::find()?;
     Ok(Options {
         program: program.path,
         name: program.name,
         arguments: vec!["train".into()],
         slots,
-        quiet_threads: arguments.threads.map_or_else(cores, |threads| threads as usize),
-        orders: orders(arguments.data.data.as_deref(), arithmetic)?,
+        quiet_threads: quiet_threads(arguments),
+        orders: orders(costed, project, arguments.data.data.as_deref(), arithmetic)?,
         timeout: arguments.timeout,
         grace: GRACE,
         crash_retries: 1,
@@ -150,7 +158,7 @@ fn options(arguments: &RunArgs, slots: Vec<Slot>, arithmetic: &Arithmetic) -> Re
 
 /// Prints a note about runs that are measured again with another instruction set and also belong to another experiment:
 /// the report of that experiment changes.
-fn say_shared(costed: &CostedPlan, known: &BTreeMap<RunId, RunRow>, results: &mut Reader) {
+fn say_shared(costed: &CostedPlan<'_>, known: &BTreeMap<RunId, RunRow>, results: &mut Reader) {
     let (plan, kernels) = (&costed.plan, costed.plan.kernels.as_deref());
     let is_replaced = |id: &RunId| known.get(id).is_some_and(|row| arithmetic::other(kernels, row).is_some());
     let replaced: BTreeSet<RunId> = plan.runs.iter().map(|run| run.id).filter(is_replaced).collect();
@@ -176,7 +184,7 @@ fn say_shared(costed: &CostedPlan, known: &BTreeMap<RunId, RunRow>, results: &mu
 /// Returns the report of an earlier call, if everything that it was made from is unchanged: plan, runs, declaration and
 /// program.
 fn made_before(
-    costed: &CostedPlan,
+    costed: &CostedPlan<'_>,
     project: &Project,
     results: &mut Reader,
     arguments: &RunArgs,
@@ -188,118 +196,8 @@ fn made_before(
     Ok(inputs.and_then(|inputs| Made::read(&layout, &plan, &inputs)))
 }
 
-/// Whether the program contains the data of all runs.
-fn is_all_carried(costed: &CostedPlan) -> Result<bool> {
-    for configuration in 0..costed.costs.len() {
-        if !costed.config(configuration)?.data.source.is_carried() {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// The program that carries out attempts: the running program itself, even if its file is replaced or moved meanwhile.
-/// So all attempts of a sweep use the same trainer.
-struct OwnProgram {
-    path: PathBuf,
-    name: Option<OsString>,
-}
-
-impl OwnProgram {
-    fn find() -> Result<Self> {
-        let path = std::env::current_exe().context("the path of this program is unknown")?;
-        let running = Path::new("/proc/self/exe");
-        if running.exists() {
-            return Ok(Self { path: running.to_owned(), name: Some(path.into_os_string()) });
-        }
-        Ok(Self { path, name: None })
-    }
-}
-
-/// Returns the requested devices. Each is opened once, so that an unavailable device is refused before anything starts.
-fn devices(arguments: &RunArgs) -> Result<Vec<DeviceChoice>> {
-    let open = |name: &String| {
-        let device: DeviceChoice = name.parse()?;
-        device.open()?;
-        Ok(device.decide())
-    };
-    arguments.device.iter().map(open).collect()
-}
-
-/// Maximum number of parallel runs on a CPU, unless the user sets it. Each run holds a network and its gradients in
-/// memory.
-const CPU_SLOTS: usize = 8;
-
-/// Returns the slots. Parallel runs with one thread each finish sooner than successive runs with all threads, since
-/// much of a training step runs on one thread.
-fn slots(devices: &[DeviceChoice], arguments: &RunArgs, work: usize) -> Vec<Slot> {
-    let cores = cores();
-    let on = |device: &DeviceChoice| match (arguments.slots, device) {
-        (Some(slots), _) => slots as usize,
-        (None, DeviceChoice::Cpu) => work.clamp(1, cores.min(CPU_SLOTS)),
-        (None, _) => 1,
-    };
-    let devices: Vec<String> =
-        devices.iter().flat_map(|device| std::iter::repeat_n(device.to_string(), on(device))).collect();
-    let threads = arguments.threads.map_or((cores / devices.len()).max(1), |threads| threads as usize);
-    devices.into_iter().map(|device| Slot { device, threads }).collect()
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// Refuses a run that was measured on other data with the same name: it can be neither continued nor reused.
-fn refuse_other_data(costed: &CostedPlan, known: &BTreeMap<RunId, RunRow>, fingerprints: &[String]) -> Result<()> {
-    for run in &costed.plan.runs {
-        let seen = known.get(&run.id).and_then(|row| row.data_fingerprint.as_ref());
-        let Some(now) = fingerprints.get(run.configuration) else { return Ok(()) };
-        if let Some(seen) = seen.filter(|seen| *seen != now) {
-            let (run, seen, now) = (run.id.short(), seen.clone(), now.clone());
-            return Err(DataError::Changed { run, seen, now }.into());
-        }
-    }
-    Ok(())
-}
-
-/// Waits for work on the index. If it takes long, a line says once that another program may have locked the index.
-async fn patiently<T>(work: impl Future<Output = T>) -> T {
-    let mut work = std::pin::pin!(work);
-    tokio::select! {
-        done = &mut work => return done,
-        () = tokio::time::sleep(SOON) => {}
-    }
-    say("waiting for the index: another program may have locked metrics.sqlite; end its transaction");
-    work.await
-}
-
-/// Writes the plan, closes attempts that a dead scheduler left open in any experiment, and brings the index up to date
-/// with the journals.
-async fn prepare(costed: &CostedPlan, lock: &SchedulerLock) -> Result<(Store, Vec<Damage>)> {
-    let plan = &costed.plan;
-    let layout = lock.layout();
-    let path = layout.plan(&plan.experiment, &plan.profile);
-    let unwritable = |source| RunnerError::Unwritable { path: path.clone(), source };
-    if let Some(folder) = path.parent() {
-        let is_ours = |file: &str| ["plan.json", "rendered.json"].contains(&file);
-        create_folders(folder).and_then(|()| remove_temporaries(folder, is_ours)).map_err(unwritable)?;
-    }
-    let record = plan_file::claim(layout, costed)?;
-    let text = serde_json::to_vec_pretty(&record)?;
-    if read_regular_file(&path).ok().as_ref() != Some(&text) {
-        write_atomically(&path, &text).map_err(unwritable)?;
-    }
-    let (mut store, mut damages) = Store::open(layout).await?;
-    let unsettled = store.unsettled().await?;
-    sweep_runner::recover(lock, &unsettled).await?;
-    let configs = plan.runs.iter().map(|run| (run.id, plan.configurations[run.configuration].clone())).collect();
-    store.record_plan(&record, &configs).await?;
-    damages.extend(store.refresh(&unsettled).await?);
-    Ok((store, damages))
-}
-
 /// Returns the runs that need an attempt, in plan order.
-fn items(costed: &CostedPlan, known: &BTreeMap<RunId, RunRow>, arguments: &RunArgs) -> Result<Vec<WorkItem>> {
+fn items(costed: &CostedPlan<'_>, known: &BTreeMap<RunId, RunRow>, arguments: &RunArgs) -> Result<Vec<WorkItem>> {
     let plan = &costed.plan;
     for prefix in &arguments.only {
         if !plan.runs.iter().any(|run| run.id.starts_with(prefix)) {
@@ -311,23 +209,22 @@ fn items(costed: &CostedPlan, known: &BTreeMap<RunId, RunRow>, arguments: &RunAr
     }
     let wanted = |id: RunId| arguments.only.is_empty() || arguments.only.iter().any(|prefix| id.starts_with(prefix));
     let failed = if arguments.retry_failed { FailedRuns::Retry } else { FailedRuns::Wait };
-    let open = |id: RunId| work(costed, known.get(&id)).is_open(failed);
-    let runs = plan.runs.iter().filter(|run| wanted(run.id) && open(run.id));
-    let item = |run: &sweep_plan::PlannedRun| WorkItem {
+    let works = costed.works(known);
+    let runs = plan.runs.iter().zip(&works).filter(|(run, work)| wanted(run.id) && work.is_open(failed));
+    let item = |(run, _): (&sweep_plan::PlannedRun, _)| WorkItem {
         run: run.id,
-        config_json: plan.configurations[run.configuration].clone(),
-        seed: run.seed,
+        file: RunFile { config: plan.configurations[run.configuration].clone(), seed: run.seed },
     };
     Ok(runs.take(arguments.limit.unwrap_or(usize::MAX)).map(item).collect())
 }
 
-/// Returns what is left to do for a run of the plan.
-fn work(costed: &CostedPlan, row: Option<&RunRow>) -> Work {
-    Work::of(row, costed.plan.kernels.as_deref())
-}
-
 /// Returns the orders of every attempt, except those that depend on its slot.
-fn orders(data: Option<&Path>, arithmetic: &Arithmetic) -> Result<serde_json::Map<String, serde_json::Value>> {
+fn orders(
+    costed: &CostedPlan<'_>,
+    project: &Project,
+    data: Option<&Path>,
+    arithmetic: &Arithmetic,
+) -> Result<SharedOrders> {
     let data: Option<PathBuf> = data.map(std::path::absolute).transpose()?;
     if let Some(path) = data.as_ref().filter(|path| path.to_str().is_none()) {
         let path = path.display();
@@ -335,99 +232,19 @@ fn orders(data: Option<&Path>, arithmetic: &Arithmetic) -> Result<serde_json::Ma
             UsageError(format!("--data {path}: the path is not UTF-8 text; rename the folder or link to it")).into()
         );
     }
-    let kernels = (arithmetic.device == "cpu").then_some(&arithmetic.kernels);
-    Ok(serde_json::Map::from_iter([
-        ("data".to_owned(), serde_json::to_value(data)?),
-        ("kernels".to_owned(), serde_json::to_value(kernels)?),
-    ]))
+    let kernels = (arithmetic.device == "cpu").then(|| arithmetic.kernels.clone());
+    let project = Some(std::path::absolute(project.root())?);
+    Ok(SharedOrders { data, kernels, project, metrics: costed.plan.metrics.clone() })
 }
 
-/// Starts the runner, and stores and shows its updates. Returns the highest request of the user.
-async fn carry_out(
-    lock: &SchedulerLock,
-    items: Vec<WorkItem>,
-    options: Options,
-    store: &mut Store,
-    progress: &mut Progress,
-) -> Result<Request> {
-    let (requests, requested) = watch::channel(Request::Run);
-    let listener = tokio::spawn(listen(requests.clone(), progress.voice()));
-    let (sender, mut receiver) = mpsc::channel::<Update>(UPDATES);
-    let follow = async {
-        let mut fault = None;
-        while let Some(update) = receiver.recv().await {
-            progress.show(&update);
-            // After an error of the index the journals still hold everything, so the attempts are only asked to stop.
-            if fault.is_some() {
-                continue;
-            }
-            match patiently(apply(store, &update)).await {
-                Ok(damages) => {
-                    damages.iter().for_each(|damage| progress.voice().say(&format!("note: {}", error_chain(damage))));
-                }
-                Err(first) => {
-                    fault = Some(first);
-                    requests.send_modify(|request| *request = Request::Finish.max(*request));
-                }
-            }
-        }
-        fault.map_or(Ok(()), Err)
-    };
-    let (summary, followed) = tokio::join!(sweep_runner::run(lock, items, options, requested, sender), follow);
-    listener.abort();
-    progress.clear();
-    summary?;
-    followed?;
-    let request = *requests.borrow();
-    Ok(request)
+fn known_of(rows: &[RunRow]) -> BTreeMap<RunId, RunRow> {
+    rows.iter().map(|row| (row.run, row.clone())).collect()
 }
 
-async fn apply(store: &mut Store, update: &Update) -> Result<Vec<Damage>> {
-    let Update { run, attempt, kind } = update;
-    Ok(match kind {
-        UpdateKind::Events(lines) => {
-            store.apply_journal(*run, *attempt, lines).await?;
-            Vec::new()
-        }
-        UpdateKind::Supervisor(lines) => store.apply_supervisor(*run, *attempt, lines).await?,
-    })
-}
-
-/// Handles signals. The first Ctrl-C asks attempts to write a checkpoint and stop, and the second kills them. SIGTERM
-/// has the same effect, and so has SIGHUP when the terminal is lost. Under `nohup`, SIGHUP stays ignored.
-async fn listen(requests: watch::Sender<Request>, voice: crate::progress::Voice) {
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
-    let mut hang_up = if ignores_hang_up() { None } else { signal(SignalKind::hangup()).ok() };
-    for (request, word) in [
-        (Request::Finish, "stopping: attempts write a checkpoint; interrupt again to kill them"),
-        (Request::Kill, "killing all attempts"),
-    ] {
-        let hung_up = async {
-            match &mut hang_up {
-                Some(signal) => signal.recv().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            Ok(()) = tokio::signal::ctrl_c() => {}
-            Some(()) = terminate.recv() => {}
-            Some(()) = hung_up => {}
-        }
-        voice.say(word);
-        requests.send_modify(|current| *current = request.max(*current));
-    }
-}
-
-/// Whether the process ignores SIGHUP, signal 1.
-fn ignores_hang_up() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
-}
-
-fn exit(costed: &CostedPlan, rows: &[RunRow], request: Request) -> Exit {
-    let known: BTreeMap<RunId, Status> = rows.iter().map(|row| (row.run, row.status)).collect();
-    let all: Vec<Status> = costed.plan.runs.iter().map(|run| known.get(&run.id).copied().unwrap_or_default()).collect();
+fn exit(costed: &CostedPlan<'_>, rows: &[RunRow], request: Request) -> Exit {
+    let known = known_of(rows);
+    let status = |run: &sweep_plan::PlannedRun| known.get(&run.id).map(|row| row.status).unwrap_or_default();
+    let all: Vec<Status> = costed.plan.runs.iter().map(status).collect();
     if request == Request::Kill {
         return Exit::Interrupted;
     }
@@ -437,7 +254,6 @@ fn exit(costed: &CostedPlan, rows: &[RunRow], request: Request) -> Exit {
     if all.iter().any(|status| matches!(status, Status::Failed(_) | Status::TimedOut)) {
         return Exit::Failed;
     }
-    let is_open = |row: &RunRow| work(costed, Some(row)).is_open(FailedRuns::Wait);
-    let is_done = all.iter().all(|status| *status == Status::Succeeded) && !rows.iter().any(is_open);
+    let is_done = all.iter().all(|status| *status == Status::Succeeded) && !costed.has_work(&known);
     if is_done { Exit::Done } else { Exit::Remains }
 }

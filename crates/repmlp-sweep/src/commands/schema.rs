@@ -5,18 +5,18 @@ use anyhow::Result;
 use super::{json_text, print_bytes};
 use crate::cli::{SchemaArgs, SchemaOf};
 use crate::exit::Exit;
-use crate::resolve::config_schema;
+use crate::program::Program;
 
-pub(crate) fn run(arguments: &SchemaArgs) -> Result<Exit> {
-    print_bytes(text(arguments.of)?.as_bytes())?;
+pub(crate) fn run(arguments: &SchemaArgs, program: &Program) -> Result<Exit> {
+    print_bytes(text(arguments.of, program)?.as_bytes())?;
     Ok(Exit::Done)
 }
 
 /// The schema of a kind of file, as JSON text.
-pub(super) fn text(of: SchemaOf) -> Result<String> {
+pub(super) fn text(of: SchemaOf, program: &Program) -> Result<String> {
     let schema = match of {
-        SchemaOf::Experiment => sweep_plan::experiment_schema(&config_schema()),
-        SchemaOf::Base => config_schema(),
+        SchemaOf::Experiment => sweep_plan::experiment_schema(program.candle.schema()),
+        SchemaOf::Base => program.candle.schema().clone(),
         SchemaOf::Report => sweep_report::report_schema().into(),
     };
     Ok(json_text(&format!("{}\n", serde_json::to_string_pretty(&schema)?)))

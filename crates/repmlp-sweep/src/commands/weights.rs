@@ -1,20 +1,21 @@
-//! `import` and `export --format safetensors`: exchange of weights with PyTorch.
+//! `weights export` and `weights import`: exchange of weights with PyTorch.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use repmlp::catalogue::NamedModel;
 use repmlp_interop::{Import, Naming, StoredForm, export, read_checkpoint, write_safetensors};
-use repmlp_train::config::RunConfig;
+use sweep_protocol::{RunFile, WEIGHTS_FILE};
 
 use super::show::find_run;
 use super::{open_results, print};
-use crate::cli::{ExportArgs, FormChoice, ImportArgs, NamingChoice};
+use crate::cli::{FormChoice, NamingChoice, WeightsExportArgs, WeightsImportArgs};
 use crate::exit::{Exit, UsageError};
 use crate::named_model;
+use crate::program::Program;
 use crate::project::Project;
 
-pub(crate) fn import(arguments: &ImportArgs) -> Result<Exit> {
+pub(crate) fn import(arguments: &WeightsImportArgs) -> Result<Exit> {
     let model = named_model::find(&arguments.model)?;
     let import = read(&arguments.file, &model)?;
     print(&described(&import, &arguments.file, &model))?;
@@ -29,24 +30,19 @@ pub(crate) fn import(arguments: &ImportArgs) -> Result<Exit> {
 }
 
 /// Writes the weights of a run, or of a file of weights, in a format that PyTorch reads.
-pub(crate) async fn export_weights(arguments: ExportArgs) -> Result<Exit> {
-    if arguments.profile.is_some() {
-        return Err(UsageError("--profile is for measurements: weights belong to a single run".to_owned()).into());
-    }
-    let Some(out) = &arguments.out else {
-        return Err(UsageError("weights need an output file: name it with --out".to_owned()).into());
-    };
-    let (file, model) = source(&arguments).await?;
+pub(crate) async fn export_weights(arguments: WeightsExportArgs, program: &Program) -> Result<Exit> {
+    let out = &arguments.out;
+    let (file, model) = source(&arguments, program).await?;
     let import = read(&file, &model)?;
     if !import.is_complete() {
         print(&described(&import, &file, &model))?;
         return Ok(Exit::Data);
     }
-    let naming = match arguments.naming.unwrap_or_default() {
+    let naming = match arguments.naming {
         NamingChoice::Official => Naming::Official,
         NamingChoice::Torchvision => Naming::Torchvision,
     };
-    let form = match arguments.form.unwrap_or_default() {
+    let form = match arguments.form {
         FormChoice::Training => StoredForm::Training,
         FormChoice::Deployed => StoredForm::Deployed,
     };
@@ -57,7 +53,7 @@ pub(crate) async fn export_weights(arguments: ExportArgs) -> Result<Exit> {
 }
 
 /// Returns the file of the weights, and their network.
-async fn source(arguments: &ExportArgs) -> Result<(PathBuf, NamedModel)> {
+async fn source(arguments: &WeightsExportArgs, program: &Program) -> Result<(PathBuf, NamedModel)> {
     let asked = &arguments.source;
     if asked.is_file() {
         let Some(model) = &arguments.model else {
@@ -69,12 +65,11 @@ async fn source(arguments: &ExportArgs) -> Result<(PathBuf, NamedModel)> {
     let mut results = open_results(&layout).await?;
     let run = find_run(&mut results, &asked.to_string_lossy())?;
     let folder = layout.run(run);
-    let text = std::fs::read_to_string(folder.config()).context("cannot read the run's configuration")?;
-    let record: serde_json::Value = serde_json::from_str(&text).context("cannot read the run's configuration")?;
-    let config: RunConfig =
-        serde_json::from_value(record["config"].clone()).context("cannot read the run's configuration")?;
+    let bytes = std::fs::read(folder.config()).context("cannot read the run's configuration")?;
+    let file = RunFile::parse(&bytes).context("the run's configuration is damaged")?;
+    let config = program.candle.config(&file.config)?;
     let (_, attempts, _) = results.run(run)?;
-    let files = attempts.iter().rev().map(|attempt| folder.attempt(attempt.attempt).root().join(repmlp_train::WEIGHTS));
+    let files = attempts.iter().rev().map(|attempt| folder.attempt(attempt.attempt).root().join(WEIGHTS_FILE));
     match files.into_iter().find(|file| file.is_file()) {
         Some(file) => Ok((file, NamedModel { name: run.short(), task: config.task(), model: config.model })),
         None => bail!("run {} has no weights yet: its training is not finished", run.short()),

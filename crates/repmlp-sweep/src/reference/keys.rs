@@ -83,6 +83,9 @@ impl Page<'_> {
             for word in words.filter_map(Value::as_str) {
                 self.line(&format!("| `\"{word}\"` | {} |", cell(&prose(variant))));
             }
+            if variant["not"].is_object() {
+                self.line(&format!("| other | {} |", cell(&prose(variant))));
+            }
         }
     }
 

@@ -35,7 +35,7 @@ pub(super) fn page() -> Result<String> {
             Better::Lower => "lower",
             Better::Neither => "",
         };
-        let yes = |is: bool| if is { "yes" } else { "" };
+        let yes = |is: Option<bool>| if is == Some(true) { "yes" } else { "" };
         writeln!(
             text,
             "| `{}` | {} | {} | {better} | {} | {} | {} |",

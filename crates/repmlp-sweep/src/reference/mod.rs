@@ -9,17 +9,17 @@ mod metrics;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::resolve::config_schema;
+use crate::program::Program;
 
 /// All pages: file name and Markdown.
 ///
 /// # Errors
 /// When a schema cannot be made.
-pub(crate) fn pages() -> Result<Vec<(&'static str, String)>> {
+pub(crate) fn pages(program: &Program) -> Result<Vec<(&'static str, String)>> {
     let report: Value = sweep_report::report_schema().into();
     Ok(vec![
         ("experiment.md", keys::page(EXPERIMENT, &sweep_plan::experiment_schema(&json!({ "description": OVERLAY })))),
-        ("base.md", keys::page(BASE, &config_schema())),
+        ("base.md", keys::page(BASE, program.candle.schema())),
         ("report.md", keys::page(REPORT, &report)),
         ("commands.md", commands::page()),
         ("metrics.md", metrics::page()?),

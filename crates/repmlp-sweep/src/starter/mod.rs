@@ -231,9 +231,10 @@ mod tests {
                     }
                     std::fs::write(path, text).unwrap();
                 }
+                let program = crate::program::Program::new(repmlp::OwnKinds::new());
                 let path = folder.path().join("experiments/first try.toml");
                 for profile in [None, Some("smoke".to_owned())] {
-                    let costed = CostedPlan::load(&SpecArgs { path: path.clone(), profile }).unwrap();
+                    let costed = CostedPlan::load(&SpecArgs { path: path.clone(), profile }, &program).unwrap();
                     assert!(costed.plan.runs.len() >= 2);
                     Project::of(&path).check_declaration(&costed.record()).unwrap();
                 }

@@ -59,28 +59,33 @@ fn weights_of_a_run_are_exported_in_both_forms_and_imported_again() {
     let run = &plan["runs"][0]["run"].as_str().unwrap()[..12];
     std::fs::write(bench.path("tiny-model.toml"), MODEL).unwrap();
 
-    let out = bench.done(&format!("export {run} --format safetensors --form training --out trained.safetensors"));
+    let out = bench.done(&format!("weights export {run} --form training --out trained.safetensors"));
     assert!(out.stdout().contains("of the training form written to trained.safetensors"), "{}", out.stdout());
-    let trained = bench.done("import trained.safetensors --model tiny-model.toml").stdout();
+    let trained = bench.done("weights import trained.safetensors --model tiny-model.toml").stdout();
     assert!(trained.contains("training form") && trained.contains("missing: 0\nleft over: 0\n"), "{trained}");
 
-    bench.done("export trained.safetensors --model tiny-model.toml --format safetensors --out merged.safetensors");
-    let merged = bench.done("import merged.safetensors --model tiny-model.toml --out kept.safetensors").stdout();
+    bench.done("weights export trained.safetensors --model tiny-model.toml --out merged.safetensors");
+    let merged =
+        bench.done("weights import merged.safetensors --model tiny-model.toml --out kept.safetensors").stdout();
     assert!(merged.contains("deployed form") && merged.contains("missing: 0\nleft over: 0\n"), "{merged}");
     assert!(bench.path("kept.safetensors").exists());
 
-    let apart =
-        bench.run("export merged.safetensors --model tiny-model.toml --format safetensors --form training --out x");
+    let apart = bench.run("weights export merged.safetensors --model tiny-model.toml --form training --out x");
     assert_eq!(apart.code(), 2);
     assert!(apart.stderr().contains("cannot be converted back to its training form"), "{}", apart.stderr());
-    let foreign = bench.run("import trained.safetensors --model resnet50 --out never.safetensors");
+    let foreign = bench.run("weights import trained.safetensors --model resnet50 --out never.safetensors");
     assert_eq!(foreign.code(), 4);
     assert!(foreign.stdout().contains("missing: 267") && !bench.path("never.safetensors").exists());
-    assert_eq!(bench.run("import gone.pth --model resnet50").code(), 4);
+    assert_eq!(bench.run("weights import gone.pth --model resnet50").code(), 4);
 
-    let mixed = bench.run("export experiments/tiny.toml --naming torchvision");
-    assert_eq!(mixed.code(), 2);
-    assert!(mixed.stderr().contains("add --format safetensors"), "{}", mixed.stderr());
+    for (former, now) in [
+        ("import trained.safetensors --model tiny-model.toml", "is now `weights import FILE`"),
+        ("export 3f9c2a --format safetensors --out x", "are exported by `weights export RUN`"),
+    ] {
+        let ran = bench.run(former);
+        assert_eq!(ran.code(), 2);
+        assert!(ran.stderr().contains(now), "{}", ran.stderr());
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod exchange;
 mod faults;
 mod interruption;
 mod own_files;
+mod own_trainer;
 mod power_cut;
 mod processes;
 mod road;

@@ -15,24 +15,30 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "repmlp",
             "repmlp-interop",
+            "repmlp-kernels",
             "repmlp-train",
             "sweep-plan",
             "sweep-protocol",
             "sweep-report",
             "sweep-runner",
             "sweep-store",
+            "sweep-trainer",
             "tokio",
             "indicatif",
             "clap",
             "anyhow",
         ],
     ),
-    ("repmlp-train", &["repmlp", "repmlp-interop", "repmlp-kernels", "sweep-protocol", "candle-core", "candle-nn"]),
+    (
+        "repmlp-train",
+        &["repmlp", "repmlp-interop", "repmlp-kernels", "sweep-protocol", "sweep-trainer", "candle-core", "candle-nn"],
+    ),
     ("sweep-plan", &["sweep-protocol"]),
     ("sweep-protocol", &[]),
     ("sweep-report", &["sweep-protocol", "polars", "plotters"]),
     ("sweep-runner", &["sweep-protocol", "tokio"]),
     ("sweep-store", &["sweep-protocol", "sqlx"]),
+    ("sweep-trainer", &["sweep-protocol"]),
 ];
 
 /// Libraries that only some crates may use.

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use repmlp_train::config::RunConfig;
-use repmlp_train::{DeviceChoice, Orders, StopFlag, ThroughputTiming, TrainError, train};
-use sweep_protocol::{Event, Measurement, MemorySink, Outcome, Sink, SinkError};
+use repmlp_train::{DeviceChoice, Resources, StopFlag, TrainError, train};
+use sweep_protocol::{Event, Measurement, MemorySink, Outcome, Sink, SinkError, ThroughputTiming};
+use sweep_trainer::Origin;
 
 /// The smallest network with every part of a RepMLP block, for images of 32x32, and the shortest throughput
 /// measurement.
@@ -58,29 +59,27 @@ impl<'a> Bench<'a> {
         self.root.join(number.to_string())
     }
 
-    /// Returns the orders of an attempt, and makes its folder.
-    pub(crate) fn orders(&self, number: u32) -> Orders {
+    /// Returns the resources of an attempt, and makes its folder.
+    pub(crate) fn resources(&self, number: u32) -> Resources {
         std::fs::create_dir_all(self.folder(number)).unwrap();
-        Orders {
+        Resources {
             device: DeviceChoice::Cpu,
             threads: self.threads,
             data: self.data.map(Path::to_owned),
             folder: self.folder(number),
             resume_from: (1..number).rev().map(|n| self.folder(n)).collect(),
             throughput: ThroughputTiming::Now,
-            code: String::new(),
-            host: String::new(),
-            processor: None,
+            origin: Origin::default(),
         }
     }
 
     /// Runs one attempt and stops it after `stop_at` steps. Returns its events and its outcome.
     pub(crate) fn attempt(&self, config: &str, number: u32, stop_at: u64) -> (Vec<Event>, Result<Outcome, TrainError>) {
         let config: RunConfig = toml::from_str(config).unwrap();
-        let orders = self.orders(number);
+        let resources = self.resources(number);
         let flag = StopFlag::new(false);
         let mut sink = StopAt { step: stop_at, flag: &flag, heard: MemorySink::default() };
-        let outcome = train(&config, 7, &orders, &flag, &mut sink);
+        let outcome = train(&config, 7, &resources, &flag, &mut sink);
         (sink.heard.events, outcome)
     }
 

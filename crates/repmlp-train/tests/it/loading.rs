@@ -121,7 +121,7 @@ fn images_that_are_replaced_during_a_training_end_it() {
     write_stripes(data.path());
     let bench = Bench { data: Some(data.path()), threads: 2, ..Bench::new(root.path()) };
     let mut sink = Replacing { folder: data.path(), heard: MemorySink::default() };
-    let outcome = train(&toml::from_str(CONFIG).unwrap(), 7, &bench.orders(1), &StopFlag::new(false), &mut sink);
+    let outcome = train(&toml::from_str(CONFIG).unwrap(), 7, &bench.resources(1), &StopFlag::new(false), &mut sink);
     assert!(matches!(outcome, Err(TrainError::Data(DataError::ChangedFile { .. }))), "{outcome:?}");
     let events = sink.heard.events;
     assert_eq!(events.iter().filter(|event| matches!(event, Event::Measured { .. })).count(), 1);

@@ -97,7 +97,7 @@ fn stopped_equals_straight(config: &str) {
     assert_eq!(measured(&last), expected);
     for m in all_measured(&last) {
         let keys = (m.split.is_some(), m.form.is_some());
-        assert_eq!(keys, (m.metric.is_of_images(), m.metric.is_of_a_form()), "{m:?}");
+        assert_eq!(keys, (m.metric.is_of_images() == Some(true), m.metric.is_of_a_form() == Some(true)), "{m:?}");
     }
     let Some(Event::Ended { measured: Some(tally), .. }) = last.last() else { panic!("no tally") };
     assert_eq!(*tally, Tally::of(&all_measured(&last)));

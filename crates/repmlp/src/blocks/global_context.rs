@@ -8,11 +8,11 @@ use repmlp_kernels::{add_to_pixels, relu, softmax};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ConfigFault;
 use crate::cost::{Account, LayerCost};
 use crate::layers::{Conv2d, ConvShape, Linear, Visitor};
-use crate::network::Site;
+use crate::network::{BlockSpec, DeployedBlock, Site, TrainingBlock};
 use crate::vars::{Init, Scope, joined};
+use crate::{ConfigFault, Mode};
 
 /// Configuration of a global context block.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -48,8 +48,10 @@ impl GlobalContextConfig {
         let layer_norm_eps = GlobalContextShape::LAYER_NORM_EPS;
         GlobalContextShape { channels, inner: channels / self.reduction, layer_norm_eps }
     }
+}
 
-    pub(crate) fn faults(&self, channels: usize, key: &str) -> Vec<ConfigFault> {
+impl BlockSpec for GlobalContextConfig {
+    fn faults(&self, Site { channels, .. }: Site, key: &str) -> Vec<ConfigFault> {
         if self.reduction > 0 && channels.is_multiple_of(self.reduction) {
             return Vec::new();
         }
@@ -57,7 +59,7 @@ impl GlobalContextConfig {
         vec![ConfigFault::new(format!("{key}.reduction"), message)]
     }
 
-    pub(crate) fn account(&self, site: Site, at: &str, account: &mut Account) {
+    fn account(&self, site: Site, at: &str, account: &mut Account) {
         let (h, w) = site.map;
         let GlobalContextShape { channels, inner, .. } = self.shape(site.channels);
         account.add(LayerCost {
@@ -76,6 +78,10 @@ impl GlobalContextConfig {
             kept: 6 * inner + channels * h * w,
             ..LayerCost::default()
         });
+    }
+
+    fn build(&self, input: Site, scope: &Scope<'_>) -> Result<Box<dyn TrainingBlock>> {
+        Ok(Box::new(GlobalContext::new(self.shape(input.channels), scope)?))
     }
 }
 
@@ -151,5 +157,29 @@ impl GlobalContext {
         visit(&joined(at, "mlp_add.norm.weight"), &mut self.norm_weight)?;
         visit(&joined(at, "mlp_add.norm.bias"), &mut self.norm_bias)?;
         self.fc2.visit(&joined(at, "mlp_add.fc2"), visit)
+    }
+}
+
+impl TrainingBlock for GlobalContext {
+    fn forward(&self, x_chwn: &Tensor, _mode: Mode) -> Result<Tensor> {
+        self.forward(x_chwn)
+    }
+
+    fn reparameterize(&self) -> Result<Box<dyn DeployedBlock>> {
+        Ok(Box::new(self.detached()))
+    }
+}
+
+impl DeployedBlock for GlobalContext {
+    fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
+        self.forward(x_chwn)
+    }
+
+    fn visit(&mut self, at: &str, visit: &mut Visitor<'_>) -> Result<()> {
+        self.visit(at, visit)
+    }
+
+    fn boxed(&self) -> Box<dyn DeployedBlock> {
+        Box::new(self.clone())
     }
 }

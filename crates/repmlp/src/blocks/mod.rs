@@ -1,13 +1,16 @@
 //! Blocks that mix pixels: the RepMLP block and the blocks that the paper compares it with.
 //!
-//! To add a block, write its file, its `mod` line, its variant of [`BlockConfig`] with the match arms below, and its
-//! layer in `network/layer_spec.rs`, `network/layer.rs` and `network/deployed_layer.rs`.
+//! To add a block, write its file, its `mod` line, and its variant of [`BlockConfig`] with its arm. The file implements
+//! [`BlockKind`] and the traits of `network/block.rs`. Another crate adds a block without changing this one: see
+//! [`OwnKinds`](crate::OwnKinds).
 
 mod global_context;
 mod non_local;
 mod rep_mlp;
 mod self_attention;
 mod share_set_mlp;
+
+use std::fmt::Debug;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,11 +25,23 @@ pub use self_attention::{Attention, DeployedSelfAttention, SelfAttention, SelfAt
 pub use share_set_mlp::{DeployedShareSetMlp, ShareSetMlp, ShareSetMlpShape};
 
 use crate::ConfigFault;
-use crate::network::{LayerSpec, Node, Site, identity, sum};
+use crate::network::{LayerSpec, Node, Site, identity};
+use crate::own_kinds::{Own, OwnKinds};
+
+/// A block of a configuration: what stands under the key `block`. Its output has the channels and the map size of its
+/// input.
+pub trait BlockKind: Debug + Send + Sync {
+    /// Returns the faults that prevent building the block at `site`. `key` is the key of the block.
+    fn faults(&self, site: Site, key: &str) -> Vec<ConfigFault>;
+
+    /// Returns the block at `site` as a node of a network. `key` is the key of the block. The block has no faults.
+    fn node(&self, site: Site, key: &str) -> Node<LayerSpec>;
+}
 
 /// A block. Its output has the channels and the map size of its input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
+#[schemars(transform = crate::own_kinds::as_one_of)]
 pub enum BlockConfig {
     /// The paper's RepMLP block.
     RepMlp(RepMlpConfig),
@@ -36,6 +51,40 @@ pub enum BlockConfig {
     NonLocal(NonLocalConfig),
     /// Multi-head self-attention with relative positions, batch norm and a shortcut.
     SelfAttention(SelfAttentionConfig),
+    /// A block of another crate.
+    #[serde(untagged)]
+    #[schemars(skip)]
+    Own(Own<dyn BlockKind>),
+}
+
+impl BlockConfig {
+    fn kind(&self) -> &dyn BlockKind {
+        match self {
+            Self::RepMlp(config) => config,
+            Self::Conv(config) => config,
+            Self::NonLocal(config) => config,
+            Self::SelfAttention(config) => config,
+            Self::Own(own) => own,
+        }
+    }
+
+    /// Binds a block of another crate to the type that implements its kind. `key` is the key of the block.
+    ///
+    /// # Errors
+    /// When its kind is unknown or its table is invalid.
+    pub(crate) fn bind(&mut self, kinds: &OwnKinds, key: &str) -> Result<(), ConfigFault> {
+        if let Self::Own(own) = self { own.bind(kinds, key) } else { Ok(()) }
+    }
+
+    /// Returns the faults that prevent building the block at `site`. `key` is the key of the block.
+    pub fn faults(&self, site: Site, key: &str) -> Vec<ConfigFault> {
+        self.kind().faults(site, key)
+    }
+
+    /// Returns the block at `site` as a node of a network. `key` is the key of the block. The block has no faults.
+    pub fn node(&self, site: Site, key: &str) -> Node<LayerSpec> {
+        self.kind().node(site, key)
+    }
 }
 
 /// A convolution with batch norm, as in Table 1 row E and in the Wide ConvNet.
@@ -48,7 +97,7 @@ pub struct ConvConfig {
     pub groups: usize,
 }
 
-impl ConvConfig {
+impl BlockKind for ConvConfig {
     fn faults(&self, site: Site, key: &str) -> Vec<ConfigFault> {
         let Site { channels, map: (h, w) } = site;
         let mut faults = Vec::new();
@@ -63,32 +112,18 @@ impl ConvConfig {
         }
         faults
     }
+
+    fn node(&self, site: Site, _key: &str) -> Node<LayerSpec> {
+        LayerSpec::conv_bn(site.channels, self.kernel).groups(self.groups).into()
+    }
 }
 
-impl BlockConfig {
-    /// Returns the faults that prevent building the block at `site`. `key` is the key of the block.
-    pub fn faults(&self, site: Site, key: &str) -> Vec<ConfigFault> {
-        match self {
-            Self::RepMlp(config) => config.faults((site.channels, site.channels), site.map, key),
-            Self::Conv(config) => config.faults(site, key),
-            Self::NonLocal(config) => config.faults(site.channels, key),
-            Self::SelfAttention(config) => config.faults(site.channels, key),
-        }
+impl BlockKind for Own<dyn BlockKind> {
+    fn faults(&self, site: Site, key: &str) -> Vec<ConfigFault> {
+        self.bound(key).map_or_else(|fault| vec![fault], |block| block.faults(site, key))
     }
 
-    /// Returns the block at `site` as a node of a network. `key` is the key of the block.
-    pub fn node(&self, site: Site, key: &str) -> Node<LayerSpec> {
-        let key = key.to_owned();
-        match self {
-            Self::RepMlp(config) => {
-                Node::Layer(LayerSpec::RepMlp { config: config.clone(), outputs: site.channels, key })
-            }
-            Self::Conv(config) => LayerSpec::conv_bn(site.channels, config.kernel).groups(config.groups).into(),
-            Self::NonLocal(config) => Node::Layer(LayerSpec::NonLocal { config: config.clone(), key }),
-            Self::SelfAttention(config) => {
-                let attention = Node::Layer(LayerSpec::SelfAttention { config: config.clone(), key });
-                sum([("", identity()), ("", attention)])
-            }
-        }
+    fn node(&self, site: Site, key: &str) -> Node<LayerSpec> {
+        self.bound(key).map_or_else(|_| identity(), |block| block.node(site, key))
     }
 }

@@ -8,9 +8,10 @@ use repmlp_kernels::{Epilogue, Heads, add_bias, attention, grouped_fc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::blocks::BlockKind;
 use crate::cost::{Account, CountedForm, LayerCost};
 use crate::layers::{BatchNorm, Conv2d, ConvShape, Visitor};
-use crate::network::Site;
+use crate::network::{BlockSpec, DeployedBlock, LayerSpec, Node, Site, TrainingBlock};
 use crate::reparam::fuse_bn;
 use crate::vars::{Scope, joined};
 use crate::{ConfigFault, Mode};
@@ -55,8 +56,10 @@ impl NonLocalConfig {
         let scale = if self.scaled { 1.0 / (inner as f64).sqrt() } else { 1.0 };
         NonLocalShape { channels, inner, scale }
     }
+}
 
-    pub(crate) fn faults(&self, channels: usize, key: &str) -> Vec<ConfigFault> {
+impl BlockSpec for NonLocalConfig {
+    fn faults(&self, Site { channels, .. }: Site, key: &str) -> Vec<ConfigFault> {
         if self.inner_reduction > 0 && channels.is_multiple_of(self.inner_reduction) {
             return Vec::new();
         }
@@ -64,7 +67,7 @@ impl NonLocalConfig {
         vec![ConfigFault::new(format!("{key}.inner_reduction"), message)]
     }
 
-    pub(crate) fn account(&self, site: Site, at: &str, account: &mut Account) {
+    fn account(&self, site: Site, at: &str, account: &mut Account) {
         let (h, w) = site.map;
         let NonLocalShape { channels, inner, .. } = self.shape(site.channels);
         let conv = |name: &str, sizes| LayerCost::pointwise(joined(at, name), sizes, (h, w));
@@ -88,6 +91,10 @@ impl NonLocalConfig {
         };
         let z = conv("z", (inner, channels));
         account.add(LayerCost { params: z.params + norm, kept: 2 * z.kept, ..z });
+    }
+
+    fn build(&self, input: Site, scope: &Scope<'_>) -> Result<Box<dyn TrainingBlock>> {
+        Ok(Box::new(NonLocal::new(self.shape(input.channels), scope)?))
     }
 }
 
@@ -196,5 +203,39 @@ impl DeployedNonLocal {
             conv.visit(&joined(at, name), visit)?;
         }
         Ok(())
+    }
+}
+
+impl TrainingBlock for NonLocal {
+    fn forward(&self, x_chwn: &Tensor, mode: Mode) -> Result<Tensor> {
+        self.forward(x_chwn, mode)
+    }
+
+    fn reparameterize(&self) -> Result<Box<dyn DeployedBlock>> {
+        Ok(Box::new(self.reparameterize()?))
+    }
+}
+
+impl DeployedBlock for DeployedNonLocal {
+    fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
+        self.forward(x_chwn)
+    }
+
+    fn visit(&mut self, at: &str, visit: &mut Visitor<'_>) -> Result<()> {
+        self.visit(at, visit)
+    }
+
+    fn boxed(&self) -> Box<dyn DeployedBlock> {
+        Box::new(self.clone())
+    }
+}
+
+impl BlockKind for NonLocalConfig {
+    fn faults(&self, site: Site, key: &str) -> Vec<ConfigFault> {
+        BlockSpec::faults(self, site, key)
+    }
+
+    fn node(&self, _site: Site, key: &str) -> Node<LayerSpec> {
+        LayerSpec::block(self.clone(), key).into()
     }
 }

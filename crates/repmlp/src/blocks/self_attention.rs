@@ -8,9 +8,10 @@ use repmlp_kernels::{Heads, RelativePositions, attention_on_map};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::blocks::BlockKind;
 use crate::cost::{Account, LayerCost};
 use crate::layers::{BatchNorm, Conv2d, ConvShape, Visitor};
-use crate::network::Site;
+use crate::network::{BlockSpec, DeployedBlock, LayerSpec, Node, Site, TrainingBlock, identity, sum};
 use crate::vars::{Init, Scope, joined};
 use crate::{ConfigFault, Mode};
 
@@ -58,8 +59,8 @@ impl SelfAttentionShape {
     }
 }
 
-impl SelfAttentionConfig {
-    pub(crate) fn faults(&self, channels: usize, key: &str) -> Vec<ConfigFault> {
+impl BlockSpec for SelfAttentionConfig {
+    fn faults(&self, Site { channels, .. }: Site, key: &str) -> Vec<ConfigFault> {
         if self.heads > 0 && channels.is_multiple_of(self.heads) {
             return Vec::new();
         }
@@ -67,7 +68,7 @@ impl SelfAttentionConfig {
         vec![ConfigFault::new(format!("{key}.heads"), message)]
     }
 
-    pub(crate) fn account(&self, site: Site, at: &str, account: &mut Account) {
+    fn account(&self, site: Site, at: &str, account: &mut Account) {
         let (channels, (h, w)) = (site.channels, site.map);
         let (pixels, head_dim) = (h * w, channels / self.heads);
         account.add(LayerCost {
@@ -89,6 +90,10 @@ impl SelfAttentionConfig {
             kept: 2 * (channels + self.heads) * pixels,
             ..LayerCost::default()
         });
+    }
+
+    fn build(&self, input: Site, scope: &Scope<'_>) -> Result<Box<dyn TrainingBlock>> {
+        Ok(Box::new(SelfAttention::new(SelfAttentionShape::even(input, self.heads), scope)?))
     }
 }
 
@@ -202,5 +207,39 @@ impl DeployedSelfAttention {
         visit(&joined(at, "pos_embed.height_rel"), height_rel)?;
         visit(&joined(at, "pos_embed.width_rel"), width_rel)?;
         visit(&joined(at, "shift"), &mut self.shift)
+    }
+}
+
+impl TrainingBlock for SelfAttention {
+    fn forward(&self, x_chwn: &Tensor, mode: Mode) -> Result<Tensor> {
+        self.forward(x_chwn, mode)
+    }
+
+    fn reparameterize(&self) -> Result<Box<dyn DeployedBlock>> {
+        Ok(Box::new(self.reparameterize()?))
+    }
+}
+
+impl DeployedBlock for DeployedSelfAttention {
+    fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
+        self.forward(x_chwn)
+    }
+
+    fn visit(&mut self, at: &str, visit: &mut Visitor<'_>) -> Result<()> {
+        self.visit(at, visit)
+    }
+
+    fn boxed(&self) -> Box<dyn DeployedBlock> {
+        Box::new(self.clone())
+    }
+}
+
+impl BlockKind for SelfAttentionConfig {
+    fn faults(&self, site: Site, key: &str) -> Vec<ConfigFault> {
+        BlockSpec::faults(self, site, key)
+    }
+
+    fn node(&self, _site: Site, key: &str) -> Node<LayerSpec> {
+        sum([("", identity()), ("", LayerSpec::block(self.clone(), key).into())])
     }
 }

@@ -11,7 +11,7 @@ use repmlp_kernels::{Epilogue, LinearMap, grouped_fc_with_epilogue, mean_pixel, 
 use crate::blocks::rep_mlp::{LocalBranch, Partitioning, RepMlpShape};
 use crate::cost::{Account, CountedForm, LayerCost};
 use crate::layers::{BatchNorm, Conv2d, ConvBn, ConvShape, Normed, Visitor, normed_sum};
-use crate::network::Site;
+use crate::network::{BlockSpec, DeployedBlock, Site, TrainingBlock};
 use crate::reparam::fuse_bn;
 use crate::vars::{Init, Scope, joined};
 use crate::{ConfigFault, Mode};
@@ -28,7 +28,15 @@ pub struct ShareSetMlpShape {
 }
 
 impl ShareSetMlpShape {
-    pub(crate) fn faults(&self, site: Site, key: &str) -> Vec<ConfigFault> {
+    /// Sizes of the RepMLP block with S channels and S groups that performs the same merging.
+    fn of_sets(&self, map: (usize, usize)) -> RepMlpShape {
+        let partitioning = Partitioning { h: map.0, w: map.1, h_p: 1, w_p: 1, map };
+        RepMlpShape { inputs: self.share_sets, outputs: self.share_sets, groups: self.share_sets, partitioning }
+    }
+}
+
+impl BlockSpec for ShareSetMlpShape {
+    fn faults(&self, site: Site, key: &str) -> Vec<ConfigFault> {
         let Site { channels, map: (h, w) } = site;
         let mut faults = Vec::new();
         if self.share_sets == 0 || !channels.is_multiple_of(self.share_sets) {
@@ -46,13 +54,7 @@ impl ShareSetMlpShape {
         faults
     }
 
-    /// Sizes of the RepMLP block with S channels and S groups that performs the same merging.
-    fn of_sets(&self, map: (usize, usize)) -> RepMlpShape {
-        let partitioning = Partitioning { h: map.0, w: map.1, h_p: 1, w_p: 1, map };
-        RepMlpShape { inputs: self.share_sets, outputs: self.share_sets, groups: self.share_sets, partitioning }
-    }
-
-    pub(crate) fn account(&self, site: Site, at: &str, account: &mut Account) {
+    fn account(&self, site: Site, at: &str, account: &mut Account) {
         let Site { channels, map: (h, w) } = site;
         let (pixels, sets, hidden) = (h * w, self.share_sets, channels / self.gate_reduction);
         for (name, sizes) in [("gp.fc1", (channels, hidden)), ("gp.fc2", (hidden, channels))] {
@@ -88,6 +90,10 @@ impl ShareSetMlpShape {
                 }
             }
         }
+    }
+
+    fn build(&self, input: Site, scope: &Scope<'_>) -> Result<Box<dyn TrainingBlock>> {
+        Ok(Box::new(ShareSetMlp::new(self, input, scope)?))
     }
 }
 
@@ -217,4 +223,28 @@ fn from_sets(maps: &Tensor, x_chwn: &Tensor) -> Result<Tensor> {
     let (c, h, w, n) = x_chwn.dims4()?;
     let sets = maps.dim(0)?;
     rearrange(maps, [sets, h * w, c / sets, n], [2, 0, 1, 3], (c, h, w, n))
+}
+
+impl TrainingBlock for ShareSetMlp {
+    fn forward(&self, x_chwn: &Tensor, mode: Mode) -> Result<Tensor> {
+        self.forward(x_chwn, mode)
+    }
+
+    fn reparameterize(&self) -> Result<Box<dyn DeployedBlock>> {
+        Ok(Box::new(self.reparameterize()?))
+    }
+}
+
+impl DeployedBlock for DeployedShareSetMlp {
+    fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
+        self.forward(x_chwn)
+    }
+
+    fn visit(&mut self, at: &str, visit: &mut Visitor<'_>) -> Result<()> {
+        self.visit(at, visit)
+    }
+
+    fn boxed(&self) -> Box<dyn DeployedBlock> {
+        Box::new(self.clone())
+    }
 }

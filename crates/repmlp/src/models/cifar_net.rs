@@ -9,11 +9,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ConfigFault;
 use crate::blocks::BlockConfig;
-use crate::models::Task;
 use crate::models::part::{part, relu};
+use crate::models::{NetworkKind, Task};
 use crate::network::{Fixed, LayerSpec, Network, Site, chain};
+use crate::{ConfigFault, OwnKinds};
 
 /// Configuration of the CIFAR network of paper section 4.1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -62,6 +62,11 @@ impl CifarNetConfig {
         self.widths.map(|width| width * self.width_factor)
     }
 
+    pub(super) fn bind(&mut self, kinds: &OwnKinds) -> Result<(), ConfigFault> {
+        self.block.bind(kinds, "model.block")?;
+        self.first_stage_block.as_mut().map_or(Ok(()), |block| block.bind(kinds, "model.first_stage_block"))
+    }
+
     fn stages(&self, task: Task) -> Vec<StagePlan<'_>> {
         let plan = |s: usize| {
             let (block, path) = match &self.first_stage_block {
@@ -75,8 +80,10 @@ impl CifarNetConfig {
         };
         (0..3).map(plan).collect()
     }
+}
 
-    pub(super) fn faults(&self, task: Task) -> Vec<ConfigFault> {
+impl NetworkKind for CifarNetConfig {
+    fn faults(&self, task: Task) -> Vec<ConfigFault> {
         let mut faults = Vec::new();
         let mut check = |ok: bool, key: &str, message: String| {
             if !ok {
@@ -105,7 +112,7 @@ impl CifarNetConfig {
         faults
     }
 
-    pub(super) fn network(&self, task: Task) -> Network<LayerSpec> {
+    fn network(&self, task: Task) -> Network<LayerSpec> {
         let mut trunk = vec![part("stem", LayerSpec::conv_bn(self.channels()[0], 1)), relu()];
         for (s, stage) in self.stages(task).into_iter().enumerate() {
             if s > 0 {

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ConfigFault;
 use crate::layers::{DropoutSpec, DropoutUnit};
-use crate::models::Task;
 use crate::models::part::{Part, is_zero, part, rate_fault};
+use crate::models::{NetworkKind, Task};
 use crate::network::{Activation, Fixed, LayerSpec, Network, Node, chain, identity, product, sum};
 
 /// Configuration of an EfficientNet.
@@ -88,13 +88,13 @@ impl EfficientNetVariant {
     }
 }
 
-impl EfficientNetConfig {
-    pub(super) fn faults(&self) -> Vec<ConfigFault> {
+impl NetworkKind for EfficientNetConfig {
+    fn faults(&self, _task: Task) -> Vec<ConfigFault> {
         let rates = [("model.dropout", self.dropout), ("model.stochastic_depth", self.stochastic_depth)];
         rates.into_iter().filter_map(|(key, rate)| rate_fault(key, rate)).collect()
     }
 
-    pub(super) fn network(&self, task: Task) -> Network<LayerSpec> {
+    fn network(&self, task: Task) -> Network<LayerSpec> {
         let variant = self.variant;
         let mut features = vec![part("0", LayerSpec::conv_bn(variant.channels(32), 3).stride(2)), silu()];
         let all: usize = B0.iter().map(|stage| variant.blocks(stage.blocks)).sum();
@@ -199,7 +199,8 @@ mod tests {
     #[test]
     fn invalid_rates_are_reported() {
         let config = EfficientNetConfig { variant: EfficientNetVariant::B1, dropout: 1.0, stochastic_depth: -0.1 };
-        let texts: Vec<String> = config.faults().iter().map(ToString::to_string).collect();
+        let task = Task { channels: 3, image: (240, 240), classes: 7 };
+        let texts: Vec<String> = config.faults(task).iter().map(ToString::to_string).collect();
         let message = "must be in [0, 1): it is the share that a training step drops";
         assert_eq!(texts, [format!("model.dropout: {message}"), format!("model.stochastic_depth: {message}")]);
     }

@@ -14,6 +14,7 @@ use crate::ConfigFault;
 use crate::blocks::RepMlpConfig;
 use crate::models::part::{part, relu};
 use crate::models::residual::Residual;
+use crate::models::{Answer, NetworkKind, Task};
 use crate::network::{Fixed, LayerSpec, Network, Node, chain};
 
 /// Configuration of FaceResNet or RepMLP-FaceRes.
@@ -66,37 +67,6 @@ fn is_one_thousand_twenty_four(embedding: &usize) -> bool {
 }
 
 impl FaceResNetConfig {
-    pub(super) fn faults(&self) -> Vec<ConfigFault> {
-        let mut faults = Vec::new();
-        if !(2..=MOST_WIDTH).contains(&self.width) || !self.width.is_multiple_of(2) {
-            faults.push(ConfigFault::new("model.width", format!("must be even and between 2 and {MOST_WIDTH}")));
-        }
-        if !(1..=MOST_EMBEDDING).contains(&self.embedding) {
-            faults.push(ConfigFault::new("model.embedding", format!("must be between 1 and {MOST_EMBEDDING}")));
-        }
-        if let Some(FaceRepMlpConfig { reduction, .. }) = &self.rep_mlp {
-            let middle = self.width / 2;
-            if *reduction == 0 || !middle.is_multiple_of(*reduction) {
-                let message = format!("reduction {reduction} does not divide {middle} channels");
-                faults.push(ConfigFault::new("model.rep_mlp.reduction", message));
-            }
-        }
-        faults
-    }
-
-    pub(super) fn network(&self) -> Network<LayerSpec> {
-        let stem = [
-            part("0", LayerSpec::conv_bn(64, 7).stride(2)),
-            relu(),
-            part("1", LayerSpec::conv_bn(self.width, 3).stride(2)),
-            relu(),
-        ];
-        let mut trunk = vec![part("stage0", chain(stem))];
-        trunk.extend((0..4).map(|s| part(&format!("stage{}", s + 1), self.stage(s))));
-        let fc = LayerSpec::LinearBn { outputs: self.embedding, fc: "embedding", bn: "embedding_bn" };
-        Network::plain(chain(trunk), chain([part("", Fixed::Flatten), part("", fc)]))
-    }
-
     fn stage(&self, s: usize) -> Node<LayerSpec> {
         let outputs = self.width << s;
         chain((0..BLOCKS[s]).map(|b| {
@@ -115,5 +85,42 @@ impl FaceResNetConfig {
             };
             (b.to_string(), node)
         }))
+    }
+}
+
+impl NetworkKind for FaceResNetConfig {
+    fn faults(&self, _task: Task) -> Vec<ConfigFault> {
+        let mut faults = Vec::new();
+        if !(2..=MOST_WIDTH).contains(&self.width) || !self.width.is_multiple_of(2) {
+            faults.push(ConfigFault::new("model.width", format!("must be even and between 2 and {MOST_WIDTH}")));
+        }
+        if !(1..=MOST_EMBEDDING).contains(&self.embedding) {
+            faults.push(ConfigFault::new("model.embedding", format!("must be between 1 and {MOST_EMBEDDING}")));
+        }
+        if let Some(FaceRepMlpConfig { reduction, .. }) = &self.rep_mlp {
+            let middle = self.width / 2;
+            if *reduction == 0 || !middle.is_multiple_of(*reduction) {
+                let message = format!("reduction {reduction} does not divide {middle} channels");
+                faults.push(ConfigFault::new("model.rep_mlp.reduction", message));
+            }
+        }
+        faults
+    }
+
+    fn network(&self, _task: Task) -> Network<LayerSpec> {
+        let stem = [
+            part("0", LayerSpec::conv_bn(64, 7).stride(2)),
+            relu(),
+            part("1", LayerSpec::conv_bn(self.width, 3).stride(2)),
+            relu(),
+        ];
+        let mut trunk = vec![part("stage0", chain(stem))];
+        trunk.extend((0..4).map(|s| part(&format!("stage{}", s + 1), self.stage(s))));
+        let fc = LayerSpec::LinearBn { outputs: self.embedding, fc: "embedding", bn: "embedding_bn" };
+        Network::plain(chain(trunk), chain([part("", Fixed::Flatten), part("", fc)]))
+    }
+
+    fn answer(&self) -> Answer {
+        Answer::Embedding
     }
 }

@@ -3,8 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::models::Task;
+use crate::ConfigFault;
 use crate::models::part::{Part, part};
+use crate::models::{Answer, NetworkKind, Task};
 use crate::network::{ConvBnSpec, Fixed, LayerSpec, Network, Node, chain, identity, sum};
 
 /// Configuration of MobileFaceNet; it has no settings.
@@ -36,8 +37,12 @@ const ROWS: [Row; 5] = [
     Row { expansion: 2, outputs: 128, blocks: 2, stride: 1 },
 ];
 
-impl MobileFaceNetConfig {
-    pub(super) fn network(&self, task: Task) -> Network<LayerSpec> {
+impl NetworkKind for MobileFaceNetConfig {
+    fn faults(&self, _task: Task) -> Vec<ConfigFault> {
+        Vec::new()
+    }
+
+    fn network(&self, task: Task) -> Network<LayerSpec> {
         let mut trunk = conv("stem", LayerSpec::conv_bn(STEM, 3).stride(2));
         trunk.extend(conv("stem_depthwise", LayerSpec::conv_bn(STEM, 3).groups(STEM)));
         let mut inputs = STEM;
@@ -58,6 +63,10 @@ impl MobileFaceNetConfig {
         head.push(part("embedding", LayerSpec::conv_bn(EMBEDDING, 1)));
         head.push(part("", Fixed::GlobalAverage));
         Network::plain(trunk, chain(head))
+    }
+
+    fn answer(&self) -> Answer {
+        Answer::Embedding
     }
 }
 

@@ -1,5 +1,5 @@
 //! Whole networks. To add a network, write a file with its configuration, its faults and its tree of layers, its `mod`
-//! line, and its variant of [`ModelConfig`] with the match arms below.
+//! line, and its variant of [`ModelConfig`] with its arm. The configuration implements [`NetworkKind`].
 
 mod cifar_net;
 mod efficient_net;
@@ -12,6 +12,7 @@ mod res_net;
 mod residual;
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 
 use candle_core::{Result, Tensor, bail};
 use repmlp_kernels::rearrange;
@@ -27,7 +28,8 @@ pub use rep_mlp_net::RepMlpNetConfig;
 pub use res_net::{ResNetConfig, StageConfig};
 
 use crate::cost::{Account, CountedForm};
-use crate::network::{DeployedLayer, Layer, LayerSpec, Network, Site};
+use crate::network::{DeployedLayer, Layer, LayerSpec, Network, Site, identity};
+use crate::own_kinds::{Own, OwnKinds};
 use crate::vars::Scope;
 use crate::{ConfigFault, Mode};
 
@@ -63,6 +65,7 @@ pub enum Answer {
 /// Configuration of a network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
+#[schemars(transform = crate::own_kinds::as_one_of)]
 pub enum ModelConfig {
     /// The CIFAR network of paper section 4.1: the pure MLP, the Wide ConvNet and all variants of Table 1.
     CifarNet(CifarNetConfig),
@@ -78,45 +81,69 @@ pub enum ModelConfig {
     PspNet(PspNetConfig),
     /// RepMLPNet, the successor of RepMLP.
     RepMlpNet(RepMlpNetConfig),
+    /// A network of another crate.
+    #[serde(untagged)]
+    #[schemars(skip)]
+    Own(Own<dyn NetworkKind>),
+}
+
+/// A network of a configuration: what stands under the key `model`.
+pub trait NetworkKind: Debug + Send + Sync {
+    /// Returns the faults of the configuration itself. Faults of the layers are found in the tree. Keys start with
+    /// `model`, or with `data` if the image size is at fault.
+    fn faults(&self, task: Task) -> Vec<ConfigFault>;
+
+    /// Returns the tree of layers. The configuration has no faults.
+    fn network(&self, task: Task) -> Network<LayerSpec>;
+
+    /// Returns the kind of output.
+    fn answer(&self) -> Answer {
+        Answer::Logits
+    }
 }
 
 impl ModelConfig {
+    fn kind(&self) -> &dyn NetworkKind {
+        match self {
+            Self::CifarNet(config) => config,
+            Self::ResNet(config) => config,
+            Self::EfficientNet(config) => config,
+            Self::MobileFaceNet(config) => config,
+            Self::FaceResNet(config) => config,
+            Self::PspNet(config) => config,
+            Self::RepMlpNet(config) => config,
+            Self::Own(own) => own,
+        }
+    }
+
+    /// Binds the network and its blocks of other crates to the types that implement their kinds.
+    ///
+    /// # Errors
+    /// When a kind is unknown or a table is invalid.
+    pub fn bind(&mut self, kinds: &OwnKinds) -> std::result::Result<(), ConfigFault> {
+        match self {
+            Self::CifarNet(config) => config.bind(kinds),
+            Self::Own(own) => own.bind(kinds, "model"),
+            _ => Ok(()),
+        }
+    }
+
     /// Returns the faults that prevent building the network for `task`. Their keys start with `model`, or with `data`
     /// if the image size is at fault.
     pub fn faults(&self, task: Task) -> Vec<ConfigFault> {
-        let own = match self {
-            Self::CifarNet(config) => config.faults(task),
-            Self::ResNet(config) => config.faults("model"),
-            Self::EfficientNet(config) => config.faults(),
-            Self::MobileFaceNet(_) => Vec::new(),
-            Self::FaceResNet(config) => config.faults(),
-            Self::PspNet(config) => config.faults(),
-            Self::RepMlpNet(config) => config.faults(),
-        };
+        let own = self.kind().faults(task);
         // The tree can be built only if the sizes have no faults.
         if own.is_empty() { self.network(task).faults(task.site()) } else { own }
     }
 
     /// Returns the tree of layers. The configuration must have no faults.
     pub(crate) fn network(&self, task: Task) -> Network<LayerSpec> {
-        match self {
-            Self::CifarNet(config) => config.network(task),
-            Self::ResNet(config) => config.network(task),
-            Self::EfficientNet(config) => config.network(task),
-            Self::MobileFaceNet(config) => config.network(task),
-            Self::FaceResNet(config) => config.network(),
-            Self::PspNet(config) => config.network(task),
-            Self::RepMlpNet(config) => config.network(task),
-        }
+        self.kind().network(task)
     }
 
     /// Returns the kind of output.
     pub fn answer(&self) -> Answer {
-        match self {
-            Self::CifarNet(_) | Self::ResNet(_) | Self::EfficientNet(_) | Self::RepMlpNet(_) => Answer::Logits,
-            Self::MobileFaceNet(_) | Self::FaceResNet(_) => Answer::Embedding,
-            Self::PspNet(_) => Answer::Map,
-        }
+        self.kind().answer()
     }
 
     /// Returns the number of output channels: the classes, or the length of an embedding. The configuration must have
@@ -128,6 +155,20 @@ impl ModelConfig {
     /// Returns the costs of the network per layer, without building it.
     pub fn account(&self, task: Task, form: CountedForm) -> Account {
         self.network(task).account(task.site(), form)
+    }
+}
+
+impl NetworkKind for Own<dyn NetworkKind> {
+    fn faults(&self, task: Task) -> Vec<ConfigFault> {
+        self.bound("model").map_or_else(|fault| vec![fault], |network| network.faults(task))
+    }
+
+    fn network(&self, task: Task) -> Network<LayerSpec> {
+        self.bound("model").map_or_else(|_| Network::plain(identity(), identity()), |network| network.network(task))
+    }
+
+    fn answer(&self) -> Answer {
+        self.bound("model").map_or(Answer::Logits, NetworkKind::answer)
     }
 }
 

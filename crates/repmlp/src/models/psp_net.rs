@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::ConfigFault;
 use crate::layers::{DropoutSpec, DropoutUnit};
-use crate::models::Task;
 use crate::models::part::{Part, is_zero, part, rate_fault, relu};
 use crate::models::res_net::{ResNetConfig, StageGeometry};
+use crate::models::{Answer, NetworkKind, Task};
 use crate::network::{Fixed, LayerSpec, Network, Node, chain, concat, identity};
 
 /// Configuration of PSPNet.
@@ -48,36 +48,6 @@ fn is_five_hundred_twelve(width: &usize) -> bool {
 }
 
 impl PspNetConfig {
-    pub(super) fn faults(&self) -> Vec<ConfigFault> {
-        let mut faults = self.backbone.faults("model.backbone");
-        if self.dilations.iter().any(|dilation| !(1..=MOST_DILATION).contains(dilation)) {
-            faults.push(ConfigFault::new("model.dilations", format!("must be between 1 and {MOST_DILATION}")));
-        }
-        if !(2..=MOST_WIDTH).contains(&self.width) {
-            faults.push(ConfigFault::new("model.width", format!("must be between 2 and {MOST_WIDTH}")));
-        }
-        faults.extend(rate_fault("model.dropout", self.dropout));
-        faults
-    }
-
-    pub(super) fn network(&self, task: Task) -> Network<LayerSpec> {
-        let key = "model.backbone";
-        let [c4, c5] = self.dilations.map(|dilation| StageGeometry { stride: 1, dilation });
-        let plain = |stride| StageGeometry { stride, dilation: 1 };
-        let trunk = chain([
-            self.backbone.stem(),
-            self.backbone.stage(0, plain(1), key),
-            self.backbone.stage(1, plain(2), key),
-            self.backbone.stage(2, c4, key),
-        ]);
-        // c5 has the map size of c4.
-        let features = trunk.output(task.site()).map_or((1, 1), |site| site.map);
-        let mut head = vec![self.backbone.stage(3, c5, key), part("ppm", self.pyramid(features))];
-        head.extend(self.classifier("classifier", self.width, task));
-        let auxiliary = chain(self.classifier("auxiliary", self.width / 2, task));
-        Network { trunk, head: chain(head), auxiliary: Some(auxiliary) }
-    }
-
     /// Concatenates the features and their means over four grids. The means are reduced to `width` channels and resized
     /// to the map of the features.
     fn pyramid(&self, map: (usize, usize)) -> Node<LayerSpec> {
@@ -105,5 +75,41 @@ impl PspNetConfig {
         parts.push(part(&format!("{name}.1"), LayerSpec::Pointwise { outputs: task.classes }));
         parts.push(part("", Fixed::Resize { map: task.image }));
         parts
+    }
+}
+
+impl NetworkKind for PspNetConfig {
+    fn faults(&self, _task: Task) -> Vec<ConfigFault> {
+        let mut faults = self.backbone.faults_at("model.backbone");
+        if self.dilations.iter().any(|dilation| !(1..=MOST_DILATION).contains(dilation)) {
+            faults.push(ConfigFault::new("model.dilations", format!("must be between 1 and {MOST_DILATION}")));
+        }
+        if !(2..=MOST_WIDTH).contains(&self.width) {
+            faults.push(ConfigFault::new("model.width", format!("must be between 2 and {MOST_WIDTH}")));
+        }
+        faults.extend(rate_fault("model.dropout", self.dropout));
+        faults
+    }
+
+    fn network(&self, task: Task) -> Network<LayerSpec> {
+        let key = "model.backbone";
+        let [c4, c5] = self.dilations.map(|dilation| StageGeometry { stride: 1, dilation });
+        let plain = |stride| StageGeometry { stride, dilation: 1 };
+        let trunk = chain([
+            self.backbone.stem(),
+            self.backbone.stage(0, plain(1), key),
+            self.backbone.stage(1, plain(2), key),
+            self.backbone.stage(2, c4, key),
+        ]);
+        // c5 has the map size of c4.
+        let features = trunk.output(task.site()).map_or((1, 1), |site| site.map);
+        let mut head = vec![self.backbone.stage(3, c5, key), part("ppm", self.pyramid(features))];
+        head.extend(self.classifier("classifier", self.width, task));
+        let auxiliary = chain(self.classifier("auxiliary", self.width / 2, task));
+        Network { trunk, head: chain(head), auxiliary: Some(auxiliary) }
+    }
+
+    fn answer(&self) -> Answer {
+        Answer::Map
     }
 }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ConfigFault;
 use crate::blocks::ShareSetMlpShape;
-use crate::models::Task;
 use crate::models::part::{part, relu};
+use crate::models::{NetworkKind, Task};
 use crate::network::{Activation, Fixed, LayerSpec, Network, Node, chain, identity, sum};
 
 /// Configuration of a RepMLPNet. FC3 covers the whole map of its stage, so trained weights can be used for one image
@@ -36,7 +36,31 @@ const MOST_CHANNELS: usize = 8192;
 const MOST_BLOCKS: usize = 128;
 
 impl RepMlpNetConfig {
-    pub(super) fn faults(&self) -> Vec<ConfigFault> {
+    fn unit(&self, s: usize) -> Node<LayerSpec> {
+        let shape = ShareSetMlpShape {
+            share_sets: self.share_sets[s],
+            local_kernels: self.local_kernels.clone(),
+            gate_reduction: GATE_REDUCTION,
+        };
+        let channels = self.channels[s];
+        let block = LayerSpec::block(shape, "model");
+        let expand =
+            LayerSpec::NormConvBn { norm: "prebn2", conv_bn: "ffn_block.ffn_fc1", outputs: FFN_EXPANSION * channels };
+        let ffn = [
+            part("", expand),
+            part("", Fixed::Activation(Activation::Gelu)),
+            part("ffn_block.ffn_fc2", LayerSpec::conv_bn(channels, 1)),
+        ];
+        let mix = chain([part("prebn1", LayerSpec::Norm), part("repmlp_block", block)]);
+        chain([
+            part("", sum([part("", identity()), part("", mix)])),
+            part("", sum([part("", identity()), part("", chain(ffn))])),
+        ])
+    }
+}
+
+impl NetworkKind for RepMlpNetConfig {
+    fn faults(&self, _task: Task) -> Vec<ConfigFault> {
         let mut faults = Vec::new();
         if self.channels.iter().any(|channels| !(1..=MOST_CHANNELS).contains(channels)) {
             let message = format!("each stage must have between 1 and {MOST_CHANNELS} channels");
@@ -51,7 +75,7 @@ impl RepMlpNetConfig {
         faults
     }
 
-    pub(super) fn network(&self, task: Task) -> Network<LayerSpec> {
+    fn network(&self, task: Task) -> Network<LayerSpec> {
         let patches = |channels: usize, size: usize| LayerSpec::conv_bn(channels, size).stride(size).unpadded();
         let mut trunk = vec![part("conv_embedding", patches(self.channels[0], 4)), relu()];
         for s in 0..4 {
@@ -67,27 +91,5 @@ impl RepMlpNetConfig {
             part("head", LayerSpec::Linear { outputs: task.classes }),
         ];
         Network::plain(chain(trunk), chain(head))
-    }
-
-    fn unit(&self, s: usize) -> Node<LayerSpec> {
-        let shape = ShareSetMlpShape {
-            share_sets: self.share_sets[s],
-            local_kernels: self.local_kernels.clone(),
-            gate_reduction: GATE_REDUCTION,
-        };
-        let channels = self.channels[s];
-        let block = LayerSpec::ShareSetMlp { shape, key: "model".to_owned() };
-        let expand =
-            LayerSpec::NormConvBn { norm: "prebn2", conv_bn: "ffn_block.ffn_fc1", outputs: FFN_EXPANSION * channels };
-        let ffn = [
-            part("", expand),
-            part("", Fixed::Activation(Activation::Gelu)),
-            part("ffn_block.ffn_fc2", LayerSpec::conv_bn(channels, 1)),
-        ];
-        let mix = chain([part("prebn1", LayerSpec::Norm), part("repmlp_block", block)]);
-        chain([
-            part("", sum([part("", identity()), part("", mix)])),
-            part("", sum([part("", identity()), part("", chain(ffn))])),
-        ])
     }
 }

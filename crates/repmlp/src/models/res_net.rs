@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::ConfigFault;
 use crate::blocks::{GlobalContextConfig, NonLocalConfig, RepMlpConfig, SelfAttentionConfig};
-use crate::models::Task;
 use crate::models::part::{Part, part, relu};
 use crate::models::residual::Residual;
+use crate::models::{NetworkKind, Task};
 use crate::network::{Fixed, LayerSpec, Network, Node, chain};
 
 /// Configuration of a ResNet with bottlenecks.
@@ -115,7 +115,7 @@ impl ResNetConfig {
     }
 
     /// Returns the faults of the configuration. `key` is the key of the configuration.
-    pub(super) fn faults(&self, key: &str) -> Vec<ConfigFault> {
+    pub(super) fn faults_at(&self, key: &str) -> Vec<ConfigFault> {
         let mut faults = Vec::new();
         if self.blocks.iter().any(|blocks| !(1..=MOST_BLOCKS).contains(blocks)) {
             let message = format!("each stage must have between 1 and {MOST_BLOCKS} blocks");
@@ -138,14 +138,6 @@ impl ResNetConfig {
             }
         }
         faults
-    }
-
-    pub(super) fn network(&self, task: Task) -> Network<LayerSpec> {
-        let strided = |s: usize| StageGeometry { stride: if s == 0 { 1 } else { 2 }, dilation: 1 };
-        let mut trunk = vec![self.stem()];
-        trunk.extend((0..4).map(|s| self.stage(s, strided(s), "model")));
-        let head = [part("", Fixed::GlobalAverage), part("linear", LayerSpec::Linear { outputs: task.classes })];
-        Network::plain(chain(trunk), chain(head))
     }
 
     /// The stem: 7×7 convolution with stride 2, then 3×3 max pool with stride 2.
@@ -186,6 +178,20 @@ impl ResNetConfig {
             )
         });
         part(&format!("stage{}", s + 1), chain(blocks))
+    }
+}
+
+impl NetworkKind for ResNetConfig {
+    fn faults(&self, _task: Task) -> Vec<ConfigFault> {
+        self.faults_at("model")
+    }
+
+    fn network(&self, task: Task) -> Network<LayerSpec> {
+        let strided = |s: usize| StageGeometry { stride: if s == 0 { 1 } else { 2 }, dilation: 1 };
+        let mut trunk = vec![self.stem()];
+        trunk.extend((0..4).map(|s| self.stage(s, strided(s), "model")));
+        let head = [part("", Fixed::GlobalAverage), part("linear", LayerSpec::Linear { outputs: task.classes })];
+        Network::plain(chain(trunk), chain(head))
     }
 }
 

@@ -30,14 +30,14 @@ impl Residual {
     /// The bottleneck with a global context block in front of the addition.
     pub(super) fn with_global_context(self, config: &GlobalContextConfig, key: &str) -> Node<LayerSpec> {
         let spatial = LayerSpec::conv_bn(self.middle, 3).stride(self.stride).dilation(self.dilation);
-        let context = LayerSpec::GlobalContext { config: config.clone(), key: key.to_owned() };
+        let context = LayerSpec::block(config.clone(), key);
         self.around_spatial([part("conv2", spatial), relu()], [part("context", context)])
     }
 
     /// The bottleneck with self-attention instead of the 3×3 convolution (BoTNet). A stride of 2 becomes 2×2 average
     /// pooling.
     pub(super) fn with_self_attention(self, config: &SelfAttentionConfig, key: &str) -> Node<LayerSpec> {
-        let attention = LayerSpec::SelfAttention { config: config.clone(), key: key.to_owned() };
+        let attention = LayerSpec::block(config.clone(), key);
         let mut spatial = vec![part("attention", attention), relu()];
         if self.stride > 1 {
             spatial.push(part("", Fixed::AveragePool { kernel: self.stride }));
@@ -61,7 +61,7 @@ impl Residual {
     /// channels.
     pub(super) fn rep_mlp_bottleneck(self, reduction: usize, rep_mlp: &RepMlpConfig, key: &str) -> Node<LayerSpec> {
         let inner = self.middle / reduction;
-        let block = LayerSpec::RepMlp { config: rep_mlp.clone(), outputs: inner, key: key.to_owned() };
+        let block = LayerSpec::block(rep_mlp.clone(), key);
         self.add_shortcut(vec![
             part("btnk_conv1", LayerSpec::conv_bn(self.middle, 1)),
             relu(),
@@ -78,7 +78,7 @@ impl Residual {
     /// The RepMLP Light Block: 1×1 (→ outputs/reduction), RepMLP, 1×1 (→ outputs).
     pub(super) fn rep_mlp_light(self, reduction: usize, rep_mlp: &RepMlpConfig, key: &str) -> Node<LayerSpec> {
         let inner = self.outputs / reduction;
-        let block = LayerSpec::RepMlp { config: rep_mlp.clone(), outputs: inner, key: key.to_owned() };
+        let block = LayerSpec::block(rep_mlp.clone(), key);
         self.add_shortcut(vec![
             part("light_conv1", LayerSpec::conv_bn(inner, 1)),
             relu(),
@@ -90,7 +90,7 @@ impl Residual {
 
     /// The bottleneck with a non-local block in front of it.
     pub(super) fn behind_non_local(self, config: &NonLocalConfig, key: &str) -> Node<LayerSpec> {
-        let block = LayerSpec::NonLocal { config: config.clone(), key: key.to_owned() };
+        let block = LayerSpec::block(config.clone(), key);
         chain([part("non_local", block), part("", self.bottleneck())])
     }
 

@@ -3,11 +3,10 @@
 use candle_core::{Result, Tensor};
 use repmlp_kernels::{Epilogue, affine_with_epilogue};
 
-use crate::blocks::{DeployedNonLocal, DeployedRepMlpBlock, DeployedSelfAttention, DeployedShareSetMlp, GlobalContext};
 use crate::layers::{Conv2d, Linear, Visitor};
 use crate::network::layer::{on_columns, p_relu};
 use crate::network::node::MayBeRelu;
-use crate::network::{Activation, Fixed};
+use crate::network::{Activation, DeployedBlock, Fixed};
 use crate::vars::joined;
 
 /// A layer of the deployed form, for inference.
@@ -26,16 +25,8 @@ pub enum DeployedLayer {
     },
     /// `ReLU` with a slope for negative numbers, one per channel: (C).
     PRelu(Tensor),
-    /// The deployed RepMLP block: three FC layers.
-    RepMlp(DeployedRepMlpBlock),
-    /// The deployed block of RepMLPNet.
-    ShareSetMlp(DeployedShareSetMlp),
-    /// A non-local block without batch norm.
-    NonLocal(DeployedNonLocal),
-    /// A global context block.
-    GlobalContext(GlobalContext),
-    /// Self-attention without batch norm.
-    SelfAttention(DeployedSelfAttention),
+    /// A block.
+    Block(Box<dyn DeployedBlock>),
     /// A layer without variables.
     Fixed(Fixed),
 }
@@ -46,13 +37,9 @@ impl DeployedLayer {
         let y_chwn = match self {
             Self::Conv(layer, _) => return layer.deployed_with_epilogue(x_chwn, epilogue),
             Self::Affine { scale, shift } => return affine_with_epilogue(x_chwn, scale, shift, epilogue),
-            Self::RepMlp(block) => return block.forward_with_epilogue(x_chwn, epilogue),
+            Self::Block(block) => return block.forward_with_epilogue(x_chwn, epilogue),
             Self::Linear(layer, _) => on_columns(x_chwn, |x| layer.forward(x))?,
             Self::PRelu(slope) => p_relu(x_chwn, slope)?,
-            Self::ShareSetMlp(block) => block.forward(x_chwn)?,
-            Self::NonLocal(block) => block.forward(x_chwn)?,
-            Self::GlobalContext(block) => block.forward(x_chwn)?,
-            Self::SelfAttention(block) => block.forward(x_chwn)?,
             Self::Fixed(layer) => layer.forward(x_chwn)?,
         };
         epilogue.after(&y_chwn)
@@ -68,11 +55,7 @@ impl DeployedLayer {
                 visit(&joined(at, "shift"), shift)
             }
             Self::PRelu(slope) => visit(&joined(at, "weight"), slope),
-            Self::RepMlp(block) => block.visit(at, visit),
-            Self::ShareSetMlp(block) => block.visit(at, visit),
-            Self::NonLocal(block) => block.visit(at, visit),
-            Self::GlobalContext(block) => block.visit(at, visit),
-            Self::SelfAttention(block) => block.visit(at, visit),
+            Self::Block(block) => block.visit(at, visit),
             Self::Fixed(_) => Ok(()),
         }
     }

@@ -5,10 +5,9 @@ use candle_core::{Result, Tensor, bail};
 use repmlp_kernels::{Epilogue, relu};
 
 use crate::Mode;
-use crate::blocks::{GlobalContext, NonLocal, RepMlpBlock, SelfAttention, SelfAttentionShape, ShareSetMlp};
 use crate::layers::{BatchNorm, Conv2d, ConvBn, ConvShape, Dropout, Linear};
 use crate::network::node::MayBeRelu;
-use crate::network::{Activation, DeployedLayer, Fixed, LayerSpec, Site};
+use crate::network::{Activation, DeployedLayer, Fixed, LayerSpec, Site, TrainingBlock};
 use crate::reparam::fuse_bn;
 use crate::vars::{Init, Scope, joined};
 
@@ -29,16 +28,8 @@ pub enum Layer {
     Norm(BatchNorm),
     /// `ReLU` with a learnt slope for negative numbers, one per channel: (C).
     PRelu(Tensor),
-    /// The RepMLP block.
-    RepMlp(RepMlpBlock),
-    /// The block of RepMLPNet.
-    ShareSetMlp(ShareSetMlp),
-    /// A non-local block.
-    NonLocal(NonLocal),
-    /// A global context block.
-    GlobalContext(GlobalContext),
-    /// Multi-head self-attention with batch norm.
-    SelfAttention(SelfAttention),
+    /// A block.
+    Block(Box<dyn TrainingBlock>),
     /// Dropout or stochastic depth.
     Dropout(Dropout),
     /// A layer without variables.
@@ -51,7 +42,7 @@ impl Layer {
     /// # Errors
     /// When the layer cannot be built at `site` or a variable name is already used.
     pub(crate) fn new(spec: &LayerSpec, site: Site, scope: &Scope<'_>) -> Result<Self> {
-        let Site { channels, map } = site;
+        let Site { channels, .. } = site;
         if let Some(fault) = spec.faults(site).first() {
             bail!("{fault}");
         }
@@ -73,20 +64,7 @@ impl Layer {
             LayerSpec::PRelu => Self::PRelu(scope.parameter("weight", channels, Init::Constant(0.25))?),
             LayerSpec::Dropout(dropout) => Self::Dropout(Dropout::new(*dropout, scope)),
             LayerSpec::Fixed(layer) => Self::Fixed(*layer),
-            LayerSpec::RepMlp { config, outputs, .. } => {
-                let Some(shape) = config.shape(channels, *outputs, map) else {
-                    bail!("partitions {:?} do not divide the map {map:?}", config.partition);
-                };
-                Self::RepMlp(RepMlpBlock::new(config, shape, scope)?)
-            }
-            LayerSpec::ShareSetMlp { shape, .. } => Self::ShareSetMlp(ShareSetMlp::new(shape, site, scope)?),
-            LayerSpec::NonLocal { config, .. } => Self::NonLocal(NonLocal::new(config.shape(channels), scope)?),
-            LayerSpec::GlobalContext { config, .. } => {
-                Self::GlobalContext(GlobalContext::new(config.shape(channels), scope)?)
-            }
-            LayerSpec::SelfAttention { config, .. } => {
-                Self::SelfAttention(SelfAttention::new(SelfAttentionShape::even(site, config.heads), scope)?)
-            }
+            LayerSpec::Block { spec, .. } => Self::Block(spec.build(site, scope)?),
         })
     }
 
@@ -98,15 +76,11 @@ impl Layer {
                 return conv.forward_with_epilogue(&norm.forward(x_chwn, mode)?, mode, epilogue);
             }
             Self::Norm(bn) => return bn.forward_with_epilogue(x_chwn, mode, epilogue),
-            Self::RepMlp(block) => return block.forward_with_epilogue(x_chwn, mode, epilogue),
+            Self::Block(block) => return block.forward_with_epilogue(x_chwn, mode, epilogue),
             Self::Pointwise(layer) => layer.forward(x_chwn)?,
             Self::Linear(layer) => on_columns(x_chwn, |x| layer.forward(x))?,
             Self::LinearBn(linear, bn, _) => on_columns(x_chwn, |x| bn.forward(&linear.forward(x)?, mode))?,
             Self::PRelu(slope) => p_relu(x_chwn, slope)?,
-            Self::ShareSetMlp(block) => block.forward(x_chwn, mode)?,
-            Self::NonLocal(block) => block.forward(x_chwn, mode)?,
-            Self::GlobalContext(block) => block.forward(x_chwn)?,
-            Self::SelfAttention(block) => block.forward(x_chwn, mode)?,
             Self::Dropout(layer) => layer.forward(x_chwn, mode)?,
             Self::Fixed(layer) => layer.forward(x_chwn)?,
         };
@@ -132,11 +106,7 @@ impl Layer {
                 DeployedLayer::Affine { scale, shift }
             }
             Self::PRelu(slope) => DeployedLayer::PRelu(slope.detach()),
-            Self::RepMlp(block) => DeployedLayer::RepMlp(block.reparameterize()?),
-            Self::ShareSetMlp(block) => DeployedLayer::ShareSetMlp(block.reparameterize()?),
-            Self::NonLocal(block) => DeployedLayer::NonLocal(block.reparameterize()?),
-            Self::GlobalContext(block) => DeployedLayer::GlobalContext(block.detached()),
-            Self::SelfAttention(block) => DeployedLayer::SelfAttention(block.reparameterize()?),
+            Self::Block(block) => DeployedLayer::Block(block.reparameterize()?),
             Self::Fixed(layer) => DeployedLayer::Fixed(*layer),
         }))
     }

@@ -1,13 +1,14 @@
 //! Layers as data. A description does not contain the channels and the map of the input; they follow from the layer's
 //! position in the network.
 
+use std::sync::Arc;
+
 use candle_core::{Result, bail};
 
 use crate::ConfigFault;
-use crate::blocks::{GlobalContextConfig, NonLocalConfig, RepMlpConfig, SelfAttentionConfig, ShareSetMlpShape};
 use crate::cost::{Account, CountedForm, LayerCost};
 use crate::layers::{ConvBn, ConvShape, DropoutSpec};
-use crate::network::{Fixed, Node};
+use crate::network::{BlockSpec, Fixed, Node};
 use crate::vars::joined;
 
 /// Channels and map size at one position of a network, for one image.
@@ -20,7 +21,7 @@ pub struct Site {
 }
 
 /// Description of a layer: its kind and sizes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum LayerSpec {
     /// A convolution and batch norm. Their names are `conv` and `bn`.
     ConvBn(ConvBnSpec),
@@ -61,41 +62,11 @@ pub enum LayerSpec {
     Dropout(DropoutSpec),
     /// A layer without variables.
     Fixed(Fixed),
-    /// The RepMLP block.
-    RepMlp {
-        /// Configuration of the block.
-        config: RepMlpConfig,
-        /// Output channels, O.
-        outputs: usize,
-        /// Key of the configuration, for faults.
-        key: String,
-    },
-    /// The block of RepMLPNet, the successor of RepMLP.
-    ShareSetMlp {
-        /// Sizes of the block.
-        shape: ShareSetMlpShape,
-        /// Key of the configuration, for faults.
-        key: String,
-    },
-    /// A non-local block with its shortcut.
-    NonLocal {
-        /// Configuration of the block.
-        config: NonLocalConfig,
-        /// Key of the configuration, for faults.
-        key: String,
-    },
-    /// A global context block with its shortcut.
-    GlobalContext {
-        /// Configuration of the block.
-        config: GlobalContextConfig,
-        /// Key of the configuration, for faults.
-        key: String,
-    },
-    /// Self-attention and batch norm, without a shortcut.
-    SelfAttention {
-        /// Configuration of the block.
-        config: SelfAttentionConfig,
-        /// Key of the configuration, for faults.
+    /// A block.
+    Block {
+        /// The block.
+        spec: Arc<dyn BlockSpec>,
+        /// Key of its configuration, for faults.
         key: String,
     },
 }
@@ -174,23 +145,21 @@ impl LayerSpec {
         ConvBnSpec { outputs, kernel, stride: 1, padding: kernel / 2, dilation: 1, groups: 1 }
     }
 
+    /// Describes a block. `key` is the key of its configuration.
+    pub fn block(spec: impl BlockSpec + 'static, key: &str) -> Self {
+        Self::Block { spec: Arc::new(spec), key: key.to_owned() }
+    }
+
     /// Returns channels and map of the output; `None` if a window is larger than the padded map.
     pub fn output(&self, site: Site) -> Option<Site> {
         let Site { channels, map } = site;
         Some(match self {
             Self::ConvBn(conv) => Site { channels: conv.outputs, map: conv.shape(channels).output_map(map)? },
-            Self::Pointwise { outputs } | Self::NormConvBn { outputs, .. } | Self::RepMlp { outputs, .. } => {
-                Site { channels: *outputs, map }
-            }
+            Self::Pointwise { outputs } | Self::NormConvBn { outputs, .. } => Site { channels: *outputs, map },
             Self::Linear { outputs } | Self::LinearBn { outputs, .. } => Site { channels: *outputs, map: (1, 1) },
             Self::Fixed(layer) => layer.output(site)?,
-            Self::Norm
-            | Self::PRelu
-            | Self::Dropout(_)
-            | Self::ShareSetMlp { .. }
-            | Self::NonLocal { .. }
-            | Self::GlobalContext { .. }
-            | Self::SelfAttention { .. } => site,
+            Self::Block { spec, .. } => spec.output(site),
+            Self::Norm | Self::PRelu | Self::Dropout(_) => site,
         })
     }
 
@@ -206,11 +175,7 @@ impl LayerSpec {
     pub(crate) fn faults(&self, site: Site) -> Vec<ConfigFault> {
         let Site { channels, map: (h, w) } = site;
         match self {
-            Self::RepMlp { config, outputs, key } => config.faults((channels, *outputs), site.map, key),
-            Self::ShareSetMlp { shape, key } => shape.faults(site, key),
-            Self::NonLocal { config, key } => config.faults(channels, key),
-            Self::GlobalContext { config, key } => config.faults(channels, key),
-            Self::SelfAttention { config, key } => config.faults(channels, key),
+            Self::Block { spec, key } => spec.faults(site, key),
             Self::ConvBn(conv)
                 if !channels.is_multiple_of(conv.groups) || !conv.outputs.is_multiple_of(conv.groups) =>
             {
@@ -271,16 +236,12 @@ impl LayerSpec {
                 account.add(plain(Vec::new(), numbers_of_norm * channels, 0, numbers));
             }
             Self::PRelu => account.add(plain(Vec::new(), channels, 0, 3 * numbers)),
-            Self::RepMlp { config, outputs, .. } => {
-                // If the partition does not divide the map, `faults` reports it, and there is nothing to count.
-                if let Some(shape) = config.shape(channels, *outputs, site.map) {
-                    config.account(shape, at, account);
+            // What has faults is reported, and there is nothing to count.
+            Self::Block { spec, key } => {
+                if spec.faults(site, key).is_empty() {
+                    spec.account(site, at, account);
                 }
             }
-            Self::ShareSetMlp { shape, .. } => shape.account(site, at, account),
-            Self::NonLocal { config, .. } => config.account(site, at, account),
-            Self::GlobalContext { config, .. } => config.account(site, at, account),
-            Self::SelfAttention { config, .. } => config.account(site, at, account),
             Self::Dropout(dropout) if account.form() == CountedForm::Training => {
                 account.add(plain(Vec::new(), 0, 0, dropout.kept(channels, site.map)));
             }

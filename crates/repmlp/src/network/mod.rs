@@ -5,9 +5,10 @@
 //! Node<LayerSpec>  --build-->  Node<Layer>  --reparameterize-->  Node<DeployedLayer>
 //!        |-- account, faults        |-- forward(mode)                  |-- forward, tensors
 //! ```
-//! Layers are variants of an enum, and branches are joined in one of four ways. A new network is just a function that
-//! returns such a tree.
+//! Layers are variants of an enum; one of these variants is any block ([`BlockSpec`]). Branches are joined in one of
+//! four ways. A new network is just a function that returns such a tree.
 
+mod block;
 mod deployed_layer;
 mod fixed;
 mod layer;
@@ -17,6 +18,7 @@ mod resample;
 
 use candle_core::{Result, Tensor};
 
+pub use block::{BlockSpec, DeployedBlock, TrainingBlock};
 pub use deployed_layer::DeployedLayer;
 pub use fixed::{Activation, Fixed};
 pub use layer::Layer;

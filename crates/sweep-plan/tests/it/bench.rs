@@ -75,7 +75,7 @@ pub(crate) fn more_faults(more: &str) -> String {
 /// Accepts any configuration unchanged.
 #[expect(clippy::unnecessary_wraps, reason = "the signature of a resolver")]
 pub(crate) fn accept(table: &Value) -> Result<Resolved, ConfigFault> {
-    Ok(Resolved { canonical: table.to_string() })
+    Ok(Resolved { canonical: table.to_string(), metrics: Vec::new() })
 }
 
 /// Knows the keys of [`BASE`] and checks that the groups divide the width.

@@ -118,7 +118,7 @@ fn capitalized(text: &str) -> String {
 
 /// Returns the label of an axis that shows a quantity.
 fn axis_label(quantity: &Quantity) -> String {
-    with_unit(&words(quantity), Unit::of(quantity.metric).symbol)
+    with_unit(&words(quantity), &Unit::of(quantity.metric).symbol)
 }
 
 /// Returns the limits that a quantity cannot exceed, in the shown unit.

@@ -144,6 +144,8 @@ fn empty(experiment: &str, axes: &[(&str, &[&str])]) -> ExperimentRows {
         baseline: Coordinates::default(),
         runs: Vec::new(),
         exclusions: Vec::new(),
+        metrics: Vec::new(),
+        commands: false,
         scale: None,
         source: None,
     };

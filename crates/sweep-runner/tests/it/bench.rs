@@ -4,7 +4,10 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sweep_protocol::{AttemptLayout, Event, JournalReader, ResultsLayout, RunId, RunLayout, Status, SupervisorEvent};
+use sweep_protocol::{
+    AttemptLayout, Event, JournalReader, ResultsLayout, RunFile, RunId, RunLayout, SharedOrders, Status,
+    SupervisorEvent,
+};
 use sweep_runner::{
     OnFailure, Options, Request, RunnerError, SchedulerLock, Slot, Summary, Update, UpdateKind, WorkItem, run,
 };
@@ -48,7 +51,7 @@ impl Bench {
             arguments: vec![path.into()],
             slots: vec![Slot { device: "cpu".into(), threads: 3 }],
             quiet_threads: 4,
-            orders: serde_json::Map::new(),
+            orders: SharedOrders::default(),
             timeout: None,
             grace: Duration::from_secs(60),
             crash_retries: 0,
@@ -134,7 +137,7 @@ fn is_ready(update: &Update) -> bool {
 
 /// Work items that differ in their seeds.
 pub(crate) fn items(number: u64) -> Vec<WorkItem> {
-    let item = |seed| WorkItem { run: RunId::of("{}", seed), config_json: "{}".into(), seed };
+    let item = |seed| WorkItem { run: RunId::of("{}", seed), file: RunFile { config: "{}".into(), seed } };
     (0..number).map(item).collect()
 }
 

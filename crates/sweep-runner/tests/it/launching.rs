@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use sweep_protocol::{JournalReader, SupervisorEvent};
+use sweep_protocol::{JournalReader, RunFile, SupervisorEvent};
 use sweep_runner::{UpdateKind, WorkItem};
 
 use crate::bench::{Bench, counts, items, story};
@@ -51,9 +51,8 @@ async fn two_slots_take_two_at_a_time() {
 #[tokio::test]
 async fn an_attempt_finds_its_configuration_orders_and_threads() {
     let mut bench = Bench::new(r#"env > "$folder/env.txt"; succeeded"#);
-    bench.options.orders.insert("data".into(), json!("/somewhere"));
-    bench.options.orders.insert("threads".into(), json!("replaced by the runner"));
-    let items = vec![WorkItem { config_json: r#"{"b":1,"a":2}"#.into(), ..items(1).remove(0) }];
+    bench.options.orders.data = Some("/somewhere".into());
+    let items = vec![WorkItem { file: RunFile { config: r#"{"b":1,"a":2}"#.into(), seed: 0 }, ..items(1).remove(0) }];
     bench.run(&items).await;
 
     let run = items[0].run;
@@ -67,7 +66,9 @@ async fn an_attempt_finds_its_configuration_orders_and_threads() {
     assert_eq!(fs::read_to_string(bench.attempt(run, 1).lease()).unwrap(), token.as_str().unwrap());
     assert_eq!(
         orders,
-        json!({ "data": "/somewhere", "device": "cpu", "threads": 3, "resume_from": [], "throughput": "now" })
+        json!({
+            "data": "/somewhere", "device": "cpu", "kernels": null, "project": null, "resume_from": [], "threads": 3, "throughput": "now",
+        })
     );
     let environment = fs::read_to_string(bench.attempt(run, 1).root().join("env.txt")).unwrap();
     let threads: Vec<&str> = environment.lines().filter(|line| line.contains("NUM_THREADS")).collect();

@@ -30,6 +30,8 @@ pub(crate) fn plan(experiment: &str) -> PlanRecord {
             .map(|(run, label)| PlannedRunRecord { run, seed: 0, coordinates: at(label) })
             .collect(),
         exclusions: Vec::new(),
+        metrics: Vec::new(),
+        commands: false,
         scale: None,
         source: None,
     }

@@ -1,12 +1,16 @@
 //! Configuration of a RepMLP block, its faults and its costs.
 
+use candle_core::{Result, bail};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ConfigFault;
-use crate::blocks::rep_mlp::{GlobalPerceptron, LocalBranch, Partitioning, RepMlpShape};
+use crate::blocks::BlockKind;
+use crate::blocks::rep_mlp::{GlobalPerceptron, LocalBranch, Partitioning, RepMlpBlock, RepMlpShape};
 use crate::cost::{Account, CountedForm, LayerCost};
 use crate::layers::ConvBn;
+use crate::network::{BlockSpec, LayerSpec, Node, Site, TrainingBlock};
+use crate::vars::Scope;
 
 /// Configuration of a RepMLP block. Its channels and its map follow from its position in the network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -192,5 +196,34 @@ impl RepMlpConfig {
                 ConvBn::account(shape.conv(kernel), (h, w), (h_p, w_p), &name, account);
             }
         }
+    }
+}
+
+impl BlockSpec for RepMlpConfig {
+    fn faults(&self, Site { channels, map }: Site, key: &str) -> Vec<ConfigFault> {
+        self.faults((channels, channels), map, key)
+    }
+
+    fn account(&self, Site { channels, map }: Site, at: &str, account: &mut Account) {
+        if let Some(shape) = self.shape(channels, channels, map) {
+            self.account(shape, at, account);
+        }
+    }
+
+    fn build(&self, Site { channels, map }: Site, scope: &Scope<'_>) -> Result<Box<dyn TrainingBlock>> {
+        let Some(shape) = self.shape(channels, channels, map) else {
+            bail!("partitions {:?} do not divide the map {map:?}", self.partition);
+        };
+        Ok(Box::new(RepMlpBlock::new(self, shape, scope)?))
+    }
+}
+
+impl BlockKind for RepMlpConfig {
+    fn faults(&self, site: Site, key: &str) -> Vec<ConfigFault> {
+        BlockSpec::faults(self, site, key)
+    }
+
+    fn node(&self, _site: Site, key: &str) -> Node<LayerSpec> {
+        LayerSpec::block(self.clone(), key).into()
     }
 }

@@ -23,6 +23,7 @@ pub(crate) use partition_perceptron::{Fc3, PartitionPerceptron};
 
 use crate::Mode;
 use crate::layers::{Conv2d, ConvBn, ConvShape, Normed, Visitor, normed_sum};
+use crate::network::{DeployedBlock, TrainingBlock};
 use crate::vars::{Scope, joined};
 
 /// All sizes of a RepMLP block.
@@ -205,5 +206,37 @@ impl DeployedRepMlpBlock {
             }
             DeployedPartitionPerceptron::Conv(conv) => conv.visit(&joined(at, "fc3_conv.conv"), visit),
         }
+    }
+}
+
+impl TrainingBlock for RepMlpBlock {
+    fn forward(&self, x_chwn: &Tensor, mode: Mode) -> Result<Tensor> {
+        self.forward(x_chwn, mode)
+    }
+
+    fn forward_with_epilogue(&self, x_chwn: &Tensor, mode: Mode, epilogue: Epilogue<'_>) -> Result<Tensor> {
+        self.forward_with_epilogue(x_chwn, mode, epilogue)
+    }
+
+    fn reparameterize(&self) -> Result<Box<dyn DeployedBlock>> {
+        Ok(Box::new(self.reparameterize()?))
+    }
+}
+
+impl DeployedBlock for DeployedRepMlpBlock {
+    fn forward(&self, x_chwn: &Tensor) -> Result<Tensor> {
+        self.forward(x_chwn)
+    }
+
+    fn forward_with_epilogue(&self, x_chwn: &Tensor, epilogue: Epilogue<'_>) -> Result<Tensor> {
+        self.forward_with_epilogue(x_chwn, epilogue)
+    }
+
+    fn visit(&mut self, at: &str, visit: &mut Visitor<'_>) -> Result<()> {
+        self.visit(at, visit)
+    }
+
+    fn boxed(&self) -> Box<dyn DeployedBlock> {
+        Box::new(self.clone())
     }
 }

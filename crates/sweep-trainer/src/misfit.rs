@@ -5,10 +5,10 @@
 //! does not know any model.
 
 use serde_json::{Map, Value};
-use sweep_plan::ConfigFault;
+use sweep_protocol::{ConfigFault, nearest};
 
 /// Returns the first place, in the order of keys, where `value` does not fit `schema`; `None` if it fits.
-pub(crate) fn first(schema: &Value, value: &Value) -> Option<ConfigFault> {
+pub fn first(schema: &Value, value: &Value) -> Option<ConfigFault> {
     Walk { root: schema }.check(schema, value, "")
 }
 
@@ -69,7 +69,7 @@ impl<'a> Walk<'a> {
         match variant {
             Some(variant) => self.check(variant, value, path),
             None => {
-                let help = kind.as_str().and_then(|word| nearest(word, &kinds)).unwrap_or(known);
+                let help = kind.as_str().and_then(|word| suggestion(word, &kinds)).unwrap_or(known);
                 Some(fault(&below(path, "kind"), format!("{kind} is not a known kind"), Some(help)))
             }
         }
@@ -80,7 +80,7 @@ impl<'a> Walk<'a> {
         let names: Vec<&str> = properties.keys().map(String::as_str).collect();
         for key in table.keys() {
             if !properties.contains_key(key) && schema.get("additionalProperties") == Some(&Value::Bool(false)) {
-                let help = nearest(key, &names).unwrap_or_else(|| format!("keys: {}", names.join(", ")));
+                let help = suggestion(key, &names).unwrap_or_else(|| format!("keys: {}", names.join(", ")));
                 return Some(fault(&below(path, key), "unknown key".to_owned(), Some(help)));
             }
         }
@@ -131,8 +131,7 @@ fn misfit_of_type(schema: &Value, value: &Value) -> Option<String> {
     (value.as_f64()? < least).then(|| format!("{value} is less than {least}"))
 }
 
-fn nearest(word: &str, known: &[&str]) -> Option<String> {
-    let distance = |name: &&&str| strsim::damerau_levenshtein(word, name);
-    let near = known.iter().min_by_key(distance)?;
-    (distance(&near) <= word.chars().count().max(near.chars().count()) / 3).then(|| format!("did you mean `{near}`?"))
+/// Suggests a known word for a misspelled one.
+fn suggestion(word: &str, known: &[&str]) -> Option<String> {
+    nearest(word, known.iter().copied()).map(|near| format!("did you mean `{near}`?"))
 }

@@ -1,41 +1,46 @@
 //! Turns an untyped table into a typed, checked and canonical run configuration.
 
-mod misfit;
-
-use std::sync::LazyLock;
-
-use repmlp_train::config::RunConfig;
 use schemars::generate::SchemaSettings;
 use serde::Deserialize;
 use serde_json::Value;
-use sweep_plan::{ConfigFault, Resolved};
+use sweep_protocol::ConfigFault;
+use sweep_trainer::misfit;
+
+use crate::config::RunConfig;
+use repmlp::OwnKinds;
 
 /// Returns the JSON Schema (draft 07) of a run configuration.
-pub(crate) fn config_schema() -> Value {
-    SchemaSettings::draft07().into_generator().into_root_schema_for::<RunConfig>().to_value()
+pub(crate) fn config_schema(kinds: &OwnKinds) -> Value {
+    let mut schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<RunConfig>().to_value();
+    kinds.extend_schema(&mut schema);
+    schema
 }
 
-/// Returns the typed configuration of a table. Checks everything that can be checked without data.
+/// Returns the typed configuration of a table. Checks everything that can be checked without data. `schema` is the
+/// result of [`config_schema`].
 ///
 /// # Errors
 /// When the table is invalid. The error is the first fault, with its place.
-pub(crate) fn typed(table: &Value) -> Result<RunConfig, ConfigFault> {
-    let config = RunConfig::deserialize(table).map_err(|_| located(table))?;
-    match config.faults().into_iter().next() {
-        None => Ok(config),
-        Some(fault) => Err(ConfigFault { path: fault.path, message: fault.message, help: None }),
-    }
+pub(crate) fn typed(table: &Value, schema: &Value, kinds: &OwnKinds) -> Result<RunConfig, ConfigFault> {
+    let mut config = RunConfig::deserialize(table).map_err(|_| located(table, schema))?;
+    // The schema knows the place of a fault in a table of another crate.
+    let bound = config.model.bind(kinds);
+    let fault = match bound {
+        Ok(()) => config.faults().into_iter().next(),
+        Err(fault) => return Err(misfit(schema, table).unwrap_or_else(|| shown(fault))),
+    };
+    fault.map_or(Ok(config), |fault| Err(shown(fault)))
 }
 
-/// Resolves a table for a plan: checks it and returns its canonical form.
-///
-/// # Errors
-/// When the table is invalid. The error is the first fault, with its place.
-pub(crate) fn resolve(table: &Value) -> Result<Resolved, ConfigFault> {
-    let config = typed(table)?;
-    // Maps of serde_json are sorted, so this text is the canonical form.
-    let canonical = serde_json::to_value(&config).map(|value| value.to_string());
-    canonical.map(|canonical| Resolved { canonical }).map_err(|fault| ConfigFault {
+fn shown(fault: repmlp::ConfigFault) -> ConfigFault {
+    ConfigFault { path: fault.path, message: fault.message, help: None }
+}
+
+/// Returns the canonical form of a configuration: JSON with sorted keys.
+pub(crate) fn canonical(config: &RunConfig) -> Result<String, ConfigFault> {
+    // Maps of serde_json are sorted.
+    let text = serde_json::to_value(config).map(|value| value.to_string());
+    text.map_err(|fault| ConfigFault {
         path: String::new(),
         message: format!("cannot be written as JSON: {fault}"),
         help: None,
@@ -44,22 +49,24 @@ pub(crate) fn resolve(table: &Value) -> Result<Resolved, ConfigFault> {
 
 /// Returns the first fault and its place. Inside a table with a `kind` serde loses the place, so the schema is checked
 /// first. If the schema finds no fault, a second reader that tracks its place reads the table again.
-fn located(table: &Value) -> ConfigFault {
-    static SCHEMA: LazyLock<Value> = LazyLock::new(config_schema);
+fn located(table: &Value, schema: &Value) -> ConfigFault {
     let read_again = || match serde_path_to_error::deserialize::<_, RunConfig>(table) {
         Ok(_) => ConfigFault { path: String::new(), message: "cannot be read".to_owned(), help: None },
         Err(fault) => ConfigFault { path: fault.path().to_string(), message: fault.inner().to_string(), help: None },
     };
-    misfit::first(&SCHEMA, table).unwrap_or_else(read_again)
+    misfit(schema, table).unwrap_or_else(read_again)
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn base() -> Value {
-        let text = include_str!("../../../../experiments/base/pure-mlp.toml");
+        let text = include_str!("../../../experiments/base/pure-mlp.toml");
         serde_json::to_value(toml::from_str::<toml::Table>(text).unwrap()).unwrap()
+    }
+
+    fn resolve(table: &Value) -> Result<String, ConfigFault> {
+        typed(table, &config_schema(&OwnKinds::new()), &OwnKinds::new()).and_then(|config| canonical(&config))
     }
 
     fn with(path: &str, value: Value) -> Value {
@@ -70,9 +77,9 @@ mod tests {
 
     #[test]
     fn the_base_resolves_and_its_canonical_form_is_a_fixed_point() {
-        let canonical = resolve(&base()).unwrap().canonical;
+        let canonical = resolve(&base()).unwrap();
         let again: Value = serde_json::from_str(&canonical).unwrap();
-        assert_eq!(resolve(&again).unwrap().canonical, canonical);
+        assert_eq!(resolve(&again).unwrap(), canonical);
     }
 
     #[test]
@@ -80,7 +87,7 @@ mod tests {
         let rate = |text: &str| {
             let value: toml::Table = format!("v = {text}").parse().unwrap();
             let value = serde_json::to_value(&value["v"]).unwrap();
-            resolve(&with("training.optimizer.weight_decay", value)).unwrap().canonical
+            resolve(&with("training.optimizer.weight_decay", value)).unwrap()
         };
         assert_eq!(rate("1e-4"), rate("0.0001"));
         assert_eq!(rate("1"), rate("1.0"));
@@ -103,7 +110,7 @@ mod tests {
         let text: String = faults
             .into_iter()
             .map(|(path, value): (&str, Value)| {
-                let fault = typed(&with(path, value)).unwrap_err();
+                let fault = resolve(&with(path, value)).unwrap_err();
                 format!("{}: {} ({})\n", fault.path, fault.message, fault.help.unwrap_or_default())
             })
             .collect();

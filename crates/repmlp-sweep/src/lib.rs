@@ -1,0 +1,65 @@
+//! The program `repmlp-sweep`. It turns the command line into calls of the library crates, and their results into text
+//! and an exit code.
+//!
+//! Planning, training, running, storing and reporting are separate crates. They meet only here.
+
+mod arithmetic;
+mod cli;
+mod commands;
+mod complete;
+mod costed_plan;
+mod data_check;
+mod exit;
+mod named_model;
+mod own_program;
+mod paper;
+mod plan_file;
+mod predict;
+mod program;
+mod progress;
+mod project;
+mod recorded;
+mod reference;
+mod scale;
+mod screen;
+mod signals;
+mod slots;
+mod starter;
+mod sweep;
+mod up_to_date;
+mod what_changed;
+mod work;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use program::Program;
+
+/// Training allocates the same large buffers in every step. This allocator makes that cheap.
+#[global_allocator]
+static ALLOCATOR: repmlp_kernels::Allocator = repmlp_kernels::Allocator::new();
+
+pub use repmlp::OwnKinds;
+
+/// Runs the program with the arguments of the command line. Configurations may name `kinds` besides the built-in blocks
+/// and networks.
+pub fn run(kinds: OwnKinds) -> ExitCode {
+    complete::answer();
+    let cli = cli::Cli::parse_from(cli::with_run_implied(std::env::args_os()));
+    let screen = screen::Screen::of(cli.color);
+    start_threads();
+    match commands::dispatch(cli, screen, &Program::new(kinds)) {
+        Ok(exit) => exit.into(),
+        Err(error) => exit::report(&error, screen).into(),
+    }
+}
+
+/// Starts the threads that plan runs and predict their costs. If the system gives no threads, the main thread does this
+/// work. Otherwise the first use of the thread pool would end the program.
+fn start_threads() {
+    if rayon::ThreadPoolBuilder::new().build_global().is_err() {
+        // If this fails too, the first use of the pool fails, as it would without this function.
+        drop(rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build_global());
+    }
+}

@@ -1,0 +1,113 @@
+//! The program: the trainers that it knows.
+
+use std::path::Path;
+
+use anyhow::Result;
+use repmlp::OwnKinds;
+use repmlp_train::CandleTrainer;
+use serde_json::Value;
+use sweep_plan::Resolved;
+use sweep_protocol::{ConfigFault, MetricRecord};
+use sweep_trainer::{CommandTrainer, Cost, DataReader, Trainer};
+
+/// What the commands work with.
+pub(crate) struct Program {
+    /// The trainer of this program.
+    pub(crate) candle: CandleTrainer,
+}
+
+impl Program {
+    /// Makes a program that knows these blocks and networks besides the built-in ones.
+    pub(crate) fn new(kinds: OwnKinds) -> Self {
+        Self { candle: CandleTrainer::new(kinds) }
+    }
+
+    /// Returns the trainers for the project in this folder.
+    pub(crate) fn trainers(&self, project: &Path) -> Trainers<'_> {
+        Trainers { candle: &self.candle, command: CommandTrainer::new(project) }
+    }
+}
+
+/// The trainers of a project. Each configuration says which of them trains it.
+pub(crate) struct Trainers<'p> {
+    candle: &'p CandleTrainer,
+    command: CommandTrainer,
+}
+
+/// The key of a base file that declares metrics.
+const METRIC_KEY: &str = "metric";
+
+impl<'p> Trainers<'p> {
+    /// Whether a canonical configuration is trained by a command.
+    pub(crate) fn is_command(config: &str) -> bool {
+        // The key of a table at the top: canonical configurations have no spaces.
+        config.contains("\"trainer\":{")
+            && serde_json::from_str(config).is_ok_and(|config| CommandTrainer::trains(&config))
+    }
+
+    /// Returns the trainer of a canonical configuration.
+    pub(crate) fn of(&self, config: &str) -> &dyn Trainer {
+        if Self::is_command(config) { &self.command } else { self.candle }
+    }
+
+    /// Resolves a table for a plan: checks it and returns its canonical form.
+    pub(crate) fn resolve(&self, table: &Value) -> Result<Resolved, ConfigFault> {
+        let mut table = table.clone();
+        let declared = table.as_object_mut().and_then(|table| table.remove(METRIC_KEY));
+        let metrics = declared.map_or_else(|| Ok(Vec::new()), |declared| metrics(&declared))?;
+        let trainer: &dyn Trainer = if CommandTrainer::trains(&table) { &self.command } else { self.candle };
+        Ok(Resolved { canonical: trainer.resolve(&table)?, metrics })
+    }
+
+    /// Predicts the cost of each configuration.
+    pub(crate) fn costs(&self, configs: &[String]) -> Result<Vec<Cost>> {
+        let mut costs = Vec::with_capacity(configs.len());
+        for same in configs.chunk_by(|a, b| Self::is_command(a) == Self::is_command(b)) {
+            costs.extend(self.of(&same[0]).costs(same)?);
+        }
+        Ok(costs)
+    }
+
+    /// Returns a trainer that knows the devices of all configurations: that of this program if it trains one of them.
+    pub(crate) fn of_devices(&self, configs: &[String]) -> &dyn Trainer {
+        let trains_all = !configs.is_empty() && configs.iter().all(|config| Self::is_command(config));
+        if trains_all { &self.command } else { self.candle }
+    }
+
+    /// Returns readers of the data of all configurations.
+    pub(crate) fn data<'a>(&'a self, folder: Option<&'a Path>) -> Readers<'a> {
+        Readers { candle: self.candle.data(folder), command: self.command.data(folder) }
+    }
+}
+
+/// Reads the declarations of metrics: `[metric.latency]` with `unit` and `better`.
+fn metrics(declared: &Value) -> Result<Vec<MetricRecord>, ConfigFault> {
+    let fault = |path: String, message: String| ConfigFault { path, message, help: None };
+    let Some(declared) = declared.as_object() else {
+        let message = "a table of metrics is expected, such as [metric.latency]".to_owned();
+        return Err(fault(METRIC_KEY.to_owned(), message));
+    };
+    let metric = |(name, keys): (&String, &Value)| {
+        let path = format!("{METRIC_KEY}.{name}");
+        let mut keys = keys.as_object().cloned().unwrap_or_default();
+        keys.insert("name".to_owned(), name.as_str().into());
+        let record: MetricRecord = serde_json::from_value(Value::Object(keys))
+            .map_err(|wrong| fault(path.clone(), format!("{wrong}; write `unit = \"ms\"` and `better = \"lower\"`")))?;
+        record.metric().map_err(|wrong| fault(path, format!("`{name}` {wrong}")))?;
+        Ok(record)
+    };
+    declared.iter().map(metric).collect()
+}
+
+/// A reader of data for each trainer.
+pub(crate) struct Readers<'a> {
+    candle: Box<dyn DataReader + 'a>,
+    command: Box<dyn DataReader + 'a>,
+}
+
+impl<'a> Readers<'a> {
+    /// Returns the reader of a configuration.
+    pub(crate) fn of(&mut self, config: &str) -> &mut (dyn DataReader + 'a) {
+        if Trainers::is_command(config) { &mut *self.command } else { &mut *self.candle }
+    }
+}

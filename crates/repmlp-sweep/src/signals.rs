@@ -1,0 +1,39 @@
+//! Turns signals into requests to stop.
+
+use sweep_runner::Request;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::progress::Voice;
+
+/// Handles signals. The first Ctrl-C asks attempts to write a checkpoint and stop, and the second kills them. SIGTERM
+/// has the same effect, and so has SIGHUP when the terminal is lost. Under `nohup`, SIGHUP stays ignored.
+pub(crate) async fn listen(requests: watch::Sender<Request>, voice: Voice) {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+    let mut hang_up = if ignores_hang_up() { None } else { signal(SignalKind::hangup()).ok() };
+    for (request, word) in [
+        (Request::Finish, "stopping: attempts write a checkpoint; interrupt again to kill them"),
+        (Request::Kill, "killing all attempts"),
+    ] {
+        let hung_up = async {
+            match &mut hang_up {
+                Some(signal) => signal.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            Ok(()) = tokio::signal::ctrl_c() => {}
+            Some(()) = terminate.recv() => {}
+            Some(()) = hung_up => {}
+        }
+        voice.say(word);
+        requests.send_modify(|current| *current = request.max(*current));
+    }
+}
+
+/// Whether the process ignores SIGHUP, signal 1.
+fn ignores_hang_up() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+}

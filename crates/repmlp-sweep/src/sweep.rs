@@ -1,0 +1,108 @@
+//! Carries out a plan under the lock of its results folder: closes what a dead scheduler left, runs attempts, and
+//! stores and shows what they report.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use sweep_protocol::{create_folders, error_chain, read_regular_file, remove_temporaries, write_atomically};
+use sweep_runner::{Options, Request, RunnerError, SchedulerLock, Update, UpdateKind, WorkItem};
+use sweep_store::{Damage, Store};
+use tokio::sync::{mpsc, watch};
+
+use crate::commands::say;
+use crate::costed_plan::CostedPlan;
+use crate::plan_file;
+use crate::progress::Progress;
+use crate::signals;
+
+/// Number of updates that may wait for the index before the runner waits too.
+const UPDATES: usize = 256;
+/// Time after which waiting for the index is reported.
+const SOON: Duration = Duration::from_secs(5);
+
+/// Waits for work on the index. If it takes long, a line says once that another program may have locked the index.
+pub(crate) async fn patiently<T>(work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    tokio::select! {
+        done = &mut work => return done,
+        () = tokio::time::sleep(SOON) => {}
+    }
+    say("waiting for the index: another program may have locked metrics.sqlite; end its transaction");
+    work.await
+}
+
+/// Writes the plan, closes attempts that a dead scheduler left open in any experiment, and brings the index up to date
+/// with the journals.
+pub(crate) async fn prepare(costed: &CostedPlan<'_>, lock: &SchedulerLock) -> Result<(Store, Vec<Damage>)> {
+    let plan = &costed.plan;
+    let layout = lock.layout();
+    let path = layout.plan(&plan.experiment, &plan.profile);
+    let unwritable = |source| RunnerError::Unwritable { path: path.clone(), source };
+    if let Some(folder) = path.parent() {
+        let is_ours = |file: &str| ["plan.json", "rendered.json"].contains(&file);
+        create_folders(folder).and_then(|()| remove_temporaries(folder, is_ours)).map_err(unwritable)?;
+    }
+    let record = plan_file::claim(layout, costed)?;
+    let text = serde_json::to_vec_pretty(&record)?;
+    if read_regular_file(&path).ok().as_ref() != Some(&text) {
+        write_atomically(&path, &text).map_err(unwritable)?;
+    }
+    let (mut store, mut damages) = Store::open(layout).await?;
+    let unsettled = store.unsettled().await?;
+    sweep_runner::recover(lock, &unsettled).await?;
+    let configs = plan.runs.iter().map(|run| (run.id, plan.configurations[run.configuration].clone())).collect();
+    store.record_plan(&record, &configs).await?;
+    damages.extend(store.refresh(&unsettled).await?);
+    Ok((store, damages))
+}
+
+/// Starts the runner, and stores and shows its updates. Returns the highest request of the user.
+pub(crate) async fn carry_out(
+    lock: &SchedulerLock,
+    items: Vec<WorkItem>,
+    options: Options,
+    store: &mut Store,
+    progress: &mut Progress,
+) -> Result<Request> {
+    let (requests, requested) = watch::channel(Request::Run);
+    let listener = tokio::spawn(signals::listen(requests.clone(), progress.voice()));
+    let (sender, mut receiver) = mpsc::channel::<Update>(UPDATES);
+    let follow = async {
+        let mut fault = None;
+        while let Some(update) = receiver.recv().await {
+            progress.show(&update);
+            // After an error of the index the journals still hold everything, so the attempts are only asked to stop.
+            if fault.is_some() {
+                continue;
+            }
+            match patiently(apply(store, &update)).await {
+                Ok(damages) => {
+                    damages.iter().for_each(|damage| progress.voice().say(&format!("note: {}", error_chain(damage))));
+                }
+                Err(first) => {
+                    fault = Some(first);
+                    requests.send_modify(|request| *request = Request::Finish.max(*request));
+                }
+            }
+        }
+        fault.map_or(Ok(()), Err)
+    };
+    let (summary, followed) = tokio::join!(sweep_runner::run(lock, items, options, requested, sender), follow);
+    listener.abort();
+    progress.clear();
+    summary?;
+    followed?;
+    let request = *requests.borrow();
+    Ok(request)
+}
+
+async fn apply(store: &mut Store, update: &Update) -> Result<Vec<Damage>> {
+    let Update { run, attempt, kind } = update;
+    Ok(match kind {
+        UpdateKind::Events(lines) => {
+            store.apply_journal(*run, *attempt, lines).await?;
+            Vec::new()
+        }
+        UpdateKind::Supervisor(lines) => store.apply_supervisor(*run, *attempt, lines).await?,
+    })
+}

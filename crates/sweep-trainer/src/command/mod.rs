@@ -1,0 +1,123 @@
+//! A trainer that is a command of the user's, in any language. It is told what to do by environment variables, and it
+//! reports by JSON lines.
+//!
+//! ```text
+//! [trainer] table --config--> CommandConfig --child--> process --speech--> Event --> Sink
+//! ```
+
+mod attempt;
+mod child;
+mod code;
+mod config;
+mod inherited;
+mod speech;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+use sweep_protocol::{ConfigFault, FailureKind, Sink};
+
+pub use config::CommandConfig;
+
+use crate::misfit;
+use crate::port::{Attempt, Cost, DataReader, Trainer, TrainerError};
+
+/// The key of a configuration that names a command.
+pub(crate) const TRAINER_KEY: &str = "trainer";
+
+/// Version of the contract with commands. It is raised when a change alters what commands measure.
+const VERSION: u32 = 1;
+
+/// Trains by commands.
+#[derive(Clone, Debug)]
+pub struct CommandTrainer {
+    project: PathBuf,
+}
+
+impl CommandTrainer {
+    /// Creates the trainer of a project. Commands run in this folder, and their files are named relative to it.
+    pub fn new(project: impl Into<PathBuf>) -> Self {
+        Self { project: project.into() }
+    }
+
+    /// Whether a configuration is trained by a command.
+    pub fn trains(config: &Value) -> bool {
+        config.get(TRAINER_KEY).is_some()
+    }
+}
+
+/// Splits a configuration into the command and the free keys.
+fn split(table: &Value) -> Result<(CommandConfig, Map<String, Value>), ConfigFault> {
+    let mut free = table.as_object().cloned().unwrap_or_default();
+    let trainer = free.remove(TRAINER_KEY).unwrap_or_default();
+    Ok((CommandConfig::read(&trainer)?, free))
+}
+
+fn canonical_parts(config: &str) -> Result<(CommandConfig, Map<String, Value>), TrainerError> {
+    let unreadable =
+        |fault: String| TrainerError::new(FailureKind::Config, format!("a configuration cannot be read back: {fault}"));
+    let table: Value = serde_json::from_str(config).map_err(|fault| unreadable(fault.to_string()))?;
+    split(&table).map_err(|fault| unreadable(fault.message))
+}
+
+impl Trainer for CommandTrainer {
+    fn version(&self) -> u32 {
+        VERSION
+    }
+
+    /// The canonical form holds the digests of the files that `code` names. So a changed script is a new run.
+    fn resolve(&self, table: &Value) -> Result<String, ConfigFault> {
+        let (mut command, free) = split(table)?;
+        if let Some(schema) = command.schema(&self.project)?
+            && let Some(fault) = misfit(&schema, &Value::Object(free.clone()))
+        {
+            return Err(fault);
+        }
+        command.digest_code(&self.project)?;
+        let mut all = free;
+        let trainer = serde_json::to_value(&command).unwrap_or_default();
+        all.insert(TRAINER_KEY.to_owned(), trainer);
+        Ok(Value::Object(all).to_string())
+    }
+
+    fn costs(&self, configs: &[String]) -> Result<Vec<Cost>, TrainerError> {
+        Ok(vec![Cost::default(); configs.len()])
+    }
+
+    fn device(&self, name: &str) -> Result<String, TrainerError> {
+        let is_cuda = name == "cuda" || name.strip_prefix("cuda:").is_some_and(|number| number.parse::<u32>().is_ok());
+        match name {
+            "auto" if Path::new("/dev/nvidia0").exists() => Ok("cuda:0".to_owned()),
+            "auto" | "cpu" => Ok("cpu".to_owned()),
+            name if is_cuda => Ok(name.to_owned()),
+            name => {
+                let message = format!("`{name}` is not a device: use auto, cpu or cuda:N");
+                Err(TrainerError::new(FailureKind::Config, message))
+            }
+        }
+    }
+
+    fn data<'a>(&'a self, _folder: Option<&'a Path>) -> Box<dyn DataReader + 'a> {
+        Box::new(UnreadData)
+    }
+
+    fn train(&self, attempt: &Attempt<'_>, sink: &mut dyn Sink) -> Result<(), TrainerError> {
+        attempt::carry_out(&self.project, attempt, sink)
+    }
+}
+
+/// The data of a command. Only the command knows it.
+struct UnreadData;
+
+/// What stands for the data of a command in the record of a run.
+pub(crate) const UNREAD: &str = "not known: the command reads its data itself";
+
+impl DataReader for UnreadData {
+    fn is_carried(&self, _config: &str) -> Result<bool, TrainerError> {
+        Ok(true)
+    }
+
+    fn fingerprint(&mut self, _config: &str) -> Result<String, TrainerError> {
+        Ok(UNREAD.to_owned())
+    }
+}
