@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use clap_complete::engine::ArgValueCandidates;
+use sweep_plan::Adjustments;
 use sweep_protocol::{NAME_RULE, check_name};
 
 use crate::complete;
 use crate::screen::ColorChoice;
+use crate::spec::Spec;
 
 /// Version, commit and the devices that this build can use.
 const VERSION: &str = concat!(
@@ -91,6 +93,14 @@ pub(crate) enum Command {
     Logs(LogsArgs),
     /// Render tables and plots from the measurements.
     Report(ReportArgs),
+    /// Write tags on a run; they are shown with it and are no part of its identity.
+    Tag(TagArgs),
+    /// Write a note on a run.
+    Note(NoteArgs),
+    /// Remove the recorded plan of an experiment; says what would go, unless --yes is given.
+    Forget(ForgetArgs),
+    /// Remove runs, attempts and checkpoints that nothing needs; says what would go, unless --yes is given.
+    Clean(CleanArgs),
     /// Make the SQLite index again from plans and journals.
     Rebuild(ResultsArgs),
     /// Write all measurements of an experiment as one tidy table.
@@ -164,15 +174,49 @@ pub(crate) struct InitArgs {
     pub(crate) name: Option<String>,
 }
 
-/// An experiment file and one of its profiles.
+/// What is planned: experiment files or a base file, and what this call changes.
 #[derive(Debug, Args)]
 pub(crate) struct SpecArgs {
-    /// The experiment file.
-    #[arg(value_name = "SPEC", value_hint = ValueHint::FilePath)]
-    pub(crate) path: PathBuf,
+    /// The experiment files, one after another.
+    #[arg(value_name = "SPEC", required_unless_present = "base", value_hint = ValueHint::FilePath)]
+    paths: Vec<PathBuf>,
+    /// Instead of an experiment: the one configuration of a base file, with what `--set` changes.
+    #[arg(long, value_name = "BASE", conflicts_with_all = ["paths", "profile"], value_hint = ValueHint::FilePath)]
+    base: Option<PathBuf>,
     /// A profile of the file [default: the file without a profile].
     #[arg(long, short, value_parser = parse_name, add = ArgValueCandidates::new(complete::profiles))]
-    pub(crate) profile: Option<String>,
+    profile: Option<String>,
+    #[command(flatten)]
+    adjust: AdjustArgs,
+}
+
+impl SpecArgs {
+    /// Returns what is planned, in order; at least one.
+    pub(crate) fn specs(&self) -> Vec<Spec> {
+        let adjustments = self.adjust.adjustments();
+        if let Some(base) = &self.base {
+            return vec![Spec::base(base.clone(), adjustments)];
+        }
+        let spec = |path: &PathBuf| Spec::experiment(path.clone(), self.profile.clone(), adjustments.clone());
+        self.paths.iter().map(spec).collect()
+    }
+}
+
+/// What this call changes in an experiment. Its results are those of a profile with a name of its own.
+#[derive(Debug, Args)]
+pub(crate) struct AdjustArgs {
+    /// Lay a key over the base: `training.epochs=3`. May be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Train this number of seeds, counted from 0.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: Option<u64>,
+}
+
+impl AdjustArgs {
+    pub(crate) fn adjustments(&self) -> Adjustments {
+        Adjustments { set: self.set.clone(), seeds: self.seeds }
+    }
 }
 
 /// The results folder.
@@ -219,8 +263,9 @@ pub(crate) struct RunArgs {
     /// Threads of each run [default: the machine's cores, divided among the slots].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) threads: Option<u32>,
-    /// Only runs with an id that starts with one of these.
-    #[arg(long, value_name = "ID", value_delimiter = ',', add = ArgValueCandidates::new(complete::runs))]
+    /// Only runs with an id that starts with one of these (`3f9c2a,771b`), or with these labels (`groups=2,kernels=1,3`).
+    /// May be repeated: then a run needs to match one of them.
+    #[arg(long, value_name = "ID|AXIS=LABEL", add = ArgValueCandidates::new(complete::runs))]
     pub(crate) only: Vec<String>,
     /// Start at most N runs in this call.
     #[arg(long, value_name = "N")]
@@ -242,6 +287,9 @@ pub(crate) struct PlanArgs {
     pub(crate) spec: SpecArgs,
     #[command(flatten)]
     pub(crate) results: ResultsArgs,
+    /// Folder of the data sets: also read all data, as `run` does before it starts.
+    #[arg(long, value_hint = ValueHint::DirPath)]
+    pub(crate) data: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -312,6 +360,9 @@ pub(crate) struct StatusArgs {
     /// One profile of the experiment.
     #[arg(long, short, value_parser = parse_name, add = ArgValueCandidates::new(complete::profiles))]
     pub(crate) profile: Option<String>,
+    /// Only runs with this tag, or with this value of it.
+    #[arg(long, value_name = "KEY[=VALUE]", requires = "experiment")]
+    pub(crate) tag: Option<String>,
     #[command(flatten)]
     pub(crate) results: ResultsArgs,
     /// Print JSON.
@@ -329,6 +380,56 @@ pub(crate) struct ShowArgs {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TagArgs {
+    /// The run's id, or the start of it.
+    #[arg(add = ArgValueCandidates::new(complete::runs))]
+    pub(crate) run: String,
+    /// Tags to set: `paper` or `figure=2`.
+    #[arg(value_name = "KEY[=VALUE]", required_unless_present = "remove")]
+    pub(crate) tags: Vec<String>,
+    /// Remove the tag with this key.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) remove: Vec<String>,
+    #[command(flatten)]
+    pub(crate) results: ResultsArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NoteArgs {
+    /// The run's id, or the start of it.
+    #[arg(add = ArgValueCandidates::new(complete::runs))]
+    pub(crate) run: String,
+    /// The note; it replaces the former one. An empty text removes it.
+    pub(crate) text: String,
+    #[command(flatten)]
+    pub(crate) results: ResultsArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ForgetArgs {
+    /// The experiment, by name or file.
+    #[arg(add = ArgValueCandidates::new(complete::experiments))]
+    pub(crate) experiment: PathBuf,
+    /// One profile of it [default: all].
+    #[arg(long, short, value_parser = parse_name, add = ArgValueCandidates::new(complete::profiles))]
+    pub(crate) profile: Option<String>,
+    #[command(flatten)]
+    pub(crate) results: ResultsArgs,
+    /// Remove it.
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CleanArgs {
+    #[command(flatten)]
+    pub(crate) results: ResultsArgs,
+    /// Remove it.
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -351,6 +452,8 @@ pub(crate) struct ReportArgs {
     /// A profile of the file.
     #[arg(long, short, value_parser = parse_name, add = ArgValueCandidates::new(complete::profiles))]
     pub(crate) profile: Option<String>,
+    #[command(flatten)]
+    pub(crate) adjust: AdjustArgs,
     #[command(flatten)]
     pub(crate) results: ResultsArgs,
     #[command(flatten)]

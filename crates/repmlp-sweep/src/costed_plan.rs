@@ -11,10 +11,9 @@ use sweep_protocol::{PlanRecord, RunId, RunRow};
 use sweep_store::Reader;
 use sweep_trainer::Cost;
 
-use crate::cli::SpecArgs;
 use crate::program::{Program, Trainers};
-use crate::project::Project;
 use crate::scale;
+use crate::spec::Spec;
 use crate::work::{FailedRuns, Work};
 
 /// Number of configurations in the work unit of one thread. Neighbouring configurations mostly have the same network.
@@ -33,13 +32,13 @@ pub(crate) struct CostedPlan<'p> {
 
 impl<'p> CostedPlan<'p> {
     /// Reads an experiment file and makes its plan.
-    pub(crate) fn load(spec: &SpecArgs, program: &'p Program) -> Result<Self> {
-        let experiment = sweep_plan::load(&spec.path, spec.profile.as_deref())?;
-        let trainers = program.trainers(Project::of(&spec.path).root());
+    pub(crate) fn load(spec: &Spec, program: &'p Program) -> Result<Self> {
+        let experiment = spec.load()?;
+        let trainers = program.trainers(spec.project().root());
         let plan = sweep_plan::plan(&experiment, &|table| trainers.resolve(table))?;
         let costs = plan.configurations.par_chunks(NEIGHBOURS).map(|configs| trainers.costs(configs));
         let costs = costs.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
-        let (path, digest) = (sweep_plan::file_behind(&spec.path), experiment.digest().to_owned());
+        let (path, digest) = (sweep_plan::file_behind(spec.path()), spec.digest()?);
         Ok(Self { trainers, plan, costs, path, digest })
     }
 

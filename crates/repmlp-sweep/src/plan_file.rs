@@ -73,6 +73,11 @@ pub(crate) fn check(layout: &ResultsLayout, spec: Option<&Path>, plan: &PlanReco
     Ok(())
 }
 
+/// Returns the file that a recorded plan was made from. The file may be gone.
+pub(crate) fn file_of(layout: &ResultsLayout, plan: &PlanRecord) -> Option<PathBuf> {
+    plan.source.as_ref().map(|source| path_of(layout, source))
+}
+
 /// Prints a note if the file of a recorded plan was edited since.
 pub(crate) fn say_if_edited(layout: &ResultsLayout, (experiment, profile): (&str, &str)) {
     let Some(source) = recorded(layout, experiment, profile) else { return };

@@ -57,6 +57,13 @@ impl Project {
         Self { root: if named_experiments { folder.join("..") } else { folder } }.tidied()
     }
 
+    /// Returns the project of a base file: the folder above `experiments`, if the file lies below such a folder.
+    pub(crate) fn of_base(base: &Path) -> Self {
+        let base = sweep_plan::file_behind(base);
+        let above = base.ancestors().find(|path| path.file_name() == Some("experiments".as_ref()));
+        above.map_or_else(|| Self::of(&base), |experiments| Self::of(&experiments.join("base.toml")))
+    }
+
     /// Returns the project of the current folder.
     pub(crate) fn here() -> Self {
         Self { root: PathBuf::from(".") }

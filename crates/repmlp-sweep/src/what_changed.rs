@@ -14,8 +14,8 @@ const NAMED: usize = 3;
 /// Digests of a command's files have this prefix. The files alone are named.
 const DIGESTS: &str = "trainer.digests.";
 
-/// Adds to each new run which keys changed since the recorded plan, if that plan had a run with the same coordinates and
-/// seed.
+/// Adds to each new run which keys changed since the recorded plan, if that plan had a run with the same coordinates
+/// and seed.
 pub(crate) fn explain(
     works: &mut [Work],
     costed: &CostedPlan<'_>,

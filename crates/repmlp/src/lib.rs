@@ -62,4 +62,5 @@ mod own_kinds;
 pub use fault::ConfigFault;
 pub use mode::{Draws, Mode};
 pub use own_kinds::{Own, OwnKinds, Role};
+pub use repmlp_kernels as kernels;
 pub use repmlp_kernels::Epilogue;

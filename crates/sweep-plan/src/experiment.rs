@@ -1,16 +1,21 @@
 //! Reads an experiment file and checks everything that does not need a resolver.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::iter;
 use std::path::Path;
+use std::sync::Arc;
 
+use serde_json::Value;
 use sweep_protocol::{AxisRecord, Coordinates, NAME_RULE, check_name};
 
+use crate::adjust::Adjustments;
 use crate::document::{self, Entry, Item, Node, SourceFile, Span, WHOLE_FILE};
 use crate::error::{Faults, PlanError};
 use crate::expansion::{self, CEILING};
 use crate::grid::{self, Grid};
 use crate::labels::Labels;
+use crate::link::file_behind;
 use crate::overlay::Overlay;
 use crate::profile::{self, DEFAULT, Profile};
 use crate::selection::{Exclude, Include};
@@ -59,9 +64,36 @@ impl Experiment {
 /// When a phase of reading finds faults. The error holds all faults of that phase. The phases are: syntax, keys and
 /// base files; axes; names; expansion.
 pub fn load(path: &Path, profile: Option<&str>) -> Result<Experiment, PlanError> {
+    load_adjusted(path, profile, &Adjustments::default())
+}
+
+/// Like [`load`], with the adjustments of a call.
+///
+/// # Errors
+/// As for [`load`], and when an adjustment is invalid.
+pub fn load_adjusted(path: &Path, profile: Option<&str>, adjustments: &Adjustments) -> Result<Experiment, PlanError> {
     let source = SourceFile::read(path).map_err(|source| PlanError::Unreadable { path: path.to_owned(), source })?;
-    let mut faults = Faults::new(&source);
-    let root = document::parse(&source)?;
+    read(&source, profile, adjustments)
+}
+
+/// Makes an experiment of one configuration: a base file with adjustments. Its name is the stem of the base file.
+///
+/// # Errors
+/// As for [`load_adjusted`].
+pub fn load_base(path: &Path, adjustments: &Adjustments) -> Result<Experiment, PlanError> {
+    let path = file_behind(path);
+    if let Err(source) = fs::metadata(&path) {
+        return Err(PlanError::Unreadable { path, source });
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let text = format!("question = \"What does this configuration give?\"\nbase = {}\n", Value::from(name));
+    // A path of its own, since a file cannot be its own base.
+    read(&Arc::new(SourceFile { path: path.with_extension(""), text }), None, adjustments)
+}
+
+fn read(source: &Arc<SourceFile>, profile: Option<&str>, adjustments: &Adjustments) -> Result<Experiment, PlanError> {
+    let mut faults = Faults::new(source);
+    let root = document::parse(source)?;
     shape::check(&keys::EXPERIMENT, &root, &mut faults);
     check_file_name(&mut faults);
     let ground = base::chain(&root, &mut faults);
@@ -72,8 +104,16 @@ pub fn load(path: &Path, profile: Option<&str>) -> Result<Experiment, PlanError>
 
     let profiles = profile::read(&root, grids, &mut faults);
     let chosen = profile::choose(&profiles, profile.unwrap_or(DEFAULT), &mut faults);
-    let experiment = assemble(&root, ground, Profiles { all: &profiles, chosen }, &mut faults);
+    let mut experiment = assemble(&root, ground, Profiles { all: &profiles, chosen }, &mut faults);
     faults.check()?;
+
+    let set = adjustments.overlays()?;
+    Adjustments::check(&set, &experiment.grids)?;
+    experiment.ground.extend(set);
+    experiment.profile = adjustments.profile(&experiment.profile);
+    if let Some(count) = adjustments.seeds {
+        experiment.seeds = (0..count.min(CEILING)).collect();
+    }
 
     expansion::check(&experiment, &root, &mut faults);
     faults.check()?;

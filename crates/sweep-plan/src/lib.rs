@@ -35,6 +35,7 @@
 //! # }
 //! ```
 
+mod adjust;
 mod axis;
 mod base;
 mod blame;
@@ -56,8 +57,9 @@ mod selection;
 mod shape;
 mod unclosed;
 
+pub use adjust::Adjustments;
 pub use error::{Colors, Fault, PlanError};
-pub use experiment::{Experiment, digest, load};
+pub use experiment::{Experiment, digest, load, load_adjusted, load_base};
 pub use link::file_behind;
 pub use plan::{Merged, Plan, PlannedRun, Resolved, plan};
 pub use schema::experiment_schema;

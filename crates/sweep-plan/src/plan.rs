@@ -131,8 +131,8 @@ pub fn plan(
 /// Canonical configuration, ids of the runs, and declared metrics of a row.
 type ResolvedRow = (String, Vec<RunId>, Vec<MetricRecord>);
 
-/// Returns the metrics that the rows declare, sorted by name. A row that declares a metric in another way than an earlier
-/// row becomes a fault.
+/// Returns the metrics that the rows declare, sorted by name. A row that declares a metric in another way than an
+/// earlier row becomes a fault.
 fn merged_metrics(rows: &mut [Result<ResolvedRow, ConfigFault>]) -> Vec<MetricRecord> {
     let mut known: BTreeMap<String, MetricRecord> = BTreeMap::new();
     for row in rows {

@@ -82,6 +82,11 @@ impl RunLayout {
         self.root.join("run.json")
     }
 
+    /// What people wrote down about the run, as JSON.
+    pub fn tags(&self) -> PathBuf {
+        self.root.join("tags.json")
+    }
+
     /// The folder of all attempts, which are named 1, 2, …
     pub fn attempts(&self) -> PathBuf {
         self.root.join("attempts")

@@ -40,6 +40,7 @@ mod plan_record;
 mod rows;
 mod run_file;
 mod run_id;
+mod run_tags;
 mod short_text;
 mod sink;
 mod status;
@@ -73,6 +74,7 @@ pub use plan_record::{AxisRecord, Coordinates, ExclusionRecord, PlanRecord, Plan
 pub use rows::{ExperimentRows, MeasurementRow, RunRow};
 pub use run_file::RunFile;
 pub use run_id::{RunId, RunIdError};
+pub use run_tags::RunTags;
 pub use short_text::ShortText;
 pub use sink::{LeasedJournal, MemorySink, Sink, SinkError};
 pub use status::{FailureKind, Status};

@@ -132,7 +132,8 @@ impl Metric {
         }
     }
 
-    /// Whether it is measured on images. Its values then have a split. `None` for a declared metric: its trainer decides.
+    /// Whether it is measured on images. Its values then have a split. `None` for a declared metric: its trainer
+    /// decides.
     pub fn is_of_images(self) -> Option<bool> {
         Some(match self {
             Self::Declared(_) => return None,
@@ -180,7 +181,7 @@ impl FromStr for Metric {
     type Err = UnknownWord;
 
     /// Returns the metric with this name. A name that the program does not know is a declared metric without unit and
-    /// direction; whoever needs these takes them from the plan.
+    /// direction; take these from the plan.
     fn from_str(word: &str) -> Result<Self, Self::Err> {
         let known = look_up(word, METRICS.iter().map(|row| (row.1, row.0)));
         known.or_else(|unknown| DeclaredMetric::named(word).map(Self::Declared).ok_or(unknown))

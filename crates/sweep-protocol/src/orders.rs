@@ -19,8 +19,8 @@ pub const EXIT_UNWRITABLE_JOURNAL: u8 = 74;
 /// File of an attempt's folder with the trained weights of a finished run.
 pub const WEIGHTS_FILE: &str = "weights.safetensors";
 
-/// Environment variable with the absolute path of an attempt's folder. Everything that an attempt starts has it, so that
-/// the scheduler can end what an attempt leaves behind.
+/// Environment variable with the absolute path of an attempt's folder. Everything that an attempt starts has it, so
+/// that the scheduler can end what an attempt leaves behind.
 pub const ATTEMPT_DIR_VARIABLE: &str = "SWEEP_ATTEMPT_DIR";
 
 /// When the throughput of a run is measured.

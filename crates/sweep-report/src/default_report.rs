@@ -76,8 +76,8 @@ impl Declaration {
     }
 }
 
-/// Returns the quality metrics (unit: fraction) that were measured on test images: those of the deployed form, or those of
-/// any form if a trainer has no deployed form. Returns accuracy if nothing has been measured yet.
+/// Returns the quality metrics (unit: fraction) that were measured on test images: those of the deployed form, or those
+/// of any form if a trainer has no deployed form. Returns accuracy if nothing has been measured yet.
 fn judged_by(rows: &ExperimentRows) -> Vec<Quantity> {
     let on_test = rows.measurements.iter().map(|row| &row.measurement).filter(|m| m.split == Some(Split::Test));
     let metric = |m: &Measurement| rows.plan.metric(m.metric).filter(|metric| metric.unit() == "fraction");
@@ -92,8 +92,8 @@ fn judged_by(rows: &ExperimentRows) -> Vec<Quantity> {
     if found.is_empty() { vec![deployed(Metric::Accuracy, Some(Split::Test))] } else { found }
 }
 
-/// Returns the quantity of a cost: of the deployed form, or of another form that was measured. `None` if only other costs
-/// were measured.
+/// Returns the quantity of a cost: of the deployed form, or of another form that was measured. `None` if only other
+/// costs were measured.
 fn cost(rows: &ExperimentRows, metric: Metric) -> Option<Quantity> {
     let of_deployed = deployed(metric, None);
     let of_training = Quantity { form: Some(Form::Training), ..of_deployed };

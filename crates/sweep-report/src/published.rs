@@ -202,7 +202,7 @@ mod tests {
             "",
             "loss,,,,1.0",
             &format!("{run},loss,,,,NaN"),
-            &format!("{run},lss,,,,1.0"),
+            &format!("{run},l-ss,,,,1.0"),
             &format!("{run},loss,,,x,1.0"),
         ] {
             assert_eq!(parsed(bad), None, "{bad}");

@@ -78,6 +78,11 @@ impl Reader {
         self.folder.plan(experiment, profile)
     }
 
+    /// Returns every run that has a folder.
+    pub fn runs(&mut self) -> Vec<RunId> {
+        self.folder.runs()
+    }
+
     /// Returns every plan in the folder.
     pub fn plans(&mut self) -> Vec<PlanRecord> {
         self.folder.plans()

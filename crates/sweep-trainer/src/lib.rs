@@ -1,7 +1,7 @@
 //! What a sweep needs of a trainer.
 //!
-//! A program that runs sweeps knows trainers only by the trait [`Trainer`]. [`CommandTrainer`] is a trainer that starts a
-//! command of the user's. [`misfit`] checks untyped tables for trainers that have a JSON Schema.
+//! A program that runs sweeps knows trainers only by the trait [`Trainer`]. [`CommandTrainer`] is a trainer that starts
+//! a command of the user's. [`misfit`] checks untyped tables for trainers that have a JSON Schema.
 //!
 //! # Example
 //!

@@ -6,15 +6,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use repmlp_train::data::{DetectError, DetectedSet, Labels, SourceConfig, detect};
+use sweep_plan::Adjustments;
 use sweep_protocol::{NAME_RULE, check_name, create_atomically};
 
 use super::schema::text;
 use super::{print, say};
-use crate::cli::{InitArgs, SchemaOf, SpecArgs};
+use crate::cli::{InitArgs, SchemaOf};
 use crate::costed_plan::CostedPlan;
 use crate::exit::{Exit, UsageError};
 use crate::program::Program;
 use crate::project::Project;
+use crate::spec::Spec;
 use crate::starter::{self, FEWEST_TRAIN, KnownSet};
 
 pub(crate) fn run(arguments: &InitArgs, program: &Program) -> Result<Exit> {
@@ -89,8 +91,10 @@ fn name(arguments: &InitArgs, known: &KnownSet) -> Result<String> {
 /// Checks an experiment under both of its profiles, as `run` does. Returns the number of its runs.
 fn check(spec: &Path, program: &Program) -> Result<usize> {
     let plan = |profile: Option<&str>| {
-        let costed =
-            CostedPlan::load(&SpecArgs { path: spec.to_owned(), profile: profile.map(str::to_owned) }, program)?;
+        let costed = CostedPlan::load(
+            &Spec::experiment(spec.to_owned(), profile.map(str::to_owned), Adjustments::default()),
+            program,
+        )?;
         Project::of(spec).check_declaration(&costed.record())?;
         Ok::<usize, anyhow::Error>(costed.plan.runs.len())
     };

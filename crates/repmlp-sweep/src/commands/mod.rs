@@ -1,6 +1,7 @@
 //! One file per subcommand. Each gets its data from the library crates and prints it.
 
 mod bench;
+mod clean;
 mod count;
 mod export;
 mod grid;
@@ -15,6 +16,7 @@ mod run;
 mod schema;
 mod show;
 mod status;
+mod tag;
 mod train;
 mod verify;
 mod weights;
@@ -42,6 +44,10 @@ pub(crate) fn dispatch(cli: Cli, screen: Screen, program: &Program) -> Result<Ex
         Command::Show(arguments) => asynchronous(show::run(arguments)),
         Command::Logs(arguments) => asynchronous(logs::run(arguments)),
         Command::Report(arguments) => asynchronous(report::run(arguments, screen)),
+        Command::Tag(arguments) => asynchronous(tag::tag(arguments)),
+        Command::Note(arguments) => asynchronous(tag::note(arguments)),
+        Command::Forget(arguments) => asynchronous(clean::forget(arguments)),
+        Command::Clean(arguments) => asynchronous(clean::clean(arguments)),
         Command::Rebuild(arguments) => asynchronous(rebuild::run(arguments)),
         Command::Export(arguments) => asynchronous(export::run(arguments)),
         Command::Import { .. } => Err(UsageError("`import` is now `weights import FILE`".to_owned()).into()),

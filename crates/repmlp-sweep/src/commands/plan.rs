@@ -1,5 +1,7 @@
 //! `plan`: shows the runs of an experiment, their cost, and which are done. Writes nothing.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use repmlp_train::DeviceChoice;
 use serde_json::json;
@@ -10,17 +12,21 @@ use super::{open_results, print, print_json, say, say_damage};
 use crate::arithmetic;
 use crate::cli::PlanArgs;
 use crate::costed_plan::CostedPlan;
-use crate::exit::Exit;
+use crate::data_check::check_data;
+use crate::exit::{Exit, UsageError};
 use crate::plan_file;
 use crate::predict::{Speed, count, duration};
 use crate::program::Program;
-use crate::project::Project;
 use crate::what_changed;
 use crate::work::{FailedRuns, Work};
 
 pub(crate) async fn run(arguments: PlanArgs, program: &Program) -> Result<Exit> {
-    let costed = CostedPlan::load(&arguments.spec, program)?;
-    let project = Project::of(&arguments.spec.path);
+    let specs = arguments.spec.specs();
+    let [spec] = specs.as_slice() else {
+        return Err(UsageError("`plan` takes one experiment file".to_owned()).into());
+    };
+    let costed = CostedPlan::load(spec, program)?;
+    let project = spec.project();
     project.check_declaration(&costed.record())?;
     let layout = project.results(&arguments.results);
     plan_file::say_what_changed(&layout, &costed);
@@ -34,6 +40,10 @@ pub(crate) async fn run(arguments: PlanArgs, program: &Program) -> Result<Exit> 
     }
     let speed = Speed::measured(&mut results, &known, &costed.training_flops()).await?;
     say_damage(&mut results);
+    if let Some(data) = &arguments.data {
+        let fingerprints: BTreeSet<String> = check_data(&costed, Some(data))?.into_iter().collect();
+        fingerprints.iter().for_each(|fingerprint| say(&format!("data: {fingerprint}")));
+    }
     let mut works = costed.works(&known);
     what_changed::explain(
         &mut works,

@@ -23,10 +23,10 @@ pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
     let Some(path) = &arguments.path else {
         return check_all(&project, &layout, &arguments.reports);
     };
+    let profile = arguments.adjust.adjustments().profile(arguments.profile.as_deref().unwrap_or("default"));
     if arguments.check {
         let name = experiment_name(path)?;
-        let profile = arguments.profile.as_deref().unwrap_or("default");
-        let published = layout.published(&name, profile);
+        let published = layout.published(&name, &profile);
         if !published.is_dir() {
             return Err(UsageError(format!(
                 "nothing of `{name}` is published under the profile `{profile}` ({}): name another --profile, or run \
@@ -38,7 +38,7 @@ pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
         return check_one(&project, &published, &arguments.reports);
     }
     let mut results = open_results(&layout).await?;
-    let Recorded { rows, origin } = recorded(&mut results, &layout, path, arguments.profile.as_deref()).await?;
+    let Recorded { rows, origin } = recorded(&mut results, &layout, path, Some(&profile)).await?;
     say_damage(&mut results);
     plan_file::check(&layout, Some(path), &rows.plan)?;
     let (declaration, paper) = project.declaration(&rows)?;

@@ -25,7 +25,9 @@ use crate::program::Program;
 use crate::progress::Progress;
 use crate::project::Project;
 use crate::screen::Screen;
+use crate::selection::Selection;
 use crate::slots::{devices, quiet_threads, slots};
+use crate::spec::Spec;
 use crate::sweep::{carry_out, patiently, prepare};
 use crate::up_to_date::{self, Made};
 use crate::work::FailedRuns;
@@ -33,20 +35,42 @@ use crate::work::FailedRuns;
 /// Time in which an attempt must write its checkpoint after its time limit.
 const GRACE: Duration = Duration::from_secs(60);
 
+/// Runs the experiments one after another. Returns the exit code of the first one that is not done.
 pub(crate) async fn run(arguments: RunArgs, screen: Screen, program: &Program) -> Result<Exit> {
-    let costed = CostedPlan::load(&arguments.spec, program)?;
-    let project = Project::of(&arguments.spec.path);
+    let specs = arguments.spec.specs();
+    // An invalid file is refused before the first experiment starts.
+    for spec in specs.iter().skip(1) {
+        CostedPlan::load(spec, program)?;
+    }
+    let mut exit = Exit::Done;
+    for spec in &specs {
+        if specs.len() > 1 {
+            say(&format!("{}:", spec.path().display()));
+        }
+        let (ended, request) = sweep(spec, &arguments, screen, program).await?;
+        exit = if exit == Exit::Done { ended } else { exit };
+        if request != Request::Run {
+            break;
+        }
+    }
+    Ok(exit)
+}
+
+/// Runs one experiment. Returns its exit code, and what the user asked for meanwhile.
+async fn sweep(spec: &Spec, arguments: &RunArgs, screen: Screen, program: &Program) -> Result<(Exit, Request)> {
+    let costed = CostedPlan::load(spec, program)?;
+    let project = spec.project();
     project.check_declaration(&costed.record())?;
     project.check_place(&arguments.reports)?;
-    let devices = devices(&arguments, costed.trainers.of_devices(&costed.plan.configurations))?;
+    let devices = devices(arguments, costed.trainers.of_devices(&costed.plan.configurations))?;
     let layout = project.results(&arguments.results);
     let data = arguments.data.data.as_deref();
     let mut results = open_results(&layout).await?;
     let known = costed.known(&mut results)?;
-    let has_work = !items(&costed, &known, &arguments)?.is_empty();
+    let has_work = !items(&costed, &known, arguments)?.is_empty();
     if !has_work
         && data.is_none()
-        && let Some(made) = made_before(&costed, &project, &mut results, &arguments)?
+        && let Some(made) = made_before(&costed, &project, &mut results, arguments)?
     {
         let rows: Vec<RunRow> = known.values().cloned().collect();
         let progress = Progress::new(&costed, &[], &layout, screen);
@@ -54,7 +78,7 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen, program: &Program) -
         progress.end(&rows, Some(&made.folder));
         print_bytes(report::shown(&made.tables, screen).as_bytes())?;
         results.close().await?;
-        return Ok(exit(&costed, &rows, Request::Run));
+        return Ok((exit(&costed, &rows, Request::Run), Request::Run));
     }
     // A mixture is refused here, before anything is written. The arithmetic is chosen below, under the lock, when no
     // other scheduler can change the runs.
@@ -75,21 +99,21 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen, program: &Program) -
     let mut results = open_results(lock.layout()).await?;
     let known = costed.known(&mut results)?;
     results.close().await?;
-    let items = items(&costed, &known, &arguments)?;
+    let items = items(&costed, &known, arguments)?;
     if fingerprints.is_none() && !items.is_empty() {
         fingerprints = Some(check_data(&costed, data)?);
     }
     refuse_other_data(&costed, &known, fingerprints.as_deref().unwrap_or_default())?;
 
     let arithmetic = choose(&known, !items.is_empty())?;
-    let slots = slots(&devices, &arguments, items.len());
+    let slots = slots(&devices, arguments, items.len());
     let mut progress = Progress::new(&costed, &items, lock.layout(), screen);
     damages.iter().for_each(|damage| progress.voice().say(&format!("note: {}", error_chain(damage))));
     progress.begin(&costed.works(&known));
     let request = carry_out(
         &lock,
         items,
-        options((&costed, &project), &arguments, slots, &arithmetic)?,
+        options((&costed, &project), arguments, slots, &arithmetic)?,
         &mut store,
         &mut progress,
     )
@@ -104,7 +128,7 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen, program: &Program) -
     results.close().await?;
     progress.end(&rows.runs, folder.as_deref());
     print_bytes(report::shown(&tables, screen).as_bytes())?;
-    Ok(exit(&costed, &rows.runs, request))
+    Ok((exit(&costed, &rows.runs, request), request))
 }
 
 /// Renders the report if nothing is left to do. Returns the tables, and the report's folder if the report was written.
@@ -199,18 +223,11 @@ fn made_before(
 /// Returns the runs that need an attempt, in plan order.
 fn items(costed: &CostedPlan<'_>, known: &BTreeMap<RunId, RunRow>, arguments: &RunArgs) -> Result<Vec<WorkItem>> {
     let plan = &costed.plan;
-    for prefix in &arguments.only {
-        if !plan.runs.iter().any(|run| run.id.starts_with(prefix)) {
-            return Err(UsageError(format!(
-                "no run of this plan has an id that starts with `{prefix}`; `plan` lists the ids"
-            ))
-            .into());
-        }
-    }
-    let wanted = |id: RunId| arguments.only.is_empty() || arguments.only.iter().any(|prefix| id.starts_with(prefix));
+    let selection = Selection::read(&arguments.only);
+    selection.check(plan)?;
     let failed = if arguments.retry_failed { FailedRuns::Retry } else { FailedRuns::Wait };
     let works = costed.works(known);
-    let runs = plan.runs.iter().zip(&works).filter(|(run, work)| wanted(run.id) && work.is_open(failed));
+    let runs = plan.runs.iter().zip(&works).filter(|(run, work)| selection.selects(run) && work.is_open(failed));
     let item = |(run, _): (&sweep_plan::PlannedRun, _)| WorkItem {
         run: run.id,
         file: RunFile { config: plan.configurations[run.configuration].clone(), seed: run.seed },

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use serde_json::json;
-use sweep_protocol::{Measurement, ResultsLayout, RunId, RunRow};
+use sweep_protocol::{Measurement, ResultsLayout, RunId, RunRow, RunTags};
 use sweep_store::{AttemptRow, Reader};
 
 use super::grid::grid;
@@ -52,7 +52,7 @@ pub(crate) async fn run(arguments: ShowArgs) -> Result<Exit> {
             })
             .collect();
         print_json(&json!({
-            "run": row, "experiments": places, "config": config, "attempts": attempts, "measurements": measurements,
+            "run": row, "experiments": places, "tags": RunTags::read(&layout.run(id).tags()).unwrap_or_default(), "config": config, "attempts": attempts, "measurements": measurements,
         }))?;
     } else {
         print(&text(&row, &places, &config, &attempts, &measurements, &layout))?;
@@ -93,6 +93,13 @@ fn text(
     text += &row.processor.as_ref().map(|processor| format!("processor: {processor}\n")).unwrap_or_default();
     text += &row.data_fingerprint.as_ref().map(|digest| format!("data: {digest}\n")).unwrap_or_default();
     text += &format!("folder: {}\n", layout.run(row.run).root().display());
+    match RunTags::read(&layout.run(row.run).tags()) {
+        Ok(tags) if !tags.is_empty() => text += &format!("tags and note: {}\n", tags.line()),
+        Ok(_) => {}
+        Err(fault) => {
+            text += &format!("tags and note: {} cannot be read: {fault}\n", layout.run(row.run).tags().display());
+        }
+    }
     text += &places.iter().map(|place| format!("part of {place}\n")).collect::<String>();
     if let Ok(toml) = toml::to_string(config.get("config").unwrap_or(config)) {
         text += &format!("\n# configuration\n{toml}");

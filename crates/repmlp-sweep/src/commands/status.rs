@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde_json::json;
-use sweep_protocol::{ExperimentRows, Form, Measurement, MeasurementRow, Metric, ResultsLayout, RunId, RunRow, Split};
+use sweep_protocol::{
+    ExperimentRows, Form, Measurement, MeasurementRow, Metric, ResultsLayout, RunId, RunRow, RunTags, Split,
+};
 use sweep_store::{ExperimentCounts, Reader};
 
 use super::grid::grid;
@@ -60,7 +62,8 @@ pub(crate) async fn run(arguments: StatusArgs) -> Result<Exit> {
     if arguments.json {
         print_json(&all)?;
     } else {
-        print(&all.iter().map(runs).collect::<Vec<_>>().join("\n"))?;
+        let shown = |rows: &ExperimentRows| runs(rows, &tags(&layout, rows), arguments.tag.as_deref());
+        print(&all.iter().map(shown).collect::<Vec<_>>().join("\n"))?;
     }
     Ok(Exit::Done)
 }
@@ -104,13 +107,13 @@ fn overview(experiments: &[ExperimentCounts]) -> String {
 }
 
 /// Returns the test accuracy of each run and form, after the latest epoch that has one.
-fn accuracies(measurements: &[MeasurementRow]) -> BTreeMap<(RunId, Form), Measurement> {
-    let mut latest: BTreeMap<(RunId, Form), Measurement> = BTreeMap::new();
+fn accuracies(measurements: &[MeasurementRow]) -> BTreeMap<(RunId, Option<Form>), Measurement> {
+    let mut latest: BTreeMap<(RunId, Option<Form>), Measurement> = BTreeMap::new();
     for MeasurementRow { run, measurement: m } in measurements {
-        let Some(form) = m.form.filter(|_| m.metric == Metric::Accuracy && m.split == Some(Split::Test)) else {
+        if m.metric != Metric::Accuracy || m.split != Some(Split::Test) {
             continue;
-        };
-        let known = latest.entry((*run, form)).or_insert(*m);
+        }
+        let known = latest.entry((*run, m.form)).or_insert(*m);
         if m.epoch > known.epoch {
             *known = *m;
         }
@@ -118,15 +121,21 @@ fn accuracies(measurements: &[MeasurementRow]) -> BTreeMap<(RunId, Form), Measur
     latest
 }
 
-/// Returns one line for each run of an experiment.
-fn runs(rows: &ExperimentRows) -> String {
+/// Returns the tags of each run that has some. Files that cannot be read are left out.
+fn tags(layout: &ResultsLayout, rows: &ExperimentRows) -> BTreeMap<RunId, RunTags> {
+    let read = |run: RunId| RunTags::read(&layout.run(run).tags()).ok().filter(|tags| !tags.is_empty());
+    rows.runs.iter().filter_map(|row| Some((row.run, read(row.run)?))).collect()
+}
+
+/// Returns one line for each run of an experiment, or for those with a tag.
+fn runs(rows: &ExperimentRows, tags: &BTreeMap<RunId, RunTags>, filter: Option<&str>) -> String {
     let known: BTreeMap<RunId, &RunRow> = rows.runs.iter().map(|row| (row.run, row)).collect();
     let accuracies = accuracies(&rows.measurements);
     let line = |planned: &sweep_protocol::PlannedRunRecord| {
         let known = known.get(&planned.run);
         let latest = |form| accuracies.get(&(planned.run, form));
-        let accuracy = latest(Form::Deployed).or_else(|| latest(Form::Training));
-        vec![
+        let accuracy = latest(Some(Form::Deployed)).or_else(|| latest(Some(Form::Training))).or_else(|| latest(None));
+        let mut line = vec![
             planned.run.short(),
             planned.coordinates.to_string(),
             planned.seed.to_string(),
@@ -135,9 +144,17 @@ fn runs(rows: &ExperimentRows) -> String {
             accuracy.and_then(|m| m.epoch).map_or("-".to_owned(), |epoch| epoch.to_string()),
             accuracy.map_or("-".to_owned(), |m| format!("{:.2} %", 100.0 * m.value)),
             known.and_then(|row| row.message.clone()).unwrap_or_default().lines().next().unwrap_or_default().to_owned(),
-        ]
+        ];
+        if !tags.is_empty() {
+            line.push(tags.get(&planned.run).map(RunTags::line).unwrap_or_default());
+        }
+        line
     };
-    let heading = ["run", "coordinates", "seed", "status", "attempts", "epochs", "test accuracy", "why"];
-    let lines: Vec<_> = rows.plan.runs.iter().map(line).collect();
+    let mut heading = vec!["run", "coordinates", "seed", "status", "attempts", "epochs", "test accuracy", "why"];
+    if !tags.is_empty() {
+        heading.push("tags and note");
+    }
+    let has_tag = |run: RunId| filter.is_none_or(|filter| tags.get(&run).is_some_and(|tags| tags.matches(filter)));
+    let lines: Vec<_> = rows.plan.runs.iter().filter(|planned| has_tag(planned.run)).map(line).collect();
     format!("{}, profile {}\n\n{}", rows.plan.experiment, rows.plan.profile, grid(&heading, &lines))
 }

@@ -178,9 +178,9 @@ mod tests {
     use repmlp_train::data::{IdentitiesConfig, IdxConfig, ImageFolderConfig, MasksConfig, RecordsConfig};
 
     use super::*;
-    use crate::cli::SpecArgs;
     use crate::costed_plan::CostedPlan;
     use crate::project::Project;
+    use crate::spec::Spec;
 
     /// Files that are written for sets of every kind and of very different sizes are valid, with both profiles.
     #[test]
@@ -234,7 +234,9 @@ mod tests {
                 let program = crate::program::Program::new(repmlp::OwnKinds::new());
                 let path = folder.path().join("experiments/first try.toml");
                 for profile in [None, Some("smoke".to_owned())] {
-                    let costed = CostedPlan::load(&SpecArgs { path: path.clone(), profile }, &program).unwrap();
+                    let costed =
+                        CostedPlan::load(&Spec::experiment(path.clone(), profile, Default::default()), &program)
+                            .unwrap();
                     assert!(costed.plan.runs.len() >= 2);
                     Project::of(&path).check_declaration(&costed.record()).unwrap();
                 }

@@ -219,6 +219,9 @@ fn a_report_that_cannot_be_made_is_refused_before_training() {
         assert!(said.matches("no axis `gruops`").count() == 1 && said.contains("no label `7`"), "{said}");
         declare(&table.replace("'params'", "'parms'"));
         let said = refused(&bench, words, 3);
+        assert!(said.contains("no metric `parms`; did you mean `params`?"), "{said}");
+        declare(&table.replace("'params'", "'par ms'"));
+        let said = refused(&bench, words, 3);
         assert!(said.contains("reports/tiny.toml") && said.contains("line 7"), "{said}");
     }
     assert!(!bench.path("results").exists());

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests and their helpers may panic")]
 
+mod adjusting;
 mod again;
 mod arithmetic;
 mod bench;
@@ -20,3 +21,4 @@ mod road;
 mod starting;
 mod surroundings;
 mod tidy;
+mod tidying_up;

@@ -1,9 +1,9 @@
 //! Values that earlier attempts of a command measured.
 //!
-//! A command that continues from a checkpoint does not measure them again. The first epoch that it reports tells where it
-//! continues: values of earlier epochs are taken over, later ones are measured again. A command that starts over reports
-//! epoch 1, so nothing of earlier epochs is taken over. No line about a checkpoint is needed for this: a kill between
-//! writing a checkpoint and reporting it loses nothing.
+//! A command that continues from a checkpoint does not measure them again. The first epoch that it reports tells where
+//! it continues: values of earlier epochs are taken over, later ones are measured again. A command that starts over
+//! reports epoch 1, so nothing of earlier epochs is taken over. No line about a checkpoint is needed for this: a kill
+//! between writing a checkpoint and reporting it loses nothing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

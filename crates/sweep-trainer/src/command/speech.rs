@@ -36,8 +36,8 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// Returns what a line says; `None` if it is a line of the log. A JSON object is a statement if one of its keys is a
-    /// word of the contract, a metric that the program knows, or a declared metric.
+    /// Returns what a line says; `None` if it is a line of the log. A JSON object is a statement if one of its keys is
+    /// a word of the contract, a metric that the program knows, or a declared metric.
     pub(super) fn hear(&self, line: &str) -> Option<Statement> {
         let line = line.trim();
         if !line.starts_with('{') {

@@ -1,0 +1,111 @@
+//! The runs that `--only` selects: by their ids, or by labels of their coordinates.
+
+use sweep_plan::{Plan, PlannedRun};
+
+use crate::exit::UsageError;
+
+/// A selection of runs. An empty selection selects all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Selection {
+    /// A run is selected if one of these applies.
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    /// Start of an id.
+    Id(String),
+    /// One label on each of these axes.
+    Labels(Vec<(String, String)>),
+}
+
+impl Selection {
+    /// Reads the texts of `--only`. Each is a list of ids (`3f9c2a,771b`), or of coordinates that all must apply
+    /// (`groups=2,kernels=1,3`). A part without `=` behind a coordinate continues its label.
+    pub(crate) fn read(texts: &[String]) -> Self {
+        let mut parts = Vec::new();
+        for text in texts {
+            let (mut ids, mut labels) = (Vec::new(), Vec::<(String, String)>::new());
+            for word in text.split(',') {
+                match (word.split_once('='), labels.last_mut()) {
+                    (Some((axis, label)), _) => labels.push((axis.trim().to_owned(), label.to_owned())),
+                    (None, Some((_, label))) => *label = format!("{label},{word}"),
+                    (None, None) => ids.push(Part::Id(word.trim().to_owned())),
+                }
+            }
+            parts.extend(ids);
+            if !labels.is_empty() {
+                parts.push(Part::Labels(labels));
+            }
+        }
+        Self { parts }
+    }
+
+    pub(crate) fn is_all(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    pub(crate) fn selects(&self, run: &PlannedRun) -> bool {
+        self.is_all() || self.parts.iter().any(|part| part.selects(run))
+    }
+
+    /// Refuses a part that selects no run of the plan.
+    pub(crate) fn check(&self, plan: &Plan) -> Result<(), UsageError> {
+        match self.parts.iter().find(|part| !plan.runs.iter().any(|run| part.selects(run))) {
+            Some(part) => Err(UsageError(part.refusal(plan))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Part {
+    fn selects(&self, run: &PlannedRun) -> bool {
+        match self {
+            Self::Id(prefix) => run.id.starts_with(prefix),
+            Self::Labels(labels) => {
+                labels.iter().all(|(axis, label)| run.coordinates.get(axis) == Some(label.as_str()))
+            }
+        }
+    }
+
+    fn refusal(&self, plan: &Plan) -> String {
+        let labels = match self {
+            Self::Id(prefix) => {
+                return format!(
+                    "--only: no run of this plan has an id that starts with `{prefix}`; `plan` lists the ids"
+                );
+            }
+            Self::Labels(labels) => labels,
+        };
+        for (name, label) in labels {
+            let Some(axis) = plan.axes.iter().find(|axis| axis.name == *name) else {
+                let axes: Vec<&str> = plan.axes.iter().map(|axis| axis.name.as_str()).collect();
+                return format!("--only: there is no axis `{name}`; axes: {}", axes.join(", "));
+            };
+            if !axis.labels.contains(label) {
+                let known = axis.labels.join("; ");
+                return format!("--only: axis `{name}` has no label `{label}`; labels: {known}");
+            }
+        }
+        let all: Vec<String> = labels.iter().map(|(axis, label)| format!("{axis}={label}")).collect();
+        format!("--only: no run of this plan has {}", all.join(" and "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_may_contain_commas() {
+        let read =
+            |texts: &[&str]| Selection::read(&texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>()).parts;
+        let label = |axis: &str, label: &str| (axis.to_owned(), label.to_owned());
+        assert_eq!(
+            read(&["groups=2,kernels=1,3"]),
+            [Part::Labels(vec![label("groups", "2"), label("kernels", "1,3")])]
+        );
+        assert_eq!(read(&["3f9c,771b"]), [Part::Id("3f9c".to_owned()), Part::Id("771b".to_owned())]);
+        assert_eq!(read(&["a=1", "a=2"]), [Part::Labels(vec![label("a", "1")]), Part::Labels(vec![label("a", "2")])]);
+    }
+}

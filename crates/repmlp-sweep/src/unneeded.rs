@@ -1,0 +1,158 @@
+//! Finds what nothing in a results folder needs any more: plans whose experiment file is gone, runs that no plan has,
+//! attempts that a later one replaced, and checkpoints of finished runs.
+//!
+//! Only files that the program or a command of a run wrote are listed. Other files in these folders belong to somebody
+//! and stay.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use sweep_protocol::{
+    AttemptLayout, CheckpointName, Event, JournalReader, PlanRecord, ResultsLayout, RunId, RunLayout, Status,
+    WEIGHTS_FILE, attempt_numbers,
+};
+use sweep_store::Reader;
+
+use crate::plan_file;
+
+/// Something that can go.
+#[derive(Debug)]
+pub(crate) struct Unneeded {
+    /// What it is, and why nothing needs it.
+    pub(crate) what: String,
+    files: Vec<PathBuf>,
+    /// Folders that are removed if they are empty then, innermost first.
+    folders: Vec<PathBuf>,
+}
+
+impl Unneeded {
+    fn new(what: String) -> Self {
+        Self { what, files: Vec::new(), folders: Vec::new() }
+    }
+
+    /// Bytes that its files take.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.files.iter().filter_map(|file| fs::symlink_metadata(file).ok()).map(|found| found.len()).sum()
+    }
+
+    /// Removes its files, and the folders that are empty then.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        for file in &self.files {
+            match fs::remove_file(file) {
+                Err(fault) if fault.kind() != io::ErrorKind::NotFound => return Err(fault),
+                _ => {}
+            }
+        }
+        for folder in &self.folders {
+            match fs::remove_dir(folder) {
+                Err(fault) if !is_harmless(&fault) => return Err(fault),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, file: PathBuf) {
+        // A link is not followed: it is somebody's own.
+        if fs::symlink_metadata(&file).is_ok_and(|found| found.is_file()) {
+            self.files.push(file);
+        }
+    }
+}
+
+fn is_harmless(fault: &io::Error) -> bool {
+    matches!(fault.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty)
+}
+
+/// Returns the recorded plan of an experiment and profile.
+pub(crate) fn plan(layout: &ResultsLayout, plan: &PlanRecord, why: &str) -> Unneeded {
+    let (experiment, profile) = (plan.experiment.as_str(), plan.profile.as_str());
+    let mut unneeded = Unneeded::new(format!("the plan of {experiment} ({profile}): {why}"));
+    unneeded.add(layout.plan(experiment, profile));
+    unneeded.add(layout.rendered(experiment, profile));
+    let folder = layout.plans().join(experiment);
+    unneeded.folders.extend([folder.join(profile), folder]);
+    unneeded
+}
+
+/// Returns everything that nothing needs.
+pub(crate) fn all(layout: &ResultsLayout, results: &mut Reader) -> Result<Vec<Unneeded>> {
+    let mut found = Vec::new();
+    let (gone, kept): (Vec<_>, Vec<_>) = results
+        .plans()
+        .into_iter()
+        .partition(|plan| plan_file::file_of(layout, plan).is_some_and(|file| !file.exists()));
+    found.extend(gone.iter().map(|gone| plan(layout, gone, "its experiment file is gone")));
+    let needed: BTreeSet<RunId> = kept.iter().flat_map(|plan| &plan.runs).map(|run| run.run).collect();
+    let runs = results.runs();
+    let rows = results.run_rows(&runs)?;
+    for row in &rows {
+        let run = layout.run(row.run);
+        if !needed.contains(&row.run) {
+            found.push(whole_run(&run, row.run)?);
+        } else if row.status == Status::Succeeded {
+            found.extend(remains_of(&run, row.run)?);
+        }
+    }
+    Ok(found)
+}
+
+fn whole_run(run: &RunLayout, id: RunId) -> Result<Unneeded> {
+    let mut unneeded = Unneeded::new(format!("run {}: no plan has it", id.short()));
+    for number in attempt_numbers(run)? {
+        add_attempt(&run.attempt(number), &mut unneeded);
+    }
+    unneeded.add(run.config());
+    unneeded.add(run.tags());
+    unneeded.folders.extend([run.attempts(), run.root().to_owned()]);
+    Ok(unneeded)
+}
+
+/// Returns earlier attempts and checkpoints of a run that succeeded.
+fn remains_of(run: &RunLayout, id: RunId) -> Result<Vec<Unneeded>> {
+    let mut numbers = attempt_numbers(run)?;
+    let Some(last) = numbers.pop() else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    if !numbers.is_empty() {
+        let word = if numbers.len() == 1 { "attempt" } else { "attempts" };
+        let what = format!("{} earlier {word} of run {}, which succeeded", numbers.len(), id.short());
+        let mut unneeded = Unneeded::new(what);
+        numbers.iter().for_each(|number| add_attempt(&run.attempt(*number), &mut unneeded));
+        found.push(unneeded);
+    }
+    let mut checkpoints = Unneeded::new(format!("checkpoints of run {}, which succeeded", id.short()));
+    checkpoints_of(&run.attempt(last)).into_iter().for_each(|file| checkpoints.add(file));
+    if !checkpoints.files.is_empty() {
+        found.push(checkpoints);
+    }
+    Ok(found)
+}
+
+fn add_attempt(attempt: &AttemptLayout, unneeded: &mut Unneeded) {
+    let files = [attempt.orders(), attempt.lease(), attempt.journal(), attempt.supervisor(), attempt.log()];
+    let of_commands = ["config.json", "said.jsonl", WEIGHTS_FILE].map(|name| attempt.root().join(name));
+    let checkpoints = checkpoints_of(attempt);
+    files.into_iter().chain(of_commands).chain(checkpoints).for_each(|file| unneeded.add(file));
+    unneeded.folders.push(attempt.root().to_owned());
+}
+
+/// Returns the checkpoints of an attempt: files with the name of a checkpoint, and files that its command reported.
+fn checkpoints_of(attempt: &AttemptLayout) -> BTreeSet<PathBuf> {
+    let is_checkpoint = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| CheckpointName::parse(name).is_some())
+    };
+    let entries = fs::read_dir(attempt.root()).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut found: BTreeSet<PathBuf> = entries.filter(is_checkpoint).collect();
+    let lines = JournalReader::<Event>::new(&attempt.journal()).read_new().map(|part| part.lines).unwrap_or_default();
+    found.extend(lines.into_iter().filter_map(|line| match line.event {
+        Event::Checkpointed { file, .. } if Path::new(&file).components().count() == 1 => {
+            Some(attempt.root().join(file))
+        }
+        _ => None,
+    }));
+    found
+}
