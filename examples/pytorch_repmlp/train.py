@@ -339,28 +339,21 @@ def main():
                                 nesterov=sgd["nesterov"], weight_decay=sgd["weight_decay"])
     report(epochs=training["epochs"])
 
-    # A resumed attempt repeats the earlier measurements. So none is lost if an attempt is killed after it has written a
-    # checkpoint and before it has reported it.
-    done, measured = 0, []
+    done = 0
     if checkpoint := newest_checkpoint(resume_from, device):
         network.load_state_dict(checkpoint["network"])
         optimizer.load_state_dict(checkpoint["optimizer"])
-        done, measured = checkpoint["epoch"], checkpoint["measured"]
-        for values in measured:
-            report(**values)
+        done = checkpoint["epoch"]
 
     for epoch in range(done + 1, training["epochs"] + 1):
         started = time.perf_counter()
-        results = [{"split": "train", **train_epoch(epoch, network, optimizer, data, config, seed)}]
-        results.append({"train_time": time.perf_counter() - started})
+        results = train_epoch(epoch, network, optimizer, data, config, seed)
+        report(epoch=epoch, form="training", train_time=time.perf_counter() - started)
+        report(epoch=epoch, form="training", split="train", **results)
         for name, split in (("validation", data.validation), ("test", data.test)):
             if len(split[0]) > 0:
-                results.append({"split": name, **evaluate(network, split)})
-        for values in results:
-            measured.append({"epoch": epoch, "form": "training", **values})
-            report(**measured[-1])
-        state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
-        save({**state, "epoch": epoch, "measured": measured}, folder)
+                report(epoch=epoch, form="training", split=name, **evaluate(network, split))
+        save({"network": network.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch}, folder)
 
     merged = deployed(network, data.test[0][:32].to(device))
     report(epoch=training["epochs"], split="test", form="deployed", **evaluate(merged, data.test))

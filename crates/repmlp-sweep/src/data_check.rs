@@ -9,6 +9,7 @@ use sweep_protocol::{RunId, RunRow, error_chain};
 use sweep_trainer::TrainerError;
 
 use crate::costed_plan::CostedPlan;
+use crate::program::Readers;
 
 /// An error, with the configurations that cannot start because of it.
 struct Fault {
@@ -19,9 +20,8 @@ struct Fault {
 
 /// Reads every data set once, and the weights that configurations start from. Returns the fingerprint of each
 /// configuration's data.
-pub(crate) fn check_data(costed: &CostedPlan<'_>, folder: Option<&Path>) -> Result<Vec<String>> {
+pub(crate) fn check_data(costed: &CostedPlan<'_>, readers: &mut Readers<'_>) -> Result<Vec<String>> {
     let (mut fingerprints, mut faults) = (Vec::new(), Vec::<Fault>::new());
-    let mut readers = costed.trainers.data(folder);
     for (i, config) in costed.plan.configurations.iter().enumerate() {
         match readers.of(config).fingerprint(config) {
             Ok(fingerprint) => fingerprints.push(fingerprint),
@@ -33,7 +33,7 @@ pub(crate) fn check_data(costed: &CostedPlan<'_>, folder: Option<&Path>) -> Resu
 
 /// Whether the program contains the data of all runs.
 pub(crate) fn is_all_carried(costed: &CostedPlan<'_>) -> Result<bool> {
-    let mut readers = costed.trainers.data(None);
+    let mut readers = costed.trainers.data(None, Path::new(""));
     for config in &costed.plan.configurations {
         if !readers.of(config).is_carried(config)? {
             return Ok(false);

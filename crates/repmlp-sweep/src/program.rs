@@ -74,9 +74,9 @@ impl<'p> Trainers<'p> {
         if trains_all { &self.command } else { self.candle }
     }
 
-    /// Returns readers of the data of all configurations.
-    pub(crate) fn data<'a>(&'a self, folder: Option<&'a Path>) -> Readers<'a> {
-        Readers { candle: self.candle.data(folder), command: self.command.data(folder) }
+    /// Returns readers of the data of all configurations. `digests` is the folder of known digests.
+    pub(crate) fn data<'a>(&'a self, folder: Option<&'a Path>, digests: &Path) -> Readers<'a> {
+        Readers { candle: self.candle.data(folder, digests), command: self.command.data(folder, digests) }
     }
 }
 
@@ -106,6 +106,11 @@ pub(crate) struct Readers<'a> {
 }
 
 impl<'a> Readers<'a> {
+    /// Writes the digests that were computed, for attempts and for the next call.
+    pub(crate) fn keep_digests(&self) {
+        self.candle.keep_digests();
+    }
+
     /// Returns the reader of a configuration.
     pub(crate) fn of(&mut self, config: &str) -> &mut (dyn DataReader + 'a) {
         if Trainers::is_command(config) { &mut *self.command } else { &mut *self.candle }

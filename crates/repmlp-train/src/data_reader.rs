@@ -6,7 +6,7 @@ use sweep_protocol::FailureKind;
 use sweep_trainer::{DataReader, TrainerError};
 
 use crate::config::RunConfig;
-use crate::data::{DataConfig, DataError, TrainCount};
+use crate::data::{DataConfig, DataError, DigestCache, TrainCount};
 use crate::error::TrainError;
 use crate::trainer::CandleTrainer;
 
@@ -20,14 +20,15 @@ struct ReadSet {
 pub(crate) struct CandleData<'a> {
     trainer: &'a CandleTrainer,
     folder: Option<&'a Path>,
+    digests: DigestCache,
     read: Vec<(DataConfig, ReadSet)>,
     /// Sets that cannot be read, with the reason.
     unread: Vec<(DataConfig, String)>,
 }
 
 impl<'a> CandleData<'a> {
-    pub(crate) fn new(trainer: &'a CandleTrainer, folder: Option<&'a Path>) -> Self {
-        Self { trainer, folder, read: Vec::new(), unread: Vec::new() }
+    pub(crate) fn new(trainer: &'a CandleTrainer, folder: Option<&'a Path>, digests: &Path) -> Self {
+        Self { trainer, folder, digests: DigestCache::new(digests), read: Vec::new(), unread: Vec::new() }
     }
 
     fn set(&mut self, config: &DataConfig) -> Result<ReadSet, TrainerError> {
@@ -54,8 +55,8 @@ impl<'a> CandleData<'a> {
         // Files that were read completely once are not read again for another split of the same set.
         let same_files = |data: &DataConfig| data.source == config.source && data.pixel_limit == config.pixel_limit;
         let data = match self.read.iter().any(|(data, _)| same_files(data)) {
-            true => config.load(self.folder, 0)?,
-            false => config.check(self.folder, 0)?,
+            true => config.load_known(self.folder, 0, &self.digests)?,
+            false => config.check_known(self.folder, 0, &self.digests)?,
         };
         Ok(ReadSet { fingerprint: data.fingerprint, count: data.count })
     }
@@ -67,6 +68,11 @@ impl<'a> CandleData<'a> {
 }
 
 impl DataReader for CandleData<'_> {
+    fn keep_digests(&self) {
+        // Without them, the next reader hashes the set again.
+        let _: std::io::Result<()> = self.digests.save();
+    }
+
     fn is_carried(&self, config: &str) -> Result<bool, TrainerError> {
         Ok(self.trainer.config(config)?.data.source.is_carried())
     }

@@ -35,6 +35,7 @@
 //!     device: DeviceChoice::Cpu,
 //!     threads: 1,
 //!     data: None,
+//!     digests: None,
 //!     folder: folder.path().to_owned(),
 //!     resume_from: Vec::new(),
 //!     throughput: ThroughputTiming::Now,

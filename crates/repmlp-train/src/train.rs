@@ -17,7 +17,7 @@ use sweep_trainer::Origin;
 use crate::batch::{HostBatch, TrainEpoch};
 use crate::checkpoint::{self, CheckpointError, CheckpointHeader, Newest, PassedOver};
 use crate::config::RunConfig;
-use crate::data::{DataError, Dataset, Subset};
+use crate::data::{DataError, Dataset, DigestCache, Subset};
 use crate::device::DeviceChoice;
 use crate::error::TrainError;
 use crate::evaluate::EvaluationSplit;
@@ -42,6 +42,8 @@ pub struct Resources {
     pub threads: usize,
     /// Folder with the data sets.
     pub data: Option<PathBuf>,
+    /// Folder of known digests of data files.
+    pub digests: Option<PathBuf>,
     /// Folder of this attempt, for checkpoints and weights.
     pub folder: PathBuf,
     /// Folders of earlier attempts, the latest first.
@@ -141,7 +143,11 @@ pub(crate) struct Run<'a> {
 impl<'a> Run<'a> {
     /// Makes a run before its first step.
     fn new(config: &'a RunConfig, seed: u64, resources: &'a Resources, device: Device) -> Result<Self, TrainError> {
-        let data = config.data.load(resources.data.as_deref(), seed)?;
+        let folder = resources.data.as_deref();
+        let data = match &resources.digests {
+            Some(digests) => config.data.load_known(folder, seed, &DigestCache::new(digests))?,
+            None => config.data.load(folder, seed)?,
+        };
         let steps_per_epoch = data.count.batches(config.training.batch)?;
         let vars = Vars::new(seed, DType::F32, &device);
         let model = Model::new(&config.model, config.task(), &vars.root())?;

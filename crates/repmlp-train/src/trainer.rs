@@ -65,8 +65,8 @@ impl Trainer for CandleTrainer {
         Ok(device.decide().to_string())
     }
 
-    fn data<'a>(&'a self, folder: Option<&'a Path>) -> Box<dyn DataReader + 'a> {
-        Box::new(CandleData::new(self, folder))
+    fn data<'a>(&'a self, folder: Option<&'a Path>, digests: &Path) -> Box<dyn DataReader + 'a> {
+        Box::new(CandleData::new(self, folder, digests))
     }
 
     fn train(&self, attempt: &Attempt<'_>, sink: &mut dyn Sink) -> Result<(), TrainerError> {
@@ -80,6 +80,7 @@ impl Trainer for CandleTrainer {
             device: orders.device.parse().map_err(TrainError::from)?,
             threads: orders.threads,
             data: orders.data.clone(),
+            digests: orders.digests.clone(),
             folder: (*folder).to_owned(),
             resume_from: orders.resume_from.clone(),
             throughput: orders.throughput,

@@ -22,8 +22,8 @@ pub struct Adjustments {
 }
 
 impl Adjustments {
-    /// Returns the name of a profile with these adjustments: `default with training.epochs 3 and seeds 5`. A long name is
-    /// replaced by a digest of it.
+    /// Returns the name of a profile with these adjustments: `default with training.epochs 3 and seeds 5`. A long name
+    /// is replaced by a digest of it.
     pub fn profile(&self, profile: &str) -> String {
         let mut texts: Vec<String> = self.set.iter().map(|set| as_name(set)).collect();
         texts.sort();

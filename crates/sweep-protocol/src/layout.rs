@@ -54,6 +54,11 @@ impl ResultsLayout {
         self.root.join("published").join(experiment).join(profile)
     }
 
+    /// The folder of known digests of data files. It is a cache: it may be removed.
+    pub fn digests(&self) -> PathBuf {
+        self.root.join("digests")
+    }
+
     /// The folder of all runs.
     pub fn runs(&self) -> PathBuf {
         self.root.join("runs")

@@ -42,6 +42,8 @@ pub struct SharedOrders {
     pub kernels: Option<String>,
     /// The project folder, in which commands run.
     pub project: Option<PathBuf>,
+    /// Folder of known digests of data files.
+    pub digests: Option<PathBuf>,
     /// Metrics that the base file declares.
     pub metrics: Vec<MetricRecord>,
 }
@@ -63,6 +65,9 @@ pub struct Orders {
     /// See [`SharedOrders::project`].
     #[serde(default)]
     pub project: Option<PathBuf>,
+    /// See [`SharedOrders::digests`].
+    #[serde(default)]
+    pub digests: Option<PathBuf>,
     /// See [`SharedOrders::metrics`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<MetricRecord>,

@@ -41,13 +41,14 @@ pub(crate) fn prepare(
     Lease::grant(&folder.lease(), &token).map_err(unwritable(&folder.lease()))?;
 
     let resume_from: Vec<PathBuf> = earlier.iter().rev().map(|&n| run.attempt(n).root().to_owned()).collect();
-    let SharedOrders { data, kernels, project, metrics } = options.orders.clone();
+    let SharedOrders { data, kernels, project, digests, metrics } = options.orders.clone();
     let orders = Orders {
         device: slot.device.clone(),
         threads: slot.threads,
         data,
         kernels,
         project,
+        digests,
         metrics,
         lease: Some(token),
         resume_from,

@@ -36,8 +36,9 @@ pub trait Trainer: Send + Sync {
     /// When the name is unknown, or the device is not available.
     fn device(&self, name: &str) -> Result<String, TrainerError>;
 
-    /// Returns a reader of the data below `folder`.
-    fn data<'a>(&'a self, folder: Option<&'a Path>) -> Box<dyn DataReader + 'a>;
+    /// Returns a reader of the data below `folder`. It may keep digests of the files in the folder `digests`, so that
+    /// attempts need not hash them again.
+    fn data<'a>(&'a self, folder: Option<&'a Path>, digests: &Path) -> Box<dyn DataReader + 'a>;
 
     /// Carries out an attempt, until it ends or `attempt.stop` is set. All events go to `sink`; the last one is the
     /// outcome.
@@ -61,6 +62,9 @@ pub trait DataReader {
     /// # Errors
     /// When the data is missing, damaged or does not fit the configuration.
     fn fingerprint(&mut self, config: &str) -> Result<String, TrainerError>;
+
+    /// Writes the digests that were computed, for later readers and for attempts. A failure costs only time.
+    fn keep_digests(&self) {}
 }
 
 /// The predicted cost of a configuration. What is not known is absent.

@@ -41,7 +41,8 @@ pub(crate) async fn run(arguments: PlanArgs, program: &Program) -> Result<Exit> 
     let speed = Speed::measured(&mut results, &known, &costed.training_flops()).await?;
     say_damage(&mut results);
     if let Some(data) = &arguments.data {
-        let fingerprints: BTreeSet<String> = check_data(&costed, Some(data))?.into_iter().collect();
+        let fingerprints: BTreeSet<String> =
+            check_data(&costed, &mut costed.trainers.data(Some(data), &layout.digests()))?.into_iter().collect();
         fingerprints.iter().for_each(|fingerprint| say(&format!("data: {fingerprint}")));
     }
     let mut works = costed.works(&known);

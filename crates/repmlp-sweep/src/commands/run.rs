@@ -93,7 +93,8 @@ async fn sweep(spec: &Spec, arguments: &RunArgs, screen: Screen, program: &Progr
     results.close().await?;
     // A finished sweep needs no data. But a named data folder is always checked, and carried data is always available.
     let looks_at_data = has_work || data.is_some() || is_all_carried(&costed)?;
-    let mut fingerprints = if looks_at_data { Some(check_data(&costed, data)?) } else { None };
+    let mut readers = costed.trainers.data(data, &layout.digests());
+    let mut fingerprints = if looks_at_data { Some(check_data(&costed, &mut readers)?) } else { None };
     let lock = SchedulerLock::acquire(&layout)?;
     let (mut store, damages) = patiently(prepare(&costed, &lock)).await?;
     let mut results = open_results(lock.layout()).await?;
@@ -101,8 +102,9 @@ async fn sweep(spec: &Spec, arguments: &RunArgs, screen: Screen, program: &Progr
     results.close().await?;
     let items = items(&costed, &known, arguments)?;
     if fingerprints.is_none() && !items.is_empty() {
-        fingerprints = Some(check_data(&costed, data)?);
+        fingerprints = Some(check_data(&costed, &mut readers)?);
     }
+    readers.keep_digests();
     refuse_other_data(&costed, &known, fingerprints.as_deref().unwrap_or_default())?;
 
     let arithmetic = choose(&known, !items.is_empty())?;
@@ -113,7 +115,7 @@ async fn sweep(spec: &Spec, arguments: &RunArgs, screen: Screen, program: &Progr
     let request = carry_out(
         &lock,
         items,
-        options((&costed, &project), arguments, slots, &arithmetic)?,
+        options((&costed, &project, &layout), arguments, slots, &arithmetic)?,
         &mut store,
         &mut progress,
     )
@@ -160,7 +162,7 @@ fn conclude(
 
 /// Returns the options of the runner.
 fn options(
-    (costed, project): (&CostedPlan<'_>, &Project),
+    (costed, project, layout): (&CostedPlan<'_>, &Project, &ResultsLayout),
     arguments: &RunArgs,
     slots: Vec<Slot>,
     arithmetic: &Arithmetic,
@@ -172,7 +174,7 @@ fn options(
         arguments: vec!["train".into()],
         slots,
         quiet_threads: quiet_threads(arguments),
-        orders: orders(costed, project, arguments.data.data.as_deref(), arithmetic)?,
+        orders: orders((costed, project, layout), arguments.data.data.as_deref(), arithmetic)?,
         timeout: arguments.timeout,
         grace: GRACE,
         crash_retries: 1,
@@ -237,8 +239,7 @@ fn items(costed: &CostedPlan<'_>, known: &BTreeMap<RunId, RunRow>, arguments: &R
 
 /// Returns the orders of every attempt, except those that depend on its slot.
 fn orders(
-    costed: &CostedPlan<'_>,
-    project: &Project,
+    (costed, project, layout): (&CostedPlan<'_>, &Project, &ResultsLayout),
     data: Option<&Path>,
     arithmetic: &Arithmetic,
 ) -> Result<SharedOrders> {
@@ -251,7 +252,8 @@ fn orders(
     }
     let kernels = (arithmetic.device == "cpu").then(|| arithmetic.kernels.clone());
     let project = Some(std::path::absolute(project.root())?);
-    Ok(SharedOrders { data, kernels, project, metrics: costed.plan.metrics.clone() })
+    let digests = Some(std::path::absolute(layout.digests())?);
+    Ok(SharedOrders { data, kernels, project, digests, metrics: costed.plan.metrics.clone() })
 }
 
 fn known_of(rows: &[RunRow]) -> BTreeMap<RunId, RunRow> {

@@ -52,7 +52,8 @@ pub(crate) async fn run(arguments: ShowArgs) -> Result<Exit> {
             })
             .collect();
         print_json(&json!({
-            "run": row, "experiments": places, "tags": RunTags::read(&layout.run(id).tags()).unwrap_or_default(), "config": config, "attempts": attempts, "measurements": measurements,
+            "run": row, "experiments": places, "config": config, "attempts": attempts, "measurements": measurements,
+            "tags": RunTags::read(&layout.run(id).tags()).unwrap_or_default(),
         }))?;
     } else {
         print(&text(&row, &places, &config, &attempts, &measurements, &layout))?;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::bench::{Bench, repository};
+use crate::bench::{Bench, repository, skipped};
 
 /// All files below a folder with one of these endings, except in folders that hold no text of ours.
 fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
@@ -27,9 +27,16 @@ fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
 /// The hand-written Markdown files of the repository.
 fn pages() -> Vec<PathBuf> {
     let mut pages = files(&repository().join("docs/src"), &[".md"]);
-    for name in
-        ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "reports/speed/README.md"]
-    {
+    for name in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "reports/speed/README.md",
+        "examples/own_block/README.md",
+        "examples/pytorch_repmlp/README.md",
+    ] {
         pages.push(repository().join(name));
     }
     pages
@@ -56,7 +63,8 @@ struct Block {
     text: String,
 }
 
-/// The blocks of a page that have directives: `<!-- file: PATH -->`, `<!-- base: PATH -->` or `<!-- run -->`.
+/// The blocks of a page that have directives: `<!-- file: PATH -->`, `<!-- base: PATH -->`, `<!-- run -->` or
+/// `<!-- run with python3 -->`.
 fn blocks(page: &str) -> Vec<Block> {
     let (mut blocks, mut directives) = (Vec::new(), Vec::new());
     let mut lines = page.lines();
@@ -81,6 +89,11 @@ fn blocks(page: &str) -> Vec<Block> {
     blocks
 }
 
+/// Whether a program can be started here.
+fn has(program: &str) -> bool {
+    std::process::Command::new(program).arg("--version").output().is_ok()
+}
+
 /// Follows a page: writes its files and runs its commands. Returns how many commands ran.
 fn follow(page: &str) -> usize {
     let bench = Bench::empty();
@@ -94,7 +107,8 @@ fn follow(page: &str) -> usize {
                     let base = fs::read_to_string(repository().join("experiments/base/pure-mlp.toml")).unwrap();
                     write(&folder.join(value), &base);
                 }
-                "run" => {
+                "run with python3" if !has("python3") => skipped("an example", "there is no python3"),
+                "run" | "run with python3" => {
                     for line in text.lines() {
                         let words = line.split(" # ").next().unwrap().trim();
                         if let Some(inner) = words.strip_prefix("cd ") {

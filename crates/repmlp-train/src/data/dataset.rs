@@ -9,6 +9,7 @@ use repmlp::stream::stream;
 
 use crate::data::config::{DataConfig, Fit};
 use crate::data::coverage::{check_classes, check_judged};
+use crate::data::digest_cache::DigestCache;
 use crate::data::files::{Depth, Reading};
 use crate::data::normalization::Normalization;
 use crate::data::pool::{Images, Subset};
@@ -85,7 +86,15 @@ impl DataConfig {
     /// # Errors
     /// When a file is missing or damaged, or the set does not match the configuration.
     pub fn load(&self, folder: Option<&Path>, seed: u64) -> Result<Dataset, DataError> {
-        self.read(folder, seed, Depth::Headers)
+        self.read(folder, seed, (Depth::Headers, None))
+    }
+
+    /// Like [`DataConfig::load`], but does not read files again whose digests are known.
+    ///
+    /// # Errors
+    /// The errors of [`DataConfig::load`].
+    pub fn load_known(&self, folder: Option<&Path>, seed: u64, digests: &DigestCache) -> Result<Dataset, DataError> {
+        self.read(folder, seed, (Depth::Headers, Some(digests)))
     }
 
     /// Does the same as [`DataConfig::load`] and decodes every image. Damage is then found before a training starts.
@@ -93,11 +102,24 @@ impl DataConfig {
     /// # Errors
     /// The errors of [`DataConfig::load`].
     pub fn check(&self, folder: Option<&Path>, seed: u64) -> Result<Dataset, DataError> {
-        self.read(folder, seed, Depth::Pixels)
+        self.read(folder, seed, (Depth::Pixels, None))
     }
 
-    fn read(&self, folder: Option<&Path>, seed: u64, depth: Depth) -> Result<Dataset, DataError> {
-        let raw = self.source.read(folder, Reading { pixel_limit: self.pixel_limit, depth })?;
+    /// Like [`DataConfig::check`], but does not read files again that were decoded before and are unchanged.
+    ///
+    /// # Errors
+    /// The errors of [`DataConfig::load`].
+    pub fn check_known(&self, folder: Option<&Path>, seed: u64, digests: &DigestCache) -> Result<Dataset, DataError> {
+        self.read(folder, seed, (Depth::Pixels, Some(digests)))
+    }
+
+    fn read(
+        &self,
+        folder: Option<&Path>,
+        seed: u64,
+        (depth, digests): (Depth, Option<&DigestCache>),
+    ) -> Result<Dataset, DataError> {
+        let raw = self.source.read(folder, Reading { pixel_limit: self.pixel_limit, depth, digests })?;
         if let Some(expected) = self.fingerprint.as_ref().filter(|expected| **expected != raw.digest) {
             return Err(DataError::Fingerprint { expected: expected.clone(), found: raw.digest });
         }

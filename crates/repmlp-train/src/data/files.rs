@@ -11,15 +11,18 @@ use std::path::{Path, PathBuf};
 use repmlp_interop::{open_file, read_file, read_whole};
 
 use crate::data::decode::{self, Undecodable};
+use crate::data::digest_cache::{DigestCache, Facts, Look};
 use crate::data::image::{Image, Mask};
 use crate::data::{DataError, DataFolder, Ids};
 
 /// Settings for reading a set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Reading {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading<'a> {
     /// Maximum number of pixels of an image file.
     pub(crate) pixel_limit: usize,
     pub(crate) depth: Depth,
+    /// Digests of files that were read before.
+    pub(crate) digests: Option<&'a DigestCache>,
 }
 
 /// How much of each image file is decoded when a set is opened.
@@ -82,11 +85,11 @@ struct Known {
 
 /// Metadata of a file. If it is unchanged, the content is too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    size: u64,
+pub(crate) struct Stamp {
+    pub(crate) size: u64,
     /// Seconds and nanoseconds.
-    modified: (i64, i64),
-    changed: (i64, i64),
+    pub(crate) modified: (i64, i64),
+    pub(crate) changed: (i64, i64),
 }
 
 impl Stamp {
@@ -105,31 +108,37 @@ impl Files {
     pub(crate) fn open(
         folder: &DataFolder,
         (names, channels): (Names, usize),
-        reading: Reading,
+        reading: Reading<'_>,
         hasher: &mut blake3::Hasher,
     ) -> Result<Self, DataError> {
-        let Reading { pixel_limit, depth } = reading;
+        let Reading { pixel_limit, depth, digests } = reading;
         let size = |path: &Path, bytes: &[u8]| {
             let size = match depth {
                 Depth::Headers => decode::size(bytes, pixel_limit),
                 Depth::Pixels => decode::image(bytes, channels, pixel_limit).map(|image| (image.height, image.width)),
             };
-            size.map_err(|fault| undecodable(path, fault, pixel_limit))
+            size.map(|size| Facts { size, ids: None }).map_err(|fault| undecodable(path, fault, pixel_limit))
+        };
+        let look = match depth {
+            Depth::Headers => Look::Header,
+            Depth::Pixels => Look::Pixels { channels },
         };
         let mut files = Self { root: folder.path().to_owned(), channels, pixel_limit, images: Vec::new(), masks: None };
-        let (images, sizes) = files.scan(names.images, hasher, size)?;
+        let (images, seen_images) = files.scan(names.images, hasher, (look, digests), size)?;
         files.images = images;
         if let Some(MaskFiles { names, classes }) = names.masks {
             let decoded = |path: &Path, bytes: &[u8]| {
                 let mask = files.decoded_mask(path, bytes, classes)?;
-                Ok((Ids::of(&mask.ids), (mask.height, mask.width)))
+                Ok(Facts { size: (mask.height, mask.width), ids: Some(Ids::of(&mask.ids)) })
             };
-            let (masks, seen) = files.scan(names, hasher, decoded)?;
-            let (ids, mask_sizes): (Vec<Ids>, Vec<_>) = seen.into_iter().unzip();
-            let mut pairs = sizes.iter().zip(&mask_sizes).zip(&masks);
-            if let Some(((image, mask), file)) = pairs.find(|((image, mask), _)| image != mask) {
-                return Err(DataError::MaskSize { path: files.root.join(&file.name), image: *image, mask: *mask });
+            let look = Look::Mask { classes: classes.count, ignore: classes.ignore };
+            let (masks, seen) = files.scan(names, hasher, (look, digests), decoded)?;
+            let mut pairs = seen_images.iter().zip(&seen).zip(&masks);
+            if let Some(((image, mask), file)) = pairs.find(|((image, mask), _)| image.size != mask.size) {
+                let path = files.root.join(&file.name);
+                return Err(DataError::MaskSize { path, image: image.size, mask: mask.size });
             }
+            let ids = seen.into_iter().filter_map(|facts| facts.ids).collect();
             files.masks = Some(Masks { files: masks, ids, classes });
         }
         Ok(files)
@@ -192,17 +201,33 @@ impl Files {
         read().map_err(|source| DataError::Read { path: path.to_owned(), source })
     }
 
-    /// Calls `look` on each file and returns its results. Adds names and contents to `hasher`.
-    fn scan<T: Send>(
+    /// Returns what a cache knows about a file that is still the same and within the limit of pixels.
+    fn known(&self, digests: &DigestCache, name: &str, look: Look) -> Option<(Stamp, blake3::Hash, Facts)> {
+        let metadata = std::fs::metadata(self.root.join(name)).ok().filter(Metadata::is_file)?;
+        let stamp = Stamp::of(&metadata);
+        let (digest, facts) = digests.get(&self.root, name, &stamp, look)?;
+        let (h, w) = facts.size;
+        h.checked_mul(w).is_some_and(|pixels| pixels <= self.pixel_limit).then_some((stamp, digest, facts))
+    }
+
+    /// Looks at each file and returns what was found. Adds names and contents to `hasher`. A file that is unchanged
+    /// since it was looked at in this way is not read again.
+    fn scan(
         &self,
         names: Vec<String>,
         hasher: &mut blake3::Hasher,
-        look: impl Fn(&Path, &[u8]) -> Result<T, DataError> + Sync,
-    ) -> Result<(Vec<Known>, Vec<T>), DataError> {
+        (way, digests): (Look, Option<&DigestCache>),
+        look: impl Fn(&Path, &[u8]) -> Result<Facts, DataError> + Sync,
+    ) -> Result<(Vec<Known>, Vec<Facts>), DataError> {
         let look = |name: &String| {
             let path = self.root.join(name);
+            if let Some(known) = digests.and_then(|digests| self.known(digests, name, way)) {
+                return Ok(known);
+            }
             let (stamp, bytes) = self.content(&path)?;
-            Ok((stamp, blake3::hash(&bytes), look(&path, &bytes)?))
+            let (digest, facts) = (blake3::hash(&bytes), look(&path, &bytes)?);
+            digests.into_iter().for_each(|digests| digests.add((&self.root, name), (&stamp, way), (digest, facts)));
+            Ok((stamp, digest, facts))
         };
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(SCAN_THREADS);
         let share = names.len().div_ceil(threads).max(1);
@@ -345,5 +370,33 @@ mod tests {
         write(folder.path(), "a.png", &png[..png.len() - 20]);
         open(folder.path(), headers).unwrap();
         assert!(matches!(open(folder.path(), WHOLE), Err(DataError::Damaged { .. })));
+    }
+
+    #[test]
+    fn files_with_known_digests_are_not_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), "a.png", &plain_png((3, 4), 5));
+        let cache = DigestCache::new(folder.path().join("digests"));
+        let reading = Reading { digests: Some(&cache), ..WHOLE };
+        let digest = |reading: Reading<'_>| {
+            let mut hasher = blake3::Hasher::new();
+            let names = Names { images: vec!["a.png".to_owned()], masks: None };
+            let set = DataFolder::find(Some(folder.path()), "own", "").unwrap();
+            Files::open(&set, (names, 1), reading, &mut hasher).map(|_| hasher.finalize())
+        };
+        let first = digest(reading).unwrap();
+        // The same size and time, but other bytes: only a reader of the bytes notices.
+        let path = folder.path().join("a.png");
+        let time = std::fs::metadata(&path).unwrap().modified().unwrap();
+        let damaged = vec![0; std::fs::read(&path).unwrap().len()];
+        let put = |time| {
+            std::fs::write(&path, &damaged).unwrap();
+            std::fs::File::options().append(true).open(&path).unwrap().set_modified(time).unwrap();
+        };
+        put(time);
+        assert_eq!(digest(reading).unwrap(), first);
+        assert!(digest(WHOLE).is_err());
+        put(time + std::time::Duration::from_nanos(1));
+        assert!(digest(reading).is_err(), "a changed file is read again");
     }
 }

@@ -8,7 +8,8 @@ use crate::data::config::CUSTOMARY_PIXELS;
 use crate::data::files::{Depth, Reading};
 
 /// Reads and decodes every file completely.
-pub(crate) const WHOLE: Reading = Reading { pixel_limit: CUSTOMARY_PIXELS, depth: Depth::Pixels };
+pub(crate) const WHOLE: Reading<'static> =
+    Reading { pixel_limit: CUSTOMARY_PIXELS, depth: Depth::Pixels, digests: None };
 
 /// Returns a JPEG of 16x8 pixels: (200, 100, 30) in the left half, (20, 60, 220) in the right half.
 pub(crate) fn tiny_jpeg() -> Vec<u8> {

@@ -77,7 +77,7 @@ pub(crate) fn detect(listing: &Listing) -> Result<Option<DetectedSet>, DetectErr
     Ok(Some(DetectedSet::new(SourceConfig::Identities(config), side)))
 }
 
-pub(crate) fn read(folder: &DataFolder, config: &IdentitiesConfig, reading: Reading) -> Result<RawSet, DataError> {
+pub(crate) fn read(folder: &DataFolder, config: &IdentitiesConfig, reading: Reading<'_>) -> Result<RawSet, DataError> {
     let (pool, digest, names) = match folder.files()?.iter().find(|name| idx::is_images(name)) {
         Some(images) => of_idx(folder, images, config.channels)?,
         None => of_folders(folder, config, reading)?,
@@ -119,7 +119,7 @@ fn check_pairs(folder: &DataFolder, test: &Subset, names: &[String]) -> Result<(
 
 type NamedPool = (Pool, String, Vec<String>);
 
-fn of_folders(folder: &DataFolder, config: &IdentitiesConfig, reading: Reading) -> Result<NamedPool, DataError> {
+fn of_folders(folder: &DataFolder, config: &IdentitiesConfig, reading: Reading<'_>) -> Result<NamedPool, DataError> {
     let folders = folder.folders("")?;
     if folders.is_empty() {
         return Err(folder.missing(vec![format!("*-{}", idx::IMAGES_ENDING), "*/".to_owned()]));

@@ -54,6 +54,23 @@ impl Ids {
         ids
     }
 
+    /// Writes the set as hexadecimal digits.
+    pub(crate) fn to_hex(self) -> String {
+        self.0.iter().map(|word| format!("{word:016x}")).collect()
+    }
+
+    /// Reads what [`Self::to_hex`] writes.
+    pub(crate) fn from_hex(text: &str) -> Option<Self> {
+        let mut ids = Self::default();
+        if text.len() != 16 * ids.0.len() || !text.is_ascii() {
+            return None;
+        }
+        for (i, word) in ids.0.iter_mut().enumerate() {
+            *word = u64::from_str_radix(&text[16 * i..16 * (i + 1)], 16).ok()?;
+        }
+        Some(ids)
+    }
+
     /// Returns the union of both sets.
     pub(crate) fn with(mut self, other: Self) -> Self {
         self.0.iter_mut().zip(other.0).for_each(|(own, other)| *own |= other);

@@ -51,7 +51,7 @@ pub(crate) fn detect(listing: &Listing) -> Result<Option<DetectedSet>, DetectErr
     Ok(Some(DetectedSet::new(source, listing.median_side("train")?)))
 }
 
-pub(crate) fn read(folder: &DataFolder, config: &ImageFolderConfig, reading: Reading) -> Result<RawSet, DataError> {
+pub(crate) fn read(folder: &DataFolder, config: &ImageFolderConfig, reading: Reading<'_>) -> Result<RawSet, DataError> {
     let train = folder.folders("train")?;
     let test_part = test_part(folder, config, &train)?;
     let test = folder.folders(test_part)?;

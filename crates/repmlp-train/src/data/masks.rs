@@ -77,7 +77,7 @@ pub(crate) fn detect(listing: &Listing) -> Result<Option<DetectedSet>, DetectErr
     Ok(Some(DetectedSet::new(SourceConfig::Masks(config), listing.median_side("train")?)))
 }
 
-pub(crate) fn read(folder: &DataFolder, config: &MasksConfig, reading: Reading) -> Result<RawSet, DataError> {
+pub(crate) fn read(folder: &DataFolder, config: &MasksConfig, reading: Reading<'_>) -> Result<RawSet, DataError> {
     for (folders, key) in [(&config.train, "train"), (&config.test, "test")] {
         if folders.is_empty() {
             return Err(DataError::NoFiles { set: config.name.clone(), key });

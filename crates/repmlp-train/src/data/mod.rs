@@ -11,6 +11,7 @@ mod data_folder;
 mod dataset;
 mod decode;
 mod detect;
+mod digest_cache;
 mod embedded;
 mod error;
 mod files;
@@ -32,6 +33,7 @@ pub use augment::{AugmentConfig, AutoAugmentConfig, EvaluateConfig, RandomResize
 pub use config::DataConfig;
 pub use dataset::{Dataset, TrainCount};
 pub use detect::{DetectError, DetectedSet, Labels, detect};
+pub use digest_cache::DigestCache;
 pub use error::DataError;
 pub use identities::IdentitiesConfig;
 pub use idx::IdxConfig;

@@ -107,7 +107,7 @@ impl SourceConfig {
         }
     }
 
-    pub(crate) fn read(&self, folder: Option<&Path>, reading: Reading) -> Result<RawSet, DataError> {
+    pub(crate) fn read(&self, folder: Option<&Path>, reading: Reading<'_>) -> Result<RawSet, DataError> {
         let located = |name: &str, get: &str| DataFolder::find(folder, name, get);
         match self {
             Self::FashionMnist5k {} => embedded::read(),

@@ -66,6 +66,7 @@ impl<'a> Bench<'a> {
             device: DeviceChoice::Cpu,
             threads: self.threads,
             data: self.data.map(Path::to_owned),
+            digests: None,
             folder: self.folder(number),
             resume_from: (1..number).rev().map(|n| self.folder(n)).collect(),
             throughput: ThroughputTiming::Now,

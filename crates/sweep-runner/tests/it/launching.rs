@@ -67,7 +67,7 @@ async fn an_attempt_finds_its_configuration_orders_and_threads() {
     assert_eq!(
         orders,
         json!({
-            "data": "/somewhere", "device": "cpu", "kernels": null, "project": null, "resume_from": [], "threads": 3, "throughput": "now",
+            "data": "/somewhere", "device": "cpu", "digests": null, "kernels": null, "project": null, "resume_from": [], "threads": 3, "throughput": "now",
         })
     );
     let environment = fs::read_to_string(bench.attempt(run, 1).root().join("env.txt")).unwrap();

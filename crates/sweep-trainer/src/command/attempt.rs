@@ -224,9 +224,9 @@ impl Record<'_> {
         self.sink.emit(Event::Started { environment, epochs, steps_per_epoch: 1, resumed_at_step: self.step })
     }
 
-    /// Takes over the values before the first reported epoch; all values if the command reports no epoch.
+    /// Takes over the values up to the first reported epoch; all values if the command reports no epoch.
     fn inherit(&mut self, first: Option<u32>) -> Result<(), SinkError> {
-        let measurements = self.inherited.before(first);
+        let measurements = self.inherited.up_to(first);
         if measurements.is_empty() {
             return Ok(());
         }

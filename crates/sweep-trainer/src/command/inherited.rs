@@ -1,9 +1,9 @@
 //! Values that earlier attempts of a command measured.
 //!
 //! A command that continues from a checkpoint does not measure them again. The first epoch that it reports tells where
-//! it continues: values of earlier epochs are taken over, later ones are measured again. A command that starts over
-//! reports epoch 1, so nothing of earlier epochs is taken over. No line about a checkpoint is needed for this: a kill
-//! between writing a checkpoint and reporting it loses nothing.
+//! it continues: values up to this epoch are taken over, later ones are measured again. What it measures again replaces
+//! what was taken over, so a command may also start over. No line about a checkpoint is needed for this: a kill between
+//! writing a checkpoint and reporting it loses nothing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -41,10 +41,11 @@ impl Inherited {
         }
     }
 
-    /// Takes the values before an epoch, and those that belong to no epoch. Without an epoch, takes all.
-    pub(super) fn before(&mut self, epoch: Option<u32>) -> Vec<Measurement> {
-        let is_before = |m: &Measurement| m.epoch.is_none_or(|own| epoch.is_none_or(|first| own < first));
-        std::mem::take(&mut self.values).into_values().filter(is_before).collect()
+    /// Takes the values up to an epoch, and those that belong to no epoch. Without an epoch, takes all. Values of the
+    /// epoch itself are taken too: a command that continues after its last epoch may still report other values of it.
+    pub(super) fn up_to(&mut self, epoch: Option<u32>) -> Vec<Measurement> {
+        let is_taken = |m: &Measurement| m.epoch.is_none_or(|own| epoch.is_none_or(|first| own <= first));
+        std::mem::take(&mut self.values).into_values().filter(is_taken).collect()
     }
 }
 
@@ -72,11 +73,11 @@ mod tests {
             journal.emit(Event::Checkpointed { step: 3, file: "last".to_owned() }).unwrap();
         }
         let folders = [folder(2), folder(1)];
-        let before = |epoch| Inherited::from(&folders).before(epoch);
-        assert_eq!(before(Some(4)), [accuracy(1, 0.1), accuracy(2, 0.2), accuracy(3, 0.4), params]);
-        assert_eq!(before(Some(3)), [accuracy(1, 0.1), accuracy(2, 0.2), params]);
-        assert_eq!(before(Some(1)), [params], "it starts over");
-        assert_eq!(before(None).len(), 4);
+        let up_to = |epoch| Inherited::from(&folders).up_to(epoch);
+        assert_eq!(up_to(Some(4)), [accuracy(1, 0.1), accuracy(2, 0.2), accuracy(3, 0.4), params]);
+        assert_eq!(up_to(Some(2)), [accuracy(1, 0.1), accuracy(2, 0.2), params]);
+        assert_eq!(up_to(Some(1)), [accuracy(1, 0.1), params], "it starts over, and measures epoch 1 again");
+        assert_eq!(up_to(None).len(), 4);
         assert_eq!(Inherited::from(&folders).step, 0, "the files of the checkpoints are gone");
         std::fs::write(folder(1).join("last"), "").unwrap();
         assert_eq!(Inherited::from(&folders).step, 3);

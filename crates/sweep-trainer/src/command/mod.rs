@@ -97,7 +97,7 @@ impl Trainer for CommandTrainer {
         }
     }
 
-    fn data<'a>(&'a self, _folder: Option<&'a Path>) -> Box<dyn DataReader + 'a> {
+    fn data<'a>(&'a self, _folder: Option<&'a Path>, _digests: &Path) -> Box<dyn DataReader + 'a> {
         Box::new(UnreadData)
     }
 

@@ -1,17 +1,23 @@
 //! The command line. Parsing has no side effects.
 
+mod runs;
+mod spec;
+mod weights;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use clap_complete::engine::ArgValueCandidates;
-use sweep_plan::Adjustments;
 use sweep_protocol::{NAME_RULE, check_name};
+
+pub(crate) use runs::{CleanArgs, ForgetArgs, LogsArgs, NoteArgs, ShowArgs, TagArgs};
+pub(crate) use spec::{AdjustArgs, SpecArgs};
+pub(crate) use weights::{NamingChoice, WeightsCommand, WeightsExportArgs, WeightsImportArgs};
 
 use crate::complete;
 use crate::screen::ColorChoice;
-use crate::spec::Spec;
 
 /// Version, commit and the devices that this build can use.
 const VERSION: &str = concat!(
@@ -174,51 +180,6 @@ pub(crate) struct InitArgs {
     pub(crate) name: Option<String>,
 }
 
-/// What is planned: experiment files or a base file, and what this call changes.
-#[derive(Debug, Args)]
-pub(crate) struct SpecArgs {
-    /// The experiment files, one after another.
-    #[arg(value_name = "SPEC", required_unless_present = "base", value_hint = ValueHint::FilePath)]
-    paths: Vec<PathBuf>,
-    /// Instead of an experiment: the one configuration of a base file, with what `--set` changes.
-    #[arg(long, value_name = "BASE", conflicts_with_all = ["paths", "profile"], value_hint = ValueHint::FilePath)]
-    base: Option<PathBuf>,
-    /// A profile of the file [default: the file without a profile].
-    #[arg(long, short, value_parser = parse_name, add = ArgValueCandidates::new(complete::profiles))]
-    profile: Option<String>,
-    #[command(flatten)]
-    adjust: AdjustArgs,
-}
-
-impl SpecArgs {
-    /// Returns what is planned, in order; at least one.
-    pub(crate) fn specs(&self) -> Vec<Spec> {
-        let adjustments = self.adjust.adjustments();
-        if let Some(base) = &self.base {
-            return vec![Spec::base(base.clone(), adjustments)];
-        }
-        let spec = |path: &PathBuf| Spec::experiment(path.clone(), self.profile.clone(), adjustments.clone());
-        self.paths.iter().map(spec).collect()
-    }
-}
-
-/// What this call changes in an experiment. Its results are those of a profile with a name of its own.
-#[derive(Debug, Args)]
-pub(crate) struct AdjustArgs {
-    /// Lay a key over the base: `training.epochs=3`. May be repeated.
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
-    /// Train this number of seeds, counted from 0.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    seeds: Option<u64>,
-}
-
-impl AdjustArgs {
-    pub(crate) fn adjustments(&self) -> Adjustments {
-        Adjustments { set: self.set.clone(), seeds: self.seeds }
-    }
-}
-
 /// The results folder.
 #[derive(Debug, Args)]
 pub(crate) struct ResultsArgs {
@@ -263,8 +224,8 @@ pub(crate) struct RunArgs {
     /// Threads of each run [default: the machine's cores, divided among the slots].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) threads: Option<u32>,
-    /// Only runs with an id that starts with one of these (`3f9c2a,771b`), or with these labels (`groups=2,kernels=1,3`).
-    /// May be repeated: then a run needs to match one of them.
+    /// Only runs with an id that starts with one of these (`3f9c2a,771b`), or with these labels
+    /// (`groups=2,kernels=1,3`). May be repeated: then a run needs to match one of them.
     #[arg(long, value_name = "ID|AXIS=LABEL", add = ArgValueCandidates::new(complete::runs))]
     pub(crate) only: Vec<String>,
     /// Start at most N runs in this call.
@@ -371,80 +332,6 @@ pub(crate) struct StatusArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ShowArgs {
-    /// The run's id, or the start of it.
-    #[arg(add = ArgValueCandidates::new(complete::runs))]
-    pub(crate) run: String,
-    #[command(flatten)]
-    pub(crate) results: ResultsArgs,
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct TagArgs {
-    /// The run's id, or the start of it.
-    #[arg(add = ArgValueCandidates::new(complete::runs))]
-    pub(crate) run: String,
-    /// Tags to set: `paper` or `figure=2`.
-    #[arg(value_name = "KEY[=VALUE]", required_unless_present = "remove")]
-    pub(crate) tags: Vec<String>,
-    /// Remove the tag with this key.
-    #[arg(long, value_name = "KEY")]
-    pub(crate) remove: Vec<String>,
-    #[command(flatten)]
-    pub(crate) results: ResultsArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct NoteArgs {
-    /// The run's id, or the start of it.
-    #[arg(add = ArgValueCandidates::new(complete::runs))]
-    pub(crate) run: String,
-    /// The note; it replaces the former one. An empty text removes it.
-    pub(crate) text: String,
-    #[command(flatten)]
-    pub(crate) results: ResultsArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ForgetArgs {
-    /// The experiment, by name or file.
-    #[arg(add = ArgValueCandidates::new(complete::experiments))]
-    pub(crate) experiment: PathBuf,
-    /// One profile of it [default: all].
-    #[arg(long, short, value_parser = parse_name, add = ArgValueCandidates::new(complete::profiles))]
-    pub(crate) profile: Option<String>,
-    #[command(flatten)]
-    pub(crate) results: ResultsArgs,
-    /// Remove it.
-    #[arg(long)]
-    pub(crate) yes: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct CleanArgs {
-    #[command(flatten)]
-    pub(crate) results: ResultsArgs,
-    /// Remove it.
-    #[arg(long)]
-    pub(crate) yes: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct LogsArgs {
-    /// The run's id, or the start of it.
-    #[arg(add = ArgValueCandidates::new(complete::runs))]
-    pub(crate) run: String,
-    /// Number of the attempt, counted from 1 [default: the latest].
-    #[arg(long)]
-    pub(crate) attempt: Option<u32>,
-    #[command(flatten)]
-    pub(crate) results: ResultsArgs,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct ReportArgs {
     /// The experiment file. With --check it may be omitted: then every published report is checked.
     #[arg(value_name = "SPEC", required_unless_present = "check", value_hint = ValueHint::FilePath)]
@@ -494,59 +381,6 @@ pub(crate) struct ExportArgs {
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: ExportFormat,
     /// The file to write [default: standard output].
-    #[arg(long, short, value_hint = ValueHint::FilePath)]
-    pub(crate) out: Option<PathBuf>,
-}
-
-/// Direction of an exchange of weights.
-#[derive(Debug, Subcommand)]
-pub(crate) enum WeightsCommand {
-    /// Write the weights of a run, or of a file of weights, as PyTorch reads them.
-    Export(WeightsExportArgs),
-    /// Read PyTorch weights and list which fit a network, which are missing and which are left over.
-    Import(WeightsImportArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct WeightsExportArgs {
-    /// A run's id or the start of it, or a file of weights.
-    #[arg(value_name = "RUN|FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) source: PathBuf,
-    #[command(flatten)]
-    pub(crate) results: ResultsArgs,
-    /// The safetensors file to write.
-    #[arg(long, short, value_hint = ValueHint::FilePath)]
-    pub(crate) out: PathBuf,
-    /// For a file of weights: its network, by name in the catalogue or as a .toml file.
-    #[arg(long)]
-    pub(crate) model: Option<String>,
-    /// Naming of the tensors.
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) naming: NamingChoice,
-    /// The form that is written.
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) form: FormChoice,
-}
-
-/// Naming of tensors in a file of weights.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum NamingChoice {
-    /// Names of the RepMLP release.
-    #[default]
-    Official,
-    /// Names of torchvision, for networks that it has.
-    Torchvision,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct WeightsImportArgs {
-    /// Weights: .safetensors, or .pth and .pt of PyTorch 1.6 or later.
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub(crate) file: PathBuf,
-    /// The network: its name in the catalogue (a wrong name lists all), or a .toml file with `task` and `model`.
-    #[arg(long, add = ArgValueCandidates::new(complete::networks))]
-    pub(crate) model: String,
-    /// If the weights are complete, write them to this safetensors file with this program's names.
     #[arg(long, short, value_hint = ValueHint::FilePath)]
     pub(crate) out: Option<PathBuf>,
 }
