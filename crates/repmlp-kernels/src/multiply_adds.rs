@@ -19,10 +19,10 @@ pub fn multiply_adds(rounds: usize) -> usize {
         InstructionSet::Plain => unsafe { chains::<<f32 as Number>::Plain>(rounds) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the processor has AVX2 and FMA.
-        InstructionSet::Avx2 => unsafe { with_avx2(rounds) },
+        InstructionSet::Avx2(_) => unsafe { with_avx2(rounds) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the processor has AVX-512F.
-        InstructionSet::Avx512 => unsafe { with_avx512(rounds) },
+        InstructionSet::Avx512(_) => unsafe { with_avx512(rounds) },
     });
     rounds * in_a_round.iter().sum::<usize>()
 }

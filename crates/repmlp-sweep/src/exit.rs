@@ -6,7 +6,7 @@ use repmlp::catalogue::CatalogueError;
 use repmlp_interop::InteropError;
 use repmlp_train::data::{DataError, DetectError};
 use sweep_plan::PlanError;
-use sweep_protocol::{EXIT_UNWRITABLE_JOURNAL, FailureKind, JournalError, printable};
+use sweep_protocol::{EXIT_UNWRITABLE_JOURNAL, FailureKind, JournalError, error_texts, printable};
 use sweep_report::ReportError;
 use sweep_runner::RunnerError;
 use sweep_store::{Damage, StoreError};
@@ -61,21 +61,13 @@ pub(crate) struct UsageError(pub(crate) String);
 pub(crate) fn report(error: &anyhow::Error, screen: Screen) -> Exit {
     match error.downcast_ref::<PlanError>() {
         Some(plan) => say(&plan.render(screen.plan_colors())),
-        None => say(&format!("{} {}", screen.alarm("error:"), printable(&chain(error)))),
+        None => say(&format!(
+            "{} {}",
+            screen.alarm("error:"),
+            printable(&error_texts(error.as_ref()).join("\n  caused by: "))
+        )),
     }
     code(error)
-}
-
-/// Returns the error and its causes, one per line. A cause that repeats an earlier line is left out.
-fn chain(error: &anyhow::Error) -> String {
-    let mut lines: Vec<String> = Vec::new();
-    for cause in error.chain() {
-        let line = cause.to_string();
-        if !lines.iter().any(|known| known.contains(&line)) {
-            lines.push(line);
-        }
-    }
-    lines.join("\n  caused by: ")
 }
 
 fn code(error: &anyhow::Error) -> Exit {

@@ -36,6 +36,8 @@ impl Voice {
 struct Shown {
     label: String,
     cost: f64,
+    /// Share of finished steps.
+    share: f64,
     bar: Option<ProgressBar>,
     steps: u64,
     steps_per_epoch: u64,
@@ -49,6 +51,9 @@ pub(crate) struct Progress {
     screen: Screen,
     layout: ResultsLayout,
     runs: BTreeMap<RunId, Shown>,
+    /// Cost of all runs, and its finished part.
+    whole: f64,
+    done: f64,
     finished: BTreeSet<RunId>,
     total: ProgressBar,
     planned: Vec<(RunId, String)>,
@@ -72,9 +77,9 @@ impl Progress {
         let shown = |item: &WorkItem| {
             let label = labels.get(&item.run).map_or_else(String::new, |label| (*label).clone());
             let cost = costs.get(&item.run).copied().unwrap_or(1.0);
-            (item.run, Shown { label, cost, bar: None, steps: 1, steps_per_epoch: 1, epochs: 0 })
+            (item.run, Shown { label, cost, share: 0.0, bar: None, steps: 1, steps_per_epoch: 1, epochs: 0 })
         };
-        let runs = items.iter().map(shown).collect();
+        let runs: BTreeMap<RunId, Shown> = items.iter().map(shown).collect();
         let total = match &bars {
             Some(bars) if !items.is_empty() => bars.add(ProgressBar::new(PARTS)),
             _ => ProgressBar::hidden(),
@@ -84,6 +89,8 @@ impl Progress {
             voice: Voice { bars },
             screen,
             layout: layout.clone(),
+            whole: runs.values().map(|shown| shown.cost).sum(),
+            done: 0.0,
             runs,
             finished: BTreeSet::new(),
             total,
@@ -181,21 +188,11 @@ impl Progress {
     }
 
     /// Moves the overall bar. Every run counts by its cost and its share of finished steps.
-    fn advance(&self, run: RunId, share: f64) {
-        let whole: f64 = self.runs.values().map(|shown| shown.cost).sum();
-        let done: f64 = self
-            .runs
-            .iter()
-            .map(|(id, shown)| {
-                let part = if *id == run {
-                    share
-                } else {
-                    shown.bar.as_ref().map_or(0.0, |bar| bar.position() as f64 / shown.steps as f64)
-                };
-                shown.cost * part
-            })
-            .sum();
-        self.total.set_position((PARTS as f64 * done / whole) as u64);
+    fn advance(&mut self, run: RunId, share: f64) {
+        let Some(shown) = self.runs.get_mut(&run) else { return };
+        self.done += shown.cost * (share - shown.share);
+        shown.share = share;
+        self.total.set_position((PARTS as f64 * self.done / self.whole) as u64);
     }
 
     fn show_end(&mut self, update: &Update, status: Status, message: Option<&str>) {

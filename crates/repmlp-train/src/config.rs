@@ -3,6 +3,9 @@
 //! Labels, devices, threads, folders and the seed are not part of it. A field that is added later must be skipped in
 //! the serialised form at its neutral value (`skip_serializing_if`). Then the identities of old runs stay valid.
 
+use std::path::Path;
+
+use candle_core::{DType, Device};
 use repmlp::ConfigFault;
 use repmlp::models::{Model, ModelConfig, Task};
 use repmlp::vars::Vars;
@@ -11,8 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{DataConfig, SourceShape};
 use crate::decay::{self, PartDecayConfig};
-use crate::objective::{self, Judge};
-use crate::start::StartConfig;
+use crate::objective::{Aim, Judge};
+use crate::start::{StartConfig, StartError};
+
+pub use crate::objective::LossConfig;
 
 /// A complete run configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -127,44 +132,6 @@ impl OptimizerConfig {
     }
 }
 
-/// The loss.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum LossConfig {
-    /// Cross-entropy over images, or over the pixels that are not ignored.
-    CrossEntropy {},
-    /// AM-Softmax on embeddings: cross-entropy of scaled cosines. A margin is subtracted from the cosine of the correct
-    /// person.
-    AmSoftmax {
-        /// Factor of the cosines; 30 in the original.
-        #[serde(default = "thirty")]
-        scale: f64,
-        /// Subtracted from the cosine of the correct person; 0.35 in the original.
-        #[serde(default = "margin")]
-        margin: f64,
-    },
-}
-
-fn thirty() -> f64 {
-    30.0
-}
-
-fn margin() -> f64 {
-    0.35
-}
-
-impl Default for LossConfig {
-    fn default() -> Self {
-        Self::CrossEntropy {}
-    }
-}
-
-impl LossConfig {
-    fn is_cross_entropy(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 /// The learning rate schedule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
@@ -219,6 +186,16 @@ impl RunConfig {
         Task { channels, image: (self.data.image_size, self.data.image_size), classes }
     }
 
+    /// Returns what the network is trained for.
+    pub(crate) fn aim(&self) -> Aim<'_> {
+        Aim {
+            objective: self.data.objective(),
+            loss: &self.training.loss,
+            label_smoothing: self.training.label_smoothing,
+            classes: self.task().classes,
+        }
+    }
+
     /// Returns all faults that can be found without reading data.
     pub fn faults(&self) -> Vec<ConfigFault> {
         let mut faults = self.data.faults();
@@ -237,7 +214,7 @@ impl RunConfig {
         }
         // The network is checked only if everything else is valid.
         if faults.is_empty() {
-            faults.extend(objective::faults(self));
+            faults.extend(self.aim().faults(self.model.answer()));
             faults.extend(self.model.faults(self.task()));
         }
         // The parameter names need a network that can be built. Building it takes its memory, so it is done only when
@@ -256,8 +233,32 @@ impl RunConfig {
     fn parameter_names(&self) -> candle_core::Result<Vec<String>> {
         let vars = Vars::blank();
         Model::new(&self.model, self.task(), &vars.root())?;
-        Judge::new(self, &vars)?;
+        Judge::new(&self.aim(), self.model.outputs(self.task()), &vars)?;
         Ok(vars.parameters().into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// Returns the fingerprint of everything that a run depends on besides its configuration: the data set (`data`,
+    /// from [`Dataset`]) and the weights that it starts from.
+    ///
+    /// # Errors
+    /// When the weights are missing, damaged or do not fit the network.
+    ///
+    /// [`Dataset`]: crate::data::Dataset
+    pub fn fingerprint(&self, data: &str, folder: Option<&Path>) -> Result<String, StartError> {
+        let vars = Vars::new(0, DType::F32, &Device::Cpu);
+        if self.start.is_some() {
+            Model::new(&self.model, self.task(), &vars.root())?;
+        }
+        self.begin(data, &vars, folder)
+    }
+
+    /// Gives the variables of the network their starting values. Returns the fingerprint of the data set and the
+    /// weights.
+    pub(crate) fn begin(&self, data: &str, vars: &Vars, folder: Option<&Path>) -> Result<String, StartError> {
+        Ok(match &self.start {
+            None => data.to_owned(),
+            Some(start) => format!("{data}, {}", start.load((&self.model, self.task()), vars, folder)?),
+        })
     }
 }
 

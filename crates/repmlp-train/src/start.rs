@@ -6,15 +6,12 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
-use candle_core::{DType, Device};
 use repmlp::ConfigFault;
-use repmlp::models::Model;
+use repmlp::models::{ModelConfig, Task};
 use repmlp::vars::Vars;
 use repmlp_interop::{Import, InteropError, StoredForm, listed, open_file, read_checkpoint};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use crate::config::RunConfig;
 
 /// Weights that a network starts from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -118,14 +115,19 @@ impl StartConfig {
 
     /// Loads the weights of the file into the variables of a network, except fresh parts. Returns name and digest of
     /// the file.
-    pub(crate) fn load(&self, config: &RunConfig, vars: &Vars, folder: Option<&Path>) -> Result<String, StartError> {
+    pub(crate) fn load(
+        &self,
+        (model, task): (&ModelConfig, Task),
+        vars: &Vars,
+        folder: Option<&Path>,
+    ) -> Result<String, StartError> {
         let Some(folder) = folder else { return Err(StartError::NoFolder { weights: self.weights.clone() }) };
         let path = folder.join(&self.weights);
         let found = digest(&path).map_err(|source| StartError::Read { path: path.clone(), source })?;
         if let Some(expected) = self.fingerprint.clone().filter(|expected| *expected != found) {
             return Err(StartError::Fingerprint { path, expected, found });
         }
-        let import = Import::of(&read_checkpoint(&path)?, &config.model, config.task())?;
+        let import = Import::of(&read_checkpoint(&path)?, model, task)?;
         if import.form == StoredForm::Deployed {
             return Err(StartError::Merged { path });
         }
@@ -153,32 +155,6 @@ impl StartConfig {
             return Err(StartError::AllFresh { path });
         }
         Ok(format!("{} {found}", self.weights))
-    }
-}
-
-impl RunConfig {
-    /// Returns the fingerprint of everything that a run depends on besides its configuration: the data set (`data`,
-    /// from [`Dataset`]) and the weights that it starts from.
-    ///
-    /// # Errors
-    /// When the weights are missing, damaged or do not fit the network.
-    ///
-    /// [`Dataset`]: crate::data::Dataset
-    pub fn fingerprint(&self, data: &str, folder: Option<&Path>) -> Result<String, StartError> {
-        let vars = Vars::new(0, DType::F32, &Device::Cpu);
-        if self.start.is_some() {
-            Model::new(&self.model, self.task(), &vars.root())?;
-        }
-        self.begin(data, &vars, folder)
-    }
-
-    /// Gives the variables of the network their starting values. Returns the fingerprint of the data set and the
-    /// weights.
-    pub(crate) fn begin(&self, data: &str, vars: &Vars, folder: Option<&Path>) -> Result<String, StartError> {
-        Ok(match &self.start {
-            None => data.to_owned(),
-            Some(start) => format!("{data}, {}", start.load(self, vars, folder)?),
-        })
     }
 }
 

@@ -152,7 +152,7 @@ impl<'a> Run<'a> {
         let vars = Vars::new(seed, DType::F32, &device);
         let model = Model::new(&config.model, config.task(), &vars.root())?;
         let fingerprint = config.begin(&data.fingerprint, &vars, resources.data.as_deref())?;
-        let judge = Judge::new(config, &vars)?;
+        let judge = Judge::new(&config.aim(), config.model.outputs(config.task()), &vars)?;
         let optimizer = Optimizer::new(&config.training.optimizer, &vars)?;
         Ok(Self {
             config,

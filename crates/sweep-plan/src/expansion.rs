@@ -9,14 +9,11 @@ use sweep_protocol::{Coordinates, ExclusionRecord};
 
 use crate::document::{Node, WHOLE_FILE};
 use crate::error::Faults;
-use crate::experiment::Experiment;
+use crate::experiment::{CEILING, Experiment};
 use crate::grid::Grid;
 use crate::profile::DEFAULT;
 use crate::row::Row;
 use crate::selection::Include;
-
-/// Maximum number of runs in a plan, even if the file sets a higher limit.
-pub(crate) const CEILING: u64 = 1_000_000;
 
 /// All rows, and what was excluded.
 #[derive(Debug)]

@@ -47,6 +47,7 @@ mod grid;
 mod keys;
 mod labels;
 mod link;
+mod load;
 mod nearest;
 mod overlay;
 mod plan;
@@ -59,8 +60,9 @@ mod unclosed;
 
 pub use adjust::Adjustments;
 pub use error::{Colors, Fault, PlanError};
-pub use experiment::{Experiment, digest, load, load_adjusted, load_base};
+pub use experiment::Experiment;
 pub use link::file_behind;
+pub use load::{digest, load, load_adjusted, load_base};
 pub use plan::{Merged, Plan, PlannedRun, Resolved, plan};
 pub use schema::experiment_schema;
 pub use sweep_protocol::ConfigFault;

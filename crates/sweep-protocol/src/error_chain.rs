@@ -2,19 +2,23 @@
 
 use std::error::Error;
 
-/// Joins an error and its causes with colons. A cause whose text already occurred is left out.
-pub fn error_chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
+/// Returns the texts of an error and its causes. A text that is part of an earlier one is left out.
+pub fn error_texts(error: &dyn Error) -> Vec<String> {
+    let mut texts = vec![error.to_string()];
     let mut cause = error.source();
     while let Some(error) = cause {
         let told = error.to_string();
-        if !text.contains(&told) {
-            text.push_str(": ");
-            text.push_str(&told);
+        if !texts.iter().any(|text| text.contains(&told)) {
+            texts.push(told);
         }
         cause = error.source();
     }
-    text
+    texts
+}
+
+/// Joins an error and its causes with colons. A cause whose text already occurred is left out.
+pub fn error_chain(error: &dyn Error) -> String {
+    error_texts(error).join(": ")
 }
 
 #[cfg(test)]

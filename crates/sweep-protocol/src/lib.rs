@@ -57,7 +57,7 @@ pub use declared_metric::{DeclaredMetric, METRIC_RULE, MetricRecord};
 pub use durable::{
     create_atomically, create_folders, create_new_folder, remove_temporaries, sync_folder, write_atomically,
 };
-pub use error_chain::error_chain;
+pub use error_chain::{error_chain, error_texts};
 pub use event::{AttemptName, Environment, Event, Outcome, ProcessStamp, SupervisorEvent};
 pub use file_stamp::file_stamp;
 pub use journal::{JournalError, JournalLine, JournalPart, JournalReader, JournalWriter, LineDamage, now_ms};

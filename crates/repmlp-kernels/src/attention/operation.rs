@@ -113,13 +113,13 @@ impl Attention {
                     (InstructionSet::Plain, false) => run!(T::Plain, 3, false),
                     (InstructionSet::Plain, true) => run!(T::Plain, 3, true),
                     #[cfg(target_arch = "x86_64")]
-                    (InstructionSet::Avx2, false) => run!(T::Avx2, 3, false),
+                    (InstructionSet::Avx2(_), false) => run!(T::Avx2, 3, false),
                     #[cfg(target_arch = "x86_64")]
-                    (InstructionSet::Avx2, true) => run!(T::Avx2, 3, true),
+                    (InstructionSet::Avx2(_), true) => run!(T::Avx2, 3, true),
                     #[cfg(target_arch = "x86_64")]
-                    (InstructionSet::Avx512, false) => run!(T::Avx512, 6, false),
+                    (InstructionSet::Avx512(_), false) => run!(T::Avx512, 6, false),
                     #[cfg(target_arch = "x86_64")]
-                    (InstructionSet::Avx512, true) => run!(T::Avx512, 6, true),
+                    (InstructionSet::Avx512(_), true) => run!(T::Avx512, 6, true),
                 }
             })
         };
@@ -182,13 +182,13 @@ impl Attention {
                     (InstructionSet::Plain, false) => run!(T::Plain, 3, 2, false),
                     (InstructionSet::Plain, true) => run!(T::Plain, 3, 2, true),
                     #[cfg(target_arch = "x86_64")]
-                    (InstructionSet::Avx2, false) => run!(T::Avx2, 3, 2, false),
+                    (InstructionSet::Avx2(_), false) => run!(T::Avx2, 3, 2, false),
                     #[cfg(target_arch = "x86_64")]
-                    (InstructionSet::Avx2, true) => run!(T::Avx2, 3, 2, true),
+                    (InstructionSet::Avx2(_), true) => run!(T::Avx2, 3, 2, true),
                     #[cfg(target_arch = "x86_64")]
-                    (InstructionSet::Avx512, false) => run!(T::Avx512, 6, 4, false),
+                    (InstructionSet::Avx512(_), false) => run!(T::Avx512, 6, 4, false),
                     #[cfg(target_arch = "x86_64")]
-                    (InstructionSet::Avx512, true) => run!(T::Avx512, 6, 4, true),
+                    (InstructionSet::Avx512(_), true) => run!(T::Avx512, 6, 4, true),
                 }
             })
         };

@@ -5,6 +5,11 @@ use std::sync::OnceLock;
 
 use crate::simd::{Number, fills};
 
+/// Proof that the processor has an instruction set. Only this module can create it, after it has asked the processor:
+/// `unsafe` code relies on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Detected(());
+
 /// An instruction set that the kernels are compiled for and the processor has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InstructionSet {
@@ -12,10 +17,10 @@ pub(crate) enum InstructionSet {
     Plain,
     /// AVX2 and FMA.
     #[cfg(target_arch = "x86_64")]
-    Avx2,
+    Avx2(Detected),
     /// AVX-512F, in addition to AVX2 and FMA.
     #[cfg(target_arch = "x86_64")]
-    Avx512,
+    Avx512(Detected),
 }
 
 impl InstructionSet {
@@ -32,7 +37,7 @@ impl InstructionSet {
     pub(crate) fn for_lanes<T: Number>(self, lanes: usize) -> Self {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 if !fills::<T::Avx512>(lanes) => Self::Avx2,
+            Self::Avx512(Detected(())) if !fills::<T::Avx512>(lanes) => Self::Avx2(Detected(())),
             other => other,
         }
     }
@@ -45,15 +50,22 @@ impl InstructionSet {
     }
 
     fn name(self) -> String {
-        format!("{self:?}").to_ascii_lowercase()
+        let name = match self {
+            Self::Plain => "plain",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => "avx512",
+        };
+        name.to_owned()
     }
 
     /// Returns the sets that this processor has, the best last.
     pub(crate) fn all() -> Vec<Self> {
         #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-            let wide = std::arch::is_x86_feature_detected!("avx512f").then_some(Self::Avx512);
-            return [Self::Plain, Self::Avx2].into_iter().chain(wide).collect();
+            let wide = std::arch::is_x86_feature_detected!("avx512f").then_some(Self::Avx512(Detected(())));
+            return [Self::Plain, Self::Avx2(Detected(()))].into_iter().chain(wide).collect();
         }
         vec![Self::Plain]
     }

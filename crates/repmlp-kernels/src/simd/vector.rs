@@ -96,12 +96,12 @@ macro_rules! for_instruction_set {
                 $body
             }
             #[cfg(target_arch = "x86_64")]
-            $crate::simd::InstructionSet::Avx2 => {
+            $crate::simd::InstructionSet::Avx2(_) => {
                 type $V<T> = <T as $crate::simd::Number>::Avx2;
                 $body
             }
             #[cfg(target_arch = "x86_64")]
-            $crate::simd::InstructionSet::Avx512 => {
+            $crate::simd::InstructionSet::Avx512(_) => {
                 type $V<T> = <T as $crate::simd::Number>::Avx512;
                 $body
             }
@@ -170,10 +170,10 @@ macro_rules! for_each_set {
                 $crate::simd::InstructionSet::Plain => plain($($argument),*),
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: this variant exists only where the processor has the features.
-                $crate::simd::InstructionSet::Avx2 => unsafe { avx2($($argument),*) },
+                $crate::simd::InstructionSet::Avx2(_) => unsafe { avx2($($argument),*) },
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: this variant exists only where the processor has the features.
-                $crate::simd::InstructionSet::Avx512 => unsafe { avx512($($argument),*) },
+                $crate::simd::InstructionSet::Avx512(_) => unsafe { avx512($($argument),*) },
             }
         }
     )*};

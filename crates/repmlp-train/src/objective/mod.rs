@@ -4,6 +4,7 @@
 
 mod classification;
 mod embeddings;
+mod loss_config;
 mod segmentation;
 mod verification;
 
@@ -15,13 +16,13 @@ use sweep_protocol::Metric;
 
 use crate::TrainError;
 use crate::batch::Batch;
-use crate::config::{LossConfig, RunConfig};
 use crate::data::{DataError, Objective};
 use crate::evaluate::EvaluationSplit;
 use segmentation::Confusion;
 use verification::AmSoftmax;
 
 pub(crate) use embeddings::Embeddings;
+pub use loss_config::LossConfig;
 
 /// Loss and hits of a training batch.
 pub(crate) struct Judgement {
@@ -46,17 +47,15 @@ pub(crate) enum Judge {
 }
 
 impl Judge {
-    /// Makes the judge of a run. The parameters of its loss are added to `vars`.
-    pub(crate) fn new(config: &RunConfig, vars: &Vars) -> Result<Self> {
-        let task = config.task();
-        match (config.data.objective(), &config.training.loss) {
-            (Objective::Classification, _) => {
-                Ok(Self::Classification { smoothing: config.training.label_smoothing, classes: task.classes })
-            }
-            (Objective::Segmentation, _) => Ok(Self::Segmentation { classes: task.classes }),
+    /// Makes the judge of a run. `outputs` is the number of the network's output channels. The parameters of its loss
+    /// are added to `vars`.
+    pub(crate) fn new(aim: &Aim<'_>, outputs: usize, vars: &Vars) -> Result<Self> {
+        let classes = aim.classes;
+        match (aim.objective, aim.loss) {
+            (Objective::Classification, _) => Ok(Self::Classification { smoothing: aim.label_smoothing, classes }),
+            (Objective::Segmentation, _) => Ok(Self::Segmentation { classes }),
             (Objective::Verification, LossConfig::AmSoftmax { scale, margin }) => {
-                let numbers = config.model.outputs(task);
-                let head = AmSoftmax::new((*scale, *margin), (task.classes, numbers), &vars.root().enter("head"))?;
+                let head = AmSoftmax::new((*scale, *margin), (classes, outputs), &vars.root().enter("head"))?;
                 Ok(Self::Verification(head))
             }
             (Objective::Verification, LossConfig::CrossEntropy {}) => bail!("embeddings need the loss am-softmax"),
@@ -111,26 +110,37 @@ impl Judge {
     }
 }
 
-/// Returns the faults of combinations of data, network and loss.
-pub(crate) fn faults(config: &RunConfig) -> Vec<ConfigFault> {
-    let objective = config.data.objective();
-    let (wanted, things) = match objective {
-        Objective::Classification => (Answer::Logits, "classes"),
-        Objective::Verification => (Answer::Embedding, "people"),
-        Objective::Segmentation => (Answer::Map, "masks"),
-    };
-    let mut faults = Vec::new();
-    if config.model.answer() != wanted {
-        let message = format!("a network of this kind cannot be trained on a set of {things}");
-        faults.push(ConfigFault::new("model.kind", message));
+/// What a network is trained for.
+pub(crate) struct Aim<'a> {
+    pub(crate) objective: Objective,
+    pub(crate) loss: &'a LossConfig,
+    /// Share of a target that is spread over all classes.
+    pub(crate) label_smoothing: f64,
+    pub(crate) classes: usize,
+}
+
+impl Aim<'_> {
+    /// Returns the faults of combinations of data, network and loss. `answer` is what the network gives.
+    pub(crate) fn faults(&self, answer: Answer) -> Vec<ConfigFault> {
+        let objective = self.objective;
+        let (wanted, things) = match objective {
+            Objective::Classification => (Answer::Logits, "classes"),
+            Objective::Verification => (Answer::Embedding, "people"),
+            Objective::Segmentation => (Answer::Map, "masks"),
+        };
+        let mut faults = Vec::new();
+        if answer != wanted {
+            let message = format!("a network of this kind cannot be trained on a set of {things}");
+            faults.push(ConfigFault::new("model.kind", message));
+        }
+        let with_margin = matches!(self.loss, LossConfig::AmSoftmax { .. });
+        if with_margin != (objective == Objective::Verification) {
+            let kind = if with_margin { "cross-entropy" } else { "am-softmax" };
+            faults.push(ConfigFault::new("training.loss.kind", format!("must be `{kind}` for a set of {things}")));
+        }
+        if objective != Objective::Classification && self.label_smoothing > 0.0 {
+            faults.push(ConfigFault::new("training.label_smoothing", format!("must be 0 for a set of {things}")));
+        }
+        faults
     }
-    let with_margin = matches!(config.training.loss, LossConfig::AmSoftmax { .. });
-    if with_margin != (objective == Objective::Verification) {
-        let kind = if with_margin { "cross-entropy" } else { "am-softmax" };
-        faults.push(ConfigFault::new("training.loss.kind", format!("must be `{kind}` for a set of {things}")));
-    }
-    if objective != Objective::Classification && config.training.label_smoothing > 0.0 {
-        faults.push(ConfigFault::new("training.label_smoothing", format!("must be 0 for a set of {things}")));
-    }
-    faults
 }

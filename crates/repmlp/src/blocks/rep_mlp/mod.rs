@@ -111,14 +111,8 @@ impl RepMlpBlock {
     pub(crate) fn forward_with_epilogue(&self, x_chwn: &Tensor, mode: Mode, epilogue: Epilogue<'_>) -> Result<Tensor> {
         let images = x_chwn.dim(3)?;
         let partitioning = self.shape.partitioning;
-        let partitions = match &self.global {
-            None => partitioning.partition(x_chwn)?,
-            Some(global) => {
-                let padded = partitioning.pad(x_chwn)?;
-                let values = global.forward(&partitioning.pool(&padded)?, images, mode)?;
-                partitioning.partition_plus(&padded, &values)?
-            }
-        };
+        let global = self.global.as_ref().map(|global| |pooled: &Tensor| global.forward(pooled, images, mode));
+        let partitions = partitions(partitioning, x_chwn, global)?;
         let branches: Vec<Normed<'_>> =
             std::iter::once(self.partition.normed()).chain(self.local.iter().map(LocalBranch::normed)).collect();
         let (before, after) = around_restore(epilogue);
@@ -148,6 +142,18 @@ impl RepMlpBlock {
     }
 }
 
+/// Partitions a map, and adds to each partition what the Global Perceptron computes from their means. Both forms share
+/// this.
+fn partitions(
+    partitioning: Partitioning,
+    x_chwn: &Tensor,
+    global: Option<impl FnOnce(&Tensor) -> Result<Tensor>>,
+) -> Result<Tensor> {
+    let Some(global) = global else { return partitioning.partition(x_chwn) };
+    let padded = partitioning.pad(x_chwn)?;
+    partitioning.partition_plus(&padded, &global(&partitioning.pool(&padded)?)?)
+}
+
 /// Splits the epilogue of a block into the part before `restore` and the part after it. A `ReLU` alone can be applied
 /// to the partitions; an addition needs the restored map.
 fn around_restore(epilogue: Epilogue<'_>) -> (Epilogue<'_>, Epilogue<'_>) {
@@ -173,14 +179,8 @@ impl DeployedRepMlpBlock {
     pub(crate) fn forward_with_epilogue(&self, x_chwn: &Tensor, epilogue: Epilogue<'_>) -> Result<Tensor> {
         let RepMlpShape { groups, partitioning, .. } = self.shape;
         let images = x_chwn.dim(3)?;
-        let partitions = match &self.global {
-            None => partitioning.partition(x_chwn)?,
-            Some(global) => {
-                let padded = partitioning.pad(x_chwn)?;
-                let values = global.forward(&partitioning.pool(&padded)?, images)?;
-                partitioning.partition_plus(&padded, &values)?
-            }
-        };
+        let global = self.global.as_ref().map(|global| |pooled: &Tensor| global.forward(pooled, images));
+        let partitions = partitions(partitioning, x_chwn, global)?;
         let (before, after) = around_restore(epilogue);
         let y = match &self.partition {
             DeployedPartitionPerceptron::Conv(conv) => conv.deployed_with_epilogue(&partitions, before)?,
