@@ -47,6 +47,18 @@ pub use repmlp::OwnKinds;
 
 /// Runs the program with the arguments of the command line. Configurations may name `kinds` besides the built-in blocks
 /// and networks.
+///
+/// # Example
+///
+/// The `main` function of a program with the built-in kinds alone:
+///
+/// ```no_run
+/// use std::process::ExitCode;
+///
+/// fn main() -> ExitCode {
+///     repmlp_sweep::run(repmlp_sweep::OwnKinds::new())
+/// }
+/// ```
 pub fn run(kinds: OwnKinds) -> ExitCode {
     complete::answer();
     let cli = cli::Cli::parse_from(cli::with_run_implied(std::env::args_os()));

@@ -6,13 +6,14 @@ use anyhow::{Context, Result};
 use repmlp::catalogue::{self, CatalogueError, NamedModel};
 
 use crate::exit::UsageError;
+use crate::program::Program;
 
 /// Returns the network with this name, or the network in this `.toml` file with the tables `task` and `model`.
-pub(crate) fn find(name: &str) -> Result<NamedModel> {
+pub(crate) fn find(name: &str, program: &Program) -> Result<NamedModel> {
     let path = Path::new(name);
     if path.extension().is_some_and(|extension| extension == "toml") {
         let text = sweep_protocol::read_text_file(path).with_context(|| format!("cannot read the network {name}"))?;
-        return Ok(NamedModel::parse(name, &text)?);
+        return Ok(NamedModel::parse_with(name, &text, program.candle.kinds())?);
     }
     catalogue::find(name).map_err(|fault| match fault {
         CatalogueError::Unknown { .. } => {

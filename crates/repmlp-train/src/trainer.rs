@@ -27,6 +27,11 @@ impl CandleTrainer {
         Self { schema: config_schema(&kinds), kinds }
     }
 
+    /// Returns the kinds of blocks and networks that it knows besides those of [`repmlp`].
+    pub fn kinds(&self) -> &OwnKinds {
+        &self.kinds
+    }
+
     /// Returns the JSON Schema (draft 07) of its configurations.
     pub fn schema(&self) -> &Value {
         &self.schema

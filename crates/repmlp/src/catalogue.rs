@@ -3,8 +3,8 @@
 
 use serde::Deserialize;
 
-use crate::ConfigFault;
 use crate::models::{ModelConfig, Task};
+use crate::{ConfigFault, OwnKinds};
 
 const CATALOGUE: &str = include_str!("catalogue.toml");
 
@@ -69,8 +69,19 @@ impl NamedModel {
     /// # Errors
     /// When the text does not have this form, or the network cannot be built.
     pub fn parse(name: &str, text: &str) -> Result<Self, CatalogueError> {
+        Self::parse_with(name, text, &OwnKinds::new())
+    }
+
+    /// Like [`NamedModel::parse`]. The network and its blocks may be of these kinds, too.
+    ///
+    /// # Errors
+    /// When the text does not have this form, or the network cannot be built.
+    pub fn parse_with(name: &str, text: &str, kinds: &OwnKinds) -> Result<Self, CatalogueError> {
         let unreadable = |source| CatalogueError::Unreadable { name: name.to_owned(), source };
-        Self::checked(name, toml::from_str(text).map_err(unreadable)?)
+        let mut entry: Entry = toml::from_str(text).map_err(unreadable)?;
+        let unbuildable = |fault| CatalogueError::Unbuildable { name: name.to_owned(), fault };
+        entry.model.bind(kinds).map_err(unbuildable)?;
+        Self::checked(name, entry)
     }
 
     fn checked(

@@ -22,6 +22,60 @@ use sealed::Kind;
 type Table = Map<String, Value>;
 
 /// The kinds that a program knows besides those of this crate.
+///
+/// # Example
+///
+/// A block of two convolutions:
+///
+/// ```
+/// use candle_core::{DType, Device};
+/// use repmlp::blocks::BlockKind;
+/// use repmlp::catalogue::NamedModel;
+/// use repmlp::models::Model;
+/// use repmlp::network::{LayerSpec, Node, Site, chain};
+/// use repmlp::vars::Vars;
+/// use repmlp::{ConfigFault, OwnKinds};
+/// use schemars::JsonSchema;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Debug, Serialize, Deserialize, JsonSchema)]
+/// #[serde(deny_unknown_fields)]
+/// struct TwoConvs {
+///     /// Size of both kernels; odd.
+///     kernel: usize,
+/// }
+///
+/// impl BlockKind for TwoConvs {
+///     fn faults(&self, _site: Site, key: &str) -> Vec<ConfigFault> {
+///         let even = self.kernel.is_multiple_of(2);
+///         even.then(|| ConfigFault::new(format!("{key}.kernel"), "must be odd")).into_iter().collect()
+///     }
+///
+///     fn node(&self, site: Site, _key: &str) -> Node<LayerSpec> {
+///         let conv = || LayerSpec::conv_bn(site.channels, self.kernel).into();
+///         chain([("0", conv()), ("1", conv())])
+///     }
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let kinds = OwnKinds::new().block::<TwoConvs>("two-convs");
+/// let network = NamedModel::parse_with(
+///     "small",
+///     r#"
+///     task  = { channels = 3, image = [32, 32], classes = 10 }
+///     [model]
+///     kind   = "cifar-net"
+///     widths = [2, 4, 4]
+///     hidden = 8
+///     block  = { kind = "two-convs", kernel = 3 }
+///     "#,
+///     &kinds,
+/// )?;
+/// let vars = Vars::new(0, DType::F32, &Device::Cpu);
+/// Model::new(&network.model, network.task, &vars.root())?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Default)]
 pub struct OwnKinds {
     blocks: BTreeMap<String, Kind<dyn BlockKind>>,
@@ -116,11 +170,14 @@ impl Role for dyn NetworkKind {}
 
 mod sealed {
     use std::collections::BTreeMap;
-    use std::sync::Arc;
+    use std::sync::{Arc, LazyLock};
 
+    use schemars::JsonSchema;
     use serde_json::Value;
 
-    use super::{BlockKind, NetworkKind, OwnKinds, Table};
+    use super::{BlockKind, NetworkKind, OwnKinds, Table, schema_of};
+    use crate::blocks::BlockConfig;
+    use crate::models::ModelConfig;
 
     /// The canonical table, with all defaults, and what implements it.
     type Canonical<T> = (Value, Arc<T>);
@@ -132,14 +189,17 @@ mod sealed {
     }
 
     pub trait Kinds {
-        /// Kinds of this crate. A faulty table of such a kind is not one of another crate.
-        const BUILT_IN: &'static [&'static str];
+        /// Returns the kinds of this crate. A faulty table of such a kind is not one of another crate.
+        fn built_in() -> &'static [String];
 
         fn of(kinds: &OwnKinds) -> &BTreeMap<String, Kind<Self>>;
     }
 
     impl Kinds for dyn BlockKind {
-        const BUILT_IN: &'static [&'static str] = &["rep-mlp", "conv", "non-local", "self-attention"];
+        fn built_in() -> &'static [String] {
+            static KINDS: LazyLock<Vec<String>> = LazyLock::new(kinds_of::<BlockConfig>);
+            &KINDS
+        }
 
         fn of(kinds: &OwnKinds) -> &BTreeMap<String, Kind<Self>> {
             &kinds.blocks
@@ -147,12 +207,21 @@ mod sealed {
     }
 
     impl Kinds for dyn NetworkKind {
-        const BUILT_IN: &'static [&'static str] =
-            &["cifar-net", "res-net", "efficient-net", "mobile-face-net", "face-res-net", "psp-net", "rep-mlp-net"];
+        fn built_in() -> &'static [String] {
+            static KINDS: LazyLock<Vec<String>> = LazyLock::new(kinds_of::<ModelConfig>);
+            &KINDS
+        }
 
         fn of(kinds: &OwnKinds) -> &BTreeMap<String, Kind<Self>> {
             &kinds.networks
         }
+    }
+
+    /// Reads the kinds of an enum from its schema.
+    fn kinds_of<C: JsonSchema>() -> Vec<String> {
+        let schema = schema_of::<C>();
+        let variants = schema["oneOf"].as_array().into_iter().flatten();
+        variants.filter_map(|variant| variant["properties"]["kind"]["const"].as_str().map(str::to_owned)).collect()
     }
 }
 
@@ -224,7 +293,9 @@ impl<'de, T: Role + ?Sized> Deserialize<'de> for Own<T> {
         let own = Self { table: Map::deserialize(deserializer)?, bound: None };
         match own.kind() {
             "" => Err(D::Error::custom("`kind` is missing")),
-            kind if T::BUILT_IN.contains(&kind) => Err(D::Error::custom(format!("a key of kind `{kind}` is wrong"))),
+            kind if T::built_in().iter().any(|known| known == kind) => {
+                Err(D::Error::custom(format!("a key of kind `{kind}` is wrong")))
+            }
             _ => Ok(own),
         }
     }
@@ -234,19 +305,11 @@ impl<'de, T: Role + ?Sized> Deserialize<'de> for Own<T> {
 mod tests {
     use super::*;
     use crate::blocks::BlockConfig;
-    use crate::models::ModelConfig;
-
-    /// Reads the kinds of an enum from its schema.
-    fn kinds<C: JsonSchema>() -> Vec<String> {
-        let schema = schema_of::<C>();
-        let kind = |variant: &Value| variant["properties"]["kind"]["const"].as_str().unwrap().to_owned();
-        schema["oneOf"].as_array().unwrap().iter().map(kind).collect()
-    }
 
     #[test]
     fn the_built_in_kinds_are_those_of_the_enums() {
-        assert_eq!(kinds::<BlockConfig>(), <dyn BlockKind as sealed::Kinds>::BUILT_IN);
-        assert_eq!(kinds::<ModelConfig>(), <dyn NetworkKind as sealed::Kinds>::BUILT_IN);
+        assert_eq!(<dyn BlockKind as sealed::Kinds>::built_in(), ["rep-mlp", "conv", "non-local", "self-attention"]);
+        assert_eq!(<dyn NetworkKind as sealed::Kinds>::built_in().len(), 7);
     }
 
     #[test]

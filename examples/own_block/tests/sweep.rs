@@ -64,6 +64,13 @@ fn messages_and_schema_know_the_new_keys() {
         assert_eq!(plan.status.code(), Some(3), "{message}");
         assert!(message.contains(told) && message.contains("x.toml:4:"), "{message}");
     }
+    let network = folder.path().join("network.toml");
+    let model =
+        "kind = \"cifar-net\"\nwidths = [4, 4, 4]\nhidden = 8\nblock = { kind = \"spatial-gating\", groups = 2 }\n";
+    std::fs::write(&network, format!("task = {{ channels = 1, image = [32, 32], classes = 10 }}\n[model]\n{model}"))
+        .unwrap();
+    let counted = run(&format!("count {} --layers", network.display()), folder.path());
+    assert!(text(&counted.stdout).contains("stages.0.0.mix"), "{}", text(&counted.stderr));
     let schema = run("schema base", folder.path());
     let schema: serde_json::Value = serde_json::from_slice(&schema.stdout).unwrap();
     let kinds = schema["definitions"]["BlockConfig"]["oneOf"].as_array().unwrap();

@@ -11,6 +11,7 @@ use super::grid::grid;
 use super::{print, print_json};
 use crate::cli::{CountArgs, FormChoice};
 use crate::exit::Exit;
+use crate::program::Program;
 use crate::{named_model, paper, predict};
 
 #[derive(Deserialize)]
@@ -27,9 +28,9 @@ struct PaperRow {
     values: toml::Table,
 }
 
-pub(crate) fn run(arguments: &CountArgs) -> Result<Exit> {
+pub(crate) fn run(arguments: &CountArgs, program: &Program) -> Result<Exit> {
     match &arguments.model {
-        Some(name) => one(&named_model::find(name)?, arguments),
+        Some(name) => one(&named_model::find(name, program)?, arguments),
         None => all(arguments),
     }
 }

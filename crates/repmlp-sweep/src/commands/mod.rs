@@ -54,10 +54,10 @@ pub(crate) fn dispatch(cli: Cli, screen: Screen, program: &Program) -> Result<Ex
         Command::Weights { what: WeightsCommand::Export(arguments) } => {
             asynchronous(weights::export_weights(arguments, program))
         }
-        Command::Weights { what: WeightsCommand::Import(arguments) } => weights::import(&arguments),
+        Command::Weights { what: WeightsCommand::Import(arguments) } => weights::import(&arguments, program),
         Command::Verify { what: VerifyCommand::Parity(arguments) } => verify::parity(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
-        Command::Count(arguments) => count::run(&arguments),
+        Command::Count(arguments) => count::run(&arguments, program),
         Command::Man { out } => man::run(out.as_deref()),
         Command::Reference { folder } => reference::run(&folder, program),
         Command::Init(arguments) => init::run(&arguments, program),

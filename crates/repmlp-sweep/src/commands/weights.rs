@@ -15,8 +15,8 @@ use crate::named_model;
 use crate::program::Program;
 use crate::project::Project;
 
-pub(crate) fn import(arguments: &WeightsImportArgs) -> Result<Exit> {
-    let model = named_model::find(&arguments.model)?;
+pub(crate) fn import(arguments: &WeightsImportArgs, program: &Program) -> Result<Exit> {
+    let model = named_model::find(&arguments.model, program)?;
     let import = read(&arguments.file, &model)?;
     print(&described(&import, &arguments.file, &model))?;
     if !import.is_complete() {
@@ -59,7 +59,7 @@ async fn source(arguments: &WeightsExportArgs, program: &Program) -> Result<(Pat
         let Some(model) = &arguments.model else {
             return Err(UsageError("name the network of these weights with --model".to_owned()).into());
         };
-        return Ok((asked.clone(), named_model::find(model)?));
+        return Ok((asked.clone(), named_model::find(model, program)?));
     }
     let layout = Project::here().results(&arguments.results);
     let mut results = open_results(&layout).await?;

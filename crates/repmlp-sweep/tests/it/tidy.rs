@@ -86,6 +86,17 @@ fn every_file_has_a_header_and_a_specific_name() {
     }
 }
 
+/// A new block must not touch the layers of networks: these know blocks only by their traits.
+#[test]
+fn layers_of_networks_know_no_block_by_name() {
+    let blocks = ["RepMlp", "ShareSet", "NonLocal", "GlobalContext", "SelfAttention"];
+    for path in rust_files(&repository().join("crates/repmlp/src/network")) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let named = blocks.iter().find(|block| text.contains(*block));
+        assert_eq!(named, None, "{}", path.display());
+    }
+}
+
 fn experiments() -> Vec<PathBuf> {
     let entries = std::fs::read_dir(repository().join("experiments")).unwrap().map(|entry| entry.unwrap().path());
     entries.filter(|path| path.extension().is_some_and(|e| e == "toml")).collect()
