@@ -4,6 +4,7 @@
 //! Planning, training, running, storing and reporting are separate crates. They meet only here.
 
 mod arithmetic;
+mod base_schema;
 mod cli;
 mod commands;
 mod complete;

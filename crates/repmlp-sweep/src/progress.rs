@@ -146,7 +146,8 @@ impl Progress {
                     Some(bars) => {
                         let bar = bars
                             .insert_before(&self.total, ProgressBar::new(shown.steps).with_position(*resumed_at_step));
-                        bar.set_style(style("{prefix:28} {bar:24} {pos:>6}/{len} steps  {msg}"));
+                        let unit = if shown.steps_per_epoch == 1 { "epochs" } else { "steps" };
+                        bar.set_style(style(&format!("{{prefix:28}} {{bar:24}} {{pos:>6}}/{{len}} {unit}  {{msg}}")));
                         bar.set_prefix(shown.label.clone());
                         shown.bar = Some(bar);
                     }
@@ -166,6 +167,15 @@ impl Progress {
                 self.advance(run, share);
             }
             Event::Measured { measurements } => {
+                // A command may report no steps.
+                let epoch = measurements.iter().filter_map(|m| m.epoch).max();
+                if let Some(epoch) = epoch.filter(|epoch| *epoch <= shown.epochs) {
+                    let step = u64::from(epoch) * shown.steps_per_epoch;
+                    shown.bar.iter().for_each(|bar| bar.set_position(step));
+                    let share = step as f64 / shown.steps as f64;
+                    self.advance(run, share);
+                }
+                let Some(shown) = self.runs.get_mut(&run) else { return };
                 if let Some((split, m)) = told(measurements) {
                     let (epoch, epochs) = (m.epoch.unwrap_or(0), shown.epochs);
                     let of = if epoch <= epochs { format!("/{epochs}") } else { String::new() };
@@ -204,6 +214,9 @@ impl Progress {
             bar.finish_and_clear();
         }
         let label = shown.label.clone();
+        if status == Status::Succeeded {
+            self.advance(update.run, 1.0);
+        }
         let line = match status {
             Status::Succeeded => format!("{label} done"),
             Status::Queued => format!("{label} trained; its throughput is measured when nothing else runs"),

@@ -8,11 +8,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::Result;
 use sweep_protocol::{
-    AttemptLayout, CheckpointName, Event, JournalReader, PlanRecord, ResultsLayout, RunId, RunLayout, Status,
-    WEIGHTS_FILE, attempt_numbers,
+    AttemptLayout, CheckpointName, PlanRecord, ResultsLayout, RunId, RunLayout, Status, WEIGHTS_FILE, attempt_numbers,
 };
 use sweep_store::Reader;
 
@@ -57,7 +57,7 @@ impl Unneeded {
 
     fn add(&mut self, file: PathBuf) {
         // A link is not followed: it is somebody's own.
-        if fs::symlink_metadata(&file).is_ok_and(|found| found.is_file()) {
+        if !self.files.contains(&file) && fs::symlink_metadata(&file).is_ok_and(|found| found.is_file()) {
             self.files.push(file);
         }
     }
@@ -97,6 +97,7 @@ pub(crate) fn all(layout: &ResultsLayout, results: &mut Reader) -> Result<Vec<Un
             found.extend(remains_of(&run, row.run)?);
         }
     }
+    found.retain(|unneeded| !unneeded.files.is_empty());
     Ok(found)
 }
 
@@ -123,36 +124,47 @@ fn remains_of(run: &RunLayout, id: RunId) -> Result<Vec<Unneeded>> {
         numbers.iter().for_each(|number| add_attempt(&run.attempt(*number), &mut unneeded));
         found.push(unneeded);
     }
+    // What a command wrote may be its trained model.
     let mut checkpoints = Unneeded::new(format!("checkpoints of run {}, which succeeded", id.short()));
     checkpoints_of(&run.attempt(last)).into_iter().for_each(|file| checkpoints.add(file));
-    if !checkpoints.files.is_empty() {
-        found.push(checkpoints);
-    }
+    found.push(checkpoints);
     Ok(found)
 }
 
 fn add_attempt(attempt: &AttemptLayout, unneeded: &mut Unneeded) {
     let files = [attempt.orders(), attempt.lease(), attempt.journal(), attempt.supervisor(), attempt.log()];
-    let of_commands = ["config.json", "said.jsonl", WEIGHTS_FILE].map(|name| attempt.root().join(name));
     let checkpoints = checkpoints_of(attempt);
-    files.into_iter().chain(of_commands).chain(checkpoints).for_each(|file| unneeded.add(file));
+    let weights = attempt.root().join(WEIGHTS_FILE);
+    files.into_iter().chain(checkpoints).chain([weights]).for_each(|file| unneeded.add(file));
+    // The configuration is written for commands only. What is not newer than the closing line was there when the command
+    // ended, so the command wrote it.
+    let is_command = attempt.root().join(sweep_trainer::CONFIG_FILE).exists();
+    let closed = fs::metadata(attempt.supervisor()).and_then(|closed| closed.modified());
+    if let Some(closed) = closed.ok().filter(|_| is_command) {
+        add_older(attempt.root(), closed, unneeded);
+    }
     unneeded.folders.push(attempt.root().to_owned());
 }
 
-/// Returns the checkpoints of an attempt: files with the name of a checkpoint, and files that its command reported.
+/// Adds the files in a folder and below it that are not newer than a time. Links are not followed.
+fn add_older(folder: &Path, than: SystemTime, unneeded: &mut Unneeded) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let Ok(found) = entry.metadata() else { continue };
+        if found.is_dir() {
+            add_older(&entry.path(), than, unneeded);
+            unneeded.folders.push(entry.path());
+        } else if found.modified().is_ok_and(|modified| modified <= than) {
+            unneeded.add(entry.path());
+        }
+    }
+}
+
+/// Returns the checkpoints of an attempt by their names.
 fn checkpoints_of(attempt: &AttemptLayout) -> BTreeSet<PathBuf> {
     let is_checkpoint = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str());
         name.is_some_and(|name| CheckpointName::parse(name).is_some())
     };
     let entries = fs::read_dir(attempt.root()).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut found: BTreeSet<PathBuf> = entries.filter(is_checkpoint).collect();
-    let lines = JournalReader::<Event>::new(&attempt.journal()).read_new().map(|part| part.lines).unwrap_or_default();
-    found.extend(lines.into_iter().filter_map(|line| match line.event {
-        Event::Checkpointed { file, .. } if Path::new(&file).components().count() == 1 => {
-            Some(attempt.root().join(file))
-        }
-        _ => None,
-    }));
-    found
+    entries.filter(is_checkpoint).collect()
 }

@@ -40,7 +40,7 @@ pub fn load_adjusted(path: &Path, profile: Option<&str>, adjustments: &Adjustmen
     read(&source, profile, adjustments)
 }
 
-/// Makes an experiment of one configuration: a base file with adjustments. Its name is the stem of the base file.
+/// Makes an experiment of one configuration: a base file with adjustments. Its name is `base` and the stem of the file.
 ///
 /// # Errors
 /// As for [`load_adjusted`].
@@ -51,8 +51,9 @@ pub fn load_base(path: &Path, adjustments: &Adjustments) -> Result<Experiment, P
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let text = format!("question = \"What does this configuration give?\"\nbase = {}\n", Value::from(name));
-    // A path of its own, since a file cannot be its own base.
-    read(&Arc::new(SourceFile { path: path.with_extension(""), text }), None, adjustments)
+    // A name of its own: an experiment may have the name of its base file.
+    let name = format!("base {}", path.file_stem().unwrap_or_default().to_string_lossy());
+    read(&Arc::new(SourceFile { path: path.with_file_name(format!("{name}.toml")), text }), None, adjustments)
 }
 
 fn read(source: &Arc<SourceFile>, profile: Option<&str>, adjustments: &Adjustments) -> Result<Experiment, PlanError> {

@@ -20,8 +20,11 @@ impl Declaration {
     pub fn default_for(rows: &ExperimentRows) -> Self {
         let plan = &rows.plan;
         let axes: Vec<String> = plan.axes.iter().map(|axis| axis.name.clone()).collect();
-        let judged = judged_by(rows);
+        let declared: Vec<Quantity> =
+            plan.metrics.iter().filter_map(|record| declared(rows, record.metric().ok()?)).collect();
+        let judged = judged_by(rows, &declared);
         let main = judged[0];
+        let declared = declared.into_iter().filter(|quantity| !judged.contains(quantity));
         let flops = deployed(Metric::Flops, None);
         // Choices are made on Validation. Only profiles that set images aside have it.
         let on_validation =
@@ -29,8 +32,6 @@ impl Declaration {
         let validation = has(rows, &on_validation).then_some(on_validation);
         let costs =
             [Metric::Params, Metric::Flops, Metric::Throughput].into_iter().filter_map(|metric| cost(rows, metric));
-        let declared = plan.metrics.iter().filter_map(|record| declared(rows, record.metric().ok()?));
-        let declared = declared.filter(|quantity| !judged.contains(quantity));
         let table = TableDeclaration {
             id: "results".to_owned(),
             title: Some("Results".to_owned()),
@@ -64,7 +65,7 @@ impl Declaration {
             y: main,
         };
         // A trainer may measure no FLOPs, and no curves.
-        let nothing_yet = rows.measurements.is_empty();
+        let nothing_yet = rows.measurements.is_empty() && !plan.commands;
         let scatter = (nothing_yet || has(rows, &flops)).then_some(PlotDeclaration::Scatter(scatter));
         let curves = (nothing_yet || has(rows, &curves.y)).then_some(PlotDeclaration::Curves(curves));
         Self {
@@ -78,7 +79,7 @@ impl Declaration {
 
 /// Returns the quality metrics (unit: fraction) that were measured on test images: those of the deployed form, or those
 /// of any form if a trainer has no deployed form. Returns accuracy if nothing has been measured yet.
-fn judged_by(rows: &ExperimentRows) -> Vec<Quantity> {
+fn judged_by(rows: &ExperimentRows, declared: &[Quantity]) -> Vec<Quantity> {
     let on_test = rows.measurements.iter().map(|row| &row.measurement).filter(|m| m.split == Some(Split::Test));
     let metric = |m: &Measurement| rows.plan.metric(m.metric).filter(|metric| metric.unit() == "fraction");
     let of_form = |m: &Measurement| Some((metric(m)?, m.form));
@@ -89,7 +90,11 @@ fn judged_by(rows: &ExperimentRows) -> Vec<Quantity> {
     let mut found: Vec<Quantity> = found.into_iter().filter(of_deployed).map(quantity).collect();
     // For masks, mIoU comes first: their accuracy is an accuracy of single pixels.
     found.sort_by_key(|quantity| quantity.metric != Metric::MeanIou);
-    if found.is_empty() { vec![deployed(Metric::Accuracy, Some(Split::Test))] } else { found }
+    match (found.is_empty(), declared.is_empty()) {
+        (false, _) => found,
+        (true, false) => declared.to_vec(),
+        (true, true) => vec![deployed(Metric::Accuracy, Some(Split::Test))],
+    }
 }
 
 /// Returns the quantity of a cost: of the deployed form, or of another form that was measured. `None` if only other
@@ -98,13 +103,17 @@ fn cost(rows: &ExperimentRows, metric: Metric) -> Option<Quantity> {
     let of_deployed = deployed(metric, None);
     let of_training = Quantity { form: Some(Form::Training), ..of_deployed };
     let measured = [of_deployed, of_training].into_iter().find(|quantity| has(rows, quantity));
-    measured.or_else(|| rows.measurements.is_empty().then_some(of_deployed))
+    measured.or_else(|| (rows.measurements.is_empty() && !rows.plan.commands).then_some(of_deployed))
 }
 
 /// Returns the quantity of a declared metric, as it was measured: on test images if possible.
 fn declared(rows: &ExperimentRows, metric: Metric) -> Option<Quantity> {
     let measured = rows.measurements.iter().map(|row| &row.measurement).filter(|m| m.metric == metric);
-    let best = measured.max_by_key(|m| (m.split == Some(Split::Test), m.form == Some(Form::Deployed)))?;
+    let Some(best) = measured.max_by_key(|m| (m.split == Some(Split::Test), m.form == Some(Form::Deployed))) else {
+        // Before the first run, its split and form are not known.
+        let unknown = Quantity { form: None, ..deployed(metric, None) };
+        return rows.measurements.is_empty().then_some(unknown);
+    };
     Some(Quantity { split: best.split, form: best.form, ..deployed(metric, None) })
 }
 

@@ -32,8 +32,13 @@ pub(crate) fn of(
 ) -> Vec<String> {
     let places: Vec<String> = only.iter().map(|(axis, label)| format!("{axis}={label}")).collect();
     let filter = (!places.is_empty()).then(|| format!("The table shows only runs with {}.", places.join(" ")));
+    // A value without a form was measured by a command, which may have no forms.
+    let is_clear =
+        |column: &Column| column.quantity.form.is_some() || column.quantity.metric.is_of_a_form() == Some(false);
     let form = common_form(table.columns.iter().map(|column| column.quantity.form));
-    let form = form.map(|form| format!("All values were measured with the {} form.", form.name()));
+    let form = form
+        .filter(|_| table.columns.iter().all(is_clear))
+        .map(|form| format!("All values were measured with the {} form.", form.name()));
     let spread = "Values are means over n seeds, ± their sample standard deviation (SD); \
                   values without ± are from one seed or do not vary.";
     let citation = paper

@@ -98,9 +98,11 @@ impl Overview {
         let data = if data.is_empty() { "not loaded yet".to_owned() } else { data.join(", ") };
         let seeds: Vec<String> = self.seeds.iter().map(u64::to_string).collect();
         let epochs = match self.epochs.as_slice() {
-            [] => "no run has succeeded".to_owned(),
-            [1] => "1 epoch".to_owned(),
-            epochs => format!("{} epochs", epochs.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")),
+            // A command may measure nothing by epochs.
+            [] if self.counts.contains_key(&Status::Succeeded) => String::new(),
+            [] => "; no run has succeeded".to_owned(),
+            [1] => "; 1 epoch".to_owned(),
+            epochs => format!("; {} epochs", epochs.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")),
         };
         let word = if seeds.len() == 1 { "seed" } else { "seeds" };
         let versions: Vec<String> = self.trainer_versions.iter().map(u32::to_string).collect();
@@ -120,7 +122,7 @@ impl Overview {
             [] => String::new(),
             all => format!("; on {}", all.join(", ")),
         };
-        format!("Profile {}; data {data}{setting}; {seeds}; {epochs}{trainer}{computed}{processors}.", self.profile)
+        format!("Profile {}; data {data}{setting}; {seeds}{epochs}{trainer}{computed}{processors}.", self.profile)
     }
 
     /// Returns how the runs went, in one sentence: `12 runs: 10 succeeded, 1 failed: diverged, 1 not run yet.`

@@ -17,14 +17,25 @@ use crate::exit::{Exit, UsageError};
 use crate::plan_file;
 use crate::predict::{Speed, count, duration};
 use crate::program::Program;
+use crate::spec::Spec;
 use crate::what_changed;
 use crate::work::{FailedRuns, Work};
 
 pub(crate) async fn run(arguments: PlanArgs, program: &Program) -> Result<Exit> {
     let specs = arguments.spec.specs();
-    let [spec] = specs.as_slice() else {
-        return Err(UsageError("`plan` takes one experiment file".to_owned()).into());
-    };
+    if arguments.json && specs.len() > 1 {
+        return Err(UsageError("--json shows one plan: name one experiment file".to_owned()).into());
+    }
+    for (i, spec) in specs.iter().enumerate() {
+        if i > 0 {
+            print("\n")?;
+        }
+        show(spec, &arguments, program).await?;
+    }
+    Ok(Exit::Done)
+}
+
+async fn show(spec: &Spec, arguments: &PlanArgs, program: &Program) -> Result<()> {
     let costed = CostedPlan::load(spec, program)?;
     let project = spec.project();
     project.check_declaration(&costed.record())?;
@@ -58,7 +69,7 @@ pub(crate) async fn run(arguments: PlanArgs, program: &Program) -> Result<Exit> 
     } else {
         print(&view.text())?;
     }
-    Ok(Exit::Done)
+    Ok(())
 }
 
 struct View<'a> {

@@ -37,7 +37,12 @@ pub(crate) async fn run(arguments: ShowArgs) -> Result<Exit> {
     let layout = Project::here().results(&arguments.results);
     let mut results = open_results(&layout).await?;
     let id = find_run(&mut results, &arguments.run)?;
-    let (row, attempts, measurements) = results.run(id)?;
+    let (row, attempts, mut measurements) = results.run(id)?;
+    let plans = results.plans();
+    for measurement in &mut measurements {
+        let declared = plans.iter().find_map(|plan| plan.metric(measurement.metric));
+        measurement.metric = declared.unwrap_or(measurement.metric);
+    }
     let places = places(&mut results, id)?;
     say_damage(&mut results);
     let config = config(&layout, id);

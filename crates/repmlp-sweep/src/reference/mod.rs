@@ -9,6 +9,7 @@ mod metrics;
 use anyhow::Result;
 use serde_json::{Value, json};
 
+use crate::base_schema::base_schema;
 use crate::program::Program;
 
 /// All pages: file name and Markdown.
@@ -19,7 +20,7 @@ pub(crate) fn pages(program: &Program) -> Result<Vec<(&'static str, String)>> {
     let report: Value = sweep_report::report_schema().into();
     Ok(vec![
         ("experiment.md", keys::page(EXPERIMENT, &sweep_plan::experiment_schema(&json!({ "description": OVERLAY })))),
-        ("base.md", keys::page(BASE, program.candle.schema())),
+        ("base.md", keys::page(BASE, &base_schema(program))),
         ("report.md", keys::page(REPORT, &report)),
         ("commands.md", commands::page()),
         ("metrics.md", metrics::page()?),
@@ -42,7 +43,8 @@ An experiment file asks one question. It lies in `experiments/`. Its name withou
 const BASE: &str = "# Base files: every key
 
 A base file is one complete run configuration. The keys of overlays, points and profiles are the same:
-each is laid over the base.
+each is laid over the base. With the table `trainer`, a command trains the runs, and all keys except `trainer` and
+`metric` are free.
 `repmlp-sweep schema base` prints the same as JSON Schema, for editors.
 ";
 

@@ -70,7 +70,7 @@ fn a_base_file_alone_is_one_run() {
     let bench = Bench::new();
     let ran = bench.done("run --base experiments/base/tiny.toml --set training.batch=16");
     assert!(ran.stderr().contains("1 of 1 runs to do"), "{}", ran.stderr());
-    assert!(bench.path("reports/tiny/default with training.batch 16/report.md").exists());
+    assert!(bench.path("reports/base tiny/default with training.batch 16/report.md").exists());
     assert!(bench.path("results/runs").exists(), "the project is the folder above `experiments`");
     let plan = bench.done("plan --base experiments/base/tiny.toml --set training.batch=16");
     assert!(plan.stdout().contains("0 to do") && !plan.stderr().contains("was edited"), "{}", plan.stderr());

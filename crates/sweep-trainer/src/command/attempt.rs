@@ -1,5 +1,6 @@
 //! One attempt of a command, from its start to its outcome.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
@@ -14,9 +15,10 @@ use sweep_protocol::{
 };
 
 use super::child::{CommandProcess, Next};
+use super::config::PlannedCommand;
 use super::inherited::Inherited;
-use super::speech::{Listener, Statement};
-use super::{CommandConfig, UNREAD, VERSION, canonical_parts, code};
+use super::speech::{Complaint, Listener, Statement};
+use super::{CONFIG_FILE, UNREAD, VERSION, canonical_parts, code};
 use crate::port::{Attempt, TrainerError};
 
 /// Exit code of a command that refuses its configuration. Trying again would not help.
@@ -25,8 +27,15 @@ const EXIT_REFUSED: i32 = 2;
 /// Carries out an attempt and reports its outcome.
 pub(super) fn carry_out(project: &Path, attempt: &Attempt<'_>, sink: &mut dyn Sink) -> Result<(), TrainerError> {
     let unsaid = |fault: SinkError| TrainerError::new(FailureKind::Io, fault);
-    let mut record =
-        Record { sink, attempt, tally: Tally::default(), begun: false, inherited: Inherited::default(), step: 0 };
+    let mut record = Record {
+        sink,
+        attempt,
+        tally: Tally::default(),
+        begun: false,
+        inherited: Inherited::default(),
+        step: 0,
+        complained: BTreeSet::new(),
+    };
     let outcome = match run(project, attempt, &mut record) {
         Ok(outcome) => outcome,
         Err(Fault::Sink(fault)) => return Err(unsaid(fault)),
@@ -67,7 +76,8 @@ fn run(project: &Path, attempt: &Attempt<'_>, record: &mut Record<'_>) -> Result
     let mut process = CommandProcess::start(&command.command, project, &environment(attempt, &files)?, files.said)
         .map_err(|fault| {
             let program = &command.command[0];
-            Fault::Failed(FailureKind::Config, format!("the command `{program}` cannot be started: {fault}"))
+            // The program may be installed before the next call.
+            Fault::Failed(FailureKind::Io, format!("the command `{program}` cannot be started: {fault}"))
         })?;
     let declared =
         attempt.orders.metrics.iter().filter_map(|record| Some((record.name.clone(), record.metric().ok()?)));
@@ -133,8 +143,8 @@ fn is_out_of_memory(log: &str) -> bool {
     ["out of memory", "memoryerror", "out_of_memory"].iter().any(|sign| log.contains(sign))
 }
 
-fn refuse_changed_code(project: &Path, command: &CommandConfig) -> Result<(), Fault> {
-    let now = code::digests(project, &command.code).map_err(|fault| Fault::Failed(FailureKind::Data, fault))?;
+fn refuse_changed_code(project: &Path, command: &PlannedCommand) -> Result<(), Fault> {
+    let now = code::digests_of(project, command.digests.keys());
     let changed = code::changed(&command.digests, &now);
     if changed.is_empty() {
         return Ok(());
@@ -151,7 +161,7 @@ struct Files {
 
 impl Files {
     fn of(folder: &Path) -> Self {
-        Self { config: folder.join("config.json"), said: folder.join("said.jsonl") }
+        Self { config: folder.join(CONFIG_FILE), said: folder.join("said.jsonl") }
     }
 }
 
@@ -200,6 +210,8 @@ struct Record<'a> {
     inherited: Inherited,
     /// Number of steps, or of epochs if the command names no steps.
     step: u64,
+    /// What was complained about already.
+    complained: BTreeSet<String>,
 }
 
 impl Record<'_> {
@@ -248,7 +260,12 @@ impl Record<'_> {
         if let Some(loss) = loss {
             self.sink.emit(Event::Progressed { epoch: epoch.unwrap_or(0), step: self.step, loss })?;
         }
-        for text in complaints.into_iter().chain(notice) {
+        for Complaint { about, text } in complaints {
+            if self.complained.insert(about) {
+                self.sink.emit(Event::Noticed { text })?;
+            }
+        }
+        if let Some(text) = notice {
             self.sink.emit(Event::Noticed { text })?;
         }
         if let Some(file) = checkpoint {
@@ -268,6 +285,7 @@ impl Record<'_> {
 
 /// Makes sure that a checkpoint survives a power cut before anything depends on it.
 fn keep(folder: &Path, file: &str) -> std::io::Result<()> {
-    File::open(folder.join(file))?.sync_all()?;
-    sync_folder(folder)
+    let path = folder.join(file);
+    File::open(&path)?.sync_all()?;
+    sync_folder(path.parent().unwrap_or(folder))
 }

@@ -47,17 +47,22 @@ impl CommandProcess {
         environment: &[(&'static str, String)],
         journal: PathBuf,
     ) -> io::Result<Self> {
-        let (program, arguments) = command.split_first().ok_or_else(|| io::Error::other("no program is named"))?;
+        let (program, words) = command.split_first().ok_or_else(|| io::Error::other("no program is named"))?;
         // A path is relative to the folder that the command runs in. A plain name is searched as usual.
         let program = if program.contains('/') { folder.join(program) } else { PathBuf::from(program) };
-        let mut child = Command::new(program)
-            .args(arguments)
+        // One pipe for both outputs, so that the log keeps the order of the lines.
+        let (output, writer) = io::pipe()?;
+        let mut prepared = Command::new(program);
+        prepared
+            .args(words)
             .current_dir(folder)
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let output = child.stdout.take().ok_or_else(|| io::Error::other("it has no standard output"))?;
+            .stdout(writer.try_clone()?)
+            .stderr(writer);
+        let child = prepared.spawn()?;
+        // Only the child holds the writing end now, so the output ends when the child and what it started end.
+        drop(prepared);
         let (sender, lines) = sync_channel(WAITING);
         thread::Builder::new().name("output".to_owned()).spawn(move || read_lines(output, &sender))?;
         Ok(Self { child, lines, is_silent: false, journal: Tail::new(journal) })

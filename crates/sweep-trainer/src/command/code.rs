@@ -31,10 +31,20 @@ pub(super) fn digests(project: &Path, patterns: &[String]) -> Result<BTreeMap<St
             found = true;
         }
         if !found {
-            return Err(format!("`{pattern}` names no file in {}", project.display()));
+            let project = std::path::absolute(project).unwrap_or_else(|_| project.to_owned());
+            return Err(format!("`{pattern}` names no file in the project folder {}", project.display()));
         }
     }
     Ok(digests)
+}
+
+/// Returns the digests of the files with these names, as far as they can be read.
+pub(super) fn digests_of<'a>(project: &Path, names: impl Iterator<Item = &'a String>) -> BTreeMap<String, String> {
+    let digest = |name: &String| {
+        let bytes = read_regular_file(&project.join(name)).ok()?;
+        Some((name.clone(), blake3::hash(&bytes).to_hex()[..DIGITS].to_owned()))
+    };
+    names.filter_map(digest).collect()
 }
 
 /// Returns the files that differ between two lists of digests.

@@ -23,10 +23,17 @@ pub struct CommandConfig {
     /// A JSON Schema file of the other keys of the configuration. Without it, they are free.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
-    /// Digests of the files of `code`. The program fills them in.
+}
+
+/// The command of a planned run: what its identity contains. How the files of the code were named, and the schema of the
+/// keys, do not change what it computes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PlannedCommand {
+    pub(super) command: Vec<String>,
+    /// Digest of each file of the code, by its path relative to the project.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(skip)]
-    pub digests: BTreeMap<String, String>,
+    pub(super) digests: BTreeMap<String, String>,
 }
 
 impl CommandConfig {
@@ -36,7 +43,7 @@ impl CommandConfig {
             path => format!("{TRAINER_KEY}.{path}"),
         };
         let config: Self = serde_path_to_error::deserialize(table)
-            .map_err(|fault| fault_at(&at(&fault.path().to_string()), fault.inner().to_string()))?;
+            .map_err(|fault| fault_at(&at(&fault.path().to_string()), worded(&fault.inner().to_string())))?;
         match config.command.first() {
             None => Err(fault_at("trainer.command", "is empty: name a program".to_owned())),
             Some(program) if program.is_empty() => {
@@ -55,10 +62,18 @@ impl CommandConfig {
         serde_json::from_str(&text).map(Some).map_err(|fault| told(format!("is not JSON: {fault}")))
     }
 
-    /// Fills in the digests of the code files.
-    pub(super) fn digest_code(&mut self, project: &Path) -> Result<(), ConfigFault> {
-        self.digests = code::digests(project, &self.code).map_err(|fault| fault_at("trainer.code", fault))?;
-        Ok(())
+    /// Returns the command with the digests of its code as it is now.
+    pub(super) fn planned(self, project: &Path) -> Result<PlannedCommand, ConfigFault> {
+        let digests = code::digests(project, &self.code).map_err(|fault| fault_at("trainer.code", fault))?;
+        Ok(PlannedCommand { command: self.command, digests })
+    }
+}
+
+/// Says what a list looks like where serde says only that it expected one.
+fn worded(message: &str) -> String {
+    match message.contains("expected a sequence") {
+        true => "a list of texts is expected, such as [\"python3\", \"train.py\"]".to_owned(),
+        false => message.to_owned(),
     }
 }
 

@@ -10,6 +10,7 @@ mod child;
 mod code;
 mod config;
 mod inherited;
+mod schema;
 mod speech;
 
 use std::path::{Path, PathBuf};
@@ -17,13 +18,17 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use sweep_protocol::{ConfigFault, FailureKind, Sink};
 
+use config::PlannedCommand;
+
 pub use config::CommandConfig;
 
-use crate::misfit;
 use crate::port::{Attempt, Cost, DataReader, Trainer, TrainerError};
 
 /// The key of a configuration that names a command.
 pub(crate) const TRAINER_KEY: &str = "trainer";
+
+/// File of an attempt's folder with the free keys of its configuration.
+pub const CONFIG_FILE: &str = "config.json";
 
 /// Version of the contract with commands. It is raised when a change alters what commands measure.
 const VERSION: u32 = 1;
@@ -53,11 +58,14 @@ fn split(table: &Value) -> Result<(CommandConfig, Map<String, Value>), ConfigFau
     Ok((CommandConfig::read(&trainer)?, free))
 }
 
-fn canonical_parts(config: &str) -> Result<(CommandConfig, Map<String, Value>), TrainerError> {
-    let unreadable =
-        |fault: String| TrainerError::new(FailureKind::Config, format!("a configuration cannot be read back: {fault}"));
-    let table: Value = serde_json::from_str(config).map_err(|fault| unreadable(fault.to_string()))?;
-    split(&table).map_err(|fault| unreadable(fault.message))
+/// Splits a canonical configuration into the command and the free keys.
+fn canonical_parts(config: &str) -> Result<(PlannedCommand, Map<String, Value>), TrainerError> {
+    let unreadable = |fault: serde_json::Error| {
+        TrainerError::new(FailureKind::Config, format!("a configuration cannot be read back: {fault}"))
+    };
+    let mut free: Map<String, Value> = serde_json::from_str(config).map_err(unreadable)?;
+    let command = serde_json::from_value(free.remove(TRAINER_KEY).unwrap_or_default()).map_err(unreadable)?;
+    Ok((command, free))
 }
 
 impl Trainer for CommandTrainer {
@@ -67,15 +75,12 @@ impl Trainer for CommandTrainer {
 
     /// The canonical form holds the digests of the files that `code` names. So a changed script is a new run.
     fn resolve(&self, table: &Value) -> Result<String, ConfigFault> {
-        let (mut command, free) = split(table)?;
-        if let Some(schema) = command.schema(&self.project)?
-            && let Some(fault) = misfit(&schema, &Value::Object(free.clone()))
-        {
-            return Err(fault);
+        let (command, free) = split(table)?;
+        if let Some(schema) = command.schema(&self.project)? {
+            schema::check(&schema, &free)?;
         }
-        command.digest_code(&self.project)?;
         let mut all = free;
-        let trainer = serde_json::to_value(&command).unwrap_or_default();
+        let trainer = serde_json::to_value(command.planned(&self.project)?).unwrap_or_default();
         all.insert(TRAINER_KEY.to_owned(), trainer);
         Ok(Value::Object(all).to_string())
     }

@@ -1,6 +1,7 @@
 //! What a command says: JSON lines between lines of its log.
 
 use std::collections::BTreeMap;
+use std::path::{Component, Path};
 
 use serde_json::{Map, Value};
 use sweep_protocol::{FailureKind, Form, Measurement, Metric, Split};
@@ -19,13 +20,21 @@ pub(super) struct Statement {
     pub(super) step: Option<u64>,
     /// Measured values.
     pub(super) measurements: Vec<Measurement>,
-    /// File of a complete checkpoint.
+    /// File of a complete checkpoint, relative to the attempt's folder.
     pub(super) checkpoint: Option<String>,
     pub(super) notice: Option<String>,
     /// Kind of failure that the command reports before it ends.
     pub(super) failed: Option<(FailureKind, String)>,
     /// What is wrong with the line. The rest of it counts.
-    pub(super) complaints: Vec<String>,
+    pub(super) complaints: Vec<Complaint>,
+}
+
+/// Something in a line that cannot be used. The same complaint is made once in an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Complaint {
+    /// What it is about, without the value.
+    pub(super) about: String,
+    pub(super) text: String,
 }
 
 /// Reads lines of a command.
@@ -40,12 +49,21 @@ impl Listener {
     /// a word of the contract, a metric that the program knows, or a declared metric.
     pub(super) fn hear(&self, line: &str) -> Option<Statement> {
         let line = line.trim();
-        if !line.starts_with('{') {
+        if !(line.starts_with('{') && line.ends_with('}')) {
             return None;
         }
-        let table: Map<String, Value> = serde_json::from_str(line).ok()?;
         let is_word = |key: &String| KEYS.contains(&key.as_str()) || self.metric(key).is_some();
-        table.keys().any(is_word).then(|| self.statement(&table))
+        match read(line) {
+            Ok(table) => table.keys().any(is_word).then(|| self.statement(&table)),
+            // Such a line was probably meant as a statement.
+            Err(fault) if line.starts_with("{\"") => {
+                let shown: String = line.chars().take(SHOWN).collect();
+                let text = format!("a line is no valid JSON, so it counts as log ({fault}): {shown}");
+                let complaints = vec![Complaint { about: "invalid JSON".to_owned(), text }];
+                Some(Statement { complaints, ..Statement::default() })
+            }
+            Err(_) => None,
+        }
     }
 
     fn metric(&self, name: &str) -> Option<Metric> {
@@ -55,64 +73,93 @@ impl Listener {
 
     fn statement(&self, table: &Map<String, Value>) -> Statement {
         let mut said = Statement::default();
-        let mut wrong = |key: &str, value: &Value, wanted: &str| {
-            said.complaints.push(format!("`{key}` is {value}, but {wanted} is expected: it is ignored"));
+        let mut is_placed = true;
+        let mut complain = |key: &str, problem: String| {
+            said.complaints.push(Complaint { about: key.to_owned(), text: format!("`{key}` {problem}") });
         };
-        let small = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
-        let word = |key: &str| table.get(key).and_then(Value::as_str);
-        let split = word("split").map(str::parse::<Split>).transpose();
-        let form = word("form").map(str::parse::<Form>).transpose();
-        let place = split.is_ok() && form.is_ok();
-        let (mut epochs, mut epoch, mut step) = (None, None, None);
-        let (mut checkpoint, mut notice, mut failed) = (None, None, None);
-        let mut values = Vec::new();
+        let mut place = |key: &str, is_valid: bool, wanted: &str| {
+            if !is_valid {
+                is_placed = false;
+                let value = &table[key];
+                complain(key, format!("is {value}, but {wanted} is expected: the values of this line are ignored"));
+            }
+        };
+        let given = |key: &str| table.get(key).filter(|value| !value.is_null());
+        let number = |key: &str| given(key).and_then(Value::as_u64);
+        let small = |key: &str| number(key).and_then(|number| u32::try_from(number).ok());
+        let word = |key: &str| given(key).and_then(Value::as_str);
+        let split: Option<Split> = word("split").and_then(|word| word.parse().ok());
+        let form: Option<Form> = word("form").and_then(|word| word.parse().ok());
+        place("split", split.is_some() || given("split").is_none(), "train, validation or test");
+        place("form", form.is_some() || given("form").is_none(), "training or deployed");
+        place("epoch", small("epoch").is_some() || given("epoch").is_none(), "a whole number");
+        let mut measurements = Vec::new();
+        let (mut checkpoint, mut failed) = (None, None);
         for (key, value) in table {
             match key.as_str() {
-                "epochs" => epochs = whole(small(value), key, value, &mut wrong),
-                "epoch" => epoch = whole(small(value), key, value, &mut wrong),
-                "step" => step = whole(value.as_u64(), key, value, &mut wrong),
-                "split" if split.is_err() => wrong(key, value, "train, validation or test"),
-                "form" if form.is_err() => wrong(key, value, "training or deployed"),
-                "split" | "form" | "message" => {}
+                "split" | "form" | "epoch" | "notice" | "message" => {}
+                "epochs" | "step" if number(key).is_some() => {}
+                "epochs" | "step" => {
+                    complain(key, format!("is {value}, but a whole number is expected: it is ignored"))
+                }
                 "checkpoint" => match value.as_str().filter(|file| is_inside(file)) {
                     Some(file) => checkpoint = Some(file.to_owned()),
-                    None => wrong(key, value, "the name of a file in the attempt's folder"),
+                    None => complain(
+                        key,
+                        format!("is {value}, but a path in the attempt's folder is expected: it is ignored"),
+                    ),
                 },
-                "notice" => notice = Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned)),
                 "failed" => match value.as_str().and_then(kind_of) {
                     Some(kind) => {
                         failed = Some((kind, word("message").unwrap_or("the command gave no reason").to_owned()));
                     }
-                    None => wrong(key, value, "config, data, diverged or oom"),
+                    None => {
+                        complain(
+                            key,
+                            format!("is {value}, but config, data, diverged or oom is expected: it is ignored"),
+                        );
+                    }
                 },
                 name => match (self.metric(name), value.as_f64()) {
-                    (Some(metric), Some(number)) if place => values.push((metric, number)),
-                    (Some(_), None) => wrong(key, value, "a number"),
-                    (Some(_), Some(_)) => {}
-                    (None, _) => {
-                        wrong(key, value, &format!("a metric (declare it in the base file with [metric.{name}])"));
+                    (Some(metric), Some(value)) => {
+                        measurements.push(Measurement { metric, split, form, epoch: small("epoch"), value });
                     }
+                    (Some(_), None) => {
+                        complain(key, format!("is {value}, but a finite number is expected: it is ignored"));
+                    }
+                    (None, _) => complain(
+                        key,
+                        format!("is no metric, so it is ignored: declare it in the base file with [metric.{name}]"),
+                    ),
                 },
             }
         }
-        let measured = |(metric, value)| Measurement {
-            metric,
-            split: split.as_ref().ok().copied().flatten(),
-            form: form.as_ref().ok().copied().flatten(),
-            epoch,
-            value,
-        };
-        said.measurements = values.into_iter().map(measured).collect();
-        Statement { epochs, epoch, step, checkpoint, notice, failed, ..said }
+        if is_placed {
+            said.measurements = measurements;
+        }
+        let notice = given("notice").map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        Statement {
+            epochs: small("epochs"),
+            epoch: small("epoch"),
+            step: number("step"),
+            checkpoint,
+            notice,
+            failed,
+            ..said
+        }
     }
 }
 
-/// Notes a value that should be a whole number.
-fn whole<T>(number: Option<T>, key: &str, value: &Value, wrong: &mut impl FnMut(&str, &Value, &str)) -> Option<T> {
-    if number.is_none() {
-        wrong(key, value, "a whole number");
-    }
-    number
+/// Number of characters of a line that a message shows.
+const SHOWN: usize = 120;
+
+/// Reads an object. Python writes numbers that are not finite as `NaN` and `Infinity`, which JSON does not have: they
+/// become null.
+fn read(line: &str) -> serde_json::Result<Map<String, Value>> {
+    serde_json::from_str(line).or_else(|fault| {
+        let finite = line.replace("-Infinity", "null").replace("Infinity", "null").replace("NaN", "null");
+        serde_json::from_str(&finite).map_err(|_| fault)
+    })
 }
 
 fn kind_of(word: &str) -> Option<FailureKind> {
@@ -120,9 +167,10 @@ fn kind_of(word: &str) -> Option<FailureKind> {
     [Config, Data, Diverged, Oom].into_iter().find(|kind| kind.name() == word)
 }
 
-/// Whether a name is a file directly in a folder.
+/// Whether a path lies in the folder that it is relative to.
 fn is_inside(file: &str) -> bool {
-    !file.is_empty() && !file.contains(['/', '\0']) && ![".", ".."].contains(&file)
+    let path = Path::new(file);
+    path.components().next().is_some() && path.components().all(|part| matches!(part, Component::Normal(_)))
 }
 
 #[cfg(test)]
@@ -155,16 +203,22 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_said_and_the_rest_counts() {
         for (line, told, values) in [
-            (r#"{"epoch": 1, "accuracy": "high", "loss": 1}"#, "`accuracy` is \"high\", but a number", 1),
-            (r#"{"epoch": -1, "loss": 1}"#, "`epoch` is -1", 1),
+            (r#"{"epoch": 1, "accuracy": "high", "loss": 1}"#, "`accuracy` is \"high\", but a finite number", 1),
+            (r#"{"epoch": 1, "accuracy": NaN, "loss": 1}"#, "`accuracy` is null, but a finite number", 1),
+            (r#"{"epoch": -1, "loss": 1}"#, "`epoch` is -1", 0),
+            (r#"{"loss": 1e999}"#, "no valid JSON", 0),
             (r#"{"split": "tset", "loss": 1}"#, "train, validation or test", 0),
             (r#"{"loss": 1, "latancy": 1}"#, "[metric.latancy]", 1),
-            (r#"{"checkpoint": "../x"}"#, "a file in the attempt's folder", 0),
+            (r#"{"checkpoint": "../x"}"#, "a path in the attempt's folder", 0),
             (r#"{"failed": "crash"}"#, "config, data, diverged or oom", 0),
         ] {
             let said = listener().hear(line).unwrap();
             assert_eq!(said.measurements.len(), values, "{line}");
-            assert!(said.complaints.len() == 1 && said.complaints[0].contains(told), "{line}: {:?}", said.complaints);
+            assert!(
+                said.complaints.len() == 1 && said.complaints[0].text.contains(told),
+                "{line}: {:?}",
+                said.complaints
+            );
         }
     }
 }
