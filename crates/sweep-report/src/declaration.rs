@@ -66,7 +66,8 @@ pub struct ColumnDeclaration {
     #[serde(default)]
     pub split: Option<Split>,
     /// Form of the model. Required, except for `max_abs_diff`, `largest_logit` and `top1_agreement`: these compare both
-    /// forms, so leave it out. The deployed form is measured on test images only.
+    /// forms, so leave it out. The deployed form is measured on test images only. Runs of a command have a split and a
+    /// form only if the command says so.
     #[serde(default)]
     pub form: Option<Form>,
     /// How the values of several epochs become one number. Default: `last`.
@@ -118,7 +119,8 @@ pub struct Quantity {
     #[serde(default)]
     pub split: Option<Split>,
     /// Form of the model. Required, except for `max_abs_diff`, `largest_logit` and `top1_agreement`: these compare both
-    /// forms, so leave it out. The deployed form is measured on test images only.
+    /// forms, so leave it out. The deployed form is measured on test images only. Runs of a command have a split and a
+    /// form only if the command says so.
     #[serde(default)]
     pub form: Option<Form>,
     /// How the values of several epochs become one number. Default: `last`.

@@ -18,9 +18,12 @@ use crate::program::Program;
 /// When a schema cannot be made.
 pub(crate) fn pages(program: &Program) -> Result<Vec<(&'static str, String)>> {
     let report: Value = sweep_report::report_schema().into();
+    // The page says which keys the built-in trainer requires.
+    let mut base = base_schema(program);
+    base["required"] = base["else"]["required"].clone();
     Ok(vec![
         ("experiment.md", keys::page(EXPERIMENT, &sweep_plan::experiment_schema(&json!({ "description": OVERLAY })))),
-        ("base.md", keys::page(BASE, &base_schema(program))),
+        ("base.md", keys::page(BASE, &base)),
         ("report.md", keys::page(REPORT, &report)),
         ("commands.md", commands::page()),
         ("metrics.md", metrics::page()?),
