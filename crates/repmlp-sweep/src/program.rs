@@ -8,11 +8,11 @@ use repmlp_train::CandleTrainer;
 use serde_json::Value;
 use sweep_plan::Resolved;
 use sweep_protocol::{ConfigFault, MetricRecord};
-use sweep_trainer::{CommandTrainer, Cost, DataReader, Trainer};
+use sweep_trainer::{CommandTrainer, Cost, DataReader, REPORT_WORDS, Trainer};
 
-/// What the commands work with.
+/// The program as all commands see it.
 pub(crate) struct Program {
-    /// The trainer of this program.
+    /// The built-in trainer.
     pub(crate) candle: CandleTrainer,
 }
 
@@ -40,7 +40,7 @@ const METRIC_KEY: &str = "metric";
 impl<'p> Trainers<'p> {
     /// Whether a canonical configuration is trained by a command.
     pub(crate) fn is_command(config: &str) -> bool {
-        // The key of a table at the top: canonical configurations have no spaces.
+        // A quick look first, since there may be thousands of configurations. A canonical one has no spaces.
         config.contains("\"trainer\":{")
             && serde_json::from_str(config).is_ok_and(|config| CommandTrainer::trains(&config))
     }
@@ -93,6 +93,11 @@ fn metrics(declared: &Value) -> Result<Vec<MetricRecord>, ConfigFault> {
         keys.insert("name".to_owned(), name.as_str().into());
         let record: MetricRecord = serde_json::from_value(Value::Object(keys))
             .map_err(|wrong| fault(path.clone(), format!("{wrong}; write `unit = \"ms\"` and `better = \"lower\"`")))?;
+        if REPORT_WORDS.contains(&name.as_str()) {
+            let message =
+                format!("`{name}` is a word of the lines that commands report, so no metric can have this name");
+            return Err(fault(path, message));
+        }
         record.metric().map_err(|wrong| fault(path, format!("`{name}` {wrong}")))?;
         Ok(record)
     };

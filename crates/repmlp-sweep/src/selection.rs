@@ -22,7 +22,10 @@ enum Part {
 impl Selection {
     /// Reads the texts of `--only`. Each is a list of ids (`3f9c2a,771b`), or of coordinates that all must apply
     /// (`groups=2,kernels=1,3`). A part without `=` behind a coordinate continues its label.
-    pub(crate) fn read(texts: &[String]) -> Self {
+    ///
+    /// # Errors
+    /// When an id is missing. It would select every run.
+    pub(crate) fn read(texts: &[String]) -> Result<Self, UsageError> {
         let mut parts = Vec::new();
         for text in texts {
             let (mut ids, mut labels) = (Vec::new(), Vec::<(String, String)>::new());
@@ -30,6 +33,9 @@ impl Selection {
                 match (word.split_once('='), labels.last_mut()) {
                     (Some((axis, label)), _) => labels.push((axis.trim().to_owned(), label.to_owned())),
                     (None, Some((_, label))) => *label = format!("{label},{word}"),
+                    (None, None) if word.trim().is_empty() => {
+                        return Err(UsageError(format!("--only `{text}`: an id or AXIS=LABEL is missing")));
+                    }
                     (None, None) => ids.push(Part::Id(word.trim().to_owned())),
                 }
             }
@@ -38,7 +44,7 @@ impl Selection {
                 parts.push(Part::Labels(labels));
             }
         }
-        Self { parts }
+        Ok(Self { parts })
     }
 
     pub(crate) fn is_all(&self) -> bool {
@@ -98,8 +104,9 @@ mod tests {
 
     #[test]
     fn a_label_may_contain_commas() {
-        let read =
-            |texts: &[&str]| Selection::read(&texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>()).parts;
+        let selection =
+            |texts: &[&str]| Selection::read(&texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
+        let read = |texts: &[&str]| selection(texts).unwrap().parts;
         let label = |axis: &str, label: &str| (axis.to_owned(), label.to_owned());
         assert_eq!(
             read(&["groups=2,kernels=1,3"]),
@@ -107,5 +114,8 @@ mod tests {
         );
         assert_eq!(read(&["3f9c,771b"]), [Part::Id("3f9c".to_owned()), Part::Id("771b".to_owned())]);
         assert_eq!(read(&["a=1", "a=2"]), [Part::Labels(vec![label("a", "1")]), Part::Labels(vec![label("a", "2")])]);
+        for missing in ["", ",", "3f9c,", " "] {
+            assert!(selection(&[missing]).is_err(), "{missing}");
+        }
     }
 }

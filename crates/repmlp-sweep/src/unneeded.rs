@@ -1,20 +1,21 @@
 //! Finds what nothing in a results folder needs any more: plans whose experiment file is gone, runs that no plan has,
 //! attempts that a later one replaced, and checkpoints of finished runs.
 //!
-//! Only files that the program or a command of a run wrote are listed. Other files in these folders belong to somebody
-//! and stay.
+//! Only files that the program or the command of a run wrote are listed. Other files in these folders are the user's
+//! and stay, and so does everything behind a link. A run with tags or a note stays too.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use sweep_protocol::{
-    AttemptLayout, CheckpointName, PlanRecord, ResultsLayout, RunId, RunLayout, Status, WEIGHTS_FILE, attempt_numbers,
+    AttemptLayout, CheckpointName, JournalReader, PlanRecord, ResultsLayout, RunId, RunLayout, RunTags, Status,
+    SupervisorEvent, WEIGHTS_FILE, attempt_numbers,
 };
-use sweep_store::Reader;
+use sweep_store::{Damage, Reader};
 
 use crate::plan_file;
 
@@ -56,7 +57,6 @@ impl Unneeded {
     }
 
     fn add(&mut self, file: PathBuf) {
-        // A link is not followed: it is somebody's own.
         if !self.files.contains(&file) && fs::symlink_metadata(&file).is_ok_and(|found| found.is_file()) {
             self.files.push(file);
         }
@@ -71,26 +71,46 @@ fn is_harmless(fault: &io::Error) -> bool {
 pub(crate) fn plan(layout: &ResultsLayout, plan: &PlanRecord, why: &str) -> Unneeded {
     let (experiment, profile) = (plan.experiment.as_str(), plan.profile.as_str());
     let mut unneeded = Unneeded::new(format!("the plan of {experiment} ({profile}): {why}"));
-    unneeded.add(layout.plan(experiment, profile));
-    unneeded.add(layout.rendered(experiment, profile));
     let folder = layout.plans().join(experiment);
-    unneeded.folders.extend([folder.join(profile), folder]);
+    if is_folder(&folder) && is_folder(&folder.join(profile)) {
+        unneeded.add(layout.plan(experiment, profile));
+        unneeded.add(layout.rendered(experiment, profile));
+        unneeded.folders.extend([folder.join(profile), folder]);
+    }
     unneeded
 }
 
+/// Whether there is a folder at a path. A link to a folder is none.
+fn is_folder(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())
+}
+
+/// Whether the file of a plan was removed. If its folder is gone too, the disk may only be absent.
+fn is_removed(file: &Path) -> bool {
+    !file.exists() && file.parent().is_some_and(Path::is_dir)
+}
+
 /// Returns everything that nothing needs.
+///
+/// # Errors
+/// When a plan cannot be read, since nothing then says which runs it needs.
 pub(crate) fn all(layout: &ResultsLayout, results: &mut Reader) -> Result<Vec<Unneeded>> {
     let mut found = Vec::new();
-    let (gone, kept): (Vec<_>, Vec<_>) = results
-        .plans()
-        .into_iter()
-        .partition(|plan| plan_file::file_of(layout, plan).is_some_and(|file| !file.exists()));
+    let plans = results.plans();
+    if let Some(damage) = results.take_damage().into_iter().find(|damage| !matches!(damage, Damage::Index { .. })) {
+        return Err(damage).context("nothing can be removed, since the runs of a plan are not known");
+    }
+    let (gone, kept): (Vec<_>, Vec<_>) =
+        plans.into_iter().partition(|plan| plan_file::file_of(layout, plan).is_some_and(|file| is_removed(&file)));
     found.extend(gone.iter().map(|gone| plan(layout, gone, "its experiment file is gone")));
     let needed: BTreeSet<RunId> = kept.iter().flat_map(|plan| &plan.runs).map(|run| run.run).collect();
     let runs = results.runs();
     let rows = results.run_rows(&runs)?;
     for row in &rows {
         let run = layout.run(row.run);
+        if !is_folder(run.root()) || !is_folder(&run.attempts()) {
+            continue;
+        }
         if !needed.contains(&row.run) {
             found.push(whole_run(&run, row.run)?);
         } else if row.status == Status::Succeeded {
@@ -103,6 +123,10 @@ pub(crate) fn all(layout: &ResultsLayout, results: &mut Reader) -> Result<Vec<Un
 
 fn whole_run(run: &RunLayout, id: RunId) -> Result<Unneeded> {
     let mut unneeded = Unneeded::new(format!("run {}: no plan has it", id.short()));
+    // Somebody wrote down something about this run.
+    if !RunTags::read(&run.tags()).is_ok_and(|tags| tags.is_empty()) {
+        return Ok(unneeded);
+    }
     for number in attempt_numbers(run)? {
         add_attempt(&run.attempt(number), &mut unneeded);
     }
@@ -136,24 +160,32 @@ fn add_attempt(attempt: &AttemptLayout, unneeded: &mut Unneeded) {
     let checkpoints = checkpoints_of(attempt);
     let weights = attempt.root().join(WEIGHTS_FILE);
     files.into_iter().chain(checkpoints).chain([weights]).for_each(|file| unneeded.add(file));
-    // The configuration is written for commands only. What is not newer than the closing line was there when the command
-    // ended, so the command wrote it.
+    // The configuration is written for commands only. What was there when the attempt was closed is the command's.
     let is_command = attempt.root().join(sweep_trainer::CONFIG_FILE).exists();
-    let closed = fs::metadata(attempt.supervisor()).and_then(|closed| closed.modified());
-    if let Some(closed) = closed.ok().filter(|_| is_command) {
+    if let Some(closed) = closed_at(attempt).filter(|_| is_command) {
         add_older(attempt.root(), closed, unneeded);
     }
     unneeded.folders.push(attempt.root().to_owned());
 }
 
-/// Adds the files in a folder and below it that are not newer than a time. Links are not followed.
-fn add_older(folder: &Path, than: SystemTime, unneeded: &mut Unneeded) {
+/// Returns the time at which an attempt was closed, in milliseconds since 1970; `None` if it is open or its journal is
+/// damaged.
+fn closed_at(attempt: &AttemptLayout) -> Option<i64> {
+    let lines = JournalReader::<SupervisorEvent>::new(&attempt.supervisor()).read_new().ok()?.lines;
+    let closed = lines.iter().rev().find(|line| matches!(line.event, SupervisorEvent::Closed { .. }))?;
+    i64::try_from(closed.at_ms).ok()
+}
+
+/// Adds the files in a folder and below it whose content and metadata did not change after a time. A copy with the
+/// times of its original has new metadata. Links are not followed.
+fn add_older(folder: &Path, than: i64, unneeded: &mut Unneeded) {
+    let ms = |seconds: i64, nanoseconds: i64| seconds.saturating_mul(1000).saturating_add(nanoseconds / 1_000_000);
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let Ok(found) = entry.metadata() else { continue };
         if found.is_dir() {
             add_older(&entry.path(), than, unneeded);
             unneeded.folders.push(entry.path());
-        } else if found.modified().is_ok_and(|modified| modified <= than) {
+        } else if ms(found.mtime(), found.mtime_nsec()).max(ms(found.ctime(), found.ctime_nsec())) <= than {
             unneeded.add(entry.path());
         }
     }

@@ -1,4 +1,4 @@
-//! Says why a run is new although the last plan had a run at its place: which keys of its configuration changed.
+//! Explains why a run is new: names the keys of its configuration that changed since the recorded plan.
 
 use std::collections::BTreeMap;
 

@@ -294,7 +294,7 @@ impl<'de, T: Role + ?Sized> Deserialize<'de> for Own<T> {
         match own.kind() {
             "" => Err(D::Error::custom("`kind` is missing")),
             kind if T::built_in().iter().any(|known| known == kind) => {
-                Err(D::Error::custom(format!("a key of kind `{kind}` is wrong")))
+                Err(D::Error::custom(format!("a key of the built-in kind `{kind}` is wrong")))
             }
             _ => Ok(own),
         }

@@ -2,6 +2,7 @@
 //!
 //! An adjusted experiment has a profile of its own name. So its results never mix with those of the file.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -22,12 +23,12 @@ pub struct Adjustments {
 }
 
 impl Adjustments {
-    /// Returns the name of a profile with these adjustments: `default with training.epochs 3 and seeds 5`. A long name
+    /// Returns the name of a profile with these adjustments: `default with training.epochs 3 and seeds-5`. A long name
     /// is replaced by a digest of it.
     pub fn profile(&self, profile: &str) -> String {
         let mut texts: Vec<String> = self.set.iter().map(|set| as_name(set)).collect();
         texts.sort();
-        texts.extend(self.seeds.map(|seeds| format!("seeds {seeds}")));
+        texts.extend(self.seeds.map(|seeds| format!("seeds-{seeds}")));
         if texts.is_empty() {
             return profile.to_owned();
         }
@@ -45,12 +46,26 @@ impl Adjustments {
         format!("{} {digest}", cut.trim_end())
     }
 
-    /// Reads the keys as overlays, lowest first.
+    /// Reads the keys as overlays.
     ///
     /// # Errors
-    /// When a text is not a key and a value.
+    /// When a text is not a key and a value, or a key is set twice.
     pub(crate) fn overlays(&self) -> Result<Vec<Overlay>, PlanError> {
-        self.set.iter().map(|set| overlay(set)).collect()
+        let mut seen = BTreeSet::new();
+        let mut overlays = Vec::new();
+        for set in &self.set {
+            let overlay = overlay(set)?;
+            let mut faults = Faults::new(&overlay.source);
+            for leaf in leaves(&overlay.value) {
+                let message = format!("`{leaf}` is set twice");
+                if !seen.insert(leaf) {
+                    faults.add(&WHOLE_FILE, message, "name each key once".to_owned());
+                }
+            }
+            faults.check()?;
+            overlays.push(overlay);
+        }
+        Ok(overlays)
     }
 
     /// Refuses keys that the points of an axis set anyway.
@@ -119,11 +134,11 @@ mod tests {
     #[test]
     fn names_are_readable_valid_and_different() {
         assert_eq!(profile(&[], None), "default");
-        assert_eq!(profile(&["training.epochs=3"], Some(5)), "default with training.epochs 3 and seeds 5");
+        assert_eq!(profile(&["training.epochs=3"], Some(5)), "default with training.epochs 3 and seeds-5");
         assert_eq!(profile(&["b=1", "a=2"], None), profile(&["a=2", "b=1"], None));
         let long = "model.block.partition_perceptron.kernel=3".repeat(4);
         let odd = ["a=[1, 2]", "a=[12]", "a=\"x/y\"", "a=\"x y\"", &long];
-        let names: std::collections::BTreeSet<String> = odd.iter().map(|set| profile(&[set], None)).collect();
+        let names: BTreeSet<String> = odd.iter().map(|set| profile(&[set], None)).collect();
         assert_eq!(names.len(), odd.len());
         assert!(names.iter().all(|name| check_name(name).is_ok()), "{names:?}");
     }

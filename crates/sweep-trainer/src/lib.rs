@@ -22,6 +22,6 @@ mod command;
 mod misfit;
 mod port;
 
-pub use command::{CONFIG_FILE, CommandConfig, CommandTrainer};
+pub use command::{CONFIG_FILE, CommandConfig, CommandTrainer, REPORT_WORDS};
 pub use misfit::first as misfit;
 pub use port::{Attempt, Cost, DataReader, Origin, Trainer, TrainerError};

@@ -33,7 +33,18 @@ pub(crate) async fn forget(arguments: ForgetArgs) -> Result<Exit> {
     let meant = plans.iter().filter(|plan| plan.experiment == name && is_meant(&plan.profile));
     let found: Vec<Unneeded> = meant.map(|plan| unneeded::plan(&layout, plan, "it is forgotten")).collect();
     if found.is_empty() {
-        return Err(UsageError(format!("no plan of `{name}` is recorded here; `status` lists the experiments")).into());
+        let profiles: Vec<&str> =
+            plans.iter().filter(|plan| plan.experiment == name).map(|plan| plan.profile.as_str()).collect();
+        let message = match (&arguments.profile, profiles.is_empty()) {
+            (Some(asked), false) => {
+                format!(
+                    "`{name}` has no recorded plan of profile `{asked}`; recorded profiles: {}",
+                    profiles.join(", ")
+                )
+            }
+            _ => format!("no plan of `{name}` is recorded here; `status` lists the experiments"),
+        };
+        return Err(UsageError(message).into());
     }
     let exit = go(&found, lock.as_ref()).await?;
     print("Its runs, its published measurements and its reports stay. `clean` removes runs that no plan has.\n")?;

@@ -225,7 +225,7 @@ fn made_before(
 /// Returns the runs that need an attempt, in plan order.
 fn items(costed: &CostedPlan<'_>, known: &BTreeMap<RunId, RunRow>, arguments: &RunArgs) -> Result<Vec<WorkItem>> {
     let plan = &costed.plan;
-    let selection = Selection::read(&arguments.only);
+    let selection = Selection::read(&arguments.only)?;
     selection.check(plan)?;
     let failed = if arguments.retry_failed { FailedRuns::Retry } else { FailedRuns::Wait };
     let works = costed.works(known);

@@ -16,7 +16,7 @@ pub(crate) async fn tag(arguments: TagArgs) -> Result<Exit> {
         for text in &arguments.tags {
             let (key, value) = text.split_once('=').unwrap_or((text, ""));
             check_name(key).map_err(|fault| UsageError(format!("the tag `{key}` {fault}")))?;
-            check_line(value).map_err(|fault| UsageError(format!("the value of the tag `{key}` {fault}")))?;
+            check_line(value).map_err(|fault| UsageError(format!("the value of the tag `{key}` contains {fault}")))?;
             tags.tags.insert(key.to_owned(), value.to_owned());
         }
         for key in &arguments.remove {
@@ -32,7 +32,7 @@ pub(crate) async fn tag(arguments: TagArgs) -> Result<Exit> {
 pub(crate) async fn note(arguments: NoteArgs) -> Result<Exit> {
     change(&arguments.run, &arguments.results, |tags| {
         let text = arguments.text.trim();
-        check_line(text).map_err(|fault| UsageError(format!("the note {fault}")))?;
+        check_line(text).map_err(|fault| UsageError(format!("the note contains {fault}")))?;
         tags.note = (!text.is_empty()).then(|| text.to_owned());
         Ok(())
     })

@@ -13,7 +13,7 @@ fn adjusted_results_are_a_profile_of_their_own() {
     let before = fs::read_to_string(bench.path("reports/tiny/default/report.md")).unwrap();
     let adjusted = "--set training.optimizer.learning_rate=0.01 --seeds 2";
     let plan = bench.done(&format!("plan {SPEC} {adjusted}")).stdout();
-    let name = "default with training.optimizer.learning_rate 0.01 and seeds 2";
+    let name = "default with training.optimizer.learning_rate 0.01 and seeds-2";
     assert!(plan.starts_with(&format!("tiny, profile {name}\n")) && plan.contains("4 to do"), "{plan}");
     let ran = bench.done(&format!("{SPEC} {adjusted}"));
     assert!(ran.stderr().contains("4 of 4 runs to do"), "{}", ran.stderr());
@@ -42,6 +42,8 @@ fn a_wrong_key_is_shown_in_the_words_of_the_call() {
         let message = refused.stderr();
         assert!(message.contains(told) && message.contains("--set"), "{set}: {message}");
     }
+    let twice = bench.run(&format!("plan {SPEC} --set training.epochs=2 --set training.epochs=3"));
+    assert!(twice.code() == 3 && twice.stderr().contains("`training.epochs` is set twice"), "{}", twice.stderr());
 }
 
 #[test]
@@ -58,6 +60,7 @@ fn runs_are_chosen_by_their_labels_or_ids() {
         ("gruops=2", "there is no axis `gruops`; axes: groups"),
         ("groups=7", "has no label `7`; labels: 1; 2"),
         ("zzzz", "no run of this plan has an id"),
+        (",", "an id or AXIS=LABEL is missing"),
     ] {
         let refused = bench.run(&format!("{SPEC} --only {only}"));
         assert_eq!(refused.code(), 2);

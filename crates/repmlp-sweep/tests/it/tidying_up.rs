@@ -74,6 +74,49 @@ fn what_nothing_needs_is_listed_and_removed_only_on_request() {
 }
 
 #[test]
+fn clean_keeps_what_is_the_users_and_what_it_cannot_judge() {
+    let bench = Bench::new();
+    bench.done(&format!("{SPEC} --slots 1"));
+    let runs = runs(&bench);
+    let attempt = runs[0].join("attempts/1");
+    // As after a command that trained this run. The copy has the times of an older original.
+    fs::write(attempt.join("config.json"), "{}").unwrap();
+    let copy = attempt.join("copy.pt");
+    fs::write(&copy, "mine").unwrap();
+    fs::File::options().append(true).open(&copy).unwrap().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    bench.done(&format!("tag {} keep", id(&runs[1])));
+
+    // The disk with the experiments is absent.
+    fs::rename(bench.path("experiments"), bench.path("elsewhere")).unwrap();
+    assert!(bench.done("clean").stdout().contains("Everything in this results folder is needed."));
+    fs::rename(bench.path("elsewhere"), bench.path("experiments")).unwrap();
+
+    let plan = bench.path("results/experiments/tiny/default/plan.json");
+    let text = fs::read_to_string(&plan).unwrap();
+    fs::write(&plan, &text[1..]).unwrap();
+    let refused = bench.run("clean --yes");
+    assert!(
+        refused.code() == 4 && refused.stderr().contains("the runs of a plan are not known"),
+        "{}",
+        refused.stderr()
+    );
+    fs::write(&plan, text).unwrap();
+
+    assert!(bench.run("forget tiny -p nope").stderr().contains("recorded profiles: default"));
+    bench.done("forget tiny --yes");
+    bench.done("clean --yes");
+    assert!(copy.exists() && !attempt.join("journal.jsonl").exists());
+    assert!(runs[1].join("attempts/1/journal.jsonl").exists());
+
+    // A run that was moved to another disk.
+    fs::rename(&runs[1], bench.path("moved")).unwrap();
+    std::os::unix::fs::symlink(bench.path("moved"), &runs[1]).unwrap();
+    bench.done(&format!("tag {} --remove keep", id(&runs[1])));
+    bench.done("clean --yes");
+    assert!(bench.path("moved/attempts/1/journal.jsonl").exists());
+}
+
+#[test]
 fn an_experiment_is_forgotten_and_its_runs_stay_until_they_are_cleaned() {
     let bench = Bench::new();
     bench.done(SPEC);

@@ -1,8 +1,9 @@
 //! Remembers digests of image files, so that a set is hashed once and not by every attempt.
 //!
-//! There is one file for each set, below the results folder. An entry counts while its file has the same size and
-//! modification time (nanoseconds). The cache is only a cache: a damaged or missing file costs time, nothing else. The
-//! scheduler writes it; attempts read it.
+//! There is one file for each set, below the results folder. An entry counts while its file has the same size and the
+//! same times of its last changes (nanoseconds), of content and of metadata. A tool that restores the modification time
+//! of a changed file does not deceive it. The cache is only a cache: a damaged or missing file costs time, nothing
+//! else. The scheduler writes it; attempts read it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -16,7 +17,7 @@ use crate::data::files::Stamp;
 use crate::data::image::Ids;
 
 /// First word of a cache file.
-const FORMAT: &str = "digests-1";
+const FORMAT: &str = "digests-2";
 
 /// What is known about the content of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +70,7 @@ impl Look {
 /// An entry: the file as it was, how it was looked at, its digest, and what was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {
-    bytes: u64,
-    modified: (i64, i64),
+    stamp: Stamp,
     look: Look,
     digest: blake3::Hash,
     facts: Facts,
@@ -100,8 +100,7 @@ impl DigestCache {
         let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
         let known = sets.entry(set.to_owned()).or_insert_with(|| self.read(set));
         let entry = known.entries.get(name)?;
-        let is_same = (entry.bytes, entry.modified) == (stamp.size, stamp.modified) && entry.look.covers(look);
-        is_same.then_some((entry.digest, entry.facts))
+        (entry.stamp == *stamp && entry.look.covers(look)).then_some((entry.digest, entry.facts))
     }
 
     /// Remembers a file of a set.
@@ -113,7 +112,7 @@ impl DigestCache {
     ) {
         let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
         let known = sets.entry(set.to_owned()).or_insert_with(|| self.read(set));
-        let entry = Entry { bytes: stamp.size, modified: stamp.modified, look, digest, facts };
+        let entry = Entry { stamp: *stamp, look, digest, facts };
         known.is_changed |= known.entries.insert(name.to_owned(), entry) != Some(entry);
     }
 
@@ -146,11 +145,12 @@ impl DigestCache {
 /// The first line names the format, the digest of the rest, and the set. Each other line is an entry.
 fn text_of(set: &Path, entries: &BTreeMap<String, Entry>) -> String {
     let mut lines = String::new();
-    for (name, Entry { bytes, modified, look, digest, facts }) in entries {
+    for (name, Entry { stamp, look, digest, facts }) in entries {
         let ids = facts.ids.map_or_else(|| "-".to_owned(), Ids::to_hex);
         let (h, w) = facts.size;
-        let (seconds, nanoseconds) = modified;
-        writeln!(lines, "{bytes} {seconds} {nanoseconds} {} {} {h} {w} {ids} {name}", look.word(), digest.to_hex())
+        let Stamp { size, modified: (ms, mn), changed: (cs, cn) } = stamp;
+        let (look, digest) = (look.word(), digest.to_hex());
+        writeln!(lines, "{size} {ms} {mn} {cs} {cn} {look} {digest} {h} {w} {ids} {name}")
             .expect("writing to a string cannot fail");
     }
     format!("{FORMAT} {} {}\n{lines}", blake3::hash(lines.as_bytes()).to_hex(), set.display())
@@ -165,9 +165,12 @@ fn entries_of(set: &Path, text: &str) -> Option<BTreeMap<String, Entry>> {
 }
 
 fn entry_of(line: &str) -> Option<(String, Entry)> {
-    let mut words = line.splitn(9, ' ');
+    let mut words = line.splitn(11, ' ');
     let mut next = || words.next();
-    let (bytes, seconds, nanoseconds) = (next()?.parse().ok()?, next()?.parse().ok()?, next()?.parse().ok()?);
+    let size = next()?.parse().ok()?;
+    let modified = (next()?.parse().ok()?, next()?.parse().ok()?);
+    let changed = (next()?.parse().ok()?, next()?.parse().ok()?);
+    let stamp = Stamp { size, modified, changed };
     let (look, digest) = (Look::parse(next()?)?, blake3::Hash::from_hex(next()?).ok()?);
     let size = (next()?.parse().ok()?, next()?.parse().ok()?);
     let ids = match next()? {
@@ -175,7 +178,7 @@ fn entry_of(line: &str) -> Option<(String, Entry)> {
         hex => Some(Ids::from_hex(hex)?),
     };
     let facts = Facts { size, ids };
-    Some((next()?.to_owned(), Entry { bytes, modified: (seconds, nanoseconds), look, digest, facts }))
+    Some((next()?.to_owned(), Entry { stamp, look, digest, facts }))
 }
 
 #[cfg(test)]
@@ -207,6 +210,7 @@ mod tests {
         for (name, stamp, look) in [
             ("a b.png", stamp(5, 2), pixels),
             ("a b.png", stamp(4, 1), pixels),
+            ("a b.png", Stamp { changed: (8, 10), ..stamp(5, 1) }, pixels),
             ("a b.png", stamp(5, 1), Look::Pixels { channels: 1 }),
             ("m.png", stamp(6, 1), Look::Mask { classes: 6, ignore: 255 }),
             ("other.png", stamp(5, 1), pixels),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::ExitStatus;
@@ -14,9 +14,9 @@ use sweep_protocol::{
     SinkError, Tally, log_tail, sync_folder, write_atomically,
 };
 
-use super::child::{CommandProcess, Next};
+use super::child::{CommandProcess, Line, Next};
 use super::config::PlannedCommand;
-use super::inherited::Inherited;
+use super::inherited::{Inherited, Key, key};
 use super::speech::{Complaint, Listener, Statement};
 use super::{CONFIG_FILE, UNREAD, VERSION, canonical_parts, code};
 use crate::port::{Attempt, TrainerError};
@@ -34,6 +34,7 @@ pub(super) fn carry_out(project: &Path, attempt: &Attempt<'_>, sink: &mut dyn Si
         begun: false,
         inherited: Inherited::default(),
         step: 0,
+        measured: BTreeSet::new(),
         complained: BTreeSet::new(),
     };
     let outcome = match run(project, attempt, &mut record) {
@@ -44,6 +45,11 @@ pub(super) fn carry_out(project: &Path, attempt: &Attempt<'_>, sink: &mut dyn Si
     record.begin(0).map_err(unsaid)?;
     if outcome == Outcome::Succeeded {
         record.inherit(None).map_err(unsaid)?;
+        if record.tally.count == 0 {
+            record
+                .notice("the command reported no value; it reports by lines such as {\"accuracy\": 0.9}")
+                .map_err(unsaid)?;
+        }
     }
     let failed = match &outcome {
         Outcome::Failed { failure, message } => Some(TrainerError::new(*failure, message.clone())),
@@ -84,20 +90,27 @@ fn run(project: &Path, attempt: &Attempt<'_>, record: &mut Record<'_>) -> Result
     let listener = Listener { declared: declared.collect() };
     let epochs = expected_epochs(&free);
     let (mut is_asked, mut failed) = (false, None);
-    let broken = |fault: std::io::Error| Fault::Failed(FailureKind::Io, format!("the command was lost: {fault}"));
+    let broken = |fault: io::Error| Fault::Failed(FailureKind::Io, format!("the command was lost: {fault}"));
     loop {
-        let (line, is_output) = match process.next().map_err(broken)? {
-            Next::Output(line) => (line, true),
-            Next::Journal(line) => (line, false),
-            Next::Nothing => (String::new(), false),
-            // Also with exit code 0: a command that saves and ends on SIGTERM has not finished its run.
-            Next::Ended(_) if is_asked => return Ok(Outcome::Stopped),
-            Next::Ended(status) => return Ok(outcome(status, failed, attempt)),
+        let line = match process.next().map_err(broken)? {
+            Next::Line(line) => Some(line),
+            Next::Nothing => None,
+            Next::Ended(status) => {
+                if process.has_lost_lines() {
+                    record.begin(epochs)?;
+                    record.notice("the file of SWEEP_JOURNAL became shorter, so lines may be lost; append to it")?;
+                }
+                // Also with exit code 0: a command that saves and ends on SIGTERM has not finished its run.
+                return Ok(if is_asked { Outcome::Stopped } else { outcome(status, failed, attempt) });
+            }
         };
-        let said = listener.hear(&line);
-        if is_output && said.is_none() {
+        let said = match &line {
+            Some(Line::Output(line) | Line::Journal(line)) => listener.hear(line),
+            Some(Line::Error(_)) | None => None,
+        };
+        if let (Some(Line::Output(line) | Line::Error(line)), None) = (&line, &said) {
             // The log is this process's standard output. If it cannot be written, the training goes on.
-            drop(writeln!(std::io::stdout(), "{line}"));
+            drop(writeln!(io::stdout(), "{line}"));
         }
         if let Some(said) = said {
             record.begin(said.epochs.unwrap_or(epochs))?;
@@ -138,9 +151,10 @@ fn outcome(status: ExitStatus, failed: Option<(FailureKind, String)>, attempt: &
     Outcome::Failed { failure, message }
 }
 
+/// Whether the last line of a log names the memory. An earlier line may be about a fault that the command survived.
 fn is_out_of_memory(log: &str) -> bool {
-    let log = log.to_ascii_lowercase();
-    ["out of memory", "memoryerror", "out_of_memory"].iter().any(|sign| log.contains(sign))
+    let last = log.trim_end().lines().next_back().unwrap_or_default().to_ascii_lowercase();
+    ["out of memory", "memoryerror", "out_of_memory"].iter().any(|sign| last.contains(sign))
 }
 
 fn refuse_changed_code(project: &Path, command: &PlannedCommand) -> Result<(), Fault> {
@@ -165,7 +179,7 @@ impl Files {
     }
 }
 
-fn unwritable(path: &Path, fault: &std::io::Error) -> Fault {
+fn unwritable(path: &Path, fault: &io::Error) -> Fault {
     Fault::Failed(FailureKind::Io, format!("{} cannot be written: {fault}", path.display()))
 }
 
@@ -210,6 +224,8 @@ struct Record<'a> {
     inherited: Inherited,
     /// Number of steps, or of epochs if the command names no steps.
     step: u64,
+    /// What this attempt measured itself.
+    measured: BTreeSet<Key>,
     /// What was complained about already.
     complained: BTreeSet<String>,
 }
@@ -236,9 +252,11 @@ impl Record<'_> {
         self.sink.emit(Event::Started { environment, epochs, steps_per_epoch: 1, resumed_at_step: self.step })
     }
 
-    /// Takes over the values up to the first reported epoch; all values if the command reports no epoch.
+    /// Takes over the values up to the first reported epoch; all values if the command reports no epoch. What this
+    /// attempt measured itself replaces them.
     fn inherit(&mut self, first: Option<u32>) -> Result<(), SinkError> {
-        let measurements = self.inherited.up_to(first);
+        let mut measurements = self.inherited.up_to(first);
+        measurements.retain(|measurement| !self.measured.contains(&key(measurement)));
         if measurements.is_empty() {
             return Ok(());
         }
@@ -254,6 +272,7 @@ impl Record<'_> {
                 self.inherit(epoch)?;
             }
             self.count(&measurements);
+            self.measured.extend(measurements.iter().map(key));
             self.sink.emit(Event::Measured { measurements: measurements.clone() })?;
         }
         let loss = measurements.iter().find(|m| m.metric == Metric::Loss).map(|m| m.value);
@@ -262,11 +281,11 @@ impl Record<'_> {
         }
         for Complaint { about, text } in complaints {
             if self.complained.insert(about) {
-                self.sink.emit(Event::Noticed { text })?;
+                self.notice(&text)?;
             }
         }
         if let Some(text) = notice {
-            self.sink.emit(Event::Noticed { text })?;
+            self.notice(&text)?;
         }
         if let Some(file) = checkpoint {
             let event = match keep(self.attempt.folder, &file) {
@@ -278,14 +297,22 @@ impl Record<'_> {
         Ok(())
     }
 
+    fn notice(&mut self, text: &str) -> Result<(), SinkError> {
+        self.sink.emit(Event::Noticed { text: text.to_owned() })
+    }
+
     fn count(&mut self, measurements: &[Measurement]) {
         measurements.iter().for_each(|measurement| self.tally.add(measurement));
     }
 }
 
 /// Makes sure that a checkpoint survives a power cut before anything depends on it.
-fn keep(folder: &Path, file: &str) -> std::io::Result<()> {
+fn keep(folder: &Path, file: &str) -> io::Result<()> {
     let path = folder.join(file);
+    // Opening a pipe would wait for its other end, and a link may lead out of the folder.
+    if !std::fs::symlink_metadata(&path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
     File::open(&path)?.sync_all()?;
     sync_folder(path.parent().unwrap_or(folder))
 }

@@ -1,6 +1,6 @@
 //! Digests of the files that decide what a command computes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use sweep_protocol::read_regular_file;
@@ -8,34 +8,74 @@ use sweep_protocol::read_regular_file;
 /// Number of hexadecimal digits of a digest.
 const DIGITS: usize = 16;
 
-/// Returns the digest of each file that the patterns name, by its path relative to the project.
+/// Folders of a project that hold what the program writes.
+const WRITTEN: [&str; 2] = ["results", "reports"];
+/// Maximum number of files that are searched for a pattern.
+const MOST_FILES: usize = 100_000;
+
+/// Returns the digest of each file that the patterns name, by its path relative to the project. A pattern does not look
+/// into links to folders, hidden folders, and the folders `results` and `reports`.
 ///
 /// # Errors
 /// When a pattern is invalid or names no file, or a file cannot be read.
 pub(super) fn digests(project: &Path, patterns: &[String]) -> Result<BTreeMap<String, String>, String> {
-    let mut digests = BTreeMap::new();
-    for pattern in patterns {
-        let folder = glob::Pattern::escape(&project.to_string_lossy());
-        let full = if folder.is_empty() { pattern.clone() } else { format!("{folder}/{pattern}") };
-        let paths = glob::glob(&full).map_err(|fault| format!("`{pattern}` is not a pattern: {fault}"))?;
-        let mut found = false;
-        for path in paths {
-            let path = path.map_err(|fault| fault.to_string())?;
-            if !path.is_file() {
-                continue;
-            }
-            let bytes =
-                read_regular_file(&path).map_err(|fault| format!("{} cannot be read: {fault}", path.display()))?;
-            let name = path.strip_prefix(project).unwrap_or(&path).to_string_lossy().into_owned();
-            digests.insert(name, blake3::hash(&bytes).to_hex()[..DIGITS].to_owned());
-            found = true;
-        }
-        if !found {
+    let mut names = BTreeSet::new();
+    for text in patterns {
+        let pattern = glob::Pattern::new(text).map_err(|fault| format!("`{text}` is not a pattern: {fault}"))?;
+        let is_name = glob::Pattern::escape(text) == *text;
+        let mut found = if is_name { vec![text.clone()] } else { files_below(project, plain_folder(text))? };
+        found.retain(|name| if is_name { project.join(name).is_file() } else { pattern.matches_with(name, MATCHING) });
+        if found.is_empty() {
             let project = std::path::absolute(project).unwrap_or_else(|_| project.to_owned());
-            return Err(format!("`{pattern}` names no file in the project folder {}", project.display()));
+            return Err(format!("`{text}` names no file in the project folder {}", project.display()));
+        }
+        names.extend(found);
+    }
+    let digest = |name: String| {
+        let path = project.join(&name);
+        let bytes = read_regular_file(&path).map_err(|fault| format!("{} cannot be read: {fault}", path.display()))?;
+        Ok((name, blake3::hash(&bytes).to_hex()[..DIGITS].to_owned()))
+    };
+    names.into_iter().map(digest).collect()
+}
+
+/// A star stands for a part of one name, two stars for any folders.
+const MATCHING: glob::MatchOptions =
+    glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+
+/// Returns the folder that all files of a pattern lie in: `lib` for `lib/**/*.py`, nothing for `*.py`.
+fn plain_folder(pattern: &str) -> &str {
+    let wild = pattern.find(['*', '?', '[']).unwrap_or(pattern.len());
+    pattern[..wild].rfind('/').map_or("", |end| &pattern[..end])
+}
+
+/// Returns the files below a folder of a project by their paths relative to the project.
+fn files_below(project: &Path, folder: &str) -> Result<Vec<String>, String> {
+    let (mut files, mut folders) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        let path = project.join(if folder.is_empty() { "." } else { &folder });
+        let entries =
+            std::fs::read_dir(&path).map_err(|fault| format!("{} cannot be read: {fault}", path.display()))?;
+        for entry in entries.flatten() {
+            // A name that is not text cannot be written in a plan.
+            let (Ok(kind), Ok(name)) = (entry.file_type(), entry.file_name().into_string()) else { continue };
+            let is_skipped = name.starts_with('.') || (folder.is_empty() && WRITTEN.contains(&name.as_str()));
+            let name = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+            if kind.is_dir() && !is_skipped {
+                folders.push(name);
+            } else if kind.is_file() || (kind.is_symlink() && project.join(&name).is_file()) {
+                files.push(name);
+            }
+        }
+        if files.len() + folders.len() > MOST_FILES {
+            return Err(format!(
+                "{} has more than {MOST_FILES} files, too many to search; name a folder in the pattern, such as \
+                 `model/**/*.py`",
+                project.join(folder).display()
+            ));
         }
     }
-    Ok(digests)
+    Ok(files)
 }
 
 /// Returns the digests of the files with these names, as far as they can be read.
@@ -77,5 +117,26 @@ mod tests {
         assert_eq!(changed(&before, &of(&["train.py", "model/*.py"]).unwrap()), ["model/b.py"]);
         assert!(of(&["trian.py"]).unwrap_err().contains("names no file"));
         assert!(of(&["a["]).is_err() && of(&["***"]).is_err());
+    }
+
+    #[test]
+    fn patterns_follow_no_links_to_folders_and_skip_what_the_program_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        let project = folder.path();
+        for name in
+            ["a.py", "lib/b.py", "lib/deep/c.py", "results/runs/d.py", "reports/e.py", ".venv/f.py", "lib/.g.py"]
+        {
+            let path = project.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, name).unwrap();
+        }
+        std::os::unix::fs::symlink(project, project.join("lib/loop")).unwrap();
+        std::os::unix::fs::symlink("b.py", project.join("lib/h.py")).unwrap();
+        let of = |pattern: &str| digests(project, &[pattern.to_owned()]).unwrap().into_keys().collect::<Vec<_>>();
+        assert_eq!(of("**/*.py"), ["a.py", "lib/b.py", "lib/deep/c.py", "lib/h.py"]);
+        assert_eq!(of("*/*.py"), ["lib/b.py", "lib/h.py"]);
+        assert_eq!(of("lib/**/*.py"), ["lib/b.py", "lib/deep/c.py", "lib/h.py"]);
+        assert_eq!(of("results/*/*.py"), ["results/runs/d.py"], "a pattern may name such a folder");
+        assert_eq!(of("reports/e.py"), ["reports/e.py"], "a plain name is read wherever it is");
     }
 }

@@ -25,8 +25,8 @@ pub struct CommandConfig {
     pub schema: Option<String>,
 }
 
-/// The command of a planned run: what its identity contains. How the files of the code were named, and the schema of the
-/// keys, do not change what it computes.
+/// The command of a planned run: what its identity contains. How the files of the code were named, and the schema of
+/// the keys, do not change what it computes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PlannedCommand {

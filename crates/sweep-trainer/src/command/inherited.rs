@@ -10,7 +10,12 @@ use std::path::{Path, PathBuf};
 
 use sweep_protocol::{AttemptLayout, Event, Form, JournalReader, Measurement, Metric, Split};
 
-type Key = (Metric, Option<Split>, Option<Form>, Option<u32>);
+/// What a value is of.
+pub(super) type Key = (Metric, Option<Split>, Option<Form>, Option<u32>);
+
+pub(super) fn key(measurement: &Measurement) -> Key {
+    (measurement.metric, measurement.split, measurement.form, measurement.epoch)
+}
 
 /// What earlier attempts left.
 #[derive(Debug, Default, PartialEq)]
@@ -33,7 +38,7 @@ impl Inherited {
         for line in part.lines {
             match line.event {
                 Event::Measured { measurements } | Event::Inherited { measurements } => {
-                    self.values.extend(measurements.into_iter().map(|m| ((m.metric, m.split, m.form, m.epoch), m)));
+                    self.values.extend(measurements.into_iter().map(|m| (key(&m), m)));
                 }
                 Event::Checkpointed { step, file } if folder.join(&file).is_file() => self.step = step,
                 _ => {}

@@ -21,6 +21,7 @@ use sweep_protocol::{ConfigFault, FailureKind, Sink};
 use config::PlannedCommand;
 
 pub use config::CommandConfig;
+pub use speech::REPORT_WORDS;
 
 use crate::port::{Attempt, Cost, DataReader, Trainer, TrainerError};
 
@@ -114,7 +115,7 @@ impl Trainer for CommandTrainer {
 /// The data of a command. Only the command knows it.
 struct UnreadData;
 
-/// What stands for the data of a command in the record of a run.
+/// The data fingerprint of runs that a command trains.
 pub(crate) const UNREAD: &str = "not known: the command reads its data itself";
 
 impl DataReader for UnreadData {

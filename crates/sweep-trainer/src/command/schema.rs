@@ -51,7 +51,7 @@ mod tests {
 
     use super::*;
 
-    fn fault(schema: &Value, keys: Value) -> Option<ConfigFault> {
+    fn fault(schema: &Value, keys: &Value) -> Option<ConfigFault> {
         check(schema, keys.as_object().unwrap()).err()
     }
 
@@ -72,7 +72,7 @@ mod tests {
             },
             "required": ["k"],
         });
-        assert_eq!(fault(&schema, json!({ "k": 3.0, "rate": "auto", "kind": "a", "data": { "noise": 1 } })), None);
+        assert_eq!(fault(&schema, &json!({ "k": 3.0, "rate": "auto", "kind": "a", "data": { "noise": 1 } })), None);
         for (keys, path) in [
             (json!({ "k": 3, "data": { "noise": "high" } }), "data.noise"),
             (json!({ "k": 3, "rate": "fast" }), "rate"),
@@ -80,10 +80,10 @@ mod tests {
             (json!({ "k": 10 }), "k"),
             (json!({}), ""),
         ] {
-            assert_eq!(fault(&schema, keys.clone()).map(|fault| fault.path).as_deref(), Some(path), "{keys}");
+            assert_eq!(fault(&schema, &keys).map(|fault| fault.path).as_deref(), Some(path), "{keys}");
         }
-        let unknown = fault(&schema, json!({ "k": 3, "data": { "noize": 1 } })).unwrap();
+        let unknown = fault(&schema, &json!({ "k": 3, "data": { "noize": 1 } })).unwrap();
         assert_eq!((unknown.path.as_str(), unknown.help.as_deref()), ("data.noize", Some("did you mean `noise`?")));
-        assert_eq!(fault(&json!({ "type": 3 }), json!({})).unwrap().path, "trainer.schema");
+        assert_eq!(fault(&json!({ "type": 3 }), &json!({})).unwrap().path, "trainer.schema");
     }
 }

@@ -6,8 +6,9 @@ use std::path::{Component, Path};
 use serde_json::{Map, Value};
 use sweep_protocol::{FailureKind, Form, Measurement, Metric, Split};
 
-/// Words of a line that are not metrics.
-const KEYS: [&str; 9] = ["epoch", "epochs", "split", "form", "step", "notice", "checkpoint", "failed", "message"];
+/// Words of the lines that commands report. No metric can have such a name.
+pub const REPORT_WORDS: [&str; 9] =
+    ["epoch", "epochs", "split", "form", "step", "notice", "checkpoint", "failed", "message"];
 
 /// What one line says.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -52,7 +53,7 @@ impl Listener {
         if !(line.starts_with('{') && line.ends_with('}')) {
             return None;
         }
-        let is_word = |key: &String| KEYS.contains(&key.as_str()) || self.metric(key).is_some();
+        let is_word = |key: &String| REPORT_WORDS.contains(&key.as_str()) || self.metric(key).is_some();
         match read(line) {
             Ok(table) => table.keys().any(is_word).then(|| self.statement(&table)),
             // Such a line was probably meant as a statement.
@@ -96,42 +97,33 @@ impl Listener {
         let mut measurements = Vec::new();
         let (mut checkpoint, mut failed) = (None, None);
         for (key, value) in table {
-            match key.as_str() {
-                "split" | "form" | "epoch" | "notice" | "message" => {}
-                "epochs" | "step" if number(key).is_some() => {}
-                "epochs" | "step" => {
-                    complain(key, format!("is {value}, but a whole number is expected: it is ignored"))
+            let wanted = match key.as_str() {
+                "split" | "form" | "epoch" | "notice" | "message" => None,
+                "epochs" | "step" => number(key).is_none().then_some("a whole number"),
+                "checkpoint" => {
+                    checkpoint = value.as_str().filter(|file| is_inside(file)).map(str::to_owned);
+                    checkpoint.is_none().then_some("a path in the attempt's folder")
                 }
-                "checkpoint" => match value.as_str().filter(|file| is_inside(file)) {
-                    Some(file) => checkpoint = Some(file.to_owned()),
-                    None => complain(
-                        key,
-                        format!("is {value}, but a path in the attempt's folder is expected: it is ignored"),
-                    ),
-                },
-                "failed" => match value.as_str().and_then(kind_of) {
-                    Some(kind) => {
-                        failed = Some((kind, word("message").unwrap_or("the command gave no reason").to_owned()));
-                    }
-                    None => {
-                        complain(
-                            key,
-                            format!("is {value}, but config, data, diverged or oom is expected: it is ignored"),
-                        );
-                    }
-                },
+                "failed" => {
+                    let message = word("message").unwrap_or("the command gave no reason");
+                    failed = value.as_str().and_then(kind_of).map(|kind| (kind, message.to_owned()));
+                    failed.is_none().then_some("config, data, diverged or oom")
+                }
                 name => match (self.metric(name), value.as_f64()) {
                     (Some(metric), Some(value)) => {
                         measurements.push(Measurement { metric, split, form, epoch: small("epoch"), value });
+                        None
                     }
-                    (Some(_), None) => {
-                        complain(key, format!("is {value}, but a finite number is expected: it is ignored"));
+                    (Some(_), None) => Some("a finite number"),
+                    (None, _) => {
+                        let remedy = format!("declare it in the base file with [metric.{name}]");
+                        complain(key, format!("is no metric, so it is ignored: {remedy}"));
+                        None
                     }
-                    (None, _) => complain(
-                        key,
-                        format!("is no metric, so it is ignored: declare it in the base file with [metric.{name}]"),
-                    ),
                 },
+            };
+            if let Some(wanted) = wanted {
+                complain(key, format!("is {value}, but {wanted} is expected: it is ignored"));
             }
         }
         if is_placed {
@@ -156,10 +148,30 @@ const SHOWN: usize = 120;
 /// Reads an object. Python writes numbers that are not finite as `NaN` and `Infinity`, which JSON does not have: they
 /// become null.
 fn read(line: &str) -> serde_json::Result<Map<String, Value>> {
-    serde_json::from_str(line).or_else(|fault| {
-        let finite = line.replace("-Infinity", "null").replace("Infinity", "null").replace("NaN", "null");
-        serde_json::from_str(&finite).map_err(|_| fault)
-    })
+    serde_json::from_str(line).or_else(|fault| serde_json::from_str(&finite(line)).map_err(|_| fault))
+}
+
+/// Replaces numbers that are not finite by null. Words inside of texts stay.
+fn finite(line: &str) -> String {
+    let mut replaced = String::new();
+    // Quotes divide the line into what is outside of texts and what is inside, by turns. An escaped quote ends no text.
+    let (mut is_text, mut is_escaped, mut outside) = (false, false, String::new());
+    let numbers =
+        |outside: &str| outside.replace("-Infinity", "null").replace("Infinity", "null").replace("NaN", "null");
+    for sign in line.chars() {
+        if is_text {
+            replaced.push(sign);
+            is_text = is_escaped || sign != '"';
+            is_escaped = sign == '\\' && !is_escaped;
+        } else if sign == '"' {
+            replaced += &numbers(&std::mem::take(&mut outside));
+            replaced.push(sign);
+            is_text = true;
+        } else {
+            outside.push(sign);
+        }
+    }
+    replaced + &numbers(&outside)
 }
 
 fn kind_of(word: &str) -> Option<FailureKind> {
@@ -198,6 +210,12 @@ mod tests {
         assert_eq!(hear(r#"{"checkpoint": "last.pt"}"#).unwrap().checkpoint.as_deref(), Some("last.pt"));
         let failed = hear(r#"{"failed": "diverged", "message": "NaN"}"#).unwrap().failed;
         assert_eq!(failed, Some((FailureKind::Diverged, "NaN".to_owned())));
+    }
+
+    #[test]
+    fn words_inside_of_texts_stay() {
+        let line = r#"{"a": NaN, "NaN \" Infinity": [-Infinity, "NaN"], "b": Infinity}"#;
+        assert_eq!(finite(line), r#"{"a": null, "NaN \" Infinity": [null, "NaN"], "b": null}"#);
     }
 
     #[test]
