@@ -239,6 +239,44 @@ fn what_a_command_says_wrongly_is_noted_and_the_rest_counts() {
 }
 
 #[test]
+fn a_new_value_replaces_one_of_an_earlier_attempt() {
+    // The second attempt measures a value that belongs to no epoch before it says where it continues.
+    let script = r#"
+        if [ -z "$SWEEP_RESUME_DIRS" ]; then
+            echo '{"params": 1}'
+            echo '{"epoch": 1, "split": "test", "accuracy": 0.5}'
+            exit 3
+        fi
+        echo '{"params": 2}'
+        echo '{"epoch": 2, "split": "test", "accuracy": 0.75}'
+    "#;
+    let bench = project_of(script);
+    bench.done(SPEC);
+    let csv = values(&bench, "default");
+    let params = |value: &str| csv.matches(&format!(",params,,,,{value},")).count();
+    assert_eq!((params("1.0"), params("2.0")), (0, 4), "{csv}");
+    assert_eq!(csv.matches(",accuracy,test,").count(), 8, "the first epoch is kept: {csv}");
+}
+
+#[test]
+fn a_command_that_reports_nothing_or_a_pipe_as_checkpoint_is_told() {
+    let bench = project_of("echo '{\"accuracy\": 1}' >&2");
+    let told = bench.run(&format!("{SPEC} --limit 1 --slots 1")).stderr();
+    assert!(told.contains("the command reported no value"), "standard error is log only: {told}");
+    let script = r#"
+        mkfifo "$SWEEP_ATTEMPT_DIR/pipe"
+        ln -s /etc/hostname "$SWEEP_ATTEMPT_DIR/link"
+        echo '{"checkpoint": "pipe"}'
+        echo '{"checkpoint": "link"}'
+        echo '{"epoch": 1, "split": "test", "accuracy": 0.5}'
+    "#;
+    let told = project_of(script).run(&format!("{SPEC} --limit 1 --slots 1")).stderr();
+    for name in ["pipe", "link"] {
+        assert!(told.contains(&format!("the checkpoint `{name}` does not count: it is not a regular file")), "{told}");
+    }
+}
+
+#[test]
 fn every_variable_of_the_contract_is_set() {
     let bench =
         project_of(r#"env | grep '^SWEEP_' > "$SWEEP_ATTEMPT_DIR/seen"; cp "$SWEEP_CONFIG" "$SWEEP_ATTEMPT_DIR/keys""#);
