@@ -2,7 +2,7 @@
 //!
 //! To add a block, write its file, its `mod` line, and its variant of [`BlockConfig`] with its arm. The file implements
 //! [`BlockKind`] and the traits of `network/block.rs`. Another crate adds a block without changing this one: see
-//! [`OwnKinds`](crate::OwnKinds).
+//! [`crate::OwnKinds`].
 
 mod global_context;
 mod non_local;
