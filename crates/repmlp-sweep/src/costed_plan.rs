@@ -42,11 +42,15 @@ impl<'p> CostedPlan<'p> {
         Ok(Self { trainers, plan, costs, path, digest })
     }
 
-    /// Returns the record of the plan, with the scale of its runs.
+    /// Returns the record of the plan, with the scale and the networks of its runs.
     pub(crate) fn record(&self) -> PlanRecord {
         let configurations = &self.plan.configurations;
         let commands = configurations.iter().any(|config| Trainers::is_command(config));
-        PlanRecord { commands, scale: scale::of(configurations, &self.costs), ..self.plan.record() }
+        let mut record = self.plan.record();
+        for (planned, run) in record.runs.iter_mut().zip(&self.plan.runs) {
+            planned.networks.clone_from(&self.costs[run.configuration].networks);
+        }
+        PlanRecord { commands, scale: scale::of(configurations, &self.costs), ..record }
     }
 
     /// Returns the rows of the plan's runs.

@@ -46,6 +46,13 @@ pub(crate) enum Exit {
     Interrupted = 130,
 }
 
+impl Exit {
+    /// Returns this code, or `next` if everything is done so far.
+    pub(crate) fn or(self, next: Self) -> Self {
+        if self == Self::Done { next } else { self }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)

@@ -29,6 +29,7 @@ mod slots;
 mod spec;
 mod starter;
 mod sweep;
+mod timing;
 mod unneeded;
 mod up_to_date;
 mod what_changed;

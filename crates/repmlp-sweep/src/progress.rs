@@ -219,7 +219,6 @@ impl Progress {
         }
         let line = match status {
             Status::Succeeded => format!("{label} done"),
-            Status::Queued => format!("{label} trained; its throughput is measured when nothing else runs"),
             _ => {
                 let why = message.map(|message| format!(": {}", printable(message))).unwrap_or_default();
                 let log = self.layout.run(update.run).attempt(update.attempt).log();

@@ -29,9 +29,11 @@ pub(crate) fn slots(devices: &[String], arguments: &RunArgs, work: usize) -> Vec
     devices.into_iter().map(|device| Slot { device: device.clone(), threads }).collect()
 }
 
-/// Returns the number of threads of a run that is alone on the machine.
-pub(crate) fn quiet_threads(arguments: &RunArgs) -> usize {
-    arguments.threads.map_or_else(cores, |threads| threads as usize)
+/// Returns the resources of the process that measures throughput: the first device, and the threads of the whole
+/// machine.
+pub(crate) fn timing_slot(devices: &[String], arguments: &RunArgs) -> Slot {
+    let device = devices.first().cloned().unwrap_or_else(|| "cpu".to_owned());
+    Slot { device, threads: arguments.threads.map_or_else(cores, |threads| threads as usize) }
 }
 
 fn cores() -> usize {

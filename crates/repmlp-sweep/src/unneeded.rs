@@ -75,6 +75,15 @@ pub(crate) fn plan(layout: &ResultsLayout, plan: &PlanRecord, why: &str) -> Unne
     if is_folder(&folder) && is_folder(&folder.join(profile)) {
         unneeded.add(layout.plan(experiment, profile));
         unneeded.add(layout.rendered(experiment, profile));
+        let throughput = layout.throughput(experiment, profile);
+        if is_folder(throughput.root()) && is_folder(&throughput.records()) {
+            let records = fs::read_dir(throughput.records()).into_iter().flatten().flatten().map(|entry| entry.path());
+            let is_record = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
+            records.filter(is_record).for_each(|record| unneeded.add(record));
+            unneeded.add(throughput.orders());
+            unneeded.add(throughput.log());
+            unneeded.folders.extend([throughput.records(), throughput.root().to_owned()]);
+        }
         unneeded.folders.extend([folder.join(profile), folder]);
     }
     unneeded

@@ -27,8 +27,8 @@ pub(crate) struct Made {
     pub(crate) tables: Vec<Table>,
 }
 
-/// Returns a digest of everything that a report is made from: plan, rows, values, declaration, the paper's numbers, the
-/// report's folder and this program. `None` unless the index is up to date for all runs of the plan.
+/// Returns a digest of everything that a report is made from: plan, rows, values, throughput, declaration, the paper's
+/// numbers, the report's folder and this program. `None` unless the index is up to date for all runs of the plan.
 pub(crate) fn inputs(
     project: &Project,
     results: &mut Reader,
@@ -41,6 +41,7 @@ pub(crate) fn inputs(
     let program = std::env::current_exe().ok().and_then(|program| file_stamp(&program));
     let mut hasher = blake3::Hasher::new();
     hasher.update(&serde_json::to_vec(plan)?);
+    hasher.update(&serde_json::to_vec(&results.throughput(plan))?);
     hasher.update(format!("|{known}|{declared:?}|{}|{program:?}", folder.display()).as_bytes());
     Ok(Some(hasher.finalize().to_hex().to_string()))
 }

@@ -1,11 +1,11 @@
-//! The steps after the last epoch: merge the network, compare both forms, count, and measure throughput.
+//! The steps after the last epoch: merge the network, compare both forms, and count.
 
 use candle_core::{DType, Tensor};
 use repmlp::Mode;
 use repmlp::cost::CountedForm;
-use repmlp::models::{DeployedModel, Model};
+use repmlp::models::Model;
 use repmlp::vars::Vars;
-use sweep_protocol::{Event, Form, Measurement, Metric, Outcome, Split, ThroughputTiming, WEIGHTS_FILE};
+use sweep_protocol::{Event, Form, Measurement, Metric, Outcome, Split, WEIGHTS_FILE};
 
 use crate::checkpoint;
 use crate::config::RunConfig;
@@ -14,11 +14,10 @@ use crate::equivalence::Comparison;
 use crate::error::TrainError;
 use crate::evaluate::EvaluationSplit;
 use crate::ledger::Ledger;
-use crate::throughput;
 use crate::train::Run;
 
 impl Run<'_> {
-    /// Merges the network, compares both forms, counts parameters and multiply-adds, and measures throughput.
+    /// Merges the network, compares both forms, and counts parameters and multiply-adds.
     pub(crate) fn finish(&self, ledger: &mut Ledger<'_>) -> Result<Outcome, TrainError> {
         let deployed = self.learner.model.reparameterize()?;
         let test = self.split(&self.data.test);
@@ -39,16 +38,9 @@ impl Run<'_> {
         if let Some(text) = comparison.settle_rounding()? {
             ledger.say(Event::Noticed { text })?;
         }
-        match self.resources.throughput {
-            ThroughputTiming::Later => Ok(Outcome::AwaitsQuiet),
-            ThroughputTiming::Now => {
-                let measurements = self.throughput(&deployed)?;
-                ledger.measured(measurements)?;
-                ledger.may_write()?;
-                self.save_weights()?;
-                Ok(Outcome::Succeeded)
-            }
-        }
+        ledger.may_write()?;
+        self.save_weights()?;
+        Ok(Outcome::Succeeded)
     }
 
     pub(crate) fn weights(&self) -> Vec<(String, Tensor)> {
@@ -78,22 +70,6 @@ impl Run<'_> {
             })
         };
         forms.into_iter().flat_map(of_form).collect()
-    }
-
-    fn throughput(&self, deployed: &DeployedModel) -> Result<Vec<Measurement>, TrainError> {
-        let measure = &self.config.measure;
-        // Real images: networks can be faster on noise.
-        let Some(batch) = self.split(&self.data.test).sample(measure.batch)? else { return Ok(Vec::new()) };
-        let [trained, merged] = throughput::measure(
-            measure,
-            &batch.images_nchw,
-            [&|x: &Tensor| self.evaluated(x), &|x: &Tensor| deployed.forward(x)],
-        )?;
-        let of_form = |(form, rate): (Form, throughput::Throughput)| {
-            [(Metric::Throughput, rate.median), (Metric::ThroughputSpread, rate.spread)]
-                .map(|(metric, value)| Measurement { metric, split: None, form: Some(form), epoch: None, value })
-        };
-        Ok([(Form::Training, trained), (Form::Deployed, merged)].into_iter().flat_map(of_form).collect())
     }
 }
 

@@ -71,6 +71,20 @@ impl DeviceChoice {
         }
     }
 
+    /// Returns the model of the GPU, if this device is one and the driver says which. If the machine has GPUs of
+    /// several models, their order is not known.
+    pub(crate) fn gpu_model(self) -> Option<String> {
+        let Self::Cuda(_) = self.decide() else { return None };
+        let model = |gpu: std::io::Result<std::fs::DirEntry>| {
+            let text = std::fs::read_to_string(gpu.ok()?.path().join("information")).ok()?;
+            text.lines().find_map(|line| Some(line.strip_prefix("Model:")?.trim().to_owned()))
+        };
+        let gpus = std::fs::read_dir("/proc/driver/nvidia/gpus").into_iter().flatten();
+        let mut models: Vec<String> = gpus.filter_map(model).collect();
+        models.dedup();
+        models.pop().filter(|_| models.is_empty())
+    }
+
     /// Returns the arithmetic of this program version for a kind of device and an instruction set.
     pub fn arithmetic_of(device: &str, kernels: &str) -> Arithmetic {
         let libraries = format!("candle-{CANDLE}+kernels-{}", repmlp_kernels::VERSION);

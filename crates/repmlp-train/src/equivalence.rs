@@ -9,8 +9,8 @@ use repmlp::models::Answer;
 
 use crate::TrainError;
 use crate::evaluate::EvaluationSplit;
+use crate::evaluate::Network;
 use crate::objective::Embeddings;
-use crate::throughput::Network;
 
 /// Bound in f64: the largest difference of both forms, as a share of the largest number in the output for the same
 /// image.

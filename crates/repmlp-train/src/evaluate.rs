@@ -8,7 +8,9 @@ use crate::TrainError;
 use crate::batch::{Batch, HostBatch, HostScene, PlainBatches, Scenes};
 use crate::data::{Preparation, Subset};
 use crate::loader::Loader;
-use crate::throughput::Network;
+
+/// A forward pass: images (N, C, H, W) → output.
+pub(crate) type Network<'a> = &'a dyn Fn(&Tensor) -> candle_core::Result<Tensor>;
 
 /// Pixels in an evaluation batch: as many as in 256 images of 32×32. The batch size depends only on the image size, so
 /// no other setting changes the order of a sum.

@@ -8,7 +8,7 @@
 //! ```
 //! use repmlp_train::config::RunConfig;
 //! use repmlp_train::{DeviceChoice, Resources, StopFlag, train};
-//! use sweep_protocol::{MemorySink, Outcome, ThroughputTiming};
+//! use sweep_protocol::{MemorySink, Outcome};
 //! use sweep_trainer::Origin;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -38,7 +38,6 @@
 //!     digests: None,
 //!     folder: folder.path().to_owned(),
 //!     resume_from: Vec::new(),
-//!     throughput: ThroughputTiming::Now,
 //!     origin: Origin::default(),
 //! };
 //! let mut events = MemorySink::default();

@@ -30,13 +30,6 @@ pub(crate) fn in_turns<E>(effort: Effort, works: &[&dyn Fn() -> Result<(), E>]) 
     Ok(times)
 }
 
-/// Returns the middle value, or the mean of the two middle values.
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
@@ -55,11 +48,5 @@ mod tests {
         assert_eq!(times.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2]);
         assert_eq!(in_turns(Effort { warmup: 0, repeats: 1 }, &[&|| Err("no")]), Err("no"));
         assert_eq!(*done.borrow(), "ababab");
-    }
-
-    #[test]
-    fn the_median_of_an_even_count_is_the_mean_of_the_middle() {
-        assert!((median(vec![3.0, 1.0, 2.0]) - 2.0).abs() < 1e-12);
-        assert!((median(vec![4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < 1e-12);
     }
 }

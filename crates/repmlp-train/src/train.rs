@@ -9,9 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use repmlp::Mode;
 use repmlp::models::Model;
 use repmlp::vars::Vars;
-use sweep_protocol::{
-    Environment, Event, Form, Measurement, Metric, Outcome, Sink, Split, ThroughputTiming, error_chain,
-};
+use sweep_protocol::{Environment, Event, Form, Measurement, Metric, Outcome, Sink, Split, error_chain};
 use sweep_trainer::Origin;
 
 use crate::batch::{HostBatch, TrainEpoch};
@@ -48,8 +46,6 @@ pub struct Resources {
     pub folder: PathBuf,
     /// Folders of earlier attempts, the latest first.
     pub resume_from: Vec<PathBuf>,
-    /// When to measure throughput.
-    pub throughput: ThroughputTiming,
     /// The program and the machine, for the record.
     pub origin: Origin,
 }

@@ -1,11 +1,12 @@
 //! The trainer of this crate, as a program that runs sweeps sees it.
 
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use repmlp::OwnKinds;
 use serde_json::Value;
-use sweep_protocol::{ConfigFault, FailureKind, Sink};
-use sweep_trainer::{Attempt, Cost, DataReader, Trainer, TrainerError};
+use sweep_protocol::{ConfigFault, FailureKind, Machine, Sink, ThroughputRecord, TimedNetwork, TimingOrders, now_ms};
+use sweep_trainer::{Attempt, Cost, DataReader, Origin, Trainer, TrainerError};
 
 use crate::config::RunConfig;
 use crate::data_reader::CandleData;
@@ -13,6 +14,7 @@ use crate::device::DeviceChoice;
 use crate::error::TrainError;
 use crate::predict;
 use crate::resolve::{canonical, config_schema, typed};
+use crate::throughput::{self, Place, Subject, Timing};
 use crate::train::{Resources, TRAINER_VERSION, train};
 
 /// Trains networks with candle, in this process.
@@ -76,10 +78,7 @@ impl Trainer for CandleTrainer {
 
     fn train(&self, attempt: &Attempt<'_>, sink: &mut dyn Sink) -> Result<(), TrainerError> {
         let Attempt { run, folder, orders, origin, stop } = attempt;
-        if let Some(kernels) = &orders.kernels {
-            let unknown = |fault| TrainerError::new(FailureKind::Config, fault);
-            repmlp_kernels::choose_instruction_set(kernels).map_err(unknown)?;
-        }
+        choose_kernels(orders.kernels.as_deref())?;
         let config = self.config(&run.config)?;
         let resources = Resources {
             device: orders.device.parse().map_err(TrainError::from)?,
@@ -88,12 +87,49 @@ impl Trainer for CandleTrainer {
             digests: orders.digests.clone(),
             folder: (*folder).to_owned(),
             resume_from: orders.resume_from.clone(),
-            throughput: orders.throughput,
             origin: (*origin).clone(),
         };
         train(&config, run.seed, &resources, stop, sink)?;
         Ok(())
     }
+
+    fn time(
+        &self,
+        orders: &TimingOrders,
+        origin: &Origin,
+        stop: &AtomicBool,
+    ) -> Result<Option<ThroughputRecord>, TrainerError> {
+        choose_kernels(orders.kernels.as_deref())?;
+        let subject = |network: &TimedNetwork| {
+            let TimedNetwork { id, form, config } = network;
+            Ok(Subject { id: id.clone(), form: *form, config: self.config(config)? })
+        };
+        let subjects = orders.networks.iter().map(subject).collect::<Result<Vec<_>, TrainerError>>()?;
+        let choice: DeviceChoice = orders.device.parse().map_err(TrainError::from)?;
+        let device = choice.open().map_err(TrainError::from)?;
+        let (data, digests) = (orders.data.as_deref(), orders.digests.as_deref());
+        let place = Place { device: &device, threads: orders.threads, data, digests };
+        // On a thread of the compute pool, as in a training.
+        let Some(timing) = device.with_context(|| throughput::measure(&subjects, &place, stop))? else {
+            return Ok(None);
+        };
+        let Timing { warmup_rounds, clock_mhz, networks } = timing;
+        let machine = Machine {
+            host: origin.host.clone(),
+            processor: choice.gpu_model().or_else(|| origin.processor.clone()),
+            device: orders.device.clone(),
+            arithmetic: choice.arithmetic(),
+            threads: orders.threads,
+        };
+        let (measured_at_ms, code) = (now_ms(), origin.code.clone());
+        Ok(Some(ThroughputRecord { measured_at_ms, code, machine, warmup_rounds, clock_mhz, networks }))
+    }
+}
+
+/// Makes the kernels use an instruction set. Without a name they keep their own choice.
+fn choose_kernels(name: Option<&str>) -> Result<(), TrainerError> {
+    let unknown = |fault| TrainerError::new(FailureKind::Config, fault);
+    name.map_or(Ok(()), |name| repmlp_kernels::choose_instruction_set(name).map_err(unknown))
 }
 
 impl From<TrainError> for TrainerError {

@@ -177,8 +177,12 @@ impl Plan {
 
     /// Returns the plan in the form that is written to disk before any attempt starts.
     pub fn record(&self) -> PlanRecord {
-        let run =
-            |run: &PlannedRun| PlannedRunRecord { run: run.id, seed: run.seed, coordinates: run.coordinates.clone() };
+        let run = |run: &PlannedRun| PlannedRunRecord {
+            run: run.id,
+            seed: run.seed,
+            coordinates: run.coordinates.clone(),
+            networks: BTreeMap::new(),
+        };
         PlanRecord {
             experiment: self.experiment.clone(),
             profile: self.profile.clone(),

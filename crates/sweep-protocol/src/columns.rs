@@ -7,7 +7,7 @@
 pub const FRAME_COLUMNS: [&str; 9] = ["run", "seed", "status", "metric", "split", "form", "epoch", "value", "source"];
 
 /// Columns of a report's table as CSV, after the axes' columns.
-pub const TABLE_COLUMNS: [&str; 22] = [
+pub const TABLE_COLUMNS: [&str; 26] = [
     "metric",
     "split",
     "form",
@@ -30,6 +30,10 @@ pub const TABLE_COLUMNS: [&str; 22] = [
     "comparisons",
     "sign_flip_p",
     "paper",
+    "relative",
+    "relative_rounds",
+    "relative_low95",
+    "relative_high95",
 ];
 
 /// Whether exported tables already have a column of this name.

@@ -39,7 +39,8 @@ pub struct Environment {
 pub enum Outcome {
     /// All requested values are measured.
     Succeeded,
-    /// The model is trained and checked. Only the throughput is missing; it must be measured while nothing else runs.
+    /// The model is trained and checked, and its throughput was to be measured by a later attempt. Only journals of
+    /// earlier versions have this outcome; the next attempt continues the run to its end.
     AwaitsQuiet,
     /// The attempt stopped on request, after writing a checkpoint.
     Stopped,

@@ -43,6 +43,12 @@ impl ResultsLayout {
         self.plans().join(experiment).join(profile).join("rendered.json")
     }
 
+    /// The folder with the measurements of throughput of an experiment and profile. They need no lease: one process
+    /// writes them under the lock of the results folder.
+    pub fn throughput(&self, experiment: &str, profile: &str) -> ThroughputLayout {
+        ThroughputLayout { root: self.plans().join(experiment).join(profile).join("throughput") }
+    }
+
     /// The folder of all plans. Each plan lies at `<experiment>/<profile>/plan.json` in it.
     pub fn plans(&self) -> PathBuf {
         self.root.join("experiments")
@@ -67,6 +73,34 @@ impl ResultsLayout {
     /// The folder of one run.
     pub fn run(&self, run: RunId) -> RunLayout {
         RunLayout { root: self.runs().join(run.to_string()) }
+    }
+}
+
+/// Paths of the measurements of throughput of one experiment and profile.
+#[derive(Clone, Debug)]
+pub struct ThroughputLayout {
+    root: PathBuf,
+}
+
+impl ThroughputLayout {
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder of the records, one file per machine.
+    pub fn records(&self) -> PathBuf {
+        self.root.join("records")
+    }
+
+    /// The orders of the process that measures.
+    pub fn orders(&self) -> PathBuf {
+        self.root.join("orders.json")
+    }
+
+    /// The output of this process.
+    pub fn log(&self) -> PathBuf {
+        self.root.join("log.txt")
     }
 }
 

@@ -47,6 +47,7 @@ mod status;
 mod tally;
 mod text;
 mod text_file;
+mod throughput;
 
 pub use arithmetic::{Arithmetic, ArithmeticError};
 pub use attempts::attempt_numbers;
@@ -61,15 +62,13 @@ pub use error_chain::{error_chain, error_texts};
 pub use event::{AttemptName, Environment, Event, Outcome, ProcessStamp, SupervisorEvent};
 pub use file_stamp::file_stamp;
 pub use journal::{JournalError, JournalLine, JournalPart, JournalReader, JournalWriter, LineDamage, now_ms};
-pub use layout::{AttemptLayout, ResultsLayout, RunLayout};
+pub use layout::{AttemptLayout, ResultsLayout, RunLayout, ThroughputLayout};
 pub use lease::Lease;
 pub use log_tail::log_tail;
 pub use metric::{Better, Form, Measurement, Metric, Split};
 pub use name::{MOST_NAME_BYTES, NAME_RULE, NameError, check_name};
 pub use nearest::nearest;
-pub use orders::{
-    ATTEMPT_DIR_VARIABLE, EXIT_UNWRITABLE_JOURNAL, Orders, STOP_LINE, SharedOrders, ThroughputTiming, WEIGHTS_FILE,
-};
+pub use orders::{ATTEMPT_DIR_VARIABLE, EXIT_UNWRITABLE_JOURNAL, Orders, STOP_LINE, SharedOrders, WEIGHTS_FILE};
 pub use plan_record::{AxisRecord, Coordinates, ExclusionRecord, PlanRecord, PlanSource, PlannedRunRecord};
 pub use rows::{ExperimentRows, MeasurementRow, RunRow};
 pub use run_file::RunFile;
@@ -81,3 +80,4 @@ pub use status::{FailureKind, Status};
 pub use tally::Tally;
 pub use text::{TextError, check_line, check_prose, printable, printable_line};
 pub use text_file::{read_regular_file, read_text_file};
+pub use throughput::{Machine, NetworkId, NetworkTimes, ThroughputRecord, TimedNetwork, TimingOrders, median};

@@ -23,16 +23,6 @@ pub const WEIGHTS_FILE: &str = "weights.safetensors";
 /// that the scheduler can end what an attempt leaves behind.
 pub const ATTEMPT_DIR_VARIABLE: &str = "SWEEP_ATTEMPT_DIR";
 
-/// When the throughput of a run is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ThroughputTiming {
-    /// At the end of this attempt. Nothing else runs at the same time.
-    Now,
-    /// By a later attempt, when nothing else runs.
-    Later,
-}
-
 /// Orders that all attempts of a call have in common.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SharedOrders {
@@ -76,6 +66,4 @@ pub struct Orders {
     pub lease: Option<String>,
     /// Folders of earlier attempts of the run, newest first.
     pub resume_from: Vec<PathBuf>,
-    /// When the throughput is measured.
-    pub throughput: ThroughputTiming,
 }

@@ -2,12 +2,12 @@
 //!
 //! This module knows coordinates and reasons. It does not know how they were derived from an experiment file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Metric, MetricRecord, RunId};
+use crate::{Form, Metric, MetricRecord, NetworkId, RunId};
 
 /// Position of a run: one label for each of its axes, in the order of the experiment's axes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -51,6 +51,9 @@ pub struct PlannedRunRecord {
     pub seed: u64,
     /// Coordinates of the run.
     pub coordinates: Coordinates,
+    /// Its network in each form, for throughput. Empty for runs of a command, and in plans of older versions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub networks: BTreeMap<Form, NetworkId>,
 }
 
 /// Coordinates that the experiment excludes, with the author's reason.
@@ -118,6 +121,11 @@ impl PlanRecord {
             }
             known => Some(known),
         }
+    }
+
+    /// Returns the ids of all networks of its runs.
+    pub fn networks(&self) -> impl Iterator<Item = &NetworkId> {
+        self.runs.iter().flat_map(|run| run.networks.values())
     }
 
     /// Finds a repetition in a plan that was read from a file: a run that is planned twice, or a run with two labels on

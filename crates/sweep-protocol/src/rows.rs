@@ -3,9 +3,11 @@
 //! The store fills these rows from SQLite and the report reads them. They are in this crate so that store and report do
 //! not depend on each other.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Arithmetic, Measurement, PlanRecord, RunId, Status};
+use crate::{Arithmetic, Form, Measurement, Metric, NetworkId, PlanRecord, RunId, Status, ThroughputRecord};
 
 /// Status of one run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,4 +56,38 @@ pub struct ExperimentRows {
     pub runs: Vec<RunRow>,
     /// All measurements of these runs, sorted by plan order, metric, split, form and epoch.
     pub measurements: Vec<MeasurementRow>,
+    /// The measurement of throughput that covers all networks of the plan; absent if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throughput: Option<ThroughputRecord>,
+}
+
+impl ExperimentRows {
+    /// Gives each run that succeeded the throughput of its networks. It replaces what the run itself reported, as runs
+    /// of older versions did.
+    pub fn share_throughput(&mut self) {
+        let Some(record) = &self.throughput else { return };
+        let succeeded: BTreeSet<RunId> =
+            self.runs.iter().filter(|row| row.status == Status::Succeeded).map(|row| row.run).collect();
+        let mut shared: BTreeMap<RunId, Vec<Measurement>> = BTreeMap::new();
+        for run in self.plan.runs.iter().filter(|run| !run.networks.is_empty() && succeeded.contains(&run.run)) {
+            let of_form = |(form, network): (&Form, &NetworkId)| {
+                record.networks.get(network).map(|times| times.measurements(*form))
+            };
+            shared.insert(run.run, run.networks.iter().filter_map(of_form).flatten().collect());
+        }
+        let is_replaced = |row: &MeasurementRow| {
+            matches!(row.measurement.metric, Metric::Throughput | Metric::ThroughputSpread)
+                && shared.contains_key(&row.run)
+        };
+        self.measurements.retain(|row| !is_replaced(row));
+        let place: BTreeMap<RunId, usize> = self.plan.runs.iter().enumerate().map(|(i, run)| (run.run, i)).collect();
+        let rows = shared
+            .into_iter()
+            .flat_map(|(run, values)| values.into_iter().map(move |measurement| MeasurementRow { run, measurement }));
+        self.measurements.extend(rows);
+        self.measurements.sort_by_key(|row| {
+            let m = &row.measurement;
+            (place.get(&row.run).copied(), m.metric, m.split, m.form, m.epoch)
+        });
+    }
 }

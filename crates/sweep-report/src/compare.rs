@@ -1,12 +1,12 @@
 //! Compares two rows: is one better, or may the difference be chance? Marks in tables and grey dots in plots depend on
 //! it.
 //!
-//! This module knows values by seed. It does not know tables or plots.
-
-use std::collections::BTreeMap;
+//! This module knows samples. It does not know tables or plots.
 
 use sweep_protocol::{Better, Metric};
 
+use crate::rounds::Ratio;
+use crate::samples::Sample;
 use crate::statistics::{CONFIDENCE, PairedDifference};
 use crate::unit::is_count;
 
@@ -23,23 +23,30 @@ pub(crate) enum Verdict {
     Untold,
 }
 
-/// Compares two rows, as one of several comparisons. Counts such as parameters are compared directly. For all other
-/// metrics the interval of the paired difference decides, so a single seed never gives a verdict.
-pub(crate) fn compare(
-    metric: Metric,
-    (values, others): (&BTreeMap<u64, f64>, &BTreeMap<u64, f64>),
-    comparisons: usize,
-) -> Verdict {
+/// Compares two rows, as one of several comparisons. Counts such as parameters are compared directly. Networks that
+/// were timed in the same rounds are compared by the interval of their ratio. For all other metrics the interval of the
+/// paired difference decides, so a single seed never gives a verdict.
+pub(crate) fn compare(metric: Metric, (sample, other): (&Sample, &Sample), comparisons: usize) -> Verdict {
     let sign = match metric.better() {
         Better::Higher => 1.0,
         Better::Lower => -1.0,
         Better::Neither => return Verdict::Untold,
     };
-    let constant = |values: &BTreeMap<u64, f64>| {
-        let first = *values.values().next()?;
-        values.values().all(|value| value.total_cmp(&first).is_eq()).then_some(first)
+    if let (Some(rounds), Some(others)) = (&sample.rounds, &other.rounds)
+        && let Some(ratio) = Ratio::of(rounds, others, comparisons)
+    {
+        return match ratio.is_told() {
+            true => verdict(sign * (ratio.median - 1.0)),
+            false if rounds == others => Verdict::Equal,
+            false => Verdict::Untold,
+        };
+    }
+    let (values, others) = (&sample.values, &other.values);
+    let constant = |sample: &Sample| {
+        let first = *sample.values.values().next()?;
+        sample.values.values().all(|value| value.total_cmp(&first).is_eq()).then_some(first)
     };
-    if let (true, Some(value), Some(other)) = (is_count(metric), constant(values), constant(others)) {
+    if let (true, Some(value), Some(other)) = (is_count(metric), constant(sample), constant(other)) {
         return verdict(sign * (value - other));
     }
     let Some(difference) = PairedDifference::without_interval(values, others) else { return Verdict::Untold };
@@ -64,10 +71,23 @@ fn verdict(gain: f64) -> Verdict {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
-    fn seeds(values: &[f64]) -> BTreeMap<u64, f64> {
-        (0..).zip(values.iter().copied()).collect()
+    fn seeds(values: &[f64]) -> Sample {
+        Sample { values: (0..).zip(values.iter().copied()).collect(), rounds: None }
+    }
+
+    #[test]
+    fn networks_of_the_same_rounds_are_compared_by_their_ratio() {
+        let timed = |rounds: &[f64]| Sample { values: BTreeMap::from([(0, 1.0)]), rounds: Some(rounds.to_vec()) };
+        let (fast, slow) = (timed(&[1.0; 9]), timed(&[1.1; 9]));
+        let judge = |a: &Sample, b: &Sample| compare(Metric::Throughput, (a, b), 1);
+        assert_eq!([judge(&fast, &slow), judge(&slow, &fast)], [Verdict::Better, Verdict::Worse]);
+        assert_eq!(judge(&fast, &fast.clone()), Verdict::Equal);
+        let mixed = timed(&[0.9, 1.2, 0.9, 1.2, 0.9, 1.2, 0.9, 1.2, 1.0]);
+        assert_eq!(judge(&fast, &mixed), Verdict::Untold);
     }
 
     #[test]
@@ -75,7 +95,7 @@ mod tests {
         let noisy = (seeds(&[0.90, 0.92, 0.91]), seeds(&[0.89, 0.93, 0.90]));
         let clear = (seeds(&[0.90, 0.92, 0.91]), seeds(&[0.801, 0.82, 0.812]));
         let one = (seeds(&[0.9]), seeds(&[0.1]));
-        let judge = |metric, pair: &(BTreeMap<u64, f64>, BTreeMap<u64, f64>), comparisons| {
+        let judge = |metric, pair: &(Sample, Sample), comparisons| {
             (compare(metric, (&pair.0, &pair.1), comparisons), compare(metric, (&pair.1, &pair.0), comparisons))
         };
         assert_eq!(judge(Metric::Accuracy, &noisy, 1), (Verdict::Untold, Verdict::Untold));

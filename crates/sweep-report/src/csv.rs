@@ -59,6 +59,13 @@ fn cell_fields(row: &Row, column: &Column, cell: &Cell) -> Vec<String> {
     fields.push(difference.map(|difference| difference.comparisons.to_string()).unwrap_or_default());
     fields.push(number(difference.and_then(|difference| difference.sign_flip).map(|test| test.p)));
     fields.push(number(cell.paper.map(|printed| Unit::of(quantity.metric).stored(printed))));
+    let ratio = match &cell.delta {
+        Some(Delta::Ratio(ratio)) => Some(ratio),
+        _ => None,
+    };
+    fields.push(number(ratio.map(|ratio| ratio.median)));
+    fields.push(ratio.map(|ratio| ratio.rounds.to_string()).unwrap_or_default());
+    fields.extend(ends(ratio.and_then(|ratio| ratio.interval)));
     fields
 }
 

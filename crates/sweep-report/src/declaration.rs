@@ -76,8 +76,8 @@ pub struct ColumnDeclaration {
     /// Heading of the column. Default: made from metric, split and form.
     #[serde(default)]
     pub label: Option<String>,
-    /// Whether the column also shows the difference to the baseline row, paired by seed. It needs a `baseline` in the
-    /// experiment. Default: false.
+    /// Whether the column also shows the difference to the baseline row, paired by seed. For throughput, it is the
+    /// ratio of the same rounds. It needs a `baseline` in the experiment. Default: false.
     #[serde(default)]
     pub delta: bool,
     /// Column of the paper's table whose number is also shown. It needs `[table.paper]`. Default: none.

@@ -144,7 +144,7 @@ fn deployed(metric: Metric, split: Option<Split>) -> Quantity {
 
 fn column(quantity: Quantity) -> ColumnDeclaration {
     let Quantity { metric, split, form, epoch } = quantity;
-    let delta = split == Some(Split::Test);
+    let delta = split == Some(Split::Test) || metric == Metric::Throughput;
     ColumnDeclaration { metric, split, form, epoch, label: None, delta, reference: None }
 }
 

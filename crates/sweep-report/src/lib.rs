@@ -48,6 +48,8 @@ pub mod published;
 mod read_toml;
 pub mod rendered;
 mod report;
+pub mod rounds;
+mod samples;
 mod sheet;
 pub mod sign_flip;
 pub mod statistics;

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use sweep_protocol::{ExperimentRows, Form, Metric, RunId, RunRow, Split, Status};
+use sweep_protocol::{ExperimentRows, Form, Metric, NetworkId, RunId, RunRow, Split, Status, ThroughputRecord};
 
 use crate::declaration::{EpochRule, Quantity};
 
@@ -18,6 +18,7 @@ type Series = BTreeMap<Option<u32>, f64>;
 pub(crate) struct Measured<'a> {
     rows: BTreeMap<RunId, &'a RunRow>,
     values: BTreeMap<RunId, BTreeMap<Key, Series>>,
+    throughput: Option<&'a ThroughputRecord>,
 }
 
 impl<'a> Measured<'a> {
@@ -30,7 +31,8 @@ impl<'a> Measured<'a> {
                 values.entry((m.metric, m.split, m.form)).or_default().insert(m.epoch, m.value);
             }
         }
-        Self { rows: rows.runs.iter().map(|row| (row.run, row)).collect(), values }
+        let throughput = rows.throughput.as_ref();
+        Self { rows: rows.runs.iter().map(|row| (row.run, row)).collect(), values, throughput }
     }
 
     /// Returns the status of a run. A run without a row is queued.
@@ -50,6 +52,18 @@ impl<'a> Measured<'a> {
             EpochRule::Last => values.last_key_value().map(|(_, &value)| value),
             EpochRule::Sum => Some(values.values().sum()),
         }
+    }
+
+    /// Returns the measurement of throughput, if there is one.
+    pub(crate) fn throughput(&self) -> Option<&'a ThroughputRecord> {
+        self.throughput
+    }
+
+    /// Returns the seconds per image of a network in each round; `None` if it was not timed.
+    pub(crate) fn rounds(&self, network: &NetworkId) -> Option<Vec<f64>> {
+        let times = self.throughput?.networks.get(network)?;
+        let seconds: Vec<f64> = times.seconds.iter().map(|seconds| seconds / times.batch as f64).collect();
+        (!seconds.is_empty()).then_some(seconds)
     }
 
     /// Returns the values of a run over epochs, whatever its status.

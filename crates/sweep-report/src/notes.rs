@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use sweep_protocol::{Form, PlanRecord};
+use sweep_protocol::{Form, Metric, PlanRecord, ThroughputRecord, median};
 
 use crate::declaration::{Quantity, TableDeclaration};
 use crate::paper::PaperTable;
@@ -12,6 +12,9 @@ use crate::sign_flip::fewest_pairs;
 use crate::statistics::PairedDifference;
 use crate::table::{Cell, CellValue, Column, Delta, Table};
 use crate::unit::{Unit, is_count, words, words_without_form};
+
+/// Rounds disagree if their median absolute deviation is larger than this share of their median.
+const MOST_SPREAD: f64 = 0.05;
 
 /// Maximum number of seeds in a note; larger numbers are shown as "more than" this number.
 const MOST_SAID: usize = 1000;
@@ -60,10 +63,14 @@ pub(crate) fn about_marks(table: &Table, best: &str, tied: &str) -> Option<Strin
     let rest = if cells(table).any(|(_, cell)| cell.tied) {
         format!(
             "; {tied}: not significantly different from it: the 95% interval of the paired difference (t, for all rows \
-             of the column together) contains 0, or there is no interval (one seed, or a constant difference)"
+             of the column together) contains 0, or there is no interval (one seed, or a constant difference){}",
+            if has_ratios(table) { "; for throughput, the interval of the ratio contains 1" } else { "" }
         )
     } else if cells(table).any(|(column, cell)| cell.best && !is_count(column.quantity.metric)) {
-        "; all others differ significantly from it (95%, paired t, for all rows of the column together)".to_owned()
+        format!(
+            "; all others differ significantly from it (95%, paired t{}, for all rows of the column together)",
+            if has_ratios(table) { " or ratio of the same rounds" } else { "" }
+        )
     } else {
         "; counts are compared directly".to_owned()
     };
@@ -71,7 +78,73 @@ pub(crate) fn about_marks(table: &Table, best: &str, tied: &str) -> Option<Strin
 }
 
 fn about_deltas(table: &Table, plan: &PlanRecord) -> Vec<String> {
-    if !table.columns.iter().any(|column| column.delta) {
+    let mut notes = about_ratios(table, plan);
+    notes.extend(about_differences(table, plan));
+    notes
+}
+
+/// Whether a column shows ratios of throughputs.
+fn has_ratios(table: &Table) -> bool {
+    cells(table).any(|(_, cell)| is_ratio(cell))
+}
+
+fn about_ratios(table: &Table, plan: &PlanRecord) -> Vec<String> {
+    let ratios: Vec<_> = cells(table)
+        .filter_map(|(_, cell)| match &cell.delta {
+            Some(Delta::Ratio(ratio)) => Some(ratio),
+            _ => None,
+        })
+        .collect();
+    let Some(first) = ratios.first() else { return Vec::new() };
+    let family = match first.comparisons {
+        1 => String::new(),
+        several => format!(", for the {several} comparisons of the column together (Bonferroni)"),
+    };
+    let interval = match ratios.iter().any(|ratio| ratio.interval.is_some()) {
+        true => format!(", and the 95% interval of this median from order statistics{family}"),
+        false => ". There are too few rounds for an interval".to_owned(),
+    };
+    vec![format!(
+        "÷ baseline is the ratio to the row with {} in the same round: the median over {} rounds{interval}.",
+        plan.baseline, first.rounds
+    )]
+}
+
+/// Says where and how the throughput of a table was measured, and which rows are uncertain.
+pub(crate) fn about_throughput(table: &Table, record: &ThroughputRecord) -> Vec<String> {
+    if !table.columns.iter().any(|column| column.quantity.metric == Metric::Throughput) {
+        return Vec::new();
+    }
+    let machine = &record.machine;
+    let rounds = record.networks.values().map(|times| times.seconds.len()).max().unwrap_or(0);
+    let (threads, processor) = (machine.threads, machine.processor.as_deref().unwrap_or("an unknown processor"));
+    let plural = if threads == 1 { "" } else { "s" };
+    let clock = median(record.clock_mhz.iter().map(|clock| f64::from(*clock)).collect());
+    let clock = clock.map(|clock| format!(" at {clock:.0} MHz")).unwrap_or_default();
+    let mut notes = vec![format!(
+        "Throughput was measured on {processor}{clock} ({}, {threads} thread{plural}): the median over {rounds} \
+         rounds. Each round timed every network once. Runs with the same network share its throughput.",
+        machine.arithmetic
+    )];
+    let restless = record
+        .networks
+        .values()
+        .filter(|times| times.throughput().is_some_and(|(centre, spread)| spread > MOST_SPREAD * centre));
+    let restless = restless.count();
+    if restless > 0 {
+        notes.push(format!(
+            "The rounds of {restless} of {} networks disagree: half of them are more than {:.0} % away from their \
+             median. Measure again when the machine does nothing else.",
+            record.networks.len(),
+            100.0 * MOST_SPREAD
+        ));
+    }
+    notes
+}
+
+fn about_differences(table: &Table, plan: &PlanRecord) -> Vec<String> {
+    let is_of_differences = |i: usize| table.columns[i].delta && !table.rows.iter().any(|row| is_ratio(&row.cells[i]));
+    if !(0..table.columns.len()).any(is_of_differences) {
         return Vec::new();
     }
     let baseline = format!("Δ is the difference to the row with {}, paired by seed", plan.baseline);
@@ -146,6 +219,10 @@ fn differences(table: &Table, i: usize) -> impl Iterator<Item = (String, &Paired
         Some(Delta::Difference(difference)) => Some((row.labels.join("/"), difference)),
         _ => None,
     })
+}
+
+fn is_ratio(cell: &Cell) -> bool {
+    matches!(cell.delta, Some(Delta::Ratio(_)))
 }
 
 fn cells(table: &Table) -> impl Iterator<Item = (&Column, &Cell)> {

@@ -2,7 +2,7 @@
 //! still up to date.
 //!
 //! `plan.json` and `runs.json` are meant for human readers. `measurements.csv` is sorted, so diffs are short. Floats
-//! keep every bit.
+//! keep every bit. `throughput.json` has the rounds behind the throughput.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -20,6 +20,7 @@ use crate::{Declaration, PaperNumbers, Rendering, ReportError, render};
 const PLAN: &str = "plan.json";
 const RUNS: &str = "runs.json";
 const MEASUREMENTS: &str = "measurements.csv";
+const THROUGHPUT: &str = "throughput.json";
 const HEADER: &str = "run,metric,split,form,epoch,value";
 
 /// A difference between a committed rendering and what the published rows render to.
@@ -58,15 +59,14 @@ pub fn write(folder: &Path, rows: &ExperimentRows) -> Result<Vec<Kept>, ReportEr
         let run = of_run[0].1.run.to_string();
         of_run.iter().for_each(|(_, row)| add_line(&mut text, &run, &row.measurement));
     }
-    rendered::write(
-        folder,
-        &[
-            // Readers of the measurements do not need the location of the experiment file.
-            json(PLAN, &PlanRecord { source: None, ..rows.plan.clone() })?,
-            json(RUNS, &runs.into_iter().map(|(_, row)| row).collect::<Vec<_>>())?,
-            Rendering { path: MEASUREMENTS.into(), bytes: text.into_bytes() },
-        ],
-    )
+    let mut files = vec![
+        // Readers of the measurements do not need the location of the experiment file.
+        json(PLAN, &PlanRecord { source: None, ..rows.plan.clone() })?,
+        json(RUNS, &runs.into_iter().map(|(_, row)| row).collect::<Vec<_>>())?,
+        Rendering { path: MEASUREMENTS.into(), bytes: text.into_bytes() },
+    ];
+    files.extend(rows.throughput.as_ref().map(|record| json(THROUGHPUT, record)).transpose()?);
+    rendered::write(folder, &files)
 }
 
 /// Reads rows from a folder.
@@ -86,7 +86,10 @@ pub fn read(folder: &Path) -> Result<ExperimentRows, ReportError> {
             _ => measurements.push(parsed(line).ok_or_else(fault)?),
         }
     }
-    Ok(ExperimentRows { plan: read_json(&folder.join(PLAN))?, runs: read_json(&folder.join(RUNS))?, measurements })
+    let (plan, runs) = (read_json(&folder.join(PLAN))?, read_json(&folder.join(RUNS))?);
+    let throughput = folder.join(THROUGHPUT);
+    let throughput = if throughput.exists() { Some(read_json(&throughput)?) } else { None };
+    Ok(ExperimentRows { plan, runs, measurements, throughput })
 }
 
 /// Renders the published rows and compares the bytes with the files in `rendered`, including its manifest if there is

@@ -5,6 +5,7 @@
 use sweep_protocol::printable_line;
 
 use crate::notes::has_spread;
+use crate::rounds::Ratio;
 use crate::statistics::Summary;
 use crate::table::{Cell, CellValue, Column, Delta, Row, Table};
 use crate::unit::{Unit, typeset, with_unit};
@@ -112,6 +113,8 @@ struct Look {
     decimals: usize,
     spread: bool,
     intervals: bool,
+    /// Whether the differences are ratios.
+    ratios: bool,
 }
 
 impl Look {
@@ -122,12 +125,18 @@ impl Look {
             CellValue::Measured(summary) => Some(summary.mean),
             CellValue::Missing(_) => None,
         });
-        let has_interval = |delta: &Delta| matches!(delta, Delta::Difference(difference) if difference.p.is_some());
+        let deltas = || cells().filter_map(|cell| cell.delta.as_ref());
+        let has_interval = |delta: &Delta| match delta {
+            Delta::Difference(difference) => difference.p.is_some(),
+            Delta::Ratio(ratio) => ratio.interval.is_some(),
+            Delta::Baseline => false,
+        };
         Self {
             unit,
             decimals: unit.decimals(means),
             spread: cells().any(has_spread),
-            intervals: cells().filter_map(|cell| cell.delta.as_ref()).any(has_interval),
+            intervals: deltas().any(has_interval),
+            ratios: deltas().any(|delta| matches!(delta, Delta::Ratio(_))),
         }
     }
 
@@ -137,7 +146,10 @@ impl Look {
         if column.paper {
             header.push(with_unit("paper", &self.unit.symbol));
         }
-        if column.delta {
+        if column.delta && self.ratios {
+            let interval = if self.intervals { " [95%]" } else { "" };
+            header.push(format!("{} ÷ baseline{interval}", column.label));
+        } else if column.delta {
             let interval = if self.intervals { " [95%], p" } else { "" };
             header.push(with_unit(&format!("Δ {}", column.label), &self.unit.difference) + interval);
         }
@@ -169,9 +181,20 @@ impl Look {
         format!("{}{}{}", text(summary.mean), spread.unwrap_or_default(), own_n(summary.n, row_n))
     }
 
-    /// Formats `−0.31 [−0.62, 0.00], p = 0.75`.
+    /// Formats `−0.31 [−0.62, 0.00], p = 0.75`, or a ratio as `1.31 [1.28, 1.35]`.
     fn delta(self, delta: &Delta, row_n: usize) -> String {
-        let Delta::Difference(difference) = delta else { return "baseline".to_owned() };
+        let difference = match delta {
+            Delta::Baseline => return "baseline".to_owned(),
+            Delta::Ratio(Ratio { median, interval, .. }) => {
+                let interval = interval.map(|ends| match ends.low < ends.high {
+                    true => format!(" [{:.2}, {:.2}]", ends.low, ends.high),
+                    // Every round gave the same ratio.
+                    false => " (same network)".to_owned(),
+                });
+                return format!("{median:.2}{}", interval.unwrap_or_default());
+            }
+            Delta::Difference(difference) => difference,
+        };
         let signed = |value| self.unit.signed(value, self.decimals);
         let summary = &difference.summary;
         let interval = summary

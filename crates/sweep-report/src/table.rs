@@ -2,8 +2,6 @@
 //!
 //! Values are unrounded and in base units. `sheet.rs` and the output formats decide how they look.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use sweep_protocol::{Better, ExperimentRows, Metric, PlanRecord};
 
@@ -13,6 +11,8 @@ use crate::group::{Group, Grouping, at_baseline};
 use crate::measured::Measured;
 use crate::missing::{incomplete, standing};
 use crate::paper::PaperTable;
+use crate::rounds::Ratio;
+use crate::samples::Sample;
 use crate::statistics::{PairedDifference, Summary};
 use crate::{PaperNumbers, ReportError, fit, notes, overview, validation};
 
@@ -94,6 +94,8 @@ pub enum Delta {
     Baseline,
     /// The difference, paired by seed.
     Difference(PairedDifference),
+    /// The ratio of throughputs, if the networks of both rows were timed in the same rounds.
+    Ratio(Ratio),
 }
 
 /// Computes every declared table.
@@ -141,7 +143,11 @@ impl Source<'_> {
         let title = declared.title.clone().unwrap_or_else(|| declared.id.replace('_', " "));
         let (id, axes) = (declared.id.clone(), declared.rows.clone());
         let table = Table { id, title, axes, columns, rows, notes: Vec::new() };
-        Table { notes: notes::of(&table, &declared.only, self.plan, self.paper), ..table }
+        let mut notes = notes::of(&table, &declared.only, self.plan, self.paper);
+        notes.extend(
+            self.measured.throughput().map(|record| notes::about_throughput(&table, record)).into_iter().flatten(),
+        );
+        Table { notes, ..table }
     }
 
     fn column(&self, table: &TableDeclaration, declared: &ColumnDeclaration) -> Column {
@@ -171,34 +177,27 @@ impl Source<'_> {
     /// Returns the cells of one column, from top to bottom.
     fn cells(&self, table: &TableDeclaration, column: &ColumnDeclaration, groups: &[Group<'_>]) -> Vec<Cell> {
         let quantity = column.quantity();
-        let values: Vec<BTreeMap<u64, f64>> = groups.iter().map(|group| self.values(group, &quantity)).collect();
-        let mut cells: Vec<Cell> = (groups.iter().zip(&values))
-            .map(|(group, values)| Cell {
-                value: self.value(group, values),
+        let samples: Vec<Sample> = groups.iter().map(|group| Sample::of(self.measured, group, &quantity)).collect();
+        let mut cells: Vec<Cell> = (groups.iter().zip(&samples))
+            .map(|(group, sample)| Cell {
+                value: self.value(group, sample),
                 best: false,
                 tied: false,
                 delta: None,
                 paper: self.printed(table, column, group),
             })
             .collect();
-        mark_best(&mut cells, groups, &values, quantity.metric);
+        mark_best(&mut cells, groups, &samples, quantity.metric);
         if column.delta && !self.plan.baseline.0.is_empty() {
-            for (cell, delta) in cells.iter_mut().zip(self.deltas(groups, &values)) {
+            for (cell, delta) in cells.iter_mut().zip(self.deltas(groups, &samples)) {
                 cell.delta = delta;
             }
         }
         cells
     }
 
-    fn values(&self, group: &Group<'_>, quantity: &Quantity) -> BTreeMap<u64, f64> {
-        let value =
-            |run: &&sweep_protocol::PlannedRunRecord| Some((run.seed, self.measured.result(run.run, quantity)?));
-        group.runs.iter().filter_map(value).collect()
-    }
-
-    fn value(&self, group: &Group<'_>, values: &BTreeMap<u64, f64>) -> CellValue {
-        let values: Vec<f64> = values.values().copied().collect();
-        match Summary::of(&values) {
+    fn value(&self, group: &Group<'_>, sample: &Sample) -> CellValue {
+        match sample.summary() {
             Some(summary) => CellValue::Measured(summary),
             None if group.excluded.is_some() => CellValue::Missing("excluded".to_owned()),
             None => CellValue::Missing(standing(group, self.measured).why_missing()),
@@ -210,18 +209,23 @@ impl Source<'_> {
         self.paper?.value(row, column.reference.as_ref()?)
     }
 
-    fn deltas(&self, groups: &[Group<'_>], values: &[BTreeMap<u64, f64>]) -> Vec<Option<Delta>> {
-        let difference = |(group, own): (&Group<'_>, &BTreeMap<u64, f64>)| {
+    fn deltas(&self, groups: &[Group<'_>], samples: &[Sample]) -> Vec<Option<Delta>> {
+        let timed = samples.iter().filter(|sample| sample.rounds.is_some()).count();
+        let difference = |(group, own): (&Group<'_>, &Sample)| {
             let coordinates = group.coordinates()?;
             let baseline = at_baseline(self.plan, coordinates);
             if baseline == *coordinates {
                 return Some(Delta::Baseline);
             }
             let row = groups.iter().position(|other| other.coordinates() == Some(&baseline))?;
-            let base = &values[row];
+            let base = &samples[row];
+            if let (Some(own), Some(base)) = (&own.rounds, &base.rounds) {
+                return Ratio::of(own, base, timed - 1).map(Delta::Ratio);
+            }
+            let (own, base) = (&own.values, &base.values);
             PairedDifference::of(own, base).map(|found| Delta::Difference(found.with_sign_flip(own, base)))
         };
-        let mut deltas: Vec<Option<Delta>> = groups.iter().zip(values).map(difference).collect();
+        let mut deltas: Vec<Option<Delta>> = groups.iter().zip(samples).map(difference).collect();
         adjust(&mut deltas);
         deltas
     }
@@ -229,7 +233,7 @@ impl Source<'_> {
 
 /// Marks the best mean among complete cells, unless all means are equal. Also marks complete cells whose difference to
 /// the best may be chance.
-fn mark_best(cells: &mut [Cell], groups: &[Group<'_>], values: &[BTreeMap<u64, f64>], metric: Metric) {
+fn mark_best(cells: &mut [Cell], groups: &[Group<'_>], samples: &[Sample], metric: Metric) {
     let complete = |(cell, group): (&Cell, &Group<'_>)| match &cell.value {
         CellValue::Measured(summary) if summary.n == group.runs.len() => Some(summary.mean),
         _ => None,
@@ -249,7 +253,7 @@ fn mark_best(cells: &mut [Cell], groups: &[Group<'_>], values: &[BTreeMap<u64, f
     let comparisons = means.iter().flatten().count() - 1;
     for (i, cell) in cells.iter_mut().enumerate().filter(|(i, _)| means[*i].is_some()) {
         cell.best = is_best(&means[i]);
-        let verdict = || compare(metric, (&values[i], &values[first]), comparisons);
+        let verdict = || compare(metric, (&samples[i], &samples[first]), comparisons);
         cell.tied = !cell.best && matches!(verdict(), Verdict::Untold | Verdict::Equal);
     }
 }

@@ -6,7 +6,7 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sweep_protocol::{ResultsLayout, Status, SupervisorEvent, ThroughputTiming, log_tail};
+use sweep_protocol::{ResultsLayout, Status, SupervisorEvent, log_tail};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -16,7 +16,7 @@ use crate::oom::MemoryWatch;
 use crate::record::Record;
 use crate::verdict::{self, Cause, Evidence};
 use crate::worker::Worker;
-use crate::{Options, Request, RunnerError, Slot, Update, WorkItem, oom, process, worker};
+use crate::{Options, Request, RunnerError, Update, WorkItem, oom, process, worker};
 
 /// Interval at which journals are read.
 const POLL: Duration = Duration::from_millis(100);
@@ -26,7 +26,6 @@ pub(crate) struct Attempt {
     pub(crate) layout: ResultsLayout,
     pub(crate) options: Arc<Options>,
     pub(crate) item: WorkItem,
-    pub(crate) throughput: ThroughputTiming,
     pub(crate) slot: usize,
     pub(crate) request: watch::Receiver<Request>,
     pub(crate) updates: mpsc::Sender<Update>,
@@ -50,11 +49,11 @@ impl Attempt {
     /// Carries out the attempt and returns the run's status afterwards. After an error no process is left. The attempt
     /// then stays open until the next scheduler closes it.
     pub(crate) async fn carry_out(mut self) -> Result<Status, RunnerError> {
-        let slot = self.slot();
-        let new = attempt_folder::prepare(&self.layout, &self.item, &self.options, &slot, self.throughput)?;
+        let slot = &self.options.slots[self.slot];
+        let new = attempt_folder::prepare(&self.layout, &self.item, &self.options, slot)?;
         let mut record = Record::open(self.item.run, new.number, &new.folder, self.updates.clone())?;
         let kills_before = oom::kills();
-        let mut worker = Worker::launch(&self.options, &slot, &new.folder)?;
+        let mut worker = Worker::launch(&self.options, slot.threads, new.folder.root(), &new.folder.log())?;
         let end = match self.supervise(&mut worker, &mut record).await {
             Ok(end) => end,
             Err(fault) => {
@@ -65,7 +64,6 @@ impl Attempt {
         };
         worker::kill_remains(new.folder.root());
         let closing = verdict::of_ended(&Evidence {
-            throughput: self.throughput,
             outcome: record.outcome(),
             exit: end.exit,
             stopped: end.stopped,
@@ -77,14 +75,6 @@ impl Attempt {
         record.say(closing.into_event(lines, measured)).await?;
         attempt_folder::tidy(&self.layout.run(self.item.run), status)?;
         Ok(status)
-    }
-
-    /// The resources of this attempt: its slot. An attempt that runs alone to measure throughput gets the threads of
-    /// the whole machine.
-    fn slot(&self) -> Slot {
-        let slot = self.options.slots[self.slot].clone();
-        let alone = self.options.slots.len() > 1 && self.throughput == ThroughputTiming::Now;
-        if alone { Slot { threads: self.options.quiet_threads, ..slot } } else { slot }
     }
 
     /// Follows the process until it has ended and everything that it reported is passed on.
@@ -147,7 +137,7 @@ impl Limit {
 }
 
 /// Waits until a higher request than `so_far` arrives.
-async fn raised_above(requests: &mut watch::Receiver<Request>, so_far: Request) -> Request {
+pub(crate) async fn raised_above(requests: &mut watch::Receiver<Request>, so_far: Request) -> Request {
     let raised = requests.wait_for(|&request| request > so_far).await.map(|request| *request);
     match raised {
         Ok(request) => request,

@@ -7,9 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use sweep_protocol::{
-    AttemptLayout, CheckpointName, Lease, Orders, ResultsLayout, RunLayout, SharedOrders, Status, ThroughputTiming,
-    WEIGHTS_FILE, attempt_numbers, create_folders, create_new_folder, now_ms, remove_temporaries, sync_folder,
-    write_atomically,
+    AttemptLayout, CheckpointName, Lease, Orders, ResultsLayout, RunLayout, SharedOrders, Status, WEIGHTS_FILE,
+    attempt_numbers, create_folders, create_new_folder, now_ms, remove_temporaries, sync_folder, write_atomically,
 };
 
 use crate::error::{unreadable, unwritable};
@@ -27,7 +26,6 @@ pub(crate) fn prepare(
     item: &WorkItem,
     options: &Options,
     slot: &Slot,
-    throughput: ThroughputTiming,
 ) -> Result<NewAttempt, RunnerError> {
     let run = layout.run(item.run);
     create_folders(&run.attempts()).map_err(unwritable(&run.attempts()))?;
@@ -52,7 +50,6 @@ pub(crate) fn prepare(
         metrics,
         lease: Some(token),
         resume_from,
-        throughput,
     };
     let fault = |source| RunnerError::Orders { path: folder.orders(), source };
     let text = serde_json::to_vec_pretty(&orders).map_err(fault)?;

@@ -1,5 +1,5 @@
 //! Runs work items as attempts on this machine. Each attempt is one process in one slot, and can be stopped and
-//! resumed.
+//! resumed. Afterwards one more process measures throughput.
 //!
 //! The runner knows folders, processes and journals. It does not know what an attempt computes. It never opens the
 //! index and never prints. It sends every update over a bounded channel to the caller, which stores and shows it.
@@ -37,6 +37,7 @@ mod record;
 mod recover;
 mod run;
 mod schedule;
+mod timing;
 mod update;
 mod verdict;
 mod worker;
@@ -46,5 +47,6 @@ pub use lock::SchedulerLock;
 pub use options::{OnFailure, Options, Request, Slot, WorkItem};
 pub use recover::{Recovered, recover};
 pub use run::run;
+pub use timing::{TimingEnd, time};
 pub use update::{Summary, Update, UpdateKind};
 pub use worker::worker_environment;

@@ -53,10 +53,8 @@ pub struct Options {
     pub name: Option<OsString>,
     /// Arguments of the program. The attempt's folder is added as the last one.
     pub arguments: Vec<OsString>,
-    /// The slots; at least one. With several slots, throughput is measured after all training, one run at a time.
+    /// The slots; at least one.
     pub slots: Vec<Slot>,
-    /// With several slots: number of threads of an attempt that runs alone to measure throughput.
-    pub quiet_threads: usize,
     /// Orders that all attempts have in common, such as the data folder.
     pub orders: SharedOrders,
     /// Time limit of one attempt.

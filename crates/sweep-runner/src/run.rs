@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sweep_protocol::{Status, ThroughputTiming};
+use sweep_protocol::Status;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -19,7 +19,7 @@ struct Ended {
     status: Result<Status, RunnerError>,
 }
 
-/// Brings every item to its end, in the given order. With several slots, throughput is measured after all training.
+/// Brings every item to its end, in the given order.
 ///
 /// `requests` may be raised at any time. The caller must keep receiving from the other end of `updates` until this
 /// function returns, since the runner waits for the receiver.
@@ -34,8 +34,7 @@ pub async fn run(
     mut requests: watch::Receiver<Request>,
     updates: mpsc::Sender<Update>,
 ) -> Result<Summary, RunnerError> {
-    let throughput = if options.slots.len() == 1 { ThroughputTiming::Now } else { ThroughputTiming::Later };
-    let mut schedule = Schedule::new(items, throughput, options.crash_retries);
+    let mut schedule = Schedule::new(items, options.crash_retries);
     let mut free: BTreeSet<usize> = (0..options.slots.len()).collect();
     let options = Arc::new(options);
     // The channel that attempts listen to. The user, a failed run or an error here can raise it.
@@ -46,14 +45,13 @@ pub async fn run(
         raise(&relay, *requests.borrow_and_update());
         while *relay.borrow() == Request::Run
             && let Some(&slot) = free.first()
-            && let Some(launch) = schedule.next(running.len())
+            && let Some(launch) = schedule.next()
         {
             free.remove(&slot);
             let attempt = Attempt {
                 layout: lock.layout().clone(),
                 options: Arc::clone(&options),
                 item: launch.item.clone(),
-                throughput: launch.throughput,
                 slot,
                 request: relayed.clone(),
                 updates: updates.clone(),

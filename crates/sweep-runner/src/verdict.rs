@@ -4,7 +4,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-use sweep_protocol::{EXIT_UNWRITABLE_JOURNAL, FailureKind, Outcome, Status, SupervisorEvent, Tally, ThroughputTiming};
+use sweep_protocol::{EXIT_UNWRITABLE_JOURNAL, FailureKind, Outcome, Status, SupervisorEvent, Tally};
 
 use crate::oom;
 
@@ -19,7 +19,6 @@ pub(crate) enum Cause {
 
 /// Everything known about an attempt that has ended.
 pub(crate) struct Evidence {
-    pub(crate) throughput: ThroughputTiming,
     pub(crate) outcome: Option<Outcome>,
     pub(crate) exit: ExitStatus,
     pub(crate) stopped: Option<Cause>,
@@ -51,10 +50,6 @@ impl Closing {
 /// Decides about an attempt that ended under this runner.
 pub(crate) fn of_ended(evidence: &Evidence) -> Closing {
     match &evidence.outcome {
-        Some(Outcome::AwaitsQuiet) if evidence.throughput == ThroughputTiming::Now => Closing::new(
-            Status::Failed(FailureKind::Crash),
-            "ended without measuring its throughput although nothing else was running",
-        ),
         Some(Outcome::Stopped) if evidence.stopped == Some(Cause::Timeout) => timed_out(),
         Some(outcome) => of_outcome(outcome),
         None => of_silence(evidence),
@@ -69,7 +64,7 @@ pub(crate) fn of_orphan(outcome: Option<&Outcome>) -> Closing {
 fn of_outcome(outcome: &Outcome) -> Closing {
     match outcome {
         Outcome::Succeeded => Closing { status: Status::Succeeded, message: None },
-        Outcome::AwaitsQuiet => Closing::new(Status::Queued, "waits for its throughput measurement"),
+        Outcome::AwaitsQuiet => Closing::new(Status::Queued, "waited for its throughput measurement"),
         Outcome::Stopped => Closing::new(Status::Cancelled, "stopped on request"),
         Outcome::Failed { failure, message } => Closing::new(Status::Failed(*failure), message),
     }
@@ -111,14 +106,7 @@ mod tests {
     use super::*;
 
     fn silent(exit: ExitStatus) -> Evidence {
-        Evidence {
-            throughput: ThroughputTiming::Now,
-            outcome: None,
-            exit,
-            stopped: None,
-            killed_for_memory: false,
-            log_tail: String::new(),
-        }
+        Evidence { outcome: None, exit, stopped: None, killed_for_memory: false, log_tail: String::new() }
     }
 
     fn exited(code: i32) -> ExitStatus {
@@ -149,12 +137,5 @@ mod tests {
         let stopped = Evidence { stopped: Some(Cause::Timeout), ..said(Outcome::Stopped) };
         assert_eq!(of_ended(&stopped).status, Status::TimedOut);
         assert_eq!(of_ended(&said(Outcome::Stopped)).status, Status::Cancelled);
-    }
-
-    #[test]
-    fn an_attempt_that_runs_alone_must_measure_throughput() {
-        let said = |throughput| Evidence { throughput, outcome: Some(Outcome::AwaitsQuiet), ..silent(exited(0)) };
-        assert_eq!(of_ended(&said(ThroughputTiming::Later)).status, Status::Queued);
-        assert_eq!(of_ended(&said(ThroughputTiming::Now)).status, Status::Failed(FailureKind::Crash));
     }
 }

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use sweep_protocol::{AttemptLayout, STOP_LINE};
+use sweep_protocol::STOP_LINE;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStdin, Command};
 
 use crate::error::unwritable;
-use crate::{Options, RunnerError, Slot, process};
+use crate::{Options, RunnerError, process};
 
 /// Environment variables of a process that computes. They set the number of threads for the thread pools of tensor
 /// libraries. The last one makes candle's idle threads stop spinning soon, so that other processes get the processor.
@@ -38,19 +38,20 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn launch(options: &Options, slot: &Slot, folder: &AttemptLayout) -> Result<Self, RunnerError> {
-        let log = File::create(folder.log()).map_err(unwritable(&folder.log()))?;
+    /// Starts the program with a last argument, its output in the file `log`.
+    pub(crate) fn launch(options: &Options, threads: usize, argument: &Path, log: &Path) -> Result<Self, RunnerError> {
+        let output = File::create(log).map_err(unwritable(log))?;
         let mut command = Command::new(&options.program);
         if let Some(name) = &options.name {
             command.arg0(name);
         }
         command
             .args(&options.arguments)
-            .arg(folder.root())
-            .envs(worker_environment(slot.threads))
+            .arg(argument)
+            .envs(worker_environment(threads))
             .stdin(Stdio::piped())
-            .stdout(log.try_clone().map_err(unwritable(&folder.log()))?)
-            .stderr(log)
+            .stdout(output.try_clone().map_err(unwritable(log))?)
+            .stderr(output)
             .process_group(0);
         let fault = |source| RunnerError::Process { program: options.program.clone(), doing: "starting", source };
         let mut child = command.spawn().map_err(fault)?;

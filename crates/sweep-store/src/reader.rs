@@ -11,6 +11,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 use sweep_protocol::{
     ExperimentRows, Measurement, MeasurementRow, Metric, PlanRecord, ResultsLayout, RunId, RunRow, Status,
+    ThroughputRecord,
 };
 
 use crate::fold::RunState;
@@ -112,8 +113,17 @@ impl Reader {
     ) -> Result<Option<ExperimentRows>, StoreError> {
         let Some(plan) = self.plan(experiment, profile) else { return Ok(None) };
         let runs: Vec<RunId> = plan.runs.iter().map(|planned| planned.run).collect();
+        let wants_throughput = wanted(Metric::Throughput);
         let (runs, measurements) = self.rows_of(&runs, wanted).await?;
-        Ok(Some(ExperimentRows { plan, runs, measurements }))
+        let throughput = if wants_throughput { self.throughput(&plan) } else { None };
+        let mut rows = ExperimentRows { plan, runs, measurements, throughput };
+        rows.share_throughput();
+        Ok(Some(rows))
+    }
+
+    /// Returns the newest measurement of throughput that covers all networks of a plan, if there is one.
+    pub fn throughput(&mut self, plan: &PlanRecord) -> Option<ThroughputRecord> {
+        self.folder.throughput(plan)
     }
 
     /// Returns the rows of these runs and their values of the `wanted` metrics, in the given order.

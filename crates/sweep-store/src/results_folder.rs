@@ -12,7 +12,7 @@ use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
 use serde::de::DeserializeOwned;
 use sweep_protocol::{
     AttemptLayout, JournalReader, LineDamage, PlanRecord, ResultsLayout, RunFile, RunId, RunLayout, SupervisorEvent,
-    attempt_numbers, file_stamp, read_regular_file,
+    ThroughputRecord, attempt_numbers, file_stamp, read_regular_file,
 };
 
 use crate::StoreError;
@@ -43,6 +43,14 @@ pub enum Damage {
     /// A plan is invalid.
     #[error("{path}: not a plan; run its experiment file again to write a new one")]
     Plan {
+        /// Path of the file.
+        path: PathBuf,
+        /// Cause of the failure.
+        source: serde_json::Error,
+    },
+    /// A measurement of throughput is invalid.
+    #[error("{path}: not a measurement of throughput; remove the file and run its experiment again to measure again")]
+    Throughput {
         /// Path of the file.
         path: PathBuf,
         /// Cause of the failure.
@@ -124,6 +132,25 @@ impl FolderReader {
                 None
             }
         }
+    }
+
+    /// Returns the newest measurement of throughput that covers all networks of a plan.
+    pub(crate) fn throughput(&mut self, plan: &PlanRecord) -> Option<ThroughputRecord> {
+        plan.networks().next()?;
+        let folder = self.layout.throughput(&plan.experiment, &plan.profile).records();
+        let mut newest: Option<ThroughputRecord> = None;
+        for path in self.names_in(&folder).iter().filter(|name| name.ends_with(".json")).map(|name| folder.join(name)) {
+            let Some(bytes) = self.bytes(&path) else { continue };
+            match serde_json::from_slice::<ThroughputRecord>(&bytes) {
+                Ok(record) if record.covers(plan.networks()) => {
+                    let is_newer = newest.as_ref().is_none_or(|known| known.measured_at_ms < record.measured_at_ms);
+                    newest = if is_newer { Some(record) } else { newest };
+                }
+                Ok(_) => {}
+                Err(source) => self.damage.push(Damage::Throughput { path, source }),
+            }
+        }
+        newest
     }
 
     /// Returns every run that has a folder, sorted.

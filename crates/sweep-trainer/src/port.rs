@@ -1,13 +1,16 @@
 //! What a program that runs sweeps needs of a trainer: it resolves configurations, predicts their costs, reads their
 //! data, and carries out attempts.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use serde_json::Value;
-use sweep_protocol::{ConfigFault, FailureKind, Orders, RunFile, Sink};
+use sweep_protocol::{
+    ConfigFault, FailureKind, Form, NetworkId, Orders, RunFile, Sink, ThroughputRecord, TimingOrders,
+};
 
 /// A trainer. Configurations are passed in their canonical form, which [`Trainer::resolve`] returns: JSON with sorted
 /// keys.
@@ -46,6 +49,17 @@ pub trait Trainer: Send + Sync {
     /// # Errors
     /// When the attempt fails. The outcome is reported to the sink too, unless the sink itself fails.
     fn train(&self, attempt: &Attempt<'_>, sink: &mut dyn Sink) -> Result<(), TrainerError>;
+
+    /// Times networks in turns, with nothing beside them. Returns `None` if `stop` was set.
+    ///
+    /// # Errors
+    /// When a network cannot be timed. A trainer whose costs name no networks is never asked.
+    fn time(
+        &self,
+        orders: &TimingOrders,
+        origin: &Origin,
+        stop: &AtomicBool,
+    ) -> Result<Option<ThroughputRecord>, TrainerError>;
 }
 
 /// Reads the data of configurations completely, each set once.
@@ -68,7 +82,7 @@ pub trait DataReader {
 }
 
 /// The predicted cost of a configuration. What is not known is absent.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cost {
     /// Number of parameters of the deployed form.
     pub params: Option<usize>,
@@ -80,6 +94,8 @@ pub struct Cost {
     pub memory: Option<f64>,
     /// Number of training images.
     pub images: Option<usize>,
+    /// The network of each form whose throughput is measured.
+    pub networks: BTreeMap<Form, NetworkId>,
 }
 
 /// One attempt to bring a run to its end.

@@ -161,6 +161,13 @@ pub(crate) enum Command {
         #[arg(value_hint = ValueHint::DirPath)]
         folder: PathBuf,
     },
+    /// Time the networks of an experiment; `run` starts this command as a separate process.
+    #[command(hide = true)]
+    Time {
+        /// File with the orders.
+        #[arg(value_hint = ValueHint::FilePath)]
+        orders: PathBuf,
+    },
 }
 
 /// What `init` writes, and for which images.

@@ -17,6 +17,7 @@ mod schema;
 mod show;
 mod status;
 mod tag;
+mod time;
 mod train;
 mod verify;
 mod weights;
@@ -67,6 +68,7 @@ pub(crate) fn dispatch(cli: Cli, screen: Screen, program: &Program) -> Result<Ex
             Ok(Exit::Done)
         }
         Command::Train { folder } => train::run(&folder, program),
+        Command::Time { orders } => time::run(&orders, program),
     }
 }
 

@@ -18,6 +18,7 @@ use crate::plan_file;
 use crate::predict::{Speed, count, duration};
 use crate::program::Program;
 use crate::spec::Spec;
+use crate::timing;
 use crate::what_changed;
 use crate::work::{FailedRuns, Work};
 
@@ -63,7 +64,8 @@ async fn show(spec: &Spec, arguments: &PlanArgs, program: &Program) -> Result<()
         results.plan(&costed.plan.experiment, &costed.plan.profile).as_ref(),
         &layout,
     );
-    let view = View { costed: &costed, works, speed };
+    let lacks_throughput = timing::lacks_throughput(&costed.record(), &mut results);
+    let view = View { costed: &costed, works, speed, lacks_throughput };
     if arguments.json {
         print_json(&view.json())?;
     } else {
@@ -77,6 +79,8 @@ struct View<'a> {
     /// What is left of each run, in plan order.
     works: Vec<Work>,
     speed: Speed,
+    /// Whether `run` will measure the throughput of the networks.
+    lacks_throughput: bool,
 }
 
 impl View<'_> {
@@ -89,7 +93,7 @@ impl View<'_> {
         let unknown = || "?".to_owned();
         let mut rows = Vec::new();
         for (run, work) in plan.runs.iter().zip(&self.works) {
-            let cost = self.costed.costs[run.configuration];
+            let cost = &self.costed.costs[run.configuration];
             rows.push(vec![
                 run.id.short(),
                 run.coordinates.to_string(),
@@ -135,6 +139,9 @@ impl View<'_> {
         if self.costed.costs.iter().any(|cost| cost.params.is_some()) {
             text += "params and flops: deployed form, one image; time and memory: training.\n";
         }
+        if self.lacks_throughput {
+            text += "throughput is measured when all runs are finished.\n";
+        }
         if let Some(kernels) = &plan.kernels {
             text += &format!("all runs use the instruction set {kernels}, as named in the experiment file.\n");
         }
@@ -150,7 +157,7 @@ impl View<'_> {
     fn json(&self) -> serde_json::Value {
         let plan = &self.costed.plan;
         let run = |(run, work): (&sweep_plan::PlannedRun, &Work)| {
-            let cost = self.costed.costs[run.configuration];
+            let cost = &self.costed.costs[run.configuration];
             let coordinates: serde_json::Map<_, _> =
                 run.coordinates.0.iter().map(|(axis, label)| (axis.clone(), json!(label))).collect();
             json!({

@@ -15,7 +15,7 @@ use sweep_store::Reader;
 
 use super::{open_results, print_bytes, report, say, say_damage};
 use crate::arithmetic;
-use crate::cli::{ReportsArgs, RunArgs};
+use crate::cli::RunArgs;
 use crate::costed_plan::CostedPlan;
 use crate::data_check::{check_data, is_all_carried, refuse_other_data};
 use crate::exit::{Exit, UsageError};
@@ -26,9 +26,10 @@ use crate::progress::Progress;
 use crate::project::Project;
 use crate::screen::Screen;
 use crate::selection::Selection;
-use crate::slots::{devices, quiet_threads, slots};
+use crate::slots::{devices, slots, timing_slot};
 use crate::spec::Spec;
 use crate::sweep::{carry_out, patiently, prepare};
+use crate::timing::{Timing, lacks_throughput};
 use crate::up_to_date::{self, Made};
 use crate::work::FailedRuns;
 
@@ -48,7 +49,7 @@ pub(crate) async fn run(arguments: RunArgs, screen: Screen, program: &Program) -
             say(&format!("{}:", spec.path().display()));
         }
         let (ended, request) = sweep(spec, &arguments, screen, program).await?;
-        exit = if exit == Exit::Done { ended } else { exit };
+        exit = exit.or(ended);
         if request != Request::Run {
             break;
         }
@@ -69,16 +70,12 @@ async fn sweep(spec: &Spec, arguments: &RunArgs, screen: Screen, program: &Progr
     let known = costed.known(&mut results)?;
     let has_work = !items(&costed, &known, arguments)?.is_empty();
     if !has_work
+        && !lacks_throughput(&costed.record(), &mut results)
         && data.is_none()
         && let Some(made) = made_before(&costed, &project, &mut results, arguments)?
     {
-        let rows: Vec<RunRow> = known.values().cloned().collect();
-        let progress = Progress::new(&costed, &[], &layout, screen);
-        progress.begin(&costed.works(&known));
-        progress.end(&rows, Some(&made.folder));
-        print_bytes(report::shown(&made.tables, screen).as_bytes())?;
         results.close().await?;
-        return Ok((exit(&costed, &rows, Request::Run), Request::Run));
+        return Ok((show_again(&costed, &layout, &known, &made, screen)?, Request::Run));
     }
     // A mixture is refused here, before anything is written. The arithmetic is chosen below, under the lock, when no
     // other scheduler can change the runs.
@@ -112,52 +109,66 @@ async fn sweep(spec: &Spec, arguments: &RunArgs, screen: Screen, program: &Progr
     let mut progress = Progress::new(&costed, &items, lock.layout(), screen);
     damages.iter().for_each(|damage| progress.voice().say(&format!("note: {}", error_chain(damage))));
     progress.begin(&costed.works(&known));
-    let request = carry_out(
-        &lock,
-        items,
-        options((&costed, &project, &layout), arguments, slots, &arithmetic)?,
-        &mut store,
-        &mut progress,
-    )
-    .await?;
+    let options = options((&costed, &project, &layout), arguments, slots, &arithmetic)?;
+    let mut request = carry_out(&lock, items, options.clone(), &mut store, &mut progress).await?;
     store.close().await?;
-    let name = (costed.plan.experiment.as_str(), costed.plan.profile.as_str());
     let mut results = open_results(lock.layout()).await?;
-    let rows = results.experiment_rows(name.0, name.1).await?.context("a recorded plan is known")?;
+    let mut timed = Exit::Done;
+    if request == Request::Run && !costed.has_work(&costed.known(&mut results)?) {
+        let (slot, has_data) = (timing_slot(&devices, arguments), fingerprints.is_some());
+        let timing = Timing { costed: &costed, lock: &lock, slot, options, has_data };
+        (request, timed) = timing.measure_what_is_missing(&mut results, &progress.voice()).await?;
+    }
+    let plan = &costed.plan;
+    let rows = results.experiment_rows(&plan.experiment, &plan.profile).await?.context("a recorded plan is known")?;
     say_damage(&mut results);
-    let reports = &arguments.reports;
-    let (tables, folder) = conclude(&costed, &project, (lock.layout(), &mut results), reports, &rows)?;
+    // The report of an unfinished sweep would replace a finished one. `report` renders it on request.
+    let (tables, folder) = if request == Request::Run && !costed.has_work(&known_of(&rows.runs)) {
+        let folder = project.renderings(&arguments.reports, &rows.plan)?;
+        (conclude(&project, (lock.layout(), &mut results), &folder, &rows)?, Some(folder))
+    } else {
+        (report::unwritten(&project, &rows)?, None)
+    };
     results.close().await?;
     progress.end(&rows.runs, folder.as_deref());
     print_bytes(report::shown(&tables, screen).as_bytes())?;
-    Ok((exit(&costed, &rows.runs, request), request))
+    Ok((exit(&costed, &rows.runs, request).or(timed), request))
 }
 
-/// Renders the report if nothing is left to do. Returns the tables, and the report's folder if the report was written.
-fn conclude(
+/// Shows the report of an earlier call.
+fn show_again(
     costed: &CostedPlan<'_>,
+    layout: &ResultsLayout,
+    known: &BTreeMap<RunId, RunRow>,
+    made: &Made,
+    screen: Screen,
+) -> Result<Exit> {
+    let rows: Vec<RunRow> = known.values().cloned().collect();
+    let progress = Progress::new(costed, &[], layout, screen);
+    progress.begin(&costed.works(known));
+    progress.end(&rows, Some(&made.folder));
+    print_bytes(report::shown(&made.tables, screen).as_bytes())?;
+    Ok(exit(costed, &rows, Request::Run))
+}
+
+/// Renders the report of a finished sweep into `folder`. Returns the tables.
+fn conclude(
     project: &Project,
     (layout, results): (&ResultsLayout, &mut Reader),
-    reports: &ReportsArgs,
+    folder: &Path,
     rows: &ExperimentRows,
-) -> Result<(Vec<Table>, Option<PathBuf>)> {
-    // The report of an unfinished sweep would replace a finished one. `report` renders it on request.
-    let finished = !costed.has_work(&known_of(&rows.runs));
-    let folder = project.renderings(reports, &rows.plan)?;
-    if !finished {
-        return Ok((report::unwritten(project, rows)?, None));
-    }
-    let inputs = up_to_date::inputs(project, results, &rows.plan, &folder)?;
-    let tables = report::write(project, layout, &folder, rows)?;
+) -> Result<Vec<Table>> {
+    let inputs = up_to_date::inputs(project, results, &rows.plan, folder)?;
+    let tables = report::write(project, layout, folder, rows)?;
     // If a declaration was edited meanwhile, it is not known which version was rendered.
     let inputs = inputs.filter(|inputs| {
-        let after = up_to_date::inputs(project, results, &rows.plan, &folder);
+        let after = up_to_date::inputs(project, results, &rows.plan, folder);
         after.is_ok_and(|after| after.as_ref() == Some(inputs))
     });
     if let Some(inputs) = inputs {
-        Made::now(inputs, layout, &rows.plan, &folder, tables.clone()).keep(layout, &rows.plan);
+        Made::now(inputs, layout, &rows.plan, folder, tables.clone()).keep(layout, &rows.plan);
     }
-    Ok((tables, Some(folder)))
+    Ok(tables)
 }
 
 /// Returns the options of the runner.
@@ -173,7 +184,6 @@ fn options(
         name: program.name,
         arguments: vec!["train".into()],
         slots,
-        quiet_threads: quiet_threads(arguments),
         orders: orders((costed, project, layout), arguments.data.data.as_deref(), arithmetic)?,
         timeout: arguments.timeout,
         grace: GRACE,

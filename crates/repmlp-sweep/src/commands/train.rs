@@ -35,12 +35,12 @@ pub(crate) fn run(folder: &Path, program: &Program) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))
 }
 
 /// Sets the flag when the line `stop` arrives, or when standard input ends. The input ends when the scheduler dies.
-fn stop_when_told(stop: Arc<AtomicBool>) -> std::io::Result<()> {
+pub(super) fn stop_when_told(stop: Arc<AtomicBool>) -> std::io::Result<()> {
     let listen = move || {
         let mut lines = std::io::stdin().lock().lines();
         while let Some(Ok(line)) = lines.next() {
@@ -53,7 +53,7 @@ fn stop_when_told(stop: Arc<AtomicBool>) -> std::io::Result<()> {
     std::thread::Builder::new().name("stop".to_owned()).spawn(listen).map(drop)
 }
 
-fn origin() -> Origin {
+pub(super) fn origin() -> Origin {
     Origin {
         code: format!("{} ({})", env!("CARGO_PKG_VERSION"), env!("REPMLP_SWEEP_COMMIT")),
         host: host_name(),

@@ -20,5 +20,6 @@ mod processes;
 mod road;
 mod starting;
 mod surroundings;
+mod throughput;
 mod tidy;
 mod tidying_up;

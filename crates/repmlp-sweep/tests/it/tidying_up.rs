@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::bench::Bench;
 
 const SPEC: &str = "experiments/tiny.toml";
@@ -64,12 +66,16 @@ fn what_nothing_needs_is_listed_and_removed_only_on_request() {
     let left: Vec<_> = fs::read_dir(own.join("attempts/1")).unwrap().map(|file| file.unwrap().file_name()).collect();
     assert_eq!(left, ["mine.txt"]);
     assert!(!bench.path("results/experiments/other").exists());
-    // With two slots, throughput has an attempt of its own, which holds everything.
-    bench.done(&format!("{SPEC} --set training.batch=32 --slots 2"));
+    // An attempt that was interrupted. The later one holds everything.
+    let long = format!("{SPEC} --set training.epochs=40 --slots 1");
+    let started = bench.start_until(&long, "groups=1 epoch 2/40");
+    kill_process(Pid::from_child(&started.child), Signal::INT).unwrap();
+    assert_eq!(started.end().0, Some(5));
+    bench.done(&long);
     let earlier = bench.done("clean").stdout();
-    assert_eq!(earlier.matches("of run").count(), 2, "{earlier}");
+    assert_eq!(earlier.matches("1 earlier attempt of run").count(), 1, "{earlier}");
     bench.done("clean --yes");
-    let again = bench.done(&format!("{SPEC} --set training.batch=32"));
+    let again = bench.done(&long);
     assert!(again.stderr().contains("0 of 2 runs to do") && !again.stderr().contains("note:"), "{}", again.stderr());
 }
 

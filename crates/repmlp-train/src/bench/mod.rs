@@ -7,9 +7,10 @@ mod kernels;
 mod subject;
 
 use candle_core::{Device, Result};
+use sweep_protocol::median;
 
 pub use crate::stopwatch::Effort;
-use crate::stopwatch::{in_turns, median};
+use crate::stopwatch::in_turns;
 use subject::{SUBJECTS, Subject};
 
 /// A group of cases.
@@ -43,7 +44,7 @@ pub struct Timing {
 impl Timing {
     /// Returns the median over the rounds, in seconds.
     pub fn median_s(&self) -> f64 {
-        median(self.seconds.clone())
+        median(self.seconds.clone()).unwrap_or_default()
     }
 
     /// Returns the shortest round, in seconds.

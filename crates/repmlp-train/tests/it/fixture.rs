@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use repmlp_train::config::RunConfig;
 use repmlp_train::{DeviceChoice, Resources, StopFlag, TrainError, train};
-use sweep_protocol::{Event, Measurement, MemorySink, Outcome, Sink, SinkError, ThroughputTiming};
+use sweep_protocol::{Event, Measurement, MemorySink, Outcome, Sink, SinkError};
 use sweep_trainer::Origin;
 
 /// The smallest network with every part of a RepMLP block, for images of 32x32, and the shortest throughput
@@ -69,7 +69,6 @@ impl<'a> Bench<'a> {
             digests: None,
             folder: self.folder(number),
             resume_from: (1..number).rev().map(|n| self.folder(n)).collect(),
-            throughput: ThroughputTiming::Now,
             origin: Origin::default(),
         }
     }

@@ -1,10 +1,6 @@
 //! One quantity against another: a labelled dot for each combination. Dots are pale if another dot is significantly
 //! better.
 
-use std::collections::BTreeMap;
-
-use sweep_protocol::PlannedRunRecord;
-
 use super::letters::{shortened, text_width};
 use super::palette::{Look, PALE, series};
 use super::panel::{Layout, Legend, Panel, SMALL_SIZE};
@@ -16,7 +12,7 @@ use super::{Source, axis_label, bounds};
 use crate::compare::{Verdict, compare};
 use crate::declaration::{Quantity, ScatterPlot};
 use crate::group::{Group, Grouping};
-use crate::statistics::Summary;
+use crate::samples::Sample;
 use crate::unit::Unit;
 
 pub(super) const CAPTION: &str = "Means over seeds; lines show one standard deviation to each side if seeds differ. \
@@ -33,8 +29,8 @@ struct Dot {
     y: f64,
     sd: Option<f64>,
     seeds: Seeds,
-    /// Both quantities by seed.
-    values: [BTreeMap<u64, f64>; 2],
+    /// Both quantities.
+    samples: [Sample; 2],
 }
 
 impl Dot {
@@ -95,24 +91,19 @@ fn draw_labels(panel: &mut Panel, axes: &[String], (dots, centers): (&[Dot], &[P
 }
 
 fn dot(source: &Source<'_>, plot: &ScatterPlot, group: &Group<'_>) -> Option<Dot> {
-    let by_seed = |quantity: &Quantity| -> BTreeMap<u64, f64> {
-        let value = |run: &&PlannedRunRecord| Some((run.seed, source.measured.result(run.run, quantity)?));
-        group.runs.iter().filter_map(value).collect()
-    };
-    let values = [by_seed(&plot.x), by_seed(&plot.y)];
-    let summary = |i: usize| Summary::of(&values[i].values().copied().collect::<Vec<_>>());
-    let (x, y) = (summary(0)?, summary(1)?);
+    let samples = [&plot.x, &plot.y].map(|quantity| Sample::of(source.measured, group, quantity));
+    let (x, y) = (samples[0].summary()?, samples[1].summary()?);
     let (x_unit, y_unit) = (Unit::of(plot.x.metric), Unit::of(plot.y.metric));
     let sd = y.sd.filter(|sd| *sd > 0.0).map(|sd| y_unit.scaled(sd));
     let seeds = Seeds { measured: x.n.min(y.n), planned: group.runs.len() };
-    Some(Dot { name: group.name(), x: x_unit.scaled(x.mean), y: y_unit.scaled(y.mean), sd, seeds, values })
+    Some(Dot { name: group.name(), x: x_unit.scaled(x.mean), y: y_unit.scaled(y.mean), sd, seeds, samples })
 }
 
 /// Whether `a` is significantly better than `b` in one quantity, and better or equal in the other. `complete` is the
 /// number of complete dots.
 fn dominates(a: &Dot, b: &Dot, plot: &ScatterPlot, complete: usize) -> bool {
     let comparisons = complete.saturating_sub(1).max(1);
-    let verdict = |i: usize, quantity: &Quantity| compare(quantity.metric, (&a.values[i], &b.values[i]), comparisons);
+    let verdict = |i: usize, quantity: &Quantity| compare(quantity.metric, (&a.samples[i], &b.samples[i]), comparisons);
     matches!(
         (verdict(0, &plot.x), verdict(1, &plot.y)),
         (Verdict::Better, Verdict::Better | Verdict::Equal) | (Verdict::Equal, Verdict::Better)

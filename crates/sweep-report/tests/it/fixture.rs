@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use sweep_protocol::{
-    AxisRecord, Coordinates, ExclusionRecord, ExperimentRows, FailureKind, Form, Measurement, MeasurementRow, Metric,
-    PlanRecord, PlannedRunRecord, RunId, RunRow, Split, Status,
+    AxisRecord, Coordinates, ExclusionRecord, ExperimentRows, FailureKind, Form, Machine, Measurement, MeasurementRow,
+    Metric, NetworkTimes, PlanRecord, PlannedRunRecord, RunId, RunRow, Split, Status, ThroughputRecord,
 };
 use sweep_report::{Declaration, PaperNumbers, PaperRow, PaperTable};
 
@@ -131,6 +131,38 @@ pub(crate) fn crowded_rows() -> ExperimentRows {
     rows
 }
 
+/// Like [`crowded_rows`] with one axis, and a measurement of throughput. The points 1 and 2 have the same network.
+pub(crate) fn timed_rows() -> ExperimentRows {
+    let at = |label: &str| Coordinates(vec![("kernels".to_owned(), label.to_owned())]);
+    let mut rows = empty("kernels", &[("kernels", &["1", "2", "3"])]);
+    rows.plan.baseline = at("1");
+    for (i, label) in ["1", "2", "3"].into_iter().enumerate() {
+        for seed in 0..3 {
+            let position = i as f64;
+            add(&mut rows, at(label), Sketch { seed, status: Status::Succeeded, size: 1e7, position });
+            let network = if label == "3" { "other" } else { "same" };
+            rows.plan.runs.last_mut().unwrap().networks = [(Form::Deployed, network.to_owned())].into();
+        }
+    }
+    let times = |seconds: [f64; 9]| NetworkTimes { batch: 100, seconds: seconds.to_vec() };
+    let networks = [
+        ("same".to_owned(), times([0.10, 0.11, 0.10, 0.10, 0.10, 0.10, 0.10, 0.12, 0.10])),
+        ("other".to_owned(), times([0.20, 0.24, 0.21, 0.17, 0.24, 0.20, 0.17, 0.23, 0.20])),
+    ];
+    let arithmetic = "cpu avx2 candle-0.11.1+kernels-1".parse().unwrap();
+    let (host, processor) = ("bench".to_owned(), Some("A Processor".to_owned()));
+    rows.throughput = Some(ThroughputRecord {
+        measured_at_ms: 1,
+        code: "0.1.0".to_owned(),
+        machine: Machine { host, processor, device: "cpu".to_owned(), arithmetic, threads: 2 },
+        warmup_rounds: 3,
+        clock_mhz: vec![2000, 2100, 2200],
+        networks: networks.into(),
+    });
+    rows.share_throughput();
+    rows
+}
+
 fn empty(experiment: &str, axes: &[(&str, &[&str])]) -> ExperimentRows {
     let axis = |(name, labels): &(&str, &[&str])| AxisRecord {
         name: (*name).to_owned(),
@@ -149,7 +181,7 @@ fn empty(experiment: &str, axes: &[(&str, &[&str])]) -> ExperimentRows {
         scale: None,
         source: None,
     };
-    ExperimentRows { plan, runs: Vec::new(), measurements: Vec::new() }
+    ExperimentRows { plan, runs: Vec::new(), measurements: Vec::new(), throughput: None }
 }
 
 /// What a made-up run measures.
@@ -164,7 +196,7 @@ struct Sketch {
 fn add(rows: &mut ExperimentRows, coordinates: Coordinates, sketch: Sketch) {
     let Sketch { seed, status, size, position } = sketch;
     let run = RunId::of(&coordinates.to_string(), seed);
-    rows.plan.runs.push(PlannedRunRecord { run, seed, coordinates });
+    rows.plan.runs.push(PlannedRunRecord { run, seed, coordinates, networks: BTreeMap::new() });
     if status == Status::Queued {
         return;
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use sweep_protocol::Split;
 use sweep_report::{Color, Declaration, Rendering, TableDeclaration, render, tables, terminal};
 
-use crate::fixture::{crowded_rows, declaration, paper, rows};
+use crate::fixture::{crowded_rows, declaration, paper, rows, timed_rows};
 
 fn renderings() -> Vec<Rendering> {
     render(&rows(), &declaration(), &paper()).unwrap()
@@ -40,6 +40,26 @@ fn csv() {
 #[test]
 fn json() {
     insta::assert_snapshot!(text("report.json"));
+}
+
+#[test]
+fn throughput_of_the_same_rounds_is_a_ratio() {
+    let rows = timed_rows();
+    let declaration: Declaration = toml::from_str(
+        r#"
+        title = "Kernels"
+        [[table]]
+        id = "kernels"
+        rows = ["kernels"]
+        column = [{ metric = "throughput", form = "deployed", delta = true }]
+        "#,
+    )
+    .unwrap();
+    let table = tables(&rows, &declaration, &paper()).unwrap().remove(0);
+    insta::assert_snapshot!(terminal(&table, 160, Color::Plain));
+    let all = render(&rows, &declaration, &paper()).unwrap();
+    let csv = all.iter().find(|rendering| rendering.path.as_os_str() == "kernels.csv").unwrap();
+    insta::assert_snapshot!(String::from_utf8_lossy(&csv.bytes));
 }
 
 #[test]

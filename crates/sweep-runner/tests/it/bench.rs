@@ -9,7 +9,8 @@ use sweep_protocol::{
     SupervisorEvent,
 };
 use sweep_runner::{
-    OnFailure, Options, Request, RunnerError, SchedulerLock, Slot, Summary, Update, UpdateKind, WorkItem, run,
+    OnFailure, Options, Request, RunnerError, SchedulerLock, Slot, Summary, TimingEnd, Update, UpdateKind, WorkItem,
+    run, time,
 };
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
@@ -26,7 +27,6 @@ seq=0
 say() { printf '{"seq":%d,"at_ms":1,"event":%s}\n' "$seq" "$1" >> "$folder/journal.jsonl"; seq=$((seq+1)); }
 ready() { say '{"kind":"noticed","text":"ready"}'; }
 succeeded() { say '{"kind":"ended","outcome":{"kind":"succeeded"}}'; }
-awaits_quiet() { say '{"kind":"ended","outcome":{"kind":"awaits_quiet"}}'; }
 stopped() { say '{"kind":"ended","outcome":{"kind":"stopped"}}'; }
 diverged() { say '{"kind":"ended","outcome":{"kind":"failed","failure":"diverged","message":"loss is not a number"}}'; }
 hang() { ready; tail -f /dev/null & wait; }
@@ -50,7 +50,6 @@ impl Bench {
             name: None,
             arguments: vec![path.into()],
             slots: vec![Slot { device: "cpu".into(), threads: 3 }],
-            quiet_threads: 4,
             orders: SharedOrders::default(),
             timeout: None,
             grace: Duration::from_secs(60),
@@ -95,6 +94,13 @@ impl Bench {
     pub(crate) async fn run(&self, items: &[WorkItem]) -> (Summary, Vec<Update>) {
         let (summary, seen) = self.start(items).end().await;
         (summary.unwrap(), seen)
+    }
+
+    /// Measures throughput with two threads.
+    pub(crate) async fn time(&self, requests: watch::Receiver<Request>) -> TimingEnd {
+        let (orders, log) = (self.path().join("orders.json"), self.path().join("log.txt"));
+        fs::write(&orders, "{}").unwrap();
+        time(&self.lock, &self.options, (&orders, &log), 2, requests).await.unwrap()
     }
 
     /// Runs the sweep to its end, which must be an error.

@@ -5,7 +5,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use sweep_protocol::{JournalReader, RunFile, SupervisorEvent};
-use sweep_runner::{UpdateKind, WorkItem};
+use sweep_runner::{Request, TimingEnd, UpdateKind, WorkItem};
+use tokio::sync::watch;
 
 use crate::bench::{Bench, counts, items, story};
 
@@ -67,7 +68,7 @@ async fn an_attempt_finds_its_configuration_orders_and_threads() {
     assert_eq!(
         orders,
         json!({
-            "data": "/somewhere", "device": "cpu", "digests": null, "kernels": null, "project": null, "resume_from": [], "threads": 3, "throughput": "now",
+            "data": "/somewhere", "device": "cpu", "digests": null, "kernels": null, "project": null, "resume_from": [], "threads": 3,
         })
     );
     let environment = fs::read_to_string(bench.attempt(run, 1).root().join("env.txt")).unwrap();
@@ -91,20 +92,20 @@ async fn a_later_attempt_may_resume_from_all_earlier_ones_newest_first() {
 }
 
 #[tokio::test]
-async fn throughput_waits_until_all_training_is_done_and_is_then_measured_alone() {
-    let bench = Bench::new(r#"if grep -q '"later"' "$folder/orders.json"; then awaits_quiet; else succeeded; fi"#)
-        .with_slots(2);
-    let items = items(3);
-    let (summary, updates) = bench.run(&items).await;
-    assert_eq!(counts(&summary), ["succeeded=3"]);
-    let story = story(&items, &updates);
-    let (training, quiet) = story.split_at(6);
-    assert!(training.iter().all(|line| line.contains(".1 ")), "{story:?}");
-    assert_eq!(training.iter().filter(|line| line.ends_with("queued")).count(), 3);
-    for pair in quiet.chunks(2) {
-        let run = &pair[0][..3];
-        assert_eq!(pair, [format!("{run} launched"), format!("{run} succeeded")], "{story:?}");
+async fn a_measurement_of_throughput_ends_well_or_stopped_or_with_its_log() {
+    let cases = [
+        (r#"test "$RAYON_NUM_THREADS" = 2 && test -e "$folder""#, TimingEnd::Done),
+        ("echo why; exit 3", TimingEnd::Failed("exit status: 3; its log ends with:\nwhy".to_owned())),
+        ("kill -9 $$", TimingEnd::Failed("signal: 9 (SIGKILL)".to_owned())),
+    ];
+    for (script, end) in cases {
+        let bench = Bench::new(script);
+        let (_requests, requested) = watch::channel(Request::Run);
+        assert_eq!(bench.time(requested).await, end, "{script}");
     }
+    let bench = Bench::new("read line; test \"$line\" = stop");
+    let (_requests, requested) = watch::channel(Request::Finish);
+    assert_eq!(bench.time(requested).await, TimingEnd::Stopped);
 }
 
 #[tokio::test]

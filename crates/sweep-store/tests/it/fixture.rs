@@ -1,5 +1,6 @@
 //! Test data: a plan of two runs, events of attempts, and the content of an index as text.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -27,7 +28,7 @@ pub(crate) fn plan(experiment: &str) -> PlanRecord {
         axes: vec![AxisRecord { name: "groups".into(), labels: vec!["1".into(), "2".into()] }],
         baseline: Coordinates::default(),
         runs: std::iter::zip(ids(), ["1", "2"])
-            .map(|(run, label)| PlannedRunRecord { run, seed: 0, coordinates: at(label) })
+            .map(|(run, label)| PlannedRunRecord { run, seed: 0, coordinates: at(label), networks: BTreeMap::new() })
             .collect(),
         exclusions: Vec::new(),
         metrics: Vec::new(),

@@ -14,16 +14,17 @@ mod schema;
 mod speech;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use serde_json::{Map, Value};
-use sweep_protocol::{ConfigFault, FailureKind, Sink};
+use sweep_protocol::{ConfigFault, FailureKind, Sink, ThroughputRecord, TimingOrders};
 
 use config::PlannedCommand;
 
 pub use config::CommandConfig;
 pub use speech::REPORT_WORDS;
 
-use crate::port::{Attempt, Cost, DataReader, Trainer, TrainerError};
+use crate::port::{Attempt, Cost, DataReader, Origin, Trainer, TrainerError};
 
 /// The key of a configuration that names a command.
 pub(crate) const TRAINER_KEY: &str = "trainer";
@@ -109,6 +110,15 @@ impl Trainer for CommandTrainer {
 
     fn train(&self, attempt: &Attempt<'_>, sink: &mut dyn Sink) -> Result<(), TrainerError> {
         attempt::carry_out(&self.project, attempt, sink)
+    }
+
+    fn time(
+        &self,
+        _orders: &TimingOrders,
+        _origin: &Origin,
+        _stop: &AtomicBool,
+    ) -> Result<Option<ThroughputRecord>, TrainerError> {
+        Err(TrainerError::new(FailureKind::Config, "only a command itself knows its network and can time it"))
     }
 }
 
