@@ -8,6 +8,7 @@ use anyhow::Result;
 use rayon::prelude::{ParallelIterator, ParallelSlice};
 use sweep_plan::Plan;
 use sweep_protocol::{PlanRecord, RunId, RunRow};
+use sweep_runner::Forecast;
 use sweep_store::Reader;
 use sweep_trainer::Cost;
 
@@ -71,6 +72,13 @@ impl<'p> CostedPlan<'p> {
     /// Whether `run` would start an attempt.
     pub(crate) fn has_work(&self, known: &BTreeMap<RunId, RunRow>) -> bool {
         self.works(known).iter().any(|work| work.is_open(FailedRuns::Wait))
+    }
+
+    /// Returns what a run of a configuration is expected to need.
+    pub(crate) fn forecast(&self, configuration: usize) -> Forecast {
+        let cost = &self.costs[configuration];
+        let whole = |number: Option<f64>| number.map_or(0, |number| number as u64);
+        Forecast { work: whole(cost.training), memory: whole(cost.memory) }
     }
 
     /// Returns the multiply-adds of each run's training, if known.

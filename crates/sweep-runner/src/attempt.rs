@@ -46,9 +46,9 @@ struct End {
 }
 
 impl Attempt {
-    /// Carries out the attempt and returns the run's status afterwards. After an error no process is left. The attempt
+    /// Carries out the attempt. Returns the run's status afterwards, and the largest memory that it held. After an error no process is left. The attempt
     /// then stays open until the next scheduler closes it.
-    pub(crate) async fn carry_out(mut self) -> Result<Status, RunnerError> {
+    pub(crate) async fn carry_out(mut self) -> Result<(Status, u64), RunnerError> {
         let slot = &self.options.slots[self.slot];
         let new = attempt_folder::prepare(&self.layout, &self.item, &self.options, slot)?;
         let mut record = Record::open(self.item.run, new.number, &new.folder, self.updates.clone())?;
@@ -74,7 +74,7 @@ impl Attempt {
         let (lines, measured) = record.passed_on();
         record.say(closing.into_event(lines, measured)).await?;
         attempt_folder::tidy(&self.layout.run(self.item.run), status)?;
-        Ok(status)
+        Ok((status, end.memory.peak()))
     }
 
     /// Follows the process until it has ended and everything that it reported is passed on.

@@ -44,7 +44,8 @@ mod worker;
 
 pub use error::RunnerError;
 pub use lock::SchedulerLock;
-pub use options::{OnFailure, Options, Request, Slot, WorkItem};
+pub use oom::available as available_memory;
+pub use options::{Forecast, OnFailure, Options, Request, Slot, WorkItem};
 pub use recover::{Recovered, recover};
 pub use run::run;
 pub use timing::{TimingEnd, time};

@@ -61,21 +61,37 @@ fn limit() -> Option<u64> {
     of_group.chain(machine).min()
 }
 
-/// Memory that a process held when it was last checked.
+/// Memory in bytes that new processes can use now, without swapping: what the kernel calls available, or what is left of
+/// the control group's limit if that is less. `None` if the system does not say.
+pub fn available() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let kib = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let machine = kib.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1024;
+    Some(limit().map_or(machine, |limit| machine.min(limit)))
+}
+
+/// Memory that a process held when it was last checked, and the largest that it held.
 #[derive(Debug, Default)]
 pub(crate) struct MemoryWatch {
     limit: Option<u64>,
     held: u64,
+    peak: u64,
 }
 
 impl MemoryWatch {
     pub(crate) fn new() -> Self {
-        Self { limit: limit(), held: 0 }
+        Self { limit: limit(), held: 0, peak: 0 }
     }
 
     /// Reads how much memory a process holds.
     pub(crate) fn look(&mut self, pid: u32) {
         self.held = process::resident_bytes(pid).unwrap_or(self.held);
+        self.peak = self.peak.max(self.held);
+    }
+
+    /// Returns the largest memory that the process held when it was checked.
+    pub(crate) fn peak(&self) -> u64 {
+        self.peak
     }
 
     /// Whether the process held so much memory that a kill was probably for memory.
@@ -113,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_process_that_held_most_of_its_memory_is_suspect() {
-        let watch = |held| MemoryWatch { limit: Some(1000), held };
+        let watch = |held| MemoryWatch { limit: Some(1000), held, peak: held };
         assert!(watch(800).suspects() && !watch(799).suspects());
         assert!(!MemoryWatch::default().suspects());
     }

@@ -13,6 +13,17 @@ pub struct WorkItem {
     pub run: RunId,
     /// What the identity is the digest of.
     pub file: RunFile,
+    /// What the run is expected to need.
+    pub forecast: Forecast,
+}
+
+/// What a run is expected to need. It decides when the run starts, not what it computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forecast {
+    /// Amount of work, such as the multiply-adds of the whole training; 0 if not known.
+    pub work: u64,
+    /// Peak memory in bytes; 0 if not known.
+    pub memory: u64,
 }
 
 /// The device and threads of one attempt.
@@ -61,8 +72,12 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// Time that an attempt has to stop after its time limit.
     pub grace: Duration,
-    /// Number of times that a crashed run is tried again.
-    pub crash_retries: u32,
+    /// Number of times that a run is tried again after a failure of the machine (`crash`, `io`, `oom`). After `oom` it
+    /// runs alone.
+    pub retries: u32,
+    /// Memory in bytes that the runs may take together, by their forecasts; `None` if they do not share the machine's
+    /// memory.
+    pub memory: Option<u64>,
     /// What happens after the first failure.
     pub on_failure: OnFailure,
 }

@@ -4,22 +4,23 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sweep_protocol::Status;
+use sweep_protocol::{RunId, Status};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::attempt::Attempt;
-use crate::schedule::{Launch, Schedule};
+use crate::schedule::{Policy, Schedule};
 use crate::{OnFailure, Options, Request, RunnerError, SchedulerLock, Summary, Update, WorkItem};
 
 /// An attempt that has ended, and the slot that it frees.
 struct Ended {
     slot: usize,
-    launch: Launch,
-    status: Result<Status, RunnerError>,
+    run: RunId,
+    /// The run's status, and the memory that the attempt took.
+    status: Result<(Status, u64), RunnerError>,
 }
 
-/// Brings every item to its end, in the given order.
+/// Brings every item to its end. With one slot the order is the given one; with several, the longest run starts first.
 ///
 /// `requests` may be raised at any time. The caller must keep receiving from the other end of `updates` until this
 /// function returns, since the runner waits for the receiver.
@@ -34,7 +35,8 @@ pub async fn run(
     mut requests: watch::Receiver<Request>,
     updates: mpsc::Sender<Update>,
 ) -> Result<Summary, RunnerError> {
-    let mut schedule = Schedule::new(items, options.crash_retries);
+    let policy = Policy { slots: options.slots.len(), retries: options.retries, memory: options.memory };
+    let mut schedule = Schedule::new(items, policy);
     let mut free: BTreeSet<usize> = (0..options.slots.len()).collect();
     let options = Arc::new(options);
     // The channel that attempts listen to. The user, a failed run or an error here can raise it.
@@ -51,12 +53,13 @@ pub async fn run(
             let attempt = Attempt {
                 layout: lock.layout().clone(),
                 options: Arc::clone(&options),
-                item: launch.item.clone(),
+                item: launch.item,
                 slot,
                 request: relayed.clone(),
                 updates: updates.clone(),
             };
-            running.spawn(async move { Ended { slot, launch, status: attempt.carry_out().await } });
+            let run = attempt.item.run;
+            running.spawn(async move { Ended { slot, run, status: attempt.carry_out().await } });
         }
         tokio::select! {
             ended = running.join_next() => {
@@ -64,8 +67,8 @@ pub async fn run(
                 let ended = ended.expect("an attempt's task neither panics nor is aborted");
                 free.insert(ended.slot);
                 match ended.status {
-                    Ok(status) => {
-                        if schedule.take_back(ended.launch, status) && options.on_failure == OnFailure::Stop {
+                    Ok((status, memory)) => {
+                        if schedule.take_back(ended.run, status, Some(memory)) && options.on_failure == OnFailure::Stop {
                             raise(&relay, Request::Finish);
                         }
                     }

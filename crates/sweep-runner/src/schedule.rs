@@ -1,40 +1,96 @@
-//! Decides what is launched next. Pure. Runs start in plan order, and a crashed run is tried again before later runs.
+//! Decides what is launched next. Pure.
+//!
+//! With several slots, the longest run starts first, so that no slot works alone at the end. A run starts only if its
+//! memory fits beside that of the running ones. A run that failed because of the machine is tried again before later
+//! runs.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
-use sweep_protocol::{FailureKind, Status};
+use sweep_protocol::{FailureKind, RunId, Status};
 
-use crate::WorkItem;
+use crate::{Forecast, WorkItem};
+
+/// Forecasts are never reduced below this share. A short attempt may end before its memory is looked at.
+const LEAST_CORRECTION: f64 = 0.5;
 
 /// A run to be attempted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Launch {
     pub(crate) item: WorkItem,
-    crashes: u32,
+    /// Number of attempts that failed because of the machine.
+    failures: u32,
+    /// Whether the run must be alone, since its memory ran out beside others.
+    is_alone: bool,
 }
 
-/// The work that is left, and the statuses of finished runs.
+/// What a schedule obeys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Policy {
+    pub(crate) slots: usize,
+    /// Number of times that a run which failed because of the machine is tried again.
+    pub(crate) retries: u32,
+    /// Memory for all runs together, in bytes. Absent if it is not known, or if runs do not use the machine's memory.
+    pub(crate) memory: Option<u64>,
+}
+
+/// The work that is left, the running attempts, and the statuses of finished runs.
 pub(crate) struct Schedule {
-    waiting: VecDeque<Launch>,
-    crash_retries: u32,
+    policy: Policy,
+    /// The next run first.
+    waiting: Vec<Launch>,
+    running: BTreeMap<RunId, Launch>,
+    /// Largest share of its forecast that a run took. Later forecasts are multiplied by it.
+    correction: Option<f64>,
     counts: BTreeMap<Status, usize>,
 }
 
 impl Schedule {
-    pub(crate) fn new(items: Vec<WorkItem>, crash_retries: u32) -> Self {
-        let waiting = items.into_iter().map(|item| Launch { item, crashes: 0 }).collect();
-        Self { waiting, crash_retries, counts: BTreeMap::new() }
+    pub(crate) fn new(items: Vec<WorkItem>, policy: Policy) -> Self {
+        let mut waiting: Vec<Launch> =
+            items.into_iter().map(|item| Launch { item, failures: 0, is_alone: false }).collect();
+        if policy.slots > 1 {
+            // The sort is stable: runs of the same work keep their order.
+            waiting.sort_by_key(|launch| std::cmp::Reverse(launch.item.forecast.work));
+        }
+        Self { policy, waiting, running: BTreeMap::new(), correction: None, counts: BTreeMap::new() }
     }
 
-    /// Returns the next attempt.
+    /// Returns the next attempt; `None` if nothing may start now.
     pub(crate) fn next(&mut self) -> Option<Launch> {
-        self.waiting.pop_front()
+        let next = self.waiting.iter().position(|launch| self.fits(launch))?;
+        let launch = self.waiting.remove(next);
+        self.running.insert(launch.item.run, launch.clone());
+        Some(launch)
     }
 
-    /// Records the status in which a launched attempt ended. Returns whether the run has finally failed.
-    pub(crate) fn take_back(&mut self, launch: Launch, status: Status) -> bool {
-        if status == Status::Failed(FailureKind::Crash) && launch.crashes < self.crash_retries {
-            self.waiting.push_front(Launch { crashes: launch.crashes + 1, ..launch });
+    /// Whether a run may start beside the running ones. A run that is alone may always start: waiting would not help.
+    fn fits(&self, launch: &Launch) -> bool {
+        if self.running.is_empty() {
+            return true;
+        }
+        if launch.is_alone || self.running.values().any(|running| running.is_alone) {
+            return false;
+        }
+        let expected = |launch: &Launch| launch.item.forecast.memory as f64 * self.correction.unwrap_or(1.0);
+        let used: f64 = self.running.values().map(expected).sum();
+        self.policy.memory.is_none_or(|memory| used + expected(launch) <= memory as f64)
+    }
+
+    /// Records the status in which a running attempt ended, and the memory that it took at most, if known. Returns
+    /// whether the run has finally failed.
+    pub(crate) fn take_back(&mut self, run: RunId, status: Status, memory: Option<u64>) -> bool {
+        let Some(launch) = self.running.remove(&run) else { return false };
+        let Forecast { memory: forecast, .. } = launch.item.forecast;
+        // An attempt that was stopped or failed may have ended before it took its whole memory.
+        if let Some(memory) = memory.filter(|memory| *memory > 0 && forecast > 0 && status == Status::Succeeded) {
+            let share = (memory as f64 / forecast as f64).max(LEAST_CORRECTION);
+            self.correction = Some(self.correction.map_or(share, |known| known.max(share)));
+        }
+        let is_of_the_machine =
+            matches!(status, Status::Failed(FailureKind::Crash | FailureKind::Io | FailureKind::Oom));
+        if is_of_the_machine && launch.failures < self.policy.retries {
+            let is_alone = launch.is_alone || status == Status::Failed(FailureKind::Oom);
+            self.waiting.insert(0, Launch { failures: launch.failures + 1, is_alone, ..launch });
             return false;
         }
         *self.counts.entry(status).or_default() += 1;
@@ -44,8 +100,9 @@ impl Schedule {
     /// Number of runs that ended in each status. Runs that are left count as queued.
     pub(crate) fn into_counts(self) -> BTreeMap<Status, usize> {
         let mut counts = self.counts;
-        if !self.waiting.is_empty() {
-            *counts.entry(Status::Queued).or_default() += self.waiting.len();
+        let left = self.waiting.len() + self.running.len();
+        if left > 0 {
+            *counts.entry(Status::Queued).or_default() += left;
         }
         counts
     }
@@ -53,34 +110,143 @@ impl Schedule {
 
 #[cfg(test)]
 mod tests {
-    use sweep_protocol::{RunFile, RunId};
+    use proptest::collection::vec;
+    use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, proptest};
+    use proptest::sample::select;
+    use sweep_protocol::RunFile;
 
     use super::*;
 
-    fn items() -> Vec<WorkItem> {
-        let item = |seed| WorkItem { run: RunId::of("{}", seed), file: RunFile { config: "{}".into(), seed } };
-        vec![item(0), item(1)]
+    const CRASH: Status = Status::Failed(FailureKind::Crash);
+    const OOM: Status = Status::Failed(FailureKind::Oom);
+
+    /// Makes items of these amounts of work and memory.
+    fn items(forecasts: &[(u64, u64)]) -> Vec<WorkItem> {
+        let item = |(seed, (work, memory)): (u64, &(u64, u64))| WorkItem {
+            run: RunId::of("{}", seed),
+            file: RunFile { config: "{}".into(), seed },
+            forecast: Forecast { work: *work, memory: *memory },
+        };
+        (0..).zip(forecasts).map(item).collect()
+    }
+
+    fn policy(slots: usize, memory: Option<u64>) -> Policy {
+        Policy { slots, retries: 1, memory }
+    }
+
+    fn next_seed(schedule: &mut Schedule) -> Option<u64> {
+        schedule.next().map(|launch| launch.item.file.seed)
+    }
+
+    fn run(seed: u64) -> RunId {
+        RunId::of("{}", seed)
+    }
+
+    #[test]
+    fn the_longest_run_starts_first_if_there_are_several_slots() {
+        let order = |slots: usize| {
+            let mut schedule = Schedule::new(items(&[(1, 0), (3, 0), (2, 0), (3, 0)]), policy(slots, None));
+            std::iter::from_fn(|| next_seed(&mut schedule)).collect::<Vec<_>>()
+        };
+        assert_eq!(order(1), [0, 1, 2, 3]);
+        assert_eq!(order(2), [1, 3, 2, 0]);
     }
 
     #[test]
     fn a_crash_is_tried_again_before_later_runs_a_limited_number_of_times() {
-        let mut schedule = Schedule::new(items(), 1);
-        let crash = Status::Failed(FailureKind::Crash);
-        let first = schedule.next().unwrap();
-        assert!(!schedule.take_back(first, crash));
-        let first = schedule.next().unwrap();
-        assert_eq!(first.item.file.seed, 0);
-        assert!(schedule.take_back(first, crash));
-        assert_eq!(schedule.into_counts(), BTreeMap::from([(crash, 1), (Status::Queued, 1)]));
+        let mut schedule = Schedule::new(items(&[(0, 0); 2]), policy(1, None));
+        assert_eq!(next_seed(&mut schedule), Some(0));
+        assert!(!schedule.take_back(run(0), CRASH, None));
+        assert_eq!(next_seed(&mut schedule), Some(0));
+        assert!(schedule.take_back(run(0), CRASH, None));
+        assert_eq!(schedule.into_counts(), BTreeMap::from([(CRASH, 1), (Status::Queued, 1)]));
     }
 
     #[test]
     fn other_failures_are_final() {
-        let mut schedule = Schedule::new(items(), 1);
-        for status in [Status::Failed(FailureKind::Diverged), Status::TimedOut] {
-            let launch = schedule.next().unwrap();
-            assert!(schedule.take_back(launch, status));
+        let mut schedule = Schedule::new(items(&[(0, 0); 2]), policy(1, None));
+        for (seed, status) in [(0, Status::Failed(FailureKind::Diverged)), (1, Status::TimedOut)] {
+            assert_eq!(next_seed(&mut schedule), Some(seed));
+            assert!(schedule.take_back(run(seed), status, None));
         }
-        assert_eq!(schedule.next(), None);
+        assert_eq!(next_seed(&mut schedule), None);
+    }
+
+    #[test]
+    fn a_run_whose_memory_does_not_fit_waits_and_a_smaller_one_starts() {
+        let mut schedule = Schedule::new(items(&[(3, 60), (2, 60), (1, 30)]), policy(3, Some(100)));
+        assert_eq!([next_seed(&mut schedule), next_seed(&mut schedule)], [Some(0), Some(2)]);
+        assert_eq!(next_seed(&mut schedule), None);
+        schedule.take_back(run(0), Status::Succeeded, Some(30));
+        // Half of the forecast was enough: 30 and 15 of 100 are used now.
+        assert_eq!(next_seed(&mut schedule), Some(1));
+        let mut huge = Schedule::new(items(&[(0, 900)]), policy(1, Some(100)));
+        assert_eq!(next_seed(&mut huge), Some(0), "a run that is alone may always start");
+    }
+
+    #[test]
+    fn a_run_that_ran_out_of_memory_is_tried_again_alone() {
+        let mut schedule = Schedule::new(items(&[(0, 0); 3]), policy(3, None));
+        assert_eq!([next_seed(&mut schedule), next_seed(&mut schedule)], [Some(0), Some(1)]);
+        schedule.take_back(run(0), OOM, None);
+        assert_eq!(next_seed(&mut schedule), Some(2), "it waits until nothing else runs");
+        schedule.take_back(run(1), Status::Succeeded, None);
+        assert_eq!(next_seed(&mut schedule), None);
+        schedule.take_back(run(2), Status::Succeeded, None);
+        assert_eq!(next_seed(&mut schedule), Some(0));
+        assert_eq!(schedule.waiting.len(), 0);
+    }
+
+    fn status() -> impl Strategy<Value = Status> {
+        use FailureKind::{Config, Crash, Data, Diverged, Io, Oom};
+        let failed = [Config, Crash, Data, Diverged, Io, Oom].map(Status::Failed);
+        let others = [Status::Succeeded, Status::Succeeded, Status::Cancelled, Status::TimedOut];
+        select(others.into_iter().chain(failed).collect::<Vec<_>>())
+    }
+
+    proptest! {
+        /// Attempts start and end in any order, with any status. The schedule loses no run, runs none twice at once,
+        /// ends, and never gives out more memory than there is, except to a run that is alone.
+        #[test]
+        fn no_order_of_events_loses_or_repeats_a_run(
+            forecasts in vec((0_u64..5, 0_u64..80), 1..12),
+            slots in 1_usize..5,
+            memory in proptest::option::of(50_u64..150),
+            ends in vec((any::<proptest::sample::Index>(), status(), proptest::option::of(1_u64..200)), 40),
+        ) {
+            let number = forecasts.len();
+            let mut schedule = Schedule::new(items(&forecasts), Policy { slots, retries: 2, memory });
+            let mut running: Vec<RunId> = Vec::new();
+            let mut attempts: BTreeMap<RunId, u32> = BTreeMap::new();
+            let mut ends = ends.into_iter();
+            let mut ended = 0;
+            loop {
+                while running.len() < slots && let Some(launch) = schedule.next() {
+                    prop_assert!(!running.contains(&launch.item.run), "it runs already");
+                    running.push(launch.item.run);
+                    *attempts.entry(launch.item.run).or_default() += 1;
+                }
+                if running.is_empty() {
+                    break;
+                }
+                let used: f64 = running.iter().map(|run| {
+                    schedule.running[run].item.forecast.memory as f64 * schedule.correction.unwrap_or(1.0)
+                }).sum();
+                // A correction that became larger counts for runs that start later.
+                let is_corrected = schedule.correction.is_some();
+                prop_assert!(running.len() == 1 || is_corrected || memory.is_none_or(|memory| used <= memory as f64));
+                let (index, status, took) = ends.next().map_or((0, Status::Succeeded, None), |(index, status, took)| {
+                    (index.index(running.len()), status, took)
+                });
+                let run = running.swap_remove(index);
+                schedule.take_back(run, status, took);
+                ended += 1;
+                prop_assert!(ended <= 3 * number, "every run has at most three attempts");
+            }
+            prop_assert!(attempts.values().all(|attempts| *attempts <= 3));
+            let counts = schedule.into_counts();
+            prop_assert_eq!(counts.values().sum::<usize>(), number);
+            prop_assert_eq!(counts.get(&Status::Queued), None);
+        }
     }
 }

@@ -10,7 +10,7 @@ use sweep_protocol::{
     Arithmetic, ExperimentRows, FailureKind, ResultsLayout, RunFile, RunId, RunRow, SharedOrders, Status, error_chain,
 };
 use sweep_report::Table;
-use sweep_runner::{OnFailure, Options, Request, SchedulerLock, Slot, WorkItem};
+use sweep_runner::{OnFailure, Options, Request, SchedulerLock, Slot, WorkItem, available_memory};
 use sweep_store::Reader;
 
 use super::{open_results, print_bytes, report, say, say_damage};
@@ -32,6 +32,11 @@ use crate::sweep::{carry_out, patiently, prepare};
 use crate::timing::{Timing, lacks_throughput};
 use crate::up_to_date::{self, Made};
 use crate::work::FailedRuns;
+
+/// Number of times that a call tries a run again after a failure of the machine.
+const RETRIES: u32 = 1;
+/// Share of the available memory that runs may take by their forecasts. The rest is for what the forecasts miss.
+const MEMORY_SHARE: f64 = 0.9;
 
 /// Time in which an attempt must write its checkpoint after its time limit.
 const GRACE: Duration = Duration::from_secs(60);
@@ -179,6 +184,9 @@ fn options(
     arithmetic: &Arithmetic,
 ) -> Result<Options> {
     let program = OwnProgram::find()?;
+    // On a GPU, runs take the memory of the GPU.
+    let is_on_cpu = slots.iter().all(|slot| slot.device == "cpu");
+    let memory = available_memory().filter(|_| is_on_cpu).map(|bytes| (MEMORY_SHARE * bytes as f64) as u64);
     Ok(Options {
         program: program.path,
         name: program.name,
@@ -187,7 +195,8 @@ fn options(
         orders: orders((costed, project, layout), arguments.data.data.as_deref(), arithmetic)?,
         timeout: arguments.timeout,
         grace: GRACE,
-        crash_retries: 1,
+        retries: RETRIES,
+        memory,
         on_failure: if arguments.fail_fast { OnFailure::Stop } else { OnFailure::Continue },
     })
 }
@@ -243,6 +252,7 @@ fn items(costed: &CostedPlan<'_>, known: &BTreeMap<RunId, RunRow>, arguments: &R
     let item = |(run, _): (&sweep_plan::PlannedRun, _)| WorkItem {
         run: run.id,
         file: RunFile { config: plan.configurations[run.configuration].clone(), seed: run.seed },
+        forecast: costed.forecast(run.configuration),
     };
     Ok(runs.take(arguments.limit.unwrap_or(usize::MAX)).map(item).collect())
 }

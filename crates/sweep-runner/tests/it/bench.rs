@@ -9,8 +9,8 @@ use sweep_protocol::{
     SupervisorEvent,
 };
 use sweep_runner::{
-    OnFailure, Options, Request, RunnerError, SchedulerLock, Slot, Summary, TimingEnd, Update, UpdateKind, WorkItem,
-    run, time,
+    Forecast, OnFailure, Options, Request, RunnerError, SchedulerLock, Slot, Summary, TimingEnd, Update, UpdateKind,
+    WorkItem, run, time,
 };
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
@@ -53,7 +53,8 @@ impl Bench {
             orders: SharedOrders::default(),
             timeout: None,
             grace: Duration::from_secs(60),
-            crash_retries: 0,
+            retries: 0,
+            memory: None,
             on_failure: OnFailure::Continue,
         };
         Self { folder, lock, options }
@@ -143,7 +144,11 @@ fn is_ready(update: &Update) -> bool {
 
 /// Work items that differ in their seeds.
 pub(crate) fn items(number: u64) -> Vec<WorkItem> {
-    let item = |seed| WorkItem { run: RunId::of("{}", seed), file: RunFile { config: "{}".into(), seed } };
+    let item = |seed| WorkItem {
+        run: RunId::of("{}", seed),
+        file: RunFile { config: "{}".into(), seed },
+        forecast: Forecast::default(),
+    };
     (0..number).map(item).collect()
 }
 

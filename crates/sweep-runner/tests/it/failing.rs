@@ -62,14 +62,35 @@ async fn an_unreadable_journal_ends_only_its_attempt() {
 }
 
 #[tokio::test]
-async fn a_crash_is_tried_again_and_other_failures_are_not() {
+async fn failures_of_the_machine_are_tried_again_and_others_are_not() {
     let mut bench = Bench::new(r#"case $folder in */1) kill -9 $$ ;; *) diverged ;; esac"#);
-    bench.options.crash_retries = 3;
+    bench.options.retries = 3;
     let items = items(1);
     let (summary, updates) = bench.run(&items).await;
     assert_eq!(counts(&summary), ["failed:diverged=1"]);
     let expected = ["0.1 launched", "0.1 failed:crash", "0.2 launched", "0.2 failed:diverged"];
     assert_eq!(story(&items, &updates), expected);
+
+    let words = "case $folder in */1) echo 'memory allocation of 9 bytes failed'; kill -6 $$ ;; */2) exit 74 ;; *) succeeded ;; esac";
+    let mut bench = Bench::new(words);
+    bench.options.retries = 3;
+    let (summary, updates) = bench.run(&items).await;
+    assert_eq!(counts(&summary), ["succeeded=1"]);
+    let told: Vec<String> = story(&items, &updates).into_iter().filter(|line| !line.ends_with("launched")).collect();
+    assert_eq!(told, ["0.1 failed:oom", "0.2 failed:io", "0.3 succeeded"]);
+}
+
+#[tokio::test]
+async fn runs_whose_memory_does_not_fit_together_run_one_after_another() {
+    let mut bench = Bench::new("succeeded").with_slots(2);
+    // What the first runs take halves the forecasts at most.
+    bench.options.memory = Some(50);
+    let mut items = items(4);
+    items.iter_mut().for_each(|item| item.forecast.memory = 60);
+    let (summary, updates) = bench.run(&items).await;
+    assert_eq!(counts(&summary), ["succeeded=4"]);
+    let story = story(&items, &updates);
+    assert!(story.chunks(2).all(|pair| pair[0].ends_with("launched") && pair[1].ends_with("succeeded")), "{story:?}");
 }
 
 #[tokio::test]
