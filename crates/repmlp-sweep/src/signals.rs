@@ -1,5 +1,6 @@
 //! Turns signals into requests to stop.
 
+use chrono::{DateTime, Local};
 use sweep_runner::Request;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -7,8 +8,9 @@ use tokio::sync::watch;
 use crate::progress::Voice;
 
 /// Handles signals. The first Ctrl-C asks attempts to write a checkpoint and stop, and the second kills them. SIGTERM
-/// has the same effect, and so has SIGHUP when the terminal is lost. Under `nohup`, SIGHUP stays ignored.
-pub(crate) async fn listen(requests: watch::Sender<Request>, voice: Voice) {
+/// has the same effect, and so has SIGHUP when the terminal is lost. Under `nohup`, SIGHUP stays ignored. The time
+/// `until` counts as the first Ctrl-C.
+pub(crate) async fn listen(requests: watch::Sender<Request>, voice: Voice, until: Option<DateTime<Local>>) {
     let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
     let mut hang_up = if ignores_hang_up() { None } else { signal(SignalKind::hangup()).ok() };
     for (request, word) in [
@@ -21,8 +23,15 @@ pub(crate) async fn listen(requests: watch::Sender<Request>, voice: Voice) {
                 None => std::future::pending().await,
             }
         };
+        let is_over = async {
+            match until.filter(|_| request == Request::Finish) {
+                Some(time) => tokio::time::sleep((time - Local::now()).to_std().unwrap_or_default()).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             Ok(()) = tokio::signal::ctrl_c() => {}
+            () = is_over => {}
             Some(()) = terminate.recv() => {}
             Some(()) = hung_up => {}
         }

@@ -4,7 +4,10 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use sweep_protocol::{create_folders, error_chain, read_regular_file, remove_temporaries, write_atomically};
+use chrono::{DateTime, Local};
+use sweep_protocol::{
+    ResultsLayout, create_folders, error_chain, read_regular_file, remove_temporaries, write_atomically,
+};
 use sweep_runner::{Options, Request, RunnerError, SchedulerLock, Update, UpdateKind, WorkItem};
 use sweep_store::{Damage, Store};
 use tokio::sync::{mpsc, watch};
@@ -29,6 +32,26 @@ pub(crate) async fn patiently<T>(work: impl Future<Output = T>) -> T {
     }
     say("waiting for the index: another program may have locked metrics.sqlite; end its transaction");
     work.await
+}
+
+/// Interval at which a waiting call tries to take the lock.
+const TRY_AGAIN: Duration = Duration::from_millis(500);
+
+/// Takes the lock of a results folder. If another scheduler holds it, waits until it ends.
+pub(crate) async fn wait_for_lock(layout: &ResultsLayout) -> Result<SchedulerLock, RunnerError> {
+    let mut is_told = false;
+    loop {
+        match SchedulerLock::acquire(layout) {
+            Err(RunnerError::InUse { path, holder }) => {
+                if !std::mem::replace(&mut is_told, true) {
+                    let holder = holder.map_or_else(String::new, |holder| format!(", {holder}"));
+                    say(&format!("{}: waiting for another scheduler{holder}", path.display()));
+                }
+                tokio::time::sleep(TRY_AGAIN).await;
+            }
+            ended => return ended,
+        }
+    }
 }
 
 /// Writes the plan, closes attempts that a dead scheduler left open in any experiment, and brings the index up to date
@@ -56,44 +79,56 @@ pub(crate) async fn prepare(costed: &CostedPlan<'_>, lock: &SchedulerLock) -> Re
     Ok((store, damages))
 }
 
-/// Starts the runner, and stores and shows its updates. Returns the highest request of the user.
-pub(crate) async fn carry_out(
-    lock: &SchedulerLock,
-    items: Vec<WorkItem>,
-    options: Options,
-    store: &mut Store,
-    progress: &mut Progress,
-) -> Result<Request> {
-    let (requests, requested) = watch::channel(Request::Run);
-    let listener = tokio::spawn(signals::listen(requests.clone(), progress.voice()));
-    let (sender, mut receiver) = mpsc::channel::<Update>(UPDATES);
-    let follow = async {
-        let mut fault = None;
-        while let Some(update) = receiver.recv().await {
-            progress.show(&update);
-            // After an error of the index the journals still hold everything, so the attempts are only asked to stop.
-            if fault.is_some() {
-                continue;
-            }
-            match patiently(apply(store, &update)).await {
-                Ok(damages) => {
-                    damages.iter().for_each(|damage| progress.voice().say(&format!("note: {}", error_chain(damage))));
+/// A sweep under the lock of its results folder.
+pub(crate) struct Sweep<'a> {
+    pub(crate) lock: &'a SchedulerLock,
+    pub(crate) options: Options,
+    /// Time at which it stops, as one Ctrl-C does.
+    pub(crate) until: Option<DateTime<Local>>,
+}
+
+impl Sweep<'_> {
+    /// Starts the runner, and stores and shows its updates. Returns the highest request of the user.
+    pub(crate) async fn carry_out(
+        &self,
+        items: Vec<WorkItem>,
+        store: &mut Store,
+        progress: &mut Progress,
+    ) -> Result<Request> {
+        let (requests, requested) = watch::channel(Request::Run);
+        let listener = tokio::spawn(signals::listen(requests.clone(), progress.voice(), self.until));
+        let (sender, mut receiver) = mpsc::channel::<Update>(UPDATES);
+        let follow = async {
+            let mut fault = None;
+            while let Some(update) = receiver.recv().await {
+                progress.show(&update);
+                // After an error of the index the journals still hold everything. The attempts are only asked to stop.
+                if fault.is_some() {
+                    continue;
                 }
-                Err(first) => {
-                    fault = Some(first);
-                    requests.send_modify(|request| *request = Request::Finish.max(*request));
+                match patiently(apply(store, &update)).await {
+                    Ok(damages) => {
+                        damages
+                            .iter()
+                            .for_each(|damage| progress.voice().say(&format!("note: {}", error_chain(damage))));
+                    }
+                    Err(first) => {
+                        fault = Some(first);
+                        requests.send_modify(|request| *request = Request::Finish.max(*request));
+                    }
                 }
             }
-        }
-        fault.map_or(Ok(()), Err)
-    };
-    let (summary, followed) = tokio::join!(sweep_runner::run(lock, items, options, requested, sender), follow);
-    listener.abort();
-    progress.clear();
-    summary?;
-    followed?;
-    let request = *requests.borrow();
-    Ok(request)
+            fault.map_or(Ok(()), Err)
+        };
+        let (summary, followed) =
+            tokio::join!(sweep_runner::run(self.lock, items, self.options.clone(), requested, sender), follow);
+        listener.abort();
+        progress.clear();
+        summary?;
+        followed?;
+        let request = *requests.borrow();
+        Ok(request)
+    }
 }
 
 async fn apply(store: &mut Store, update: &Update) -> Result<Vec<Damage>> {

@@ -8,7 +8,7 @@ use sweep_protocol::{
     NetworkId, PlanRecord, SharedOrders, ThroughputLayout, TimedNetwork, TimingOrders, create_folders,
     remove_temporaries, write_atomically,
 };
-use sweep_runner::{Options, Request, SchedulerLock, Slot, TimingEnd};
+use sweep_runner::{Options, Request, Slot, TimingEnd};
 use sweep_store::Reader;
 use tokio::sync::watch;
 
@@ -16,6 +16,7 @@ use crate::costed_plan::CostedPlan;
 use crate::exit::Exit;
 use crate::progress::Voice;
 use crate::signals;
+use crate::sweep::Sweep;
 
 /// Whether networks of a plan have no throughput yet.
 pub(crate) fn lacks_throughput(plan: &PlanRecord, results: &mut Reader) -> bool {
@@ -40,10 +41,9 @@ fn networks(costed: &CostedPlan<'_>) -> Vec<TimedNetwork> {
 /// A measurement that may be needed.
 pub(crate) struct Timing<'a> {
     pub(crate) costed: &'a CostedPlan<'a>,
-    pub(crate) lock: &'a SchedulerLock,
+    pub(crate) sweep: Sweep<'a>,
     /// Device and threads of the process that measures.
     pub(crate) slot: Slot,
-    pub(crate) options: Options,
     /// Whether the data was found.
     pub(crate) has_data: bool,
 }
@@ -63,7 +63,7 @@ impl Timing<'_> {
     }
 
     async fn measure(self, voice: &Voice) -> Result<(Request, Exit)> {
-        let Self { costed, lock, slot: Slot { device, threads }, options, has_data: _ } = self;
+        let Self { costed, sweep: Sweep { lock, options, until }, slot: Slot { device, threads }, has_data: _ } = self;
         let layout = lock.layout().throughput(&costed.plan.experiment, &costed.plan.profile);
         let networks = networks(costed);
         let on = format!("{device} with {threads} thread{}", if threads == 1 { "" } else { "s" });
@@ -74,7 +74,7 @@ impl Timing<'_> {
         write_orders(&layout, &orders).with_context(|| format!("{} cannot be written", layout.orders().display()))?;
         let options = Options { arguments: vec!["time".into()], ..options };
         let (requests, requested) = watch::channel(Request::Run);
-        let listener = tokio::spawn(signals::listen(requests.clone(), voice.clone()));
+        let listener = tokio::spawn(signals::listen(requests.clone(), voice.clone(), until));
         let end = sweep_runner::time(lock, &options, (&layout.orders(), &layout.log()), threads, requested).await;
         listener.abort();
         let exit = match end? {

@@ -28,6 +28,7 @@ mod durable;
 mod error_chain;
 mod event;
 mod file_stamp;
+mod host;
 mod journal;
 mod layout;
 mod lease;
@@ -61,6 +62,7 @@ pub use durable::{
 pub use error_chain::{error_chain, error_texts};
 pub use event::{AttemptName, Environment, Event, Outcome, ProcessStamp, SupervisorEvent};
 pub use file_stamp::file_stamp;
+pub use host::host_name;
 pub use journal::{JournalError, JournalLine, JournalPart, JournalReader, JournalWriter, LineDamage, now_ms};
 pub use layout::{AttemptLayout, ResultsLayout, RunLayout, ThroughputLayout};
 pub use lease::Lease;

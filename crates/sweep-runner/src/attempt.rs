@@ -46,8 +46,8 @@ struct End {
 }
 
 impl Attempt {
-    /// Carries out the attempt. Returns the run's status afterwards, and the largest memory that it held. After an error no process is left. The attempt
-    /// then stays open until the next scheduler closes it.
+    /// Carries out the attempt. Returns the run's status afterwards, and the largest memory that it held. After an
+    /// error no process is left. The attempt then stays open until the next scheduler closes it.
     pub(crate) async fn carry_out(mut self) -> Result<(Status, u64), RunnerError> {
         let slot = &self.options.slots[self.slot];
         let new = attempt_folder::prepare(&self.layout, &self.item, &self.options, slot)?;

@@ -6,19 +6,21 @@ use std::path::{Path, PathBuf};
 
 use sweep_protocol::JournalError;
 
+use crate::Holder;
+
 /// The runner cannot go on. All measurements are in the journals, and the same command continues from there.
 #[derive(Debug, thiserror::Error)]
 pub enum RunnerError {
     /// Another scheduler uses this results folder.
     #[error(
-        "{path}: in use by another scheduler{}; wait until it ends, or use another results folder",
-        pid.map_or(String::new(), |pid| format!(", process {pid}"))
+        "{path}: in use by another scheduler{}; wait for it with --wait, or use another results folder",
+        holder.as_ref().map_or(String::new(), |holder| format!(", {holder}"))
     )]
     InUse {
         /// The results folder.
         path: PathBuf,
-        /// Process id of the other scheduler, if known.
-        pid: Option<u32>,
+        /// The other scheduler, if known.
+        holder: Option<Holder>,
     },
     /// A file or folder in the results folder cannot be created or written.
     #[error("{path}: cannot be written")]

@@ -43,7 +43,7 @@ mod verdict;
 mod worker;
 
 pub use error::RunnerError;
-pub use lock::SchedulerLock;
+pub use lock::{Holder, SchedulerLock};
 pub use oom::available as available_memory;
 pub use options::{Forecast, OnFailure, Options, Request, Slot, WorkItem};
 pub use recover::{Recovered, recover};

@@ -8,6 +8,7 @@
 //! file system shares its locks, as NFS version 4 does. On such a file system, removing the file lets a second
 //! scheduler start. The lease in each attempt's folder then stops the processes of the first scheduler from writing.
 
+use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -15,7 +16,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rustix::fs::OFlags;
-use sweep_protocol::{ResultsLayout, create_atomically, create_folders, remove_temporaries};
+use sweep_protocol::{ResultsLayout, create_atomically, create_folders, host_name, remove_temporaries};
 
 use crate::RunnerError;
 use crate::error::unwritable;
@@ -52,7 +53,7 @@ impl SchedulerLock {
         };
         // An existing lock file is reused: that needs no free disk space.
         if path.symlink_metadata().is_err() {
-            create_atomically(&path, holder().as_bytes()).map_err(unwritable(&path))?;
+            create_atomically(&path, Holder::this().text().as_bytes()).map_err(unwritable(&path))?;
         }
         let file = OpenOptions::new()
             .read(true)
@@ -78,35 +79,65 @@ impl SchedulerLock {
 }
 
 fn in_use(layout: &ResultsLayout) -> RunnerError {
-    RunnerError::InUse { path: layout.root().to_owned(), pid: owner(&layout.lock()) }
+    RunnerError::InUse { path: layout.root().to_owned(), holder: Holder::read(&layout.lock()) }
 }
 
-fn owner(path: &Path) -> Option<u32> {
-    let mut text = String::new();
-    File::open(path).ok()?.take(32).read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
+/// The scheduler that holds a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its process id.
+    pub pid: u32,
+    /// Name of its machine. Absent in lock files of earlier versions.
+    pub host: Option<String>,
 }
 
-/// Content of the lock file: the id of this process, padded to [`LENGTH`] bytes.
-///
-/// A lock that is taken again overwrites these bytes in place. If the file shrank and grew instead, a power cut in
-/// between could leave old disk content in it.
-fn holder() -> String {
-    format!("{:<width$}\n", std::process::id(), width = LENGTH - 1)
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {}", self.pid)?;
+        self.host.as_ref().map_or(Ok(()), |host| write!(f, " on {host}"))
+    }
 }
 
-/// Size of a lock file in bytes. Process ids have at most 10 digits.
-const LENGTH: usize = 16;
+impl Holder {
+    fn this() -> Self {
+        Self { pid: std::process::id(), host: Some(host_name()) }
+    }
+
+    fn read(path: &Path) -> Option<Self> {
+        let mut text = String::new();
+        File::open(path).ok()?.take(LENGTH as u64).read_to_string(&mut text).ok()?;
+        let mut lines = text.lines().map(str::trim);
+        let pid = lines.next()?.parse().ok()?;
+        Some(Self { pid, host: lines.next().filter(|host| !host.is_empty()).map(str::to_owned) })
+    }
+
+    /// Content of the lock file: the process id and the host, padded to [`LENGTH`] bytes.
+    ///
+    /// A lock that is taken again overwrites these bytes in place. If the file shrank and grew instead, a power cut in
+    /// between could leave old disk content in it.
+    fn text(&self) -> String {
+        let host: String =
+            self.host.iter().flat_map(|host| host.chars()).filter(char::is_ascii_graphic).take(HOST).collect();
+        format!("{:<PID$}\n{host:<HOST$}\n", self.pid)
+    }
+}
+
+/// Characters of a process id in a lock file. Process ids have at most 10 digits.
+const PID: usize = 15;
+/// Characters of a host's name in a lock file.
+const HOST: usize = 63;
+/// Size of a lock file in bytes.
+const LENGTH: usize = PID + 1 + HOST + 1;
 
 fn sign(file: &File, path: &Path) -> Result<(), RunnerError> {
     let mut text = String::new();
     let is_ours = file.metadata().is_ok_and(|found| found.is_file())
-        && file.take(32).read_to_string(&mut text).is_ok()
+        && file.take(PID as u64 + 1).read_to_string(&mut text).is_ok()
         // Earlier versions could leave zeros instead of a number after a power cut.
         && text.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_whitespace() || byte == 0);
     if !is_ours {
         let source = io::Error::other("this is not a lock file of this program; move it away");
         return Err(RunnerError::Unwritable { path: path.to_owned(), source });
     }
-    file.write_all_at(holder().as_bytes(), 0).map_err(unwritable(path))
+    file.write_all_at(Holder::this().text().as_bytes(), 0).map_err(unwritable(path))
 }

@@ -61,8 +61,8 @@ fn limit() -> Option<u64> {
     of_group.chain(machine).min()
 }
 
-/// Memory in bytes that new processes can use now, without swapping: what the kernel calls available, or what is left of
-/// the control group's limit if that is less. `None` if the system does not say.
+/// Memory in bytes that new processes can use now, without swapping: what the kernel calls available, or the control
+/// group's limit if that is less. `None` if the system does not say.
 pub fn available() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let kib = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;

@@ -68,7 +68,8 @@ pub async fn run(
                 free.insert(ended.slot);
                 match ended.status {
                     Ok((status, memory)) => {
-                        if schedule.take_back(ended.run, status, Some(memory)) && options.on_failure == OnFailure::Stop {
+                        let has_failed = schedule.take_back(ended.run, status, Some(memory));
+                        if has_failed && options.on_failure == OnFailure::Stop {
                             raise(&relay, Request::Finish);
                         }
                     }

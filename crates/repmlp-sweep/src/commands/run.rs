@@ -28,7 +28,7 @@ use crate::screen::Screen;
 use crate::selection::Selection;
 use crate::slots::{devices, slots, timing_slot};
 use crate::spec::Spec;
-use crate::sweep::{carry_out, patiently, prepare};
+use crate::sweep::{Sweep, patiently, prepare, wait_for_lock};
 use crate::timing::{Timing, lacks_throughput};
 use crate::up_to_date::{self, Made};
 use crate::work::FailedRuns;
@@ -84,20 +84,16 @@ async fn sweep(spec: &Spec, arguments: &RunArgs, screen: Screen, program: &Progr
     }
     // A mixture is refused here, before anything is written. The arithmetic is chosen below, under the lock, when no
     // other scheduler can change the runs.
-    let devices_of_candle: Vec<DeviceChoice> = devices.iter().filter_map(|name| name.parse().ok()).collect();
-    let choose = |known: &BTreeMap<RunId, RunRow>, has_work: bool| match has_work {
-        true => arithmetic::choose(costed.plan.kernels.as_deref(), &devices_of_candle, known.values()),
-        // Nothing is computed, so any arithmetic will do.
-        false => Ok(DeviceChoice::Cpu.arithmetic()),
-    };
-    choose(&known, has_work)?;
+    if has_work {
+        arithmetic_of(&costed, &devices, &known)?;
+    }
     say_shared(&costed, &known, &mut results);
     results.close().await?;
     // A finished sweep needs no data. But a named data folder is always checked, and carried data is always available.
     let looks_at_data = has_work || data.is_some() || is_all_carried(&costed)?;
     let mut readers = costed.trainers.data(data, &layout.digests());
     let mut fingerprints = if looks_at_data { Some(check_data(&costed, &mut readers)?) } else { None };
-    let lock = SchedulerLock::acquire(&layout)?;
+    let lock = if arguments.wait { wait_for_lock(&layout).await? } else { SchedulerLock::acquire(&layout)? };
     let (mut store, damages) = patiently(prepare(&costed, &lock)).await?;
     let mut results = open_results(lock.layout()).await?;
     let known = costed.known(&mut results)?;
@@ -109,30 +105,33 @@ async fn sweep(spec: &Spec, arguments: &RunArgs, screen: Screen, program: &Progr
     readers.keep_digests();
     refuse_other_data(&costed, &known, fingerprints.as_deref().unwrap_or_default())?;
 
-    let arithmetic = choose(&known, !items.is_empty())?;
+    // If nothing is computed, any arithmetic will do.
+    let nothing = DeviceChoice::Cpu.arithmetic();
+    let arithmetic = if items.is_empty() { nothing } else { arithmetic_of(&costed, &devices, &known)? };
     let slots = slots(&devices, arguments, items.len());
     let mut progress = Progress::new(&costed, &items, lock.layout(), screen);
     damages.iter().for_each(|damage| progress.voice().say(&format!("note: {}", error_chain(damage))));
     progress.begin(&costed.works(&known));
     let options = options((&costed, &project, &layout), arguments, slots, &arithmetic)?;
-    let mut request = carry_out(&lock, items, options.clone(), &mut store, &mut progress).await?;
+    let sweep = Sweep { lock: &lock, options, until: arguments.until };
+    let mut request = sweep.carry_out(items, &mut store, &mut progress).await?;
     store.close().await?;
     let mut results = open_results(lock.layout()).await?;
     let mut timed = Exit::Done;
     if request == Request::Run && !costed.has_work(&costed.known(&mut results)?) {
         let (slot, has_data) = (timing_slot(&devices, arguments), fingerprints.is_some());
-        let timing = Timing { costed: &costed, lock: &lock, slot, options, has_data };
+        let timing = Timing { costed: &costed, sweep, slot, has_data };
         (request, timed) = timing.measure_what_is_missing(&mut results, &progress.voice()).await?;
     }
     let plan = &costed.plan;
     let rows = results.experiment_rows(&plan.experiment, &plan.profile).await?.context("a recorded plan is known")?;
     say_damage(&mut results);
     // The report of an unfinished sweep would replace a finished one. `report` renders it on request.
-    let (tables, folder) = if request == Request::Run && !costed.has_work(&known_of(&rows.runs)) {
-        let folder = project.renderings(&arguments.reports, &rows.plan)?;
-        (conclude(&project, (lock.layout(), &mut results), &folder, &rows)?, Some(folder))
-    } else {
-        (report::unwritten(&project, &rows)?, None)
+    let is_finished = request == Request::Run && !costed.has_work(&known_of(&rows.runs));
+    let folder = is_finished.then(|| project.renderings(&arguments.reports, &rows.plan)).transpose()?;
+    let tables = match &folder {
+        Some(folder) => conclude(&project, (lock.layout(), &mut results), folder, &rows)?,
+        None => report::unwritten(&project, &rows)?,
     };
     results.close().await?;
     progress.end(&rows.runs, folder.as_deref());
@@ -174,6 +173,12 @@ fn conclude(
         Made::now(inputs, layout, &rows.plan, folder, tables.clone()).keep(layout, &rows.plan);
     }
     Ok(tables)
+}
+
+/// Returns the arithmetic of the runs that are left to do.
+fn arithmetic_of(costed: &CostedPlan<'_>, devices: &[String], known: &BTreeMap<RunId, RunRow>) -> Result<Arithmetic> {
+    let devices_of_candle: Vec<DeviceChoice> = devices.iter().filter_map(|name| name.parse().ok()).collect();
+    arithmetic::choose(costed.plan.kernels.as_deref(), &devices_of_candle, known.values())
 }
 
 /// Returns the options of the runner.

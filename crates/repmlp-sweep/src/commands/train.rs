@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use sweep_protocol::{AttemptLayout, JournalWriter, Lease, LeasedJournal, Orders, RunFile, STOP_LINE, Sink};
+use sweep_protocol::{AttemptLayout, JournalWriter, Lease, LeasedJournal, Orders, RunFile, STOP_LINE, Sink, host_name};
 use sweep_trainer::{Attempt, Origin};
 
 use crate::exit::{Exit, UsageError};
@@ -66,9 +66,4 @@ fn processor() -> Option<String> {
     let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
     let model = text.lines().find_map(|line| line.strip_prefix("model name"))?;
     Some(model.trim_start_matches([' ', '\t', ':']).split_whitespace().collect::<Vec<_>>().join(" "))
-}
-
-fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    name.or_else(|| std::env::var("HOSTNAME").ok()).map_or_else(|| "unknown".to_owned(), |name| name.trim().to_owned())
 }

@@ -138,7 +138,18 @@ fn a_results_folder_has_one_scheduler() {
     let bench = Bench::new();
     let _held = SchedulerLock::acquire(&ResultsLayout::new(bench.path("results"))).unwrap();
     let second = refused(&bench, "experiments/tiny.toml", 20);
-    assert!(second.contains(&std::process::id().to_string()), "{second}");
+    assert!(second.contains(&std::process::id().to_string()) && second.contains("--wait"), "{second}");
+}
+
+#[test]
+fn a_second_scheduler_waits_on_request() {
+    let bench = Bench::new();
+    let held = SchedulerLock::acquire(&ResultsLayout::new(bench.path("results"))).unwrap();
+    let second = bench.start_until("experiments/tiny.toml --wait", "waiting for another scheduler, process");
+    drop(held);
+    let (code, told) = second.end();
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("2 of 2 runs to do"), "{told}");
 }
 
 #[test]

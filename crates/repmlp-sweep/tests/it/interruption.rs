@@ -31,6 +31,21 @@ fn worker(bench: &Bench) -> Pid {
 }
 
 #[test]
+fn a_sweep_stops_at_a_time_and_continues() {
+    let bench = Bench::new();
+    let stop = r#"exec "$0" "$@" --until $(date -d '+2 seconds' +%H:%M:%S)"#;
+    // It would take hours.
+    let endless = "experiments/tiny.toml --set training.epochs=1000000 --slots 1";
+    let stopped = bench.through_shell(stop, endless).output().unwrap();
+    let told = String::from_utf8_lossy(&stopped.stderr).into_owned();
+    assert_eq!(stopped.status.code(), Some(5), "{told}");
+    assert!(told.contains("stopping: attempts write a checkpoint"), "{told}");
+    let plan = bench.done("plan experiments/tiny.toml --set training.epochs=1000000").stdout();
+    assert!(plan.contains("2 to do") && plan.contains("interrupted") | plan.contains("continues at step"), "{plan}");
+    assert_eq!(bench.run("experiments/tiny.toml --until 25:00").code(), 2);
+}
+
+#[test]
 fn a_killed_scheduler_is_continued_bit_for_bit() {
     let bench = Bench::new();
     for word in ["groups=1 epoch 1/100", "groups=2 epoch 2/100"] {
