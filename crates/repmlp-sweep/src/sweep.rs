@@ -8,7 +8,7 @@ use chrono::{DateTime, Local};
 use sweep_protocol::{
     ResultsLayout, create_folders, error_chain, read_regular_file, remove_temporaries, write_atomically,
 };
-use sweep_runner::{Options, Request, RunnerError, SchedulerLock, Update, UpdateKind, WorkItem};
+use sweep_runner::{Adopted, LocalMachine, Options, Request, RunnerError, SchedulerLock, Update, UpdateKind, WorkItem};
 use sweep_store::{Damage, Store};
 use tokio::sync::{mpsc, watch};
 
@@ -82,6 +82,7 @@ pub(crate) async fn prepare(costed: &CostedPlan<'_>, lock: &SchedulerLock) -> Re
 /// A sweep under the lock of its results folder.
 pub(crate) struct Sweep<'a> {
     pub(crate) lock: &'a SchedulerLock,
+    pub(crate) local: LocalMachine,
     pub(crate) options: Options,
     /// Time at which it stops, as one Ctrl-C does.
     pub(crate) until: Option<DateTime<Local>>,
@@ -120,8 +121,9 @@ impl Sweep<'_> {
             }
             fault.map_or(Ok(()), Err)
         };
-        let (summary, followed) =
-            tokio::join!(sweep_runner::run(self.lock, items, self.options.clone(), requested, sender), follow);
+        let work = (items, Adopted::new());
+        let runner = sweep_runner::run(self.lock, work, (&self.local, &self.options), requested, sender);
+        let (summary, followed) = tokio::join!(runner, follow);
         listener.abort();
         progress.clear();
         summary?;

@@ -7,26 +7,20 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use sweep_protocol::{
-    AttemptLayout, CheckpointName, Lease, Orders, ResultsLayout, RunLayout, SharedOrders, Status, WEIGHTS_FILE,
+    AttemptName, CheckpointName, Lease, Orders, ResultsLayout, RunLayout, SharedOrders, Status, WEIGHTS_FILE,
     attempt_numbers, create_folders, create_new_folder, now_ms, remove_temporaries, sync_folder, write_atomically,
 };
 
 use crate::error::{unreadable, unwritable};
-use crate::{Options, RunnerError, Slot, WorkItem};
+use crate::{RunnerError, Slot, WorkItem};
 
-/// The folder of a new attempt, ready for its process.
-pub(crate) struct NewAttempt {
-    pub(crate) number: u32,
-    pub(crate) folder: AttemptLayout,
-}
-
-/// Creates the folder of the run's next attempt and writes its orders.
+/// Creates the folder of the run's next attempt and writes its orders. Returns the name of the attempt.
 pub(crate) fn prepare(
     layout: &ResultsLayout,
     item: &WorkItem,
-    options: &Options,
-    slot: &Slot,
-) -> Result<NewAttempt, RunnerError> {
+    orders: &SharedOrders,
+    slot: Slot,
+) -> Result<AttemptName, RunnerError> {
     let run = layout.run(item.run);
     create_folders(&run.attempts()).map_err(unwritable(&run.attempts()))?;
     keep_config(&run, item)?;
@@ -39,9 +33,9 @@ pub(crate) fn prepare(
     Lease::grant(&folder.lease(), &token).map_err(unwritable(&folder.lease()))?;
 
     let resume_from: Vec<PathBuf> = earlier.iter().rev().map(|&n| run.attempt(n).root().to_owned()).collect();
-    let SharedOrders { data, kernels, project, digests, metrics } = options.orders.clone();
+    let SharedOrders { data, kernels, project, digests, metrics } = orders.clone();
     let orders = Orders {
-        device: slot.device.clone(),
+        device: slot.device,
         threads: slot.threads,
         data,
         kernels,
@@ -54,7 +48,7 @@ pub(crate) fn prepare(
     let fault = |source| RunnerError::Orders { path: folder.orders(), source };
     let text = serde_json::to_vec_pretty(&orders).map_err(fault)?;
     write_atomically(&folder.orders(), &text).map_err(unwritable(&folder.orders()))?;
-    Ok(NewAttempt { number, folder })
+    Ok(AttemptName { run: item.run, attempt: number })
 }
 
 /// A lease token that no other scheduler grants for this attempt.

@@ -1,11 +1,12 @@
-//! Runs work items as attempts on this machine. Each attempt is one process in one slot, and can be stopped and
-//! resumed. Afterwards one more process measures throughput.
+//! Runs work items as attempts, on this machine or by another [`Launcher`]. Each attempt is one process, and can be
+//! stopped and resumed. Afterwards one more process measures throughput.
 //!
 //! The runner knows folders, processes and journals. It does not know what an attempt computes. It never opens the
 //! index and never prints. It sends every update over a bounded channel to the caller, which stores and shows it.
 //!
 //! ```text
-//! SchedulerLock -> recover -> run: WorkItem -> attempt folder -> process -> journal -> Update
+//! SchedulerLock -> recover -> run: WorkItem -> Prepared -> Process -> Record -> Update
+//!                                            prepare    launch    follow    close
 //! ```
 //!
 //! # Example
@@ -26,28 +27,27 @@
 //! # }
 //! ```
 
-mod attempt;
 mod attempt_folder;
+mod closing;
 mod error;
+mod launcher;
+mod local;
 mod lock;
-mod oom;
 mod options;
-mod process;
 mod record;
 mod recover;
 mod run;
 mod schedule;
-mod timing;
 mod update;
-mod verdict;
-mod worker;
 
 pub use error::RunnerError;
+pub use launcher::{Ended, EndedBy, Followed, Launcher, Prepared, Process};
+pub use local::memory::available as available_memory;
+pub use local::worker::worker_environment;
+pub use local::{LocalMachine, LocalProcess, TimingEnd, time};
 pub use lock::{Holder, SchedulerLock};
-pub use oom::available as available_memory;
 pub use options::{Forecast, OnFailure, Options, Request, Slot, WorkItem};
+pub use record::Record;
 pub use recover::{Recovered, recover};
-pub use run::run;
-pub use timing::{TimingEnd, time};
+pub use run::{Adopted, run};
 pub use update::{Summary, Update, UpdateKind};
-pub use worker::worker_environment;

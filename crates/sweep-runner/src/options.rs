@@ -1,8 +1,4 @@
-//! Input of the runner: the work, the slots, the program, and when to stop.
-
-use std::ffi::OsString;
-use std::path::PathBuf;
-use std::time::Duration;
+//! Input of the scheduler: the work, the orders, and when to stop.
 
 use sweep_protocol::{RunFile, RunId, SharedOrders};
 
@@ -55,23 +51,11 @@ pub enum Request {
     Kill,
 }
 
-/// How the runner works, independent of the work items.
+/// How the scheduler works, whatever the work items and the launcher.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Program that is started for every attempt.
-    pub program: PathBuf,
-    /// Name of the program in process lists, if it is not its path.
-    pub name: Option<OsString>,
-    /// Arguments of the program. The attempt's folder is added as the last one.
-    pub arguments: Vec<OsString>,
-    /// The slots; at least one.
-    pub slots: Vec<Slot>,
     /// Orders that all attempts have in common, such as the data folder.
     pub orders: SharedOrders,
-    /// Time limit of one attempt.
-    pub timeout: Option<Duration>,
-    /// Time that an attempt has to stop after its time limit.
-    pub grace: Duration,
     /// Number of times that a run is tried again after a failure of the machine (`crash`, `io`, `oom`). After `oom` it
     /// runs alone.
     pub retries: u32,

@@ -1,18 +1,23 @@
 //! The two journals of an attempt. The attempt writes one, and the runner reads it. The runner writes the other, as the
-//! supervisor. Every new line is passed on.
+//! supervisor: the first line when the attempt is launched, the last one when it is closed. Every new line is passed
+//! on.
 
 use sweep_protocol::{
-    AttemptLayout, AttemptName, Event, FailureKind, JournalPart, JournalReader, JournalWriter, Outcome, RunId,
-    SupervisorEvent, Tally, error_chain,
+    AttemptLayout, AttemptName, Event, FailureKind, JournalPart, JournalReader, JournalWriter, Outcome, ResultsLayout,
+    Status, SupervisorEvent, Tally, error_chain, log_tail,
 };
 use tokio::sync::mpsc;
 
-use crate::{RunnerError, Update, UpdateKind};
+use crate::closing::{self, Evidence};
+use crate::error::unreadable;
+use crate::launcher::Ended;
+use crate::{RunnerError, Update, UpdateKind, attempt_folder};
 
 /// The journals of an attempt that is under way.
-pub(crate) struct Record {
-    run: RunId,
-    attempt: u32,
+pub struct Record {
+    layout: ResultsLayout,
+    name: AttemptName,
+    folder: AttemptLayout,
     /// The reader; after a journal that cannot be read, the reason.
     journal: Result<JournalReader<Event>, String>,
     /// Number of journal lines that were passed on.
@@ -20,34 +25,32 @@ pub(crate) struct Record {
     /// Tally of the values in these lines.
     measured: Tally,
     outcome: Option<Outcome>,
-    supervisor: JournalWriter<SupervisorEvent>,
-    supervisor_reader: JournalReader<SupervisorEvent>,
+    supervisor: JournalReader<SupervisorEvent>,
     updates: mpsc::Sender<Update>,
 }
 
 impl Record {
-    pub(crate) fn open(
-        run: RunId,
-        attempt: u32,
-        folder: &AttemptLayout,
-        updates: mpsc::Sender<Update>,
-    ) -> Result<Self, RunnerError> {
-        Ok(Self {
-            run,
-            attempt,
+    pub(crate) fn new(layout: &ResultsLayout, name: AttemptName, updates: mpsc::Sender<Update>) -> Self {
+        let folder = layout.run(name.run).attempt(name.attempt);
+        Self {
+            layout: layout.clone(),
+            name,
             journal: Ok(JournalReader::new(&folder.journal())),
             lines: 0,
             measured: Tally::default(),
             outcome: None,
-            supervisor: JournalWriter::open(&folder.supervisor())?,
-            supervisor_reader: JournalReader::new(&folder.supervisor()),
+            supervisor: JournalReader::new(&folder.supervisor()),
+            folder,
             updates,
-        })
+        }
     }
 
     /// Passes on the lines that the attempt has written since the last call. A journal that cannot be read is not
     /// followed any further: see [`Self::is_followed`].
-    pub(crate) async fn follow(&mut self) -> Result<(), RunnerError> {
+    ///
+    /// # Errors
+    /// When the receiver of updates is gone.
+    pub async fn follow(&mut self) -> Result<(), RunnerError> {
         let Ok(reader) = &mut self.journal else { return Ok(()) };
         // Only lines that are safely on the disk: the index must not hold lines that a power cut can remove from the
         // journal.
@@ -71,12 +74,12 @@ impl Record {
     }
 
     /// Whether the attempt's journal is readable so far. An attempt with an unreadable journal is of no use.
-    pub(crate) fn is_followed(&self) -> bool {
+    pub fn is_followed(&self) -> bool {
         self.journal.is_ok()
     }
 
     /// The outcome that the attempt reported. If its journal cannot be read, a failure that says so.
-    pub(crate) fn outcome(&self) -> Option<Outcome> {
+    pub fn outcome(&self) -> Option<Outcome> {
         match &self.journal {
             Ok(_) => self.outcome.clone(),
             Err(fault) => Some(Outcome::Failed { failure: FailureKind::Io, message: fault.clone() }),
@@ -84,24 +87,49 @@ impl Record {
     }
 
     /// The run and number of the attempt.
-    pub(crate) fn name(&self) -> AttemptName {
-        AttemptName { run: self.run, attempt: self.attempt }
+    pub fn name(&self) -> AttemptName {
+        self.name
     }
 
-    /// Number of journal lines that were passed on, and the tally of their values.
-    pub(crate) fn passed_on(&self) -> (u64, Tally) {
-        (self.lines, self.measured.clone())
+    /// The folder of the attempt.
+    pub fn folder(&self) -> &AttemptLayout {
+        &self.folder
     }
 
     /// Writes an event into the supervisor's journal and passes it on.
-    pub(crate) async fn say(&mut self, event: SupervisorEvent) -> Result<(), RunnerError> {
-        self.supervisor.append(event)?;
-        let lines = self.supervisor_reader.read_new()?.lines;
+    ///
+    /// # Errors
+    /// When the journal cannot be written, or the receiver of updates is gone.
+    pub async fn say(&mut self, event: SupervisorEvent) -> Result<(), RunnerError> {
+        // The file is not kept open: thousands of attempts may wait in the queue of a cluster.
+        JournalWriter::open(&self.folder.supervisor())?.append(event)?;
+        let lines = self.supervisor.read_new()?.lines;
         self.pass_on(UpdateKind::Supervisor(lines)).await
     }
 
+    /// Closes the attempt, and removes the checkpoints that no later attempt needs. Returns the status of the run.
+    pub(crate) async fn close(&mut self, end: &Ended) -> Result<Status, RunnerError> {
+        let log = self.folder.log();
+        let log_tail = log_tail(&log).map_err(unreadable(&log))?;
+        let closing = closing::of_ended(&Evidence { outcome: self.outcome(), end, log_tail });
+        let status = closing.status;
+        self.say(closing.into_event(self.lines, self.measured.clone())).await?;
+        attempt_folder::tidy(&self.layout.run(self.name.run), status)?;
+        Ok(status)
+    }
+
+    /// Closes the attempt, and goes on with a later attempt of the same run.
+    ///
+    /// # Errors
+    /// When a file cannot be written or removed, or the receiver of updates is gone.
+    pub async fn go_on_with(&mut self, attempt: u32, end: &Ended) -> Result<(), RunnerError> {
+        self.close(end).await?;
+        *self = Self::new(&self.layout, AttemptName { attempt, ..self.name }, self.updates.clone());
+        Ok(())
+    }
+
     async fn pass_on(&self, kind: UpdateKind) -> Result<(), RunnerError> {
-        let update = Update { run: self.run, attempt: self.attempt, kind };
+        let update = Update { run: self.name.run, attempt: self.name.attempt, kind };
         self.updates.send(update).await.map_err(|_| RunnerError::Unheard)
     }
 }

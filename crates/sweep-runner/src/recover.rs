@@ -11,7 +11,8 @@ use sweep_protocol::{
 use tokio::time::{interval, timeout};
 
 use crate::error::unwritable;
-use crate::{RunnerError, SchedulerLock, attempt_folder, process, record, verdict, worker};
+use crate::local::{process, worker};
+use crate::{RunnerError, SchedulerLock, attempt_folder, closing, record};
 
 /// Interval at which a killed process is checked.
 const POLL: Duration = Duration::from_millis(20);
@@ -75,7 +76,7 @@ async fn close_if_open(folder: &AttemptLayout) -> Result<Option<Status>, RunnerE
         Event::Ended { outcome, .. } => Some(outcome),
         _ => None,
     });
-    let closing = verdict::of_orphan(last_word.as_ref());
+    let closing = closing::of_orphan(last_word.as_ref());
     let status = closing.status;
     JournalWriter::open(&folder.supervisor())?.append(closing.into_event(journal.next_seq(), measured))?;
     Ok(Some(status))

@@ -1,26 +1,52 @@
-//! The main loop. It fills slots with attempts and handles their ends. It stops on request, after a failure if the
-//! options say so, or when it cannot go on.
+//! The main loop. It prepares and launches attempts, has them followed, and closes them. It stops on request, after a
+//! failure if the options say so, or when it cannot go on.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
-use sweep_protocol::{RunId, Status};
+use sweep_protocol::{AttemptName, RunId, Status};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::attempt::Attempt;
+use crate::launcher::{Followed, Launcher, Prepared, Process};
+use crate::record::Record;
 use crate::schedule::{Policy, Schedule};
-use crate::{OnFailure, Options, Request, RunnerError, SchedulerLock, Summary, Update, WorkItem};
+use crate::{OnFailure, Options, Request, RunnerError, SchedulerLock, Summary, Update, WorkItem, attempt_folder};
 
-/// An attempt that has ended, and the slot that it frees.
-struct Ended {
-    slot: usize,
+/// Attempts that an earlier scheduler left running, by their runs, with the number of the attempt.
+pub type Adopted<P> = BTreeMap<RunId, (u32, P)>;
+
+/// An attempt that is no longer followed, and the place that it frees.
+struct Gone {
+    place: usize,
     run: RunId,
-    /// The run's status, and the memory that the attempt took.
-    status: Result<(Status, u64), RunnerError>,
+    /// The run's status and the memory that the attempt took, if it was closed.
+    status: Result<Option<(Status, Option<u64>)>, RunnerError>,
 }
 
-/// Brings every item to its end. With one slot the order is the given one; with several, the longest run starts first.
+/// The places that attempts can take.
+struct Places {
+    number: usize,
+    /// Places below this one were used before.
+    next: usize,
+    free_again: BTreeSet<usize>,
+}
+
+impl Places {
+    fn take(&mut self) -> Option<usize> {
+        self.free_again.pop_first().or_else(|| {
+            let place = self.next;
+            self.next += usize::from(place < self.number);
+            (place < self.number).then_some(place)
+        })
+    }
+
+    fn give_back(&mut self, place: usize) {
+        self.free_again.insert(place);
+    }
+}
+
+/// Brings every item to its end. With one place the order is the given one; with several, the longest run starts first.
+/// An item with an adopted attempt is only followed.
 ///
 /// `requests` may be raised at any time. The caller must keep receiving from the other end of `updates` until this
 /// function returns, since the runner waits for the receiver.
@@ -28,68 +54,135 @@ struct Ended {
 /// # Errors
 /// When a file cannot be written, the program cannot be started or the receiver of updates is dropped. Other attempts
 /// are then stopped first, as on [`Request::Finish`].
-pub async fn run(
+pub async fn run<L: Launcher>(
     lock: &SchedulerLock,
-    items: Vec<WorkItem>,
-    options: Options,
+    (items, adopted): (Vec<WorkItem>, Adopted<L::Process>),
+    (launcher, options): (&L, &Options),
     mut requests: watch::Receiver<Request>,
     updates: mpsc::Sender<Update>,
 ) -> Result<Summary, RunnerError> {
-    let policy = Policy { slots: options.slots.len(), retries: options.retries, memory: options.memory };
-    let mut schedule = Schedule::new(items, policy);
-    let mut free: BTreeSet<usize> = (0..options.slots.len()).collect();
-    let options = Arc::new(options);
-    // The channel that attempts listen to. The user, a failed run or an error here can raise it.
-    let (relay, relayed) = watch::channel(Request::Run);
-    let mut running = JoinSet::new();
-    let mut fault = None;
+    let policy = Policy { slots: launcher.places(), retries: options.retries, memory: options.memory };
+    let mut scheduler = Scheduler {
+        lock,
+        launcher,
+        options,
+        schedule: Schedule::new(items, policy),
+        adopted,
+        places: Places { number: launcher.places(), next: 0, free_again: BTreeSet::new() },
+        relay: watch::channel(Request::Run).0,
+        updates,
+        running: JoinSet::new(),
+        fault: None,
+    };
     loop {
-        raise(&relay, *requests.borrow_and_update());
-        while *relay.borrow() == Request::Run
-            && let Some(&slot) = free.first()
-            && let Some(launch) = schedule.next()
-        {
-            free.remove(&slot);
-            let attempt = Attempt {
-                layout: lock.layout().clone(),
-                options: Arc::clone(&options),
-                item: launch.item,
-                slot,
-                request: relayed.clone(),
-                updates: updates.clone(),
-            };
-            let run = attempt.item.run;
-            running.spawn(async move { Ended { slot, run, status: attempt.carry_out().await } });
+        scheduler.raise(*requests.borrow_and_update());
+        if let Err(fault) = scheduler.start().await {
+            scheduler.end_with(fault);
         }
         tokio::select! {
-            ended = running.join_next() => {
-                let Some(ended) = ended else { break };
-                let ended = ended.expect("an attempt's task neither panics nor is aborted");
-                free.insert(ended.slot);
-                match ended.status {
-                    Ok((status, memory)) => {
-                        let has_failed = schedule.take_back(ended.run, status, Some(memory));
-                        if has_failed && options.on_failure == OnFailure::Stop {
-                            raise(&relay, Request::Finish);
-                        }
-                    }
-                    Err(first) => {
-                        fault.get_or_insert(first);
-                        raise(&relay, Request::Finish);
-                    }
-                }
+            gone = scheduler.running.join_next() => {
+                let Some(gone) = gone else { break };
+                scheduler.take_back(gone.expect("an attempt's task neither panics nor is aborted"));
             }
             Ok(()) = requests.changed() => {}
         }
     }
     let interrupted = *requests.borrow() != Request::Run;
-    fault.map_or(Ok(Summary { counts: schedule.into_counts(), interrupted }), Err)
+    scheduler.fault.map_or(Ok(Summary { counts: scheduler.schedule.into_counts(), interrupted }), Err)
 }
 
-fn raise(relay: &watch::Sender<Request>, to: Request) {
-    relay.send_if_modified(|request| {
-        let raised = to > *request;
-        *request = to.max(*request);
-        raised
-    });
+/// The state of the main loop.
+struct Scheduler<'a, L: Launcher> {
+    lock: &'a SchedulerLock,
+    launcher: &'a L,
+    options: &'a Options,
+    schedule: Schedule,
+    adopted: Adopted<L::Process>,
+    places: Places,
+    /// The channel that attempts listen to. The user, a failed run or an error here can raise it.
+    relay: watch::Sender<Request>,
+    updates: mpsc::Sender<Update>,
+    running: JoinSet<Gone>,
+    /// The first error.
+    fault: Option<RunnerError>,
+}
+
+impl<L: Launcher> Scheduler<'_, L> {
+    /// Prepares and launches what may start now.
+    async fn start(&mut self) -> Result<(), RunnerError> {
+        let mut attempts = Vec::new();
+        while *self.relay.borrow() == Request::Run
+            && let Some(place) = self.places.take()
+        {
+            let Some(launch) = self.schedule.next() else {
+                self.places.give_back(place);
+                break;
+            };
+            let run = launch.item.run;
+            if let Some((attempt, process)) = self.adopted.remove(&run) {
+                self.follow((place, AttemptName { run, attempt }), process);
+                continue;
+            }
+            let slot = self.launcher.slot(place);
+            let name = attempt_folder::prepare(self.lock.layout(), &launch.item, &self.options.orders, slot)?;
+            attempts.push((place, name));
+        }
+        if attempts.is_empty() {
+            return Ok(());
+        }
+        let folder = |name: &AttemptName| self.lock.layout().run(name.run).attempt(name.attempt);
+        let prepared = attempts.iter().map(|(place, name)| Prepared { place: *place, folder: folder(name) }).collect();
+        let processes = self.launcher.launch(prepared).await?;
+        attempts.into_iter().zip(processes).for_each(|(attempt, process)| self.follow(attempt, process));
+        Ok(())
+    }
+
+    fn follow(&mut self, (place, name): (usize, AttemptName), process: L::Process) {
+        let mut record = Record::new(self.lock.layout(), name, self.updates.clone());
+        let requests = self.relay.subscribe();
+        self.running.spawn(async move {
+            let status = follow_and_close(process, &mut record, requests).await;
+            Gone { place, run: name.run, status }
+        });
+    }
+
+    fn take_back(&mut self, Gone { place, run, status }: Gone) {
+        self.places.give_back(place);
+        match status {
+            Ok(Some((status, memory))) => {
+                let has_failed = self.schedule.take_back(run, status, memory);
+                if has_failed && self.options.on_failure == OnFailure::Stop {
+                    self.raise(Request::Finish);
+                }
+            }
+            Ok(None) => {}
+            Err(fault) => self.end_with(fault),
+        }
+    }
+
+    fn end_with(&mut self, fault: RunnerError) {
+        self.fault.get_or_insert(fault);
+        self.raise(Request::Finish);
+    }
+
+    fn raise(&self, to: Request) {
+        self.relay.send_if_modified(|request| {
+            let raised = to > *request;
+            *request = to.max(*request);
+            raised
+        });
+    }
+}
+
+/// Follows a process to its end and closes its attempt. Returns nothing if the process goes on without this scheduler.
+/// After an error the attempt stays open until the next scheduler closes it.
+async fn follow_and_close(
+    process: impl Process,
+    record: &mut Record,
+    requests: watch::Receiver<Request>,
+) -> Result<Option<(Status, Option<u64>)>, RunnerError> {
+    match process.follow(record, requests).await? {
+        Followed::Ended { end, memory } => Ok(Some((record.close(&end).await?, memory))),
+        Followed::Left => Ok(None),
+    }
 }

@@ -10,7 +10,7 @@ use sweep_protocol::{
     Arithmetic, ExperimentRows, FailureKind, ResultsLayout, RunFile, RunId, RunRow, SharedOrders, Status, error_chain,
 };
 use sweep_report::Table;
-use sweep_runner::{OnFailure, Options, Request, SchedulerLock, Slot, WorkItem, available_memory};
+use sweep_runner::{LocalMachine, OnFailure, Options, Request, SchedulerLock, Slot, WorkItem, available_memory};
 use sweep_store::Reader;
 
 use super::{open_results, print_bytes, report, say, say_damage};
@@ -112,8 +112,9 @@ async fn sweep(spec: &Spec, arguments: &RunArgs, screen: Screen, program: &Progr
     let mut progress = Progress::new(&costed, &items, lock.layout(), screen);
     damages.iter().for_each(|damage| progress.voice().say(&format!("note: {}", error_chain(damage))));
     progress.begin(&costed.works(&known));
-    let options = options((&costed, &project, &layout), arguments, slots, &arithmetic)?;
-    let sweep = Sweep { lock: &lock, options, until: arguments.until };
+    let orders = orders((&costed, &project, &layout), data, &arithmetic)?;
+    let options = options(arguments, &slots, orders);
+    let sweep = Sweep { lock: &lock, local: local(arguments, slots)?, options, until: arguments.until };
     let mut request = sweep.carry_out(items, &mut store, &mut progress).await?;
     store.close().await?;
     let mut results = open_results(lock.layout()).await?;
@@ -181,29 +182,29 @@ fn arithmetic_of(costed: &CostedPlan<'_>, devices: &[String], known: &BTreeMap<R
     arithmetic::choose(costed.plan.kernels.as_deref(), &devices_of_candle, known.values())
 }
 
-/// Returns the options of the runner.
-fn options(
-    (costed, project, layout): (&CostedPlan<'_>, &Project, &ResultsLayout),
-    arguments: &RunArgs,
-    slots: Vec<Slot>,
-    arithmetic: &Arithmetic,
-) -> Result<Options> {
+/// Returns this machine as the place where attempts run.
+fn local(arguments: &RunArgs, slots: Vec<Slot>) -> Result<LocalMachine> {
     let program = OwnProgram::find()?;
-    // On a GPU, runs take the memory of the GPU.
-    let is_on_cpu = slots.iter().all(|slot| slot.device == "cpu");
-    let memory = available_memory().filter(|_| is_on_cpu).map(|bytes| (MEMORY_SHARE * bytes as f64) as u64);
-    Ok(Options {
+    Ok(LocalMachine {
         program: program.path,
         name: program.name,
         arguments: vec!["train".into()],
         slots,
-        orders: orders((costed, project, layout), arguments.data.data.as_deref(), arithmetic)?,
         timeout: arguments.timeout,
         grace: GRACE,
-        retries: RETRIES,
-        memory,
-        on_failure: if arguments.fail_fast { OnFailure::Stop } else { OnFailure::Continue },
     })
+}
+
+/// Returns the options of the scheduler.
+fn options(arguments: &RunArgs, slots: &[Slot], orders: SharedOrders) -> Options {
+    // On a GPU, runs take the memory of the GPU.
+    let is_on_cpu = slots.iter().all(|slot| slot.device == "cpu");
+    Options {
+        orders,
+        retries: RETRIES,
+        memory: available_memory().filter(|_| is_on_cpu).map(|bytes| (MEMORY_SHARE * bytes as f64) as u64),
+        on_failure: if arguments.fail_fast { OnFailure::Stop } else { OnFailure::Continue },
+    }
 }
 
 /// Prints a note about runs that are measured again with another instruction set and also belong to another experiment:

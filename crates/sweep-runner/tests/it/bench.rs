@@ -9,8 +9,8 @@ use sweep_protocol::{
     SupervisorEvent,
 };
 use sweep_runner::{
-    Forecast, OnFailure, Options, Request, RunnerError, SchedulerLock, Slot, Summary, TimingEnd, Update, UpdateKind,
-    WorkItem, run, time,
+    Adopted, Forecast, LocalMachine, OnFailure, Options, Request, RunnerError, SchedulerLock, Slot, Summary, TimingEnd,
+    Update, UpdateKind, WorkItem, run, time,
 };
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
@@ -35,6 +35,7 @@ hang() { ready; tail -f /dev/null & wait; }
 pub(crate) struct Bench {
     folder: TempDir,
     pub(crate) lock: Arc<SchedulerLock>,
+    pub(crate) local: LocalMachine,
     pub(crate) options: Options,
 }
 
@@ -45,23 +46,21 @@ impl Bench {
         let path = folder.path().join("worker.sh");
         fs::write(&path, format!("folder=$1\nresults=$folder/../../../..\n{WORDS}\n{script}\n")).unwrap();
         let lock = Arc::new(SchedulerLock::acquire(&ResultsLayout::new(folder.path().join("results"))).unwrap());
-        let options = Options {
+        let local = LocalMachine {
             program: "/bin/sh".into(),
             name: None,
             arguments: vec![path.into()],
             slots: vec![Slot { device: "cpu".into(), threads: 3 }],
-            orders: SharedOrders::default(),
             timeout: None,
             grace: Duration::from_secs(60),
-            retries: 0,
-            memory: None,
-            on_failure: OnFailure::Continue,
         };
-        Self { folder, lock, options }
+        let orders = SharedOrders::default();
+        let options = Options { orders, retries: 0, memory: None, on_failure: OnFailure::Continue };
+        Self { folder, lock, local, options }
     }
 
     pub(crate) fn with_slots(mut self, number: usize) -> Self {
-        self.options.slots = vec![Slot { device: "cpu".into(), threads: 1 }; number];
+        self.local.slots = vec![Slot { device: "cpu".into(), threads: 1 }; number];
         self
     }
 
@@ -86,8 +85,12 @@ impl Bench {
     pub(crate) fn start(&self, items: &[WorkItem]) -> Sweep {
         let (requests, requested) = watch::channel(Request::Run);
         let (sender, updates) = mpsc::channel(4);
-        let (lock, items, options) = (Arc::clone(&self.lock), items.to_vec(), self.options.clone());
-        let task = tokio::spawn(async move { run(&lock, items, options, requested, sender).await });
+        let (lock, items) = (Arc::clone(&self.lock), items.to_vec());
+        let (local, options) = (self.local.clone(), self.options.clone());
+        let task =
+            tokio::spawn(
+                async move { run(&lock, (items, Adopted::new()), (&local, &options), requested, sender).await },
+            );
         Sweep { requests, updates, task, seen: Vec::new() }
     }
 
@@ -101,7 +104,7 @@ impl Bench {
     pub(crate) async fn time(&self, requests: watch::Receiver<Request>) -> TimingEnd {
         let (orders, log) = (self.path().join("orders.json"), self.path().join("log.txt"));
         fs::write(&orders, "{}").unwrap();
-        time(&self.lock, &self.options, (&orders, &log), 2, requests).await.unwrap()
+        time(&self.lock, &self.local, (&orders, &log), 2, requests).await.unwrap()
     }
 
     /// Runs the sweep to its end, which must be an error.

@@ -121,7 +121,7 @@ async fn stopping_at_a_failure_lets_the_others_write_a_checkpoint() {
 #[tokio::test]
 async fn a_program_that_does_not_exist_ends_the_sweep() {
     let mut bench = Bench::new("");
-    bench.options.program = bench.path().join("nowhere");
+    bench.local.program = bench.path().join("nowhere");
     let fault = bench.fault(&items(2)).await;
     assert!(matches!(fault, RunnerError::Process { .. }), "{fault:?}");
     assert!(fault.to_string().contains("nowhere"), "{fault}");

@@ -53,7 +53,7 @@ async fn a_request_that_was_made_before_anything_started_is_obeyed() {
 #[tokio::test]
 async fn at_the_time_limit_an_attempt_is_first_asked_to_stop() {
     let mut bench = Bench::new(OBEDIENT);
-    bench.options.timeout = Some(Duration::from_millis(1));
+    bench.local.timeout = Some(Duration::from_millis(1));
     let (summary, _) = bench.run(&items(1)).await;
     assert_eq!(counts(&summary), ["timed_out=1"]);
 }
@@ -61,8 +61,8 @@ async fn at_the_time_limit_an_attempt_is_first_asked_to_stop() {
 #[tokio::test]
 async fn an_attempt_that_ignores_the_request_at_its_time_limit_is_killed() {
     let mut bench = Bench::new("hang");
-    bench.options.timeout = Some(Duration::from_millis(1));
-    bench.options.grace = Duration::from_millis(1);
+    bench.local.timeout = Some(Duration::from_millis(1));
+    bench.local.grace = Duration::from_millis(1);
     let (summary, _) = bench.run(&items(2)).await;
     assert_eq!(counts(&summary), ["timed_out=2"], "the next run starts anyway");
 }
@@ -70,6 +70,6 @@ async fn an_attempt_that_ignores_the_request_at_its_time_limit_is_killed() {
 #[tokio::test]
 async fn an_attempt_that_succeeds_at_its_time_limit_has_succeeded() {
     let mut bench = Bench::new("read word; succeeded");
-    bench.options.timeout = Some(Duration::from_millis(1));
+    bench.local.timeout = Some(Duration::from_millis(1));
     assert_eq!(counts(&bench.run(&items(1)).await.0), ["succeeded=1"]);
 }

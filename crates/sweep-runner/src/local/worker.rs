@@ -13,8 +13,9 @@ use sweep_protocol::STOP_LINE;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStdin, Command};
 
+use super::{LocalMachine, process};
+use crate::RunnerError;
 use crate::error::unwritable;
-use crate::{Options, RunnerError, process};
 
 /// Environment variables of a process that computes. They set the number of threads for the thread pools of tensor
 /// libraries. The last one makes candle's idle threads stop spinning soon, so that other processes get the processor.
@@ -39,26 +40,31 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Starts the program with a last argument, its output in the file `log`.
-    pub(crate) fn launch(options: &Options, threads: usize, argument: &Path, log: &Path) -> Result<Self, RunnerError> {
+    pub(crate) fn launch(
+        local: &LocalMachine,
+        threads: usize,
+        argument: &Path,
+        log: &Path,
+    ) -> Result<Self, RunnerError> {
         let output = File::create(log).map_err(unwritable(log))?;
-        let mut command = Command::new(&options.program);
-        if let Some(name) = &options.name {
+        let mut command = Command::new(&local.program);
+        if let Some(name) = &local.name {
             command.arg0(name);
         }
         command
-            .args(&options.arguments)
+            .args(&local.arguments)
             .arg(argument)
             .envs(worker_environment(threads))
             .stdin(Stdio::piped())
             .stdout(output.try_clone().map_err(unwritable(log))?)
             .stderr(output)
             .process_group(0);
-        let fault = |source| RunnerError::Process { program: options.program.clone(), doing: "starting", source };
+        let fault = |source| RunnerError::Process { program: local.program.clone(), doing: "starting", source };
         let mut child = command.spawn().map_err(fault)?;
         let pid = child.id().ok_or_else(|| fault(io::Error::other("it has no process id")))?;
         // The pipe is taken out of the child, since waiting for a child closes an input that it still owns.
         let stdin = child.stdin.take().ok_or_else(|| fault(io::Error::other("it has no standard input")))?;
-        Ok(Self { program: options.program.clone(), pid, child, stdin })
+        Ok(Self { program: local.program.clone(), pid, child, stdin })
     }
 
     pub(crate) fn pid(&self) -> u32 {

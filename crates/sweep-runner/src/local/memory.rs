@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::process;
+use super::process;
 
 /// A process that held at least this share of its memory limit when it was killed counts as killed for memory.
 const SUSPECT_SHARE: f64 = 0.8;
@@ -100,22 +100,9 @@ impl MemoryWatch {
     }
 }
 
-/// Whether the end of a log reports a failed allocation, in the words of Rust or CUDA.
-pub(crate) fn is_told_by(log: &str) -> bool {
-    let log = log.to_ascii_lowercase();
-    log.contains("out of memory") || log.contains("out_of_memory") || log.contains("memory allocation of ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn allocator_messages_are_recognised() {
-        assert!(is_told_by("memory allocation of 4096 bytes failed"));
-        assert!(is_told_by("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")"));
-        assert!(!is_told_by("index out of bounds"));
-    }
 
     #[test]
     fn both_versions_of_control_groups_are_found() {

@@ -5,10 +5,10 @@ use std::path::Path;
 use sweep_protocol::log_tail;
 use tokio::sync::watch;
 
-use crate::attempt::raised_above;
+use super::worker::Worker;
+use super::{LocalMachine, raised_above};
 use crate::error::unreadable;
-use crate::worker::Worker;
-use crate::{Options, Request, RunnerError, SchedulerLock};
+use crate::{Request, RunnerError, SchedulerLock};
 
 /// How a measurement of throughput ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,19 +21,19 @@ pub enum TimingEnd {
     Failed(String),
 }
 
-/// Measures throughput: starts the program of `options` with the file of its orders, and waits for its end. Nothing
+/// Measures throughput: starts the program of `local` with the file of its orders, and waits for its end. Nothing
 /// else may run under the lock meanwhile. The output goes to `log`.
 ///
 /// # Errors
 /// When the process cannot be started, stopped or waited for.
 pub async fn time(
     _lock: &SchedulerLock,
-    options: &Options,
+    local: &LocalMachine,
     (orders, log): (&Path, &Path),
     threads: usize,
     mut requests: watch::Receiver<Request>,
 ) -> Result<TimingEnd, RunnerError> {
-    let mut worker = Worker::launch(options, threads, orders, log)?;
+    let mut worker = Worker::launch(local, threads, orders, log)?;
     let mut request = Request::Run;
     let exit = loop {
         tokio::select! {
