@@ -9,6 +9,7 @@ use sweep_plan::PlanError;
 use sweep_protocol::{EXIT_UNWRITABLE_JOURNAL, FailureKind, JournalError, error_texts, printable};
 use sweep_report::ReportError;
 use sweep_runner::RunnerError;
+use sweep_slurm::SlurmError;
 use sweep_store::{Damage, StoreError};
 use sweep_trainer::TrainerError;
 
@@ -81,6 +82,21 @@ fn code(error: &anyhow::Error) -> Exit {
     error.chain().find_map(code_of).unwrap_or(Exit::Internal)
 }
 
+/// Returns the exit code of an error that a cluster caused.
+fn cluster(fault: &RunnerError) -> Option<Exit> {
+    let RunnerError::Cluster(fault) = fault else { return None };
+    fault.downcast_ref::<SlurmError>().map(of_slurm)
+}
+
+fn of_slurm(fault: &SlurmError) -> Exit {
+    match fault {
+        SlurmError::Setting { .. } => Exit::Invalid,
+        SlurmError::NotText { .. } => Exit::Usage,
+        SlurmError::File { .. } => Exit::Unwritable,
+        SlurmError::Missing { .. } | SlurmError::Refused { .. } | SlurmError::Answer { .. } => Exit::System,
+    }
+}
+
 fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if cause.is::<UsageError>() || cause.is::<repmlp_kernels::UnknownInstructionSet>() {
         return Some(Exit::Usage);
@@ -107,7 +123,12 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
             }
             RunnerError::Process { .. } | RunnerError::Survivor { .. } => Exit::System,
             RunnerError::Orders { .. } | RunnerError::Unheard => Exit::Internal,
+            // Its cause follows.
+            RunnerError::Cluster(_) => return cluster(fault),
         });
+    }
+    if let Some(fault) = cause.downcast_ref::<SlurmError>() {
+        return Some(of_slurm(fault));
     }
     if let Some(fault) = cause.downcast_ref::<StoreError>() {
         return Some(match fault {

@@ -26,6 +26,7 @@ mod screen;
 mod selection;
 mod signals;
 mod slots;
+mod slurm_place;
 mod spec;
 mod starter;
 mod sweep;

@@ -6,9 +6,14 @@ use std::time::Duration;
 use anyhow::Result;
 use chrono::{DateTime, Local};
 use sweep_protocol::{
-    ResultsLayout, create_folders, error_chain, read_regular_file, remove_temporaries, write_atomically,
+    ResultsLayout, RunId, SharedOrders, Status, create_folders, error_chain, read_regular_file, remove_temporaries,
+    write_atomically,
 };
-use sweep_runner::{Adopted, LocalMachine, Options, Request, RunnerError, SchedulerLock, Update, UpdateKind, WorkItem};
+use sweep_runner::{
+    Adopted, Launcher, LocalMachine, OnFailure, Options, Request, RunnerError, SchedulerLock, Summary, Update,
+    UpdateKind, WorkItem,
+};
+use sweep_slurm::{After, Slurm, SlurmTask};
 use sweep_store::{Damage, Store};
 use tokio::sync::{mpsc, watch};
 
@@ -17,6 +22,7 @@ use crate::costed_plan::CostedPlan;
 use crate::plan_file;
 use crate::progress::Progress;
 use crate::signals;
+use crate::slurm_place::SlurmPlace;
 
 /// Number of updates that may wait for the index before the runner waits too.
 const UPDATES: usize = 256;
@@ -79,23 +85,68 @@ pub(crate) async fn prepare(costed: &CostedPlan<'_>, lock: &SchedulerLock) -> Re
     Ok((store, damages))
 }
 
+/// Where the runs of a call go.
+pub(crate) struct Place {
+    pub(crate) local: LocalMachine,
+    /// The cluster that they go to, instead of this machine.
+    pub(crate) slurm: Option<SlurmPlace>,
+}
+
 /// A sweep under the lock of its results folder.
+#[derive(Clone, Copy)]
 pub(crate) struct Sweep<'a> {
     pub(crate) lock: &'a SchedulerLock,
-    pub(crate) local: LocalMachine,
-    pub(crate) options: Options,
     /// Time at which it stops, as one Ctrl-C does.
     pub(crate) until: Option<DateTime<Local>>,
 }
 
 impl Sweep<'_> {
-    /// Starts the runner, and stores and shows its updates. Returns the highest request of the user.
+    /// Brings runs to their end, and stores and shows what they report. Returns the highest request of the user.
     pub(crate) async fn carry_out(
         &self,
         items: Vec<WorkItem>,
+        (place, options): (&Place, &Options),
         store: &mut Store,
         progress: &mut Progress,
     ) -> Result<Request> {
+        let Some(slurm) = &place.slurm else {
+            let work = (items, Adopted::new());
+            return Ok(self.run(work, (&place.local, options), store, progress).await?.0);
+        };
+        let slurm = slurm.launcher(self.lock.layout(), progress.voice())?;
+        let adopted = adopted(&slurm, self.lock.layout(), &items)?;
+        let (request, summary) = self.run((items, adopted), (&slurm, options), store, progress).await?;
+        let is_failed = |status: &Status| matches!(status, Status::Failed(_) | Status::TimedOut);
+        if options.on_failure == OnFailure::Stop && summary.counts.keys().any(is_failed) {
+            slurm.cancel().await?;
+        }
+        Ok(request)
+    }
+
+    /// Closes attempts that a cluster has ended since the last call. Others go on.
+    pub(crate) async fn collect(
+        &self,
+        items: Vec<WorkItem>,
+        slurm: Option<&SlurmPlace>,
+        store: &mut Store,
+        progress: &mut Progress,
+    ) -> Result<Request> {
+        let slurm = SlurmPlace { after: After::Leave, ..slurm.cloned().unwrap_or_default() };
+        let slurm = slurm.launcher(self.lock.layout(), progress.voice())?;
+        let adopted = adopted(&slurm, self.lock.layout(), &items)?;
+        let items = items.into_iter().filter(|item| adopted.contains_key(&item.run)).collect();
+        let orders = SharedOrders::default();
+        let options = Options { orders, retries: 0, memory: None, on_failure: OnFailure::Continue };
+        Ok(self.run((items, adopted), (&slurm, &options), store, progress).await?.0)
+    }
+
+    async fn run<L: Launcher>(
+        &self,
+        work: (Vec<WorkItem>, Adopted<L::Process>),
+        launching: (&L, &Options),
+        store: &mut Store,
+        progress: &mut Progress,
+    ) -> Result<(Request, Summary)> {
         let (requests, requested) = watch::channel(Request::Run);
         let listener = tokio::spawn(signals::listen(requests.clone(), progress.voice(), self.until));
         let (sender, mut receiver) = mpsc::channel::<Update>(UPDATES);
@@ -121,16 +172,22 @@ impl Sweep<'_> {
             }
             fault.map_or(Ok(()), Err)
         };
-        let work = (items, Adopted::new());
-        let runner = sweep_runner::run(self.lock, work, (&self.local, &self.options), requested, sender);
+        let runner = sweep_runner::run(self.lock, work, launching, requested, sender);
         let (summary, followed) = tokio::join!(runner, follow);
         listener.abort();
         progress.clear();
-        summary?;
+        let summary = summary?;
         followed?;
         let request = *requests.borrow();
-        Ok(request)
+        Ok((request, summary))
     }
+}
+
+/// Returns the processes of runs that are in the queue of a cluster.
+fn adopted(slurm: &Slurm, layout: &ResultsLayout, items: &[WorkItem]) -> Result<Adopted<SlurmTask>, RunnerError> {
+    let runs: Vec<RunId> = items.iter().map(|item| item.run).collect();
+    let attempts = sweep_runner::submitted(layout, &runs)?;
+    Ok(attempts.iter().map(|found| (found.of.run, (found.of.attempt, slurm.adopt(found)))).collect())
 }
 
 async fn apply(store: &mut Store, update: &Update) -> Result<Vec<Damage>> {

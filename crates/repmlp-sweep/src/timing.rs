@@ -16,7 +16,7 @@ use crate::costed_plan::CostedPlan;
 use crate::exit::Exit;
 use crate::progress::Voice;
 use crate::signals;
-use crate::sweep::Sweep;
+use crate::sweep::{Place, Sweep};
 
 /// Whether networks of a plan have no throughput yet.
 pub(crate) fn lacks_throughput(plan: &PlanRecord, results: &mut Reader) -> bool {
@@ -42,6 +42,8 @@ fn networks(costed: &CostedPlan<'_>) -> Vec<TimedNetwork> {
 pub(crate) struct Timing<'a> {
     pub(crate) costed: &'a CostedPlan<'a>,
     pub(crate) sweep: Sweep<'a>,
+    pub(crate) place: Place,
+    pub(crate) orders: SharedOrders,
     /// Device and threads of the process that measures.
     pub(crate) slot: Slot,
     /// Whether the data was found.
@@ -63,17 +65,19 @@ impl Timing<'_> {
     }
 
     async fn measure(self, voice: &Voice) -> Result<(Request, Exit)> {
-        let Self { costed, sweep: Sweep { lock, local, options, until }, slot: Slot { device, threads }, has_data: _ } =
-            self;
+        let Self { costed, sweep: Sweep { lock, until }, place, orders, slot: Slot { device, threads }, .. } = self;
         let layout = lock.layout().throughput(&costed.plan.experiment, &costed.plan.profile);
         let networks = networks(costed);
         let on = format!("{device} with {threads} thread{}", if threads == 1 { "" } else { "s" });
         voice.say(&format!("timing {} networks in turns on {on}, with nothing beside them", networks.len()));
-        let SharedOrders { data, kernels, digests, .. } = options.orders;
+        let SharedOrders { data, kernels, digests, .. } = orders;
         let records = std::path::absolute(layout.records())?;
         let orders = TimingOrders { device, threads, data, kernels, digests, networks, records };
         write_orders(&layout, &orders).with_context(|| format!("{} cannot be written", layout.orders().display()))?;
-        let local = LocalMachine { arguments: vec!["time".into()], ..local };
+        let local = match &place.slurm {
+            Some(slurm) => slurm.timing(place.local)?,
+            None => LocalMachine { arguments: vec!["time".into()], ..place.local },
+        };
         let (requests, requested) = watch::channel(Request::Run);
         let listener = tokio::spawn(signals::listen(requests.clone(), voice.clone(), until));
         let end = sweep_runner::time(lock, &local, (&layout.orders(), &layout.log()), threads, requested).await;

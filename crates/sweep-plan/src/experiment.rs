@@ -27,6 +27,7 @@ pub struct Experiment {
     pub(crate) baseline_span: Span,
     pub(crate) seeds: Vec<u64>,
     pub(crate) kernels: Option<String>,
+    pub(crate) launcher: serde_json::Value,
     pub(crate) digest: String,
 }
 

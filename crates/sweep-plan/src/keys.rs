@@ -79,6 +79,61 @@ const EXEC: Block = Block {
     )],
 };
 
+const LAUNCHER: Block = Block {
+    name: "launcher",
+    doc: "Where runs can go, besides this machine. It changes no result.",
+    keys: &[optional("slurm", Kind::Block(&SLURM), "Settings of `--launcher slurm`.")],
+};
+
+const SLURM: Block = Block {
+    name: "slurm",
+    doc: "Settings of `--launcher slurm`: what the runs need, and how tasks behave.",
+    keys: &[
+        optional("partition", Kind::Text, "Partition of the tasks (`--partition`). Default: the cluster's."),
+        optional("account", Kind::Text, "Account that is charged (`--account`). Default: the user's."),
+        optional(
+            "time",
+            Kind::Text,
+            "Time limit of one task in Slurm's form, such as `04:00:00` (`--time`). A run that needs longer continues \
+             from its checkpoint in a later start. Default: the partition's.",
+        ),
+        optional("gres", Kind::Text, "Resources of one task, such as `gpu:1` (`--gres`)."),
+        optional("cpus", Kind::Whole(1), "Cores of one task, and threads of its run (`--cpus-per-task`). Default: 1."),
+        optional("memory", Kind::Text, "Memory of one task, such as `8G` (`--mem`). Default: the partition's."),
+        optional("array_limit", Kind::Whole(1), "Number of tasks that may run at the same time. Default: no limit."),
+        optional(
+            "device",
+            Kind::Text,
+            "Device of the tensors on the nodes: `cpu` or `cuda:0`. Slurm shows a task only its own GPUs, so the first \
+             is always `cuda:0`. Default: `cpu`.",
+        ),
+        optional(
+            "signal_before",
+            Kind::Whole(1),
+            "Seconds before the time limit at which a task is asked to write a checkpoint and to queue again. Slurm \
+             may ask up to 60 s earlier. Default: 120.",
+        ),
+        optional("requeues", Kind::Whole(0), "Number of times that a task may queue again. Default: 50."),
+        optional(
+            "poll",
+            Kind::Whole(1),
+            "Seconds between two questions to Slurm, for all tasks together. Default: 15.",
+        ),
+        optional("extra", Kind::List(&Kind::Text), "More options of `sbatch`, one in each line, such as `--qos=long`."),
+        optional(
+            "setup",
+            Kind::List(&Kind::Text),
+            "Lines of shell script that run before the program, such as `module load cuda`.",
+        ),
+        optional(
+            "program",
+            Kind::Text,
+            "Path of the program that trains, such as a build for GPUs. It must be of the same version. Default: a \
+             copy of the program that submits.",
+        ),
+    ],
+};
+
 /// The file itself.
 pub(crate) const EXPERIMENT: Block = Block {
     name: "experiment",
@@ -108,6 +163,7 @@ pub(crate) const EXPERIMENT: Block = Block {
             "Settings for executing the runs. They do not change a run's identity, but `kernels` can require new \
              measurements.",
         ),
+        optional("launcher", Kind::Block(&LAUNCHER), "Where runs can go, besides this machine. It changes no result."),
         optional(
             "baseline",
             COORDINATES,

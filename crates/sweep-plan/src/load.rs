@@ -165,6 +165,7 @@ fn assemble(root: &Node, mut ground: Vec<Overlay>, profiles: Profiles<'_>, fault
         baseline: known.coordinates(baseline.map_or(&[], Node::entries), faults),
         baseline_span: baseline.map_or(WHOLE_FILE, |node| node.span.clone()),
         seeds: seeds(value("seeds"), faults),
+        launcher: root.get("launcher").map_or(Value::Null, |launcher| launcher.node.value()),
         kernels: root.get("exec").and_then(|exec| exec.node.text_of("kernels")).map(str::to_owned),
         digest,
     }

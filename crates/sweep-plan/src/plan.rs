@@ -65,6 +65,8 @@ pub struct Plan {
     pub seeds: Vec<u64>,
     /// Instruction set that all runs compute with, if the file names one.
     pub kernels: Option<String>,
+    /// The table `launcher` of the file; null if there is none.
+    pub launcher: Value,
     /// Canonical configurations, each once.
     pub configurations: Vec<String>,
     /// All runs in plan order, each once.
@@ -115,6 +117,7 @@ pub fn plan(
         baseline: experiment.baseline.clone(),
         seeds: experiment.seeds.clone(),
         kernels: experiment.kernels.clone(),
+        launcher: experiment.launcher.clone(),
         configurations: Vec::new(),
         runs: Vec::new(),
         exclusions,

@@ -148,6 +148,15 @@ pub enum SupervisorEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         of: Option<AttemptName>,
     },
+    /// The attempt waits or runs in the queue of a cluster. It goes on when its scheduler ends.
+    Submitted {
+        /// The attempt; this ties the folder to its run.
+        of: AttemptName,
+        /// The cluster's name of the job, such as `1234`.
+        job: String,
+        /// Number of the task in a job of several tasks.
+        task: u32,
+    },
     /// The attempt is over. This event decides the run's status.
     Closed {
         /// The run's status now.

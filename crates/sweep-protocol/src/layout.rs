@@ -65,6 +65,11 @@ impl ResultsLayout {
         self.root.join("digests")
     }
 
+    /// The folder of what was submitted to Slurm: one folder for each submission, named 1, 2, …
+    pub fn submissions(&self) -> PathBuf {
+        self.root.join("slurm")
+    }
+
     /// The folder of all runs.
     pub fn runs(&self) -> PathBuf {
         self.root.join("runs")
@@ -167,6 +172,11 @@ impl AttemptLayout {
     /// The lease. It names the process that may write to the folder.
     pub fn lease(&self) -> PathBuf {
         self.root.join("lease")
+    }
+
+    /// Mark of the process that works here, if a cluster started it. A second start finds it and takes another folder.
+    pub fn start(&self) -> PathBuf {
+        self.root.join("start.json")
     }
 
     /// The journal that the attempt writes.

@@ -13,6 +13,9 @@ use crate::durable::write_atomically;
 /// Content of a lease that no process holds any more.
 const REVOKED: &str = "revoked";
 
+/// Content of a lease whose holder was started again by a cluster. The new process works in the next attempt's folder.
+const PASSED_ON: &str = "passed on";
+
 /// A lease, as seen by the process that holds it.
 #[derive(Clone, Debug)]
 pub struct Lease {
@@ -41,6 +44,19 @@ impl Lease {
     /// When the file cannot be written.
     pub fn revoke(path: &Path) -> io::Result<()> {
         write_atomically(path, REVOKED.as_bytes())
+    }
+
+    /// Takes the right from its current holder, since the cluster has started the attempt a second time.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn pass_on(path: &Path) -> io::Result<()> {
+        write_atomically(path, PASSED_ON.as_bytes())
+    }
+
+    /// Whether the right was taken by a second start of the attempt.
+    pub fn was_passed_on(path: &Path) -> bool {
+        fs::read(path).is_ok_and(|found| found == PASSED_ON.as_bytes())
     }
 
     /// Whether its holder may still write. A lease that cannot be read is not valid: its folder may be gone.

@@ -55,6 +55,9 @@ pub enum RunnerError {
         /// Cause of the failure.
         source: serde_json::Error,
     },
+    /// A cluster does not take an attempt.
+    #[error(transparent)]
+    Cluster(Box<dyn std::error::Error + Send + Sync>),
     /// The process of an attempt cannot be started, stopped or waited for.
     #[error("{program}: {doing} the process failed")]
     Process {

@@ -27,6 +27,9 @@ pub trait Launcher {
     /// Number of attempts that may be under way at the same time.
     fn places(&self) -> usize;
 
+    /// Whether a run that reached its time limit is tried again, as after a failure of the machine.
+    fn retries_time_limits(&self) -> bool;
+
     /// Returns the device and threads of the attempt in a place.
     fn slot(&self, place: usize) -> Slot;
 

@@ -48,6 +48,6 @@ pub use local::{LocalMachine, LocalProcess, TimingEnd, time};
 pub use lock::{Holder, SchedulerLock};
 pub use options::{Forecast, OnFailure, Options, Request, Slot, WorkItem};
 pub use record::Record;
-pub use recover::{Recovered, recover};
+pub use recover::{Recovered, Submitted, recover, submitted};
 pub use run::{Adopted, run};
 pub use update::{Summary, Update, UpdateKind};

@@ -86,6 +86,11 @@ impl Record {
         }
     }
 
+    /// Whether the attempt has reported anything.
+    pub fn is_begun(&self) -> bool {
+        self.lines > 0
+    }
+
     /// The run and number of the attempt.
     pub fn name(&self) -> AttemptName {
         self.name
@@ -94,6 +99,11 @@ impl Record {
     /// The folder of the attempt.
     pub fn folder(&self) -> &AttemptLayout {
         &self.folder
+    }
+
+    /// The layout of the results folder.
+    pub fn layout(&self) -> &ResultsLayout {
+        &self.layout
     }
 
     /// Writes an event into the supervisor's journal and passes it on.
@@ -118,13 +128,16 @@ impl Record {
         Ok(status)
     }
 
-    /// Closes the attempt, and goes on with a later attempt of the same run.
+    /// Goes on with a later attempt of the same run, which the cluster has started: writes its first line, and closes
+    /// this attempt.
     ///
     /// # Errors
     /// When a file cannot be written or removed, or the receiver of updates is gone.
-    pub async fn go_on_with(&mut self, attempt: u32, end: &Ended) -> Result<(), RunnerError> {
+    pub async fn go_on_with(&mut self, next: SupervisorEvent, attempt: u32, end: &Ended) -> Result<(), RunnerError> {
+        let mut later = Self::new(&self.layout, AttemptName { attempt, ..self.name }, self.updates.clone());
+        later.say(next).await?;
         self.close(end).await?;
-        *self = Self::new(&self.layout, AttemptName { attempt, ..self.name }, self.updates.clone());
+        *self = later;
         Ok(())
     }
 

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use sweep_protocol::{
-    AttemptLayout, Event, JournalReader, JournalWriter, Lease, ProcessStamp, RunId, Status, SupervisorEvent, Tally,
+    AttemptLayout, AttemptName, Event, JournalReader, JournalWriter, Lease, ProcessStamp, ResultsLayout, RunId,
+    RunLayout, Status, SupervisorEvent, Tally,
 };
 use tokio::time::{interval, timeout};
 
@@ -18,6 +19,41 @@ use crate::{RunnerError, SchedulerLock, attempt_folder, closing, record};
 const POLL: Duration = Duration::from_millis(20);
 /// Longest wait for a killed process to end.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// An open attempt that a cluster runs or will run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submitted {
+    /// The attempt.
+    pub of: AttemptName,
+    /// The cluster's name of the job.
+    pub job: String,
+    /// Number of the task in the job.
+    pub task: u32,
+}
+
+/// Returns the open attempts of these runs that were submitted to a cluster, one of each run.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn submitted(layout: &ResultsLayout, runs: &[RunId]) -> Result<Vec<Submitted>, RunnerError> {
+    let mut found = Vec::new();
+    for &run in runs {
+        found.extend(submitted_of(&layout.run(run))?);
+    }
+    Ok(found)
+}
+
+/// Returns the last attempt of a run that was submitted and is open.
+fn submitted_of(run: &RunLayout) -> Result<Option<Submitted>, RunnerError> {
+    for attempt in attempt_folder::attempts_of(run)?.into_iter().rev() {
+        let lines = JournalReader::<SupervisorEvent>::new(&run.attempt(attempt).supervisor()).read_new()?.lines;
+        if let Some(SupervisorEvent::Submitted { of, job, task }) = lines.into_iter().next_back().map(|line| line.event)
+        {
+            return Ok(Some(Submitted { of, job, task }));
+        }
+    }
+    Ok(None)
+}
 
 /// An attempt that was found open and is now closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +68,8 @@ pub struct Recovered {
 
 /// Closes every open attempt of these runs, with the outcome that the attempt reported or as cancelled. Before that it
 /// revokes the attempt's lease and kills a process that still works on it. An attempt with a lost closing line in its
-/// supervisor's journal is closed again in the same way.
+/// supervisor's journal is closed again in the same way. Runs with an attempt in the queue of a cluster are left alone:
+/// the attempt goes on without a scheduler.
 ///
 /// # Errors
 /// When a file cannot be read or written, or a process cannot be killed.
@@ -40,6 +77,9 @@ pub async fn recover(lock: &SchedulerLock, runs: &[RunId]) -> Result<Vec<Recover
     let mut recovered = Vec::new();
     for &run in runs {
         let layout = lock.layout().run(run);
+        if submitted_of(&layout)?.is_some() {
+            continue;
+        }
         for attempt in attempt_folder::attempts_of(&layout)? {
             // A folder with neither orders nor a supervisor's journal is not an attempt.
             let made = [layout.attempt(attempt).orders(), layout.attempt(attempt).supervisor()];
@@ -60,6 +100,7 @@ async fn close_if_open(folder: &AttemptLayout) -> Result<Option<Status>, RunnerE
     for line in JournalReader::<SupervisorEvent>::new(&folder.supervisor()).read_new()?.lines {
         match line.event {
             SupervisorEvent::Launched { pid, process, .. } => launched = Some((pid, process)),
+            SupervisorEvent::Submitted { .. } => {}
             SupervisorEvent::Closed { .. } => return Ok(None),
         }
     }

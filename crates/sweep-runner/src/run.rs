@@ -61,7 +61,12 @@ pub async fn run<L: Launcher>(
     mut requests: watch::Receiver<Request>,
     updates: mpsc::Sender<Update>,
 ) -> Result<Summary, RunnerError> {
-    let policy = Policy { slots: launcher.places(), retries: options.retries, memory: options.memory };
+    let policy = Policy {
+        slots: launcher.places(),
+        retries: options.retries,
+        retries_time_limits: launcher.retries_time_limits(),
+        memory: options.memory,
+    };
     let mut scheduler = Scheduler {
         lock,
         launcher,

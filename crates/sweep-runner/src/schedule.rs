@@ -29,6 +29,8 @@ pub(crate) struct Policy {
     pub(crate) slots: usize,
     /// Number of times that a run which failed because of the machine is tried again.
     pub(crate) retries: u32,
+    /// Whether this also holds for runs that reached their time limit.
+    pub(crate) retries_time_limits: bool,
     /// Memory for all runs together, in bytes. Absent if it is not known, or if runs do not use the machine's memory.
     pub(crate) memory: Option<u64>,
 }
@@ -86,8 +88,11 @@ impl Schedule {
             let share = (memory as f64 / forecast as f64).max(LEAST_CORRECTION);
             self.correction = Some(self.correction.map_or(share, |known| known.max(share)));
         }
-        let is_of_the_machine =
-            matches!(status, Status::Failed(FailureKind::Crash | FailureKind::Io | FailureKind::Oom));
+        let is_of_the_machine = match status {
+            Status::Failed(kind) => matches!(kind, FailureKind::Crash | FailureKind::Io | FailureKind::Oom),
+            Status::TimedOut => self.policy.retries_time_limits,
+            _ => false,
+        };
         if is_of_the_machine && launch.failures < self.policy.retries {
             let is_alone = launch.is_alone || status == Status::Failed(FailureKind::Oom);
             self.waiting.insert(0, Launch { failures: launch.failures + 1, is_alone, ..launch });
@@ -131,7 +136,7 @@ mod tests {
     }
 
     fn policy(slots: usize, memory: Option<u64>) -> Policy {
-        Policy { slots, retries: 1, memory }
+        Policy { slots, retries: 1, retries_time_limits: false, memory }
     }
 
     fn next_seed(schedule: &mut Schedule) -> Option<u64> {
@@ -212,10 +217,11 @@ mod tests {
             forecasts in vec((0_u64..5, 0_u64..80), 1..12),
             slots in 1_usize..5,
             memory in proptest::option::of(50_u64..150),
+            retries_time_limits in any::<bool>(),
             ends in vec((any::<proptest::sample::Index>(), status(), proptest::option::of(1_u64..200)), 40),
         ) {
             let number = forecasts.len();
-            let mut schedule = Schedule::new(items(&forecasts), Policy { slots, retries: 2, memory });
+            let mut schedule = Schedule::new(items(&forecasts), Policy { slots, retries: 2, retries_time_limits, memory });
             let mut running: Vec<RunId> = Vec::new();
             let mut attempts: BTreeMap<RunId, u32> = BTreeMap::new();
             let mut ends = ends.into_iter();

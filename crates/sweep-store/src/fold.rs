@@ -149,6 +149,7 @@ fn missing(run: RunId, attempts: &[AttemptLines], last: &AttemptLines) -> Option
 fn other_name(event: &SupervisorEvent, own: AttemptName) -> Option<AttemptName> {
     match event {
         SupervisorEvent::Launched { of, .. } => of.filter(|of| *of != own),
+        SupervisorEvent::Submitted { of, .. } => Some(*of).filter(|of| *of != own),
         SupervisorEvent::Closed { .. } => None,
     }
 }
@@ -157,7 +158,7 @@ fn other_name(event: &SupervisorEvent, own: AttemptName) -> Option<AttemptName> 
 fn closed_with(lines: &AttemptLines) -> Option<&Tally> {
     lines.supervisor.iter().rev().find_map(|line| match &line.event {
         SupervisorEvent::Closed { measured, .. } => measured.as_ref(),
-        SupervisorEvent::Launched { .. } => None,
+        SupervisorEvent::Launched { .. } | SupervisorEvent::Submitted { .. } => None,
     })
 }
 
@@ -192,6 +193,10 @@ fn attempt_row(lines: &AttemptLines) -> AttemptRow {
         match &line.event {
             SupervisorEvent::Launched { pid, slot, .. } => {
                 (row.pid, row.slot, row.started_at_ms) = (Some(*pid), Some(*slot), Some(line.at_ms));
+            }
+            SupervisorEvent::Submitted { job, task, .. } => {
+                row.started_at_ms = Some(line.at_ms);
+                row.message = Some(format!("Slurm job {job}_{task}"));
             }
             SupervisorEvent::Closed { status, message, .. } => {
                 (row.status, row.message, row.ended_at_ms) = (*status, message.clone(), Some(line.at_ms));

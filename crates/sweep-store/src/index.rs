@@ -245,8 +245,9 @@ impl AttemptKey {
 pub(crate) async fn show_launched(
     connection: &mut SqliteConnection,
     key: AttemptKey,
-    (pid, slot, at_ms): (u32, u32, u64),
+    (process, at_ms): (Option<(u32, u32)>, u64),
 ) -> sqlx::Result<()> {
+    let (pid, slot) = process.unzip();
     key.query(
         "INSERT INTO attempt (run_id, attempt, started_at_ms, pid, slot) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT DO UPDATE SET started_at_ms = excluded.started_at_ms, pid = excluded.pid, slot = excluded.slot",

@@ -210,7 +210,7 @@ impl FolderReader {
             self.lines::<SupervisorEvent>(JournalReader::new(&folder.supervisor()), &folder.supervisor())?;
         let extent = supervisor.iter().rev().find_map(|line| match line.event {
             SupervisorEvent::Closed { journal_lines, .. } => Some(journal_lines),
-            SupervisorEvent::Launched { .. } => None,
+            SupervisorEvent::Launched { .. } | SupervisorEvent::Submitted { .. } => None,
         });
         let extent = extent.flatten();
         let known = self.damage.len();

@@ -122,8 +122,12 @@ impl Store {
         self.number_of(run).await?;
         for line in lines {
             match &line.event {
-                SupervisorEvent::Launched { pid, slot, .. } => {
-                    index::show_launched(&mut self.connection, AttemptKey { run, attempt }, (*pid, *slot, line.at_ms))
+                SupervisorEvent::Launched { .. } | SupervisorEvent::Submitted { .. } => {
+                    let process = match &line.event {
+                        SupervisorEvent::Launched { pid, slot, .. } => Some((*pid, *slot)),
+                        _ => None,
+                    };
+                    index::show_launched(&mut self.connection, AttemptKey { run, attempt }, (process, line.at_ms))
                         .await
                         .map_err(fault(&self.path, "applying a supervisor's journal"))?;
                 }

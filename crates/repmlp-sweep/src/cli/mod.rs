@@ -90,6 +90,8 @@ pub(crate) enum Command {
     Init(InitArgs),
     /// Train the missing runs of an experiment, then write its report (implied if only a file is given).
     Run(RunArgs),
+    /// End the Slurm jobs of an experiment: running tasks write a checkpoint; `run` continues them later.
+    Cancel(CancelArgs),
     /// Show the runs of an experiment, their cost, and which are done; writes nothing.
     Plan(PlanArgs),
     /// Show the state of experiments.
@@ -161,6 +163,18 @@ pub(crate) enum Command {
         /// Folder of the attempt, with its orders.
         #[arg(value_hint = ValueHint::DirPath)]
         folder: PathBuf,
+    },
+    /// Carry out one attempt as a task of Slurm; scripts that `run` submits start this command.
+    #[command(hide = true)]
+    Task {
+        /// File with the folders of the attempts.
+        #[arg(value_hint = ValueHint::FilePath)]
+        manifest: PathBuf,
+        /// Index of the attempt in this file.
+        index: usize,
+        /// Number of times that the task may queue again.
+        #[arg(long, default_value_t = 0)]
+        requeues: u32,
     },
     /// Time the networks of an experiment; `run` starts this command as a separate process.
     #[command(hide = true)]
@@ -245,6 +259,16 @@ pub(crate) struct RunArgs {
     /// Stop at the first failure. The next call continues the other runs.
     #[arg(long)]
     pub(crate) fail_fast: bool,
+    /// Where runs go: `local` is this machine, `slurm` the cluster that this machine belongs to (see `[launcher.slurm]`
+    /// in the experiment file). Ctrl-C then ends this program, not the jobs: see `cancel`.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) launcher: LauncherChoice,
+    /// With `--launcher slurm`: submit and end. Any later call without this option follows the jobs.
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// With `--launcher slurm`: print the script that would be submitted, and write nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// If another scheduler uses the results folder, wait until it ends.
     #[arg(long)]
     pub(crate) wait: bool,
@@ -255,6 +279,25 @@ pub(crate) struct RunArgs {
     /// Time limit of one attempt, such as 90s, 45m or 8h.
     #[arg(long, value_parser = parse_duration)]
     pub(crate) timeout: Option<std::time::Duration>,
+}
+
+/// Where runs go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LauncherChoice {
+    /// This machine.
+    #[default]
+    Local,
+    /// A Slurm cluster.
+    Slurm,
+}
+
+/// The experiment whose jobs end.
+#[derive(Debug, Args)]
+pub(crate) struct CancelArgs {
+    #[command(flatten)]
+    pub(crate) spec: SpecArgs,
+    #[command(flatten)]
+    pub(crate) results: ResultsArgs,
 }
 
 #[derive(Debug, Args)]

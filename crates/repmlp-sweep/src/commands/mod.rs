@@ -1,6 +1,7 @@
 //! One file per subcommand. Each gets its data from the library crates and prints it.
 
 mod bench;
+mod cancel;
 mod clean;
 mod count;
 mod export;
@@ -17,6 +18,7 @@ mod schema;
 mod show;
 mod status;
 mod tag;
+mod task;
 mod time;
 mod train;
 mod verify;
@@ -68,6 +70,8 @@ pub(crate) fn dispatch(cli: Cli, screen: Screen, program: &Program) -> Result<Ex
             Ok(Exit::Done)
         }
         Command::Train { folder } => train::run(&folder, program),
+        Command::Cancel(arguments) => asynchronous(cancel::run(arguments, program)),
+        Command::Task { manifest, index, requeues } => task::run(&manifest, index, requeues, program),
         Command::Time { orders } => time::run(&orders, program),
     }
 }

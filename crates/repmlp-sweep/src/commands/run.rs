@@ -10,8 +10,10 @@ use sweep_protocol::{
     Arithmetic, ExperimentRows, FailureKind, ResultsLayout, RunFile, RunId, RunRow, SharedOrders, Status, error_chain,
 };
 use sweep_report::Table;
-use sweep_runner::{LocalMachine, OnFailure, Options, Request, SchedulerLock, Slot, WorkItem, available_memory};
-use sweep_store::Reader;
+use sweep_runner::{
+    LocalMachine, OnFailure, Options, Request, SchedulerLock, Slot, WorkItem, available_memory, submitted,
+};
+use sweep_store::{Reader, Store};
 
 use super::{open_results, print_bytes, report, say, say_damage};
 use crate::arithmetic;
@@ -27,8 +29,9 @@ use crate::project::Project;
 use crate::screen::Screen;
 use crate::selection::Selection;
 use crate::slots::{devices, slots, timing_slot};
+use crate::slurm_place::SlurmPlace;
 use crate::spec::Spec;
-use crate::sweep::{Sweep, patiently, prepare, wait_for_lock};
+use crate::sweep::{Place, Sweep, patiently, prepare, wait_for_lock};
 use crate::timing::{Timing, lacks_throughput};
 use crate::up_to_date::{self, Made};
 use crate::work::FailedRuns;
@@ -68,76 +71,156 @@ async fn sweep(spec: &Spec, arguments: &RunArgs, screen: Screen, program: &Progr
     let project = spec.project();
     project.check_declaration(&costed.record())?;
     project.check_place(&arguments.reports)?;
-    let devices = devices(arguments, costed.trainers.of_devices(&costed.plan.configurations))?;
+    let slurm = SlurmPlace::asked(arguments, &costed, &project)?;
+    let devices = match &slurm {
+        Some(place) => vec![place.settings.device.clone()],
+        None => devices(arguments, costed.trainers.of_devices(&costed.plan.configurations))?,
+    };
     let layout = project.results(&arguments.results);
-    let data = arguments.data.data.as_deref();
-    let mut results = open_results(&layout).await?;
-    let known = costed.known(&mut results)?;
-    let has_work = !items(&costed, &known, arguments)?.is_empty();
-    if !has_work
-        && !lacks_throughput(&costed.record(), &mut results)
-        && data.is_none()
-        && let Some(made) = made_before(&costed, &project, &mut results, arguments)?
+    let mut call = Call { costed, project, layout, slurm, devices, has_work: false, arguments, screen };
+    let mut results = open_results(&call.layout).await?;
+    let known = call.costed.known(&mut results)?;
+    call.has_work = !call.items(&known)?.is_empty();
+    if let Some(place) = call.slurm.as_ref().filter(|_| arguments.dry_run) {
+        let script = place.dry_run(&call.layout, call.items(&known)?.len())?;
+        results.close().await?;
+        print_bytes(script.as_bytes())?;
+        return Ok((Exit::Done, Request::Run));
+    }
+    if !call.has_work
+        && !lacks_throughput(&call.costed.record(), &mut results)
+        && arguments.data.data.is_none()
+        && let Some(made) = made_before(&call.costed, &call.project, &mut results, arguments)?
     {
         results.close().await?;
-        return Ok((show_again(&costed, &layout, &known, &made, screen)?, Request::Run));
+        return Ok((show_again(&call.costed, &call.layout, &known, &made, screen)?, Request::Run));
     }
     // A mixture is refused here, before anything is written. The arithmetic is chosen below, under the lock, when no
     // other scheduler can change the runs.
-    if has_work {
-        arithmetic_of(&costed, &devices, &known)?;
+    if call.has_work {
+        arithmetic_of(&call.costed, &call.devices, &known)?;
     }
-    say_shared(&costed, &known, &mut results);
+    say_shared(&call.costed, &known, &mut results);
     results.close().await?;
-    // A finished sweep needs no data. But a named data folder is always checked, and carried data is always available.
-    let looks_at_data = has_work || data.is_some() || is_all_carried(&costed)?;
-    let mut readers = costed.trainers.data(data, &layout.digests());
-    let mut fingerprints = if looks_at_data { Some(check_data(&costed, &mut readers)?) } else { None };
-    let lock = if arguments.wait { wait_for_lock(&layout).await? } else { SchedulerLock::acquire(&layout)? };
-    let (mut store, damages) = patiently(prepare(&costed, &lock)).await?;
-    let mut results = open_results(lock.layout()).await?;
-    let known = costed.known(&mut results)?;
-    results.close().await?;
-    let items = items(&costed, &known, arguments)?;
-    if fingerprints.is_none() && !items.is_empty() {
-        fingerprints = Some(check_data(&costed, &mut readers)?);
-    }
-    readers.keep_digests();
-    refuse_other_data(&costed, &known, fingerprints.as_deref().unwrap_or_default())?;
+    call.work().await
+}
 
-    // If nothing is computed, any arithmetic will do.
-    let nothing = DeviceChoice::Cpu.arithmetic();
-    let arithmetic = if items.is_empty() { nothing } else { arithmetic_of(&costed, &devices, &known)? };
-    let slots = slots(&devices, arguments, items.len());
-    let mut progress = Progress::new(&costed, &items, lock.layout(), screen);
-    damages.iter().for_each(|damage| progress.voice().say(&format!("note: {}", error_chain(damage))));
-    progress.begin(&costed.works(&known));
-    let orders = orders((&costed, &project, &layout), data, &arithmetic)?;
-    let options = options(arguments, &slots, orders);
-    let sweep = Sweep { lock: &lock, local: local(arguments, slots)?, options, until: arguments.until };
-    let mut request = sweep.carry_out(items, &mut store, &mut progress).await?;
-    store.close().await?;
-    let mut results = open_results(lock.layout()).await?;
-    let mut timed = Exit::Done;
-    if request == Request::Run && !costed.has_work(&costed.known(&mut results)?) {
-        let (slot, has_data) = (timing_slot(&devices, arguments), fingerprints.is_some());
-        let timing = Timing { costed: &costed, sweep, slot, has_data };
-        (request, timed) = timing.measure_what_is_missing(&mut results, &progress.voice()).await?;
+/// A call for one experiment.
+struct Call<'a> {
+    costed: CostedPlan<'a>,
+    project: Project,
+    layout: ResultsLayout,
+    /// The cluster that runs go to, if they do not stay on this machine.
+    slurm: Option<SlurmPlace>,
+    devices: Vec<String>,
+    /// Whether there was work to do before the lock was taken.
+    has_work: bool,
+    arguments: &'a RunArgs,
+    screen: Screen,
+}
+
+impl Call<'_> {
+    /// Does the work under the lock of the results folder.
+    async fn work(&self) -> Result<(Exit, Request)> {
+        let Self { costed, project, layout, devices, arguments, screen, .. } = self;
+        let data = arguments.data.data.as_deref();
+        // A finished sweep needs no data. But a named data folder is always checked, and carried data is always
+        // available.
+        let looks_at_data = self.has_work || data.is_some() || is_all_carried(costed)?;
+        let mut readers = costed.trainers.data(data, &layout.digests());
+        let mut fingerprints = if looks_at_data { Some(check_data(costed, &mut readers)?) } else { None };
+        let lock = if arguments.wait { wait_for_lock(layout).await? } else { SchedulerLock::acquire(layout)? };
+        let sweep = Sweep { lock: &lock, until: arguments.until };
+        let (mut store, damages) = patiently(prepare(costed, &lock)).await?;
+        let (known, items) = self.left(&sweep, &mut store).await?;
+        if fingerprints.is_none() && !items.is_empty() {
+            fingerprints = Some(check_data(costed, &mut readers)?);
+        }
+        readers.keep_digests();
+        refuse_other_data(costed, &known, fingerprints.as_deref().unwrap_or_default())?;
+
+        // If nothing is computed, any arithmetic will do.
+        let nothing = DeviceChoice::Cpu.arithmetic();
+        let arithmetic = if items.is_empty() { nothing } else { arithmetic_of(costed, devices, &known)? };
+        let slots = slots(devices, arguments, items.len());
+        let mut progress = Progress::new(costed, &items, layout, *screen);
+        damages.iter().for_each(|damage| progress.voice().say(&format!("note: {}", error_chain(damage))));
+        progress.begin(&costed.works(&known));
+        let options = options(arguments, &slots, orders((costed, project, layout), data, &arithmetic)?);
+        let place = Place { local: local(arguments, slots)?, slurm: self.slurm.clone() };
+        let mut request = sweep.carry_out(items, (&place, &options), &mut store, &mut progress).await?;
+        store.close().await?;
+        let mut results = open_results(layout).await?;
+        let mut timed = Exit::Done;
+        if request == Request::Run && !costed.has_work(&costed.known(&mut results)?) {
+            let slot = self.slurm.as_ref().map_or_else(|| timing_slot(devices, arguments), SlurmPlace::slot);
+            let has_data = fingerprints.is_some();
+            let timing = Timing { costed, sweep, place, orders: options.orders, slot, has_data };
+            (request, timed) = timing.measure_what_is_missing(&mut results, &progress.voice()).await?;
+        }
+        self.conclude(results, &progress, request, timed).await
     }
-    let plan = &costed.plan;
-    let rows = results.experiment_rows(&plan.experiment, &plan.profile).await?.context("a recorded plan is known")?;
-    say_damage(&mut results);
-    // The report of an unfinished sweep would replace a finished one. `report` renders it on request.
-    let is_finished = request == Request::Run && !costed.has_work(&known_of(&rows.runs));
-    let folder = is_finished.then(|| project.renderings(&arguments.reports, &rows.plan)).transpose()?;
-    let tables = match &folder {
-        Some(folder) => conclude(&project, (lock.layout(), &mut results), folder, &rows)?,
-        None => report::unwritten(&project, &rows)?,
-    };
-    results.close().await?;
-    progress.end(&rows.runs, folder.as_deref());
-    print_bytes(report::shown(&tables, screen).as_bytes())?;
-    Ok((exit(&costed, &rows.runs, request).or(timed), request))
+
+    /// Returns what is left to do. Before that, closes what a cluster has ended since the last call.
+    async fn left(&self, sweep: &Sweep<'_>, store: &mut Store) -> Result<(BTreeMap<RunId, RunRow>, Vec<WorkItem>)> {
+        let look = async || -> Result<_> {
+            let mut results = open_results(&self.layout).await?;
+            let known = self.costed.known(&mut results)?;
+            results.close().await?;
+            let items = self.items(&known)?;
+            Ok((known, items))
+        };
+        let open = |items: &[WorkItem]| submitted(&self.layout, &items.iter().map(|item| item.run).collect::<Vec<_>>());
+        let (known, items) = look().await?;
+        if open(&items)?.is_empty() {
+            return Ok((known, items));
+        }
+        let mut progress = Progress::new(&self.costed, &items, &self.layout, self.screen);
+        sweep.collect(items, self.slurm.as_ref(), store, &mut progress).await?;
+        let (known, items) = look().await?;
+        if let (None, Some(attempt)) = (&self.slurm, open(&items)?.first()) {
+            let text = format!(
+                "{} runs of this experiment are in the queue of Slurm (job {}): follow them with --launcher slurm, or \
+                 end them with `repmlp-sweep cancel {}`",
+                open(&items)?.len(),
+                attempt.job,
+                self.costed.path.display()
+            );
+            return Err(UsageError(text).into());
+        }
+        Ok((known, items))
+    }
+
+    /// Renders the report of a finished sweep, and shows its tables.
+    async fn conclude(
+        &self,
+        mut results: Reader,
+        progress: &Progress,
+        request: Request,
+        timed: Exit,
+    ) -> Result<(Exit, Request)> {
+        let Self { costed, project, layout, arguments, screen, .. } = self;
+        let plan = &costed.plan;
+        let rows =
+            results.experiment_rows(&plan.experiment, &plan.profile).await?.context("a recorded plan is known")?;
+        say_damage(&mut results);
+        // The report of an unfinished sweep would replace a finished one. `report` renders it on request.
+        let is_finished = request == Request::Run && !costed.has_work(&known_of(&rows.runs));
+        let folder = is_finished.then(|| project.renderings(&arguments.reports, &rows.plan)).transpose()?;
+        let tables = match &folder {
+            Some(folder) => render(project, (layout, &mut results), folder, &rows)?,
+            None => report::unwritten(project, &rows)?,
+        };
+        results.close().await?;
+        progress.end(&rows.runs, folder.as_deref());
+        print_bytes(report::shown(&tables, *screen).as_bytes())?;
+        Ok((exit(costed, &rows.runs, request).or(timed), request))
+    }
+
+    /// Returns the runs that need an attempt, in plan order.
+    fn items(&self, known: &BTreeMap<RunId, RunRow>) -> Result<Vec<WorkItem>> {
+        items(&self.costed, known, self.arguments)
+    }
 }
 
 /// Shows the report of an earlier call.
@@ -157,7 +240,7 @@ fn show_again(
 }
 
 /// Renders the report of a finished sweep into `folder`. Returns the tables.
-fn conclude(
+fn render(
     project: &Project,
     (layout, results): (&ResultsLayout, &mut Reader),
     folder: &Path,

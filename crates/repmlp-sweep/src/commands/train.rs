@@ -14,6 +14,14 @@ use crate::exit::{Exit, UsageError};
 use crate::program::Program;
 
 pub(crate) fn run(folder: &Path, program: &Program) -> Result<Exit> {
+    let stop = Arc::new(AtomicBool::new(false));
+    stop_when_told(Arc::clone(&stop)).context("cannot start the thread that reads `stop`")?;
+    carry_out(folder, &stop, program)?;
+    Ok(Exit::Done)
+}
+
+/// Carries out the attempt of a folder, until its end or until `stop` is set.
+pub(super) fn carry_out(folder: &Path, stop: &AtomicBool, program: &Program) -> Result<()> {
     let attempt = AttemptLayout::at(folder);
     let run_file = folder.ancestors().nth(2).map(|run| run.join("run.json"));
     let Some(run_file) = run_file else {
@@ -27,12 +35,10 @@ pub(crate) fn run(folder: &Path, program: &Program) -> Result<Exit> {
         Some(token) => Box::new(LeasedJournal { journal, lease: Lease::held(&attempt.lease(), token) }),
         None => Box::new(journal),
     };
-    let stop = Arc::new(AtomicBool::new(false));
-    stop_when_told(Arc::clone(&stop)).context("cannot start the thread that reads `stop`")?;
-    let attempt = Attempt { run: &run, folder, orders: &orders, origin: &origin(), stop: &stop };
+    let attempt = Attempt { run: &run, folder, orders: &orders, origin: &origin(), stop };
     let project = orders.project.clone().unwrap_or_default();
     program.trainers(&project).of(&run.config).train(&attempt, &mut *sink)?;
-    Ok(Exit::Done)
+    Ok(())
 }
 
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {

@@ -41,6 +41,11 @@ impl Launcher for LocalMachine {
         self.slots.len()
     }
 
+    /// The user gave the limit for this call.
+    fn retries_time_limits(&self) -> bool {
+        false
+    }
+
     fn slot(&self, place: usize) -> Slot {
         self.slots[place].clone()
     }

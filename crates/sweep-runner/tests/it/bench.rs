@@ -163,7 +163,7 @@ pub(crate) fn story(items: &[WorkItem], updates: &[Update]) -> Vec<String> {
         let index = items.iter().position(|item| item.run == update.run).unwrap();
         for line in lines {
             let what = match &line.event {
-                SupervisorEvent::Launched { .. } => "launched".to_owned(),
+                SupervisorEvent::Launched { .. } | SupervisorEvent::Submitted { .. } => "launched".to_owned(),
                 SupervisorEvent::Closed { status, .. } => status.to_string(),
             };
             story.push(format!("{index}.{} {what}", update.attempt));

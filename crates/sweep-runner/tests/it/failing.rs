@@ -14,7 +14,7 @@ async fn closed_as(script: &str) -> (Status, String) {
     bench.run(&items).await;
     match bench.closing(items[0].run, 1) {
         SupervisorEvent::Closed { status, message, .. } => (status, message.unwrap_or_default()),
-        SupervisorEvent::Launched { .. } => panic!("not closed"),
+        SupervisorEvent::Launched { .. } | SupervisorEvent::Submitted { .. } => panic!("not closed"),
     }
 }
 

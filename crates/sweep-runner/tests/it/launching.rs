@@ -43,7 +43,7 @@ async fn two_slots_take_two_at_a_time() {
         .flatten()
         .filter_map(|line| match line.event {
             SupervisorEvent::Launched { slot, .. } => Some(slot),
-            SupervisorEvent::Closed { .. } => None,
+            SupervisorEvent::Submitted { .. } | SupervisorEvent::Closed { .. } => None,
         })
         .collect();
     assert_eq!(slots, [0, 1]);

@@ -1,0 +1,102 @@
+//! A Slurm cluster as the place of a call's runs: the settings of the experiment file, and the program for its nodes.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use sweep_protocol::{ResultsLayout, printable};
+use sweep_runner::{LocalMachine, Slot};
+use sweep_slurm::{After, Program, Settings, Slurm, script};
+
+use crate::cli::{LauncherChoice, RunArgs};
+use crate::costed_plan::CostedPlan;
+use crate::exit::UsageError;
+use crate::own_program::OwnProgram;
+use crate::progress::Voice;
+use crate::project::Project;
+
+/// Where runs go if they do not stay on this machine.
+#[derive(Clone, Debug)]
+pub(crate) struct SlurmPlace {
+    pub(crate) settings: Settings,
+    pub(crate) after: After,
+}
+
+impl Default for SlurmPlace {
+    fn default() -> Self {
+        Self { settings: Settings::default(), after: After::Follow }
+    }
+}
+
+impl SlurmPlace {
+    /// Returns the place that the command line asks for; `None` for this machine.
+    pub(crate) fn asked(arguments: &RunArgs, costed: &CostedPlan<'_>, project: &Project) -> Result<Option<Self>> {
+        if arguments.launcher == LauncherChoice::Local {
+            let only = [("--detach", arguments.detach), ("--dry-run", arguments.dry_run)];
+            return match only.into_iter().find(|(_, given)| *given) {
+                Some((option, _)) => Err(UsageError(format!("{option} needs --launcher slurm")).into()),
+                None => Ok(None),
+            };
+        }
+        if arguments.timeout.is_some() || arguments.slots.is_some() || arguments.threads.is_some() {
+            let text = "--timeout, --slots and --threads are for this machine; with --launcher slurm, name `time`, \
+                        `array_limit` and `cpus` in [launcher.slurm] of the experiment file";
+            return Err(UsageError(text.to_owned()).into());
+        }
+        let table = costed.plan.launcher.get("slurm").cloned().unwrap_or_else(|| serde_json::json!({}));
+        let mut settings: Settings = serde_json::from_value(table).context("[launcher.slurm] is invalid")?;
+        settings.check()?;
+        settings.program = settings.program.map(|path| project.root().join(path));
+        let after = if arguments.detach { After::Leave } else { After::Follow };
+        Ok(Some(Self { settings, after }))
+    }
+
+    /// Returns the device and threads of a task.
+    pub(crate) fn slot(&self) -> Slot {
+        Slot { device: self.settings.device.clone(), threads: self.settings.cpus as usize }
+    }
+
+    /// Returns the program that tasks run.
+    fn program(&self) -> Result<Program> {
+        match &self.settings.program {
+            Some(path) => Ok(Program::Named(path.clone())),
+            None => Ok(Program::Own(OwnProgram::find()?.path)),
+        }
+    }
+
+    /// Returns the launcher.
+    pub(crate) fn launcher(&self, layout: &ResultsLayout, voice: Voice) -> Result<Slurm> {
+        let say = Arc::new(move |line: &str| voice.say(&printable(line)));
+        Ok(Slurm::new(layout, self.settings.clone(), self.program()?, self.after, say))
+    }
+
+    /// Returns the program that measures throughput: `srun`, on a node of its own.
+    pub(crate) fn timing(&self, local: LocalMachine) -> Result<LocalMachine> {
+        let program = match self.program()? {
+            Program::Named(path) => std::path::absolute(path)?,
+            Program::Own(_) => std::env::current_exe()?,
+        };
+        let mut arguments: Vec<OsString> = self.settings.srun().into_iter().map(Into::into).collect();
+        arguments.extend([program.into(), "time".into()]);
+        Ok(LocalMachine { program: "srun".into(), name: None, arguments, ..local })
+    }
+
+    /// Returns the script that would be submitted for this number of runs.
+    pub(crate) fn dry_run(&self, layout: &ResultsLayout, runs: usize) -> Result<String> {
+        let folder = std::path::absolute(layout.submissions())?.join("N");
+        let program = match self.program()? {
+            Program::Named(path) => std::path::absolute(path)?,
+            Program::Own(_) => folder.with_file_name("program-COPY"),
+        };
+        let text = script(&self.settings, &program, &folder.join("manifest.json"))?;
+        let limit = self.settings.array_limit.map_or_else(String::new, |limit| format!("%{limit}"));
+        let last = runs.saturating_sub(1);
+        let output = folder.join("output/%A_%a.txt");
+        let submit = format!(
+            "# sbatch --parsable --array=0-{last}{limit} --output={} script.sh 0\n# N and COPY are chosen when it is \
+             submitted. An array is split if it is larger than the cluster's MaxArraySize.\n",
+            output.display()
+        );
+        Ok(text + &submit)
+    }
+}

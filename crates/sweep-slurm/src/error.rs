@@ -1,0 +1,64 @@
+//! What can go wrong between this program and Slurm.
+
+use std::io;
+use std::path::PathBuf;
+
+/// A submission, or a question to Slurm, failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SlurmError {
+    /// A command of Slurm cannot be started.
+    #[error("`{command}` cannot be started; call this program on a login node of the cluster, or leave out --launcher")]
+    Missing {
+        /// The command.
+        command: &'static str,
+        /// Cause of the failure.
+        source: io::Error,
+    },
+    /// A command of Slurm refused.
+    #[error("`{command}` refused: {said}")]
+    Refused {
+        /// The command with its arguments.
+        command: String,
+        /// What it wrote on standard error.
+        said: String,
+    },
+    /// A command of Slurm answered in a form that is not known.
+    #[error("`{command}` answered `{answer}`, which is not of the form {expected}")]
+    Answer {
+        /// The command.
+        command: &'static str,
+        /// Its answer.
+        answer: String,
+        /// The expected form.
+        expected: &'static str,
+    },
+    /// A setting cannot be written into a script.
+    #[error("launcher.slurm.{key}: {why}")]
+    Setting {
+        /// The key.
+        key: &'static str,
+        /// What is wrong, and what is right.
+        why: String,
+    },
+    /// A file of a submission or attempt cannot be used.
+    #[error("{path}: {doing} failed")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What was tried.
+        doing: &'static str,
+        /// Cause of the failure.
+        source: io::Error,
+    },
+    /// A path cannot be written into a script or manifest, since it is not UTF-8.
+    #[error("{}: the path is not UTF-8 text without line breaks; rename the folder or use another one", path.display())]
+    NotText {
+        /// The path.
+        path: PathBuf,
+    },
+}
+
+pub(crate) fn file(path: impl Into<PathBuf>, doing: &'static str) -> impl FnOnce(io::Error) -> SlurmError {
+    let path = path.into();
+    move |source| SlurmError::File { path, doing, source }
+}

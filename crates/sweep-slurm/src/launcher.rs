@@ -1,0 +1,305 @@
+//! The launcher: submits attempts, asks for the queue now and then, and follows the journals of tasks.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sweep_protocol::{AttemptName, Lease, Outcome, ResultsLayout, SupervisorEvent};
+use sweep_runner::{
+    Ended, EndedBy, Followed, Launcher, Prepared, Process, Record, Request, RunnerError, Slot, Submitted,
+};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::queue::{Phase, Queue, TaskState};
+use crate::start::next_of;
+use crate::{Cluster, Program, Settings, SlurmError, Submission};
+
+/// Number of answers of Slurm without a task after which the task has left the queue.
+const ABSENT: u32 = 2;
+/// Number of answers after the end of a task in which its last lines may still arrive over a network file system.
+const LATE: u32 = 3;
+
+/// What happens after runs are submitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// They are followed until they end.
+    Follow,
+    /// Those that have ended are closed, and the others go on alone.
+    Leave,
+}
+
+/// Prints a line for the user.
+pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// A Slurm cluster as the place where attempts run.
+pub struct Slurm {
+    layout: ResultsLayout,
+    settings: Settings,
+    program: Program,
+    after: After,
+    /// The jobs that are asked for.
+    jobs: Arc<Mutex<BTreeSet<String>>>,
+    /// The latest answer; `None` before the first one.
+    queue: watch::Receiver<Option<Arc<Queue>>>,
+    poller: JoinHandle<()>,
+    say: Say,
+}
+
+impl Slurm {
+    /// Starts to ask for the queue. Nothing is asked before the first job.
+    pub fn new(layout: &ResultsLayout, settings: Settings, program: Program, after: After, say: Say) -> Self {
+        let jobs = Arc::default();
+        let (sender, queue) = watch::channel(None);
+        let pause = Duration::from_secs(settings.poll.max(1).into());
+        let poller = tokio::spawn(poll(Arc::clone(&jobs), sender, pause, Arc::clone(&say)));
+        Self { layout: layout.clone(), settings, program, after, jobs, queue, poller, say }
+    }
+
+    /// Ends all jobs that were submitted or adopted.
+    ///
+    /// # Errors
+    /// When Slurm refuses.
+    pub async fn cancel(&self) -> Result<(), SlurmError> {
+        let jobs: Vec<String> = lock(&self.jobs).iter().cloned().collect();
+        if jobs.is_empty() { Ok(()) } else { Cluster.cancel(&jobs).await }
+    }
+
+    /// Returns a task that was submitted earlier.
+    pub fn adopt(&self, submitted: &Submitted) -> SlurmTask {
+        self.task(submitted.job.clone(), submitted.task, Entry::Adopted)
+    }
+
+    fn task(&self, job: String, task: u32, entry: Entry) -> SlurmTask {
+        lock(&self.jobs).insert(job.clone());
+        SlurmTask { job, task, entry, after: self.after, queue: self.queue.clone() }
+    }
+
+    async fn submit(&self, attempts: &[Prepared]) -> Result<Vec<SlurmTask>, SlurmError> {
+        let folders = attempts.iter().map(|attempt| {
+            let folder = attempt.folder.root();
+            std::path::absolute(folder).map_err(crate::error::file(folder, "finding the absolute path"))
+        });
+        let folders = folders.collect::<Result<Vec<_>, _>>()?;
+        let size = Cluster.max_array_size().await? as usize;
+        let submission = Submission::write(&self.layout, &self.settings, &self.program, folders)?;
+        let chunks = attempts.len().div_ceil(size);
+        // The limit holds for all arrays together.
+        let at_once = self.settings.array_limit.map(|limit| (limit / u32::try_from(chunks).unwrap_or(1)).max(1));
+        let mut jobs = Vec::new();
+        let mut tasks = Vec::new();
+        for first in (0..attempts.len()).step_by(size) {
+            let number = size.min(attempts.len() - first);
+            let submitted = Cluster.submit(&submission.script(), &submission.output()?, (first, number), at_once).await;
+            let job = match submitted {
+                Ok(job) => job,
+                Err(refusal) => {
+                    // The other arrays must not run without this one: the next call submits all runs again.
+                    if !jobs.is_empty() {
+                        Cluster.cancel(&jobs).await?;
+                    }
+                    return Err(refusal);
+                }
+            };
+            jobs.push(job.clone());
+            submission.record(&jobs)?;
+            tasks.extend((0..number).map(|task| (job.clone(), u32::try_from(task).unwrap_or(u32::MAX))));
+        }
+        let number = attempts.len();
+        let plural = if number == 1 { "" } else { "s" };
+        (self.say)(&format!("submitted {number} run{plural} to Slurm as job {}", jobs.join(", ")));
+        Ok(tasks.into_iter().map(|(job, task)| self.task(job, task, Entry::New)).collect())
+    }
+}
+
+impl Drop for Slurm {
+    fn drop(&mut self) {
+        self.poller.abort();
+    }
+}
+
+fn lock(jobs: &Mutex<BTreeSet<String>>) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+    jobs.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Asks for the queue until nobody listens any more.
+async fn poll(
+    jobs: Arc<Mutex<BTreeSet<String>>>,
+    answers: watch::Sender<Option<Arc<Queue>>>,
+    pause: Duration,
+    say: Say,
+) {
+    let mut is_failing = false;
+    while !answers.is_closed() {
+        let asked: Vec<String> = lock(&jobs).iter().cloned().collect();
+        if !asked.is_empty() {
+            match Cluster.queue(&asked).await {
+                Ok(queue) => {
+                    if std::mem::take(&mut is_failing) {
+                        say("Slurm answers again");
+                    }
+                    answers.send_replace(Some(Arc::new(queue)));
+                }
+                // A controller that does not answer says nothing about its tasks.
+                Err(fault) if !std::mem::replace(&mut is_failing, true) => {
+                    say(&format!("{fault}; asking again every {} s", pause.as_secs()));
+                }
+                Err(_) => {}
+            }
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+impl Launcher for Slurm {
+    type Process = SlurmTask;
+
+    /// Slurm decides what waits.
+    fn places(&self) -> usize {
+        usize::MAX
+    }
+
+    /// The limit is that of the queue. The next attempt continues from a checkpoint.
+    fn retries_time_limits(&self) -> bool {
+        true
+    }
+
+    fn slot(&self, _place: usize) -> Slot {
+        Slot { device: self.settings.device.clone(), threads: self.settings.cpus as usize }
+    }
+
+    async fn launch(&self, attempts: Vec<Prepared>) -> Result<Vec<SlurmTask>, RunnerError> {
+        self.submit(&attempts).await.map_err(cluster)
+    }
+}
+
+fn cluster(fault: SlurmError) -> RunnerError {
+    RunnerError::Cluster(Box::new(fault))
+}
+
+/// How an attempt came to its scheduler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Entry {
+    /// This scheduler submitted it.
+    New,
+    /// An earlier scheduler submitted it and recorded this.
+    Adopted,
+}
+
+/// A task of an array.
+pub struct SlurmTask {
+    job: String,
+    task: u32,
+    entry: Entry,
+    after: After,
+    queue: watch::Receiver<Option<Arc<Queue>>>,
+}
+
+impl SlurmTask {
+    fn submitted(&self, of: AttemptName) -> SupervisorEvent {
+        SupervisorEvent::Submitted { of, job: self.job.clone(), task: self.task }
+    }
+
+    /// Passes on what the task has reported since the last call. If Slurm has started it again, goes on with the
+    /// attempt of the latest start.
+    async fn look(&self, record: &mut Record) -> Result<(), RunnerError> {
+        loop {
+            record.follow().await?;
+            let has_started_again = next_of(record.folder().root()).is_some_and(|folder| folder.is_dir());
+            if !has_started_again {
+                return Ok(());
+            }
+            let end = Ended { by: EndedBy::Requeued, how: "Slurm started it again".to_owned() };
+            let next = record.name().attempt.saturating_add(1);
+            let of = AttemptName { attempt: next, ..record.name() };
+            record.go_on_with(self.submitted(of), next, &end).await?;
+        }
+    }
+
+    /// Takes the right to write from the task, and passes on its last lines. Returns whether the attempt is over: a
+    /// start may have come between the last look and this one, and has a folder of its own.
+    async fn give_up(&self, record: &mut Record) -> Result<bool, RunnerError> {
+        let (attempt, lease) = (record.name().attempt, record.folder().lease());
+        Lease::revoke(&lease).map_err(|source| RunnerError::Unwritable { path: lease, source })?;
+        self.look(record).await?;
+        Ok(record.name().attempt == attempt)
+    }
+
+    /// Waits for the next answer of Slurm. Returns nothing if the scheduler stops.
+    async fn answer(&mut self, requests: &mut watch::Receiver<Request>) -> Option<Arc<Queue>> {
+        loop {
+            tokio::select! {
+                changed = self.queue.changed() => changed.ok()?,
+                _ = requests.wait_for(|request| *request != Request::Run) => return None,
+            }
+            if let Some(queue) = self.queue.borrow_and_update().clone() {
+                return Some(queue);
+            }
+        }
+    }
+
+    /// Says what the end of the task means; `None` if it has not ended, or if its last lines may still arrive.
+    fn end(&self, state: Option<&TaskState>, outcome: Option<&Outcome>, counts: &mut Counts) -> Option<Ended> {
+        let Some(task) = state else {
+            // A new job may be missing in the first answer, and an old one has left the queue.
+            counts.absent += 1;
+            let how = format!("Slurm no longer knows job {}_{}", self.job, self.task);
+            return (counts.absent >= ABSENT).then_some(Ended { by: EndedBy::Itself, how });
+        };
+        counts.absent = 0;
+        let is_complete = task.state == "COMPLETED";
+        let by = match task.phase() {
+            Phase::Alive => return None,
+            Phase::OutOfMemory => EndedBy::Memory,
+            Phase::TimeLimit => EndedBy::TimeLimit,
+            Phase::Cancelled => EndedBy::Request,
+            // It stopped before its time limit, and may not queue again.
+            Phase::Ended if is_complete && outcome == Some(&Outcome::Stopped) => EndedBy::TimeLimit,
+            Phase::Ended => EndedBy::Itself,
+        };
+        counts.late += 1;
+        let node = if task.node.is_empty() { String::new() } else { format!(" on {}", task.node) };
+        let how = format!("Slurm says {} ({}){node}, job {}_{}", task.state, task.reason, self.job, self.task);
+        (!is_complete || outcome.is_some() || counts.late >= LATE).then_some(Ended { by, how })
+    }
+}
+
+/// Numbers of answers of Slurm in a row.
+#[derive(Default)]
+struct Counts {
+    /// Without the task.
+    absent: u32,
+    /// With a task that has ended but has not reported its end.
+    late: u32,
+}
+
+impl Process for SlurmTask {
+    async fn follow(
+        mut self,
+        record: &mut Record,
+        mut requests: watch::Receiver<Request>,
+    ) -> Result<Followed, RunnerError> {
+        if self.entry == Entry::New {
+            record.say(self.submitted(record.name())).await?;
+            if self.after == After::Leave {
+                return Ok(Followed::Left);
+            }
+        }
+        let mut counts = Counts::default();
+        loop {
+            let Some(queue) = self.answer(&mut requests).await else { return Ok(Followed::Left) };
+            let task = queue.task(&self.job, self.task);
+            if record.is_begun() || task.is_none_or(|task| task.state != "PENDING") {
+                self.look(record).await?;
+            }
+            if let Some(end) = self.end(task, record.outcome().as_ref(), &mut counts)
+                && self.give_up(record).await?
+            {
+                return Ok(Followed::Ended { end, memory: None });
+            }
+            if self.after == After::Leave && task.is_some_and(|task| task.phase() == Phase::Alive) {
+                return Ok(Followed::Left);
+            }
+        }
+    }
+}

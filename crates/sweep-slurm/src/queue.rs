@@ -1,0 +1,93 @@
+//! What Slurm says about tasks. Pure.
+
+use std::collections::BTreeMap;
+
+/// Tasks as `squeue` lists them, by the names of their job and their index in its array.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Queue {
+    tasks: BTreeMap<(String, u32), TaskState>,
+}
+
+impl Queue {
+    /// Returns what is known of a task.
+    pub(crate) fn task(&self, job: &str, task: u32) -> Option<&TaskState> {
+        self.tasks.get(&(job.to_owned(), task))
+    }
+}
+
+impl FromIterator<((String, u32), TaskState)> for Queue {
+    fn from_iter<I: IntoIterator<Item = ((String, u32), TaskState)>>(tasks: I) -> Self {
+        Self { tasks: tasks.into_iter().collect() }
+    }
+}
+
+/// State of a task, in Slurm's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TaskState {
+    /// `PENDING`, `RUNNING`, `COMPLETED`, …
+    pub(crate) state: String,
+    /// `None`, `NonZeroExitCode`, `Priority`, …
+    pub(crate) reason: String,
+    /// Empty before it runs.
+    pub(crate) node: String,
+}
+
+/// What a state means for an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// It waits, runs, or does something that this program does not know.
+    Alive,
+    /// It ended by itself.
+    Ended,
+    /// It ran out of memory.
+    OutOfMemory,
+    /// It was killed at its time limit.
+    TimeLimit,
+    /// A user or administrator ended it.
+    Cancelled,
+}
+
+impl TaskState {
+    /// Reads a line `job|task|state|reason|node`. Lines of another form are not tasks of ours.
+    pub(crate) fn read(line: &str) -> Option<((String, u32), Self)> {
+        let mut fields = line.split('|');
+        let (job, task) = (fields.next()?.trim(), fields.next()?.trim().parse().ok()?);
+        let (state, reason) = (fields.next()?.trim().to_owned(), fields.next()?.trim().to_owned());
+        let node = fields.next().unwrap_or_default().trim().to_owned();
+        Some(((job.to_owned(), task), Self { state, reason, node }))
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        // Some versions append words: `CANCELLED by 1000`.
+        match self.state.split([' ', '+']).next().unwrap_or_default() {
+            "COMPLETED" | "FAILED" | "BOOT_FAIL" | "NODE_FAIL" | "PREEMPTED" | "REVOKED" => Phase::Ended,
+            "OUT_OF_MEMORY" => Phase::OutOfMemory,
+            "TIMEOUT" | "DEADLINE" => Phase::TimeLimit,
+            "CANCELLED" => Phase::Cancelled,
+            _ => Phase::Alive,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_of_several_versions_are_read() {
+        let text = "12|0|RUNNING|None|n1\n12|1|PENDING|Resources|\n12|2|CANCELLED by 1000|None|n2\n\
+                    12|3|OUT_OF_MEMORY|OutOfMemory|n3\n12|4|TIMEOUT|TimeLimit|n1\n13|0|COMPLETED|None|n1\n\
+                    7|N/A|RUNNING|None|n9\nslurm_load_jobs error\n12|5|SPECIAL_EXIT|x|n\n12|6|FAILED|NonZeroExitCode";
+        let queue: Queue = text.lines().filter_map(TaskState::read).collect();
+        let phase = |job: &str, task| queue.task(job, task).map(TaskState::phase);
+        assert_eq!(phase("12", 0), Some(Phase::Alive));
+        assert_eq!(phase("12", 1), Some(Phase::Alive));
+        assert_eq!(phase("12", 2), Some(Phase::Cancelled));
+        assert_eq!(phase("12", 3), Some(Phase::OutOfMemory));
+        assert_eq!(phase("12", 4), Some(Phase::TimeLimit));
+        assert_eq!(phase("13", 0), Some(Phase::Ended));
+        assert_eq!(phase("12", 5), Some(Phase::Alive), "an unknown state is never taken for the end");
+        assert_eq!(phase("12", 6), Some(Phase::Ended));
+        assert_eq!(phase("7", 0), None);
+    }
+}

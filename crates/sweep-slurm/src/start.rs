@@ -1,0 +1,197 @@
+//! On a node: finds the folder that a task may write to.
+//!
+//! Slurm starts a task again after a preemption, a lost node or a request of the task itself, and it may start it again
+//! while the first copy still runs. So each start takes a folder of its own:
+//!
+//! 1. The first start marks the folder that the scheduler has prepared.
+//! 2. A later start finds the mark. It makes the folder of the next attempt, and takes the lease of the folder before
+//!    it. A copy that still writes there notices this before its next write, and ends.
+//! 3. A start that finds a revoked lease ends: the scheduler has given the attempt up.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use serde::{Deserialize, Serialize};
+use sweep_protocol::{
+    AttemptLayout, Lease, Orders, create_atomically, host_name, now_ms, sync_folder, write_atomically,
+};
+
+use crate::SlurmError;
+use crate::error::file;
+
+/// What a start of a task may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// It works in this folder.
+    Here(PathBuf),
+    /// Nothing: the scheduler has given the attempt up.
+    GivenUp,
+}
+
+/// The mark of a start, for people.
+#[derive(Debug, Serialize, Deserialize)]
+struct Mark {
+    host: String,
+    pid: u32,
+    at_ms: u64,
+}
+
+/// Takes a folder for this process: that of the attempt `prepared`, or of a later attempt if the task was started
+/// before.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub fn start(prepared: &Path) -> Result<Start, SlurmError> {
+    let mark = Mark { host: host_name(), pid: std::process::id(), at_ms: now_ms() };
+    let mark = serde_json::to_vec(&mark).map_err(|fault| file(prepared, "writing a mark")(fault.into()))?;
+    let mut folder = prepared.to_owned();
+    loop {
+        let attempt = AttemptLayout::at(&folder);
+        let Some(next) = next_of(&folder) else {
+            let fault = io::Error::other("its name is not a number, so it is not the folder of an attempt");
+            return Err(file(folder, "using it")(fault));
+        };
+        if Lease::was_passed_on(&attempt.lease()) {
+            folder = next;
+            continue;
+        }
+        let orders = read_orders(&attempt)?;
+        let token = orders.lease.clone().unwrap_or_default();
+        if !Lease::held(&attempt.lease(), &token).is_valid() {
+            return Ok(Start::GivenUp);
+        }
+        if create_atomically(&attempt.start(), &mark).map_err(file(attempt.start(), "marking the folder"))? {
+            return Ok(Start::Here(folder));
+        }
+        let is_new = publish(&folder, &next, orders, &mark).map_err(file(&next, "making the folder"))?;
+        Lease::pass_on(&attempt.lease()).map_err(file(attempt.lease(), "taking the lease"))?;
+        if is_new {
+            return Ok(Start::Here(next));
+        }
+        // Another start was faster. This one comes after it.
+        folder = next;
+    }
+}
+
+/// Makes the folder of the next attempt with all its files at once. Returns whether it is new.
+fn publish(before: &Path, next: &Path, orders: Orders, mark: &[u8]) -> io::Result<bool> {
+    let Some(all) = next.parent() else { return Err(io::ErrorKind::NotFound.into()) };
+    let token = format!("{}-{}-{}-{}", next.display(), host_name(), std::process::id(), now_ms());
+    let hidden = all.join(format!(".start-{}-{}-{}", host_name(), std::process::id(), now_ms()));
+    let resume_from = std::iter::once(before.to_owned()).chain(orders.resume_from.clone()).collect();
+    let orders = Orders { lease: Some(token.clone()), resume_from, ..orders };
+    let attempt = AttemptLayout::at(&hidden);
+    fs::create_dir(&hidden)?;
+    write_atomically(&attempt.orders(), &serde_json::to_vec_pretty(&orders)?)?;
+    write_atomically(&attempt.start(), mark)?;
+    Lease::grant(&attempt.lease(), &token)?;
+    let published = match renameat_with(CWD, &hidden, CWD, next, RenameFlags::NOREPLACE) {
+        // This file system cannot check and rename in one step.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) if !next.exists() => fs::rename(&hidden, next),
+        renamed => renamed.map_err(Into::into),
+    };
+    match published {
+        Ok(()) => sync_folder(all).map(|()| true),
+        Err(_) if next.exists() => fs::remove_dir_all(&hidden).map(|()| false),
+        Err(fault) => Err(fault),
+    }
+}
+
+fn read_orders(attempt: &AttemptLayout) -> Result<Orders, SlurmError> {
+    let path = attempt.orders();
+    let text = fs::read(&path).map_err(file(&path, "reading"))?;
+    serde_json::from_slice(&text).map_err(|fault| file(path, "reading as orders")(fault.into()))
+}
+
+/// The folder of the attempt after this one.
+pub(crate) fn next_of(folder: &Path) -> Option<PathBuf> {
+    let number: u32 = folder.file_name()?.to_str()?.parse().ok()?;
+    Some(folder.with_file_name(number.checked_add(1)?.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Makes the folder of attempt 1, as a scheduler does.
+    fn prepared(folder: &Path) -> PathBuf {
+        let attempt = AttemptLayout::at(folder.join("attempts/1"));
+        fs::create_dir_all(attempt.root()).unwrap();
+        let orders = Orders {
+            device: "cpu".into(),
+            threads: 1,
+            data: None,
+            kernels: None,
+            project: None,
+            digests: None,
+            metrics: Vec::new(),
+            lease: Some("token".into()),
+            resume_from: Vec::new(),
+        };
+        fs::write(attempt.orders(), serde_json::to_vec(&orders).unwrap()).unwrap();
+        Lease::grant(&attempt.lease(), "token").unwrap();
+        attempt.root().to_owned()
+    }
+
+    fn holds_its_lease(folder: &Path) -> bool {
+        let attempt = AttemptLayout::at(folder);
+        Lease::held(&attempt.lease(), &read_orders(&attempt).unwrap().lease.unwrap()).is_valid()
+    }
+
+    #[test]
+    fn every_start_takes_a_folder_and_the_lease_of_the_start_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = prepared(folder.path());
+        assert_eq!(start(&first).unwrap(), Start::Here(first.clone()));
+        assert!(holds_its_lease(&first));
+        let second = folder.path().join("attempts/2");
+        assert_eq!(start(&first).unwrap(), Start::Here(second.clone()));
+        assert!(!holds_its_lease(&first) && holds_its_lease(&second));
+        let third = folder.path().join("attempts/3");
+        assert_eq!(start(&first).unwrap(), Start::Here(third.clone()));
+        assert!(!holds_its_lease(&second) && holds_its_lease(&third));
+        assert_eq!(read_orders(&AttemptLayout::at(&third)).unwrap().resume_from, [second, first]);
+    }
+
+    #[test]
+    fn a_task_that_was_given_up_does_not_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = prepared(folder.path());
+        Lease::revoke(&AttemptLayout::at(&first).lease()).unwrap();
+        assert_eq!(start(&first).unwrap(), Start::GivenUp);
+        assert!(!AttemptLayout::at(&first).start().exists());
+    }
+
+    #[test]
+    fn a_task_whose_later_attempt_was_given_up_does_not_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = prepared(folder.path());
+        start(&first).unwrap();
+        let Start::Here(second) = start(&first).unwrap() else { panic!() };
+        Lease::revoke(&AttemptLayout::at(&second).lease()).unwrap();
+        assert_eq!(start(&first).unwrap(), Start::GivenUp);
+    }
+
+    #[test]
+    fn starts_at_the_same_time_take_different_folders() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = prepared(folder.path());
+        let mut taken: Vec<PathBuf> = std::thread::scope(|scope| {
+            let starts: Vec<_> = (0..8).map(|_| scope.spawn(|| start(&first).unwrap())).collect();
+            let here = |start| match start {
+                Start::Here(folder) => folder,
+                Start::GivenUp => panic!("nobody gave it up"),
+            };
+            starts.into_iter().map(|start| here(start.join().unwrap())).collect()
+        });
+        taken.sort();
+        taken.dedup();
+        assert_eq!(taken.len(), 8);
+        let held = taken.iter().filter(|folder| holds_its_lease(folder)).count();
+        assert_eq!(held, 1, "only the last one may write");
+        let names = fs::read_dir(folder.path().join("attempts")).unwrap();
+        assert!(names.flatten().all(|entry| entry.file_name().to_str().unwrap().parse::<u32>().is_ok()));
+    }
+}

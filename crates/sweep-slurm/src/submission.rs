@@ -1,0 +1,156 @@
+//! A submission: the folder with everything that its tasks need, frozen when it is submitted.
+//!
+//! ```text
+//! results/slurm/3/manifest.json   folders of the attempts, in the order of the tasks
+//!                 script.sh       what sbatch was given
+//!                 jobs.json       names of the jobs
+//!                 output/         what tasks print before they have found their folder
+//! results/slurm/program-…         copies of the program, named by their size and time
+//! ```
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sweep_protocol::{ResultsLayout, create_folders, create_new_folder, file_stamp, sync_folder, write_atomically};
+
+use crate::error::file;
+use crate::{Settings, SlurmError, script};
+
+/// The folders of the attempts of a submission.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Absolute paths, in the order of the tasks.
+    pub attempts: Vec<PathBuf>,
+}
+
+impl Manifest {
+    /// Reads a manifest.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is not a manifest.
+    pub fn read(path: &Path) -> Result<Self, SlurmError> {
+        let text = fs::read(path).map_err(file(path, "reading"))?;
+        serde_json::from_slice(&text).map_err(|fault| file(path, "reading as a manifest")(fault.into()))
+    }
+}
+
+/// The program that tasks run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// This program. It is copied, so that a later build does not change what tasks run.
+    Own(PathBuf),
+    /// Another build, which the user names.
+    Named(PathBuf),
+}
+
+/// The folder of a submission.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    folder: PathBuf,
+}
+
+impl Submission {
+    /// Writes the folder of a new submission.
+    ///
+    /// # Errors
+    /// When a file cannot be written, or a setting cannot be used.
+    pub fn write(
+        layout: &ResultsLayout,
+        settings: &Settings,
+        program: &Program,
+        attempts: Vec<PathBuf>,
+    ) -> Result<Self, SlurmError> {
+        let all = absolute(&layout.submissions())?;
+        create_folders(&all).map_err(file(&all, "creating the folder"))?;
+        let program = frozen(&all, program)?;
+        let folder = next_folder(&all)?;
+        let submission = Self { folder };
+        let output = submission.folder.join("output");
+        create_new_folder(&output).map_err(file(&output, "creating the folder"))?;
+        let manifest = submission.manifest();
+        let text =
+            serde_json::to_vec(&Manifest { attempts }).map_err(|fault| file(&manifest, "writing")(fault.into()))?;
+        write_atomically(&manifest, &text).map_err(file(&manifest, "writing"))?;
+        let text = script(settings, &program, &manifest)?;
+        write_atomically(&submission.script(), text.as_bytes()).map_err(file(submission.script(), "writing"))?;
+        Ok(submission)
+    }
+
+    /// The manifest.
+    pub fn manifest(&self) -> PathBuf {
+        self.folder.join("manifest.json")
+    }
+
+    /// The script.
+    pub fn script(&self) -> PathBuf {
+        self.folder.join("script.sh")
+    }
+
+    /// The folder itself.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Pattern of the files that tasks print into, in the form of `sbatch --output`.
+    ///
+    /// # Errors
+    /// When the path is not text.
+    pub fn output(&self) -> Result<String, SlurmError> {
+        let folder = self.folder.to_str().ok_or_else(|| SlurmError::NotText { path: self.folder.clone() })?;
+        Ok(format!("{}/output/%A_%a.txt", folder.replace('%', "%%")))
+    }
+
+    /// Records the names of the jobs.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn record(&self, jobs: &[String]) -> Result<(), SlurmError> {
+        let path = self.folder.join("jobs.json");
+        let text = serde_json::to_vec(jobs).map_err(|fault| file(&path, "writing")(fault.into()))?;
+        write_atomically(&path, &text).map_err(file(&path, "writing"))
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, SlurmError> {
+    std::path::absolute(path).map_err(file(path, "finding the absolute path"))
+}
+
+/// Creates the next free folder.
+fn next_folder(all: &Path) -> Result<PathBuf, SlurmError> {
+    let entries = fs::read_dir(all).map_err(file(all, "reading the folder"))?;
+    let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let folder = all.join(numbers.max().unwrap_or(0).saturating_add(1).to_string());
+    create_new_folder(&folder).map_err(file(&folder, "creating the folder"))?;
+    Ok(folder)
+}
+
+/// Returns the absolute path of a program that later builds do not change.
+fn frozen(all: &Path, program: &Program) -> Result<PathBuf, SlurmError> {
+    let own = match program {
+        Program::Named(path) => {
+            let path = absolute(path)?;
+            return match fs::metadata(&path).map(|found| found.is_file()) {
+                Ok(true) => Ok(path),
+                Ok(false) => Err(file(path, "using it as a program")(io::Error::other("it is not a file"))),
+                Err(fault) => Err(file(path, "finding the program of launcher.slurm.program")(fault)),
+            };
+        }
+        Program::Own(path) => path,
+    };
+    let stamp = file_stamp(own).ok_or_else(|| file(own, "finding the program")(io::ErrorKind::NotFound.into()))?;
+    let copy = all.join(format!("program-{}", stamp.replace(',', "-")));
+    if copy.is_file() {
+        return Ok(copy);
+    }
+    let temporary = all.join(format!("program.{}.tmp", std::process::id()));
+    // `copy` keeps the permission to execute.
+    fs::copy(own, &temporary)
+        .and_then(|_| fs::File::open(&temporary)?.sync_all())
+        .and_then(|()| fs::rename(&temporary, &copy))
+        .and_then(|()| sync_folder(all))
+        .map_err(file(&copy, "copying the program"))?;
+    Ok(copy)
+}
