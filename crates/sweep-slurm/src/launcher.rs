@@ -72,7 +72,7 @@ impl Slurm {
 
     fn task(&self, job: String, task: u32, entry: Entry) -> SlurmTask {
         lock(&self.jobs).insert(job.clone());
-        SlurmTask { job, task, entry, after: self.after, queue: self.queue.clone() }
+        SlurmTask { job, task, entry, after: self.after, queue: self.queue.clone(), say: Arc::clone(&self.say) }
     }
 
     async fn submit(&self, attempts: &[Prepared]) -> Result<Vec<SlurmTask>, SlurmError> {
@@ -193,6 +193,7 @@ pub struct SlurmTask {
     entry: Entry,
     after: After,
     queue: watch::Receiver<Option<Arc<Queue>>>,
+    say: Say,
 }
 
 impl SlurmTask {
@@ -225,6 +226,15 @@ impl SlurmTask {
         Ok(record.name().attempt == attempt)
     }
 
+    /// Takes the task out of the queue, since nothing is left to do. If Slurm does not answer, a later start finds that
+    /// the attempt was given up.
+    async fn leave_the_queue(&self) {
+        let name = format!("{}_{}", self.job, self.task);
+        if let Err(fault) = Cluster.cancel(&[name]).await {
+            (self.say)(&fault.to_string());
+        }
+    }
+
     /// Waits for the next answer of Slurm. Returns nothing if the scheduler stops.
     async fn answer(&mut self, requests: &mut watch::Receiver<Request>) -> Option<Arc<Queue>> {
         loop {
@@ -239,7 +249,13 @@ impl SlurmTask {
     }
 
     /// Says what the end of the task means; `None` if it has not ended, or if its last lines may still arrive.
+    ///
+    /// An attempt that reported a final outcome is over, whatever Slurm says. Slurm may start a task again that is
+    /// done, for example after the state of a controller was lost.
     fn end(&self, state: Option<&TaskState>, outcome: Option<&Outcome>, counts: &mut Counts) -> Option<Ended> {
+        if matches!(outcome, Some(Outcome::Succeeded | Outcome::Failed { .. })) {
+            return Some(Ended { by: EndedBy::Itself, how: "it reported its end".to_owned() });
+        }
         let Some(task) = state else {
             // A new job may be missing in the first answer, and an old one has left the queue.
             counts.absent += 1;
@@ -271,6 +287,8 @@ struct Counts {
     absent: u32,
     /// With a task that has ended but has not reported its end.
     late: u32,
+    /// Whether the user knows that the task is held.
+    is_held: bool,
 }
 
 impl Process for SlurmTask {
@@ -289,13 +307,22 @@ impl Process for SlurmTask {
         loop {
             let Some(queue) = self.answer(&mut requests).await else { return Ok(Followed::Left) };
             let task = queue.task(&self.job, self.task);
-            if record.is_begun() || task.is_none_or(|task| task.state != "PENDING") {
+            if record.is_begun() || task.is_none_or(|task| !task.waits()) {
                 self.look(record).await?;
             }
             if let Some(end) = self.end(task, record.outcome().as_ref(), &mut counts)
                 && self.give_up(record).await?
             {
+                if task.is_some_and(TaskState::waits) {
+                    self.leave_the_queue().await;
+                }
                 return Ok(Followed::Ended { end, memory: None });
+            }
+            if let Some(task) = task.filter(|task| task.is_held() && !std::mem::replace(&mut counts.is_held, true)) {
+                let (job, index, reason) = (&self.job, self.task, &task.reason);
+                (self.say)(&format!(
+                    "Slurm holds task {job}_{index} ({reason}): find the cause, then `scontrol release {job}_{index}`"
+                ));
             }
             if self.after == After::Leave && task.is_some_and(|task| task.phase() == Phase::Alive) {
                 return Ok(Followed::Left);

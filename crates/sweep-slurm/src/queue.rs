@@ -57,6 +57,16 @@ impl TaskState {
         Some(((job.to_owned(), task), Self { state, reason, node }))
     }
 
+    /// Whether it waits in the queue.
+    pub(crate) fn waits(&self) -> bool {
+        self.state == "PENDING"
+    }
+
+    /// Whether it waits until somebody releases it.
+    pub(crate) fn is_held(&self) -> bool {
+        self.waits() && self.reason.to_ascii_lowercase().contains("held")
+    }
+
     pub(crate) fn phase(&self) -> Phase {
         // Some versions append words: `CANCELLED by 1000`.
         match self.state.split([' ', '+']).next().unwrap_or_default() {
@@ -89,5 +99,7 @@ mod tests {
         assert_eq!(phase("12", 5), Some(Phase::Alive), "an unknown state is never taken for the end");
         assert_eq!(phase("12", 6), Some(Phase::Ended));
         assert_eq!(phase("7", 0), None);
+        let held = |reason: &str| TaskState::read(&format!("1|0|PENDING|{reason}|")).unwrap().1.is_held();
+        assert!(held("JobHeldAdmin") && held("launch failed requeued held") && !held("Priority"));
     }
 }

@@ -63,6 +63,6 @@ mod tests {
         };
         let text =
             script(&settings, Path::new("/a b/it's/repmlp-sweep"), Path::new("/r/slurm/1/manifest.json")).unwrap();
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text);
     }
 }

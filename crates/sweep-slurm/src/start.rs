@@ -8,15 +8,13 @@
 //!    it. A copy that still writes there notices this before its next write, and ends.
 //! 3. A start that finds a revoked lease ends: the scheduler has given the attempt up.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::{Deserialize, Serialize};
-use sweep_protocol::{
-    AttemptLayout, Lease, Orders, create_atomically, host_name, now_ms, sync_folder, write_atomically,
-};
+use sweep_protocol::{AttemptLayout, Lease, Orders, host_name, now_ms, sync_folder, write_atomically};
 
 use crate::SlurmError;
 use crate::error::file;
@@ -62,7 +60,7 @@ pub fn start(prepared: &Path) -> Result<Start, SlurmError> {
         if !Lease::held(&attempt.lease(), &token).is_valid() {
             return Ok(Start::GivenUp);
         }
-        if create_atomically(&attempt.start(), &mark).map_err(file(attempt.start(), "marking the folder"))? {
+        if is_first(&attempt.start(), &mark).map_err(file(attempt.start(), "marking the folder"))? {
             return Ok(Start::Here(folder));
         }
         let is_new = publish(&folder, &next, orders, &mark).map_err(file(&next, "making the folder"))?;
@@ -75,15 +73,38 @@ pub fn start(prepared: &Path) -> Result<Start, SlurmError> {
     }
 }
 
+/// Marks a folder as that of this process. Returns whether no other process has done so.
+fn is_first(path: &Path, mark: &[u8]) -> io::Result<bool> {
+    match File::options().write(true).create_new(true).open(path) {
+        Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        opened => {
+            let mut file = opened?;
+            file.write_all(mark).and_then(|()| file.sync_all())?;
+            Ok(true)
+        }
+    }
+}
+
+/// Creates a folder that no other process uses. Its name is no number, so it is not yet an attempt.
+fn hidden_folder(all: &Path) -> io::Result<PathBuf> {
+    let name = |number| all.join(format!(".start-{}-{}-{number}", host_name(), std::process::id()));
+    for folder in (0_u32..).map(name) {
+        match fs::create_dir(&folder) {
+            Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => {}
+            created => return created.map(|()| folder),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
 /// Makes the folder of the next attempt with all its files at once. Returns whether it is new.
 fn publish(before: &Path, next: &Path, orders: Orders, mark: &[u8]) -> io::Result<bool> {
     let Some(all) = next.parent() else { return Err(io::ErrorKind::NotFound.into()) };
     let token = format!("{}-{}-{}-{}", next.display(), host_name(), std::process::id(), now_ms());
-    let hidden = all.join(format!(".start-{}-{}-{}", host_name(), std::process::id(), now_ms()));
+    let hidden = hidden_folder(all)?;
     let resume_from = std::iter::once(before.to_owned()).chain(orders.resume_from.clone()).collect();
     let orders = Orders { lease: Some(token.clone()), resume_from, ..orders };
     let attempt = AttemptLayout::at(&hidden);
-    fs::create_dir(&hidden)?;
     write_atomically(&attempt.orders(), &serde_json::to_vec_pretty(&orders)?)?;
     write_atomically(&attempt.start(), mark)?;
     Lease::grant(&attempt.lease(), &token)?;
@@ -174,24 +195,31 @@ mod tests {
         assert_eq!(start(&first).unwrap(), Start::GivenUp);
     }
 
+    /// Variable that makes the next test a start of its own.
+    const VARIABLE: &str = "SWEEP_SLURM_TEST_START";
+
+    #[test]
+    fn start_in_a_process_of_its_own() {
+        let Some(folder) = std::env::var_os(VARIABLE) else { return };
+        assert!(matches!(start(Path::new(&folder)).unwrap(), Start::Here(_)), "nobody gave it up");
+    }
+
     #[test]
     fn starts_at_the_same_time_take_different_folders() {
+        const STARTS: usize = 8;
         let folder = tempfile::tempdir().unwrap();
         let first = prepared(folder.path());
-        let mut taken: Vec<PathBuf> = std::thread::scope(|scope| {
-            let starts: Vec<_> = (0..8).map(|_| scope.spawn(|| start(&first).unwrap())).collect();
-            let here = |start| match start {
-                Start::Here(folder) => folder,
-                Start::GivenUp => panic!("nobody gave it up"),
-            };
-            starts.into_iter().map(|start| here(start.join().unwrap())).collect()
-        });
-        taken.sort();
-        taken.dedup();
-        assert_eq!(taken.len(), 8);
-        let held = taken.iter().filter(|folder| holds_its_lease(folder)).count();
+        let begin = |_| {
+            let mut process = std::process::Command::new(std::env::current_exe().unwrap());
+            process.args(["--exact", "start::tests::start_in_a_process_of_its_own"]).env(VARIABLE, &first);
+            process.stdout(std::process::Stdio::null()).spawn().unwrap()
+        };
+        let processes: Vec<_> = (0..STARTS).map(begin).collect();
+        assert!(processes.into_iter().all(|mut process| process.wait().unwrap().success()));
+        let names = fs::read_dir(folder.path().join("attempts")).unwrap().flatten().map(|entry| entry.path());
+        let folders: Vec<PathBuf> = names.collect();
+        assert_eq!(folders.len(), STARTS, "{folders:?}");
+        let held = folders.iter().filter(|folder| holds_its_lease(folder)).count();
         assert_eq!(held, 1, "only the last one may write");
-        let names = fs::read_dir(folder.path().join("attempts")).unwrap();
-        assert!(names.flatten().all(|entry| entry.file_name().to_str().unwrap().parse::<u32>().is_ok()));
     }
 }

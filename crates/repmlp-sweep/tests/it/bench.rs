@@ -130,16 +130,27 @@ impl Started {
     /// Starts a program and waits until a line of its standard error contains `word`.
     pub(crate) fn until(mut command: Command, word: &str) -> Self {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut started = Self { child, stderr };
+        started.read_until(word);
+        started
+    }
+
+    /// Reads lines of the program's standard error until one contains `word`.
+    pub(crate) fn read_until(&mut self, word: &str) {
         let mut line = String::new();
         while !line.contains(word) {
             line.clear();
-            assert!(stderr.read_line(&mut line).unwrap() > 0, "it ended before it printed `{word}`");
+            assert!(self.stderr.read_line(&mut line).unwrap() > 0, "it ended before it printed `{word}`");
         }
-        Self { child, stderr }
     }
 
-    /// Waits for the end. Returns the exit code and the rest of standard error.
+    /// Kills the program alone.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     pub(crate) fn end(mut self) -> (Option<i32>, String) {
         let mut rest = String::new();
         self.stderr.read_to_string(&mut rest).unwrap();
