@@ -221,7 +221,8 @@ mod tests {
             ends in vec((any::<proptest::sample::Index>(), status(), proptest::option::of(1_u64..200)), 40),
         ) {
             let number = forecasts.len();
-            let mut schedule = Schedule::new(items(&forecasts), Policy { slots, retries: 2, retries_time_limits, memory });
+            let policy = Policy { slots, retries: 2, retries_time_limits, memory };
+            let mut schedule = Schedule::new(items(&forecasts), policy);
             let mut running: Vec<RunId> = Vec::new();
             let mut attempts: BTreeMap<RunId, u32> = BTreeMap::new();
             let mut ends = ends.into_iter();
@@ -240,7 +241,8 @@ mod tests {
                 }).sum();
                 // A correction that became larger counts for runs that start later.
                 let is_corrected = schedule.correction.is_some();
-                prop_assert!(running.len() == 1 || is_corrected || memory.is_none_or(|memory| used <= memory as f64));
+                let fits = memory.is_none_or(|memory| used <= memory as f64);
+                prop_assert!(running.len() == 1 || is_corrected || fits);
                 let (index, status, took) = ends.next().map_or((0, Status::Succeeded, None), |(index, status, took)| {
                     (index.index(running.len()), status, took)
                 });

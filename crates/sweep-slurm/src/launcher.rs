@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sweep_protocol::{AttemptName, Lease, Outcome, ResultsLayout, SupervisorEvent};
+use sweep_protocol::{AttemptName, Lease, Outcome, ResultsLayout, SupervisorEvent, log_tail};
 use sweep_runner::{
     Ended, EndedBy, Followed, Launcher, Prepared, Process, Record, Request, RunnerError, Slot, Submitted,
 };
@@ -226,6 +226,16 @@ impl SlurmTask {
         Ok(record.name().attempt == attempt)
     }
 
+    /// Returns the end of what the task printed before it found its folder, as the end of a sentence. A line of `setup`
+    /// that failed is seen only there.
+    fn output(&self, layout: &ResultsLayout) -> String {
+        let name = format!("{}_{}.txt", self.job, self.task);
+        let folders = std::fs::read_dir(layout.submissions()).into_iter().flatten().flatten();
+        let paths = folders.map(|entry| entry.path().join("output").join(&name));
+        let printed = paths.filter_map(|path| Some((log_tail(&path).ok()?, path))).find(|(tail, _)| !tail.is_empty());
+        printed.map_or_else(String::new, |(tail, path)| format!("; {} ends with:\n{tail}", path.display()))
+    }
+
     /// Takes the task out of the queue, since nothing is left to do. If Slurm does not answer, a later start finds that
     /// the attempt was given up.
     async fn leave_the_queue(&self) {
@@ -316,7 +326,8 @@ impl Process for SlurmTask {
                 if task.is_some_and(TaskState::waits) {
                     self.leave_the_queue().await;
                 }
-                return Ok(Followed::Ended { end, memory: None });
+                let how = if record.is_begun() { end.how } else { end.how + &self.output(record.layout()) };
+                return Ok(Followed::Ended { end: Ended { how, ..end }, memory: None });
             }
             if let Some(task) = task.filter(|task| task.is_held() && !std::mem::replace(&mut counts.is_held, true)) {
                 let (job, index, reason) = (&self.job, self.task, &task.reason);

@@ -63,11 +63,14 @@ impl Cluster {
     fn write_configuration(&self, nodes: usize, more: &str) {
         let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
         let (host, folder) = (host.trim().split('.').next().unwrap(), self.folder.path().display());
+        let user = Command::new("id").arg("-un").output().unwrap();
+        let user = String::from_utf8(user.stdout).unwrap();
+        let user = user.trim();
         // The ports are chosen together, so that they differ.
         let listeners: Vec<TcpListener> = (0..=nodes).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let ports: Vec<u16> = listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
         let mut text = format!(
-            "ClusterName=test\nSlurmctldHost={host}(127.0.0.1)\nSlurmUser=root\nSlurmdUser=root\nSlurmctldPort={}\n\
+            "ClusterName=test\nSlurmctldHost={host}(127.0.0.1)\nSlurmUser={user}\nSlurmdUser={user}\nSlurmctldPort={}\n\
              AuthType=auth/munge\nCredType=cred/munge\nAuthInfo=socket={folder}/munge/munge.sock,cred_expire=2\n\
              StateSaveLocation={folder}/state\nSlurmctldPidFile={folder}/run/slurmctld.pid\n\
              SlurmctldLogFile={folder}/log/slurmctld.log\nSlurmdPidFile={folder}/run/slurmd-%n.pid\n\

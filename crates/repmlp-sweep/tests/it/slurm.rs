@@ -286,7 +286,10 @@ fn without_queue(bench: &Bench, answer: &str) -> String {
         for word in "$@"; do
             case $word in --array=0-*) last=${word#--array=0-}; last=${last%%%*} ;; *.sh) script=$word ;; esac
         done
-        for task in $(seq 0 "$last"); do SLURM_ARRAY_TASK_ID=$task bash "$script" 0 >&2; done
+        output=$(dirname "$script")/output
+        for task in $(seq 0 "$last"); do
+            SLURM_ARRAY_TASK_ID=$task bash "$script" 0 > "$output/7_$task.txt" 2>&1
+        done
         echo "Site plug-in: thank you"; echo "7;cluster""#;
     let programs = [
         ("sbatch", sbatch),
@@ -319,16 +322,18 @@ fn answers_of_other_versions_and_missing_tasks_lose_nothing() {
 fn a_task_that_dies_silently_is_classified_and_tried_again_once() {
     for (state, status) in [
         ("OUT_OF_MEMORY|OutOfMemory", "failed:oom"),
-        ("TIMEOUT|TimeLimit", "timed out"),
+        ("TIMEOUT|TimeLimit", "timed_out"),
         ("FAILED|NonZeroExitCode", "failed:crash"),
         ("NODE_FAIL|NodeFail", "failed:crash"),
     ] {
-        let bench = project("setup = [\"exit 1\"]");
+        let bench = project("setup = [\"echo no such module; exit 1\"]");
         let path = without_queue(&bench, &format!("printf '7|0|{state}|n1\\n7|1|{state}|n1\\n'"));
         let swept = Ran(bench.command(SWEEP).env("PATH", path).output().unwrap());
         assert_eq!(swept.code(), 10, "{state}: {}", swept.stderr());
         let closed: Vec<String> = closings(&bench).into_iter().map(|(status, _)| status.to_string()).collect();
         assert_eq!(closed, [status; 4], "{state}");
+        let is_shown = swept.stderr().contains("no such module");
+        assert_eq!(is_shown, status != "timed_out", "{}", swept.stderr());
     }
 }
 

@@ -21,6 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "sweep-protocol",
             "sweep-report",
             "sweep-runner",
+            "sweep-slurm",
             "sweep-store",
             "sweep-trainer",
             "tokio",
@@ -37,6 +38,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sweep-protocol", &[]),
     ("sweep-report", &["sweep-protocol", "polars", "plotters"]),
     ("sweep-runner", &["sweep-protocol", "tokio"]),
+    ("sweep-slurm", &["sweep-protocol", "sweep-runner", "tokio"]),
     ("sweep-store", &["sweep-protocol", "sqlx"]),
     ("sweep-trainer", &["sweep-protocol"]),
 ];
