@@ -64,7 +64,7 @@ impl<'p> CostedPlan<'p> {
     pub(crate) fn works(&self, known: &BTreeMap<RunId, RunRow>) -> Vec<Work> {
         let work = |run: &sweep_plan::PlannedRun| {
             let version = self.trainers.of(&self.plan.configurations[run.configuration]).version();
-            Work::of(known.get(&run.id), version, self.plan.kernels.as_deref())
+            Work::of(known.get(&run.id), version, self.plan.exec.kernels.as_deref())
         };
         self.plan.runs.iter().map(work).collect()
     }

@@ -8,7 +8,7 @@ use sweep_protocol::{
     NetworkId, PlanRecord, SharedOrders, ThroughputLayout, TimedNetwork, TimingOrders, create_folders,
     remove_temporaries, write_atomically,
 };
-use sweep_runner::{LocalMachine, Request, Slot, TimingEnd};
+use sweep_runner::{LocalMachine, Request, Slot, TimingEnd, device_of_process};
 use sweep_store::Reader;
 use tokio::sync::watch;
 
@@ -65,13 +65,15 @@ impl Timing<'_> {
     }
 
     async fn measure(self, voice: &Voice) -> Result<(Request, Exit)> {
-        let Self { costed, sweep: Sweep { lock, until }, place, orders, slot: Slot { device, threads }, .. } = self;
+        let Self { costed, sweep: Sweep { lock, until }, place, orders, slot, .. } = self;
+        let Slot { device, threads } = slot.clone();
         let layout = lock.layout().throughput(&costed.plan.experiment, &costed.plan.profile);
         let networks = networks(costed);
         let on = format!("{device} with {threads} thread{}", if threads == 1 { "" } else { "s" });
         voice.say(&format!("timing {} networks in turns on {on}, with nothing beside them", networks.len()));
         let SharedOrders { data, kernels, digests, .. } = orders;
         let records = std::path::absolute(layout.records())?;
+        let device = device_of_process(&device);
         let orders = TimingOrders { device, threads, data, kernels, digests, networks, records };
         write_orders(&layout, &orders).with_context(|| format!("{} cannot be written", layout.orders().display()))?;
         let local = match &place.slurm {
@@ -80,7 +82,7 @@ impl Timing<'_> {
         };
         let (requests, requested) = watch::channel(Request::Run);
         let listener = tokio::spawn(signals::listen(requests.clone(), voice.clone(), until));
-        let end = sweep_runner::time(lock, &local, (&layout.orders(), &layout.log()), threads, requested).await;
+        let end = sweep_runner::time(lock, &local, (&layout.orders(), &layout.log()), &slot, requested).await;
         listener.abort();
         let exit = match end? {
             TimingEnd::Done => Exit::Done,

@@ -3,6 +3,7 @@
 use sweep_protocol::{AxisRecord, Coordinates};
 
 use crate::document::Span;
+use crate::exec::Exec;
 use crate::grid::Grid;
 use crate::overlay::Overlay;
 use crate::selection::{Exclude, Include};
@@ -26,7 +27,7 @@ pub struct Experiment {
     pub(crate) baseline: Coordinates,
     pub(crate) baseline_span: Span,
     pub(crate) seeds: Vec<u64>,
-    pub(crate) kernels: Option<String>,
+    pub(crate) exec: Exec,
     pub(crate) launcher: serde_json::Value,
     pub(crate) digest: String,
 }

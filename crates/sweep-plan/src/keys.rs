@@ -70,13 +70,33 @@ const EXEC: Block = Block {
     name: "exec",
     doc: "Settings for executing the runs. They do not change a run's identity, but `kernels` can require new \
           measurements.",
-    keys: &[optional(
-        "kernels",
-        Kind::Word(&["plain", "avx2", "avx512"]),
-        "Instruction set that all runs compute with. To share a sweep between machines, name a set that all of \
-         them support: results with different sets differ in their last digits. Runs that were measured with another \
-         set are measured again. Default: the set of the runs that already exist, else the best set of this processor.",
-    )],
+    keys: &[
+        optional(
+            "kernels",
+            Kind::Word(&["plain", "avx2", "avx512"]),
+            "Instruction set that all runs compute with. To share a sweep between machines, name a set that all of \
+             them support: results with different sets differ in their last digits. Runs that were measured with \
+             another set are measured again. Default: the set of the runs that already exist, else the best set of this \
+             processor.",
+        ),
+        optional(
+            "device",
+            Kind::OneOf(&[Kind::Text, Kind::List(&Kind::Text)]),
+            "Device of the tensors, or a list of devices, as for `--device`, which counts more. Default: `auto`.",
+        ),
+        optional(
+            "slots",
+            Kind::Whole(1),
+            "Number of runs at the same time on each device, as for `--slots`, which counts more. Default: one on a \
+             GPU; on the CPU one per core, at most 8.",
+        ),
+        optional(
+            "threads",
+            Kind::Whole(1),
+            "Number of threads of each run, as for `--threads`, which counts more. Default: the machine's cores, \
+             divided among the slots.",
+        ),
+    ],
 };
 
 const LAUNCHER: Block = Block {

@@ -41,6 +41,7 @@ mod base;
 mod blame;
 mod document;
 mod error;
+mod exec;
 mod expansion;
 mod experiment;
 mod grid;
@@ -60,6 +61,7 @@ mod unclosed;
 
 pub use adjust::Adjustments;
 pub use error::{Colors, Fault, PlanError};
+pub use exec::Exec;
 pub use experiment::Experiment;
 pub use link::file_behind;
 pub use load::{digest, load, load_adjusted, load_base};

@@ -12,6 +12,7 @@ use sweep_protocol::{NAME_RULE, check_name};
 use crate::adjust::Adjustments;
 use crate::document::{self, Entry, Item, Node, SourceFile, WHOLE_FILE};
 use crate::error::{Faults, PlanError};
+use crate::exec::Exec;
 use crate::expansion;
 use crate::experiment::{CEILING, Experiment};
 use crate::grid;
@@ -166,7 +167,7 @@ fn assemble(root: &Node, mut ground: Vec<Overlay>, profiles: Profiles<'_>, fault
         baseline_span: baseline.map_or(WHOLE_FILE, |node| node.span.clone()),
         seeds: seeds(value("seeds"), faults),
         launcher: root.get("launcher").map_or(Value::Null, |launcher| launcher.node.value()),
-        kernels: root.get("exec").and_then(|exec| exec.node.text_of("kernels")).map(str::to_owned),
+        exec: root.get("exec").map(|exec| Exec::of(&exec.node)).unwrap_or_default(),
         digest,
     }
 }

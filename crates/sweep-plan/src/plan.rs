@@ -12,6 +12,7 @@ use sweep_protocol::{
 
 use crate::blame;
 use crate::error::PlanError;
+use crate::exec::Exec;
 use crate::expansion::Expansion;
 use crate::experiment::Experiment;
 use crate::overlay::merge;
@@ -63,8 +64,8 @@ pub struct Plan {
     pub baseline: Coordinates,
     /// Seeds of every configuration.
     pub seeds: Vec<u64>,
-    /// Instruction set that all runs compute with, if the file names one.
-    pub kernels: Option<String>,
+    /// How the file wants runs to be executed.
+    pub exec: Exec,
     /// The table `launcher` of the file; null if there is none.
     pub launcher: Value,
     /// Canonical configurations, each once.
@@ -116,7 +117,7 @@ pub fn plan(
         axes: experiment.axes.clone(),
         baseline: experiment.baseline.clone(),
         seeds: experiment.seeds.clone(),
-        kernels: experiment.kernels.clone(),
+        exec: experiment.exec.clone(),
         launcher: experiment.launcher.clone(),
         configurations: Vec::new(),
         runs: Vec::new(),

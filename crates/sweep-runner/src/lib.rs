@@ -44,7 +44,7 @@ pub use error::RunnerError;
 pub use launcher::{Ended, EndedBy, Followed, Launcher, Prepared, Process};
 pub use local::memory::available as available_memory;
 pub use local::worker::worker_environment;
-pub use local::{LocalMachine, LocalProcess, TimingEnd, time};
+pub use local::{LocalMachine, LocalProcess, TimingEnd, device_of_process, time};
 pub use lock::{Holder, SchedulerLock};
 pub use options::{Forecast, OnFailure, Options, Request, Slot, WorkItem};
 pub use record::Record;

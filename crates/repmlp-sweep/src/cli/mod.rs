@@ -236,8 +236,9 @@ pub(crate) struct RunArgs {
     pub(crate) reports: ReportsArgs,
     #[command(flatten)]
     pub(crate) data: DataArgs,
-    /// Device of the tensors: auto, cpu, or cuda:N. Several devices, separated by commas, get one slot each.
-    #[arg(long, default_value = "auto", value_delimiter = ',')]
+    /// Device of the tensors: auto, cpu, or cuda:N. Several devices, separated by commas, get one slot each [default:
+    /// `device` of [exec] in the experiment file, else auto].
+    #[arg(long, value_delimiter = ',')]
     pub(crate) device: Vec<String>,
     /// Parallel runs on each device [default: one on a GPU; on the CPU one per core, at most 8 and at most as many as
     /// there are runs].

@@ -46,7 +46,7 @@ async fn show(spec: &Spec, arguments: &PlanArgs, program: &Program) -> Result<()
     let known = costed.known(&mut results)?;
     let devices = [DeviceChoice::Auto.decide()];
     if costed.has_work(&known)
-        && let Err(refusal) = arithmetic::choose(costed.plan.kernels.as_deref(), &devices, known.values())
+        && let Err(refusal) = arithmetic::choose(costed.plan.exec.kernels.as_deref(), &devices, known.values())
     {
         say(&format!("note: `run` will refuse this plan: {refusal}"));
     }
@@ -142,7 +142,7 @@ impl View<'_> {
         if self.lacks_throughput {
             text += "throughput is measured when all runs are finished.\n";
         }
-        if let Some(kernels) = &plan.kernels {
+        if let Some(kernels) = &plan.exec.kernels {
             text += &format!("all runs use the instruction set {kernels}, as named in the experiment file.\n");
         }
         for exclusion in &plan.exclusions {

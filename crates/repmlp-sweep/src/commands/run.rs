@@ -28,7 +28,7 @@ use crate::progress::Progress;
 use crate::project::Project;
 use crate::screen::Screen;
 use crate::selection::Selection;
-use crate::slots::{devices, slots, timing_slot};
+use crate::slots::Asked;
 use crate::slurm_place::SlurmPlace;
 use crate::spec::Spec;
 use crate::sweep::{Place, Sweep, patiently, prepare, wait_for_lock};
@@ -72,12 +72,13 @@ async fn sweep(spec: &Spec, arguments: &RunArgs, screen: Screen, program: &Progr
     project.check_declaration(&costed.record())?;
     project.check_place(&arguments.reports)?;
     let slurm = SlurmPlace::asked(arguments, &costed, &project)?;
+    let asked = Asked::of(arguments, &costed.plan.exec);
     let devices = match &slurm {
         Some(place) => vec![place.settings.device.clone()],
-        None => devices(arguments, costed.trainers.of_devices(&costed.plan.configurations))?,
+        None => asked.devices(costed.trainers.of_devices(&costed.plan.configurations))?,
     };
     let layout = project.results(&arguments.results);
-    let mut call = Call { costed, project, layout, slurm, devices, has_work: false, arguments, screen };
+    let mut call = Call { costed, project, layout, slurm, asked, devices, has_work: false, arguments, screen };
     let mut results = open_results(&call.layout).await?;
     let known = call.costed.known(&mut results)?;
     call.has_work = !call.items(&known)?.is_empty();
@@ -112,6 +113,7 @@ struct Call<'a> {
     layout: ResultsLayout,
     /// The cluster that runs go to, if they do not stay on this machine.
     slurm: Option<SlurmPlace>,
+    asked: Asked,
     devices: Vec<String>,
     /// Whether there was work to do before the lock was taken.
     has_work: bool,
@@ -142,7 +144,7 @@ impl Call<'_> {
         // If nothing is computed, any arithmetic will do.
         let nothing = DeviceChoice::Cpu.arithmetic();
         let arithmetic = if items.is_empty() { nothing } else { arithmetic_of(costed, devices, &known)? };
-        let slots = slots(devices, arguments, items.len());
+        let slots = self.asked.slots(devices, items.len());
         let mut progress = Progress::new(costed, &items, layout, *screen);
         damages.iter().for_each(|damage| progress.voice().say(&format!("note: {}", error_chain(damage))));
         progress.begin(&costed.works(&known));
@@ -153,7 +155,7 @@ impl Call<'_> {
         let mut results = open_results(layout).await?;
         let mut timed = Exit::Done;
         if request == Request::Run && !costed.has_work(&costed.known(&mut results)?) {
-            let slot = self.slurm.as_ref().map_or_else(|| timing_slot(devices, arguments), SlurmPlace::slot);
+            let slot = self.slurm.as_ref().map_or_else(|| self.asked.timing_slot(devices), SlurmPlace::slot);
             let has_data = fingerprints.is_some();
             let timing = Timing { costed, sweep, place, orders: options.orders, slot, has_data };
             (request, timed) = timing.measure_what_is_missing(&mut results, &progress.voice()).await?;
@@ -262,7 +264,7 @@ fn render(
 /// Returns the arithmetic of the runs that are left to do.
 fn arithmetic_of(costed: &CostedPlan<'_>, devices: &[String], known: &BTreeMap<RunId, RunRow>) -> Result<Arithmetic> {
     let devices_of_candle: Vec<DeviceChoice> = devices.iter().filter_map(|name| name.parse().ok()).collect();
-    arithmetic::choose(costed.plan.kernels.as_deref(), &devices_of_candle, known.values())
+    arithmetic::choose(costed.plan.exec.kernels.as_deref(), &devices_of_candle, known.values())
 }
 
 /// Returns this machine as the place where attempts run.
@@ -293,7 +295,7 @@ fn options(arguments: &RunArgs, slots: &[Slot], orders: SharedOrders) -> Options
 /// Prints a note about runs that are measured again with another instruction set and also belong to another experiment:
 /// the report of that experiment changes.
 fn say_shared(costed: &CostedPlan<'_>, known: &BTreeMap<RunId, RunRow>, results: &mut Reader) {
-    let (plan, kernels) = (&costed.plan, costed.plan.kernels.as_deref());
+    let (plan, kernels) = (&costed.plan, costed.plan.exec.kernels.as_deref());
     let is_replaced = |id: &RunId| known.get(id).is_some_and(|row| arithmetic::other(kernels, row).is_some());
     let replaced: BTreeSet<RunId> = plan.runs.iter().map(|run| run.id).filter(is_replaced).collect();
     if replaced.is_empty() {

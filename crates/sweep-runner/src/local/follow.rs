@@ -43,8 +43,8 @@ enum Limit {
 impl LocalProcess {
     pub(super) fn launch(local: &LocalMachine, attempt: &Prepared) -> Result<Self, RunnerError> {
         let kills_before = memory::kills();
-        let threads = local.slots[attempt.place].threads;
-        let worker = Worker::launch(local, threads, attempt.folder.root(), &attempt.folder.log())?;
+        let slot = &local.slots[attempt.place];
+        let worker = Worker::launch(local, slot, attempt.folder.root(), &attempt.folder.log())?;
         Ok(Self {
             worker,
             folder: attempt.folder.clone(),

@@ -1,6 +1,7 @@
 //! Attempts as processes of this machine. A process ends with its scheduler.
 
 mod follow;
+mod gpu;
 pub(crate) mod memory;
 pub(crate) mod process;
 mod timing;
@@ -14,6 +15,8 @@ use crate::launcher::{Launcher, Prepared};
 use crate::{RunnerError, Slot};
 
 pub use follow::LocalProcess;
+pub use gpu::device_of_process;
+
 pub(crate) use follow::raised_above;
 pub use timing::{TimingEnd, time};
 
@@ -47,7 +50,8 @@ impl Launcher for LocalMachine {
     }
 
     fn slot(&self, place: usize) -> Slot {
-        self.slots[place].clone()
+        let Slot { device, threads } = &self.slots[place];
+        Slot { device: device_of_process(device), threads: *threads }
     }
 
     async fn launch(&self, attempts: Vec<Prepared>) -> Result<Vec<LocalProcess>, RunnerError> {

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::worker::Worker;
 use super::{LocalMachine, raised_above};
 use crate::error::unreadable;
-use crate::{Request, RunnerError, SchedulerLock};
+use crate::{Request, RunnerError, SchedulerLock, Slot};
 
 /// How a measurement of throughput ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,10 +30,10 @@ pub async fn time(
     _lock: &SchedulerLock,
     local: &LocalMachine,
     (orders, log): (&Path, &Path),
-    threads: usize,
+    slot: &Slot,
     mut requests: watch::Receiver<Request>,
 ) -> Result<TimingEnd, RunnerError> {
-    let mut worker = Worker::launch(local, threads, orders, log)?;
+    let mut worker = Worker::launch(local, slot, orders, log)?;
     let mut request = Request::Run;
     let exit = loop {
         tokio::select! {

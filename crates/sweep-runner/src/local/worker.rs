@@ -13,9 +13,9 @@ use sweep_protocol::STOP_LINE;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStdin, Command};
 
-use super::{LocalMachine, process};
-use crate::RunnerError;
+use super::{LocalMachine, gpu, process};
 use crate::error::unwritable;
+use crate::{RunnerError, Slot};
 
 /// Environment variables of a process that computes. They set the number of threads for the thread pools of tensor
 /// libraries. The last one makes candle's idle threads stop spinning soon, so that other processes get the processor.
@@ -40,12 +40,7 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Starts the program with a last argument, its output in the file `log`.
-    pub(crate) fn launch(
-        local: &LocalMachine,
-        threads: usize,
-        argument: &Path,
-        log: &Path,
-    ) -> Result<Self, RunnerError> {
+    pub(crate) fn launch(local: &LocalMachine, slot: &Slot, argument: &Path, log: &Path) -> Result<Self, RunnerError> {
         let output = File::create(log).map_err(unwritable(log))?;
         let mut command = Command::new(&local.program);
         if let Some(name) = &local.name {
@@ -54,7 +49,8 @@ impl Worker {
         command
             .args(&local.arguments)
             .arg(argument)
-            .envs(worker_environment(threads))
+            .envs(worker_environment(slot.threads))
+            .envs(gpu::visible_here(&slot.device))
             .stdin(Stdio::piped())
             .stdout(output.try_clone().map_err(unwritable(log))?)
             .stderr(output)

@@ -104,7 +104,9 @@ impl Bench {
     pub(crate) async fn time(&self, requests: watch::Receiver<Request>) -> TimingEnd {
         let (orders, log) = (self.path().join("orders.json"), self.path().join("log.txt"));
         fs::write(&orders, "{}").unwrap();
-        time(&self.lock, &self.local, (&orders, &log), 2, requests).await.unwrap()
+        time(&self.lock, &self.local, (&orders, &log), &Slot { device: "cpu".into(), threads: 2 }, requests)
+            .await
+            .unwrap()
     }
 
     /// Runs the sweep to its end, which must be an error.
