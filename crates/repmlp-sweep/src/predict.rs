@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sweep_protocol::{Metric, RunId, RunRow, Status};
 use sweep_store::Reader;
+use sweep_trainer::Cost;
+
+use crate::costed_plan::CostedPlan;
 
 /// Maximum number of finished runs that the speed is measured from.
 const SAMPLE: usize = 256;
@@ -13,18 +16,46 @@ const SAMPLE: usize = 256;
 pub(crate) struct Speed {
     /// Multiply-adds per second.
     pub(crate) flops_per_s: f64,
-    /// Whether the speed was measured from runs in this results folder.
-    pub(crate) measured: bool,
+    /// What it was measured from.
+    pub(crate) source: SpeedSource,
+}
+
+/// What a speed was measured from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SpeedSource {
+    /// Finished runs of the plan.
+    Runs,
+    /// One training step, just now.
+    Step,
+    /// Nothing.
+    Assumed,
 }
 
 impl Speed {
-    /// The speed that is assumed until a run is finished: 15e9, as measured with this code on two cores of 2020. It
-    /// gives first predictions the right order of magnitude.
-    const ASSUMED: Self = Self { flops_per_s: 15e9, measured: false };
+    /// The speed that is assumed if nothing can be measured: 15e9, as measured with this code on two cores of 2020. It
+    /// gives predictions the right order of magnitude.
+    const ASSUMED: Self = Self { flops_per_s: 15e9, source: SpeedSource::Assumed };
+
+    /// Returns the speed of the plan's finished runs. Without any, times one training step of an open run.
+    pub(crate) async fn of(
+        costed: &CostedPlan<'_>,
+        results: &mut Reader,
+        known: &BTreeMap<RunId, RunRow>,
+    ) -> anyhow::Result<Self> {
+        let measured = Self::measured(results, known, &costed.training_flops()).await?;
+        if measured.source == SpeedSource::Runs || !costed.has_work(known) {
+            return Ok(measured);
+        }
+        let is_known = |cost: &Cost| cost.training.is_some();
+        let first = costed.plan.configurations.iter().zip(&costed.costs).find(|(_, cost)| is_known(cost));
+        // A step that fails says nothing about the plan: the run itself reports why.
+        let timed = first.and_then(|(config, _)| costed.trainers.of(config).flops_per_s(config).ok().flatten());
+        Ok(timed.map_or(measured, |flops_per_s| Self { flops_per_s, source: SpeedSource::Step }))
+    }
 
     /// Measures the speed from at most [`SAMPLE`] finished runs of a plan. `costs` has the multiply-adds of each run's
     /// training.
-    pub(crate) async fn measured(
+    async fn measured(
         results: &mut Reader,
         known: &BTreeMap<RunId, RunRow>,
         costs: &BTreeMap<RunId, f64>,
@@ -37,7 +68,7 @@ impl Speed {
         let time: f64 = measurements.iter().map(|row| row.measurement.value).sum();
         let timed: BTreeSet<RunId> = measurements.iter().map(|row| row.run).collect();
         let work: f64 = timed.iter().map(|run| costs[run]).sum();
-        Ok(if time > 0.0 { Self { flops_per_s: work / time, measured: true } } else { Self::ASSUMED })
+        Ok(if time > 0.0 { Self { flops_per_s: work / time, source: SpeedSource::Runs } } else { Self::ASSUMED })
     }
 
     /// Returns the seconds needed for this number of multiply-adds.

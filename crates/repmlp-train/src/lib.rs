@@ -70,6 +70,7 @@ mod optimizer;
 mod predict;
 mod prepare;
 mod resolve;
+mod speed;
 mod start;
 mod stopwatch;
 mod throughput;

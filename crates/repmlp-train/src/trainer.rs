@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use candle_core::Device;
 use repmlp::OwnKinds;
 use serde_json::Value;
 use sweep_protocol::{ConfigFault, FailureKind, Machine, Sink, ThroughputRecord, TimedNetwork, TimingOrders, now_ms};
@@ -14,6 +15,7 @@ use crate::device::DeviceChoice;
 use crate::error::TrainError;
 use crate::predict;
 use crate::resolve::{canonical, config_schema, typed};
+use crate::speed;
 use crate::throughput::{self, Place, Subject, Timing};
 use crate::train::{Resources, TRAINER_VERSION, train};
 
@@ -64,6 +66,11 @@ impl Trainer for CandleTrainer {
 
     fn costs(&self, configs: &[String]) -> Result<Vec<Cost>, TrainerError> {
         predict::costs(configs.iter().map(|config| self.config(config)))
+    }
+
+    fn flops_per_s(&self, config: &str) -> Result<Option<f64>, TrainerError> {
+        let config = self.config(config)?;
+        Ok(Device::Cpu.with_context(|| speed::flops_per_s(&config)).map_err(TrainError::from)?)
     }
 
     fn device(&self, name: &str) -> Result<String, TrainerError> {

@@ -103,6 +103,17 @@ impl Holder {
         Self { pid: std::process::id(), host: Some(host_name()) }
     }
 
+    /// Returns the scheduler that last took the lock of a results folder. It may have ended since.
+    pub fn last(layout: &ResultsLayout) -> Option<Self> {
+        Self::read(&layout.lock())
+    }
+
+    /// Whether the scheduler still runs; `None` if it runs on another machine.
+    pub fn is_alive(&self) -> Option<bool> {
+        let is_here = self.host.as_ref().is_none_or(|host| *host == host_name());
+        is_here.then(|| crate::local::process::stamp(self.pid).is_some())
+    }
+
     fn read(path: &Path) -> Option<Self> {
         let mut text = String::new();
         File::open(path).ok()?.take(LENGTH as u64).read_to_string(&mut text).ok()?;

@@ -32,6 +32,13 @@ pub trait Trainer: Send + Sync {
     /// When a configuration is not canonical.
     fn costs(&self, configs: &[String]) -> Result<Vec<Cost>, TrainerError>;
 
+    /// Times one training step of a configuration on this machine's CPU. Returns multiply-adds per second; `None` if
+    /// the trainer cannot tell.
+    ///
+    /// # Errors
+    /// When the configuration is not canonical, or the step fails.
+    fn flops_per_s(&self, config: &str) -> Result<Option<f64>, TrainerError>;
+
     /// Returns the device that a name of the command line stands for. It is opened once, so that an unavailable device
     /// is refused before anything starts.
     ///

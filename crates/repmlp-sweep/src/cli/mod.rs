@@ -96,6 +96,8 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Show the state of experiments.
     Status(StatusArgs),
+    /// Show a running sweep on the whole terminal: runs, curves, failures, time left. It only reads.
+    Watch(WatchArgs),
     /// Show one run: its configuration, attempts and metrics.
     Show(ShowArgs),
     /// Print the log of a run.
@@ -290,6 +292,22 @@ pub(crate) enum LauncherChoice {
     Local,
     /// A Slurm cluster.
     Slurm,
+}
+
+/// The sweep that is watched.
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// Name or file of the experiment [default: the one that was started last].
+    #[arg(add = ArgValueCandidates::new(complete::experiments))]
+    pub(crate) experiment: Option<String>,
+    /// Profile [default: the one that was started last].
+    #[arg(long, short, value_parser = parse_name, add = ArgValueCandidates::new(complete::profiles))]
+    pub(crate) profile: Option<String>,
+    #[command(flatten)]
+    pub(crate) results: ResultsArgs,
+    /// Print the state once, as JSON, and end.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// The experiment whose jobs end.

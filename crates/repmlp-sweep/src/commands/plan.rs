@@ -15,7 +15,7 @@ use crate::costed_plan::CostedPlan;
 use crate::data_check::check_data;
 use crate::exit::{Exit, UsageError};
 use crate::plan_file;
-use crate::predict::{Speed, count, duration};
+use crate::predict::{Speed, SpeedSource, count, duration};
 use crate::program::Program;
 use crate::spec::Spec;
 use crate::timing;
@@ -50,7 +50,7 @@ async fn show(spec: &Spec, arguments: &PlanArgs, program: &Program) -> Result<()
     {
         say(&format!("note: `run` will refuse this plan: {refusal}"));
     }
-    let speed = Speed::measured(&mut results, &known, &costed.training_flops()).await?;
+    let speed = Speed::of(&costed, &mut results, &known).await?;
     say_damage(&mut results);
     if let Some(data) = &arguments.data {
         let fingerprints: BTreeSet<String> =
@@ -129,12 +129,15 @@ impl View<'_> {
             _ => String::new(),
         };
         let plan_is_of_commands = self.costed.record().commands;
-        text += match (self.speed.measured, time) {
+        text += match (self.speed.source, time) {
             _ if open.is_empty() => ".\n",
             (_, None) if plan_is_of_commands => ". Times are unknown: a command trains some of the runs.\n",
             (_, None) => ". Times are unknown: they depend on the size of the data set, which is not fixed.\n",
-            (true, _) => ". Times are estimated from finished runs of this plan.\n",
-            (false, _) => ". Times are estimated for a small CPU until a run of this plan is finished.\n",
+            (SpeedSource::Runs, _) => ". Times are estimated from finished runs of this plan.\n",
+            (SpeedSource::Step, _) => {
+                ". Times are estimated from one training step on this machine, with all its cores.\n"
+            }
+            (SpeedSource::Assumed, _) => ". Times are a guess for a small CPU until a run of this plan is finished.\n",
         };
         if self.costed.costs.iter().any(|cost| cost.params.is_some()) {
             text += "params and flops: deployed form, one image; time and memory: training.\n";

@@ -24,6 +24,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "sweep-slurm",
             "sweep-store",
             "sweep-trainer",
+            "sweep-watch",
+            "ratatui",
             "tokio",
             "indicatif",
             "clap",
@@ -41,11 +43,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sweep-slurm", &["sweep-protocol", "sweep-runner", "tokio"]),
     ("sweep-store", &["sweep-protocol", "sqlx"]),
     ("sweep-trainer", &["sweep-protocol"]),
+    ("sweep-watch", &["sweep-protocol", "ratatui"]),
 ];
 
 /// Libraries that only some crates may use.
 const BORDERS: &[&str] =
-    &["candle-core", "candle-nn", "polars", "plotters", "sqlx", "tokio", "indicatif", "clap", "anyhow"];
+    &["candle-core", "candle-nn", "polars", "plotters", "sqlx", "tokio", "indicatif", "ratatui", "clap", "anyhow"];
 
 #[test]
 fn crates_depend_only_on_allowed_crates() {

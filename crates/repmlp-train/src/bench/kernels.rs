@@ -20,7 +20,7 @@ pub(super) type Ways = Vec<(&'static str, Work)>;
 pub(super) type Work = Box<dyn Fn() -> Result<()>>;
 
 /// Returns pseudo-random numbers in [−1, 1), the same at every call.
-pub(super) fn numbers(shape: &[usize]) -> Result<Tensor> {
+pub(crate) fn numbers(shape: &[usize]) -> Result<Tensor> {
     let mut state = 1u64;
     let next = |_| {
         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);

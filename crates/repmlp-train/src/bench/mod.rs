@@ -11,6 +11,7 @@ use sweep_protocol::median;
 
 pub use crate::stopwatch::Effort;
 use crate::stopwatch::in_turns;
+pub(crate) use kernels::numbers;
 use subject::{SUBJECTS, Subject};
 
 /// A group of cases.

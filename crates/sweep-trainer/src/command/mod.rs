@@ -91,6 +91,10 @@ impl Trainer for CommandTrainer {
         Ok(vec![Cost::default(); configs.len()])
     }
 
+    fn flops_per_s(&self, _config: &str) -> Result<Option<f64>, TrainerError> {
+        Ok(None)
+    }
+
     fn device(&self, name: &str) -> Result<String, TrainerError> {
         let is_cuda = name == "cuda" || name.strip_prefix("cuda:").is_some_and(|number| number.parse::<u32>().is_ok());
         match name {
