@@ -15,18 +15,25 @@ use crate::learner::Learner;
 use crate::objective::Judge;
 use crate::optimizer::{Optimizer, StepPlace};
 
-/// Multiply-adds of the step at most, unless one image needs more. A processor does this work in about a second.
-const MOST_WORK: f64 = 2e10;
+/// Multiply-adds of the step at most. A processor does this work in some tenths of a second.
+const MOST_WORK: f64 = 5e9;
+/// Parameters of the network at most. Larger ones take seconds to make.
+const MOST_PARAMS: usize = 10_000_000;
 
 /// Returns the multiply-adds per second of a training step of this network, on this machine's CPU. Returns `None` for
-/// networks that do not classify images: their steps depend on the data.
+/// networks that do not classify images, since their steps depend on the data, and for large networks, since a plan is
+/// shown at once.
 pub(crate) fn flops_per_s(config: &RunConfig) -> Result<Option<f64>> {
     if config.data.source.objective() != Objective::Classification {
         return Ok(None);
     }
     let task = config.task();
     let Task { channels, image: (h, w), classes } = task;
-    let of_an_image = 3.0 * config.model.account(task, CountedForm::Training).flops_all() as f64;
+    let account = config.model.account(task, CountedForm::Training);
+    let of_an_image = 3.0 * account.flops_all() as f64;
+    if of_an_image > MOST_WORK || account.params() > MOST_PARAMS {
+        return Ok(None);
+    }
     let batch = ((MOST_WORK / of_an_image) as usize).clamp(1, config.training.batch);
     let vars = Vars::new(0, DType::F32, &Device::Cpu);
     let learner = Learner {

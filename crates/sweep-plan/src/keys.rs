@@ -76,8 +76,8 @@ const EXEC: Block = Block {
             Kind::Word(&["plain", "avx2", "avx512"]),
             "Instruction set that all runs compute with. To share a sweep between machines, name a set that all of \
              them support: results with different sets differ in their last digits. Runs that were measured with \
-             another set are measured again. Default: the set of the runs that already exist, else the best set of this \
-             processor.",
+             another set are measured again. Default: the set of the runs that already exist, else the best set of \
+             this processor.",
         ),
         optional(
             "device",

@@ -6,8 +6,8 @@
 //!                     draw (terminal), JSON
 //! ```
 //!
-//! [`SweepState`] is data: it is changed by the lines of journals and asked with a time. [`Follower`] reads journals and
-//! writes nothing. [`draw`] knows the state and an area of a terminal.
+//! [`SweepState`] is data that the lines of journals change. [`Follower`] reads journals and writes nothing. [`draw`]
+//! knows the state and an area of a terminal.
 
 mod draw;
 mod follower;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use clap_complete::engine::ArgValueCandidates;
 
-use super::{ResultsArgs, parse_name};
+use super::ResultsArgs;
+use super::values::parse_name;
 use crate::complete;
 
 #[derive(Debug, Args)]

@@ -6,7 +6,7 @@ use clap::{Args, ValueHint};
 use clap_complete::engine::ArgValueCandidates;
 use sweep_plan::Adjustments;
 
-use super::parse_name;
+use super::values::parse_name;
 use crate::complete;
 use crate::spec::Spec;
 
