@@ -306,6 +306,7 @@ impl RunState {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use proptest::collection::vec;
     use proptest::prelude::{any, prop_assert, proptest};
     use sweep_protocol::{Coordinates, Environment, FailureKind, Outcome, PlannedRunRecord};
 
@@ -443,7 +444,7 @@ pub(crate) mod tests {
         /// Whatever journals say, shares and times are sensible numbers.
         #[test]
         fn estimates_are_finite(
-            steps in proptest::collection::vec((0_u64..6, any::<u32>(), any::<u64>(), any::<u64>(), any::<u32>()), 0..40),
+            steps in vec((0_u64..6, any::<u32>(), any::<u64>(), any::<u64>(), any::<u32>()), 0..40),
         ) {
             let mut state = SweepState::new(&plan(6), &[]);
             for (run, epochs, step, at_ms, attempt) in steps {
