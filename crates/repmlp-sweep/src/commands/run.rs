@@ -149,6 +149,9 @@ impl Call<'_> {
         damages.iter().for_each(|damage| progress.voice().say(&format!("note: {}", error_chain(damage))));
         progress.begin(&costed.works(&known));
         let options = options(arguments, &slots, orders((costed, project, layout), data, &arithmetic)?);
+        // The memory of this machine says nothing about that of the nodes.
+        let memory = options.memory.filter(|_| self.slurm.is_none());
+        let options = Options { memory, ..options };
         let place = Place { local: local(arguments, slots)?, slurm: self.slurm.clone() };
         let mut request = sweep.carry_out(items, (&place, &options), &mut store, &mut progress).await?;
         store.close().await?;

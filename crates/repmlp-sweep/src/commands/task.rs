@@ -50,9 +50,11 @@ pub(crate) fn run(manifest: &Path, index: usize, requeues: u32, program: &Progra
     let log = log.with_context(|| format!("{} cannot be written", attempt.log().display()))?;
     dup2_stdout(&log).and_then(|()| dup2_stderr(&log)).context("cannot write to the log")?;
     train::carry_out(&folder, &stop, program)?;
-    match words.try_iter().next() {
-        Some(Word::Pause) if is_unfinished(&attempt)? => queue_again(&words, requeues),
-        Some(Word::End) => Ok(Exit::Interrupted),
+    let said: Vec<Word> = words.try_iter().collect();
+    match said.first() {
+        // A task that was cancelled does not queue again, whatever came before.
+        Some(_) if said.contains(&Word::End) => Ok(Exit::Interrupted),
+        Some(_) if is_unfinished(&attempt)? => queue_again(&words, requeues),
         _ => Ok(Exit::Done),
     }
 }
