@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use sweep_protocol::{ResultsLayout, printable};
 use sweep_runner::{LocalMachine, Slot};
-use sweep_slurm::{After, Program, Settings, Slurm, script};
+use sweep_slurm::{After, Program, Settings, Slurm, program_of, script};
 
 use crate::cli::{LauncherChoice, RunArgs};
 use crate::costed_plan::CostedPlan;
@@ -70,14 +70,12 @@ impl SlurmPlace {
         Ok(Slurm::new(layout, self.settings.clone(), self.program()?, self.after, say))
     }
 
-    /// Returns the program that measures throughput: `srun`, on a node of its own.
-    pub(crate) fn timing(&self, local: LocalMachine) -> Result<LocalMachine> {
-        let program = match self.program()? {
-            Program::Named(path) => std::path::absolute(path)?,
-            Program::Own(_) => std::env::current_exe()?,
-        };
+    /// Returns the program that measures throughput: `srun`, on a node of its own, after the lines of `setup`.
+    pub(crate) fn timing(&self, layout: &ResultsLayout, local: LocalMachine) -> Result<LocalMachine> {
+        let program = program_of(layout, &self.program()?)?;
+        let script = format!("set -e\n{}\nexec \"$0\" \"$@\"", self.settings.setup.join("\n"));
         let mut arguments: Vec<OsString> = self.settings.srun().into_iter().map(Into::into).collect();
-        arguments.extend([program.into(), "time".into()]);
+        arguments.extend(["bash".into(), "-c".into(), script.into(), program.into(), "time".into()]);
         Ok(LocalMachine { program: "srun".into(), name: None, arguments, ..local })
     }
 

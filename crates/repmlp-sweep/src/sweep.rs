@@ -17,7 +17,7 @@ use sweep_slurm::{After, Slurm, SlurmTask};
 use sweep_store::{Damage, Store};
 use tokio::sync::{mpsc, watch};
 
-use crate::commands::say;
+use crate::commands::{cancel, say};
 use crate::costed_plan::CostedPlan;
 use crate::plan_file;
 use crate::progress::Progress;
@@ -114,11 +114,13 @@ impl Sweep<'_> {
             return Ok(self.run(work, (&place.local, options), store, progress).await?.0);
         };
         let slurm = slurm.launcher(self.lock.layout(), progress.voice())?;
+        let runs: Vec<RunId> = items.iter().map(|item| item.run).collect();
         let adopted = adopted(&slurm, self.lock.layout(), &items)?;
         let (request, summary) = self.run((items, adopted), (&slurm, options), store, progress).await?;
         let is_failed = |status: &Status| matches!(status, Status::Failed(_) | Status::TimedOut);
         if options.on_failure == OnFailure::Stop && summary.counts.keys().any(is_failed) {
-            slurm.cancel().await?;
+            let attempts = sweep_runner::submitted(self.lock.layout(), &runs)?;
+            cancel::end(self.lock.layout(), &attempts).await?;
         }
         Ok(request)
     }

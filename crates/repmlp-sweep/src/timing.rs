@@ -9,6 +9,7 @@ use sweep_protocol::{
     remove_temporaries, write_atomically,
 };
 use sweep_runner::{LocalMachine, Request, Slot, TimingEnd, device_of_process};
+use sweep_slurm::After;
 use sweep_store::Reader;
 use tokio::sync::watch;
 
@@ -57,6 +58,10 @@ impl Timing<'_> {
         if !lacks_throughput(&self.costed.record(), results) {
             return Ok((Request::Run, Exit::Done));
         }
+        if self.place.slurm.as_ref().is_some_and(|slurm| slurm.after == After::Leave) {
+            voice.say("the throughput is measured by the next call without --detach");
+            return Ok((Request::Run, Exit::Done));
+        }
         if !self.has_data {
             voice.say("the throughput is not measured, since it needs the data: name the folder with --data");
             return Ok((Request::Run, Exit::Done));
@@ -77,7 +82,7 @@ impl Timing<'_> {
         let orders = TimingOrders { device, threads, data, kernels, digests, networks, records };
         write_orders(&layout, &orders).with_context(|| format!("{} cannot be written", layout.orders().display()))?;
         let local = match &place.slurm {
-            Some(slurm) => slurm.timing(place.local)?,
+            Some(slurm) => slurm.timing(lock.layout(), place.local)?,
             None => LocalMachine { arguments: vec!["time".into()], ..place.local },
         };
         let (requests, requested) = watch::channel(Request::Run);

@@ -119,24 +119,29 @@ impl Record {
 
     /// Closes the attempt, and removes the checkpoints that no later attempt needs. Returns the status of the run.
     pub(crate) async fn close(&mut self, end: &Ended) -> Result<Status, RunnerError> {
+        let status = self.write_closing(end).await?;
+        attempt_folder::tidy(&self.layout.run(self.name.run), status)?;
+        Ok(status)
+    }
+
+    async fn write_closing(&mut self, end: &Ended) -> Result<Status, RunnerError> {
         let log = self.folder.log();
         let log_tail = log_tail(&log).map_err(unreadable(&log))?;
         let closing = closing::of_ended(&Evidence { outcome: self.outcome(), end, log_tail });
         let status = closing.status;
         self.say(closing.into_event(self.lines, self.measured.clone())).await?;
-        attempt_folder::tidy(&self.layout.run(self.name.run), status)?;
         Ok(status)
     }
 
     /// Goes on with a later attempt of the same run, which the cluster has started: writes its first line, and closes
-    /// this attempt.
+    /// this attempt. The run's folder is not tidied: the later attempt works there, perhaps on another machine.
     ///
     /// # Errors
     /// When a file cannot be written or removed, or the receiver of updates is gone.
     pub async fn go_on_with(&mut self, next: SupervisorEvent, attempt: u32, end: &Ended) -> Result<(), RunnerError> {
         let mut later = Self::new(&self.layout, AttemptName { attempt, ..self.name }, self.updates.clone());
         later.say(next).await?;
-        self.close(end).await?;
+        self.write_closing(end).await?;
         *self = later;
         Ok(())
     }

@@ -43,13 +43,15 @@ pub fn submitted(layout: &ResultsLayout, runs: &[RunId]) -> Result<Vec<Submitted
     Ok(found)
 }
 
-/// Returns the last attempt of a run that was submitted and is open.
+/// Returns the last attempt of a run if it was submitted and is open. Attempts that a cluster has started since, and
+/// that no scheduler has seen, do not count.
 fn submitted_of(run: &RunLayout) -> Result<Option<Submitted>, RunnerError> {
     for attempt in attempt_folder::attempts_of(run)?.into_iter().rev() {
         let lines = JournalReader::<SupervisorEvent>::new(&run.attempt(attempt).supervisor()).read_new()?.lines;
-        if let Some(SupervisorEvent::Submitted { of, job, task }) = lines.into_iter().next_back().map(|line| line.event)
-        {
-            return Ok(Some(Submitted { of, job, task }));
+        match lines.into_iter().next_back().map(|line| line.event) {
+            Some(SupervisorEvent::Submitted { of, job, task }) => return Ok(Some(Submitted { of, job, task })),
+            Some(_) => return Ok(None),
+            None => {}
         }
     }
     Ok(None)

@@ -73,15 +73,33 @@ impl Cluster {
         }
     }
 
-    /// Ends jobs: waiting tasks leave the queue, and running ones are asked to write a checkpoint.
+    /// Takes jobs or tasks (`12`, `12_3`) out of the queue; those that run are killed. It is not an error if they have
+    /// ended.
     ///
     /// # Errors
     /// When `scancel` is missing or refuses.
-    pub async fn cancel(self, jobs: &[String]) -> Result<(), SlurmError> {
-        let jobs: Vec<&str> = jobs.iter().map(String::as_str).collect();
-        ask("scancel", &[&["--quiet", "--state=PENDING"], &jobs[..]].concat()).await?;
-        ask("scancel", &[&["--quiet", "--batch", "--signal=TERM"], &jobs[..]].concat()).await?;
-        Ok(())
+    pub async fn remove(self, names: &[String]) -> Result<(), SlurmError> {
+        cancel(&[], names).await
+    }
+
+    /// Asks running tasks (`12_3`) to write a checkpoint and end. It is not an error if they have ended.
+    ///
+    /// # Errors
+    /// When `scancel` is missing or refuses.
+    pub async fn end(self, names: &[String]) -> Result<(), SlurmError> {
+        cancel(&["--batch", "--signal=TERM"], names).await
+    }
+}
+
+async fn cancel(options: &[&str], names: &[String]) -> Result<(), SlurmError> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    match ask("scancel", &[&["--quiet"], options, &names].concat()).await {
+        // Without words: none of them is in the queue any more.
+        Err(SlurmError::Refused { said, .. }) if said.starts_with("exit status") => Ok(()),
+        asked => asked.map(drop),
     }
 }
 
@@ -94,9 +112,13 @@ pub(crate) fn submit_arguments(output: &str, number: usize, at_once: Option<u32>
 
 async fn ask<S: AsRef<OsStr>>(command: &'static str, arguments: &[S]) -> Result<String, SlurmError> {
     let mut asked = Command::new(command);
-    // A user's own settings would change the form of answers.
-    for variable in ["SQUEUE_FORMAT", "SQUEUE_STATES", "SQUEUE_SORT", "SQUEUE_PARTITION", "SBATCH_ARRAY_INX"] {
-        asked.env_remove(variable);
+    // A user's own defaults would change answers, and would count more than the script.
+    let is_default = |name: &OsStr| {
+        let name = name.to_string_lossy();
+        ["SBATCH_", "SQUEUE_", "SCANCEL_"].iter().any(|start| name.starts_with(start))
+    };
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_default(name)) {
+        asked.env_remove(name);
     }
     let done = asked.args(arguments).stdin(Stdio::null()).kill_on_drop(true).output().await;
     let done = done.map_err(|source| SlurmError::Missing { command, source })?;

@@ -56,15 +56,6 @@ impl Slurm {
         Self { layout: layout.clone(), settings, program, after, jobs, queue, poller, say }
     }
 
-    /// Ends all jobs that were submitted or adopted.
-    ///
-    /// # Errors
-    /// When Slurm refuses.
-    pub async fn cancel(&self) -> Result<(), SlurmError> {
-        let jobs: Vec<String> = lock(&self.jobs).iter().cloned().collect();
-        if jobs.is_empty() { Ok(()) } else { Cluster.cancel(&jobs).await }
-    }
-
     /// Returns a task that was submitted earlier.
     pub fn adopt(&self, submitted: &Submitted) -> SlurmTask {
         self.task(submitted.job.clone(), submitted.task, Entry::Adopted)
@@ -72,7 +63,10 @@ impl Slurm {
 
     fn task(&self, job: String, task: u32, entry: Entry) -> SlurmTask {
         lock(&self.jobs).insert(job.clone());
-        SlurmTask { job, task, entry, after: self.after, queue: self.queue.clone(), say: Arc::clone(&self.say) }
+        // Answers so far do not know the job.
+        let mut queue = self.queue.clone();
+        queue.mark_unchanged();
+        SlurmTask { job, task, entry, after: self.after, queue, say: Arc::clone(&self.say) }
     }
 
     async fn submit(&self, attempts: &[Prepared]) -> Result<Vec<SlurmTask>, SlurmError> {
@@ -95,8 +89,8 @@ impl Slurm {
                 Ok(job) => job,
                 Err(refusal) => {
                     // The other arrays must not run without this one: the next call submits all runs again.
-                    if !jobs.is_empty() {
-                        Cluster.cancel(&jobs).await?;
+                    if let Err(fault) = Cluster.remove(&jobs).await {
+                        (self.say)(&fault.to_string());
                     }
                     return Err(refusal);
                 }
@@ -240,7 +234,7 @@ impl SlurmTask {
     /// the attempt was given up.
     async fn leave_the_queue(&self) {
         let name = format!("{}_{}", self.job, self.task);
-        if let Err(fault) = Cluster.cancel(&[name]).await {
+        if let Err(fault) = Cluster.remove(&[name]).await {
             (self.say)(&fault.to_string());
         }
     }

@@ -6,18 +6,27 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Queue {
     tasks: BTreeMap<(String, u32), TaskState>,
+    /// Jobs that are listed as a whole: Slurm does not split an array that was cancelled before it began.
+    jobs: BTreeMap<String, TaskState>,
 }
 
 impl Queue {
     /// Returns what is known of a task.
     pub(crate) fn task(&self, job: &str, task: u32) -> Option<&TaskState> {
-        self.tasks.get(&(job.to_owned(), task))
+        self.tasks.get(&(job.to_owned(), task)).or_else(|| self.jobs.get(job))
     }
 }
 
-impl FromIterator<((String, u32), TaskState)> for Queue {
-    fn from_iter<I: IntoIterator<Item = ((String, u32), TaskState)>>(tasks: I) -> Self {
-        Self { tasks: tasks.into_iter().collect() }
+impl FromIterator<(String, Option<u32>, TaskState)> for Queue {
+    fn from_iter<I: IntoIterator<Item = (String, Option<u32>, TaskState)>>(lines: I) -> Self {
+        let mut queue = Self::default();
+        for (job, task, state) in lines {
+            match task {
+                Some(task) => drop(queue.tasks.insert((job, task), state)),
+                None => drop(queue.jobs.insert(job, state)),
+            }
+        }
+        queue
     }
 }
 
@@ -48,13 +57,14 @@ pub(crate) enum Phase {
 }
 
 impl TaskState {
-    /// Reads a line `job|task|state|reason|node`. Lines of another form are not tasks of ours.
-    pub(crate) fn read(line: &str) -> Option<((String, u32), Self)> {
+    /// Reads a line `job|task|state|reason|node`. The task `N/A` stands for all tasks of the job. Lines of another form
+    /// are not tasks of ours.
+    pub(crate) fn read(line: &str) -> Option<(String, Option<u32>, Self)> {
         let mut fields = line.split('|');
-        let (job, task) = (fields.next()?.trim(), fields.next()?.trim().parse().ok()?);
+        let (job, task) = (fields.next()?.trim(), fields.next()?.trim().parse().ok());
         let (state, reason) = (fields.next()?.trim().to_owned(), fields.next()?.trim().to_owned());
         let node = fields.next().unwrap_or_default().trim().to_owned();
-        Some(((job.to_owned(), task), Self { state, reason, node }))
+        Some((job.to_owned(), task, Self { state, reason, node }))
     }
 
     /// Whether it waits in the queue.
@@ -87,7 +97,7 @@ mod tests {
     fn answers_of_several_versions_are_read() {
         let text = "12|0|RUNNING|None|n1\n12|1|PENDING|Resources|\n12|2|CANCELLED by 1000|None|n2\n\
                     12|3|OUT_OF_MEMORY|OutOfMemory|n3\n12|4|TIMEOUT|TimeLimit|n1\n13|0|COMPLETED|None|n1\n\
-                    7|N/A|RUNNING|None|n9\nslurm_load_jobs error\n12|5|SPECIAL_EXIT|x|n\n12|6|FAILED|NonZeroExitCode";
+                    7|N/A|CANCELLED|None|\nslurm_load_jobs error\n12|5|SPECIAL_EXIT|x|n\n12|6|FAILED|NonZeroExitCode";
         let queue: Queue = text.lines().filter_map(TaskState::read).collect();
         let phase = |job: &str, task| queue.task(job, task).map(TaskState::phase);
         assert_eq!(phase("12", 0), Some(Phase::Alive));
@@ -98,8 +108,9 @@ mod tests {
         assert_eq!(phase("13", 0), Some(Phase::Ended));
         assert_eq!(phase("12", 5), Some(Phase::Alive), "an unknown state is never taken for the end");
         assert_eq!(phase("12", 6), Some(Phase::Ended));
-        assert_eq!(phase("7", 0), None);
-        let held = |reason: &str| TaskState::read(&format!("1|0|PENDING|{reason}|")).unwrap().1.is_held();
+        assert_eq!(phase("7", 3), Some(Phase::Cancelled), "the whole array was cancelled");
+        assert_eq!(phase("8", 0), None);
+        let held = |reason: &str| TaskState::read(&format!("1|0|PENDING|{reason}|")).unwrap().2.is_held();
         assert!(held("JobHeldAdmin") && held("launch failed requeued held") && !held("Priority"));
     }
 }

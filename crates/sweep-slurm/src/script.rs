@@ -33,7 +33,7 @@ pub fn script(settings: &Settings, program: &Path, manifest: &Path) -> Result<St
         "#!/bin/bash\n# One task of this array is one attempt of one run. `manifest.json` names their folders.\n"
             .to_owned();
     options.iter().for_each(|option| text += &format!("#SBATCH {option}\n"));
-    text += "set -eu\n# A signal that comes before the program listens must not end the task.\ntrap '' USR1\n";
+    text += "set -e\n# A signal that comes before the program listens must not end the task.\ntrap '' USR1\n";
     for (name, value) in worker_environment(settings.cpus as usize) {
         text += &format!("export {name}={value}\n");
     }

@@ -80,6 +80,7 @@ fn is_first(path: &Path, mark: &[u8]) -> io::Result<bool> {
         opened => {
             let mut file = opened?;
             file.write_all(mark).and_then(|()| file.sync_all())?;
+            path.parent().map_or(Ok(()), sync_folder)?;
             Ok(true)
         }
     }

@@ -99,7 +99,9 @@ impl Submission {
     /// # Errors
     /// When the path is not text.
     pub fn output(&self) -> Result<String, SlurmError> {
-        let folder = self.folder.to_str().ok_or_else(|| SlurmError::NotText { path: self.folder.clone() })?;
+        // Slurm would read a backslash as the end of all patterns.
+        let folder = self.folder.to_str().filter(|folder| !folder.contains('\\'));
+        let folder = folder.ok_or_else(|| SlurmError::NotText { path: self.folder.clone() })?;
         Ok(format!("{}/output/%A_%a.txt", folder.replace('%', "%%")))
     }
 
@@ -112,6 +114,16 @@ impl Submission {
         let text = serde_json::to_vec(jobs).map_err(|fault| file(&path, "writing")(fault.into()))?;
         write_atomically(&path, &text).map_err(file(&path, "writing"))
     }
+}
+
+/// Returns the program that tasks of a results folder run, as an absolute path that later builds do not change.
+///
+/// # Errors
+/// When the program is not there or cannot be copied.
+pub fn program_of(layout: &ResultsLayout, program: &Program) -> Result<PathBuf, SlurmError> {
+    let all = absolute(&layout.submissions())?;
+    create_folders(&all).map_err(file(&all, "creating the folder"))?;
+    frozen(&all, program)
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, SlurmError> {
@@ -147,10 +159,14 @@ fn frozen(all: &Path, program: &Program) -> Result<PathBuf, SlurmError> {
     }
     let temporary = all.join(format!("program.{}.tmp", std::process::id()));
     // `copy` keeps the permission to execute.
-    fs::copy(own, &temporary)
+    let copied = fs::copy(own, &temporary)
         .and_then(|_| fs::File::open(&temporary)?.sync_all())
         .and_then(|()| fs::rename(&temporary, &copy))
-        .and_then(|()| sync_folder(all))
-        .map_err(file(&copy, "copying the program"))?;
+        .and_then(|()| sync_folder(all));
+    if copied.is_err() {
+        // The first error counts. On a full disk, a part of a program would only make it worse.
+        drop(fs::remove_file(&temporary));
+    }
+    copied.map_err(file(&copy, "copying the program"))?;
     Ok(copy)
 }

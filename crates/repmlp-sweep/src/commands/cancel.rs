@@ -1,10 +1,8 @@
 //! `cancel`: ends the Slurm jobs of an experiment. The next call of `run` closes their attempts.
 
-use std::collections::BTreeSet;
-
 use anyhow::Result;
-use sweep_protocol::RunId;
-use sweep_runner::submitted;
+use sweep_protocol::{ResultsLayout, RunId, attempt_numbers};
+use sweep_runner::{Submitted, submitted};
 use sweep_slurm::Cluster;
 
 use super::say;
@@ -23,14 +21,25 @@ pub(crate) async fn run(arguments: CancelArgs, program: &Program) -> Result<Exit
             say("no run of this experiment is in the queue of a cluster");
             continue;
         }
-        let jobs: BTreeSet<String> = attempts.iter().map(|attempt| attempt.job.clone()).collect();
-        let jobs: Vec<String> = jobs.into_iter().collect();
-        Cluster.cancel(&jobs).await?;
-        let (number, names) = (attempts.len(), jobs.join(", "));
+        let number = end(&layout, &attempts).await?;
         say(&format!(
-            "asked Slurm to end job {names} with {number} open runs; running tasks write a checkpoint first, and the \
-             next `run` closes them"
+            "asked Slurm to end {number} runs; those that train write a checkpoint first, and the next `run` closes them"
         ));
     }
     Ok(Exit::Done)
+}
+
+/// Ends the tasks of attempts: those that have begun write a checkpoint. Returns their number.
+pub(crate) async fn end(layout: &ResultsLayout, attempts: &[Submitted]) -> Result<usize> {
+    let has_begun = |attempt: &&Submitted| {
+        let numbers = attempt_numbers(&layout.run(attempt.of.run)).unwrap_or_default();
+        let latest = numbers.last().copied().unwrap_or(attempt.of.attempt);
+        layout.run(attempt.of.run).attempt(latest).journal().exists()
+    };
+    let name = |attempt: &Submitted| format!("{}_{}", attempt.job, attempt.task);
+    let (begun, waiting): (Vec<&Submitted>, Vec<&Submitted>) = attempts.iter().partition(has_begun);
+    let names = |attempts: Vec<&Submitted>| attempts.into_iter().map(name).collect::<Vec<String>>();
+    Cluster.remove(&names(waiting)).await?;
+    Cluster.end(&names(begun)).await?;
+    Ok(attempts.len())
 }

@@ -1,7 +1,7 @@
 //! One file per subcommand. Each gets its data from the library crates and prints it.
 
 mod bench;
-mod cancel;
+pub(crate) mod cancel;
 mod clean;
 mod count;
 mod export;
