@@ -7,16 +7,28 @@ use tokio::sync::watch;
 
 use crate::progress::Voice;
 
+/// What is printed on the first and second request to stop.
+pub(crate) type Words = [&'static str; 2];
+
+/// Words for attempts on this machine.
+pub(crate) const ON_THIS_MACHINE: Words =
+    ["stopping: attempts write a checkpoint; interrupt again to kill them", "killing all attempts"];
+
+/// Words for attempts on a cluster.
+pub(crate) const ON_A_CLUSTER: Words =
+    ["stopping: runs on the cluster go on; the next `run` follows them, and `cancel` ends them", "stopping at once"];
+
 /// Handles signals. The first Ctrl-C asks attempts to write a checkpoint and stop, and the second kills them. SIGTERM
 /// has the same effect, and so has SIGHUP when the terminal is lost. Under `nohup`, SIGHUP stays ignored. The time
 /// `until` counts as the first Ctrl-C.
-pub(crate) async fn listen(requests: watch::Sender<Request>, voice: Voice, until: Option<DateTime<Local>>) {
+pub(crate) async fn listen(
+    requests: watch::Sender<Request>,
+    (voice, words): (Voice, Words),
+    until: Option<DateTime<Local>>,
+) {
     let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
     let mut hang_up = if ignores_hang_up() { None } else { signal(SignalKind::hangup()).ok() };
-    for (request, word) in [
-        (Request::Finish, "stopping: attempts write a checkpoint; interrupt again to kill them"),
-        (Request::Kill, "killing all attempts"),
-    ] {
+    for (request, word) in [Request::Finish, Request::Kill].into_iter().zip(words) {
         let hung_up = async {
             match &mut hang_up {
                 Some(signal) => signal.recv().await,

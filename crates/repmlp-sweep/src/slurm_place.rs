@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use sweep_protocol::{ResultsLayout, printable};
 use sweep_runner::{LocalMachine, Slot};
-use sweep_slurm::{After, Program, Settings, Slurm, program_of, script};
+use sweep_slurm::{After, Program, Settings, Slurm, named_program, program_of, script};
 
 use crate::cli::{LauncherChoice, RunArgs};
 use crate::costed_plan::CostedPlan;
@@ -38,15 +38,26 @@ impl SlurmPlace {
                 None => Ok(None),
             };
         }
-        if arguments.timeout.is_some() || arguments.slots.is_some() || arguments.threads.is_some() {
-            let text = "--timeout, --slots and --threads are for this machine; with --launcher slurm, name `time`, \
-                        `array_limit` and `cpus` in [launcher.slurm] of the experiment file";
-            return Err(UsageError(text.to_owned()).into());
+        let of_this_machine = [
+            ("--timeout", "time", arguments.timeout.is_some()),
+            ("--slots", "array_limit", arguments.slots.is_some()),
+            ("--threads", "cpus", arguments.threads.is_some()),
+            ("--device", "device", !arguments.device.is_empty()),
+        ];
+        if let Some((option, key, _)) = of_this_machine.into_iter().find(|(_, _, is_given)| *is_given) {
+            let text = format!(
+                "{option} is for this machine; with --launcher slurm, name `{key}` in [launcher.slurm] of the \
+                 experiment file"
+            );
+            return Err(UsageError(text).into());
         }
         let table = costed.plan.launcher.get("slurm").cloned().unwrap_or_else(|| serde_json::json!({}));
-        let mut settings: Settings = serde_json::from_value(table).context("[launcher.slurm] is invalid")?;
-        settings.check()?;
+        let invalid = || format!("{}: [launcher.slurm] is invalid", costed.path.display());
+        let settings: Result<Settings> = serde_json::from_value(table).with_context(invalid);
+        let mut settings = settings?;
+        settings.check().with_context(invalid)?;
         settings.program = settings.program.map(|path| project.root().join(path));
+        settings.program.iter().try_for_each(|path| named_program(path).map(drop)).with_context(invalid)?;
         let after = if arguments.detach { After::Leave } else { After::Follow };
         Ok(Some(Self { settings, after }))
     }
@@ -88,12 +99,13 @@ impl SlurmPlace {
         };
         let text = script(&self.settings, &program, &folder.join("manifest.json"))?;
         let limit = self.settings.array_limit.map_or_else(String::new, |limit| format!("%{limit}"));
-        let last = runs.saturating_sub(1);
-        let output = folder.join("output/%A_%a.txt");
+        let Some(last) = runs.checked_sub(1) else {
+            return Ok(text + "# Nothing is left to do, so nothing would be submitted.\n");
+        };
+        let output = folder.display().to_string().replace('%', "%%");
         let submit = format!(
-            "# sbatch --parsable --array=0-{last}{limit} --output={} script.sh 0\n# N and COPY are chosen when it is \
-             submitted. An array is split if it is larger than the cluster's MaxArraySize.\n",
-            output.display()
+            "# sbatch --parsable --array=0-{last}{limit} --output='{output}/output/%A_%a.txt' script.sh 0\n# N and \
+             COPY are chosen when it is submitted. An array is split if it is larger than the cluster's MaxArraySize.\n"
         );
         Ok(text + &submit)
     }

@@ -21,7 +21,7 @@ use crate::commands::{cancel, say};
 use crate::costed_plan::CostedPlan;
 use crate::plan_file;
 use crate::progress::Progress;
-use crate::signals;
+use crate::signals::{self, Words};
 use crate::slurm_place::SlurmPlace;
 
 /// Number of updates that may wait for the index before the runner waits too.
@@ -111,12 +111,14 @@ impl Sweep<'_> {
     ) -> Result<Request> {
         let Some(slurm) = &place.slurm else {
             let work = (items, Adopted::new());
-            return Ok(self.run(work, (&place.local, options), store, progress).await?.0);
+            let launching = (&place.local, options, signals::ON_THIS_MACHINE);
+            return Ok(self.run(work, launching, store, progress).await?.0);
         };
         let slurm = slurm.launcher(self.lock.layout(), progress.voice())?;
         let runs: Vec<RunId> = items.iter().map(|item| item.run).collect();
         let adopted = adopted(&slurm, self.lock.layout(), &items)?;
-        let (request, summary) = self.run((items, adopted), (&slurm, options), store, progress).await?;
+        let (request, summary) =
+            self.run((items, adopted), (&slurm, options, signals::ON_A_CLUSTER), store, progress).await?;
         let is_failed = |status: &Status| matches!(status, Status::Failed(_) | Status::TimedOut);
         if options.on_failure == OnFailure::Stop && summary.counts.keys().any(is_failed) {
             let attempts = sweep_runner::submitted(self.lock.layout(), &runs)?;
@@ -139,18 +141,19 @@ impl Sweep<'_> {
         let items = items.into_iter().filter(|item| adopted.contains_key(&item.run)).collect();
         let orders = SharedOrders::default();
         let options = Options { orders, retries: 0, memory: None, on_failure: OnFailure::Continue };
-        Ok(self.run((items, adopted), (&slurm, &options), store, progress).await?.0)
+        let launching = (&slurm, &options, signals::ON_A_CLUSTER);
+        Ok(self.run((items, adopted), launching, store, progress).await?.0)
     }
 
     async fn run<L: Launcher>(
         &self,
         work: (Vec<WorkItem>, Adopted<L::Process>),
-        launching: (&L, &Options),
+        (launcher, options, words): (&L, &Options, Words),
         store: &mut Store,
         progress: &mut Progress,
     ) -> Result<(Request, Summary)> {
         let (requests, requested) = watch::channel(Request::Run);
-        let listener = tokio::spawn(signals::listen(requests.clone(), progress.voice(), self.until));
+        let listener = tokio::spawn(signals::listen(requests.clone(), (progress.voice(), words), self.until));
         let (sender, mut receiver) = mpsc::channel::<Update>(UPDATES);
         let follow = async {
             let mut fault = None;
@@ -174,7 +177,7 @@ impl Sweep<'_> {
             }
             fault.map_or(Ok(()), Err)
         };
-        let runner = sweep_runner::run(self.lock, work, launching, requested, sender);
+        let runner = sweep_runner::run(self.lock, work, (launcher, options), requested, sender);
         let (summary, followed) = tokio::join!(runner, follow);
         listener.abort();
         progress.clear();

@@ -75,7 +75,8 @@ impl Timing<'_> {
         let layout = lock.layout().throughput(&costed.plan.experiment, &costed.plan.profile);
         let networks = networks(costed);
         let on = format!("{device} with {threads} thread{}", if threads == 1 { "" } else { "s" });
-        voice.say(&format!("timing {} networks in turns on {on}, with nothing beside them", networks.len()));
+        let waits = if place.slurm.is_some() { "; `srun` waits for a free node" } else { "" };
+        voice.say(&format!("timing {} networks in turns on {on}, with nothing beside them{waits}", networks.len()));
         let SharedOrders { data, kernels, digests, .. } = orders;
         let records = std::path::absolute(layout.records())?;
         let device = device_of_process(&device);
@@ -86,7 +87,8 @@ impl Timing<'_> {
             None => LocalMachine { arguments: vec!["time".into()], ..place.local },
         };
         let (requests, requested) = watch::channel(Request::Run);
-        let listener = tokio::spawn(signals::listen(requests.clone(), voice.clone(), until));
+        let listener =
+            tokio::spawn(signals::listen(requests.clone(), (voice.clone(), signals::ON_THIS_MACHINE), until));
         let end = sweep_runner::time(lock, &local, (&layout.orders(), &layout.log()), &slot, requested).await;
         listener.abort();
         let exit = match end? {

@@ -1,5 +1,5 @@
 //! Finds what nothing in a results folder needs any more: plans whose experiment file is gone, runs that no plan has,
-//! attempts that a later one replaced, and checkpoints of finished runs.
+//! attempts that a later one replaced, checkpoints of finished runs, and submissions to Slurm that have ended.
 //!
 //! Only files that the program or the command of a run wrote are listed. Other files in these folders are the user's
 //! and stay, and so does everything behind a link. A run with tags or a note stays too.
@@ -15,6 +15,8 @@ use sweep_protocol::{
     AttemptLayout, CheckpointName, JournalReader, PlanRecord, ResultsLayout, RunId, RunLayout, RunTags, Status,
     SupervisorEvent, WEIGHTS_FILE, attempt_numbers,
 };
+use sweep_runner::{Submitted, submitted};
+use sweep_slurm::{Manifest, Submission};
 use sweep_store::{Damage, Reader};
 
 use crate::plan_file;
@@ -99,11 +101,19 @@ fn is_removed(file: &Path) -> bool {
     !file.exists() && file.parent().is_some_and(Path::is_dir)
 }
 
+/// What nothing needs.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) unneeded: Vec<Unneeded>,
+    /// Runs that no plan has, but that are in the queue of Slurm. They stay.
+    pub(crate) in_queue: Vec<Submitted>,
+}
+
 /// Returns everything that nothing needs.
 ///
 /// # Errors
 /// When a plan cannot be read, since nothing then says which runs it needs.
-pub(crate) fn all(layout: &ResultsLayout, results: &mut Reader) -> Result<Vec<Unneeded>> {
+pub(crate) fn all(layout: &ResultsLayout, results: &mut Reader) -> Result<Found> {
     let mut found = Vec::new();
     let plans = results.plans();
     if let Some(damage) = results.take_damage().into_iter().find(|damage| !matches!(damage, Damage::Index { .. })) {
@@ -115,9 +125,16 @@ pub(crate) fn all(layout: &ResultsLayout, results: &mut Reader) -> Result<Vec<Un
     let needed: BTreeSet<RunId> = kept.iter().flat_map(|plan| &plan.runs).map(|run| run.run).collect();
     let runs = results.runs();
     let rows = results.run_rows(&runs)?;
+    let (submissions, programs) = Submission::all(layout)?;
+    let open = rows.iter().filter(|row| !submissions.is_empty() && !row.status.is_finished()).map(|row| row.run);
+    let in_queue = submitted(layout, &open.collect::<Vec<_>>())?;
+    let is_in_queue = |run: RunId| in_queue.iter().any(|attempt| attempt.of.run == run);
     for row in &rows {
         let run = layout.run(row.run);
         if !is_folder(run.root()) || !is_folder(&run.attempts()) {
+            continue;
+        }
+        if is_in_queue(row.run) {
             continue;
         }
         if !needed.contains(&row.run) {
@@ -126,8 +143,40 @@ pub(crate) fn all(layout: &ResultsLayout, results: &mut Reader) -> Result<Vec<Un
             found.extend(remains_of(&run, row.run)?);
         }
     }
+    found.extend(ended(&submissions, programs, is_in_queue));
     found.retain(|unneeded| !unneeded.files.is_empty());
-    Ok(found)
+    let in_queue = in_queue.into_iter().filter(|attempt| !needed.contains(&attempt.of.run)).collect();
+    Ok(Found { unneeded: found, in_queue })
+}
+
+/// Returns submissions without a run that is in the queue, and copies of the program that no other submission names. A
+/// submission whose manifest cannot be read stays.
+fn ended(submissions: &[Submission], programs: Vec<PathBuf>, is_in_queue: impl Fn(RunId) -> bool) -> Vec<Unneeded> {
+    let run_of = |attempt: &PathBuf| attempt.parent()?.parent()?.file_name()?.to_str()?.parse::<RunId>().ok();
+    let is_needed = |submission: &&Submission| {
+        let manifest = Manifest::read(&submission.manifest());
+        manifest.map_or(true, |manifest| manifest.attempts.iter().filter_map(run_of).any(&is_in_queue))
+    };
+    let (needed, over): (Vec<_>, Vec<_>) = submissions.iter().partition(is_needed);
+    let scripts: Vec<String> = needed.iter().filter_map(|it| fs::read_to_string(it.script()).ok()).collect();
+    let mut found = Vec::new();
+    for submission in over {
+        let (files, folders) = submission.parts();
+        let number = submission.folder().file_name().unwrap_or_default().display();
+        let mut unneeded = Unneeded::new(format!("submission {number} to Slurm, which has ended"));
+        files.into_iter().for_each(|file| unneeded.add(file));
+        unneeded.folders.extend(folders);
+        found.push(unneeded);
+    }
+    for program in programs {
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        if !scripts.iter().any(|script| script.contains(&*name)) {
+            let mut unneeded = Unneeded::new("a copy of the program, which no submission needs".to_owned());
+            unneeded.add(program);
+            found.push(unneeded);
+        }
+    }
+    found
 }
 
 fn whole_run(run: &RunLayout, id: RunId) -> Result<Unneeded> {

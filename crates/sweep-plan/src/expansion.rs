@@ -11,7 +11,7 @@ use crate::document::{Node, WHOLE_FILE};
 use crate::error::Faults;
 use crate::experiment::{CEILING, Experiment};
 use crate::grid::Grid;
-use crate::profile::DEFAULT;
+use crate::profile::DEFAULT_PROFILE;
 use crate::row::Row;
 use crate::selection::Include;
 
@@ -73,7 +73,7 @@ pub(crate) fn check(experiment: &Experiment, root: &Node, faults: &mut Faults) {
     if !expansion.rows.iter().any(|row| row.has(&experiment.baseline)) {
         let message = format!("no row matches the baseline {}", experiment.baseline);
         let help = match experiment.profile.as_str() {
-            DEFAULT => "name labels that occur together in a row and are not excluded".to_owned(),
+            DEFAULT_PROFILE => "name labels that occur together in a row and are not excluded".to_owned(),
             profile => format!("give profile `{profile}` its own `baseline`, or add the missing point to it"),
         };
         faults.add(&experiment.baseline_span, message, help);

@@ -66,5 +66,6 @@ pub use experiment::Experiment;
 pub use link::file_behind;
 pub use load::{digest, load, load_adjusted, load_base};
 pub use plan::{Merged, Plan, PlannedRun, Resolved, plan};
+pub use profile::DEFAULT_PROFILE;
 pub use schema::experiment_schema;
 pub use sweep_protocol::ConfigFault;

@@ -19,7 +19,7 @@ use crate::grid;
 use crate::labels::Labels;
 use crate::link::file_behind;
 use crate::overlay::Overlay;
-use crate::profile::{self, DEFAULT, Profile};
+use crate::profile::{self, DEFAULT_PROFILE, Profile};
 use crate::selection::{Exclude, Include};
 use crate::{base, keys, shape};
 
@@ -69,7 +69,7 @@ fn read(source: &Arc<SourceFile>, profile: Option<&str>, adjustments: &Adjustmen
     faults.check()?;
 
     let profiles = profile::read(&root, grids, &mut faults);
-    let chosen = profile::choose(&profiles, profile.unwrap_or(DEFAULT), &mut faults);
+    let chosen = profile::choose(&profiles, profile.unwrap_or(DEFAULT_PROFILE), &mut faults);
     let mut experiment = assemble(&root, ground, Profiles { all: &profiles, chosen }, &mut faults);
     faults.check()?;
 

@@ -12,7 +12,7 @@ use crate::labels::Labels;
 use crate::nearest::{list, nearest};
 
 /// Name of the default profile: the experiment file without any profile.
-pub(crate) const DEFAULT: &str = "default";
+pub const DEFAULT_PROFILE: &str = "default";
 
 /// A profile and its grids.
 #[derive(Debug)]
@@ -25,9 +25,9 @@ pub(crate) struct Profile<'a> {
 
 /// Reads all profiles of a file. The default profile comes first.
 pub(crate) fn read<'a>(root: &'a Node, grids: Vec<Grid>, faults: &mut Faults) -> Vec<Profile<'a>> {
-    let mut profiles = vec![Profile { name: DEFAULT, table: None, grids }];
+    let mut profiles = vec![Profile { name: DEFAULT_PROFILE, table: None, grids }];
     for entry in root.entries_of("profile") {
-        if entry.key == DEFAULT {
+        if entry.key == DEFAULT_PROFILE {
             let help = "move its keys to the top of the file, or give it another name".to_owned();
             faults.add(&entry.key_span, "`default` is reserved: it means the experiment without a profile", help);
         }

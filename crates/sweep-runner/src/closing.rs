@@ -44,9 +44,22 @@ pub(crate) fn of_ended(evidence: &Evidence<'_>) -> Closing {
     }
 }
 
+/// What a scheduler did with an attempt before it died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// It wrote the orders only.
+    Prepared,
+    /// It launched the attempt.
+    Launched,
+}
+
 /// Decides about an attempt that was left open by a dead scheduler: by the outcome that it reported, if there is one.
-pub(crate) fn of_orphan(outcome: Option<&Outcome>) -> Closing {
-    outcome.map_or_else(|| Closing::new(Status::Cancelled, "scheduler died"), of_outcome)
+pub(crate) fn of_orphan(outcome: Option<&Outcome>, left: Left) -> Closing {
+    let message = match left {
+        Left::Prepared => "was prepared, but not launched",
+        Left::Launched => "scheduler died",
+    };
+    outcome.map_or_else(|| Closing::new(Status::Cancelled, message), of_outcome)
 }
 
 fn of_outcome(outcome: &Outcome) -> Closing {

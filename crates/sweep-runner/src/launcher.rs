@@ -27,6 +27,10 @@ pub trait Launcher {
     /// Number of attempts that may be under way at the same time.
     fn places(&self) -> usize;
 
+    /// Whether attempts under way take their memory from one machine. If so, a run whose memory ran out is tried again
+    /// alone.
+    fn shares_memory(&self) -> bool;
+
     /// Whether a run that reached its time limit is tried again, as after a failure of the machine.
     fn retries_time_limits(&self) -> bool;
 

@@ -98,8 +98,9 @@ pub async fn recover(lock: &SchedulerLock, runs: &[RunId]) -> Result<Vec<Recover
 }
 
 async fn close_if_open(folder: &AttemptLayout) -> Result<Option<Status>, RunnerError> {
-    let mut launched = None;
+    let (mut launched, mut left) = (None, closing::Left::Prepared);
     for line in JournalReader::<SupervisorEvent>::new(&folder.supervisor()).read_new()?.lines {
+        left = closing::Left::Launched;
         match line.event {
             SupervisorEvent::Launched { pid, process, .. } => launched = Some((pid, process)),
             SupervisorEvent::Submitted { .. } => {}
@@ -119,7 +120,7 @@ async fn close_if_open(folder: &AttemptLayout) -> Result<Option<Status>, RunnerE
         Event::Ended { outcome, .. } => Some(outcome),
         _ => None,
     });
-    let closing = closing::of_orphan(last_word.as_ref());
+    let closing = closing::of_orphan(last_word.as_ref(), left);
     let status = closing.status;
     JournalWriter::open(&folder.supervisor())?.append(closing.into_event(journal.next_seq(), measured))?;
     Ok(Some(status))

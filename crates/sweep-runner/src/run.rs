@@ -65,6 +65,7 @@ pub async fn run<L: Launcher>(
         slots: launcher.places(),
         retries: options.retries,
         retries_time_limits: launcher.retries_time_limits(),
+        shares_memory: launcher.shares_memory(),
         memory: options.memory,
     };
     let mut scheduler = Scheduler {

@@ -31,6 +31,8 @@ pub(crate) struct Policy {
     pub(crate) retries: u32,
     /// Whether this also holds for runs that reached their time limit.
     pub(crate) retries_time_limits: bool,
+    /// Whether runs take their memory from one machine.
+    pub(crate) shares_memory: bool,
     /// Memory for all runs together, in bytes. Absent if it is not known, or if runs do not use the machine's memory.
     pub(crate) memory: Option<u64>,
 }
@@ -94,7 +96,8 @@ impl Schedule {
             _ => false,
         };
         if is_of_the_machine && launch.failures < self.policy.retries {
-            let is_alone = launch.is_alone || status == Status::Failed(FailureKind::Oom);
+            let ran_out = self.policy.shares_memory && status == Status::Failed(FailureKind::Oom);
+            let is_alone = launch.is_alone || ran_out;
             self.waiting.insert(0, Launch { failures: launch.failures + 1, is_alone, ..launch });
             return false;
         }
@@ -136,7 +139,7 @@ mod tests {
     }
 
     fn policy(slots: usize, memory: Option<u64>) -> Policy {
-        Policy { slots, retries: 1, retries_time_limits: false, memory }
+        Policy { slots, retries: 1, retries_time_limits: false, shares_memory: true, memory }
     }
 
     fn next_seed(schedule: &mut Schedule) -> Option<u64> {
@@ -200,6 +203,11 @@ mod tests {
         schedule.take_back(run(2), Status::Succeeded, None);
         assert_eq!(next_seed(&mut schedule), Some(0));
         assert_eq!(schedule.waiting.len(), 0);
+        let policy = Policy { shares_memory: false, ..policy(3, None) };
+        let mut schedule = Schedule::new(items(&[(0, 0); 2]), policy);
+        assert_eq!([next_seed(&mut schedule), next_seed(&mut schedule)], [Some(0), Some(1)]);
+        schedule.take_back(run(0), OOM, None);
+        assert_eq!(next_seed(&mut schedule), Some(0), "beside others, if each has its own memory");
     }
 
     fn status() -> impl Strategy<Value = Status> {
@@ -218,10 +226,11 @@ mod tests {
             slots in 1_usize..5,
             memory in proptest::option::of(50_u64..150),
             retries_time_limits in any::<bool>(),
+            shares_memory in any::<bool>(),
             ends in vec((any::<proptest::sample::Index>(), status(), proptest::option::of(1_u64..200)), 40),
         ) {
             let number = forecasts.len();
-            let policy = Policy { slots, retries: 2, retries_time_limits, memory };
+            let policy = Policy { slots, retries: 2, retries_time_limits, shares_memory, memory };
             let mut schedule = Schedule::new(items(&forecasts), policy);
             let mut running: Vec<RunId> = Vec::new();
             let mut attempts: BTreeMap<RunId, u32> = BTreeMap::new();

@@ -8,8 +8,8 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use crate::SlurmError;
-use crate::queue::{Queue, TaskState};
+use crate::queue::Queue;
+use crate::{Settings, SlurmError};
 
 /// Indices of tasks are below this number, unless the cluster says otherwise.
 const MAX_ARRAY_SIZE: u32 = 1001;
@@ -24,7 +24,7 @@ impl Cluster {
     /// # Errors
     /// When `scontrol` is missing or refuses.
     pub async fn max_array_size(self) -> Result<u32, SlurmError> {
-        let text = ask("scontrol", &["show", "config"]).await?;
+        let text = ask("scontrol", &["show", "config"], |_| false).await?;
         let value = text
             .lines()
             .find_map(|line| line.trim().strip_prefix("MaxArraySize")?.split_once('='))
@@ -38,16 +38,16 @@ impl Cluster {
     /// When `sbatch` is missing, refuses, or answers in another form.
     pub async fn submit(
         self,
-        script: &Path,
-        output: &str,
+        (script, output): (&Path, &str),
         (first, number): (usize, usize),
         at_once: Option<u32>,
+        settings: &Settings,
     ) -> Result<String, SlurmError> {
         let arguments = submit_arguments(output, number, at_once);
         let mut words: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
         let first = first.to_string();
         words.extend([script.as_os_str(), OsStr::new(&first)]);
-        let answer = ask("sbatch", &words).await?;
+        let answer = ask("sbatch", &words, |name| settings.overrides(name)).await?;
         // A federation adds its name: `1234;cluster`. Plug-ins of a site may print lines before the answer.
         let line = answer.lines().next_back().unwrap_or_default();
         let job = line.split(';').next().unwrap_or_default().trim();
@@ -65,10 +65,11 @@ impl Cluster {
         let list = jobs.join(",");
         // %F job, %K task, %T state, %r reason, %N node.
         let arguments = ["--noheader", "--array", "--states=all", "--format=%F|%K|%T|%r|%N", "--jobs", &list];
-        match ask("squeue", &arguments).await {
-            Ok(text) => Ok(text.lines().filter_map(TaskState::read).collect()),
+        // A user's own defaults would change the answer.
+        match ask("squeue", &arguments, |name| name.starts_with("SQUEUE_")).await {
+            Ok(text) => Ok(Queue::read(jobs, &text)),
             // The only job that was asked for has left the queue.
-            Err(SlurmError::Refused { said, .. }) if said.contains("Invalid job id") => Ok(Queue::default()),
+            Err(SlurmError::Refused { said, .. }) if said.contains("Invalid job id") => Ok(Queue::read(jobs, "")),
             Err(fault) => Err(fault),
         }
     }
@@ -96,7 +97,8 @@ async fn cancel(options: &[&str], names: &[String]) -> Result<(), SlurmError> {
         return Ok(());
     }
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    match ask("scancel", &[&["--quiet"], options, &names].concat()).await {
+    let words = [&["--quiet"], options, &names].concat();
+    match ask("scancel", &words, |name| name.starts_with("SCANCEL_")).await {
         // Without words: none of them is in the queue any more.
         Err(SlurmError::Refused { said, .. }) if said.starts_with("exit status") => Ok(()),
         asked => asked.map(drop),
@@ -110,14 +112,14 @@ pub(crate) fn submit_arguments(output: &str, number: usize, at_once: Option<u32>
     vec!["--parsable".to_owned(), format!("--array=0-{last}{limit}"), format!("--output={output}")]
 }
 
-async fn ask<S: AsRef<OsStr>>(command: &'static str, arguments: &[S]) -> Result<String, SlurmError> {
+/// Starts a command without the variables that `is_unwanted` names, and returns what it prints.
+async fn ask<S: AsRef<OsStr>>(
+    command: &'static str,
+    arguments: &[S],
+    is_unwanted: impl Fn(&str) -> bool,
+) -> Result<String, SlurmError> {
     let mut asked = Command::new(command);
-    // A user's own defaults would change answers, and would count more than the script.
-    let is_default = |name: &OsStr| {
-        let name = name.to_string_lossy();
-        ["SBATCH_", "SQUEUE_", "SCANCEL_"].iter().any(|start| name.starts_with(start))
-    };
-    for (name, _) in std::env::vars_os().filter(|(name, _)| is_default(name)) {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(&is_unwanted)) {
         asked.env_remove(name);
     }
     let done = asked.args(arguments).stdin(Stdio::null()).kill_on_drop(true).output().await;

@@ -29,6 +29,17 @@ pub enum After {
     Leave,
 }
 
+/// What Slurm said last.
+#[derive(Clone)]
+enum Answer {
+    /// Nothing yet.
+    Nothing,
+    /// This.
+    Queue(Arc<Queue>),
+    /// It did not answer.
+    Silence,
+}
+
 /// Prints a line for the user.
 pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
 
@@ -40,8 +51,8 @@ pub struct Slurm {
     after: After,
     /// The jobs that are asked for.
     jobs: Arc<Mutex<BTreeSet<String>>>,
-    /// The latest answer; `None` before the first one.
-    queue: watch::Receiver<Option<Arc<Queue>>>,
+    /// The latest answer.
+    answers: watch::Receiver<Answer>,
     poller: JoinHandle<()>,
     say: Say,
 }
@@ -50,10 +61,10 @@ impl Slurm {
     /// Starts to ask for the queue. Nothing is asked before the first job.
     pub fn new(layout: &ResultsLayout, settings: Settings, program: Program, after: After, say: Say) -> Self {
         let jobs = Arc::default();
-        let (sender, queue) = watch::channel(None);
+        let (sender, answers) = watch::channel(Answer::Nothing);
         let pause = Duration::from_secs(settings.poll.max(1).into());
         let poller = tokio::spawn(poll(Arc::clone(&jobs), sender, pause, Arc::clone(&say)));
-        Self { layout: layout.clone(), settings, program, after, jobs, queue, poller, say }
+        Self { layout: layout.clone(), settings, program, after, jobs, answers, poller, say }
     }
 
     /// Returns a task that was submitted earlier.
@@ -63,10 +74,8 @@ impl Slurm {
 
     fn task(&self, job: String, task: u32, entry: Entry) -> SlurmTask {
         lock(&self.jobs).insert(job.clone());
-        // Answers so far do not know the job.
-        let mut queue = self.queue.clone();
-        queue.mark_unchanged();
-        SlurmTask { job, task, entry, after: self.after, queue, say: Arc::clone(&self.say) }
+        let answers = self.answers.clone();
+        SlurmTask { job, task, entry, after: self.after, answers, say: Arc::clone(&self.say) }
     }
 
     async fn submit(&self, attempts: &[Prepared]) -> Result<Vec<SlurmTask>, SlurmError> {
@@ -84,25 +93,32 @@ impl Slurm {
         let mut tasks = Vec::new();
         for first in (0..attempts.len()).step_by(size) {
             let number = size.min(attempts.len() - first);
-            let submitted = Cluster.submit(&submission.script(), &submission.output()?, (first, number), at_once).await;
+            let files = (submission.script(), submission.output()?);
+            let submitted = Cluster.submit((&files.0, &files.1), (first, number), at_once, &self.settings).await;
             let job = match submitted {
                 Ok(job) => job,
                 Err(refusal) => {
-                    // The other arrays must not run without this one: the next call submits all runs again.
-                    if let Err(fault) = Cluster.remove(&jobs).await {
-                        (self.say)(&fault.to_string());
-                    }
+                    self.withdraw(&submission, &jobs).await;
                     return Err(refusal);
                 }
             };
             jobs.push(job.clone());
-            submission.record(&jobs)?;
             tasks.extend((0..number).map(|task| (job.clone(), u32::try_from(task).unwrap_or(u32::MAX))));
         }
         let number = attempts.len();
         let plural = if number == 1 { "" } else { "s" };
         (self.say)(&format!("submitted {number} run{plural} to Slurm as job {}", jobs.join(", ")));
         Ok(tasks.into_iter().map(|(job, task)| self.task(job, task, Entry::New)).collect())
+    }
+}
+
+impl Slurm {
+    /// Takes arrays out of the queue whose submission is incomplete: the next call submits all runs again.
+    async fn withdraw(&self, submission: &Submission, jobs: &[String]) {
+        match Cluster.remove(jobs).await {
+            Ok(()) => submission.remove(),
+            Err(fault) => (self.say)(&fault.to_string()),
+        }
     }
 }
 
@@ -117,12 +133,7 @@ fn lock(jobs: &Mutex<BTreeSet<String>>) -> std::sync::MutexGuard<'_, BTreeSet<St
 }
 
 /// Asks for the queue until nobody listens any more.
-async fn poll(
-    jobs: Arc<Mutex<BTreeSet<String>>>,
-    answers: watch::Sender<Option<Arc<Queue>>>,
-    pause: Duration,
-    say: Say,
-) {
+async fn poll(jobs: Arc<Mutex<BTreeSet<String>>>, answers: watch::Sender<Answer>, pause: Duration, say: Say) {
     let mut is_failing = false;
     while !answers.is_closed() {
         let asked: Vec<String> = lock(&jobs).iter().cloned().collect();
@@ -132,13 +143,15 @@ async fn poll(
                     if std::mem::take(&mut is_failing) {
                         say("Slurm answers again");
                     }
-                    answers.send_replace(Some(Arc::new(queue)));
+                    answers.send_replace(Answer::Queue(Arc::new(queue)));
                 }
                 // A controller that does not answer says nothing about its tasks.
-                Err(fault) if !std::mem::replace(&mut is_failing, true) => {
-                    say(&format!("{fault}; asking again every {} s", pause.as_secs()));
+                Err(fault) => {
+                    if !std::mem::replace(&mut is_failing, true) {
+                        say(&format!("{fault}; asking again every {} s", pause.as_secs()));
+                    }
+                    answers.send_replace(Answer::Silence);
                 }
-                Err(_) => {}
             }
         }
         tokio::time::sleep(pause).await;
@@ -151,6 +164,11 @@ impl Launcher for Slurm {
     /// Slurm decides what waits.
     fn places(&self) -> usize {
         usize::MAX
+    }
+
+    /// Slurm gives each task its own memory.
+    fn shares_memory(&self) -> bool {
+        false
     }
 
     /// The limit is that of the queue. The next attempt continues from a checkpoint.
@@ -186,7 +204,7 @@ pub struct SlurmTask {
     task: u32,
     entry: Entry,
     after: After,
-    queue: watch::Receiver<Option<Arc<Queue>>>,
+    answers: watch::Receiver<Answer>,
     say: Say,
 }
 
@@ -239,15 +257,18 @@ impl SlurmTask {
         }
     }
 
-    /// Waits for the next answer of Slurm. Returns nothing if the scheduler stops.
+    /// Waits for the next answer of Slurm about this job. Returns nothing if the scheduler stops, or if it does not
+    /// stay and Slurm does not answer.
     async fn answer(&mut self, requests: &mut watch::Receiver<Request>) -> Option<Arc<Queue>> {
         loop {
             tokio::select! {
-                changed = self.queue.changed() => changed.ok()?,
+                changed = self.answers.changed() => changed.ok()?,
                 _ = requests.wait_for(|request| *request != Request::Run) => return None,
             }
-            if let Some(queue) = self.queue.borrow_and_update().clone() {
-                return Some(queue);
+            match self.answers.borrow_and_update().clone() {
+                Answer::Queue(queue) if queue.is_about(&self.job) => return Some(queue),
+                Answer::Silence if self.after == After::Leave => return None,
+                Answer::Queue(_) | Answer::Silence | Answer::Nothing => {}
             }
         }
     }

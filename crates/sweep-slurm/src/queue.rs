@@ -1,32 +1,38 @@
 //! What Slurm says about tasks. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Tasks as `squeue` lists them, by the names of their job and their index in its array.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Queue {
+    /// Jobs that were asked for.
+    asked: BTreeSet<String>,
     tasks: BTreeMap<(String, u32), TaskState>,
     /// Jobs that are listed as a whole: Slurm does not split an array that was cancelled before it began.
     jobs: BTreeMap<String, TaskState>,
 }
 
 impl Queue {
-    /// Returns what is known of a task.
-    pub(crate) fn task(&self, job: &str, task: u32) -> Option<&TaskState> {
-        self.tasks.get(&(job.to_owned(), task)).or_else(|| self.jobs.get(job))
-    }
-}
-
-impl FromIterator<(String, Option<u32>, TaskState)> for Queue {
-    fn from_iter<I: IntoIterator<Item = (String, Option<u32>, TaskState)>>(lines: I) -> Self {
-        let mut queue = Self::default();
-        for (job, task, state) in lines {
+    /// Reads the lines of an answer about these jobs.
+    pub(crate) fn read(asked: &[String], text: &str) -> Self {
+        let mut queue = Self { asked: asked.iter().cloned().collect(), ..Self::default() };
+        for (job, task, state) in text.lines().filter_map(TaskState::read) {
             match task {
                 Some(task) => drop(queue.tasks.insert((job, task), state)),
                 None => drop(queue.jobs.insert(job, state)),
             }
         }
         queue
+    }
+
+    /// Whether the answer is about this job. Without this, the job of a later submission would seem to be lost.
+    pub(crate) fn is_about(&self, job: &str) -> bool {
+        self.asked.contains(job)
+    }
+
+    /// Returns what is known of a task.
+    pub(crate) fn task(&self, job: &str, task: u32) -> Option<&TaskState> {
+        self.tasks.get(&(job.to_owned(), task)).or_else(|| self.jobs.get(job))
     }
 }
 
@@ -98,7 +104,8 @@ mod tests {
         let text = "12|0|RUNNING|None|n1\n12|1|PENDING|Resources|\n12|2|CANCELLED by 1000|None|n2\n\
                     12|3|OUT_OF_MEMORY|OutOfMemory|n3\n12|4|TIMEOUT|TimeLimit|n1\n13|0|COMPLETED|None|n1\n\
                     7|N/A|CANCELLED|None|\nslurm_load_jobs error\n12|5|SPECIAL_EXIT|x|n\n12|6|FAILED|NonZeroExitCode";
-        let queue: Queue = text.lines().filter_map(TaskState::read).collect();
+        let queue = Queue::read(&["12".to_owned(), "8".to_owned()], text);
+        assert!(queue.is_about("12") && queue.is_about("8") && !queue.is_about("14"));
         let phase = |job: &str, task| queue.task(job, task).map(TaskState::phase);
         assert_eq!(phase("12", 0), Some(Phase::Alive));
         assert_eq!(phase("12", 1), Some(Phase::Alive));

@@ -6,6 +6,37 @@ use serde::{Deserialize, Serialize};
 
 use crate::SlurmError;
 
+/// Largest number that Slurm takes for CPUs and for the time of a signal.
+const LARGEST: u32 = 65_535;
+
+/// Options that this program sets itself, or that change what `sbatch` does.
+const OWNED: [&str; 15] = [
+    "--array",
+    "--help",
+    "--job-name",
+    "--no-requeue",
+    "--open-mode",
+    "--output",
+    "--parsable",
+    "--quiet",
+    "--requeue",
+    "--signal",
+    "--test-only",
+    "--usage",
+    "--version",
+    "--wait",
+    "--wrap",
+];
+
+/// Variables of these options, after `SBATCH_`.
+const OWNED_VARIABLES: [&str; 9] =
+    ["ARRAY_INX", "CPUS_PER_TASK", "JOB_NAME", "NO_REQUEUE", "OPEN_MODE", "OUTPUT", "REQUEUE", "SIGNAL", "WAIT"];
+
+/// Whether an option is one of [`OWNED`]. Slurm also takes the beginning of a name, and short names.
+fn is_owned(option: &str) -> bool {
+    !option.starts_with("--") || OWNED.iter().any(|owned| owned.starts_with(option))
+}
+
 /// What a user says about the cluster. All of it is optional.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -84,9 +115,13 @@ impl Settings {
 
     /// Returns the arguments of `srun` for a process that has a node for itself.
     pub fn srun(&self) -> Vec<String> {
+        // These options are for scripts only.
+        let only_sbatch = ["--batch", "--export-file", "--get-user-env", "--ignore-pbs"];
+        let is_known = |line: &&String| !only_sbatch.iter().any(|option| line.starts_with(option));
         let words = self.needs();
         // A line of `extra` may hold several options.
-        let mut words: Vec<String> = words.iter().flat_map(|line| line.split_whitespace().map(str::to_owned)).collect();
+        let words = words.iter().filter(is_known).flat_map(|line| line.split_whitespace());
+        let mut words: Vec<String> = words.map(str::to_owned).collect();
         words.extend(["--exclusive".to_owned(), "--quiet".to_owned()]);
         words
     }
@@ -112,19 +147,53 @@ impl Settings {
         if self.extra.iter().any(|line| !line.starts_with("--") || line.contains(['\n', '\r'])) {
             return fault("extra", "each line must be one option of sbatch, such as \"--qos=long\"");
         }
-        let owned = ["--array", "--output", "--signal", "--open-mode", "--requeue", "--no-requeue", "--parsable"];
-        let option = |line: &String| line.split(['=', ' ']).next().unwrap_or_default().to_owned();
-        if let Some(line) = self.extra.iter().find(|line| owned.contains(&option(line).as_str())) {
-            let why = format!("`{line}`: this program sets this option itself; remove the line");
+        if let Some(word) = self.extra_options().find(|word| is_owned(word)) {
+            let why = format!("`{word}`: this program sets this option itself, or cannot work with it; remove it");
             return Err(SlurmError::Setting { key: "extra", why });
         }
         if self.setup.iter().any(|line| line.contains(['\n', '\r'])) {
             return fault("setup", "each item must be one line of shell script");
         }
-        if self.cpus == 0 {
-            return fault("cpus", "a task needs at least 1");
+        let is_gpu = |device: &str| device.strip_prefix("cuda:").is_some_and(|number| number.parse::<usize>().is_ok());
+        if self.device != "cpu" && !is_gpu(&self.device) {
+            return fault("device", "it must be \"cpu\" or \"cuda:0\"");
+        }
+        if self.program.as_ref().is_some_and(|program| program.as_os_str().is_empty()) {
+            return fault("program", "it must name an executable file");
+        }
+        if !(1..=LARGEST).contains(&self.cpus) {
+            return fault("cpus", "it must be between 1 and 65535, as sbatch takes it");
+        }
+        if !(1..=LARGEST).contains(&self.signal_before) {
+            return fault("signal_before", "it must be between 1 and 65535 seconds, as sbatch takes it");
         }
         Ok(())
+    }
+
+    /// Returns the options in the lines of `extra`, without their values.
+    fn extra_options(&self) -> impl Iterator<Item = &str> {
+        let words = self.extra.iter().flat_map(|line| line.split_whitespace());
+        let is_option = |word: &&str| word.len() > 1 && word.starts_with('-');
+        words.filter(is_option).map(|word| word.split('=').next().unwrap_or_default())
+    }
+
+    /// Whether a variable of the environment would count more than these settings. `sbatch` reads variables before the
+    /// lines of a script. Variables of other options stay: they may name the account or partition of a site.
+    pub(crate) fn overrides(&self, variable: &str) -> bool {
+        let Some(option) = variable.strip_prefix("SBATCH_") else { return false };
+        let set = [
+            ("PARTITION", self.partition.is_some()),
+            ("ACCOUNT", self.account.is_some()),
+            ("TIMELIMIT", self.time.is_some()),
+            ("GRES", self.gres.is_some()),
+            ("MEM_PER_NODE", self.memory.is_some()),
+            ("MEM_PER_CPU", self.memory.is_some()),
+            ("MEM_PER_GPU", self.memory.is_some()),
+        ];
+        let name_of = |option: &str| option.trim_start_matches('-').replace('-', "_").to_ascii_uppercase();
+        OWNED_VARIABLES.contains(&option)
+            || set.contains(&(option, true))
+            || self.extra_options().any(|extra| name_of(extra) == option)
     }
 }
 
@@ -148,11 +217,29 @@ mod tests {
             (|s| s.extra = vec!["qos=long".into()], "extra"),
             (|s| s.extra = vec!["--qos=a\nrm -r x".into()], "extra"),
             (|s| s.extra = vec!["--array=0-3".into()], "extra"),
+            (|s| s.extra = vec!["--arr=0-3".into()], "extra"),
+            (|s| s.extra = vec!["--qos=long --wait".into()], "extra"),
+            (|s| s.extra = vec!["--qos=long -a 0-3".into()], "extra"),
+            (|s| s.signal_before = 70_000, "signal_before"),
+            (|s| s.cpus = u32::MAX, "cpus"),
+            (|s| s.device = "gpu".into(), "device"),
             (|s| s.setup = vec!["module load cuda\n".into()], "setup"),
             (|s| s.cpus = 0, "cpus"),
         ] {
             let refused = with(set).unwrap_err();
             assert!(refused.starts_with(&format!("launcher.slurm.{key}: ")), "{refused}");
+        }
+    }
+
+    #[test]
+    fn the_file_counts_more_than_the_environment_and_the_environment_fills_its_gaps() {
+        let settings =
+            Settings { partition: Some("gpu".into()), extra: vec!["--qos=long".into()], ..Settings::default() };
+        for name in ["SBATCH_PARTITION", "SBATCH_QOS", "SBATCH_ARRAY_INX", "SBATCH_WAIT"] {
+            assert!(settings.overrides(name), "{name}");
+        }
+        for name in ["SBATCH_ACCOUNT", "SBATCH_TIMELIMIT", "SBATCH_RESERVATION", "SLURM_CONF", "PATH"] {
+            assert!(!settings.overrides(name), "{name}");
         }
     }
 }

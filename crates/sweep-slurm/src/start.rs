@@ -105,20 +105,27 @@ fn publish(before: &Path, next: &Path, orders: Orders, mark: &[u8]) -> io::Resul
     let hidden = hidden_folder(all)?;
     let resume_from = std::iter::once(before.to_owned()).chain(orders.resume_from.clone()).collect();
     let orders = Orders { lease: Some(token.clone()), resume_from, ..orders };
-    let attempt = AttemptLayout::at(&hidden);
-    write_atomically(&attempt.orders(), &serde_json::to_vec_pretty(&orders)?)?;
-    write_atomically(&attempt.start(), mark)?;
-    Lease::grant(&attempt.lease(), &token)?;
-    let published = match renameat_with(CWD, &hidden, CWD, next, RenameFlags::NOREPLACE) {
-        // This file system cannot check and rename in one step.
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) if !next.exists() => fs::rename(&hidden, next),
-        renamed => renamed.map_err(Into::into),
-    };
-    match published {
-        Ok(()) => sync_folder(all).map(|()| true),
-        Err(_) if next.exists() => fs::remove_dir_all(&hidden).map(|()| false),
-        Err(fault) => Err(fault),
+    let published = fill(&hidden, &orders, &token, mark).and_then(|()| {
+        match renameat_with(CWD, &hidden, CWD, next, RenameFlags::NOREPLACE) {
+            // This file system cannot check and rename in one step.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) if !next.exists() => fs::rename(&hidden, next),
+            renamed => renamed.map_err(Into::into),
+        }
+    });
+    if let Err(fault) = published {
+        // Another start has made the folder, or the disk is full. This program wrote everything in the hidden folder.
+        let removed = fs::remove_dir_all(&hidden);
+        return if next.exists() { removed.map(|()| false) } else { Err(fault) };
     }
+    sync_folder(all).map(|()| true)
+}
+
+/// Writes the files of an attempt into a folder that no other process uses.
+fn fill(hidden: &Path, orders: &Orders, token: &str, mark: &[u8]) -> io::Result<()> {
+    let attempt = AttemptLayout::at(hidden);
+    write_atomically(&attempt.orders(), &serde_json::to_vec_pretty(orders)?)?;
+    write_atomically(&attempt.start(), mark)?;
+    Lease::grant(&attempt.lease(), token).map(drop)
 }
 
 fn read_orders(attempt: &AttemptLayout) -> Result<Orders, SlurmError> {

@@ -3,13 +3,13 @@
 //! ```text
 //! results/slurm/3/manifest.json   folders of the attempts, in the order of the tasks
 //!                 script.sh       what sbatch was given
-//!                 jobs.json       names of the jobs
 //!                 output/         what tasks print before they have found their folder
 //! results/slurm/program-…         copies of the program, named by their size and time
 //! ```
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -79,6 +79,40 @@ impl Submission {
         Ok(submission)
     }
 
+    /// Returns the submissions of a results folder, and the copies of the program.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn all(layout: &ResultsLayout) -> io::Result<(Vec<Self>, Vec<PathBuf>)> {
+        let entries = match fs::read_dir(layout.submissions()) {
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), Vec::new())),
+            entries => entries?,
+        };
+        let (mut submissions, mut programs) = (Vec::new(), Vec::new());
+        for entry in entries {
+            let entry = entry?;
+            let (name, kind) = (entry.file_name(), entry.file_type()?);
+            let Some(name) = name.to_str() else { continue };
+            if kind.is_dir() && name.parse::<u32>().is_ok() {
+                submissions.push(Self { folder: entry.path() });
+            } else if kind.is_file() && is_program(name) {
+                programs.push(entry.path());
+            }
+        }
+        submissions.sort_by(|a, b| a.folder.cmp(&b.folder));
+        programs.sort();
+        Ok((submissions, programs))
+    }
+
+    /// Returns the files that this program and its tasks wrote, and the folders around them, innermost first.
+    pub fn parts(&self) -> (Vec<PathBuf>, [PathBuf; 2]) {
+        let output = self.folder.join("output");
+        let printed = fs::read_dir(&output).into_iter().flatten().flatten().map(|entry| entry.path());
+        let is_text = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "txt");
+        let files = printed.filter(is_text).chain([self.manifest(), self.script()]).collect();
+        (files, [output, self.folder.clone()])
+    }
+
     /// The manifest.
     pub fn manifest(&self) -> PathBuf {
         self.folder.join("manifest.json")
@@ -105,14 +139,12 @@ impl Submission {
         Ok(format!("{}/output/%A_%a.txt", folder.replace('%', "%%")))
     }
 
-    /// Records the names of the jobs.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn record(&self, jobs: &[String]) -> Result<(), SlurmError> {
-        let path = self.folder.join("jobs.json");
-        let text = serde_json::to_vec(jobs).map_err(|fault| file(&path, "writing")(fault.into()))?;
-        write_atomically(&path, &text).map_err(file(&path, "writing"))
+    /// Removes the folder of a submission that Slurm refused. What cannot be removed stays for `clean`.
+    pub(crate) fn remove(&self) {
+        let files = [self.manifest(), self.script()];
+        files.iter().for_each(|file| drop(fs::remove_file(file)));
+        drop(fs::remove_dir(self.folder.join("output")));
+        drop(fs::remove_dir(&self.folder));
     }
 }
 
@@ -139,25 +171,44 @@ fn next_folder(all: &Path) -> Result<PathBuf, SlurmError> {
     Ok(folder)
 }
 
+/// Beginning of the names of copies of the program, and of copies that are being written.
+const COPY: &str = "program-";
+const PART: &str = "part-of-program-";
+
+fn is_program(name: &str) -> bool {
+    name.starts_with(COPY) || name.starts_with(PART)
+}
+
+/// Returns the absolute path of a program that the user names.
+///
+/// # Errors
+/// When there is no executable file.
+pub fn named_program(path: &Path) -> Result<PathBuf, SlurmError> {
+    let path = absolute(path)?;
+    let no_program = |why: &str| {
+        let why = format!("{}: {why}; name an executable file, relative to the project folder", path.display());
+        SlurmError::Setting { key: "program", why }
+    };
+    match fs::metadata(&path) {
+        Err(fault) => Err(no_program(&fault.to_string())),
+        Ok(found) if !found.is_file() => Err(no_program("it is not a file")),
+        Ok(found) if found.permissions().mode() & 0o111 == 0 => Err(no_program("it may not be executed")),
+        Ok(_) => Ok(path),
+    }
+}
+
 /// Returns the absolute path of a program that later builds do not change.
 fn frozen(all: &Path, program: &Program) -> Result<PathBuf, SlurmError> {
     let own = match program {
-        Program::Named(path) => {
-            let path = absolute(path)?;
-            return match fs::metadata(&path).map(|found| found.is_file()) {
-                Ok(true) => Ok(path),
-                Ok(false) => Err(file(path, "using it as a program")(io::Error::other("it is not a file"))),
-                Err(fault) => Err(file(path, "finding the program of launcher.slurm.program")(fault)),
-            };
-        }
+        Program::Named(path) => return named_program(path),
         Program::Own(path) => path,
     };
     let stamp = file_stamp(own).ok_or_else(|| file(own, "finding the program")(io::ErrorKind::NotFound.into()))?;
-    let copy = all.join(format!("program-{}", stamp.replace(',', "-")));
+    let copy = all.join(format!("{COPY}{}", stamp.replace(',', "-")));
     if copy.is_file() {
         return Ok(copy);
     }
-    let temporary = all.join(format!("program.{}.tmp", std::process::id()));
+    let temporary = all.join(format!("{PART}{}", std::process::id()));
     // `copy` keeps the permission to execute.
     let copied = fs::copy(own, &temporary)
         .and_then(|_| fs::File::open(&temporary)?.sync_all())

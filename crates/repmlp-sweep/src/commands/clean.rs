@@ -2,24 +2,29 @@
 //! go.
 
 use anyhow::{Context, Result};
-use sweep_runner::SchedulerLock;
+use sweep_protocol::RunId;
+use sweep_runner::{SchedulerLock, Submitted, submitted};
 use sweep_store::Store;
 
-use super::{open_results, print};
+use super::{open_results, print, say};
 use crate::cli::{CleanArgs, ForgetArgs};
 use crate::exit::{Exit, UsageError};
 use crate::predict::count;
 use crate::project::{Project, name_or_file};
-use crate::unneeded::{self, Unneeded};
+use crate::unneeded::{self, Found, Unneeded};
 
 pub(crate) async fn clean(arguments: CleanArgs) -> Result<Exit> {
     let layout = Project::here().results(&arguments.results);
     // What is removed is found under the lock, so that no scheduler starts meanwhile.
     let lock = arguments.yes.then(|| SchedulerLock::acquire(&layout)).transpose()?;
     let mut results = open_results(&layout).await?;
-    let found = unneeded::all(&layout, &mut results)?;
+    let Found { unneeded, in_queue } = unneeded::all(&layout, &mut results)?;
     results.close().await?;
-    go(&found, lock.as_ref()).await
+    for Submitted { of, job, task } in in_queue {
+        let run = of.run.short();
+        say(&format!("run {run} stays: it is in the queue of Slurm; `scancel {job}_{task}` ends it"));
+    }
+    go(&unneeded, lock.as_ref()).await
 }
 
 pub(crate) async fn forget(arguments: ForgetArgs) -> Result<Exit> {
@@ -45,6 +50,15 @@ pub(crate) async fn forget(arguments: ForgetArgs) -> Result<Exit> {
             _ => format!("no plan of `{name}` is recorded here; `status` lists the experiments"),
         };
         return Err(UsageError(message).into());
+    }
+    let runs: Vec<RunId> = plans
+        .iter()
+        .filter(|plan| plan.experiment == name && is_meant(&plan.profile))
+        .flat_map(|plan| plan.runs.iter().map(|run| run.run))
+        .collect();
+    let in_queue = submitted(&layout, &runs)?.len();
+    if in_queue > 0 {
+        say(&format!("note: {in_queue} of its runs are in the queue of Slurm; `cancel` ends them"));
     }
     let exit = go(&found, lock.as_ref()).await?;
     print("Its runs, its published measurements and its reports stay. `clean` removes runs that no plan has.\n")?;

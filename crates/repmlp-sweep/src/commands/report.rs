@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use sweep_plan::DEFAULT_PROFILE;
 use sweep_protocol::{ExperimentRows, ResultsLayout, error_chain};
 use sweep_report::published::{self, Difference};
 use sweep_report::rendered::{self, Kept};
@@ -23,7 +24,7 @@ pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
     let Some(path) = &arguments.path else {
         return check_all(&project, &layout, &arguments.reports);
     };
-    let profile = arguments.adjust.adjustments().profile(arguments.profile.as_deref().unwrap_or("default"));
+    let profile = arguments.adjust.adjustments().profile(arguments.profile.as_deref().unwrap_or(DEFAULT_PROFILE));
     if arguments.check {
         let name = experiment_name(path)?;
         let published = layout.published(&name, &profile);
@@ -74,7 +75,7 @@ pub(super) async fn recorded(
     profile: Option<&str>,
 ) -> Result<Recorded> {
     let name = experiment_name(spec)?;
-    let profile = profile.unwrap_or("default");
+    let profile = profile.unwrap_or(DEFAULT_PROFILE);
     recorded::find(results, layout, (&name, profile), |_| true).await?.ok_or_else(|| {
         UsageError(format!("`{name}` was neither run nor published under the profile `{profile}`: run it first")).into()
     })

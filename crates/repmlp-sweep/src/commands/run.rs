@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use repmlp_train::DeviceChoice;
+use sweep_plan::DEFAULT_PROFILE;
 use sweep_protocol::{
     Arithmetic, ExperimentRows, FailureKind, ResultsLayout, RunFile, RunId, RunRow, SharedOrders, Status, error_chain,
 };
@@ -184,9 +185,11 @@ impl Call<'_> {
         sweep.collect(items, self.slurm.as_ref(), store, &mut progress).await?;
         let (known, items) = look().await?;
         if let (None, Some(attempt)) = (&self.slurm, open(&items)?.first()) {
+            let plan = &self.costed.plan;
+            let profile = if plan.profile == DEFAULT_PROFILE { "" } else { &format!(" --profile {}", plan.profile) };
             let text = format!(
                 "{} runs of this experiment are in the queue of Slurm (job {}): follow them with --launcher slurm, or \
-                 end them with `repmlp-sweep cancel {}`",
+                 end them with `repmlp-sweep cancel {}{profile}`",
                 open(&items)?.len(),
                 attempt.job,
                 self.costed.path.display()

@@ -239,9 +239,9 @@ fn more_runs_than_an_array_can_hold_are_several_arrays() {
     bench.add_profile("many", 2, 7);
     let swept = done(&cluster, &bench, &format!("{SWEEP} --profile many"));
     assert!(swept.stderr().contains("submitted 14 runs to Slurm as job "), "{}", swept.stderr());
-    let jobs = fs::read_to_string(bench.path("results/slurm/1/jobs.json")).unwrap();
-    let jobs: Vec<String> = serde_json::from_str(&jobs).unwrap();
-    assert_eq!(jobs.len(), 3, "{jobs:?}");
+    let words = swept.stderr();
+    let line = words.lines().find(|line| line.starts_with("submitted")).unwrap();
+    assert_eq!(line.split_once(" as job ").unwrap().1.split(", ").count(), 3, "{line}");
     let here = Bench::new();
     here.add_profile("many", 2, 7);
     here.done("experiments/tiny.toml --profile many");
@@ -326,7 +326,8 @@ fn a_task_that_dies_silently_is_classified_and_tried_again_once() {
         ("FAILED|NonZeroExitCode", "failed:crash"),
         ("NODE_FAIL|NodeFail", "failed:crash"),
     ] {
-        let bench = project("setup = [\"echo no such module; exit 1\"]");
+        // The throughput is measured outside of the array.
+        let bench = project("setup = ['[ -z \"$SLURM_ARRAY_TASK_ID\" ] || { echo no such module; exit 1; }']");
         let path = without_queue(&bench, &format!("printf '7|0|{state}|n1\\n7|1|{state}|n1\\n'"));
         let swept = Ran(bench.command(SWEEP).env("PATH", path).output().unwrap());
         assert_eq!(swept.code(), 10, "{state}: {}", swept.stderr());
@@ -347,7 +348,9 @@ fn without_slurm_the_error_names_the_command_and_the_remedy() {
     assert!(swept.stderr().contains("`scontrol` cannot be started"), "{}", swept.stderr());
     assert!(swept.stderr().contains("login node"), "{}", swept.stderr());
     assert_eq!(bench.run("experiments/tiny.toml --detach").code(), 2);
-    assert_eq!(bench.run(&format!("{SWEEP} --slots 2")).code(), 2);
+    for option in ["--slots 2", "--threads 1", "--device cpu", "--timeout 1h"] {
+        assert_eq!(bench.run(&format!("{SWEEP} {option}")).code(), 2, "{option}");
+    }
 }
 
 #[test]
@@ -358,4 +361,51 @@ fn a_dry_run_shows_the_script_and_writes_nothing() {
         assert!(shown.contains(line), "{shown}");
     }
     assert!(!bench.path("results").exists());
+    bench.done("experiments/tiny.toml");
+    let shown = bench.done(&format!("{SWEEP} --dry-run")).stdout();
+    assert!(shown.contains("nothing would be submitted") && !shown.contains("--array"), "{shown}");
+}
+
+#[test]
+fn a_program_that_cannot_be_executed_is_refused_before_anything_is_written() {
+    for program in ["no/such/file", "experiments", "experiments/tiny.toml"] {
+        let bench = project(&format!("program = \"{program}\""));
+        let refused = bench.run(SWEEP);
+        assert_eq!(refused.code(), 71, "{}", refused.stderr());
+        assert!(refused.stderr().contains("launcher.slurm.program: "), "{}", refused.stderr());
+        assert!(!bench.path("results/runs").exists());
+    }
+}
+
+#[test]
+fn what_slurm_refuses_leaves_no_submission() {
+    let bench = project("");
+    let path = with_programs(&bench, &[("scontrol", "exit 0"), ("sbatch", "echo no >&2; exit 1")]);
+    let refused = Ran(bench.command(SWEEP).env("PATH", path).output().unwrap());
+    assert_eq!(refused.code(), 71, "{}", refused.stderr());
+    assert!(!bench.path("results/slurm/1").exists());
+    bench.done("experiments/tiny.toml");
+    let cleaned = bench.done("clean --yes").stdout();
+    assert!(cleaned.contains("a copy of the program, which no submission needs"), "{cleaned}");
+    assert_eq!(fs::read_dir(bench.path("results/slurm")).unwrap().count(), 0);
+}
+
+#[test]
+fn runs_in_a_queue_that_does_not_answer_are_left_alone() {
+    let bench = project("");
+    let sbatch = ("sbatch", "echo 7");
+    let path = with_programs(&bench, &[("scontrol", "exit 0"), sbatch, ("squeue", "echo down >&2; exit 1")]);
+    let call = |words: &str| Ran(bench.command(words).env("PATH", &path).output().unwrap());
+    assert_eq!(call(&format!("{SWEEP} --detach")).code(), 5);
+    let plain = call("experiments/tiny.toml");
+    assert_eq!(plain.code(), 2, "{}", plain.stderr());
+    assert!(plain.stderr().contains("refused: down"), "{}", plain.stderr());
+    assert!(plain.stderr().contains("2 runs of this experiment are in the queue of Slurm (job 7)"));
+    assert_eq!(attempts(&bench).len(), 2);
+    // Nothing that a waiting task needs is removed.
+    fs::remove_file(bench.path("experiments/tiny.toml")).unwrap();
+    let cleaned = call("clean --yes");
+    assert!(cleaned.stderr().contains("stays: it is in the queue of Slurm; `scancel 7_0` ends it"));
+    assert!(!cleaned.stdout().contains("submission"), "{}", cleaned.stdout());
+    assert_eq!(attempts(&bench).len(), 2);
 }

@@ -44,6 +44,10 @@ impl Launcher for LocalMachine {
         self.slots.len()
     }
 
+    fn shares_memory(&self) -> bool {
+        true
+    }
+
     /// The user gave the limit for this call.
     fn retries_time_limits(&self) -> bool {
         false
