@@ -22,6 +22,8 @@ mod train;
 mod verify;
 mod weights;
 
+pub(crate) use run::RETRIES;
+
 use std::fs::File;
 
 use anyhow::{Context, Result};

@@ -34,7 +34,7 @@ use crate::up_to_date::{self, Made};
 use crate::work::FailedRuns;
 
 /// Number of times that a call tries a run again after a failure of the machine.
-const RETRIES: u32 = 1;
+pub(crate) const RETRIES: u32 = 1;
 /// Share of the available memory that runs may take by their forecasts. The rest is for what the forecasts miss.
 const MEMORY_SHARE: f64 = 0.9;
 
@@ -109,7 +109,7 @@ async fn sweep(spec: &Spec, arguments: &RunArgs, screen: Screen, program: &Progr
     let nothing = DeviceChoice::Cpu.arithmetic();
     let arithmetic = if items.is_empty() { nothing } else { arithmetic_of(&costed, &devices, &known)? };
     let slots = slots(&devices, arguments, items.len());
-    let mut progress = Progress::new(&costed, &items, lock.layout(), screen);
+    let mut progress = Progress::new(&costed, &items, lock.layout(), screen, slots.len());
     damages.iter().for_each(|damage| progress.voice().say(&format!("note: {}", error_chain(damage))));
     progress.begin(&costed.works(&known));
     let options = options((&costed, &project, &layout), arguments, slots, &arithmetic)?;
@@ -148,7 +148,7 @@ fn show_again(
     screen: Screen,
 ) -> Result<Exit> {
     let rows: Vec<RunRow> = known.values().cloned().collect();
-    let progress = Progress::new(costed, &[], layout, screen);
+    let mut progress = Progress::new(costed, &[], layout, screen, 0);
     progress.begin(&costed.works(known));
     progress.end(&rows, Some(&made.folder));
     print_bytes(report::shown(&made.tables, screen).as_bytes())?;
