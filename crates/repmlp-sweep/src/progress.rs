@@ -7,12 +7,11 @@ use std::path::Path;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use sweep_progress::{Begin, News, Place, PlannedRun, Progress as State, Setup, Standing, labels};
-use sweep_protocol::{ResultsLayout, RunId, RunRow, Status, now_ms, printable};
+use sweep_protocol::{ResultsLayout, RunId, RunRow, Status, duration, now_ms, printable};
 use sweep_runner::{Update, UpdateKind, WorkItem};
 
 use crate::commands::RETRIES;
 use crate::costed_plan::CostedPlan;
-use crate::predict::duration;
 use crate::screen::{Screen, say};
 use crate::work::Work;
 

@@ -61,6 +61,8 @@ pub(crate) struct Attempt {
     pub(crate) checkpoint_step: Option<u64>,
     pub(crate) curve: Curve,
     pub(crate) closed_ms: Option<u64>,
+    /// Time of its latest line.
+    pub(crate) heard_ms: u64,
     pub(crate) has_succeeded: bool,
     /// How many times slower than finished runs it is, once that was told.
     pub(crate) slow: Option<f64>,
@@ -73,6 +75,7 @@ impl Attempt {
 
     /// Takes one line of its supervisor.
     pub(crate) fn supervised(&mut self, line: &JournalLine<SupervisorEvent>) {
+        self.heard_ms = line.at_ms;
         match &line.event {
             SupervisorEvent::Launched { slot, .. } => {
                 (self.slot, self.launched_ms) = (Some(*slot), Some(line.at_ms));
@@ -86,6 +89,7 @@ impl Attempt {
 
     /// Takes one of its own lines. Returns what a display tells about it.
     pub(crate) fn said(&mut self, run: RunId, line: &JournalLine<Event>) -> Option<News> {
+        self.heard_ms = line.at_ms;
         match &line.event {
             Event::Started { environment, epochs, steps_per_epoch, resumed_at_step } => {
                 let place = Place { device: environment.device.clone(), threads: environment.threads };

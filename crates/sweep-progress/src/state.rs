@@ -7,7 +7,7 @@ use sweep_protocol::{
     Event, FailureKind, JournalLine, ResultsLayout, RunId, RunRow, Status, SupervisorEvent, printable,
 };
 
-use crate::attempt::{Attempt, Place, ratio};
+use crate::attempt::{Attempt, Begun, Place, ratio};
 use crate::curve::Curve;
 use crate::news::News;
 use crate::pace::{FinishedPaces, Paces};
@@ -165,7 +165,10 @@ impl Progress {
             stage: match planned.standing {
                 Standing::Queued => Stage::Queued,
                 Standing::Succeeded => Stage::Succeeded,
-                Standing::Failed { status, message, attempt } => Stage::Failed { status, message, attempt },
+                Standing::Failed { status, message, attempt } => {
+                    let message = message.map(|message| printable(&message).into_owned());
+                    Stage::Failed { status, message, attempt }
+                }
             },
             attempt: None,
             checkpoint_step: planned.checkpoint_step,
@@ -334,6 +337,11 @@ impl Progress {
         self.run(run).map_or("", |run| run.label.as_str())
     }
 
+    /// Whether all values of a run are measured.
+    pub fn has_succeeded(&self, run: RunId) -> bool {
+        self.run(run).is_some_and(|run| run.stage == Stage::Succeeded)
+    }
+
     /// The learning curve of a run's latest attempt, if its lines are known.
     pub fn curve(&self, run: RunId) -> Option<&Curve> {
         self.run(run)?.attempt.as_ref().map(|attempt| &attempt.curve)
@@ -354,7 +362,7 @@ impl Progress {
         self.begun(run).map_or(1, |begun| begun.steps_per_epoch)
     }
 
-    fn begun(&self, run: RunId) -> Option<&crate::attempt::Begun> {
+    fn begun(&self, run: RunId) -> Option<&Begun> {
         self.run(run)?.attempt.as_ref()?.begun.as_ref()
     }
 
@@ -389,7 +397,7 @@ impl Progress {
     /// Share of the steps that the checkpoint of a run has. Before the run has begun, its number of steps is taken from
     /// the others, if all of them have the same.
     fn kept_share(&self, run: &Run) -> f64 {
-        let own = run.attempt.as_ref().and_then(|attempt| attempt.begun.as_ref()).and_then(|begun| begun.steps());
+        let own = run.attempt.as_ref().and_then(|attempt| attempt.begun.as_ref()).and_then(Begun::steps);
         own.or(self.steps.flatten()).map_or(0.0, |steps| ratio(run.checkpoint_step, steps))
     }
 

@@ -288,6 +288,8 @@ fn an_observer_counts_the_slots_of_the_present_scheduler() {
     assert_eq!(state.view(20_000).slots.len(), 1);
     state.set_scheduler(Scheduler::Absent);
     assert_eq!(state.seconds_left(20_000), None, "nothing goes on without a scheduler");
+    let view = state.view(90_000);
+    assert!(view.slots[0].running.as_ref().is_some_and(|running| running.seconds.abs() < 1e-9), "{:?}", view.slots);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use sweep_protocol::{RunId, Status};
 
-use crate::attempt::{Attempt, Place, Told};
+use crate::attempt::{Attempt, Begun, Place, Told};
 use crate::curve::Curve;
 use crate::pace::seconds_between;
 use crate::state::{Progress, Run, Scheduler, Stage};
@@ -84,7 +84,7 @@ pub struct Running<'a> {
     pub loss: Option<f64>,
     /// The latest accuracy: on validation images, or on test images if there is no validation.
     pub accuracy: Option<Told>,
-    /// Seconds since its launch.
+    /// Seconds since its launch; until its latest line if there is no scheduler any more.
     pub seconds: f64,
     /// How many times slower than finished runs on the same device it is, if it is far slower.
     pub times_slower: Option<f64>,
@@ -171,6 +171,7 @@ impl Progress {
     fn running<'a>(&'a self, run: &'a Run, now_ms: u64) -> Option<Running<'a>> {
         let attempt = run.attempt.as_ref()?;
         let begun = attempt.begun.as_ref();
+        let until_ms = if self.scheduler == Scheduler::Absent { attempt.heard_ms } else { now_ms };
         Some(Running {
             run: run.id,
             label: &run.label,
@@ -179,11 +180,11 @@ impl Progress {
             epoch: attempt.step / begun.map_or(1, |begun| begun.steps_per_epoch),
             epochs: begun.map(|begun| begun.epochs).filter(|epochs| *epochs > 0),
             step: attempt.step,
-            steps: begun.and_then(|begun| begun.steps()),
+            steps: begun.and_then(Begun::steps),
             share: self.share_of(run),
             loss: attempt.loss,
             accuracy: attempt.told,
-            seconds: attempt.launched_ms.map_or(0.0, |launched_ms| seconds_between(launched_ms, now_ms)),
+            seconds: attempt.launched_ms.map_or(0.0, |launched_ms| seconds_between(launched_ms, until_ms)),
             times_slower: attempt.slow,
             curve: &attempt.curve,
         })

@@ -2,6 +2,7 @@
 
 mod runs;
 mod spec;
+mod watch;
 mod weights;
 
 use std::ffi::OsString;
@@ -15,6 +16,7 @@ use sweep_protocol::{NAME_RULE, check_name};
 
 pub(crate) use runs::{CleanArgs, ForgetArgs, LogsArgs, NoteArgs, ShowArgs, TagArgs};
 pub(crate) use spec::{AdjustArgs, SpecArgs};
+pub(crate) use watch::WatchArgs;
 pub(crate) use weights::{NamingChoice, WeightsCommand, WeightsExportArgs, WeightsImportArgs};
 
 use crate::complete;
@@ -36,6 +38,7 @@ Examples:
   repmlp-sweep experiments/gfc_groups.toml --profile smoke
   repmlp-sweep plan experiments/gfc_groups.toml    the runs, their cost, and which are done
   repmlp-sweep status                              state of every experiment
+  repmlp-sweep watch                               a screen that follows the running sweep
   repmlp-sweep show 3f9c2a                         one run: configuration, attempts, metrics
   repmlp-sweep count repmlp-res50 --layers         cost of a network, layer by layer
 
@@ -94,6 +97,8 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Show the state of experiments.
     Status(StatusArgs),
+    /// Follow a sweep on a screen: running and waiting runs, failures, learning curves; writes nothing.
+    Watch(WatchArgs),
     /// Show one run: its configuration, attempts and metrics.
     Show(ShowArgs),
     /// Print the log of a run.

@@ -20,6 +20,7 @@ mod tag;
 mod time;
 mod train;
 mod verify;
+mod watch;
 mod weights;
 
 pub(crate) use run::RETRIES;
@@ -44,6 +45,7 @@ pub(crate) fn dispatch(cli: Cli, screen: Screen, program: &Program) -> Result<Ex
         Command::Run(arguments) => asynchronous(run::run(arguments, screen, program)),
         Command::Plan(arguments) => asynchronous(plan::run(arguments, program)),
         Command::Status(arguments) => asynchronous(status::run(arguments)),
+        Command::Watch(arguments) => asynchronous(watch::run(arguments, screen)),
         Command::Show(arguments) => asynchronous(show::run(arguments)),
         Command::Logs(arguments) => asynchronous(logs::run(arguments)),
         Command::Report(arguments) => asynchronous(report::run(arguments, screen)),

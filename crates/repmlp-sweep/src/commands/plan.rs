@@ -15,12 +15,13 @@ use crate::costed_plan::CostedPlan;
 use crate::data_check::check_data;
 use crate::exit::{Exit, UsageError};
 use crate::plan_file;
-use crate::predict::{Speed, count, duration};
+use crate::predict::{Speed, count};
 use crate::program::Program;
 use crate::spec::Spec;
 use crate::timing;
 use crate::what_changed;
 use crate::work::{FailedRuns, Work};
+use sweep_protocol::duration;
 
 pub(crate) async fn run(arguments: PlanArgs, program: &Program) -> Result<Exit> {
     let specs = arguments.spec.specs();

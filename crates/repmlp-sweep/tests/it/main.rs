@@ -23,3 +23,4 @@ mod surroundings;
 mod throughput;
 mod tidy;
 mod tidying_up;
+mod watch;

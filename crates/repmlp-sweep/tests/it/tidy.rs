@@ -24,6 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "sweep-runner",
             "sweep-store",
             "sweep-trainer",
+            "sweep-watch",
             "tokio",
             "indicatif",
             "clap",
@@ -41,11 +42,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sweep-runner", &["sweep-protocol", "tokio"]),
     ("sweep-store", &["sweep-protocol", "sqlx"]),
     ("sweep-trainer", &["sweep-protocol"]),
+    ("sweep-watch", &["sweep-progress", "sweep-protocol", "ratatui"]),
 ];
 
 /// Libraries that only some crates may use.
 const BORDERS: &[&str] =
-    &["candle-core", "candle-nn", "polars", "plotters", "sqlx", "tokio", "indicatif", "clap", "anyhow"];
+    &["candle-core", "candle-nn", "polars", "plotters", "sqlx", "tokio", "indicatif", "ratatui", "clap", "anyhow"];
 
 #[test]
 fn crates_depend_only_on_allowed_crates() {
