@@ -43,13 +43,15 @@ impl<'p> CostedPlan<'p> {
         Ok(Self { trainers, plan, costs, path, digest })
     }
 
-    /// Returns the record of the plan, with the scale and the networks of its runs.
+    /// Returns the record of the plan, with the scale, and with the networks and the work of its runs.
     pub(crate) fn record(&self) -> PlanRecord {
         let configurations = &self.plan.configurations;
         let commands = configurations.iter().any(|config| Trainers::is_command(config));
         let mut record = self.plan.record();
         for (planned, run) in record.runs.iter_mut().zip(&self.plan.runs) {
-            planned.networks.clone_from(&self.costs[run.configuration].networks);
+            let cost = &self.costs[run.configuration];
+            planned.networks.clone_from(&cost.networks);
+            planned.work = cost.training.map(|work| work as u64);
         }
         PlanRecord { commands, scale: scale::of(configurations, &self.costs), ..record }
     }

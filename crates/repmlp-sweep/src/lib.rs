@@ -11,6 +11,7 @@ mod complete;
 mod costed_plan;
 mod data_check;
 mod exit;
+mod follow;
 mod named_model;
 mod own_program;
 mod paper;

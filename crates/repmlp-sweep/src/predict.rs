@@ -1,4 +1,4 @@
-//! Predicts times from finished runs, and formats durations and counts.
+//! Predicts times from finished runs, and formats counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -77,16 +77,6 @@ impl Speed {
     }
 }
 
-/// Formats a duration: `43 s`, `12 min`, `3.4 h`, `2.1 d`.
-pub(crate) fn duration(seconds: f64) -> String {
-    match seconds {
-        s if s < 99.5 => format!("{s:.0} s"),
-        s if s < 99.5 * 60.0 => format!("{:.0} min", s / 60.0),
-        s if s < 48.0 * 3600.0 => format!("{:.1} h", s / 3600.0),
-        s => format!("{:.1} d", s / 86_400.0),
-    }
-}
-
 /// Formats a number with three digits: `5.60 M`, `22.4 M`, `1.33 G`.
 pub(crate) fn count(value: f64) -> String {
     let (scaled, unit) = match value {
@@ -110,11 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_and_counts_are_short() {
-        assert_eq!(
-            [duration(43.2), duration(700.0), duration(12_240.0), duration(200_000.0)],
-            ["43 s", "12 min", "3.4 h", "2.3 d"]
-        );
+    fn counts_are_short() {
         assert_eq!(
             [count(5_600_802.0), count(22_414_410.0), count(999.0), count(1.3e9)],
             ["5.60 M", "22.4 M", "999", "1.30 G"]

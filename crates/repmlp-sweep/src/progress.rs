@@ -1,18 +1,17 @@
-//! Shows progress on standard error while runs train: bars on a terminal, plain lines elsewhere.
+//! Shows progress on standard error while runs train: bars on a terminal, plain lines elsewhere. It draws the state of
+//! `sweep-progress` and keeps none of its own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::Path;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use sweep_protocol::{
-    Event, Form, Measurement, Metric, ResultsLayout, RunId, RunRow, Split, Status, SupervisorEvent, printable,
-    printable_line,
-};
+use sweep_progress::{Begin, News, Place, PlannedRun, Progress as State, Setup, Standing, labels};
+use sweep_protocol::{ResultsLayout, RunId, RunRow, Status, duration, now_ms, printable};
 use sweep_runner::{Update, UpdateKind, WorkItem};
 
+use crate::commands::RETRIES;
 use crate::costed_plan::CostedPlan;
-use crate::predict::duration;
 use crate::screen::{Screen, say};
 use crate::work::Work;
 
@@ -32,70 +31,53 @@ impl Voice {
     }
 }
 
-/// The state of one shown run.
-struct Shown {
-    label: String,
-    cost: f64,
-    /// Share of finished steps.
-    share: f64,
-    bar: Option<ProgressBar>,
-    steps: u64,
-    steps_per_epoch: u64,
-    /// Number of epochs; 0 if a command does not say it.
-    epochs: u32,
-}
-
 /// The progress display.
 pub(crate) struct Progress {
     voice: Voice,
     screen: Screen,
     layout: ResultsLayout,
-    runs: BTreeMap<RunId, Shown>,
-    /// Cost of all runs, and its finished part.
-    whole: f64,
-    done: f64,
-    finished: BTreeSet<RunId>,
+    state: State,
+    /// The bars of running attempts.
+    bars: BTreeMap<RunId, ProgressBar>,
     total: ProgressBar,
-    planned: Vec<(RunId, String)>,
+    /// Time at which the time left was last computed.
+    estimated_ms: u64,
+    planned: Vec<RunId>,
     clock: std::time::Instant,
+    began_ms: u64,
 }
 
-/// Length of the overall bar. Each part is an equal share of the total cost.
+/// Length of the overall bar. Each part is an equal share of the predicted work.
 const PARTS: u64 = 10_000;
+/// Milliseconds between two estimates of the time left.
+const ESTIMATE_MS: u64 = 1000;
 
 impl Progress {
-    pub(crate) fn new(costed: &CostedPlan<'_>, items: &[WorkItem], layout: &ResultsLayout, screen: Screen) -> Self {
+    /// Makes the display of a call that does these items. A cluster has no fixed number of slots.
+    pub(crate) fn new(
+        costed: &CostedPlan<'_>,
+        items: &[WorkItem],
+        layout: &ResultsLayout,
+        screen: Screen,
+        slots: Option<usize>,
+    ) -> Self {
         let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
-        let label = |run: &sweep_plan::PlannedRun| {
-            let coordinates = printable_line(&run.coordinates.to_string()).into_owned();
-            let name = if coordinates.is_empty() { run.id.short() } else { coordinates };
-            if costed.plan.seeds.len() > 1 { format!("{name} seed {}", run.seed) } else { name }
-        };
-        let planned: Vec<_> = costed.plan.runs.iter().map(|run| (run.id, label(run))).collect();
-        let costs = costed.training_flops();
-        let labels: BTreeMap<RunId, &String> = planned.iter().map(|(id, label)| (*id, label)).collect();
-        let shown = |item: &WorkItem| {
-            let label = labels.get(&item.run).map_or_else(String::new, |label| (*label).clone());
-            let cost = costs.get(&item.run).copied().unwrap_or(1.0);
-            (item.run, Shown { label, cost, share: 0.0, bar: None, steps: 1, steps_per_epoch: 1, epochs: 0 })
-        };
-        let runs: BTreeMap<RunId, Shown> = items.iter().map(shown).collect();
         let total = match &bars {
             Some(bars) if !items.is_empty() => bars.add(ProgressBar::new(PARTS)),
             _ => ProgressBar::hidden(),
         };
-        total.set_style(style("{msg:28} {wide_bar} {percent:>3} %  {eta} left"));
+        total.set_style(style("{msg:28} {wide_bar} {percent:>3} %  {prefix}"));
         Self {
             voice: Voice { bars },
             screen,
             layout: layout.clone(),
-            whole: runs.values().map(|shown| shown.cost).sum(),
-            done: 0.0,
-            runs,
-            finished: BTreeSet::new(),
+            state: state(costed, items, layout, slots),
+            bars: BTreeMap::new(),
             total,
-            planned,
+            estimated_ms: 0,
+            planned: costed.plan.runs.iter().map(|run| run.id).collect(),
             clock: std::time::Instant::now(),
+            began_ms: now_ms(),
         }
     }
 
@@ -104,132 +86,133 @@ impl Progress {
     }
 
     /// Prints a line about what is to be done. `works` has what is left of each run of the plan.
-    pub(crate) fn begin(&self, works: &[Work]) {
+    pub(crate) fn begin(&mut self, works: &[Work]) {
+        for (run, work) in self.planned.iter().zip(works) {
+            if let Work::Continue { step } = work {
+                self.state.keep_checkpoint(*run, *step);
+            }
+        }
         let reused = works.iter().filter(|work| **work == Work::Reuse).count();
-        let mut line = format!("{} of {} runs to do, {reused} done and reused", self.runs.len(), self.planned.len());
+        let runs = self.state.counts().runs;
+        let mut line = format!("{runs} of {} runs to do, {reused} done and reused", self.planned.len());
         let failed = works.iter().filter(|work| matches!(work, Work::Failed { .. })).count();
         if failed > 0 {
             line += &format!(", {failed} failed before (see --retry-failed)");
         }
         self.voice.say(&line);
-        self.total.set_message(format!("0 of {} runs", self.runs.len()));
+        self.total.set_message(format!("0 of {runs} runs"));
     }
 
     /// Shows new lines of an attempt.
     pub(crate) fn show(&mut self, update: &Update) {
-        match &update.kind {
-            UpdateKind::Events(lines) => lines.iter().for_each(|line| self.show_event(update.run, &line.event)),
-            UpdateKind::Supervisor(lines) => {
-                for line in lines {
-                    if let SupervisorEvent::Closed { status, message, .. } = &line.event {
-                        self.show_end(update, *status, message.as_deref());
-                    }
-                }
+        let (run, attempt) = (update.run, update.attempt);
+        let news = match &update.kind {
+            UpdateKind::Events(lines) => {
+                // A task of a cluster may have reported much before this call. What it measured then is not news.
+                let (old, new) = lines.split_at(lines.partition_point(|line| line.at_ms < self.began_ms));
+                let old = self.state.apply_journal(run, attempt, old);
+                let mut news: Vec<News> = old.into_iter().filter(|news| matches!(news, News::Began { .. })).collect();
+                news.extend(self.state.apply_journal(run, attempt, new));
+                news
             }
-        }
+            UpdateKind::Supervisor(lines) => self.state.apply_supervisor(run, attempt, lines),
+        };
+        news.iter().for_each(|news| self.tell(news));
+        self.show_total(now_ms());
     }
 
-    fn show_event(&mut self, run: RunId, event: &Event) {
-        let voice = self.voice.clone();
-        let Some(shown) = self.runs.get_mut(&run) else { return };
-        match event {
-            Event::Started { environment, epochs, steps_per_epoch, resumed_at_step } => {
-                shown.epochs = *epochs;
-                shown.steps_per_epoch = u64::from(*steps_per_epoch).max(1);
-                shown.steps = (u64::from(*epochs) * shown.steps_per_epoch).max(1);
-                let begun = match *resumed_at_step {
-                    0 => "started".to_owned(),
-                    step if step == shown.steps => "is trained; the remaining measurements run".to_owned(),
-                    step => format!("continues at step {step}"),
-                };
-                match &voice.bars {
-                    Some(bars) => {
-                        let bar = bars
-                            .insert_before(&self.total, ProgressBar::new(shown.steps).with_position(*resumed_at_step));
-                        let unit = if shown.steps_per_epoch == 1 { "epochs" } else { "steps" };
-                        bar.set_style(style(&format!("{{prefix:28}} {{bar:24}} {{pos:>6}}/{{len}} {unit}  {{msg}}")));
-                        bar.set_prefix(shown.label.clone());
-                        shown.bar = Some(bar);
-                    }
-                    None => {
-                        let (device, threads) = (&environment.device, environment.threads);
-                        let plural = if threads == 1 { "" } else { "s" };
-                        voice.say(&format!("{} {begun} on {device} with {threads} thread{plural}", shown.label));
-                    }
-                }
-            }
-            Event::Progressed { step, loss, .. } => {
-                if let Some(bar) = &shown.bar {
-                    bar.set_position(*step);
+    /// Moves the overall bar. Every run counts by its work and its share of finished steps.
+    fn show_total(&mut self, now_ms: u64) {
+        self.total.set_position((PARTS as f64 * self.state.share()) as u64);
+        if now_ms.abs_diff(self.estimated_ms) < ESTIMATE_MS {
+            return;
+        }
+        self.estimated_ms = now_ms;
+        self.state.find_slow(now_ms).iter().for_each(|news| self.tell(news));
+        let left = self.state.seconds_left(now_ms).map(|seconds| format!("{} left", duration(seconds)));
+        self.total.set_prefix(left.unwrap_or_default());
+    }
+
+    fn tell(&mut self, news: &News) {
+        match news {
+            News::Began { run, place, begin } => self.tell_begin(*run, place, *begin),
+            News::Advanced { run, loss } => {
+                if let Some(bar) = self.bars.get(run) {
+                    bar.set_position(self.state.step(*run));
                     bar.set_message(format!("loss {loss:.3}"));
                 }
-                let share = *step as f64 / shown.steps as f64;
-                self.advance(run, share);
             }
-            Event::Measured { measurements } => {
-                // A command may report no steps.
-                let epoch = measurements.iter().filter_map(|m| m.epoch).max();
-                if let Some(epoch) = epoch.filter(|epoch| *epoch <= shown.epochs) {
-                    let step = u64::from(epoch) * shown.steps_per_epoch;
-                    shown.bar.iter().for_each(|bar| bar.set_position(step));
-                    let share = step as f64 / shown.steps as f64;
-                    self.advance(run, share);
+            News::Measured { run, told } => {
+                let value = 100.0 * told.value;
+                if let Some(bar) = self.bars.get(run) {
+                    bar.set_position(self.state.step(*run));
+                    return bar.set_message(format!("{} {value:.2} %", told.split.name()));
                 }
-                let Some(shown) = self.runs.get_mut(&run) else { return };
-                if let Some((split, m)) = told(measurements) {
-                    let (epoch, epochs) = (m.epoch.unwrap_or(0), shown.epochs);
-                    let of = if epoch <= epochs { format!("/{epochs}") } else { String::new() };
-                    let line = format!(
-                        "{} epoch {epoch}{of}: {} {} {:.2} %",
-                        shown.label,
-                        split.name(),
-                        m.metric.title(),
-                        100.0 * m.value
-                    );
-                    match &shown.bar {
-                        Some(bar) => bar.set_message(format!("{} {:.2} %", split.name(), 100.0 * m.value)),
-                        None => voice.say(&line),
-                    }
-                }
+                let (epoch, epochs) = (told.epoch, self.state.epochs(*run));
+                let of = if epoch <= epochs { format!("/{epochs}") } else { String::new() };
+                let (label, split, metric) = (self.state.label(*run), told.split.name(), told.metric.title());
+                self.voice.say(&format!("{label} epoch {epoch}{of}: {split} {metric} {value:.2} %"));
             }
-            Event::Noticed { text } => voice.say(&format!("{}: {}", shown.label, printable(text))),
-            Event::Inherited { .. } | Event::Checkpointed { .. } | Event::Ended { .. } => {}
+            News::Noticed { run, text } => {
+                self.voice.say(&format!("{}: {}", self.state.label(*run), printable(text)));
+            }
+            News::Ended { run, attempt, status, message } => {
+                self.tell_end((*run, *attempt), *status, message.as_deref());
+            }
+            News::Slow { run, place, times } => {
+                let (label, id) = (self.state.label(*run), run.short());
+                self.voice.say(&format!(
+                    "{label} is {times:.1} times as slow as finished runs on {}: see whether other programs use the \
+                     machine, and `repmlp-sweep logs {id}`",
+                    place.device
+                ));
+            }
         }
     }
 
-    /// Moves the overall bar. Every run counts by its cost and its share of finished steps.
-    fn advance(&mut self, run: RunId, share: f64) {
-        let Some(shown) = self.runs.get_mut(&run) else { return };
-        self.done += shown.cost * (share - shown.share);
-        shown.share = share;
-        self.total.set_position((PARTS as f64 * self.done / self.whole) as u64);
+    fn tell_begin(&mut self, run: RunId, place: &Place, begin: Begin) {
+        let label = self.state.label(run).to_owned();
+        let Some(bars) = &self.voice.bars else {
+            let begun = match begin {
+                Begin::New => "started".to_owned(),
+                Begin::Trained => "is trained; the remaining measurements run".to_owned(),
+                Begin::AtStep(step) => format!("continues at step {step}"),
+            };
+            let (device, threads) = (&place.device, place.threads);
+            let plural = if threads == 1 { "" } else { "s" };
+            return self.voice.say(&format!("{label} {begun} on {device} with {threads} thread{plural}"));
+        };
+        let per_epoch = self.state.steps_per_epoch(run);
+        let steps = u64::from(self.state.epochs(run)) * per_epoch;
+        let bar = bars.insert_before(&self.total, ProgressBar::new(steps.max(1)).with_position(self.state.step(run)));
+        let unit = if per_epoch == 1 { "epochs" } else { "steps" };
+        // A command may not say how many epochs it trains.
+        let place = if steps == 0 { "{pos:>6}" } else { "{bar:24} {pos:>6}/{len}" };
+        bar.set_style(style(&format!("{{prefix:28}} {place} {unit}  {{msg}}")));
+        bar.set_prefix(label);
+        if let Some(former) = self.bars.insert(run, bar) {
+            former.finish_and_clear();
+        }
     }
 
-    fn show_end(&mut self, update: &Update, status: Status, message: Option<&str>) {
-        let Some(shown) = self.runs.get_mut(&update.run) else { return };
-        if let Some(bar) = &shown.bar {
-            if status == Status::Succeeded {
-                bar.set_position(shown.steps);
-            }
+    fn tell_end(&mut self, (run, attempt): (RunId, u32), status: Status, message: Option<&str>) {
+        if let Some(bar) = self.bars.remove(&run) {
             bar.finish_and_clear();
         }
-        let label = shown.label.clone();
-        if status == Status::Succeeded {
-            self.advance(update.run, 1.0);
-        }
+        let label = self.state.label(run);
+        let why = message.map(|message| format!(": {}", printable(message))).unwrap_or_default();
         let line = match status {
             Status::Succeeded => format!("{label} done"),
+            // The user or the cluster stopped it, and it continues later.
+            Status::Cancelled | Status::Queued => format!("{label} {status}{why}"),
             _ => {
-                let why = message.map(|message| format!(": {}", printable(message))).unwrap_or_default();
-                let log = self.layout.run(update.run).attempt(update.attempt).log();
+                let log = self.layout.run(run).attempt(attempt).log();
                 format!("{} {label} {status}{why}\n  log: {}", self.screen.alarm("!"), log.display())
             }
         };
         self.voice.say(&line);
-        if status.is_finished() {
-            self.finished.insert(update.run);
-            self.total.set_message(format!("{} of {} runs", self.finished.len(), self.runs.len()));
-        }
+        let counts = self.state.counts();
+        self.total.set_message(format!("{} of {} runs", counts.succeeded + counts.failed, counts.runs));
     }
 
     /// Removes the bars.
@@ -241,7 +224,7 @@ impl Progress {
     pub(crate) fn end(&self, rows: &[RunRow], folder: Option<&Path>) {
         let mut counts: BTreeMap<Status, usize> = BTreeMap::new();
         let statuses: BTreeMap<RunId, Status> = rows.iter().map(|row| (row.run, row.status)).collect();
-        for (id, _) in &self.planned {
+        for id in &self.planned {
             let status = statuses.get(id).copied().unwrap_or_default();
             *counts.entry(status).or_default() += 1;
         }
@@ -255,17 +238,23 @@ impl Progress {
     }
 }
 
-/// Selects the value of an epoch that is printed: accuracy on the validation set, or on the test set if there is no
-/// validation set.
-fn told(measurements: &[Measurement]) -> Option<(Split, &Measurement)> {
-    let on = |split: Split| {
-        let is_it = |m: &&Measurement| {
-            let is_told = [Metric::Accuracy, Metric::VerificationAccuracy].contains(&m.metric);
-            is_told && m.split == Some(split) && m.form != Some(Form::Deployed)
-        };
-        measurements.iter().find(is_it).map(|m| (split, m))
+/// Makes the state of a call that does these items.
+fn state(costed: &CostedPlan<'_>, items: &[WorkItem], layout: &ResultsLayout, slots: Option<usize>) -> State {
+    let setup = Setup {
+        experiment: costed.plan.experiment.clone(),
+        profile: costed.plan.profile.clone(),
+        layout: layout.clone(),
+        slots: slots.map(|slots| u32::try_from(slots).unwrap_or(u32::MAX)),
+        retries: RETRIES,
     };
-    on(Split::Validation).or_else(|| on(Split::Test))
+    let all = labels(costed.plan.runs.iter().map(|run| (run.id, &run.coordinates, run.seed)));
+    let place: BTreeMap<RunId, usize> = costed.plan.runs.iter().enumerate().map(|(at, run)| (run.id, at)).collect();
+    let planned = |item: &WorkItem| {
+        let label = place.get(&item.run).map_or_else(String::new, |at| all[*at].clone());
+        let work = Some(item.forecast.work).filter(|work| *work > 0);
+        PlannedRun { run: item.run, label, work, standing: Standing::Queued, checkpoint_step: 0 }
+    };
+    State::new(setup, items.iter().map(planned).collect())
 }
 
 fn style(template: &str) -> ProgressStyle {

@@ -53,7 +53,7 @@ pub(crate) async fn listen(
 }
 
 /// Whether the process ignores SIGHUP, signal 1.
-fn ignores_hang_up() -> bool {
+pub(crate) fn ignores_hang_up() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)

@@ -186,6 +186,7 @@ impl Plan {
             seed: run.seed,
             coordinates: run.coordinates.clone(),
             networks: BTreeMap::new(),
+            work: None,
         };
         PlanRecord {
             experiment: self.experiment.clone(),

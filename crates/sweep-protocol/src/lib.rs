@@ -25,6 +25,7 @@ mod columns;
 mod config_fault;
 mod declared_metric;
 mod durable;
+mod duration_text;
 mod error_chain;
 mod event;
 mod file_stamp;
@@ -59,6 +60,7 @@ pub use declared_metric::{DeclaredMetric, METRIC_RULE, MetricRecord};
 pub use durable::{
     create_atomically, create_folders, create_new_folder, remove_temporaries, sync_folder, write_atomically,
 };
+pub use duration_text::duration;
 pub use error_chain::{error_chain, error_texts};
 pub use event::{AttemptName, Environment, Event, Outcome, ProcessStamp, SupervisorEvent};
 pub use file_stamp::file_stamp;

@@ -54,6 +54,10 @@ pub struct PlannedRunRecord {
     /// Its network in each form, for throughput. Empty for runs of a command, and in plans of older versions.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub networks: BTreeMap<Form, NetworkId>,
+    /// Predicted work of the whole training, in multiply-adds. Absent if it is not known, in plans of older versions
+    /// and in published plans.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<u64>,
 }
 
 /// Coordinates that the experiment excludes, with the author's reason.

@@ -60,13 +60,19 @@ pub fn write(folder: &Path, rows: &ExperimentRows) -> Result<Vec<Kept>, ReportEr
         of_run.iter().for_each(|(_, row)| add_line(&mut text, &run, &row.measurement));
     }
     let mut files = vec![
-        // Readers of the measurements do not need the location of the experiment file.
-        json(PLAN, &PlanRecord { source: None, ..rows.plan.clone() })?,
+        json(PLAN, &published(&rows.plan))?,
         json(RUNS, &runs.into_iter().map(|(_, row)| row).collect::<Vec<_>>())?,
         Rendering { path: MEASUREMENTS.into(), bytes: text.into_bytes() },
     ];
     files.extend(rows.throughput.as_ref().map(|record| json(THROUGHPUT, record)).transpose()?);
     rendered::write(folder, &files)
+}
+
+/// The plan without what readers of the measurements do not need: the location of the experiment file, and predictions.
+fn published(plan: &PlanRecord) -> PlanRecord {
+    let mut plan = PlanRecord { source: None, ..plan.clone() };
+    plan.runs.iter_mut().for_each(|run| run.work = None);
+    plan
 }
 
 /// Reads rows from a folder.

@@ -103,18 +103,7 @@ impl Holder {
         Self { pid: std::process::id(), host: Some(host_name()) }
     }
 
-    /// Returns the scheduler that last took the lock of a results folder. It may have ended since.
-    pub fn last(layout: &ResultsLayout) -> Option<Self> {
-        Self::read(&layout.lock())
-    }
-
-    /// Whether the scheduler still runs; `None` if it runs on another machine.
-    pub fn is_alive(&self) -> Option<bool> {
-        let is_here = self.host.as_ref().is_none_or(|host| *host == host_name());
-        is_here.then(|| crate::local::process::stamp(self.pid).is_some())
-    }
-
-    fn read(path: &Path) -> Option<Self> {
+    pub(crate) fn read(path: &Path) -> Option<Self> {
         let mut text = String::new();
         File::open(path).ok()?.take(LENGTH as u64).read_to_string(&mut text).ok()?;
         let mut lines = text.lines().map(str::trim);
@@ -122,15 +111,24 @@ impl Holder {
         Some(Self { pid, host: lines.next().filter(|host| !host.is_empty()).map(str::to_owned) })
     }
 
+    /// Whether it is a process of this machine. Lock files of earlier versions name no machine.
+    pub(crate) fn is_of_host(&self, host: &str) -> bool {
+        self.host.as_ref().is_none_or(|own| *own == written_host(host))
+    }
+
     /// Content of the lock file: the process id and the host, padded to [`LENGTH`] bytes.
     ///
     /// A lock that is taken again overwrites these bytes in place. If the file shrank and grew instead, a power cut in
     /// between could leave old disk content in it.
     fn text(&self) -> String {
-        let host: String =
-            self.host.iter().flat_map(|host| host.chars()).filter(char::is_ascii_graphic).take(HOST).collect();
+        let host = self.host.as_deref().map(written_host).unwrap_or_default();
         format!("{:<PID$}\n{host:<HOST$}\n", self.pid)
     }
+}
+
+/// A host's name as a lock file has it.
+fn written_host(host: &str) -> String {
+    host.chars().filter(char::is_ascii_graphic).take(HOST).collect()
 }
 
 /// Characters of a process id in a lock file. Process ids have at most 10 digits.

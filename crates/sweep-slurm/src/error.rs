@@ -51,7 +51,10 @@ pub enum SlurmError {
         source: io::Error,
     },
     /// A path cannot be written into a script or manifest, since it is not UTF-8.
-    #[error("{}: the path is not UTF-8 text without line breaks and backslashes; rename the folder or use another one", path.display())]
+    #[error(
+        "{}: the path is not UTF-8 text without line breaks and backslashes; rename the folder or use another one",
+        path.display()
+    )]
     NotText {
         /// The path.
         path: PathBuf,

@@ -1,202 +1,245 @@
-//! Draws the state of a sweep into an area of a terminal. Any size is allowed; a small one shows less.
+//! The whole screen: title, overall bar, lists, the selected run, keys.
 
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
-use ratatui::symbols::Marker;
-use ratatui::text::{Line, Span};
-use ratatui::widgets::{Axis, Block, Chart, Dataset, Gauge, GraphType, Paragraph, Row, Table, TableState, Wrap};
-use sweep_protocol::{Status, printable_line};
+use ratatui::widgets::{Block, Paragraph, Widget, Wrap};
+use sweep_progress::{Scheduler, View};
+use sweep_protocol::duration;
 
-use crate::{Estimate, RunState, SweepState};
+use crate::choice::{Choice, Panel};
+use crate::curves;
+use crate::panels::{List, fitted};
+use crate::scene::{Colors, Scene};
 
-/// Width from which the curve stands beside the runs.
-const WIDE: u16 = 70;
+const KEYS: &str = "q leave   tab panel   ↑ ↓ select";
+/// Rows that title, bar and keys need beside a list.
+const RIM: u16 = 3;
+/// Rows with which all lists and the selected run are shown.
+const ROOMY: u16 = 12;
+/// Rows with which the active list and the selected run are shown.
+const MEDIUM: u16 = 7;
+/// Columns with which lists stand side by side.
+const WIDE: u16 = 60;
 
-/// The run that is selected, as a place in the list on the screen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cursor {
-    place: usize,
-}
-
-impl Cursor {
-    /// Moves by a number of runs; the cursor stays on the list.
-    pub fn moved(self, by: isize, state: &SweepState) -> Self {
-        let last = state.runs.len().saturating_sub(1);
-        Self { place: self.place.saturating_add_signed(by).min(last) }
-    }
-
-    /// Returns the selected run.
-    pub fn run(self, state: &SweepState) -> Option<&RunState> {
-        listed(state).get(self.place).copied()
-    }
-}
-
-/// Returns the runs as they are listed: running ones, failed ones, those that wait, finished ones.
-fn listed(state: &SweepState) -> Vec<&RunState> {
-    let rank = |run: &&RunState| match run.status {
-        Status::Running => 0,
-        Status::Failed(_) | Status::TimedOut => 1,
-        Status::Succeeded => 3,
-        _ => 2,
-    };
-    let mut runs: Vec<&RunState> = state.runs.iter().collect();
-    runs.sort_by_key(rank);
-    runs
-}
-
-/// Draws the whole screen. `note` says what else the user must know, such as that no scheduler runs.
-pub fn draw(frame: &mut Frame<'_>, state: &SweepState, cursor: Cursor, note: &str) {
+/// Draws a scene.
+pub fn draw(frame: &mut Frame<'_>, scene: &Scene<'_>, choice: &Choice) {
     let area = frame.area();
-    let rows = [Constraint::Length(1), Constraint::Length(1), Constraint::Min(0), Constraint::Length(1)];
-    let [title, gauge, main, foot] = Layout::vertical(rows).areas(area);
-    let estimate = state.estimate();
-    frame.render_widget(head(state, &estimate, note), title);
-    frame.render_widget(bar(&estimate), gauge);
-    let help = "↑ ↓ choose a run   q leave; the sweep goes on";
-    frame.render_widget(Paragraph::new(help).style(Style::new().add_modifier(Modifier::DIM)), foot);
-    if area.width < WIDE {
-        return runs(frame, state, cursor, main);
-    }
-    let [left, right] = Layout::horizontal([Constraint::Percentage(58), Constraint::Min(0)]).areas(main);
-    runs(frame, state, cursor, left);
-    let [upper, lower] = Layout::vertical([Constraint::Min(0), Constraint::Length(6)]).areas(right);
-    if let Some(run) = cursor.run(state) {
-        curve(frame, run, upper);
-        frame.render_widget(details(state, run), lower);
-    }
-}
-
-fn head<'a>(state: &SweepState, estimate: &Estimate, note: &'a str) -> Paragraph<'a> {
-    let Estimate { done, failed, running, queued, .. } = estimate;
-    let name = printable_line(&state.experiment).into_owned();
-    let mut spans = vec![
-        Span::styled(format!("{name} ({})", state.profile), Style::new().add_modifier(Modifier::BOLD)),
-        Span::raw(format!("  {done} done  {running} running  {queued} waiting")),
-    ];
-    if *failed > 0 {
-        spans.push(Span::styled(format!("  {failed} failed"), Style::new().fg(Color::Red)));
-    }
-    if !note.is_empty() {
-        spans.push(Span::styled(format!("  {note}"), Style::new().fg(Color::Yellow)));
-    }
-    Paragraph::new(Line::from(spans))
-}
-
-fn bar(estimate: &Estimate) -> Gauge<'static> {
-    let left = match estimate.seconds_left {
-        Some(seconds) if seconds > 0.0 => format!(", {} left", duration(seconds)),
-        _ => String::new(),
+    let buffer = frame.buffer_mut();
+    let Some(view) = scene.view else {
+        return Paragraph::new(format!("waiting for a sweep\n{}\n\nq leave", scene.note))
+            .wrap(Wrap { trim: true })
+            .render(area, buffer);
     };
-    let label = format!("{:.0} %{left}", (100.0 * estimate.share).floor());
-    Gauge::default().ratio(estimate.share.clamp(0.0, 1.0)).label(label).gauge_style(Style::new().fg(Color::Blue))
-}
-
-/// Formats a duration: `43 s`, `12 min`, `3.4 h`.
-fn duration(seconds: f64) -> String {
-    match seconds {
-        s if s < 99.5 => format!("{s:.0} s"),
-        s if s < 99.5 * 60.0 => format!("{:.0} min", s / 60.0),
-        s => format!("{:.1} h", s / 3600.0),
+    let screen = Picture { scene, view, choice };
+    let mut rest = area;
+    screen.title(top(&mut rest, 1), buffer);
+    screen.bar(top(&mut rest, 1), buffer);
+    if area.height > RIM {
+        screen.footer(bottom(&mut rest, 1), buffer);
     }
+    if rest.height > ROOMY && !scene.note.is_empty() {
+        screen.note(bottom(&mut rest, 1), buffer);
+    }
+    screen.body(rest, buffer);
 }
 
-fn runs(frame: &mut Frame<'_>, state: &SweepState, cursor: Cursor, area: Rect) {
-    let row = |run: &RunState| {
-        let (word, color) = match run.status {
-            Status::Running if state.is_slow(run) => ("slow", Color::Yellow),
-            Status::Running if run.begun_at_ms.is_none() => ("waits", Color::Cyan),
-            Status::Running => ("runs", Color::Cyan),
-            Status::Succeeded => ("done", Color::Green),
-            Status::Failed(_) | Status::TimedOut => ("failed", Color::Red),
-            Status::Cancelled => ("stopped", Color::Yellow),
-            _ => ("queued", Color::Reset),
+/// Cuts rows off the top of an area.
+fn top(area: &mut Rect, rows: u16) -> Rect {
+    let rows = rows.min(area.height);
+    let cut = Rect { height: rows, ..*area };
+    *area = Rect { y: area.y + rows, height: area.height - rows, ..*area };
+    cut
+}
+
+/// Cuts rows off the bottom of an area.
+fn bottom(area: &mut Rect, rows: u16) -> Rect {
+    let rows = rows.min(area.height);
+    area.height -= rows;
+    Rect { y: area.y + area.height, height: rows, ..*area }
+}
+
+struct Picture<'a> {
+    scene: &'a Scene<'a>,
+    view: &'a View<'a>,
+    choice: &'a Choice,
+}
+
+impl Picture<'_> {
+    fn style(&self, color: Color) -> Style {
+        if self.scene.colors == Colors::On { Style::new().fg(color) } else { Style::new() }
+    }
+
+    fn title(&self, area: Rect, buffer: &mut Buffer) {
+        let view = self.view;
+        let (scheduler, style) = match view.scheduler {
+            Scheduler::Present { pid, .. } => (format!("scheduler: process {pid}"), Style::new()),
+            Scheduler::Elsewhere { pid, host } => (format!("scheduler: process {pid} on {host}"), Style::new()),
+            Scheduler::Absent if view.counts.queued + view.counts.running == 0 => {
+                ("finished".to_owned(), self.style(Color::Green))
+            }
+            Scheduler::Absent if view.is_on_cluster => {
+                ("no scheduler; Slurm goes on, and `run` follows it".to_owned(), Style::new())
+            }
+            Scheduler::Absent => ("no scheduler; `run` continues".to_owned(), self.style(Color::Red)),
+            Scheduler::Unknown => (String::new(), Style::new()),
         };
-        let epochs = if run.epochs > 0 { format!("{}/{}", run.epoch(), run.epochs) } else { String::new() };
-        let accuracy = run.accuracy().map_or_else(String::new, |value| format!("{:.1} %", 100.0 * value));
-        let label = printable_line(&run.label).into_owned();
-        Row::new([word.to_owned(), label, epochs, accuracy]).style(Style::new().fg(color))
-    };
-    let widths = [Constraint::Length(7), Constraint::Min(8), Constraint::Length(9), Constraint::Length(8)];
-    let heading = Row::new(["", "run", "epoch", "accuracy"]).style(Style::new().add_modifier(Modifier::DIM));
-    let listed = listed(state);
-    let table = Table::new(listed.into_iter().map(row), widths)
-        .header(heading)
-        .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
-    let mut selected = TableState::default().with_selected(Some(cursor.place));
-    frame.render_stateful_widget(table, area, &mut selected);
-}
-
-/// Draws the accuracy after each epoch; the loss of a run without accuracy.
-fn curve(frame: &mut Frame<'_>, run: &RunState, area: Rect) {
-    let of = |value: fn(&crate::CurvePoint) -> Option<f64>| -> Vec<(f64, f64)> {
-        let points = run.curve.iter().filter_map(|point| Some((f64::from(point.epoch), value(point)?)));
-        points.filter(|(_, value)| value.is_finite()).collect()
-    };
-    let accuracy = of(|point| point.accuracy.map(|value| 100.0 * value));
-    let (points, title) =
-        if accuracy.is_empty() { (of(|point| point.loss), "loss") } else { (accuracy, "accuracy, %") };
-    let block = Block::bordered().title(title);
-    if points.is_empty() {
-        return frame.render_widget(Paragraph::new("no epoch is finished yet").block(block), area);
-    }
-    let low = points.iter().map(|(_, value)| *value).fold(f64::INFINITY, f64::min);
-    let high = points.iter().map(|(_, value)| *value).fold(f64::NEG_INFINITY, f64::max);
-    let (low, high) = if high > low { (low, high) } else { (low - 1.0, high + 1.0) };
-    let last = points.last().map_or(1.0, |(epoch, _)| *epoch).max(f64::from(run.epochs));
-    let line = Dataset::default()
-        .marker(Marker::Braille)
-        .graph_type(GraphType::Line)
-        .style(Style::new().fg(Color::Cyan))
-        .data(&points);
-    let epochs = Axis::default().bounds([0.0, last]).labels(["0".to_owned(), format!("{last:.0}")]);
-    let values = Axis::default().bounds([low, high]).labels([format!("{low:.1}"), format!("{high:.1}")]);
-    frame.render_widget(Chart::new(vec![line]).block(block).x_axis(epochs).y_axis(values), area);
-}
-
-fn details<'a>(state: &SweepState, run: &RunState) -> Paragraph<'a> {
-    let mut lines = vec![format!("{} attempt {}", run.run.short(), run.attempt)];
-    let place = [&run.place, &run.device, &run.host].into_iter().flatten().cloned().collect::<Vec<_>>().join(", ");
-    if !place.is_empty() {
-        lines.push(place);
-    }
-    lines.extend(run.loss.map(|loss| format!("loss {loss:.4}, step {} of {}", run.step, run.steps)));
-    if state.is_slow(run) {
-        lines.push("a step takes more than twice as long as in other runs".to_owned());
-    }
-    lines.extend(run.message.iter().flat_map(|message| message.lines()).map(str::to_owned));
-    let lines: Vec<Line<'_>> = lines.iter().map(|line| Line::from(printable_line(line).into_owned())).collect();
-    Paragraph::new(lines).block(Block::bordered()).wrap(Wrap { trim: true })
-}
-
-#[cfg(test)]
-mod tests {
-    use ratatui::Terminal;
-    use ratatui::backend::TestBackend;
-
-    use super::*;
-    use crate::state::tests::{plan, sweep};
-
-    fn screen(state: &SweepState, cursor: Cursor, (width, height): (u16, u16)) -> String {
-        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-        terminal.draw(|frame| draw(frame, state, cursor, "no scheduler runs")).unwrap();
-        terminal.backend().to_string()
+        let right = u16::try_from(scheduler.chars().count()).unwrap_or(u16::MAX);
+        let name = format!("{} ({})", view.experiment, view.profile);
+        let room = area.width.saturating_sub(right + 1);
+        let bold = Style::new().add_modifier(Modifier::BOLD);
+        if room < 8 {
+            return Paragraph::new(fitted(&name, usize::from(area.width))).style(bold).render(area, buffer);
+        }
+        Paragraph::new(fitted(&name, usize::from(room))).style(bold).render(Rect { width: room, ..area }, buffer);
+        let place = Rect { x: area.x + room + 1, width: right, ..area };
+        Paragraph::new(scheduler).style(style).render(place, buffer);
     }
 
-    #[test]
-    fn a_terminal_of_80_by_24_shows_runs_curve_and_details() {
-        let state = sweep();
-        insta::assert_snapshot!(screen(&state, Cursor::default(), (80, 24)));
-        let failed = Cursor::default().moved(3, &state);
-        assert!(screen(&state, failed, (80, 24)).contains("loss is not a number"));
+    /// Draws counts, a bar, the share and the time left in one row.
+    fn bar(&self, area: Rect, buffer: &mut Buffer) {
+        let (view, counts) = (self.view, self.view.counts);
+        let failed = if counts.failed > 0 { format!(", {} failed", counts.failed) } else { String::new() };
+        let left = format!("{} of {} runs{failed} ", counts.succeeded + counts.failed, counts.runs);
+        let time = view.seconds_left.map(|seconds| format!("  {} left", duration(seconds)));
+        let right = format!(" {:.0} %{}", (100.0 * view.share).floor(), time.unwrap_or_default());
+        let room = usize::from(area.width).saturating_sub(left.chars().count() + right.chars().count());
+        if room < 5 {
+            let text = format!("{}{}", left.trim_end(), right);
+            return Paragraph::new(text).render(area, buffer);
+        }
+        let full = ((room as f64 * view.share) as usize).min(room);
+        let tip = if full < room && full > 0 { "╸" } else { "" };
+        let line = format!("{}{tip}", "━".repeat(full.saturating_sub(usize::from(!tip.is_empty()))));
+        Paragraph::new(format!("{left}{line:<room$}{right}")).render(area, buffer);
     }
 
-    #[test]
-    fn every_size_is_drawn() {
-        let state = sweep();
-        for size in [(1, 1), (5, 2), (20, 5), (69, 10), (70, 3), (200, 60)] {
-            screen(&state, Cursor::default().moved(isize::MAX, &state), size);
-            screen(&SweepState::new(&plan(0), &[]), Cursor::default(), size);
+    fn footer(&self, area: Rect, buffer: &mut Buffer) {
+        Paragraph::new(KEYS).render(area, buffer);
+    }
+
+    fn note(&self, area: Rect, buffer: &mut Buffer) {
+        Paragraph::new(self.scene.note).style(self.style(Color::Yellow)).render(area, buffer);
+    }
+
+    fn body(&self, mut rest: Rect, buffer: &mut Buffer) {
+        let panel = self.choice.panel();
+        if rest.height < ROOMY {
+            let height = if rest.height < MEDIUM { rest.height } else { rest.height / 2 };
+            // A frame would take most of the rows.
+            self.list(panel).draw_rows(top(&mut rest, height), buffer);
+            return self.detail(rest, buffer);
+        }
+        let rows = |panels: &[Panel]| {
+            let most = panels.iter().map(|panel| panel.rows(self.view)).max().unwrap_or(0);
+            u16::try_from(most).unwrap_or(u16::MAX).max(1).saturating_add(2)
+        };
+        let third = rest.height / 3;
+        let slots = top(&mut rest, rows(&[Panel::Slots]).min(third));
+        self.list(Panel::Slots).draw(slots, buffer);
+        let others = [Panel::Queue, Panel::Finished, Panel::Failures];
+        let lists = top(&mut rest, rows(&others).clamp(4, third.max(4)));
+        if rest.width < WIDE {
+            self.list(if panel == Panel::Slots { Panel::Queue } else { panel }).draw(lists, buffer);
+        } else {
+            let width = rest.width / 3;
+            let place = |at: u16| Rect { x: lists.x + at * width, width, ..lists };
+            let last = Rect { width: lists.width - 2 * width, ..place(2) };
+            others
+                .into_iter()
+                .zip([place(0), place(1), last])
+                .for_each(|(panel, area)| self.list(panel).draw(area, buffer));
+        }
+        self.detail(rest, buffer);
+    }
+
+    fn list(&self, panel: Panel) -> List<'_> {
+        List { panel, view: self.view, choice: self.choice, colors: self.scene.colors }
+    }
+
+    /// Draws the selected run: what happened to it, and its learning curve.
+    fn detail(&self, area: Rect, buffer: &mut Buffer) {
+        if area.height < 3 {
+            return;
+        }
+        let selected = self.choice.run(self.view);
+        let (label, text) = selected.map_or_else(|| ("no run is selected", String::new()), |run| self.describe(run));
+        let title = selected.map_or_else(|| format!(" {label} "), |run| format!(" {label}, run {} ", run.short()));
+        let block = Block::bordered().title(fitted(&title, usize::from(area.width.saturating_sub(2))));
+        let mut inside = block.inner(area);
+        block.render(area, buffer);
+        if !text.is_empty() {
+            let lines = Paragraph::new(text.as_str()).wrap(Wrap { trim: true });
+            let needed = u16::try_from(wrapped_rows(&text, usize::from(inside.width))).unwrap_or(u16::MAX);
+            lines.render(top(&mut inside, needed), buffer);
+        }
+        match self.scene.curve {
+            Some(curve) => curves::draw(curve, inside, buffer, self.scene.colors),
+            None if selected.is_some() && text.is_empty() => {
+                Paragraph::new("it has not been started").render(inside, buffer);
+            }
+            None => {}
         }
     }
+
+    /// Label of a run, and what there is to say about it.
+    fn describe(&self, run: sweep_protocol::RunId) -> (&str, String) {
+        let view = self.view;
+        if let Some(failed) = view.failures.iter().find(|failed| failed.run == run) {
+            let reason = failed.reason.unwrap_or("no reason is recorded");
+            return (failed.label, format!("{}: {reason}\nlog: {}", failed.status, failed.log));
+        }
+        let running = view.slots.iter().filter_map(|slot| slot.running.as_ref()).find(|running| running.run == run);
+        if let Some(running) = running {
+            let steps = running.steps.map_or_else(String::new, |steps| format!(" of {steps}"));
+            let place = running.place.map_or_else(String::new, |place| {
+                let plural = if place.threads == 1 { "" } else { "s" };
+                format!(", {} with {} thread{plural}", place.device, place.threads)
+            });
+            let slow = running.times_slower.map(|times| {
+                format!(
+                    "\n{times:.1} times as slow as finished runs there: see whether other programs use the machine, \
+                     and `repmlp-sweep logs {}`",
+                    run.short()
+                )
+            });
+            let job = running.job.map_or_else(String::new, |job| format!(", Slurm job {job}"));
+            let (attempt, step) = (running.attempt, running.step);
+            let slow = slow.unwrap_or_default();
+            return (running.label, format!("step {step}{steps}, attempt {attempt}{place}{job}{slow}"));
+        }
+        if let Some(finished) = view.finished.iter().find(|finished| finished.run == run) {
+            let time = finished.seconds.map(|seconds| format!("its last attempt took {}", duration(seconds)));
+            return (finished.label, time.unwrap_or_default());
+        }
+        let waiting = view.queue.iter().find(|waiting| waiting.run == run);
+        let text = |waiting: &sweep_progress::Waiting<'_>| match (waiting.job, waiting.checkpoint_step) {
+            (Some(job), 0) => format!("it waits in the queue of Slurm as job {job}"),
+            (Some(job), step) => format!("it waits in the queue of Slurm as job {job}, and continues at step {step}"),
+            (None, 0) => String::new(),
+            (None, step) => format!("it waits and continues at step {step}"),
+        };
+        (waiting.map_or("", |waiting| waiting.label), waiting.map(text).unwrap_or_default())
+    }
+}
+
+/// Number of rows that a text needs at most, with lines broken between words.
+fn wrapped_rows(text: &str, width: usize) -> usize {
+    let rows = |line: &str| {
+        let (mut rows, mut used) = (1, 0);
+        for word in line.split_whitespace() {
+            let length = word.chars().count();
+            if used > 0 && used + 1 + length > width {
+                (rows, used) = (rows + 1, 0);
+            }
+            used += length + usize::from(used > 0);
+            // A longer word is broken.
+            while used > width && width > 0 {
+                (rows, used) = (rows + 1, used - width);
+            }
+        }
+        rows
+    };
+    text.lines().map(rows).sum()
 }

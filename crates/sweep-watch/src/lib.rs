@@ -1,18 +1,23 @@
-//! The state of a sweep while it runs, and a terminal screen of it.
+//! The screen of `repmlp-sweep watch`: drawing, keys, and a terminal that is always given back.
+//!
+//! Drawing is a function of a scene, the user's choice and the size of the terminal. This crate reads no results and
+//! knows no scheduler.
 //!
 //! ```text
-//! plan + rows of runs -> SweepState <- Follower <- journals of open attempts
-//!                             |
-//!                     draw (terminal), JSON
+//! Scene (a view of sweep-progress) + Choice (panel, row) -> draw -> cells
+//!                                        '-- Input (keys)
 //! ```
-//!
-//! [`SweepState`] is data that the lines of journals change. [`Follower`] reads journals and writes nothing. [`draw`]
-//! knows the state and an area of a terminal.
 
+mod choice;
+mod curves;
 mod draw;
-mod follower;
-mod state;
+mod input;
+mod panels;
+mod scene;
+mod screen;
 
-pub use draw::{Cursor, draw};
-pub use follower::Follower;
-pub use state::{CurvePoint, Estimate, RunState, SweepState};
+pub use choice::{Choice, Panel, Step};
+pub use draw::draw;
+pub use input::{Input, listen};
+pub use scene::{Colors, Scene};
+pub use screen::Screen;

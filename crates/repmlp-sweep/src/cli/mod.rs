@@ -3,6 +3,7 @@
 mod runs;
 mod spec;
 mod values;
+mod watch;
 mod weights;
 
 use std::ffi::OsString;
@@ -15,6 +16,7 @@ use clap_complete::engine::ArgValueCandidates;
 
 pub(crate) use runs::{CleanArgs, ForgetArgs, LogsArgs, NoteArgs, ShowArgs, TagArgs};
 pub(crate) use spec::{AdjustArgs, SpecArgs};
+pub(crate) use watch::WatchArgs;
 pub(crate) use weights::{NamingChoice, WeightsCommand, WeightsExportArgs, WeightsImportArgs};
 
 use values::{parse_duration, parse_name, parse_time};
@@ -38,6 +40,7 @@ Examples:
   repmlp-sweep experiments/gfc_groups.toml --profile smoke
   repmlp-sweep plan experiments/gfc_groups.toml    the runs, their cost, and which are done
   repmlp-sweep status                              state of every experiment
+  repmlp-sweep watch                               a screen that follows the running sweep
   repmlp-sweep show 3f9c2a                         one run: configuration, attempts, metrics
   repmlp-sweep count repmlp-res50 --layers         cost of a network, layer by layer
 
@@ -98,7 +101,7 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Show the state of experiments.
     Status(StatusArgs),
-    /// Show a running sweep on the whole terminal: runs, curves, failures, time left. It only reads.
+    /// Follow a sweep on a screen: running and waiting runs, failures, learning curves; writes nothing.
     Watch(WatchArgs),
     /// Show one run: its configuration, attempts and metrics.
     Show(ShowArgs),
@@ -294,22 +297,6 @@ pub(crate) enum LauncherChoice {
     Local,
     /// A Slurm cluster.
     Slurm,
-}
-
-/// The sweep that is watched.
-#[derive(Debug, Args)]
-pub(crate) struct WatchArgs {
-    /// Name or file of the experiment [default: the one that was started last].
-    #[arg(add = ArgValueCandidates::new(complete::experiments))]
-    pub(crate) experiment: Option<String>,
-    /// Profile [default: the one that was started last].
-    #[arg(long, short, value_parser = parse_name, add = ArgValueCandidates::new(complete::profiles))]
-    pub(crate) profile: Option<String>,
-    #[command(flatten)]
-    pub(crate) results: ResultsArgs,
-    /// Print the state once, as JSON, and end.
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// The experiment whose jobs end.

@@ -23,7 +23,8 @@ pub(crate) async fn run(arguments: CancelArgs, program: &Program) -> Result<Exit
         }
         let number = end(&layout, &attempts).await?;
         say(&format!(
-            "asked Slurm to end {number} runs; those that train write a checkpoint first, and the next `run` closes them"
+            "asked Slurm to end {number} runs; those that train write a checkpoint first, and the next `run` closes \
+             them"
         ));
     }
     Ok(Exit::Done)

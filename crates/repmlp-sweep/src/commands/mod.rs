@@ -25,6 +25,8 @@ mod verify;
 mod watch;
 mod weights;
 
+pub(crate) use run::RETRIES;
+
 use std::fs::File;
 
 use anyhow::{Context, Result};
@@ -45,7 +47,7 @@ pub(crate) fn dispatch(cli: Cli, screen: Screen, program: &Program) -> Result<Ex
         Command::Run(arguments) => asynchronous(run::run(arguments, screen, program)),
         Command::Plan(arguments) => asynchronous(plan::run(arguments, program)),
         Command::Status(arguments) => asynchronous(status::run(arguments)),
-        Command::Watch(arguments) => asynchronous(watch::run(arguments)),
+        Command::Watch(arguments) => asynchronous(watch::run(arguments, screen)),
         Command::Show(arguments) => asynchronous(show::run(arguments)),
         Command::Logs(arguments) => asynchronous(logs::run(arguments)),
         Command::Report(arguments) => asynchronous(report::run(arguments, screen)),

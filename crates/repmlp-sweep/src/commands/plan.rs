@@ -6,6 +6,7 @@ use anyhow::Result;
 use repmlp_train::DeviceChoice;
 use serde_json::json;
 use sweep_plan::Plan;
+use sweep_protocol::duration;
 
 use super::grid::grid;
 use super::{open_results, print, print_json, say, say_damage};
@@ -15,7 +16,7 @@ use crate::costed_plan::CostedPlan;
 use crate::data_check::check_data;
 use crate::exit::{Exit, UsageError};
 use crate::plan_file;
-use crate::predict::{Speed, SpeedSource, count, duration};
+use crate::predict::{Speed, SpeedSource, count};
 use crate::program::Program;
 use crate::spec::Spec;
 use crate::timing;

@@ -38,7 +38,7 @@ use crate::up_to_date::{self, Made};
 use crate::work::FailedRuns;
 
 /// Number of times that a call tries a run again after a failure of the machine.
-const RETRIES: u32 = 1;
+pub(crate) const RETRIES: u32 = 1;
 /// Share of the available memory that runs may take by their forecasts. The rest is for what the forecasts miss.
 const MEMORY_SHARE: f64 = 0.9;
 
@@ -146,7 +146,8 @@ impl Call<'_> {
         let nothing = DeviceChoice::Cpu.arithmetic();
         let arithmetic = if items.is_empty() { nothing } else { arithmetic_of(costed, devices, &known)? };
         let slots = self.asked.slots(devices, items.len());
-        let mut progress = Progress::new(costed, &items, layout, *screen);
+        let mut progress =
+            Progress::new(costed, &items, layout, *screen, Some(slots.len()).filter(|_| self.slurm.is_none()));
         damages.iter().for_each(|damage| progress.voice().say(&format!("note: {}", error_chain(damage))));
         progress.begin(&costed.works(&known));
         let options = options(arguments, &slots, orders((costed, project, layout), data, &arithmetic)?);
@@ -181,7 +182,7 @@ impl Call<'_> {
         if open(&items)?.is_empty() {
             return Ok((known, items));
         }
-        let mut progress = Progress::new(&self.costed, &items, &self.layout, self.screen);
+        let mut progress = Progress::new(&self.costed, &items, &self.layout, self.screen, None);
         sweep.collect(items, self.slurm.as_ref(), store, &mut progress).await?;
         let (known, items) = look().await?;
         if let (None, Some(attempt)) = (&self.slurm, open(&items)?.first()) {
@@ -240,7 +241,7 @@ fn show_again(
     screen: Screen,
 ) -> Result<Exit> {
     let rows: Vec<RunRow> = known.values().cloned().collect();
-    let progress = Progress::new(costed, &[], layout, screen);
+    let mut progress = Progress::new(costed, &[], layout, screen, Some(0));
     progress.begin(&costed.works(known));
     progress.end(&rows, Some(&made.folder));
     print_bytes(report::shown(&made.tables, screen).as_bytes())?;

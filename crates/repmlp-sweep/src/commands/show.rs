@@ -2,14 +2,13 @@
 
 use anyhow::Result;
 use serde_json::json;
-use sweep_protocol::{Measurement, ResultsLayout, RunId, RunRow, RunTags};
+use sweep_protocol::{Measurement, ResultsLayout, RunId, RunRow, RunTags, duration};
 use sweep_store::{AttemptRow, Reader};
 
 use super::grid::grid;
 use super::{open_results, print, print_json, say_damage};
 use crate::cli::ShowArgs;
 use crate::exit::{Exit, UsageError};
-use crate::predict::duration;
 use crate::project::Project;
 
 /// Returns the only run with an id that starts with `prefix`.

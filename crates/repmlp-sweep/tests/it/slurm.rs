@@ -371,7 +371,7 @@ fn a_program_that_cannot_be_executed_is_refused_before_anything_is_written() {
     for program in ["no/such/file", "experiments", "experiments/tiny.toml"] {
         let bench = project(&format!("program = \"{program}\""));
         let refused = bench.run(SWEEP);
-        assert_eq!(refused.code(), 71, "{}", refused.stderr());
+        assert_eq!(refused.code(), 3, "{}", refused.stderr());
         assert!(refused.stderr().contains("launcher.slurm.program: "), "{}", refused.stderr());
         assert!(!bench.path("results/runs").exists());
     }

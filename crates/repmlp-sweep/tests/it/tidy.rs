@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "repmlp-kernels",
             "repmlp-train",
             "sweep-plan",
+            "sweep-progress",
             "sweep-protocol",
             "sweep-report",
             "sweep-runner",
@@ -25,7 +26,6 @@ const ARROWS: &[(&str, &[&str])] = &[
             "sweep-store",
             "sweep-trainer",
             "sweep-watch",
-            "ratatui",
             "tokio",
             "indicatif",
             "clap",
@@ -37,13 +37,14 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["repmlp", "repmlp-interop", "repmlp-kernels", "sweep-protocol", "sweep-trainer", "candle-core", "candle-nn"],
     ),
     ("sweep-plan", &["sweep-protocol"]),
+    ("sweep-progress", &["sweep-protocol"]),
     ("sweep-protocol", &[]),
     ("sweep-report", &["sweep-protocol", "polars", "plotters"]),
     ("sweep-runner", &["sweep-protocol", "tokio"]),
     ("sweep-slurm", &["sweep-protocol", "sweep-runner", "tokio"]),
     ("sweep-store", &["sweep-protocol", "sqlx"]),
     ("sweep-trainer", &["sweep-protocol"]),
-    ("sweep-watch", &["sweep-protocol", "ratatui"]),
+    ("sweep-watch", &["sweep-progress", "sweep-protocol", "ratatui"]),
 ];
 
 /// Libraries that only some crates may use.

@@ -196,7 +196,7 @@ struct Sketch {
 fn add(rows: &mut ExperimentRows, coordinates: Coordinates, sketch: Sketch) {
     let Sketch { seed, status, size, position } = sketch;
     let run = RunId::of(&coordinates.to_string(), seed);
-    rows.plan.runs.push(PlannedRunRecord { run, seed, coordinates, networks: BTreeMap::new() });
+    rows.plan.runs.push(PlannedRunRecord { run, seed, coordinates, networks: BTreeMap::new(), work: None });
     if status == Status::Queued {
         return;
     }

@@ -28,7 +28,13 @@ pub(crate) fn plan(experiment: &str) -> PlanRecord {
         axes: vec![AxisRecord { name: "groups".into(), labels: vec!["1".into(), "2".into()] }],
         baseline: Coordinates::default(),
         runs: std::iter::zip(ids(), ["1", "2"])
-            .map(|(run, label)| PlannedRunRecord { run, seed: 0, coordinates: at(label), networks: BTreeMap::new() })
+            .map(|(run, label)| PlannedRunRecord {
+                run,
+                seed: 0,
+                coordinates: at(label),
+                networks: BTreeMap::new(),
+                work: None,
+            })
             .collect(),
         exclusions: Vec::new(),
         metrics: Vec::new(),

@@ -1,0 +1,34 @@
+//! Arguments of `watch`.
+
+use std::time::Duration;
+
+use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
+
+use super::ResultsArgs;
+use super::values::{parse_duration, parse_name};
+use crate::complete;
+
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// An experiment, by name or file [default: the one that was last active].
+    #[arg(add = ArgValueCandidates::new(complete::experiments))]
+    pub(crate) experiment: Option<String>,
+    /// One profile of the experiment [default: the one that was last active].
+    #[arg(long, short, value_parser = parse_name, add = ArgValueCandidates::new(complete::profiles))]
+    pub(crate) profile: Option<String>,
+    #[command(flatten)]
+    pub(crate) results: ResultsArgs,
+    /// Print the state once, as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Time between two looks at the results folder, such as 500ms or 10s.
+    #[arg(long, value_name = "TIME", value_parser = parse_interval, default_value = "1s")]
+    pub(crate) interval: Duration,
+}
+
+/// Reads an interval. A shorter one would keep the disk busy for nothing.
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    let interval = parse_duration(text)?;
+    if interval < Duration::from_millis(100) { Err("at least 100ms".to_owned()) } else { Ok(interval) }
+}
