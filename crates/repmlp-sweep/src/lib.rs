@@ -11,6 +11,7 @@ mod complete;
 mod costed_plan;
 mod data_check;
 mod exit;
+mod idle;
 mod named_model;
 mod own_program;
 mod paper;
@@ -65,7 +66,10 @@ pub fn run(kinds: OwnKinds) -> ExitCode {
     complete::answer();
     let cli = cli::Cli::parse_from(cli::with_run_implied(std::env::args_os()));
     let screen = screen::Screen::of(cli.color);
-    start_threads();
+    // An attempt starts them only if it computes.
+    if !matches!(cli.command, cli::Command::Train { .. }) {
+        start_threads();
+    }
     match commands::dispatch(cli, screen, &Program::new(kinds)) {
         Ok(exit) => exit.into(),
         Err(error) => exit::report(&error, screen).into(),

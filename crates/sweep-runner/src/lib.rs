@@ -32,6 +32,7 @@ mod error;
 mod lock;
 mod oom;
 mod options;
+mod own_thread;
 mod process;
 mod record;
 mod recover;

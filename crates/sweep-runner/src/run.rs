@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::attempt::Attempt;
+use crate::own_thread::on_own_thread;
 use crate::schedule::{Policy, Schedule};
 use crate::{OnFailure, Options, Request, RunnerError, SchedulerLock, Summary, Update, WorkItem};
 
@@ -59,7 +60,7 @@ pub async fn run(
                 updates: updates.clone(),
             };
             let run = attempt.item.run;
-            running.spawn(async move { Ended { slot, run, status: attempt.carry_out().await } });
+            running.spawn(async move { Ended { slot, run, status: on_own_thread(attempt.carry_out()).await } });
         }
         tokio::select! {
             ended = running.join_next() => {

@@ -11,7 +11,7 @@ use sweep_protocol::{AttemptLayout, JournalWriter, Lease, LeasedJournal, Orders,
 use sweep_trainer::{Attempt, Origin};
 
 use crate::exit::{Exit, UsageError};
-use crate::program::Program;
+use crate::program::{Program, Trainers};
 
 pub(crate) fn run(folder: &Path, program: &Program) -> Result<Exit> {
     let attempt = AttemptLayout::at(folder);
@@ -27,6 +27,9 @@ pub(crate) fn run(folder: &Path, program: &Program) -> Result<Exit> {
         Some(token) => Box::new(LeasedJournal { journal, lease: Lease::held(&attempt.lease(), token) }),
         None => Box::new(journal),
     };
+    if !Trainers::is_command(&run.config) {
+        crate::start_threads();
+    }
     let stop = Arc::new(AtomicBool::new(false));
     stop_when_told(Arc::clone(&stop)).context("cannot start the thread that reads `stop`")?;
     let attempt = Attempt { run: &run, folder, orders: &orders, origin: &origin(), stop: &stop };
