@@ -64,9 +64,11 @@ impl<'p> CostedPlan<'p> {
 
     /// Returns what is left to do for each run, in plan order.
     pub(crate) fn works(&self, known: &BTreeMap<RunId, RunRow>) -> Vec<Work> {
+        // Many runs share a configuration.
+        let versions: Vec<u32> =
+            self.plan.configurations.iter().map(|config| self.trainers.of(config).version()).collect();
         let work = |run: &sweep_plan::PlannedRun| {
-            let version = self.trainers.of(&self.plan.configurations[run.configuration]).version();
-            Work::of(known.get(&run.id), version, self.plan.exec.kernels.as_deref())
+            Work::of(known.get(&run.id), versions[run.configuration], self.plan.exec.kernels.as_deref())
         };
         self.plan.runs.iter().map(work).collect()
     }

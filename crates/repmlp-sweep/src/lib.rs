@@ -12,6 +12,7 @@ mod costed_plan;
 mod data_check;
 mod exit;
 mod follow;
+mod idle;
 mod named_model;
 mod own_program;
 mod paper;
@@ -67,7 +68,10 @@ pub fn run(kinds: OwnKinds) -> ExitCode {
     complete::answer();
     let cli = cli::Cli::parse_from(cli::with_run_implied(std::env::args_os()));
     let screen = screen::Screen::of(cli.color);
-    start_threads();
+    // An attempt starts them only if it computes.
+    if !matches!(cli.command, cli::Command::Train { .. } | cli::Command::Task { .. }) {
+        start_threads();
+    }
     match commands::dispatch(cli, screen, &Program::new(kinds)) {
         Ok(exit) => exit.into(),
         Err(error) => exit::report(&error, screen).into(),

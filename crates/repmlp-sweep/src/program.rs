@@ -10,6 +10,8 @@ use sweep_plan::Resolved;
 use sweep_protocol::{ConfigFault, MetricRecord};
 use sweep_trainer::{CommandTrainer, Cost, DataReader, REPORT_WORDS, Trainer};
 
+use crate::idle::IdleTrainer;
+
 /// The program as all commands see it.
 pub(crate) struct Program {
     /// The built-in trainer.
@@ -24,7 +26,7 @@ impl Program {
 
     /// Returns the trainers for the project in this folder.
     pub(crate) fn trainers(&self, project: &Path) -> Trainers<'_> {
-        Trainers { candle: &self.candle, command: CommandTrainer::new(project) }
+        Trainers { candle: &self.candle, command: CommandTrainer::new(project), idle: IdleTrainer }
     }
 }
 
@@ -32,22 +34,60 @@ impl Program {
 pub(crate) struct Trainers<'p> {
     candle: &'p CandleTrainer,
     command: CommandTrainer,
+    idle: IdleTrainer,
+}
+
+/// Which trainer trains a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// The built-in trainer.
+    Candle,
+    /// A command of the user's.
+    Command,
+    /// The trainer of `bench orchestration`.
+    Idle,
+}
+
+impl Kind {
+    fn of(config: &Value) -> Self {
+        match CommandTrainer::trains(config) {
+            true if IdleTrainer::trains(config) => Self::Idle,
+            true => Self::Command,
+            false => Self::Candle,
+        }
+    }
+
+    /// Returns the kind of a canonical configuration.
+    fn of_canonical(config: &str) -> Self {
+        // A quick look first, since there may be thousands of configurations. A canonical one has no spaces.
+        match config.contains("\"trainer\":{").then(|| serde_json::from_str(config)) {
+            Some(Ok(config)) => Self::of(&config),
+            _ => Self::Candle,
+        }
+    }
 }
 
 /// The key of a base file that declares metrics.
 const METRIC_KEY: &str = "metric";
 
 impl<'p> Trainers<'p> {
-    /// Whether a canonical configuration is trained by a command.
+    /// Whether a canonical configuration is trained by a command, or by the trainer of `bench orchestration`. This
+    /// program cannot predict what such a run costs.
     pub(crate) fn is_command(config: &str) -> bool {
-        // A quick look first, since there may be thousands of configurations. A canonical one has no spaces.
-        config.contains("\"trainer\":{")
-            && serde_json::from_str(config).is_ok_and(|config| CommandTrainer::trains(&config))
+        Kind::of_canonical(config) != Kind::Candle
     }
 
     /// Returns the trainer of a canonical configuration.
     pub(crate) fn of(&self, config: &str) -> &dyn Trainer {
-        if Self::is_command(config) { &self.command } else { self.candle }
+        self.of_kind(Kind::of_canonical(config))
+    }
+
+    fn of_kind(&self, kind: Kind) -> &dyn Trainer {
+        match kind {
+            Kind::Candle => self.candle,
+            Kind::Command => &self.command,
+            Kind::Idle => &self.idle,
+        }
     }
 
     /// Resolves a table for a plan: checks it and returns its canonical form.
@@ -55,14 +95,13 @@ impl<'p> Trainers<'p> {
         let mut table = table.clone();
         let declared = table.as_object_mut().and_then(|table| table.remove(METRIC_KEY));
         let metrics = declared.map_or_else(|| Ok(Vec::new()), |declared| metrics(&declared))?;
-        let trainer: &dyn Trainer = if CommandTrainer::trains(&table) { &self.command } else { self.candle };
-        Ok(Resolved { canonical: trainer.resolve(&table)?, metrics })
+        Ok(Resolved { canonical: self.of_kind(Kind::of(&table)).resolve(&table)?, metrics })
     }
 
     /// Predicts the cost of each configuration.
     pub(crate) fn costs(&self, configs: &[String]) -> Result<Vec<Cost>> {
         let mut costs = Vec::with_capacity(configs.len());
-        for same in configs.chunk_by(|a, b| Self::is_command(a) == Self::is_command(b)) {
+        for same in configs.chunk_by(|a, b| Kind::of_canonical(a) == Kind::of_canonical(b)) {
             costs.extend(self.of(&same[0]).costs(same)?);
         }
         Ok(costs)
@@ -76,7 +115,11 @@ impl<'p> Trainers<'p> {
 
     /// Returns readers of the data of all configurations. `digests` is the folder of known digests.
     pub(crate) fn data<'a>(&'a self, folder: Option<&'a Path>, digests: &Path) -> Readers<'a> {
-        Readers { candle: self.candle.data(folder, digests), command: self.command.data(folder, digests) }
+        Readers {
+            candle: self.candle.data(folder, digests),
+            command: self.command.data(folder, digests),
+            idle: self.idle.data(folder, digests),
+        }
     }
 }
 
@@ -108,6 +151,7 @@ fn metrics(declared: &Value) -> Result<Vec<MetricRecord>, ConfigFault> {
 pub(crate) struct Readers<'a> {
     candle: Box<dyn DataReader + 'a>,
     command: Box<dyn DataReader + 'a>,
+    idle: Box<dyn DataReader + 'a>,
 }
 
 impl<'a> Readers<'a> {
@@ -118,6 +162,10 @@ impl<'a> Readers<'a> {
 
     /// Returns the reader of a configuration.
     pub(crate) fn of(&mut self, config: &str) -> &mut (dyn DataReader + 'a) {
-        if Trainers::is_command(config) { &mut *self.command } else { &mut *self.candle }
+        match Kind::of_canonical(config) {
+            Kind::Candle => &mut *self.candle,
+            Kind::Command => &mut *self.command,
+            Kind::Idle => &mut *self.idle,
+        }
     }
 }

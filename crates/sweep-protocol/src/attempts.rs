@@ -21,7 +21,7 @@ pub fn attempt_numbers(run: &RunLayout) -> io::Result<Vec<u32>> {
     let mut numbers = Vec::new();
     for entry in entries {
         let entry = entry?;
-        let number = entry.file_name().to_str().and_then(number_of);
+        let number = entry.file_name().to_str().and_then(attempt_number);
         // This does not follow links.
         if let Some(number) = number.filter(|_| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
             numbers.push(number);
@@ -31,8 +31,8 @@ pub fn attempt_numbers(run: &RunLayout) -> io::Result<Vec<u32>> {
     Ok(numbers)
 }
 
-/// Returns the number of the attempt with this folder name.
-fn number_of(name: &str) -> Option<u32> {
+/// Returns the number of the attempt with this folder name; `None` for any other name.
+pub fn attempt_number(name: &str) -> Option<u32> {
     name.parse().ok().filter(|number: &u32| *number > 0 && number.to_string() == name)
 }
 

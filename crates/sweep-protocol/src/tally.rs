@@ -30,12 +30,17 @@ impl Tally {
     /// Adds one value.
     pub fn add(&mut self, measurement: &Measurement) {
         let Measurement { metric, split, form, epoch, value } = measurement;
-        let mut text = std::mem::take(&mut self.digest);
         let (split, form) = (split.map_or("", Split::name), form.map_or("", Form::name));
-        let epoch = epoch.map_or_else(|| "-".to_owned(), |epoch| epoch.to_string());
-        write!(text, ",{},{split},{form},{epoch},{:016x}", metric.name(), value.to_bits())
-            .expect("writing to a string cannot fail");
-        self.digest = blake3::hash(text.as_bytes()).to_hex()[..32].to_owned();
+        // The text is built in the digest's own memory, since a sweep has millions of values.
+        let text = &mut self.digest;
+        let written = match epoch {
+            Some(epoch) => write!(text, ",{},{split},{form},{epoch}", metric.name()),
+            None => write!(text, ",{},{split},{form},-", metric.name()),
+        };
+        written.and_then(|()| write!(text, ",{:016x}", value.to_bits())).expect("writing to a string cannot fail");
+        let hash = blake3::hash(text.as_bytes()).to_hex();
+        text.clear();
+        text.push_str(&hash[..32]);
         self.count += 1;
     }
 }

@@ -34,7 +34,9 @@ mod launcher;
 mod local;
 mod lock;
 mod options;
+mod own_thread;
 mod presence;
+
 mod record;
 mod recover;
 mod run;

@@ -8,12 +8,16 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::launcher::{Followed, Launcher, Prepared, Process};
+use crate::own_thread::on_own_thread;
 use crate::record::Record;
 use crate::schedule::{Policy, Schedule};
 use crate::{OnFailure, Options, Request, RunnerError, SchedulerLock, Summary, Update, WorkItem, attempt_folder};
 
 /// Attempts that an earlier scheduler left running, by their runs, with the number of the attempt.
 pub type Adopted<P> = BTreeMap<RunId, (u32, P)>;
+
+/// Number of places up to which each attempt is followed on a thread of its own.
+const MOST_THREADS: usize = 256;
 
 /// An attempt that is no longer followed, and the place that it frees.
 struct Gone {
@@ -146,8 +150,10 @@ impl<L: Launcher> Scheduler<'_, L> {
     fn follow(&mut self, (place, name): (usize, AttemptName), process: L::Process) {
         let mut record = Record::new(self.lock.layout(), name, self.updates.clone());
         let requests = self.relay.subscribe();
+        let follow = async move { follow_and_close(process, &mut record, requests).await };
+        let has_own_thread = self.places.number <= MOST_THREADS;
         self.running.spawn(async move {
-            let status = follow_and_close(process, &mut record, requests).await;
+            let status = if has_own_thread { on_own_thread(follow).await } else { follow.await };
             Gone { place, run: name.run, status }
         });
     }

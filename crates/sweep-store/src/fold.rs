@@ -3,6 +3,7 @@
 //! Only this module decides whether a run that its supervisor closed as succeeded has all its measurements. It knows
 //! journal lines, not files and not SQL.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use sweep_protocol::{
@@ -22,6 +23,15 @@ pub(crate) struct AttemptLines {
     /// Number of journal lines without a checksum.
     pub(crate) unchecked: u64,
     pub(crate) supervisor: Vec<JournalLine<SupervisorEvent>>,
+    /// Tally of the values in the journal; see [`Self::found`].
+    pub(crate) found: OnceCell<Tally>,
+}
+
+impl AttemptLines {
+    /// Returns the tally of the values in the journal. It is computed once, since it costs as much as reading them.
+    fn found(&self) -> &Tally {
+        self.found.get_or_init(|| Tally::of(measured_by(self)))
+    }
 }
 
 /// The state of a run.
@@ -88,7 +98,7 @@ fn measured_by(lines: &AttemptLines) -> impl Iterator<Item = &Measurement> {
 /// that matches its journal, this journal has all values, so earlier attempts are ignored. Values of another trainer
 /// version, or of another arithmetic, are not mixed with those of the latest attempt.
 fn values(attempts: &[AttemptLines]) -> Vec<(Measurement, u32)> {
-    let is_whole = |lines: &AttemptLines| tally(lines).is_some_and(|tally| *tally == Tally::of(measured_by(lines)));
+    let is_whole = |lines: &AttemptLines| tally(lines).is_some_and(|tally| tally == lines.found());
     let whole = attempts.iter().rposition(is_whole).unwrap_or(0);
     let latest = attempts.iter().rev().find_map(trainer);
     let older = attempts.iter().rposition(|lines| trainer(lines).is_some_and(|trainer| Some(trainer) != latest));
@@ -122,7 +132,7 @@ fn missing(run: RunId, attempts: &[AttemptLines], last: &AttemptLines) -> Option
     if let Some(other) = last.supervisor.iter().find_map(|line| other_name(&line.event, own)) {
         return Some(format!("the folder belongs to attempt {} of run {}", other.attempt, other.run.short()));
     }
-    if closed_with(last).is_some_and(|measured| *measured != Tally::of(measured_by(last))) {
+    if closed_with(last).is_some_and(|measured| measured != last.found()) {
         return Some("the journal is not the one that the supervisor followed".to_owned());
     }
     let damage = || last.damage.first().map_or_else(String::new, |damage| format!(" ({damage})"));
@@ -133,13 +143,13 @@ fn missing(run: RunId, attempts: &[AttemptLines], last: &AttemptLines) -> Option
     };
     match expected {
         Some(expected) => {
-            let found = Tally::of(measured_by(last));
+            let found = last.found();
             let what = if found.count == expected.count {
                 "values are there, but not the reported ones"
             } else {
                 "values are there"
             };
-            (found != *expected).then(|| format!("{} of {} {what}{}", found.count, expected.count, damage()))
+            (found != expected).then(|| format!("{} of {} {what}{}", found.count, expected.count, damage()))
         }
         None => missing_unchecked(attempts),
     }

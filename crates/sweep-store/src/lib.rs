@@ -26,6 +26,7 @@
 //! # }
 //! ```
 
+mod changed_runs;
 mod error;
 mod fold;
 mod index;
@@ -33,6 +34,7 @@ mod packed;
 mod reader;
 mod results_folder;
 mod rows;
+mod stamps;
 mod store;
 
 pub use error::StoreError;

@@ -3,20 +3,19 @@
 //! This module knows files, not the index. An incomplete last line of a journal is not damage. It is what a process
 //! leaves if it dies while it writes a line, and the line does not count.
 
-use std::fmt::Write;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
 use serde::de::DeserializeOwned;
 use sweep_protocol::{
     AttemptLayout, JournalReader, LineDamage, PlanRecord, ResultsLayout, RunFile, RunId, RunLayout, SupervisorEvent,
-    ThroughputRecord, attempt_numbers, file_stamp, read_regular_file,
+    ThroughputRecord, attempt_numbers, read_regular_file,
 };
 
 use crate::StoreError;
 use crate::fold::{AttemptLines, RunState};
+use crate::stamps;
 
 /// A part of a results folder that cannot be used. Reading goes on with the other parts.
 #[derive(Debug, thiserror::Error)]
@@ -192,13 +191,15 @@ impl FolderReader {
 
     /// Returns the stamp of each run.
     pub(crate) fn stamps(&mut self, runs: &[RunId]) -> Vec<String> {
-        let layout = &self.layout;
-        let stamps: Vec<_> = runs.par_iter().map(|&run| stamp_of(&layout.run(run))).collect();
+        let found = stamps::stamps(&self.layout, runs);
+        let Some(found) = self.unless_missing(&self.layout.runs(), found) else {
+            return vec![String::new(); runs.len()];
+        };
         let stamp = |(stamp, run): (io::Result<String>, &RunId)| {
             let path = self.layout.run(*run).attempts();
             self.unless_missing(&path, stamp).unwrap_or_default()
         };
-        stamps.into_iter().zip(runs).map(stamp).collect()
+        found.into_iter().zip(runs).map(stamp).collect()
     }
 
     fn attempt_numbers(&mut self, run: &RunLayout) -> Vec<u32> {
@@ -223,7 +224,8 @@ impl FolderReader {
             Damage::Line(damage) => damage.clone(),
             other => LineDamage { path: folder.journal(), line: 0, what: other.to_string() },
         });
-        Ok(AttemptLines { attempt, journal, damage: damage.collect(), unchecked, supervisor })
+        let damage = damage.collect();
+        Ok(AttemptLines { attempt, journal, damage, unchecked, supervisor, ..AttemptLines::default() })
     }
 
     /// Returns the intact lines of a journal, the number of lines that it has or should have, and the number without a
@@ -272,17 +274,4 @@ impl FolderReader {
         })
         .ok()
     }
-}
-
-fn stamp_of(run: &RunLayout) -> io::Result<String> {
-    let numbers = attempt_numbers(run)?;
-    let stamp_or_dash = |path: &Path| file_stamp(path).unwrap_or_else(|| "-".to_owned());
-    let mut stamp = if numbers.is_empty() { String::new() } else { stamp_or_dash(&run.config()) };
-    for number in numbers {
-        let attempt = run.attempt(number);
-        let [journal, supervisor] = [attempt.journal(), attempt.supervisor()].map(|path| stamp_or_dash(&path));
-        // Writing to a `String` cannot fail.
-        let _: std::fmt::Result = write!(stamp, ";{number}:{journal}:{supervisor}");
-    }
-    Ok(stamp)
 }

@@ -13,6 +13,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
 use sweep_protocol::{Event, JournalLine, PlanRecord, ResultsLayout, RunId, Status, SupervisorEvent, sync_folder};
 
+use crate::changed_runs::{ChangedRun, ChangedRuns, Known, TOGETHER};
 use crate::index::{self, APPLICATION_ID, AttemptKey, CachedRun, SCHEMA_VERSION};
 use crate::packed;
 use crate::results_folder::FolderReader;
@@ -179,43 +180,35 @@ impl Store {
     /// When the index cannot be written, or a journal was written by a newer version.
     pub async fn refresh(&mut self, runs: &[RunId]) -> Result<Vec<Damage>, StoreError> {
         let path = self.path.clone();
-        let mut folder = FolderReader::new(&self.layout);
         if runs.is_empty() {
             return Ok(Vec::new());
         }
-        let mut cached = BTreeMap::new();
-        for &run in runs {
-            cached.extend(index::cached_run(&mut self.connection, run).await.map_err(fault(&path, "reading runs"))?);
-        }
+        let known = self.known(runs).await.map_err(fault(&path, "reading runs"))?;
         let mut transaction =
             self.connection.begin_with("BEGIN IMMEDIATE").await.map_err(fault(&path, "writing the index"))?;
-        for &run in runs {
-            let stamp = folder.stamp(run);
-            let known = cached.get(&run);
-            if known.is_some_and(|known| known.is_intact && known.stamp == stamp) {
-                continue;
+        let mut damage = Vec::new();
+        let mut changed = ChangedRuns::read(&self.layout, runs, known);
+        while let Some(part) = changed.next_part() {
+            for run in part {
+                damage.extend(record(&mut transaction, &path, run?).await?);
             }
-            if let Some(file) = folder.run_file(run) {
-                index::record_run(&mut transaction, run, file.seed, Some(&file.config))
-                    .await
-                    .map_err(fault(&path, "recording a run"))?;
-            }
-            let number = index::number_of(&mut transaction, run).await.map_err(fault(&path, "looking for a run"))?;
-            let Some(number) = number else { continue };
-            let before = folder.damage.len();
-            let state = folder.run_state(run)?;
-            // Files that could not be read may be readable later, so the next call reads them again.
-            let is_unread = folder.damage[before..].iter().any(|damage| matches!(damage, Damage::Unreadable { .. }));
-            let stamp = if is_unread { String::new() } else { stamp };
-            if state.attempts.is_empty() && known.is_some_and(|known| known.row.attempts > 0) {
-                folder.damage.push(Damage::Deleted { path: self.layout.run(run).root().to_owned() });
-            }
-            index::replace_run(&mut transaction, number, &state, &stamp)
-                .await
-                .map_err(fault(&path, "recording a run"))?;
         }
         transaction.commit().await.map_err(fault(&path, "writing the index"))?;
-        Ok(folder.damage)
+        Ok(damage)
+    }
+
+    /// Returns what the index knows of these runs.
+    async fn known(&mut self, runs: &[RunId]) -> sqlx::Result<BTreeMap<RunId, Known>> {
+        if runs.len() > TOGETHER {
+            let all = index::cached_runs(&mut self.connection).await?;
+            return Ok(all.iter().map(|(run, cached)| (*run, Known::of(cached))).collect());
+        }
+        let mut known = BTreeMap::new();
+        for &run in runs {
+            let cached = index::cached_run(&mut self.connection, run).await?;
+            known.extend(cached.map(|(run, cached)| (run, Known::of(&cached))));
+        }
+        Ok(known)
     }
 
     /// Makes the index of a results folder again from its plans, configurations and journals. The new index replaces
@@ -277,6 +270,26 @@ impl Store {
     pub async fn close(self) -> Result<(), StoreError> {
         self.connection.close().await.map_err(fault(&self.path, "closing the index"))
     }
+}
+
+/// Writes a run that was read from its folder. Returns the damage found there.
+async fn record(
+    connection: &mut SqliteConnection,
+    path: &Path,
+    changed: ChangedRun,
+) -> Result<Vec<Damage>, StoreError> {
+    let ChangedRun { run, file, state, stamp, mut file_damage, damage } = changed;
+    if let Some(file) = file {
+        index::record_run(connection, run, file.seed, Some(&file.config))
+            .await
+            .map_err(fault(path, "recording a run"))?;
+    }
+    let number = index::number_of(connection, run).await.map_err(fault(path, "looking for a run"))?;
+    if let Some(number) = number {
+        index::replace_run(connection, number, &state, &stamp).await.map_err(fault(path, "recording a run"))?;
+        file_damage.extend(damage);
+    }
+    Ok(file_damage)
 }
 
 /// Whether this program can use a file as its index.

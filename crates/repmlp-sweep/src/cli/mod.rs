@@ -356,6 +356,13 @@ pub(crate) struct BenchArgs {
     /// Print each result as a line of JSON as soon as it is measured.
     #[arg(long)]
     pub(crate) json: bool,
+    /// For `orchestration`: folder of the scratch project and of the measurements, `orchestration.jsonl` [default:
+    /// orchestration]. It must be on the disk in question, since journals are synced.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) out: Option<PathBuf>,
+    /// For `orchestration`: number of runs [default: 10000]. The goals are for this number.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) runs: Option<u32>,
 }
 
 /// What is timed.
@@ -367,6 +374,8 @@ pub(crate) enum SuiteChoice {
     Infer,
     /// The processor's peak performance, and kernels compared with what they replace.
     Kernels,
+    /// What sweeps cost besides training: runs that train nothing, `status`, `plan`, the index.
+    Orchestration,
 }
 
 /// A form of a network.

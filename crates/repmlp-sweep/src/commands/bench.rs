@@ -1,6 +1,6 @@
 //! `bench`: measures the times of training steps, forward passes and kernels of this program on this machine.
 //!
-//! Times are wall-clock times. The command reads no experiment and writes no file.
+//! Times are wall-clock times. Except for `orchestration`, the command reads no experiment and writes no file.
 
 use std::num::NonZeroUsize;
 use std::os::unix::process::CommandExt;
@@ -12,7 +12,7 @@ use serde::Serialize;
 use sweep_runner::worker_environment;
 
 use super::grid::grid;
-use super::print;
+use super::{orchestration, print};
 use crate::cli::{BenchArgs, SuiteChoice};
 use crate::exit::{Exit, UsageError};
 
@@ -21,22 +21,23 @@ use crate::exit::{Exit, UsageError};
 const WARMUP: usize = 2;
 
 pub(crate) fn run(arguments: &BenchArgs) -> Result<Exit> {
+    let suite = match arguments.suite {
+        SuiteChoice::Orchestration => return orchestration::run(arguments),
+        SuiteChoice::Train => Suite::Train,
+        SuiteChoice::Infer => Suite::Infer,
+        SuiteChoice::Kernels => Suite::Kernels,
+    };
     let threads = match arguments.threads {
         Some(threads) => threads as usize,
         None => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
     };
     start_with(threads)?;
-    let suite = match arguments.suite {
-        SuiteChoice::Train => Suite::Train,
-        SuiteChoice::Infer => Suite::Infer,
-        SuiteChoice::Kernels => Suite::Kernels,
-    };
     let selected = select(bench::names(suite), arguments.word.as_deref())?;
     let effort = Effort { warmup: WARMUP, repeats: arguments.repeats as usize };
     let mut rows = Vec::new();
     bench::time(suite, &selected, effort, |timing| {
         // The peak memory is that of the process. With several cases it would be that of the largest one.
-        let peak_rss_mb = if selected.len() == 1 { peak_rss_mb() } else { None };
+        let peak_rss_mb = if selected.len() == 1 { peak_rss_mb(std::process::id()) } else { None };
         let line = Line::of(&timing, threads, peak_rss_mb);
         if arguments.json {
             return print(&format!("{}\n", serde_json::to_string(&line)?));
@@ -81,9 +82,9 @@ fn select(names: Vec<String>, word: Option<&str>) -> Result<Vec<String>> {
     Ok(selected)
 }
 
-/// Returns the peak memory of this process in 10⁶ bytes. Only Linux reports it.
-fn peak_rss_mb() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+/// Returns the peak memory of a process in 10⁶ bytes. Only Linux reports it.
+pub(super) fn peak_rss_mb(pid: u32) -> Option<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024.0 / 1e6)

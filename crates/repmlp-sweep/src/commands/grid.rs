@@ -1,5 +1,7 @@
 //! Prints text in columns.
 
+use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
+
 /// Returns lines of columns. Each column is as wide as its longest text, two spaces from the next. Columns with numbers
 /// are right-aligned. The first line is the heading.
 pub(super) fn grid(heading: &[&str], rows: &[Vec<String>]) -> String {
@@ -18,7 +20,7 @@ pub(super) fn grid(heading: &[&str], rows: &[Vec<String>]) -> String {
         }
         format!("{}\n", line.trim_end())
     };
-    let body: String = rows.iter().map(|row| line(row.iter().map(String::as_str).collect())).collect();
+    let body: String = rows.par_iter().map(|row| line(row.iter().map(String::as_str).collect())).collect();
     format!("{}{body}", line(heading.to_vec()))
 }
 

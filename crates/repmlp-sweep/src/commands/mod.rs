@@ -9,6 +9,7 @@ mod grid;
 mod init;
 mod logs;
 mod man;
+mod orchestration;
 mod plan;
 mod rebuild;
 mod reference;

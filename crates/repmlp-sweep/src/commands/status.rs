@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
 use serde_json::json;
 use sweep_protocol::{
     ExperimentRows, Form, Measurement, MeasurementRow, Metric, ResultsLayout, RunId, RunRow, RunTags, Split,
@@ -124,7 +125,7 @@ fn accuracies(measurements: &[MeasurementRow]) -> BTreeMap<(RunId, Option<Form>)
 /// Returns the tags of each run that has some. Files that cannot be read are left out.
 fn tags(layout: &ResultsLayout, rows: &ExperimentRows) -> BTreeMap<RunId, RunTags> {
     let read = |run: RunId| RunTags::read(&layout.run(run).tags()).ok().filter(|tags| !tags.is_empty());
-    rows.runs.iter().filter_map(|row| Some((row.run, read(row.run)?))).collect()
+    rows.runs.par_iter().filter_map(|row| Some((row.run, read(row.run)?))).collect()
 }
 
 /// Returns one line for each run of an experiment, or for those with a tag.
@@ -155,6 +156,6 @@ fn runs(rows: &ExperimentRows, tags: &BTreeMap<RunId, RunTags>, filter: Option<&
         heading.push("tags and note");
     }
     let has_tag = |run: RunId| filter.is_none_or(|filter| tags.get(&run).is_some_and(|tags| tags.matches(filter)));
-    let lines: Vec<_> = rows.plan.runs.iter().filter(|planned| has_tag(planned.run)).map(line).collect();
+    let lines: Vec<_> = rows.plan.runs.par_iter().filter(|planned| has_tag(planned.run)).map(line).collect();
     format!("{}, profile {}\n\n{}", rows.plan.experiment, rows.plan.profile, grid(&heading, &lines))
 }

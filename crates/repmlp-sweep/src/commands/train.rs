@@ -11,7 +11,7 @@ use sweep_protocol::{AttemptLayout, JournalWriter, Lease, LeasedJournal, Orders,
 use sweep_trainer::{Attempt, Origin};
 
 use crate::exit::{Exit, UsageError};
-use crate::program::Program;
+use crate::program::{Program, Trainers};
 
 pub(crate) fn run(folder: &Path, program: &Program) -> Result<Exit> {
     let stop = Arc::new(AtomicBool::new(false));
@@ -35,6 +35,9 @@ pub(super) fn carry_out(folder: &Path, stop: &AtomicBool, program: &Program) -> 
         Some(token) => Box::new(LeasedJournal { journal, lease: Lease::held(&attempt.lease(), token) }),
         None => Box::new(journal),
     };
+    if !Trainers::is_command(&run.config) {
+        crate::start_threads();
+    }
     let attempt = Attempt { run: &run, folder, orders: &orders, origin: &origin(), stop };
     let project = orders.project.clone().unwrap_or_default();
     program.trainers(&project).of(&run.config).train(&attempt, &mut *sink)?;

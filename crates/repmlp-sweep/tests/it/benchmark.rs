@@ -44,3 +44,23 @@ fn an_unknown_case_is_answered_with_the_list_of_cases() {
         assert!(ran.stderr().contains(name), "{}", ran.stderr());
     }
 }
+
+#[test]
+fn orchestration_is_measured_in_a_scratch_project() {
+    let bench = Bench::empty();
+    let ran = bench.done("bench orchestration --out here --runs 3 --repeats 1");
+    let record = std::fs::read_to_string(bench.path("here/orchestration.jsonl")).unwrap();
+    let lines: Vec<Value> = record.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for line in &lines {
+        assert!(line["value"].as_f64().unwrap() > 0.0 && line["runs"] == 3, "{line}");
+        assert!(line.get("goal").is_none(), "the goals are for many runs: {line}");
+        assert!(ran.stdout().contains(line["figure"].as_str().unwrap()), "{}", ran.stdout());
+    }
+    // Only Linux reports the memory.
+    assert_eq!(lines.len(), if cfg!(target_os = "linux") { 9 } else { 8 }, "{record}");
+    assert!(!bench.path("here/project").exists(), "the scratch project is removed");
+    std::fs::create_dir(bench.path("here/project")).unwrap();
+    let refused = bench.run("bench orchestration --out here --runs 3");
+    assert_eq!(refused.code(), 2);
+    assert!(refused.stderr().contains("remove it, or name another folder with --out"), "{}", refused.stderr());
+}

@@ -8,12 +8,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStderr, Stdio};
 
 use rustix::process::{Pid, Signal};
 
 use crate::bench::{Bench, tell};
+use crate::disturbances::{Dice, TARGETS, damage, found, found_words, limited};
 use crate::processes::{self, kill, stop, wait_for_end, workers};
 
 const SWEEP: &str = "experiments/tiny.toml --profile chaos --slots 2 --threads 1";
@@ -25,23 +26,6 @@ const ROUNDS: u64 = 2;
 const CALLS: usize = 8;
 /// Exit codes that a disturbed call may have: done, work remains, runs failed, a folder cannot be written.
 const CODES: [i32; 4] = [0, 5, 10, 21];
-
-/// The random generator `SplitMix64`. The rounds are the same on every machine.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % limit.max(1) as u64) as usize
-    }
-
-    fn pick<T: Clone>(&mut self, from: &[T]) -> Option<T> {
-        (!from.is_empty()).then(|| from[self.below(from.len())].clone())
-    }
-}
 
 /// Disturbance of the processes of a sweep.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,95 +54,6 @@ const BLOWS: [Blow; 9] = [
     Blow::ScribbleOnIndex,
     Blow::LetFinish,
 ];
-
-/// Files and folders that are damaged after the scheduler has ended.
-const TARGETS: [&str; 14] = [
-    "journal.jsonl",
-    "journal.jsonl",
-    "supervisor.jsonl",
-    "checkpoint-",
-    "checkpoint-",
-    "run.json",
-    "lease",
-    "orders.json",
-    "plan.json",
-    "metrics.sqlite",
-    "metrics.sqlite-wal",
-    "scheduler.lock",
-    "attempt folder",
-    "run folder",
-];
-
-/// Returns all files and folders below a folder, sorted.
-fn below(folder: &Path) -> Vec<PathBuf> {
-    let mut all = Vec::new();
-    for path in fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()) {
-        if path.is_dir() {
-            all.extend(below(&path));
-        }
-        all.push(path);
-    }
-    all.sort();
-    all
-}
-
-fn found(bench: &Bench, target: &str) -> Vec<PathBuf> {
-    let parent = |path: &Path| path.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned();
-    let matches = |path: &PathBuf| {
-        let name = path.file_name().unwrap().to_string_lossy();
-        match target {
-            "attempt folder" => path.is_dir() && parent(path) == "attempts",
-            "run folder" => path.is_dir() && parent(path) == "runs",
-            "checkpoint-" => name.starts_with(target),
-            "plan.json" => name == target && !path.starts_with(bench.path("results/published")),
-            _ => name == target,
-        }
-    };
-    below(&bench.path("results")).into_iter().filter(matches).collect()
-}
-
-/// Counts the occurrences of a word in all files with a name.
-fn found_words(bench: &Bench, target: &str, word: &str) -> usize {
-    let texts = found(bench, target).into_iter().map(|path| fs::read(path).unwrap());
-    texts.map(|text| String::from_utf8_lossy(&text).matches(word).count()).sum()
-}
-
-/// Damages one file or folder. Returns a description of the damage.
-fn damage(path: &Path, dice: &mut Dice) -> String {
-    if path.is_dir() {
-        fs::remove_dir_all(path).unwrap();
-        return format!("removed {}", path.display());
-    }
-    let mut bytes = fs::read(path).unwrap();
-    let (mut from, mut to) = (dice.below(bytes.len()), dice.below(bytes.len() + 1));
-    // The first 100 bytes hold the application id and the schema version, which are not damaged: the program refuses
-    // the database of another program.
-    let is_signed = path.ends_with("metrics.sqlite");
-    if is_signed && from < 100 {
-        from = 100.min(bytes.len());
-    }
-    to = to.max(from);
-    let what = match dice.below(4) {
-        0 => {
-            bytes.truncate(from);
-            format!("cut to {from} bytes")
-        }
-        1 => {
-            bytes[from..to].fill(0);
-            format!("zeros in {from}..{to}")
-        }
-        2 if from < bytes.len() => {
-            bytes[from] ^= 1 << dice.below(8);
-            format!("a bit of byte {from} flipped")
-        }
-        _ => {
-            fs::remove_file(path).unwrap();
-            return format!("removed {}", path.display());
-        }
-    };
-    fs::write(path, bytes).unwrap();
-    format!("{}: {what}", path.display())
-}
 
 /// One round: a sweep, its disturbances, and the story that is printed if the round fails.
 struct Round {
@@ -191,9 +86,7 @@ impl Round {
         if self.blow == Blow::LimitFiles {
             let blocks = 1 + self.dice.below(160);
             self.tell(format!("files of at most {blocks} blocks"));
-            // While the signal is ignored, a write beyond the limit fails, as on a full disk.
-            let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
-            command = self.bench.through_shell(&script, SWEEP);
+            command = limited(&self.bench, blocks, SWEEP);
         }
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
@@ -289,7 +182,7 @@ impl Round {
         if succeeded != RUNS {
             return Err(status);
         }
-        let closed = found_words(&self.bench, "supervisor.jsonl", "\"status\":\"succeeded\"");
+        let closed = found_words(&self.bench.path("results"), "supervisor.jsonl", "\"status\":\"succeeded\"");
         if self.is_damaged || closed == RUNS { Ok(()) } else { Err(format!("{closed} attempts succeeded")) }
     }
 

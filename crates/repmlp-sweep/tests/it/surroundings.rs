@@ -102,10 +102,10 @@ fn a_program_file_that_is_replaced_meanwhile_changes_nothing() {
 }
 
 /// A file system mounted on a folder. It is unmounted when dropped.
-struct Mount(PathBuf);
+pub(crate) struct Mount(PathBuf);
 
 impl Mount {
-    fn new(folder: &Path, options: &[&str]) -> Result<Self, String> {
+    pub(crate) fn new(folder: &Path, options: &[&str]) -> Result<Self, String> {
         let folder_text = folder.to_str().unwrap();
         system(&[&["mount"], options, &[folder_text]].concat())?;
         Ok(Self(folder.to_owned()))
