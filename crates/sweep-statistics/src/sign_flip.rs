@@ -67,7 +67,7 @@ impl SignFlip {
 
 /// Returns the smallest number of pairs with which a sign-flip test can reach p < 0.05 for this number of comparisons.
 /// The smallest p of the test is `2 / 2^n`.
-pub(crate) fn fewest_pairs(comparisons: usize) -> usize {
+pub fn fewest_pairs(comparisons: usize) -> usize {
     let smallest = |n: &i32| comparisons.max(1) as f64 * 2.0 * 0.5_f64.powi(*n);
     (2..64).find(|n| smallest(n) < 0.05).map_or(64, i32::unsigned_abs) as usize
 }

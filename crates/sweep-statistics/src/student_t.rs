@@ -7,7 +7,7 @@
 /// narrow.
 ///
 /// R: `qt(p, df)`. Python: `scipy.stats.t.ppf(p, df)`.
-pub(crate) fn t_quantile(p: f64, df: f64) -> f64 {
+pub fn t_quantile(p: f64, df: f64) -> f64 {
     if p < 0.5 {
         return -t_quantile(1.0 - p, df);
     }
@@ -45,7 +45,7 @@ fn t_cdf(t: f64, df: f64) -> f64 {
 /// Returns the probability of a value at least as far from zero as `t`, in both directions.
 ///
 /// R: `2 * pt(-abs(t), df)`. It is not computed as a difference from 1, so small probabilities keep their digits.
-pub(crate) fn two_sided_p(t: f64, df: f64) -> f64 {
+pub fn two_sided_p(t: f64, df: f64) -> f64 {
     regularized_beta(df / (df + t * t), df / 2.0, 0.5)
 }
 

@@ -10,7 +10,7 @@ use crate::sign_flip::SignFlip;
 use crate::student_t::{t_quantile, two_sided_p};
 
 /// Confidence level of all intervals.
-pub(crate) const CONFIDENCE: f64 = 0.95;
+pub const CONFIDENCE: f64 = 0.95;
 
 /// A standard deviation below this fraction of the values' size is rounding: the values count as constant.
 const ROUNDING: f64 = 1e-12;
@@ -103,7 +103,7 @@ impl PairedDifference {
 
     /// Compares as [`Self::of`], but without an interval, which is slow to compute. For many comparisons that need only
     /// p.
-    pub(crate) fn without_interval(values: &BTreeMap<u64, f64>, baseline: &BTreeMap<u64, f64>) -> Option<Self> {
+    pub fn without_interval(values: &BTreeMap<u64, f64>, baseline: &BTreeMap<u64, f64>) -> Option<Self> {
         let pairs = || values.iter().filter_map(|(seed, value)| Some((*value, *baseline.get(seed)?)));
         let differences: Vec<f64> = pairs().map(|(value, base)| value - base).collect();
         let size = pairs().fold(0.0, |size: f64, (value, base)| size.max(value.abs()).max(base.abs()));

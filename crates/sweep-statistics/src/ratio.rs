@@ -6,9 +6,9 @@
 //! This module knows only numbers.
 
 use serde::{Deserialize, Serialize};
-use sweep_protocol::median;
 
-use crate::statistics::{CONFIDENCE, Interval};
+use crate::median::median;
+use crate::paired_difference::{CONFIDENCE, Interval};
 
 /// Ratio of two throughputs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,7 +27,7 @@ pub struct Ratio {
 impl Ratio {
     /// Compares two networks by their seconds per image in each round, as one of several comparisons. Returns `None` if
     /// they were not timed in the same rounds.
-    pub(crate) fn of(seconds: &[f64], baseline: &[f64], comparisons: usize) -> Option<Self> {
+    pub fn of(seconds: &[f64], baseline: &[f64], comparisons: usize) -> Option<Self> {
         if seconds.len() != baseline.len() {
             return None;
         }
@@ -40,7 +40,7 @@ impl Ratio {
     }
 
     /// Whether the interval excludes 1. Without an interval nothing is told.
-    pub(crate) fn is_told(&self) -> bool {
+    pub fn is_told(&self) -> bool {
         self.interval.is_some_and(|ends| ends.low > 1.0 || ends.high < 1.0)
     }
 }
