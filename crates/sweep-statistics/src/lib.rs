@@ -23,14 +23,32 @@
 
 #![forbid(unsafe_code)]
 
+mod beta;
+mod binomial;
+mod chi_square;
+mod fisher_f;
+mod gamma;
+mod interval;
 mod median;
+mod noncentral_t;
+mod normal;
 mod paired_difference;
+mod pairs;
 mod ratio;
+mod root;
 mod sign_flip;
+mod split_mix;
 mod student_t;
+mod summary;
 
+pub use chi_square::ChiSquare;
+pub use interval::{CONFIDENCE, Interval};
 pub use median::median;
-pub use paired_difference::{CONFIDENCE, Interval, PairedDifference, Summary};
+pub use noncentral_t::{NoncentralT, Sides};
+pub use normal::{normal_cdf, normal_quantile};
+pub use paired_difference::PairedDifference;
+pub use pairs::Pairs;
 pub use ratio::Ratio;
 pub use sign_flip::{Drawn, SignFlip, fewest_pairs};
-pub use student_t::{t_quantile, two_sided_p};
+pub use student_t::StudentT;
+pub use summary::Summary;

@@ -7,8 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::interval::{CONFIDENCE, Interval};
 use crate::median::median;
-use crate::paired_difference::{CONFIDENCE, Interval};
 
 /// Ratio of two throughputs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ impl Ratio {
 
     /// Whether the interval excludes 1. Without an interval nothing is told.
     pub fn is_told(&self) -> bool {
-        self.interval.is_some_and(|ends| ends.low > 1.0 || ends.high < 1.0)
+        self.interval.is_some_and(|ends| ends.excludes(1.0))
     }
 }
 

@@ -1,111 +1,71 @@
-//! Student's t distribution, for intervals of means.
-//!
-//! It is implemented here because only two functions of a statistics library are needed. It is checked against R's `pt`
-//! and `qt`.
+//! Student's t distribution, for intervals and tests of means.
 
-/// Returns the `p`-quantile for `df` degrees of freedom (0 < p < 1). It uses Newton's method between bounds that
-/// narrow.
-///
-/// R: `qt(p, df)`. Python: `scipy.stats.t.ppf(p, df)`.
-pub fn t_quantile(p: f64, df: f64) -> f64 {
-    if p < 0.5 {
-        return -t_quantile(1.0 - p, df);
-    }
-    let (mut low, mut high) = (0.0, 1.0);
-    while t_cdf(high, df) < p {
-        (low, high) = (high, 2.0 * high);
-    }
-    let log_scale = ln_gamma((df + 1.0) / 2.0) - ln_gamma(df / 2.0) - 0.5 * (df * std::f64::consts::PI).ln();
-    let density = |t: f64| (log_scale - (df + 1.0) / 2.0 * (t * t / df).ln_1p()).exp();
-    let mut t = f64::midpoint(low, high);
-    // Near the solution each Newton step doubles the digits. If a step leaves the bounds, they are bisected instead.
-    for _ in 0..100 {
-        let above = t_cdf(t, df) - p;
-        if above < 0.0 {
-            low = t;
-        } else {
-            high = t;
-        }
-        let newton = t - above / density(t);
-        let next = if newton > low && newton < high { newton } else { f64::midpoint(low, high) };
-        let is_settled = (next - t).abs() <= 4.0 * f64::EPSILON * t.abs();
-        t = next;
-        if is_settled {
-            break;
-        }
-    }
-    t
+use crate::beta::regularized_beta;
+use crate::gamma::ln_gamma_step;
+use crate::root::{bounds_from_zero, root_between};
+
+/// Student's t distribution.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StudentT {
+    df: f64,
 }
 
-/// Returns the probability of a value below `t >= 0`.
-fn t_cdf(t: f64, df: f64) -> f64 {
-    1.0 - 0.5 * regularized_beta(df / (df + t * t), df / 2.0, 0.5)
+impl StudentT {
+    /// The distribution with this number of degrees of freedom, which need not be whole. Returns `None` unless it is
+    /// finite and above 0.
+    pub fn new(df: f64) -> Option<Self> {
+        (df.is_finite() && df > 0.0).then_some(Self { df })
+    }
+
+    /// Returns the probability of a value below `t`. Small probabilities keep their digits. Returns `None` unless `t`
+    /// is finite.
+    ///
+    /// R: `pt(t, df)`. Python: `scipy.stats.t.cdf(t, df)`.
+    pub fn cdf(self, t: f64) -> Option<f64> {
+        let tail = 0.5 * self.two_sided_p(t)?;
+        Some(if t < 0.0 { tail } else { 1.0 - tail })
+    }
+
+    /// Returns the probability of a value at least as far from zero as `t`, in both directions. Returns `None` unless
+    /// `t` is finite.
+    ///
+    /// R: `2 * pt(-abs(t), df)`. It is not computed as a difference from 1, so small probabilities keep their digits.
+    pub fn two_sided_p(self, t: f64) -> Option<f64> {
+        t.is_finite().then(|| two_sided_p(t, self.df))
+    }
+
+    /// Returns the `p`-quantile: the value below which a value lies with probability `p`. Returns `None` unless
+    /// 0 < p < 1, or if the quantile is beyond ±1e150.
+    ///
+    /// A `p` near 0 keeps its digits, a `p` near 1 does not have them: use `-quantile(1 - p)` for far upper quantiles.
+    /// R: `qt(p, df)`. Python: `scipy.stats.t.ppf(p, df)`.
+    pub fn quantile(self, p: f64) -> Option<f64> {
+        (p > 0.0 && p < 1.0).then(|| t_quantile(p, self.df)).filter(|t| t.abs() < 1e150)
+    }
+}
+
+/// Returns the `p`-quantile for `df` degrees of freedom (0 < p < 1).
+pub(crate) fn t_quantile(p: f64, df: f64) -> f64 {
+    let log_scale = ln_gamma_step(df / 2.0, 0.5) - 0.5 * (df * std::f64::consts::PI).ln();
+    let density = |t: f64| (log_scale - (df + 1.0) / 2.0 * (t * t / df).ln_1p()).exp();
+    if p < 0.5 {
+        let tail = |t: f64| 0.5 * two_sided_p(t, df);
+        let Some((low, high)) = bounds_from_zero(|t| tail(t) <= p) else { return f64::NEG_INFINITY };
+        return -root_between(low, high, |t| (p - tail(t), density(t)));
+    }
+    let cdf = |t: f64| 1.0 - 0.5 * two_sided_p(t, df);
+    let Some((low, high)) = bounds_from_zero(|t| cdf(t) >= p) else { return f64::INFINITY };
+    root_between(low, high, |t| (cdf(t) - p, density(t)))
 }
 
 /// Returns the probability of a value at least as far from zero as `t`, in both directions.
-///
-/// R: `2 * pt(-abs(t), df)`. It is not computed as a difference from 1, so small probabilities keep their digits.
-pub fn two_sided_p(t: f64, df: f64) -> f64 {
+pub(crate) fn two_sided_p(t: f64, df: f64) -> f64 {
+    let ratio = t * t / df;
+    // Near zero, the digits of t would be lost in the sum of the other form.
+    if ratio < 1e-8 {
+        return 1.0 - regularized_beta(ratio / (1.0 + ratio), 0.5, df / 2.0);
+    }
     regularized_beta(df / (df + t * t), df / 2.0, 0.5)
-}
-
-/// Returns the regularized incomplete beta function `I_x(a, b)`.
-fn regularized_beta(x: f64, a: f64, b: f64) -> f64 {
-    if x <= 0.0 || x >= 1.0 {
-        return x.clamp(0.0, 1.0);
-    }
-    let front = (ln_gamma(a + b) - ln_gamma(a) - ln_gamma(b) + a * x.ln() + b * (1.0 - x).ln()).exp();
-    // The continued fraction converges fast only on one side of the mean. The other side follows by symmetry.
-    if x < (a + 1.0) / (a + b + 2.0) {
-        front * beta_fraction(x, a, b) / a
-    } else {
-        1.0 - front * beta_fraction(1.0 - x, b, a) / b
-    }
-}
-
-/// Returns the continued fraction of the incomplete beta function (Abramowitz and Stegun 26.5.8), by Lentz's method.
-fn beta_fraction(x: f64, a: f64, b: f64) -> f64 {
-    const TINY: f64 = 1e-300;
-    let away_from_zero = |v: f64| if v.abs() < TINY { TINY } else { v };
-    let mut c = 1.0;
-    let mut d = 1.0 / away_from_zero(1.0 - (a + b) * x / (a + 1.0));
-    let mut fraction = d;
-    for m in 1..500 {
-        let m = f64::from(m);
-        let even = m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m));
-        let odd = -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0));
-        let before = fraction;
-        for coefficient in [even, odd] {
-            d = 1.0 / away_from_zero(1.0 + coefficient * d);
-            c = away_from_zero(1.0 + coefficient / c);
-            fraction *= c * d;
-        }
-        // The tolerance is two roundings; a smaller change may never be reached.
-        if (fraction / before - 1.0).abs() <= 2.0 * f64::EPSILON {
-            break;
-        }
-    }
-    fraction
-}
-
-/// Returns the logarithm of the gamma function for x > 0 (Lanczos, g = 7, nine coefficients).
-fn ln_gamma(x: f64) -> f64 {
-    const COEFFICIENTS: [f64; 9] = [
-        0.999_999_999_999_809_9,
-        676.520_368_121_885_1,
-        -1_259.139_216_722_402_8,
-        771.323_428_777_653_1,
-        -176.615_029_162_140_6,
-        12.507_343_278_686_905,
-        -0.138_571_095_265_720_12,
-        9.984_369_578_019_572e-6,
-        1.505_632_735_149_311_6e-7,
-    ];
-    let x = x - 1.0;
-    let t = x + 7.5;
-    let series = (1_u32..).zip(&COEFFICIENTS[1..]).map(|(i, coefficient)| coefficient / (x + f64::from(i)));
-    let sum = COEFFICIENTS[0] + series.sum::<f64>();
-    0.5 * std::f64::consts::TAU.ln() + (x + 0.5) * t.ln() - t + sum.ln()
 }
 
 #[cfg(test)]
@@ -149,8 +109,15 @@ mod tests {
     }
 
     #[test]
-    fn gamma_of_a_half_is_the_root_of_pi() {
-        assert!((ln_gamma(0.5) - std::f64::consts::PI.sqrt().ln()).abs() < 1e-12);
-        assert!((ln_gamma(11.0) - 3_628_800_f64.ln()).abs() < 1e-12);
+    fn what_is_no_distribution_or_no_probability_gives_none() {
+        for df in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert_eq!(StudentT::new(df), None);
+        }
+        let t = StudentT::new(3.0).unwrap();
+        for p in [0.0, 1.0, -0.1, f64::NAN] {
+            assert_eq!(t.quantile(p), None);
+        }
+        assert_eq!((t.cdf(f64::NAN), t.two_sided_p(f64::INFINITY)), (None, None));
+        assert_eq!((t.cdf(0.0), t.quantile(0.5).map(|t| t.abs() < 1e-15)), (Some(0.5), Some(true)));
     }
 }

@@ -1,0 +1,4 @@
+//! Tests of this crate from outside: against SciPy, and laws that hold for any values.
+
+mod distributions;
+mod reference;
