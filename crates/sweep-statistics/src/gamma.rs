@@ -46,6 +46,9 @@ pub(crate) fn regularized_gamma(a: f64, x: f64) -> GammaParts {
     if x <= 0.0 {
         return GammaParts { lower: 0.0, upper: 1.0 };
     }
+    if x == f64::INFINITY {
+        return GammaParts { lower: 1.0, upper: 0.0 };
+    }
     let front = (a * x.ln() - x - ln_gamma(a)).exp();
     // The series converges fast only below the mean, the continued fraction only above it.
     if x < a + 1.0 {

@@ -3,9 +3,18 @@
 //! The crate is pure. It knows only numbers: no files, no runs, no metrics, no tables.
 //!
 //! ```text
-//! values by seed -> Summary, PairedDifference
-//! seconds of rounds -> Ratio
+//! values of a row         -> Summary (t-interval), Estimate (BCa from 8 values on)
+//! rows by seed, baseline  -> PairedDifference, Comparison; Equivalence; RoundingNoise
+//! cells of a grid by seed -> Factorial
+//! cost, values by seed    -> pareto_front
+//! images, right or wrong  -> McNemar, AccuracyDifference
+//! seconds of rounds       -> Ratio, RatioBootstrap
+//! deviation, goal         -> pairs_needed, least_difference; Pilot
 //! ```
+//!
+//! Results without a meaning are absent: too few values, values that are not finite, or a difference that is the same
+//! for each seed, which says nothing about chance. No function panics on any values. Values have the unit of the caller;
+//! probabilities and shares are fractions. All that is random has a recorded seed.
 //!
 //! # Example
 //!
@@ -25,7 +34,9 @@
 
 mod beta;
 mod binomial;
+mod bootstrap;
 mod chi_square;
+mod estimate;
 mod fisher_f;
 mod gamma;
 mod interval;
@@ -41,7 +52,9 @@ mod split_mix;
 mod student_t;
 mod summary;
 
+pub use bootstrap::Resampling;
 pub use chi_square::ChiSquare;
+pub use estimate::{Estimate, FEWEST_FOR_BOOTSTRAP, IntervalMethod};
 pub use interval::{CONFIDENCE, Interval};
 pub use median::median;
 pub use noncentral_t::{NoncentralT, Sides};

@@ -1,14 +1,15 @@
 //! The noncentral t distribution, for the power of t-tests.
 //!
-//! Source: the definition. T = (Z + δ) / S, where Z is standard normal and S² is chi-square over its degrees of freedom.
-//! P(T > t) is an integral over one of the two, by the trapezoidal rule, which converges exponentially for such smooth
-//! functions (Trefethen and Weideman, 2014). The usual series (Lenth, 1989; AS 243) loses its digits for large δ, which
-//! plans of two or three seeds need.
+//! Source: the definition. T = (Z + δ) / S, where Z is standard normal and S² is chi-square over its degrees of
+//! freedom. P(T > t) is an integral over one of the two, by the trapezoidal rule, which converges exponentially for
+//! such smooth functions (Trefethen and Weideman, 2014). The usual series (Lenth, 1989; AS 243) loses its digits for
+//! large δ, which plans of two or three seeds need.
 
 use crate::gamma::regularized_gamma;
 use crate::normal::below;
 
-/// Steps of the rule per standard deviation of the narrowest Gaussian factor. The error is about exp(-2π²·1.8²) = 1e-28.
+/// Steps of the rule per standard deviation of the narrowest Gaussian factor. The error is about exp(-2π²·1.8²) =
+/// 1e-28.
 const STEPS: f64 = 1.8;
 /// Largest step over ln S. The factors are analytic for imaginary parts up to π/4, so the error is at most about
 /// exp(-2π·(π/4)/0.13) = 1e-16.

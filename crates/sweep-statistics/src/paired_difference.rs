@@ -33,8 +33,8 @@ pub struct PairedDifference {
 }
 
 impl PairedDifference {
-    /// Compares two rows on the seeds that both have, as a single comparison. Returns `None` if they share no seed, or if
-    /// a value on such a seed is not finite.
+    /// Compares two rows on the seeds that both have, as a single comparison. Returns `None` if they share no seed, or
+    /// if a value on such a seed is not finite.
     pub fn of(values: &BTreeMap<u64, f64>, baseline: &BTreeMap<u64, f64>) -> Option<Self> {
         let difference = Self::without_interval(values, baseline)?;
         let has_interval = difference.p.is_some();

@@ -42,8 +42,13 @@ impl Pairs {
 
     /// Returns the largest absolute value. Differences have rounding errors of this size times 2⁻⁵³.
     pub(crate) fn size(&self) -> f64 {
-        self.values.iter().chain(&self.baseline).fold(0.0, |size: f64, value| size.max(value.abs()))
+        size_of(&self.values).max(size_of(&self.baseline))
     }
+}
+
+/// Returns the largest absolute value; 0 without values. NaN is passed over.
+pub(crate) fn size_of(values: &[f64]) -> f64 {
+    values.iter().fold(0.0, |size: f64, value| size.max(value.abs()))
 }
 
 #[cfg(test)]
