@@ -32,6 +32,7 @@
 
 #![forbid(unsafe_code)]
 
+mod accuracy_difference;
 mod beta;
 mod binomial;
 mod bootstrap;
@@ -43,6 +44,7 @@ mod fisher_f;
 mod gamma;
 mod holm;
 mod interval;
+mod mcnemar;
 mod median;
 mod noncentral_t;
 mod normal;
@@ -57,6 +59,7 @@ mod summary;
 mod superiority;
 mod welch;
 
+pub use accuracy_difference::AccuracyDifference;
 pub use bootstrap::Resampling;
 pub use chi_square::ChiSquare;
 pub use comparison::{Comparison, compare_with_baseline};
@@ -64,6 +67,7 @@ pub use effect_size::EffectSize;
 pub use estimate::{Estimate, FEWEST_FOR_BOOTSTRAP, IntervalMethod};
 pub use holm::holm;
 pub use interval::{CONFIDENCE, Interval};
+pub use mcnemar::McNemar;
 pub use median::median;
 pub use noncentral_t::{NoncentralT, Sides};
 pub use normal::{normal_cdf, normal_quantile};
