@@ -79,7 +79,7 @@ pub use paired_difference::PairedDifference;
 pub use pairs::Pairs;
 pub use pilot::{PILOT_CONFIDENCE, Pilot};
 pub use planning::{Goal, least_difference, least_told, pairs_needed, power};
-pub use ratio::Ratio;
+pub use ratio::{Ratio, RatioBootstrap};
 pub use sign_flip::{Drawn, SignFlip, fewest_pairs};
 pub use student_t::StudentT;
 pub use summary::Summary;

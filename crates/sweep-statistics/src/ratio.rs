@@ -1,12 +1,14 @@
 //! Ratio of the throughputs of two networks that were timed in the same rounds.
 //!
 //! Times of single rounds have outliers and no known distribution. So the ratio is the median over the rounds, and its
-//! interval is that of a median from order statistics, which assumes no distribution.
-//!
-//! This module knows only numbers.
+//! interval is that of a median from order statistics, which assumes no distribution. A bootstrap interval stands
+//! beside it.
 
 use serde::{Deserialize, Serialize};
 
+use crate::binomial::half_binomial_cdf;
+use crate::bootstrap::Resampling;
+use crate::estimate::FEWEST_FOR_BOOTSTRAP;
 use crate::interval::{CONFIDENCE, Interval};
 use crate::median::median;
 
@@ -24,19 +26,31 @@ pub struct Ratio {
     pub comparisons: usize,
 }
 
+/// Bootstrap interval of a ratio of two throughputs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RatioBootstrap {
+    /// Number of rounds.
+    pub rounds: usize,
+    /// Median of the ratios of the rounds. It is above 1 if the first network is faster.
+    pub median: f64,
+    /// The 95% percentile interval of the median, simultaneous for all comparisons of the family (Bonferroni). Rounds
+    /// are drawn for both networks together. Absent with fewer than [`FEWEST_FOR_BOOTSTRAP`] rounds.
+    pub interval: Option<Interval>,
+    /// Number of comparisons made together, including this one.
+    pub comparisons: usize,
+    /// How rounds were drawn.
+    pub resampling: Resampling,
+}
+
 impl Ratio {
     /// Compares two networks by their seconds per image in each round, as one of several comparisons. Returns `None` if
-    /// they were not timed in the same rounds.
+    /// they were not timed in the same rounds, or if a ratio is not finite and above 0.
     pub fn of(seconds: &[f64], baseline: &[f64], comparisons: usize) -> Option<Self> {
-        if seconds.len() != baseline.len() {
-            return None;
-        }
-        let mut ratios: Vec<f64> = seconds.iter().zip(baseline).map(|(own, base)| base / own).collect();
+        let mut ratios = ratios(seconds, baseline)?;
         ratios.sort_by(f64::total_cmp);
         let (rounds, median) = (ratios.len(), median(ratios.clone())?);
-        let level = 1.0 - (1.0 - CONFIDENCE) / comparisons.max(1) as f64;
         let ends = |rank: usize| Interval { low: ratios[rank - 1], high: ratios[rounds - rank] };
-        Some(Self { rounds, median, interval: rank_of_end(rounds, level).map(ends), comparisons })
+        Some(Self { rounds, median, interval: rank_of_end(rounds, level(comparisons)).map(ends), comparisons })
     }
 
     /// Whether the interval excludes 1. Without an interval nothing is told.
@@ -45,20 +59,49 @@ impl Ratio {
     }
 }
 
+impl RatioBootstrap {
+    /// Compares two networks as [`Ratio::of`], with a bootstrap over rounds. Returns `None` as that does.
+    ///
+    /// The interval is about as long as that from order statistics, but its level is only approximate. Time: resamples
+    /// × rounds × logarithm of the rounds.
+    pub fn of(seconds: &[f64], baseline: &[f64], comparisons: usize, resampling: Resampling) -> Option<Self> {
+        let ratios = ratios(seconds, baseline)?;
+        let (rounds, centre) = (ratios.len(), median(ratios.clone())?);
+        let of_median = |resample: &[f64]| median(resample.to_vec());
+        let interval = (rounds >= FEWEST_FOR_BOOTSTRAP)
+            .then(|| resampling.percentile_interval(&ratios, level(comparisons), of_median))
+            .flatten();
+        Some(Self { rounds, median: centre, interval, comparisons, resampling })
+    }
+}
+
+/// Returns the ratio of each round.
+fn ratios(seconds: &[f64], baseline: &[f64]) -> Option<Vec<f64>> {
+    let ratios: Vec<f64> = seconds.iter().zip(baseline).map(|(own, base)| base / own).collect();
+    let is_valid = ratios.iter().all(|ratio| *ratio > 0.0 && ratio.is_finite());
+    (seconds.len() == baseline.len() && is_valid).then_some(ratios)
+}
+
+/// Returns the confidence of each interval of a family.
+fn level(comparisons: usize) -> f64 {
+    1.0 - (1.0 - CONFIDENCE) / comparisons.max(1) as f64
+}
+
 /// Returns the rank of the value that is the lower end of the interval of a median, counted from 1: the largest rank k
 /// for which the k-th smallest and the k-th largest of `n` values contain the median with at least this probability.
 /// `None` if not even the smallest and the largest value do. The number of values below the median is binomial with
 /// probability 1/2.
 fn rank_of_end(n: usize, level: f64) -> Option<usize> {
-    // The probability that fewer than k of n values are below the median, for k = 1, 2, …
-    let (mut term, mut below, mut rank) = (0.5_f64.powi(i32::try_from(n).ok()?), 0.0, 0);
-    while rank < n / 2 {
-        below += term;
-        if 1.0 - 2.0 * below < level {
-            break;
+    // The probability that fewer than k of n values are below the median grows with k.
+    let contains = |k: usize| 1.0 - 2.0 * half_binomial_cdf(k as u64 - 1, n as u64) >= level;
+    let (mut rank, mut too_large) = (0, n / 2 + 1);
+    while too_large - rank > 1 {
+        let middle = rank.midpoint(too_large);
+        if contains(middle) {
+            rank = middle;
+        } else {
+            too_large = middle;
         }
-        rank += 1;
-        term *= (n - rank + 1) as f64 / rank as f64;
     }
     (rank > 0).then_some(rank)
 }
@@ -76,6 +119,8 @@ mod tests {
         // R: `qbinom(0.025 / 4, 9, 0.5)` is 1.
         assert_eq!(rank_of_end(9, 1.0 - 0.05 / 4.0), Some(1));
         assert_eq!(rank_of_end(0, 0.95), None);
+        // R: `qbinom(0.025, c(2000, 100000), 0.5)`, where 0.5^n is below the smallest float.
+        assert_eq!([2000, 100_000].map(|n| rank_of_end(n, 0.95)), [Some(956), Some(49_690)]);
     }
 
     #[test]
@@ -91,5 +136,23 @@ mod tests {
         assert_eq!(Ratio::of(&own[1..], &base, 1), None);
         assert_eq!(Ratio::of(&[], &[], 1), None);
         assert_eq!(Ratio::of(&own[..4], &base[..4], 1).unwrap().interval, None);
+    }
+
+    #[test]
+    fn a_bootstrap_needs_as_many_rounds_as_elsewhere() {
+        let base = [2.0, 2.1, 2.0, 1.9, 2.0, 2.0, 2.1, 2.0, 40.0];
+        let found = RatioBootstrap::of(&[1.0; 9], &base, 1, Resampling::default()).unwrap();
+        let ends = found.interval.unwrap();
+        assert!((found.median - 2.0).abs() < 1e-12 && ends.low >= 1.9 && ends.high <= 2.1, "{found:?}");
+        let few = RatioBootstrap::of(&[1.0; 7], &base[..7], 1, Resampling::default()).unwrap();
+        assert_eq!(few.interval, None);
+    }
+
+    #[test]
+    fn times_that_are_no_times_give_none() {
+        for seconds in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert_eq!(Ratio::of(&[1.0, seconds], &[1.0, 1.0], 1), None);
+            assert_eq!(RatioBootstrap::of(&[1.0, seconds], &[1.0, 1.0], 1, Resampling::default()), None);
+        }
     }
 }
