@@ -1,6 +1,9 @@
 //! Reads the values of SciPy, which `tests/reference/make.py` writes.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
+use sweep_statistics::Interval;
 
 /// Returns the part of the file at a JSON pointer, for example `/student_t/cdf`.
 pub(crate) fn part(pointer: &str) -> Value {
@@ -35,4 +38,27 @@ pub(crate) fn check(found: f64, expected: f64, case: &Value) {
 pub(crate) fn check_digits(found: f64, name: &str, case: &Value) {
     let expected = number(case, name);
     assert!((found - expected).abs() <= 1e-10 * expected.abs(), "{found:e} instead of {expected:e} for {case}");
+}
+
+/// Returns the numbers of this name.
+pub(crate) fn numbers(case: &Value, name: &str) -> Vec<f64> {
+    case[name].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
+}
+
+/// Returns the whole number of this name.
+pub(crate) fn count(case: &Value, name: &str) -> usize {
+    usize::try_from(case[name].as_u64().unwrap_or_else(|| panic!("{name} of {case}"))).unwrap()
+}
+
+/// Returns the values with the seeds 0, 1, 2 and so on.
+pub(crate) fn by_seed(values: &[f64]) -> BTreeMap<u64, f64> {
+    (0..).zip(values.iter().copied()).collect()
+}
+
+/// Checks both ends of an interval, which the case has as a list.
+#[track_caller]
+pub(crate) fn check_interval(found: Interval, name: &str, case: &Value) {
+    let expected = numbers(case, name);
+    check(found.low, expected[0], case);
+    check(found.high, expected[1], case);
 }
