@@ -4,10 +4,9 @@
 //! This module knows samples. It does not know tables or plots.
 
 use sweep_protocol::{Better, Metric};
+use sweep_statistics::{CONFIDENCE, PairedDifference, Ratio};
 
-use crate::rounds::Ratio;
 use crate::samples::Sample;
-use crate::statistics::{CONFIDENCE, PairedDifference};
 use crate::unit::is_count;
 
 /// Result of comparing two rows in one metric.

@@ -3,8 +3,8 @@
 //! This module formats a computed table; it computes nothing.
 
 use sweep_protocol::{TABLE_COLUMNS, axis_column};
+use sweep_statistics::Interval;
 
-use crate::statistics::Interval;
 use crate::table::{Cell, CellValue, Column, Delta, Row, Table};
 use crate::unit::Unit;
 

@@ -5,11 +5,10 @@
 use std::collections::BTreeMap;
 
 use sweep_protocol::{Form, Metric, PlanRecord, ThroughputRecord, median};
+use sweep_statistics::{PairedDifference, fewest_pairs};
 
 use crate::declaration::{Quantity, TableDeclaration};
 use crate::paper::PaperTable;
-use crate::sign_flip::fewest_pairs;
-use crate::statistics::PairedDifference;
 use crate::table::{Cell, CellValue, Column, Delta, Table};
 use crate::unit::{Unit, is_count, words, words_without_form};
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use sweep_protocol::{Metric, PlannedRunRecord};
+use sweep_statistics::Summary;
 
 use crate::declaration::Quantity;
 use crate::group::Group;
 use crate::measured::Measured;
-use crate::statistics::Summary;
 
 /// The values of a group of runs.
 #[derive(Clone, Debug, Default, PartialEq)]

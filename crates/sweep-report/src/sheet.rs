@@ -3,10 +3,9 @@
 //! This module scales and rounds; it knows no markup. CSV and JSON do not use it: they keep unrounded base units.
 
 use sweep_protocol::printable_line;
+use sweep_statistics::{Ratio, Summary};
 
 use crate::notes::has_spread;
-use crate::rounds::Ratio;
-use crate::statistics::Summary;
 use crate::table::{Cell, CellValue, Column, Delta, Row, Table};
 use crate::unit::{Unit, typeset, with_unit};
 

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 use sweep_protocol::{Better, ExperimentRows, Metric, PlanRecord};
+use sweep_statistics::{PairedDifference, Ratio, Summary};
 
 use crate::compare::{Verdict, compare};
 use crate::declaration::{ColumnDeclaration, Declaration, Quantity, TableDeclaration};
@@ -11,9 +12,7 @@ use crate::group::{Group, Grouping, at_baseline};
 use crate::measured::Measured;
 use crate::missing::{incomplete, standing};
 use crate::paper::PaperTable;
-use crate::rounds::Ratio;
 use crate::samples::Sample;
-use crate::statistics::{PairedDifference, Summary};
 use crate::{PaperNumbers, ReportError, fit, notes, overview, validation};
 
 /// A computed table.

@@ -1,5 +1,7 @@
 //! A quantity over epochs: a thick line for each combination of labels, and thin lines for its seeds.
 
+use sweep_statistics::Summary;
+
 use super::over_axis::legend;
 use super::palette::{Look, series};
 use super::panel::{Layout, Panel};
@@ -9,7 +11,6 @@ use super::seeds::{Completeness, Seeds};
 use super::{Source, axis_label, bounds};
 use crate::declaration::CurvesPlot;
 use crate::group::{Group, Grouping};
-use crate::statistics::Summary;
 use crate::unit::Unit;
 
 pub(super) const CAPTION: &str =

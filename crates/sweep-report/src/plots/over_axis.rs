@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use sweep_statistics::Summary;
+
 use super::Source;
 use super::palette::{Look, series};
 use super::panel::{Legend, LegendEntry};
 use super::seeds::{Completeness, Seeds};
 use crate::declaration::AxisPlot;
 use crate::group::{Group, Grouping, axis_of};
-use crate::statistics::Summary;
 use crate::unit::Unit;
 
 /// A quantity over an axis, in the shown unit.

@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::split_mix::SplitMix64;
+
 /// Maximum number of pairs for which all sign flips are counted.
 const MOST_COUNTED: usize = 20;
 /// Number of random sign flips for more pairs.
@@ -32,10 +34,11 @@ pub struct Drawn {
 }
 
 impl SignFlip {
-    /// Tests two or more differences. The result is exact for up to twenty differences and sampled for more.
+    /// Tests two or more differences. The result is exact for up to twenty differences and sampled for more. Returns
+    /// `None` for fewer, and if a difference is not finite.
     pub fn of(differences: &[f64]) -> Option<Self> {
         let n = differences.len();
-        if n < 2 {
+        if n < 2 || differences.iter().any(|difference| !difference.is_finite()) {
             return None;
         }
         // Sums that differ only by rounding are ties, and ties count.
@@ -50,10 +53,10 @@ impl SignFlip {
         // Eight signs are drawn at a time. The sum for each of their 256 combinations is computed once.
         let sums_of = |eight: &[f64]| (0..256_u32).map(|mask| signed_sum(eight, |i| mask >> i & 1 == 1)).collect();
         let tables: Vec<Vec<f64>> = differences.chunks(8).map(sums_of).collect();
-        let mut state = SEED;
+        let mut random = SplitMix64::new(SEED);
         let mut draw = || {
             let of_word = |tables: &[Vec<f64>]| {
-                let bytes = next_random(&mut state).to_le_bytes();
+                let bytes = random.next().to_le_bytes();
                 tables.iter().zip(bytes).map(|(sums, byte)| sums[usize::from(byte)]).sum::<f64>()
             };
             tables.chunks(8).map(of_word).sum::<f64>()
@@ -67,22 +70,13 @@ impl SignFlip {
 
 /// Returns the smallest number of pairs with which a sign-flip test can reach p < 0.05 for this number of comparisons.
 /// The smallest p of the test is `2 / 2^n`.
-pub(crate) fn fewest_pairs(comparisons: usize) -> usize {
+pub fn fewest_pairs(comparisons: usize) -> usize {
     let smallest = |n: &i32| comparisons.max(1) as f64 * 2.0 * 0.5_f64.powi(*n);
     (2..64).find(|n| smallest(n) < 0.05).map_or(64, i32::unsigned_abs) as usize
 }
 
 fn signed_sum(differences: &[f64], is_flipped: impl Fn(usize) -> bool) -> f64 {
     differences.iter().enumerate().map(|(i, d)| if is_flipped(i) { -d } else { *d }).sum()
-}
-
-/// Returns the next number of the generator `SplitMix64`.
-fn next_random(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]
@@ -92,6 +86,7 @@ mod tests {
     #[test]
     fn few_pairs_cannot_reach_the_level_and_more_comparisons_need_more_pairs() {
         assert_eq!(SignFlip::of(&[1.0]), None);
+        assert_eq!(SignFlip::of(&[1.0, f64::NAN]), None);
         for n in 2..8 {
             assert!((SignFlip::of(&vec![0.3; n]).unwrap().p - 2.0 * 0.5_f64.powi(n as i32)).abs() < 1e-15);
         }

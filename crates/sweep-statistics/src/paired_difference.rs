@@ -1,44 +1,18 @@
-//! Means over seeds and paired differences, with their uncertainty.
+//! Paired differences, with their uncertainty.
 //!
-//! This module knows only numbers. Every function is checked against R or `scipy`; each test shows the command.
+//! Every function is checked against R or `scipy`; each test shows the command.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::pairs::Pairs;
 use crate::sign_flip::SignFlip;
-use crate::student_t::{t_quantile, two_sided_p};
-
-/// Confidence level of all intervals.
-pub(crate) const CONFIDENCE: f64 = 0.95;
-
-/// A standard deviation below this fraction of the values' size is rounding: the values count as constant.
-const ROUNDING: f64 = 1e-12;
+use crate::student_t::two_sided_p;
+use crate::summary::{Summary, critical_t};
 
 /// Maximum number of pairs that [`PairedDifference::pairs_needed`] returns.
-const MOST_PAIRS: usize = 100_000;
-
-/// Both ends of a 95% interval.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Interval {
-    /// The lower end.
-    pub low: f64,
-    /// The upper end.
-    pub high: f64,
-}
-
-/// Mean of some values, with its uncertainty.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Summary {
-    /// Number of values.
-    pub n: usize,
-    /// Their mean.
-    pub mean: f64,
-    /// Their sample standard deviation. Absent for one value.
-    pub sd: Option<f64>,
-    /// The 95% t-interval of the mean. Absent for one value.
-    pub interval: Option<Interval>,
-}
+pub(crate) const MOST_PAIRS: usize = 100_000;
 
 /// Difference between two rows, paired by seed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,42 +32,9 @@ pub struct PairedDifference {
     pub sign_flip: Option<SignFlip>,
 }
 
-impl Summary {
-    /// Summarises values. Returns `None` without values.
-    pub fn of(values: &[f64]) -> Option<Self> {
-        let size = values.iter().fold(0.0, |size: f64, value| size.max(value.abs()));
-        Some(Self::of_size(values, size)?.with_interval(1))
-    }
-
-    /// Summarises values that were computed from numbers up to `size`, so their last digits may be rounding. The result
-    /// has no interval.
-    fn of_size(values: &[f64], size: f64) -> Option<Self> {
-        let first = *values.first()?;
-        let n = values.len();
-        // Computing relative to the first value gives equal values exactly their own mean and no deviation.
-        let mean = first + values.iter().map(|value| value - first).sum::<f64>() / n as f64;
-        let summary = Self { n, mean, sd: None, interval: None };
-        if n == 1 {
-            return Some(summary);
-        }
-        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-        let sd = (squares / (n - 1) as f64).sqrt();
-        let sd = if sd <= ROUNDING * size { 0.0 } else { sd };
-        Some(Self { sd: Some(sd), ..summary })
-    }
-
-    /// Adds the interval that is simultaneous for this number of comparisons.
-    fn with_interval(self, comparisons: usize) -> Self {
-        let interval = self.sd.map(|sd| {
-            let half = critical_t(self.n, comparisons) * sd / (self.n as f64).sqrt();
-            Interval { low: self.mean - half, high: self.mean + half }
-        });
-        Self { interval, ..self }
-    }
-}
-
 impl PairedDifference {
-    /// Compares two rows on the seeds that both have, as a single comparison. Returns `None` if they share no seed.
+    /// Compares two rows on the seeds that both have, as a single comparison. Returns `None` if they share no seed, or
+    /// if a value on such a seed is not finite.
     pub fn of(values: &BTreeMap<u64, f64>, baseline: &BTreeMap<u64, f64>) -> Option<Self> {
         let difference = Self::without_interval(values, baseline)?;
         let has_interval = difference.p.is_some();
@@ -103,11 +44,14 @@ impl PairedDifference {
 
     /// Compares as [`Self::of`], but without an interval, which is slow to compute. For many comparisons that need only
     /// p.
-    pub(crate) fn without_interval(values: &BTreeMap<u64, f64>, baseline: &BTreeMap<u64, f64>) -> Option<Self> {
-        let pairs = || values.iter().filter_map(|(seed, value)| Some((*value, *baseline.get(seed)?)));
-        let differences: Vec<f64> = pairs().map(|(value, base)| value - base).collect();
-        let size = pairs().fold(0.0, |size: f64, (value, base)| size.max(value.abs()).max(base.abs()));
-        let summary = Summary::of_size(&differences, size)?;
+    pub fn without_interval(values: &BTreeMap<u64, f64>, baseline: &BTreeMap<u64, f64>) -> Option<Self> {
+        let pairs = Pairs::by_seed(values, baseline)?;
+        Self::of_differences(&pairs.differences(), pairs.size())
+    }
+
+    /// Tests differences of numbers up to `size`, so their last digits may be rounding. The result has no interval.
+    pub(crate) fn of_differences(differences: &[f64], size: f64) -> Option<Self> {
+        let summary = Summary::of_size(differences, size)?;
         let Some(sd) = summary.sd.filter(|sd| *sd > 0.0) else {
             return Some(Self { summary, comparisons: 1, p: None, p_adjusted: None, sign_flip: None });
         };
@@ -119,8 +63,8 @@ impl PairedDifference {
     /// Adds a sign-flip test. It is slow for many pairs, so it is computed only for differences that are shown.
     #[must_use]
     pub fn with_sign_flip(self, values: &BTreeMap<u64, f64>, baseline: &BTreeMap<u64, f64>) -> Self {
-        let pairs = values.iter().filter_map(|(seed, value)| Some(value - baseline.get(seed)?));
-        let sign_flip = self.p.and_then(|_| SignFlip::of(&pairs.collect::<Vec<_>>()));
+        let differences = Pairs::by_seed(values, baseline).map(|pairs| pairs.differences());
+        let sign_flip = self.p.and_then(|_| SignFlip::of(&differences?));
         Self { sign_flip, ..self }
     }
 
@@ -136,7 +80,7 @@ impl PairedDifference {
 
     /// Whether the interval excludes 0.
     pub fn is_told(&self) -> bool {
-        self.summary.interval.is_some_and(|ends| ends.low > 0.0 || ends.high < 0.0)
+        self.summary.interval.is_some_and(|ends| ends.excludes(0.0))
     }
 
     /// Returns the smallest mean that would differ significantly from 0, with this number of pairs and this deviation.
@@ -163,11 +107,6 @@ impl PairedDifference {
     }
 }
 
-/// Returns half the width of the interval for a mean of `n` values, in standard errors.
-fn critical_t(n: usize, comparisons: usize) -> f64 {
-    t_quantile(1.0 - (1.0 - CONFIDENCE) / (2.0 * comparisons.max(1) as f64), (n - 1) as f64)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
@@ -176,24 +115,6 @@ mod tests {
 
     fn close(a: f64, b: f64) -> bool {
         (a - b).abs() < 1e-12
-    }
-
-    #[test]
-    fn a_summary_matches_scipy() {
-        // x.mean(), x.std(ddof=1), scipy.stats.t.interval(0.95, 3, loc=x.mean(), scale=scipy.stats.sem(x))
-        let summary = Summary::of(&[0.9102, 0.9131, 0.9088, 0.9117]).unwrap();
-        let interval = summary.interval.unwrap();
-        assert!(close(summary.mean, 0.91095));
-        assert!(close(summary.sd.unwrap(), 0.0018592113023178935));
-        assert!(close(interval.low, 0.9079915799300983) && close(interval.high, 0.9139084200699016));
-    }
-
-    #[test]
-    fn one_value_has_no_deviation_and_equal_values_have_exactly_zero() {
-        assert_eq!(Summary::of(&[]), None);
-        assert_eq!(Summary::of(&[0.1]), Some(Summary { n: 1, mean: 0.1, sd: None, interval: None }));
-        let equal = Summary::of(&[0.1; 3]).unwrap();
-        assert_eq!((equal.mean, equal.sd), (0.1, Some(0.0)));
     }
 
     #[test]
