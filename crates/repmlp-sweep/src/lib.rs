@@ -21,6 +21,7 @@ mod predict;
 mod program;
 mod progress;
 mod project;
+mod pruning;
 mod recorded;
 mod reference;
 mod scale;

@@ -1,7 +1,8 @@
 //! Predicts times from finished runs, and formats counts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use sweep_plan::PlannedRun;
 use sweep_protocol::{Metric, RunId, RunRow, Status};
 use sweep_store::Reader;
 use sweep_trainer::Cost;
@@ -12,12 +13,17 @@ use crate::costed_plan::CostedPlan;
 const SAMPLE: usize = 256;
 
 /// Training speed of this machine.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Speed {
-    /// Multiply-adds per second.
-    pub(crate) flops_per_s: f64,
+    /// Multiply-adds of a training per second.
+    flops_per_s: f64,
     /// What it was measured from.
     pub(crate) source: SpeedSource,
+    /// Mean training time of the finished runs of each configuration, in seconds.
+    of_configurations: BTreeMap<usize, f64>,
+    /// Training time in seconds, divided by the multiply-adds of one image in the deployed form. It is for networks on
+    /// a data set whose size is not known: they all train on the same number of images.
+    per_image_flop: Option<f64>,
 }
 
 /// What a speed was measured from.
@@ -34,7 +40,7 @@ pub(crate) enum SpeedSource {
 impl Speed {
     /// The speed that is assumed if nothing can be measured: 15e9, as measured with this code on two cores of 2020. It
     /// gives predictions the right order of magnitude.
-    const ASSUMED: Self = Self { flops_per_s: 15e9, source: SpeedSource::Assumed };
+    const ASSUMED: f64 = 15e9;
 
     /// Returns the speed of the plan's finished runs. Without any, times one training step of an open run.
     pub(crate) async fn of(
@@ -42,7 +48,7 @@ impl Speed {
         results: &mut Reader,
         known: &BTreeMap<RunId, RunRow>,
     ) -> anyhow::Result<Self> {
-        let measured = Self::measured(results, known, &costed.training_flops()).await?;
+        let measured = Self::measured(costed, results, known).await?;
         if measured.source == SpeedSource::Runs || !costed.has_work(known) {
             return Ok(measured);
         }
@@ -50,30 +56,55 @@ impl Speed {
         let first = costed.plan.configurations.iter().zip(&costed.costs).find(|(_, cost)| is_known(cost));
         // A step that fails says nothing about the plan: the run itself reports why.
         let timed = first.and_then(|(config, _)| costed.trainers.of(config).flops_per_s(config).ok().flatten());
-        Ok(timed.map_or(measured, |flops_per_s| Self { flops_per_s, source: SpeedSource::Step }))
+        Ok(match timed {
+            Some(flops_per_s) => Self { flops_per_s, source: SpeedSource::Step, ..measured },
+            None => measured,
+        })
     }
 
-    /// Measures the speed from at most [`SAMPLE`] finished runs of a plan. `costs` has the multiply-adds of each run's
-    /// training.
+    /// Measures the speed from at most [`SAMPLE`] finished runs of a plan.
     async fn measured(
+        costed: &CostedPlan<'_>,
         results: &mut Reader,
         known: &BTreeMap<RunId, RunRow>,
-        costs: &BTreeMap<RunId, f64>,
     ) -> anyhow::Result<Self> {
-        let is_finished = |run: &RunId| known.get(run).is_some_and(|row| row.status == Status::Succeeded);
-        let finished: Vec<RunId> = costs.keys().copied().filter(is_finished).collect();
+        let is_finished = |run: &&PlannedRun| known.get(&run.id).is_some_and(|row| row.status == Status::Succeeded);
+        let mut finished: Vec<&PlannedRun> = costed.plan.runs.iter().filter(is_finished).collect();
         // Ids are digests, so every n-th id gives a fair sample.
-        let sample: Vec<RunId> = finished.iter().copied().step_by(finished.len().div_ceil(SAMPLE).max(1)).collect();
-        let (_, measurements) = results.rows_of(&sample, |metric| metric == Metric::TrainTime).await?;
-        let time: f64 = measurements.iter().map(|row| row.measurement.value).sum();
-        let timed: BTreeSet<RunId> = measurements.iter().map(|row| row.run).collect();
-        let work: f64 = timed.iter().map(|run| costs[run]).sum();
-        Ok(if time > 0.0 { Self { flops_per_s: work / time, source: SpeedSource::Runs } } else { Self::ASSUMED })
+        finished.sort_by_key(|run| run.id);
+        let sample: Vec<&PlannedRun> = finished.iter().copied().step_by(finished.len().div_ceil(SAMPLE).max(1)).collect();
+        let ids: Vec<RunId> = sample.iter().map(|run| run.id).collect();
+        let (_, measurements) = results.rows_of(&ids, |metric| metric == Metric::TrainTime).await?;
+        let mut times: BTreeMap<RunId, f64> = BTreeMap::new();
+        measurements.iter().for_each(|row| *times.entry(row.run).or_default() += row.measurement.value);
+        let timed = || sample.iter().filter_map(|run| Some((run.configuration, *times.get(&run.id)?)));
+        // Divides the times of runs by an amount that their configurations have.
+        let seconds_per = |amount: &dyn Fn(&Cost) -> Option<f64>| {
+            let with_amount = timed().filter_map(|(at, time)| Some((time, amount(&costed.costs[at])?)));
+            let (time, amount) = with_amount.fold((0.0, 0.0), |sums, (time, amount)| (sums.0 + time, sums.1 + amount));
+            (time > 0.0 && amount > 0.0).then_some(time / amount)
+        };
+        let per_flop = seconds_per(&|cost| cost.training);
+        let per_image_flop = seconds_per(&|cost| cost.flops.filter(|_| cost.training.is_none()).map(|flops| flops as f64));
+        let mut of_configurations: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
+        timed().for_each(|(at, time)| of_configurations.entry(at).or_default().push(time));
+        let mean = |(at, times): (usize, Vec<f64>)| (at, times.iter().sum::<f64>() / times.len() as f64);
+        let has_time = per_flop.is_some() || per_image_flop.is_some() || !of_configurations.is_empty();
+        Ok(Self {
+            flops_per_s: per_flop.map_or(Self::ASSUMED, f64::recip),
+            source: if has_time { SpeedSource::Runs } else { SpeedSource::Assumed },
+            of_configurations: of_configurations.into_iter().map(mean).collect(),
+            per_image_flop,
+        })
     }
 
-    /// Returns the seconds needed for this number of multiply-adds.
-    pub(crate) fn seconds(self, flops: f64) -> f64 {
-        flops / self.flops_per_s
+    /// Returns the training time of a configuration in seconds: that of its finished runs, else by its work. `None` if
+    /// its work is not known.
+    pub(crate) fn seconds(&self, configuration: usize, cost: &Cost) -> Option<f64> {
+        let measured = self.of_configurations.get(&configuration).copied();
+        let by_work = || cost.training.map(|flops| flops / self.flops_per_s);
+        let by_image = || Some(self.per_image_flop? * cost.flops? as f64);
+        measured.or_else(by_work).or_else(by_image)
     }
 }
 

@@ -81,6 +81,11 @@ impl Progress {
         }
     }
 
+    /// The name of a run for people.
+    pub(crate) fn label(&self, run: RunId) -> &str {
+        self.state.label(run)
+    }
+
     pub(crate) fn voice(&self) -> Voice {
         self.voice.clone()
     }

@@ -51,6 +51,10 @@ impl SlurmPlace {
             );
             return Err(UsageError(text).into());
         }
+        if arguments.prune.is_some() {
+            let text = "--prune stops runs of this machine only; leave it out with --launcher slurm";
+            return Err(UsageError(text.to_owned()).into());
+        }
         let table = costed.plan.launcher.get("slurm").cloned().unwrap_or_else(|| serde_json::json!({}));
         let invalid = || format!("{}: [launcher.slurm] is invalid", costed.path.display());
         let settings: Result<Settings> = serde_json::from_value(table).with_context(invalid);

@@ -1,6 +1,7 @@
 //! Carries out a plan under the lock of its results folder: closes what a dead scheduler left, runs attempts, and
 //! stores and shows what they report.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -10,8 +11,8 @@ use sweep_protocol::{
     write_atomically,
 };
 use sweep_runner::{
-    Adopted, Launcher, LocalMachine, OnFailure, Options, Request, RunnerError, SchedulerLock, Summary, Update,
-    UpdateKind, WorkItem,
+    Adopted, Launcher, LocalMachine, OnFailure, Options, Request, Requests, RunnerError, SchedulerLock, Summary,
+    Update, UpdateKind, WorkItem,
 };
 use sweep_slurm::{After, Slurm, SlurmTask};
 use sweep_store::{Damage, Store};
@@ -21,6 +22,7 @@ use crate::commands::{cancel, say};
 use crate::costed_plan::CostedPlan;
 use crate::plan_file;
 use crate::progress::Progress;
+use crate::pruning::Pruning;
 use crate::signals::{self, Words};
 use crate::slurm_place::SlurmPlace;
 
@@ -104,13 +106,13 @@ impl Sweep<'_> {
     /// Brings runs to their end, and stores and shows what they report. Returns the highest request of the user.
     pub(crate) async fn carry_out(
         &self,
-        items: Vec<WorkItem>,
+        (items, pruning): (Vec<WorkItem>, &mut Pruning),
         (place, options): (&Place, &Options),
         store: &mut Store,
         progress: &mut Progress,
     ) -> Result<Request> {
         let Some(slurm) = &place.slurm else {
-            let work = (items, Adopted::new());
+            let work = (pruning.begin(items, progress), Adopted::new(), pruning);
             let launching = (&place.local, options, signals::ON_THIS_MACHINE);
             return Ok(self.run(work, launching, store, progress).await?.0);
         };
@@ -118,7 +120,7 @@ impl Sweep<'_> {
         let runs: Vec<RunId> = items.iter().map(|item| item.run).collect();
         let adopted = adopted(&slurm, self.lock.layout(), &items)?;
         let (request, summary) =
-            self.run((items, adopted), (&slurm, options, signals::ON_A_CLUSTER), store, progress).await?;
+            self.run((items, adopted, pruning), (&slurm, options, signals::ON_A_CLUSTER), store, progress).await?;
         let is_failed = |status: &Status| matches!(status, Status::Failed(_) | Status::TimedOut);
         if options.on_failure == OnFailure::Stop && summary.counts.keys().any(is_failed) {
             let attempts = sweep_runner::submitted(self.lock.layout(), &runs)?;
@@ -142,23 +144,26 @@ impl Sweep<'_> {
         let orders = SharedOrders::default();
         let options = Options { orders, retries: 0, memory: None, on_failure: OnFailure::Continue };
         let launching = (&slurm, &options, signals::ON_A_CLUSTER);
-        Ok(self.run((items, adopted), launching, store, progress).await?.0)
+        Ok(self.run((items, adopted, &mut Pruning::default()), launching, store, progress).await?.0)
     }
 
     async fn run<L: Launcher>(
         &self,
-        work: (Vec<WorkItem>, Adopted<L::Process>),
+        (items, adopted, pruning): (Vec<WorkItem>, Adopted<L::Process>, &mut Pruning),
         (launcher, options, words): (&L, &Options, Words),
         store: &mut Store,
         progress: &mut Progress,
     ) -> Result<(Request, Summary)> {
         let (requests, requested) = watch::channel(Request::Run);
+        let (prune, pruned) = watch::channel(BTreeSet::new());
+        let requests_to_runner = Requests { to_all: requested, pruned };
         let listener = tokio::spawn(signals::listen(requests.clone(), (progress.voice(), words), self.until));
         let (sender, mut receiver) = mpsc::channel::<Update>(UPDATES);
         let follow = async {
             let mut fault = None;
             while let Some(update) = receiver.recv().await {
                 progress.show(&update);
+                pruning.follow(&update, progress, &prune);
                 // After an error of the index the journals still hold everything. The attempts are only asked to stop.
                 if fault.is_some() {
                     continue;
@@ -177,7 +182,7 @@ impl Sweep<'_> {
             }
             fault.map_or(Ok(()), Err)
         };
-        let runner = sweep_runner::run(self.lock, work, (launcher, options), requested, sender);
+        let runner = sweep_runner::run(self.lock, (items, adopted), (launcher, options), requests_to_runner, sender);
         let (summary, followed) = tokio::join!(runner, follow);
         listener.abort();
         progress.clear();

@@ -15,7 +15,7 @@ pub type NetworkId = String;
 
 /// A measurement of throughput.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, try_from = "Unchecked")]
 pub struct ThroughputRecord {
     /// Time at which it ended: milliseconds since 1970, UTC.
     pub measured_at_ms: u64,
@@ -30,6 +30,42 @@ pub struct ThroughputRecord {
     pub clock_mhz: Vec<u32>,
     /// The networks. In each round, each network is timed once.
     pub networks: BTreeMap<NetworkId, NetworkTimes>,
+}
+
+/// The fields of a [`ThroughputRecord`], as a file has them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unchecked {
+    measured_at_ms: u64,
+    code: String,
+    machine: Machine,
+    warmup_rounds: usize,
+    #[serde(default)]
+    clock_mhz: Vec<u32>,
+    networks: BTreeMap<NetworkId, NetworkTimes>,
+}
+
+impl TryFrom<Unchecked> for ThroughputRecord {
+    type Error = String;
+
+    /// Checks what ratios and rates depend on. A file may be damaged or edited.
+    fn try_from(unchecked: Unchecked) -> Result<Self, String> {
+        let Unchecked { measured_at_ms, code, machine, warmup_rounds, clock_mhz, networks } = unchecked;
+        let timed = || networks.iter().filter(|(_, times)| !times.seconds.is_empty());
+        let rounds = timed().next().map_or(0, |(_, times)| times.seconds.len());
+        for (id, NetworkTimes { batch, seconds }) in timed() {
+            if *batch == 0 {
+                return Err(format!("network {id} was timed without images"));
+            }
+            if let Some(time) = seconds.iter().find(|time| !(time.is_finite() && **time > 0.0)) {
+                return Err(format!("network {id} has a round of {time} seconds"));
+            }
+            if seconds.len() != rounds {
+                return Err(format!("network {id} has {} rounds, and another one has {rounds}", seconds.len()));
+            }
+        }
+        Ok(Self { measured_at_ms, code, machine, warmup_rounds, clock_mhz, networks })
+    }
 }
 
 /// A machine, and how it was used.
@@ -153,6 +189,41 @@ mod tests {
         assert!((centre - 5.0).abs() < 1e-12 && (spread - 3.0).abs() < 1e-12, "{centre} {spread}");
         assert_eq!(NetworkTimes::default().throughput(), None);
         assert_eq!(NetworkTimes::default().measurements(Form::Deployed), []);
+    }
+
+    #[test]
+    fn records_with_impossible_times_are_refused() {
+        let times = |seconds: &[f64]| NetworkTimes { batch: 4, seconds: seconds.to_vec() };
+        let record = ThroughputRecord {
+            measured_at_ms: 1,
+            code: String::new(),
+            machine: Machine {
+                host: "here".into(),
+                processor: None,
+                device: "cpu".into(),
+                arithmetic: "cpu plain candle-0.11.1+kernels-1".parse().unwrap(),
+                threads: 1,
+            },
+            warmup_rounds: 1,
+            clock_mhz: Vec::new(),
+            networks: [("a".to_owned(), times(&[1.0, 2.0])), ("b".to_owned(), times(&[]))].into(),
+        };
+        let read = |record: &ThroughputRecord| {
+            serde_json::from_str::<ThroughputRecord>(&serde_json::to_string(record).unwrap())
+        };
+        assert_eq!(read(&record).unwrap(), record);
+        let with = |id: &str, changed: NetworkTimes| {
+            let mut record = record.clone();
+            record.networks.insert(id.to_owned(), changed);
+            read(&record).unwrap_err().to_string()
+        };
+        assert!(with("a", times(&[0.0, 1.0])).contains("network a has a round of 0 seconds"));
+        assert!(with("a", times(&[1.0, -2.0])).contains("a round of -2 seconds"));
+        assert!(with("c", times(&[1.0])).contains("network c has 1 rounds, and another one has 2"));
+        assert!(with("b", NetworkTimes { batch: 0, seconds: vec![1.0, 1.0] }).contains("without images"));
+        let text = serde_json::to_string(&record).unwrap();
+        assert!(serde_json::from_str::<ThroughputRecord>(&text.replace("1.0,2.0", "1.0,2e999")).is_err());
+        assert!(serde_json::from_str::<ThroughputRecord>(&text.replace("1.0,2.0", "1.0,null")).is_err());
     }
 
     #[test]

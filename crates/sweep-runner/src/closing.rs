@@ -39,6 +39,7 @@ pub(crate) fn of_ended(evidence: &Evidence<'_>) -> Closing {
         (Some(Outcome::Stopped), EndedBy::Requeued) => {
             Closing::new(Status::Cancelled, "wrote a checkpoint and waits in the queue again")
         }
+        (Some(Outcome::Stopped), EndedBy::Pruning) => pruned(),
         (Some(outcome), _) => of_outcome(outcome),
         (None, _) => of_silence(evidence),
     }
@@ -75,6 +76,7 @@ fn of_silence(evidence: &Evidence<'_>) -> Closing {
     let Ended { by, how } = evidence.end;
     let kind = match by {
         EndedBy::TimeLimit => return timed_out(),
+        EndedBy::Pruning => return pruned(),
         EndedBy::Request => return Closing::new(Status::Cancelled, "ended on request before it reported a result"),
         EndedBy::Requeued => return Closing::new(Status::Cancelled, how),
         EndedBy::UnwritableJournal => FailureKind::Io,
@@ -94,6 +96,10 @@ fn of_silence(evidence: &Evidence<'_>) -> Closing {
 fn is_out_of_memory(log: &str) -> bool {
     let log = log.to_ascii_lowercase();
     log.contains("out of memory") || log.contains("out_of_memory") || log.contains("memory allocation of ")
+}
+
+fn pruned() -> Closing {
+    Closing::new(Status::Cancelled, "pruned; a call without --prune continues it")
 }
 
 fn timed_out() -> Closing {
@@ -118,6 +124,7 @@ mod tests {
         assert_eq!(status(EndedBy::Memory, ""), Status::Failed(FailureKind::Oom));
         assert_eq!(status(EndedBy::TimeLimit, ""), Status::TimedOut);
         assert_eq!(status(EndedBy::Request, ""), Status::Cancelled);
+        assert_eq!(status(EndedBy::Pruning, ""), Status::Cancelled);
         assert_eq!(status(EndedBy::Requeued, ""), Status::Cancelled);
     }
 
@@ -127,6 +134,8 @@ mod tests {
         assert_eq!(closed(Some(Outcome::Succeeded), EndedBy::Memory, ""), done);
         assert_eq!(closed(Some(Outcome::Stopped), EndedBy::TimeLimit, "").status, Status::TimedOut);
         assert_eq!(closed(Some(Outcome::Stopped), EndedBy::Itself, "").status, Status::Cancelled);
+        assert_eq!(closed(Some(Outcome::Stopped), EndedBy::Pruning, ""), pruned());
+        assert_eq!(closed(Some(Outcome::Succeeded), EndedBy::Pruning, ""), done);
     }
 
     #[test]

@@ -88,6 +88,8 @@ pub enum EndedBy {
     TimeLimit,
     /// The user asked for it, another run failed, or the scheduler cannot go on.
     Request,
+    /// The run was pruned.
+    Pruning,
     /// The cluster put it back into its queue, and starts it again later as another attempt.
     Requeued,
 }

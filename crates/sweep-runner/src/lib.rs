@@ -36,6 +36,7 @@ mod lock;
 mod options;
 mod own_thread;
 mod presence;
+mod prune;
 
 mod record;
 mod recover;
@@ -49,8 +50,9 @@ pub use local::memory::available as available_memory;
 pub use local::worker::worker_environment;
 pub use local::{LocalMachine, LocalProcess, TimingEnd, device_of_process, time};
 pub use lock::{Holder, SchedulerLock};
-pub use options::{Forecast, OnFailure, Options, Request, Slot, WorkItem};
+pub use options::{Forecast, OnFailure, Options, Request, Requests, Slot, WorkItem};
 pub use presence::{Presence, presence};
+pub use prune::{Pruned, Pruner, Pruning, PruningRule};
 pub use record::Record;
 pub use recover::{Recovered, Submitted, recover, submitted};
 pub use run::{Adopted, run};

@@ -1,6 +1,9 @@
 //! Input of the scheduler: the work, the orders, and when to stop.
 
+use std::collections::BTreeSet;
+
 use sweep_protocol::{RunFile, RunId, SharedOrders};
+use tokio::sync::watch;
 
 /// A run that the runner brings to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,15 +43,33 @@ pub enum OnFailure {
     Stop,
 }
 
-/// A request of the user. Each level includes those before it.
+/// A request to attempts. Each level includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Request {
     /// Go on.
     Run,
+    /// The run is pruned: its attempt writes a checkpoint and stops. Other runs go on.
+    Prune,
     /// Start nothing more. Every attempt writes a checkpoint and stops.
     Finish,
     /// Kill every attempt.
     Kill,
+}
+
+/// What may be asked of a scheduler while it works.
+#[derive(Clone, Debug)]
+pub struct Requests {
+    /// Requests to all attempts.
+    pub to_all: watch::Receiver<Request>,
+    /// The runs that are pruned so far.
+    pub pruned: watch::Receiver<BTreeSet<RunId>>,
+}
+
+impl From<watch::Receiver<Request>> for Requests {
+    /// Nothing is pruned.
+    fn from(to_all: watch::Receiver<Request>) -> Self {
+        Self { to_all, pruned: watch::channel(BTreeSet::new()).1 }
+    }
 }
 
 /// How the scheduler works, whatever the work items and the launcher.

@@ -11,12 +11,19 @@ use tokio::sync::oneshot;
 /// Timers, pipes and child processes remain those of the calling runtime, which must be running meanwhile.
 pub(crate) async fn on_own_thread<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     let (orders, ordered) = oneshot::channel();
-    let (done, result) = oneshot::channel();
+    let (mut done, result) = oneshot::channel();
     let runtime = Handle::current();
     let carry_out = move || {
-        if let Ok(work) = ordered.blocking_recv() {
-            // The receiver is gone if the caller was dropped.
-            drop(done.send(runtime.block_on(work)));
+        let Ok(work) = ordered.blocking_recv() else { return };
+        // If the caller is dropped, the work is dropped too, as on a common thread.
+        let carried_out = async {
+            tokio::select! {
+                value = work => Some(value),
+                () = done.closed() => None,
+            }
+        };
+        if let Some(value) = runtime.block_on(carried_out) {
+            drop(done.send(value));
         }
     };
     let work = match thread::Builder::new().name("attempt".to_owned()).spawn(carry_out) {
@@ -47,5 +54,20 @@ mod tests {
             sender.send(7).unwrap();
         };
         assert_eq!(tokio::join!(blocked, other).0, 7);
+    }
+
+    #[tokio::test]
+    async fn work_is_dropped_with_its_caller() {
+        let (sender, receiver) = oneshot::channel::<()>();
+        let (begun, has_begun) = oneshot::channel();
+        let work = async move {
+            let _kept = sender;
+            begun.send(()).unwrap();
+            std::future::pending::<()>().await;
+        };
+        let caller = tokio::spawn(on_own_thread(work));
+        has_begun.await.unwrap();
+        caller.abort();
+        assert!(receiver.await.is_err(), "what the work holds is given back");
     }
 }

@@ -11,7 +11,9 @@ use crate::launcher::{Followed, Launcher, Prepared, Process};
 use crate::own_thread::on_own_thread;
 use crate::record::Record;
 use crate::schedule::{Policy, Schedule};
-use crate::{OnFailure, Options, Request, RunnerError, SchedulerLock, Summary, Update, WorkItem, attempt_folder};
+use crate::{
+    OnFailure, Options, Request, Requests, RunnerError, SchedulerLock, Summary, Update, WorkItem, attempt_folder,
+};
 
 /// Attempts that an earlier scheduler left running, by their runs, with the number of the attempt.
 pub type Adopted<P> = BTreeMap<RunId, (u32, P)>;
@@ -52,8 +54,8 @@ impl Places {
 /// Brings every item to its end. With one place the order is the given one; with several, the longest run starts first.
 /// An item with an adopted attempt is only followed.
 ///
-/// `requests` may be raised at any time. The caller must keep receiving from the other end of `updates` until this
-/// function returns, since the runner waits for the receiver.
+/// `requests` may be raised at any time, and runs may be pruned. The caller must keep receiving from the other end of
+/// `updates` until this function returns, since the runner waits for the receiver.
 ///
 /// # Errors
 /// When a file cannot be written, the program cannot be started or the receiver of updates is dropped. Other attempts
@@ -62,9 +64,10 @@ pub async fn run<L: Launcher>(
     lock: &SchedulerLock,
     (items, adopted): (Vec<WorkItem>, Adopted<L::Process>),
     (launcher, options): (&L, &Options),
-    mut requests: watch::Receiver<Request>,
+    requests: impl Into<Requests>,
     updates: mpsc::Sender<Update>,
 ) -> Result<Summary, RunnerError> {
+    let Requests { to_all: mut requests, mut pruned } = requests.into();
     let policy = Policy {
         slots: launcher.places(),
         retries: options.retries,
@@ -79,13 +82,15 @@ pub async fn run<L: Launcher>(
         schedule: Schedule::new(items, policy),
         adopted,
         places: Places { number: launcher.places(), next: 0, free_again: BTreeSet::new() },
-        relay: watch::channel(Request::Run).0,
+        request: Request::Run,
+        attempts: BTreeMap::new(),
         updates,
         running: JoinSet::new(),
         fault: None,
     };
     loop {
         scheduler.raise(*requests.borrow_and_update());
+        pruned.borrow_and_update().iter().for_each(|run| scheduler.prune(*run));
         if let Err(fault) = scheduler.start().await {
             scheduler.end_with(fault);
         }
@@ -95,6 +100,7 @@ pub async fn run<L: Launcher>(
                 scheduler.take_back(gone.expect("an attempt's task neither panics nor is aborted"));
             }
             Ok(()) = requests.changed() => {}
+            Ok(()) = pruned.changed() => {}
         }
     }
     let interrupted = *requests.borrow() != Request::Run;
@@ -109,8 +115,10 @@ struct Scheduler<'a, L: Launcher> {
     schedule: Schedule,
     adopted: Adopted<L::Process>,
     places: Places,
-    /// The channel that attempts listen to. The user, a failed run or an error here can raise it.
-    relay: watch::Sender<Request>,
+    /// The highest request to all attempts. The user, a failed run or an error here can raise it.
+    request: Request,
+    /// The channels that running attempts listen to.
+    attempts: BTreeMap<RunId, watch::Sender<Request>>,
     updates: mpsc::Sender<Update>,
     running: JoinSet<Gone>,
     /// The first error.
@@ -121,7 +129,7 @@ impl<L: Launcher> Scheduler<'_, L> {
     /// Prepares and launches what may start now.
     async fn start(&mut self) -> Result<(), RunnerError> {
         let mut attempts = Vec::new();
-        while *self.relay.borrow() == Request::Run
+        while self.request == Request::Run
             && let Some(place) = self.places.take()
         {
             let Some(launch) = self.schedule.next() else {
@@ -149,7 +157,8 @@ impl<L: Launcher> Scheduler<'_, L> {
 
     fn follow(&mut self, (place, name): (usize, AttemptName), process: L::Process) {
         let mut record = Record::new(self.lock.layout(), name, self.updates.clone());
-        let requests = self.relay.subscribe();
+        let (request, requests) = watch::channel(self.request);
+        self.attempts.insert(name.run, request);
         let follow = async move { follow_and_close(process, &mut record, requests).await };
         let has_own_thread = self.places.number <= MOST_THREADS;
         self.running.spawn(async move {
@@ -160,6 +169,7 @@ impl<L: Launcher> Scheduler<'_, L> {
 
     fn take_back(&mut self, Gone { place, run, status }: Gone) {
         self.places.give_back(place);
+        self.attempts.remove(&run);
         match status {
             Ok(Some((status, memory))) => {
                 let has_failed = self.schedule.take_back(run, status, memory);
@@ -177,13 +187,24 @@ impl<L: Launcher> Scheduler<'_, L> {
         self.raise(Request::Finish);
     }
 
-    fn raise(&self, to: Request) {
-        self.relay.send_if_modified(|request| {
-            let raised = to > *request;
-            *request = to.max(*request);
-            raised
-        });
+    fn raise(&mut self, to: Request) {
+        self.request = to.max(self.request);
+        self.attempts.values().for_each(|attempt| raise(attempt, to));
     }
+
+    /// Stops the attempt of a run, and starts none of it any more.
+    fn prune(&mut self, run: RunId) {
+        self.schedule.leave_out(run);
+        self.attempts.get(&run).into_iter().for_each(|attempt| raise(attempt, Request::Prune));
+    }
+}
+
+fn raise(attempt: &watch::Sender<Request>, to: Request) {
+    attempt.send_if_modified(|request| {
+        let is_higher = to > *request;
+        *request = to.max(*request);
+        is_higher
+    });
 }
 
 /// Follows a process to its end and closes its attempt. Returns nothing if the process goes on without this scheduler.

@@ -80,6 +80,14 @@ impl Schedule {
         self.policy.memory.is_none_or(|memory| used + expected(launch) <= memory as f64)
     }
 
+    /// Takes a run out of those that wait, because it is pruned. It counts as cancelled.
+    pub(crate) fn leave_out(&mut self, run: RunId) {
+        if let Some(place) = self.waiting.iter().position(|launch| launch.item.run == run) {
+            self.waiting.remove(place);
+            *self.counts.entry(Status::Cancelled).or_default() += 1;
+        }
+    }
+
     /// Records the status in which a running attempt ended, and the memory that it took at most, if known. Returns
     /// whether the run has finally failed.
     pub(crate) fn take_back(&mut self, run: RunId, status: Status, memory: Option<u64>) -> bool {
@@ -168,6 +176,19 @@ mod tests {
         assert_eq!(next_seed(&mut schedule), Some(0));
         assert!(schedule.take_back(run(0), CRASH, None));
         assert_eq!(schedule.into_counts(), BTreeMap::from([(CRASH, 1), (Status::Queued, 1)]));
+    }
+
+    #[test]
+    fn a_pruned_run_does_not_start_again() {
+        let mut schedule = Schedule::new(items(&[(0, 0); 2]), policy(1, None));
+        assert_eq!(next_seed(&mut schedule), Some(0));
+        schedule.leave_out(run(0));
+        schedule.take_back(run(0), CRASH, None);
+        schedule.leave_out(run(0));
+        assert_eq!(next_seed(&mut schedule), Some(1));
+        schedule.take_back(run(1), Status::Succeeded, None);
+        assert_eq!(next_seed(&mut schedule), None);
+        assert_eq!(schedule.into_counts(), BTreeMap::from([(Status::Cancelled, 1), (Status::Succeeded, 1)]));
     }
 
     #[test]

@@ -13,8 +13,8 @@
 //! ```
 //!
 //! Results without a meaning are absent: too few values, values that are not finite, or a difference that is the same
-//! for each seed, which says nothing about chance. No function panics on any values. Values have the unit of the caller;
-//! probabilities and shares are fractions. All that is random has a recorded seed.
+//! for each seed, which says nothing about chance. No function panics on any values. Values have the unit of the
+//! caller; probabilities and shares are fractions. All that is random has a recorded seed.
 //!
 //! # Example
 //!

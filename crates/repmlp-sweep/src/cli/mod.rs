@@ -284,9 +284,26 @@ pub(crate) struct RunArgs {
     /// `2026-11-29T07:30`. The next call continues.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) until: Option<DateTime<Local>>,
+    /// Stop runs early whose validation accuracy is poor beside that of other runs. They stay unfinished, so no report
+    /// is written; a call without this option continues them.
+    #[arg(long, value_enum, value_name = "RULE")]
+    pub(crate) prune: Option<PruneChoice>,
+    /// First epoch after which a run may be pruned.
+    #[arg(long, value_name = "EPOCHS", requires = "prune", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) prune_after: u32,
     /// Time limit of one attempt, such as 90s, 45m or 8h.
     #[arg(long, value_parser = parse_duration)]
     pub(crate) timeout: Option<std::time::Duration>,
+}
+
+/// How runs are pruned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PruneChoice {
+    /// The best value so far is below the median of at least five finished runs.
+    Median,
+    /// Asynchronous successive halving: one run in four goes on after N, 4 N, 16 N, … epochs (N is --prune-after).
+    Asha,
 }
 
 /// Where runs go.

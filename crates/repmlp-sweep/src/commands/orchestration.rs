@@ -1,5 +1,6 @@
 //! `bench orchestration`: measures what sweeps cost besides training. A scratch project has thousands of runs that
-//! train nothing. Everything else is as in a real sweep: a process for each run, synced journals, the index, the report.
+//! train nothing. Everything else is as in a real sweep: a process for each run, synced journals, the index, the
+//! report.
 //!
 //! The commands run as separate processes, as a user starts them. Times include the start of the process.
 

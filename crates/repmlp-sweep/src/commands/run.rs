@@ -27,6 +27,7 @@ use crate::plan_file;
 use crate::program::Program;
 use crate::progress::Progress;
 use crate::project::Project;
+use crate::pruning::Pruning;
 use crate::screen::Screen;
 use crate::selection::Selection;
 use crate::slots::Asked;
@@ -155,7 +156,9 @@ impl Call<'_> {
         let memory = options.memory.filter(|_| self.slurm.is_none());
         let options = Options { memory, ..options };
         let place = Place { local: local(arguments, slots)?, slurm: self.slurm.clone() };
-        let mut request = sweep.carry_out(items, (&place, &options), &mut store, &mut progress).await?;
+        let mut pruning = self.pruning().await?;
+        let work = (items, &mut pruning);
+        let mut request = sweep.carry_out(work, (&place, &options), &mut store, &mut progress).await?;
         store.close().await?;
         let mut results = open_results(layout).await?;
         let mut timed = Exit::Done;
@@ -165,7 +168,23 @@ impl Call<'_> {
             let timing = Timing { costed, sweep, place, orders: options.orders, slot, has_data };
             (request, timed) = timing.measure_what_is_missing(&mut results, &progress.voice()).await?;
         }
+        if pruning.count() > 0 {
+            progress.voice().say(&format!("{} runs are pruned", pruning.count()));
+        }
         self.conclude(results, &progress, request, timed).await
+    }
+
+    /// Returns the pruning that the user asks for, with what is known of the runs.
+    async fn pruning(&self) -> Result<Pruning> {
+        if self.arguments.prune.is_none() {
+            return Ok(Pruning::default());
+        }
+        let mut results = open_results(&self.layout).await?;
+        let plan = &self.costed.plan;
+        let rows =
+            results.experiment_rows(&plan.experiment, &plan.profile).await?.context("a recorded plan is known")?;
+        results.close().await?;
+        Ok(Pruning::of(self.arguments, &rows))
     }
 
     /// Returns what is left to do. Before that, closes what a cluster has ended since the last call.

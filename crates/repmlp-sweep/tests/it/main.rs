@@ -20,6 +20,7 @@ mod own_files;
 mod own_trainer;
 mod power_cut;
 mod processes;
+mod pruning;
 mod road;
 mod slurm;
 mod starting;

@@ -87,7 +87,8 @@ impl LocalProcess {
                 }
                 raised = raised_above(requests, request) => {
                     request = raised;
-                    self.stopped = self.stopped.or(Some(EndedBy::Request));
+                    let by = if request == Request::Prune { EndedBy::Pruning } else { EndedBy::Request };
+                    self.stopped = self.stopped.or(Some(by));
                     if request == Request::Kill { self.worker.kill()? } else { self.worker.ask_to_stop().await? }
                 }
                 () = limit.reached() => {

@@ -10,7 +10,7 @@ use crate::reference::{by_seed, cases, check, check_digits, check_interval, coun
 fn comparisons_with_a_baseline_match_scipy() {
     for case in cases("/comparison") {
         let (row, baseline) = (by_seed(&numbers(&case, "row")), by_seed(&numbers(&case, "baseline")));
-        // A family of four, of which the last three are the same.
+        // A family of four. The last three are the same.
         let other: BTreeMap<u64, f64> = row.iter().map(|(seed, value)| (*seed, value + 0.1 * *seed as f64)).collect();
         let rows = [row, other.clone(), other.clone(), other];
         let found = compare_with_baseline(&rows, &baseline)[0].unwrap();

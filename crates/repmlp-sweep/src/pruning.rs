@@ -1,0 +1,137 @@
+//! Pruning in a call of `run`: feeds the pruner with what runs report, and says what it decides.
+//!
+//! Only validation accuracies count. Runs that were chosen by the test set would make its values too good.
+
+use std::collections::BTreeSet;
+
+use sweep_protocol::{Event, ExperimentRows, Form, Measurement, Metric, RunId, Split, Status, SupervisorEvent};
+use sweep_runner::{Pruned, Pruner, PruningRule, Update, UpdateKind, WorkItem};
+use tokio::sync::watch;
+
+use crate::cli::{PruneChoice, RunArgs};
+use crate::progress::Progress;
+
+/// The pruning of a call; without a rule nothing is pruned.
+#[derive(Default)]
+pub(crate) struct Pruning {
+    active: Option<Active>,
+}
+
+struct Active {
+    pruner: Pruner,
+    rule: PruningRule,
+    /// Whether the user knows that nothing can be pruned.
+    is_blind_told: bool,
+}
+
+impl Pruning {
+    /// Starts with what runs have reported so far.
+    pub(crate) fn of(arguments: &RunArgs, rows: &ExperimentRows) -> Self {
+        let Some(choice) = arguments.prune else { return Self::default() };
+        let rule = match choice {
+            PruneChoice::Median => PruningRule::Median,
+            PruneChoice::Asha => PruningRule::Asha,
+        };
+        let mut pruner = Pruner::new(sweep_runner::Pruning { rule, after: arguments.prune_after });
+        let finished: BTreeSet<RunId> =
+            rows.runs.iter().filter(|row| row.status == Status::Succeeded).map(|row| row.run).collect();
+        let mut values: Vec<(u32, RunId, f64)> = rows
+            .measurements
+            .iter()
+            .filter_map(|row| told(&row.measurement).map(|(epoch, value)| (epoch, row.run, value)))
+            .collect();
+        values.sort_by_key(|(epoch, run, _)| (*epoch, *run));
+        let (of_finished, of_others): (Vec<_>, Vec<_>) =
+            values.into_iter().partition(|(_, run, _)| finished.contains(run));
+        for (epoch, run, value) in of_finished {
+            pruner.observe(run, epoch, value);
+        }
+        finished.into_iter().for_each(|run| pruner.finish(run));
+        for (epoch, run, value) in of_others {
+            pruner.observe(run, epoch, value);
+        }
+        Self { active: Some(Active { pruner, rule, is_blind_told: false }) }
+    }
+
+    /// Says that it is on, and returns the runs that are not pruned already.
+    pub(crate) fn begin(&self, items: Vec<WorkItem>, progress: &Progress) -> Vec<WorkItem> {
+        let Some(Active { pruner, rule, .. }) = &self.active else { return items };
+        let name = match rule {
+            PruningRule::Median => "the median rule",
+            PruningRule::Asha => "successive halving (ASHA)",
+        };
+        progress.voice().say(&format!(
+            "pruning by {name} on validation accuracy: pruned runs stay unfinished, so no report is written; a call \
+             without --prune continues them"
+        ));
+        let (pruned, left): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| pruner.is_pruned(item.run));
+        if !pruned.is_empty() {
+            progress.voice().say(&format!("{} of the runs to do are pruned already", pruned.len()));
+        }
+        left
+    }
+
+    /// Takes news of a run, and asks the scheduler to stop runs that are pruned by it.
+    pub(crate) fn follow(&mut self, update: &Update, progress: &Progress, prune: &watch::Sender<BTreeSet<RunId>>) {
+        let Some(Active { pruner, rule, is_blind_told }) = &mut self.active else { return };
+        let run = update.run;
+        match &update.kind {
+            UpdateKind::Events(lines) => {
+                let measured = lines.iter().filter_map(|line| match &line.event {
+                    Event::Measured { measurements } => Some(measurements),
+                    _ => None,
+                });
+                for (epoch, value) in measured.flatten().filter_map(told) {
+                    if let Some(pruned) = pruner.observe(run, epoch, value) {
+                        progress.voice().say(&format!("{} is pruned {}", progress.label(run), why(*rule, &pruned)));
+                        prune.send_if_modified(|runs| runs.insert(run));
+                    }
+                }
+            }
+            UpdateKind::Supervisor(lines) => {
+                let is_success = |event: &SupervisorEvent| {
+                    matches!(event, SupervisorEvent::Closed { status: Status::Succeeded, .. })
+                };
+                if lines.iter().any(|line| is_success(&line.event)) {
+                    pruner.finish(run);
+                }
+                if pruner.is_blind() && !std::mem::replace(is_blind_told, true) {
+                    progress.voice().say(
+                        "note: nothing can be pruned, since runs report no validation accuracy; set `validation` in \
+                         [data] of the base file",
+                    );
+                }
+            }
+        }
+    }
+
+    /// Number of pruned runs.
+    pub(crate) fn count(&self) -> usize {
+        self.active.as_ref().map_or(0, |active| active.pruner.count())
+    }
+}
+
+/// The value that counts for pruning, with its epoch.
+fn told(measurement: &Measurement) -> Option<(u32, f64)> {
+    let is_accuracy = matches!(measurement.metric, Metric::Accuracy | Metric::VerificationAccuracy);
+    let counts =
+        is_accuracy && measurement.split == Some(Split::Validation) && measurement.form != Some(Form::Deployed);
+    measurement.epoch.filter(|_| counts).map(|epoch| (epoch, measurement.value))
+}
+
+/// Why a run is pruned, as the end of a sentence.
+fn why(rule: PruningRule, pruned: &Pruned) -> String {
+    let Pruned { epoch, value, bar, others } = pruned;
+    let (value, bar) = (100.0 * value, 100.0 * bar);
+    match rule {
+        PruningRule::Median => format!(
+            "after epoch {epoch}: its best validation accuracy, {value:.2} %, is below the median of {others} finished \
+             runs, {bar:.2} %"
+        ),
+        PruningRule::Asha => format!(
+            "after epoch {epoch}: its validation accuracy, {value:.2} %, is below {bar:.2} %, the best quarter of the \
+             {} runs that came so far",
+            others + 1
+        ),
+    }
+}
