@@ -84,9 +84,4 @@ impl<'p> CostedPlan<'p> {
         let whole = |number: Option<f64>| number.map_or(0, |number| number as u64);
         Forecast { work: whole(cost.training), memory: whole(cost.memory) }
     }
-
-    /// Returns the multiply-adds of each run's training, if known.
-    pub(crate) fn training_flops(&self) -> BTreeMap<RunId, f64> {
-        self.plan.runs.iter().filter_map(|run| Some((run.id, self.costs[run.configuration].training?))).collect()
-    }
 }

@@ -72,7 +72,8 @@ impl Speed {
         let mut finished: Vec<&PlannedRun> = costed.plan.runs.iter().filter(is_finished).collect();
         // Ids are digests, so every n-th id gives a fair sample.
         finished.sort_by_key(|run| run.id);
-        let sample: Vec<&PlannedRun> = finished.iter().copied().step_by(finished.len().div_ceil(SAMPLE).max(1)).collect();
+        let sample: Vec<&PlannedRun> =
+            finished.iter().copied().step_by(finished.len().div_ceil(SAMPLE).max(1)).collect();
         let ids: Vec<RunId> = sample.iter().map(|run| run.id).collect();
         let (_, measurements) = results.rows_of(&ids, |metric| metric == Metric::TrainTime).await?;
         let mut times: BTreeMap<RunId, f64> = BTreeMap::new();
@@ -85,7 +86,8 @@ impl Speed {
             (time > 0.0 && amount > 0.0).then_some(time / amount)
         };
         let per_flop = seconds_per(&|cost| cost.training);
-        let per_image_flop = seconds_per(&|cost| cost.flops.filter(|_| cost.training.is_none()).map(|flops| flops as f64));
+        let per_image_flop =
+            seconds_per(&|cost| cost.flops.filter(|_| cost.training.is_none()).map(|flops| flops as f64));
         let mut of_configurations: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
         timed().for_each(|(at, time)| of_configurations.entry(at).or_default().push(time));
         let mean = |(at, times): (usize, Vec<f64>)| (at, times.iter().sum::<f64>() / times.len() as f64);

@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::sync::LazyLock;
 
 use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
 use serde::Deserialize;
+use sqlx::Connection;
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection};
-use sqlx::{Connection, QueryBuilder};
 use sweep_protocol::{Event, Form, JournalLine, Measurement, PlanRecord, RunId, RunRow, Split};
 
 use crate::fold::RunState;
@@ -21,8 +22,9 @@ use crate::rows::AttemptRow;
 pub(crate) const APPLICATION_ID: i32 = 0x5377_6570;
 /// `PRAGMA user_version` of an index that this program reads and writes.
 pub(crate) const SCHEMA_VERSION: i32 = 4;
-/// Number of values that one statement inserts. Its number of parameters stays far below SQLite's limit.
-const VALUES_AT_ONCE: usize = 64;
+/// Numbers of values that one statement inserts, the largest first. Its number of parameters stays far below SQLite's
+/// limit.
+const VALUES_AT_ONCE: [usize; 3] = [64, 8, 1];
 
 /// Identification of a database file. All numbers are zero for an unused file.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -210,21 +212,37 @@ async fn insert_values(
     number: i64,
     values: &[(Measurement, u32)],
 ) -> sqlx::Result<()> {
-    for chunk in values.chunks(VALUES_AT_ONCE) {
-        let mut insert =
-            QueryBuilder::<Sqlite>::new("INSERT INTO value (run, metric, split, form, epoch, value, attempt) ");
-        insert.push_values(chunk, |mut row, (measurement, attempt)| {
-            row.push_bind(number)
-                .push_bind(measurement.metric.name())
-                .push_bind(measurement.split.map_or("", Split::name))
-                .push_bind(measurement.form.map_or("", Form::name))
-                .push_bind(measurement.epoch.map_or(-1, i64::from))
-                .push_bind(measurement.value)
-                .push_bind(*attempt);
-        });
-        insert.build().execute(&mut *connection).await?;
+    // The text of a statement takes as long to make as to carry out, so each is made once.
+    static STATEMENTS: [LazyLock<String>; 3] = [
+        LazyLock::new(|| insert_of(VALUES_AT_ONCE[0])),
+        LazyLock::new(|| insert_of(VALUES_AT_ONCE[1])),
+        LazyLock::new(|| insert_of(VALUES_AT_ONCE[2])),
+    ];
+    let mut rest = values;
+    for (statement, size) in STATEMENTS.iter().zip(VALUES_AT_ONCE) {
+        while let Some((chunk, others)) = rest.split_at_checked(size) {
+            rest = others;
+            let mut insert = sqlx::query(statement.as_str());
+            for (measurement, attempt) in chunk {
+                insert = insert
+                    .bind(number)
+                    .bind(measurement.metric.name())
+                    .bind(measurement.split.map_or("", Split::name))
+                    .bind(measurement.form.map_or("", Form::name))
+                    .bind(measurement.epoch.map_or(-1, i64::from))
+                    .bind(measurement.value)
+                    .bind(*attempt);
+            }
+            insert.execute(&mut *connection).await?;
+        }
     }
     Ok(())
+}
+
+/// Returns the statement that inserts this number of values.
+fn insert_of(values: usize) -> String {
+    let rows = vec!["(?, ?, ?, ?, ?, ?, ?)"; values].join(", ");
+    format!("INSERT INTO value (run, metric, split, form, epoch, value, attempt) VALUES {rows}")
 }
 
 /// Identifies the attempt of a statement.
