@@ -241,7 +241,17 @@ impl Progress {
 
     /// Applies new lines of an attempt's supervisor, as [`Self::apply_journal`] does.
     pub fn apply_supervisor(&mut self, run: RunId, attempt: u32, lines: &[JournalLine<SupervisorEvent>]) -> Vec<News> {
-        let Some(at) = self.begin_attempt(run, attempt) else { return Vec::new() };
+        let ended = |line: &JournalLine<SupervisorEvent>| match &line.event {
+            SupervisorEvent::Closed { status, message, .. } => {
+                Some(News::Ended { run, attempt, status: *status, message: message.clone() })
+            }
+            _ => None,
+        };
+        let Some(at) = self.begin_attempt(run, attempt) else {
+            // A cluster starts a task again before the attempt of its first start is closed. The state is that of the
+            // later attempt.
+            return lines.iter().filter(|_| self.places.contains_key(&run)).filter_map(ended).collect();
+        };
         let mut news = Vec::new();
         for line in lines {
             let known = &mut self.runs[at];
@@ -256,7 +266,7 @@ impl Progress {
                 SupervisorEvent::Submitted { .. } => {}
                 SupervisorEvent::Closed { status, message, .. } => {
                     self.close(at, *status, message.as_deref());
-                    news.push(News::Ended { run, attempt, status: *status, message: message.clone() });
+                    news.extend(ended(line));
                 }
             }
         }

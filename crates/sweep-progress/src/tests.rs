@@ -384,3 +384,17 @@ fn an_attempt_of_a_cluster_waits_until_it_has_begun_and_needs_no_scheduler() {
     is(Some(running.seconds), 10.0);
     is(view.seconds_left, 15.0 - 10.0 + 10.0 - 5.0);
 }
+
+#[test]
+fn the_end_of_an_earlier_attempt_is_told_and_changes_nothing() {
+    let mut state = progress(&[100], None);
+    let first = first_attempt(0, 0);
+    first.begin(&mut state, 1.0, 0);
+    let second = Actor { attempt: 2, ..first };
+    second.begin(&mut state, 5.0, 30);
+    let message = Some("Slurm started it again".to_owned());
+    let closed = SupervisorEvent::Closed { status: Status::Cancelled, message, journal_lines: None, measured: None };
+    let news = state.apply_supervisor(run(0), 1, &[line(6.0, closed)]);
+    assert!(matches!(news[..], [News::Ended { attempt: 1, status: Status::Cancelled, .. }]), "{news:?}");
+    assert_eq!((state.counts().running, state.step(run(0))), (1, 30));
+}

@@ -112,7 +112,11 @@ mod tests {
             fs::write(&file, "{}").unwrap();
             let stamp = file_stamp(&file).unwrap();
             assert_ne!(now(), before);
-            assert!(now().contains(&form[form.find('@').unwrap() - 1..].replace('@', &stamp)), "{} {form}", now());
+            assert!(
+                now().contains(&form[form.find('@').unwrap().saturating_sub(1)..].replace('@', &stamp)),
+                "{} {form}",
+                now()
+            );
         }
         // A file in the place of a folder belongs to somebody else.
         fs::remove_dir_all(run.attempts()).unwrap();
