@@ -10,7 +10,7 @@ use sweep_trainer::Cost;
 use crate::costed_plan::CostedPlan;
 
 /// Maximum number of finished runs that the speed is measured from.
-const SAMPLE: usize = 256;
+const SAMPLE: usize = 64;
 
 /// Training speed of this machine.
 #[derive(Clone, Debug, PartialEq)]

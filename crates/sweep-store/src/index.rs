@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
 use serde::Deserialize;
@@ -22,9 +22,8 @@ use crate::rows::AttemptRow;
 pub(crate) const APPLICATION_ID: i32 = 0x5377_6570;
 /// `PRAGMA user_version` of an index that this program reads and writes.
 pub(crate) const SCHEMA_VERSION: i32 = 4;
-/// Numbers of values that one statement inserts, the largest first. Its number of parameters stays far below SQLite's
-/// limit.
-const VALUES_AT_ONCE: [usize; 3] = [64, 8, 1];
+/// Number of values that one statement inserts. Its number of parameters stays far below SQLite's limit.
+const VALUES_AT_ONCE: usize = 64;
 
 /// Identification of a database file. All numbers are zero for an unused file.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -213,28 +212,21 @@ async fn insert_values(
     values: &[(Measurement, u32)],
 ) -> sqlx::Result<()> {
     // The text of a statement takes as long to make as to carry out, so each is made once.
-    static STATEMENTS: [LazyLock<String>; 3] = [
-        LazyLock::new(|| insert_of(VALUES_AT_ONCE[0])),
-        LazyLock::new(|| insert_of(VALUES_AT_ONCE[1])),
-        LazyLock::new(|| insert_of(VALUES_AT_ONCE[2])),
-    ];
-    let mut rest = values;
-    for (statement, size) in STATEMENTS.iter().zip(VALUES_AT_ONCE) {
-        while let Some((chunk, others)) = rest.split_at_checked(size) {
-            rest = others;
-            let mut insert = sqlx::query(statement.as_str());
-            for (measurement, attempt) in chunk {
-                insert = insert
-                    .bind(number)
-                    .bind(measurement.metric.name())
-                    .bind(measurement.split.map_or("", Split::name))
-                    .bind(measurement.form.map_or("", Form::name))
-                    .bind(measurement.epoch.map_or(-1, i64::from))
-                    .bind(measurement.value)
-                    .bind(*attempt);
-            }
-            insert.execute(&mut *connection).await?;
+    static STATEMENTS: [OnceLock<String>; VALUES_AT_ONCE] = [const { OnceLock::new() }; VALUES_AT_ONCE];
+    for chunk in values.chunks(VALUES_AT_ONCE) {
+        let statement = STATEMENTS[chunk.len() - 1].get_or_init(|| insert_of(chunk.len()));
+        let mut insert = sqlx::query(statement.as_str());
+        for (measurement, attempt) in chunk {
+            insert = insert
+                .bind(number)
+                .bind(measurement.metric.name())
+                .bind(measurement.split.map_or("", Split::name))
+                .bind(measurement.form.map_or("", Form::name))
+                .bind(measurement.epoch.map_or(-1, i64::from))
+                .bind(measurement.value)
+                .bind(*attempt);
         }
+        insert.execute(&mut *connection).await?;
     }
     Ok(())
 }
