@@ -14,6 +14,7 @@ use sweep_trainer::Cost;
 
 use crate::program::{Program, Trainers};
 use crate::scale;
+use crate::slurm_place;
 use crate::spec::Spec;
 use crate::work::{FailedRuns, Work};
 
@@ -40,6 +41,7 @@ impl<'p> CostedPlan<'p> {
         let costs = plan.configurations.par_chunks(NEIGHBOURS).map(|configs| trainers.costs(configs));
         let costs = costs.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
         let (path, digest) = (sweep_plan::file_behind(spec.path()), spec.digest()?);
+        slurm_place::settings(&plan, &path)?;
         Ok(Self { trainers, plan, costs, path, digest })
     }
 

@@ -4,15 +4,15 @@
 //! A look at a folder with very many runs must stay quick. So journals of finished runs are not read again; whether an
 //! attempt is new is seen from the time of a run's folder, and the folders of finished runs are looked at in turns.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 use sweep_progress::{AttemptJournals, Curve, News, PlannedRun, Progress, Scheduler, Setup, Standing, View, labels};
 use sweep_protocol::{
-    AttemptLayout, Event, JournalLine, JournalPart, JournalReader, PlanRecord, ResultsLayout, RunId, RunRow, Status,
-    SupervisorEvent, attempt_numbers, error_chain, file_stamp,
+    AttemptLayout, Coordinates, Event, JournalLine, JournalPart, JournalReader, PlanRecord, ResultsLayout, RunId,
+    RunRow, Status, SupervisorEvent, attempt_numbers, error_chain, file_stamp,
 };
 use sweep_runner::{Presence, presence};
 use sweep_store::Reader;
@@ -99,9 +99,15 @@ impl Follower {
         };
         let labels = labels(plan.runs.iter().map(|planned| (planned.run, &planned.coordinates, planned.seed)));
         let planned = plan.runs.iter().zip(&rows).zip(labels);
+        // Runs with the same coordinates differ in their seeds only.
+        let mut configurations: BTreeMap<&Coordinates, usize> = BTreeMap::new();
         let planned = planned.map(|((planned, row), label)| PlannedRun {
             run: planned.run,
             label,
+            configuration: {
+                let next = configurations.len();
+                *configurations.entry(&planned.coordinates).or_insert(next)
+            },
             work: planned.work,
             standing: standing(layout, row),
             checkpoint_step: row.checkpoint_step,
@@ -337,7 +343,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::fs;
 
-    use sweep_protocol::{Coordinates, Environment, JournalWriter, PlannedRunRecord};
+    use sweep_protocol::{Environment, JournalWriter, PlannedRunRecord};
 
     use super::*;
 

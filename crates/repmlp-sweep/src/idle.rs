@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sweep_protocol::{
-    ConfigFault, Environment, Event, FailureKind, Measurement, Metric, Outcome, Sink, SinkError, Split, Tally,
-    ThroughputRecord, TimingOrders,
+    ConfigFault, Event, FailureKind, Measurement, Metric, Outcome, Sink, SinkError, Split, Tally, ThroughputRecord,
+    TimingOrders,
 };
 use sweep_trainer::{Attempt, Cost, DataReader, Origin, Trainer, TrainerError};
 
@@ -98,27 +98,16 @@ impl Trainer for IdleTrainer {
 
 /// Reports the values of all epochs.
 fn report(epochs: u32, attempt: &Attempt<'_>, sink: &mut dyn Sink) -> Result<(), SinkError> {
-    let Attempt { run, orders, origin, stop, .. } = attempt;
-    let environment = Environment {
-        trainer_version: VERSION,
-        code: origin.code.clone(),
-        device: orders.device.clone(),
-        arithmetic: None,
-        processor: origin.processor.clone(),
-        threads: orders.threads,
-        host: origin.host.clone(),
-        pid: std::process::id(),
-        data_fingerprint: NO_DATA.to_owned(),
-    };
+    let environment = attempt.environment(VERSION, NO_DATA);
     sink.emit(Event::Started { environment, epochs, steps_per_epoch: 1, resumed_at_step: 0 })?;
     let mut tally = Tally::default();
     let mut outcome = Outcome::Succeeded;
     for epoch in 1..=epochs {
-        if stop.load(Ordering::Relaxed) {
+        if attempt.stop.load(Ordering::Relaxed) {
             outcome = Outcome::Stopped;
             break;
         }
-        let measurements = values(epoch, run.seed).to_vec();
+        let measurements = values(epoch, attempt.run.seed).to_vec();
         measurements.iter().for_each(|measurement| tally.add(measurement));
         sink.emit(Event::Measured { measurements })?;
     }

@@ -21,9 +21,6 @@ pub(crate) struct Speed {
     pub(crate) source: SpeedSource,
     /// Mean training time of the finished runs of each configuration, in seconds.
     of_configurations: BTreeMap<usize, f64>,
-    /// Training time in seconds, divided by the multiply-adds of one image in the deployed form. It is for networks on
-    /// a data set whose size is not known: they all train on the same number of images.
-    per_image_flop: Option<f64>,
 }
 
 /// What a speed was measured from.
@@ -79,24 +76,17 @@ impl Speed {
         let mut times: BTreeMap<RunId, f64> = BTreeMap::new();
         measurements.iter().for_each(|row| *times.entry(row.run).or_default() += row.measurement.value);
         let timed = || sample.iter().filter_map(|run| Some((run.configuration, *times.get(&run.id)?)));
-        // Divides the times of runs by an amount that their configurations have.
-        let seconds_per = |amount: &dyn Fn(&Cost) -> Option<f64>| {
-            let with_amount = timed().filter_map(|(at, time)| Some((time, amount(&costed.costs[at])?)));
-            let (time, amount) = with_amount.fold((0.0, 0.0), |sums, (time, amount)| (sums.0 + time, sums.1 + amount));
-            (time > 0.0 && amount > 0.0).then_some(time / amount)
-        };
-        let per_flop = seconds_per(&|cost| cost.training);
-        let per_image_flop =
-            seconds_per(&|cost| cost.flops.filter(|_| cost.training.is_none()).map(|flops| flops as f64));
+        let with_work = timed().filter_map(|(at, time)| Some((time, costed.costs[at].training?)));
+        let (time, work) = with_work.fold((0.0, 0.0), |sums, (time, work)| (sums.0 + time, sums.1 + work));
+        let per_s = (time > 0.0 && work > 0.0).then_some(work / time);
         let mut of_configurations: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
         timed().for_each(|(at, time)| of_configurations.entry(at).or_default().push(time));
         let mean = |(at, times): (usize, Vec<f64>)| (at, times.iter().sum::<f64>() / times.len() as f64);
-        let has_time = per_flop.is_some() || per_image_flop.is_some() || !of_configurations.is_empty();
+        let has_times = !of_configurations.is_empty();
         Ok(Self {
-            flops_per_s: per_flop.map_or(Self::ASSUMED, f64::recip),
-            source: if has_time { SpeedSource::Runs } else { SpeedSource::Assumed },
+            flops_per_s: per_s.unwrap_or(Self::ASSUMED),
+            source: if has_times { SpeedSource::Runs } else { SpeedSource::Assumed },
             of_configurations: of_configurations.into_iter().map(mean).collect(),
-            per_image_flop,
         })
     }
 
@@ -104,9 +94,7 @@ impl Speed {
     /// its work is not known.
     pub(crate) fn seconds(&self, configuration: usize, cost: &Cost) -> Option<f64> {
         let measured = self.of_configurations.get(&configuration).copied();
-        let by_work = || cost.training.map(|flops| flops / self.flops_per_s);
-        let by_image = || Some(self.per_image_flop? * cost.flops? as f64);
-        measured.or_else(by_work).or_else(by_image)
+        measured.or_else(|| cost.training.map(|flops| flops / self.flops_per_s))
     }
 }
 

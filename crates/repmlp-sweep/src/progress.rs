@@ -123,6 +123,11 @@ impl Progress {
             UpdateKind::Supervisor(lines) => self.state.apply_supervisor(run, attempt, lines),
         };
         news.iter().for_each(|news| self.tell(news));
+        self.look();
+    }
+
+    /// Shows what changes without news: the time left, and runs that say nothing for too long.
+    pub(crate) fn look(&mut self) {
         self.show_total(now_ms());
     }
 
@@ -208,8 +213,8 @@ impl Progress {
         let why = message.map(|message| format!(": {}", printable(message))).unwrap_or_default();
         let line = match status {
             Status::Succeeded => format!("{label} done"),
-            // The user or the cluster stopped it, and it continues later.
-            Status::Cancelled | Status::Queued => format!("{label} {status}{why}"),
+            // It was stopped, and continues later.
+            Status::Cancelled | Status::Pruned | Status::Queued => format!("{label} {status}{why}"),
             _ => {
                 let log = self.layout.run(run).attempt(attempt).log();
                 format!("{} {label} {status}{why}\n  log: {}", self.screen.alarm("!"), log.display())
@@ -217,7 +222,8 @@ impl Progress {
         };
         self.voice.say(&line);
         let counts = self.state.counts();
-        self.total.set_message(format!("{} of {} runs", counts.succeeded + counts.failed, counts.runs));
+        let ended = counts.runs - counts.running - counts.queued;
+        self.total.set_message(format!("{ended} of {} runs", counts.runs));
     }
 
     /// Removes the bars.
@@ -257,7 +263,8 @@ fn state(costed: &CostedPlan<'_>, items: &[WorkItem], layout: &ResultsLayout, sl
     let planned = |item: &WorkItem| {
         let label = place.get(&item.run).map_or_else(String::new, |at| all[*at].clone());
         let work = Some(item.forecast.work).filter(|work| *work > 0);
-        PlannedRun { run: item.run, label, work, standing: Standing::Queued, checkpoint_step: 0 }
+        let configuration = place.get(&item.run).map_or(0, |at| costed.plan.runs[*at].configuration);
+        PlannedRun { run: item.run, label, configuration, work, standing: Standing::Queued, checkpoint_step: 0 }
     };
     State::new(setup, items.iter().map(planned).collect())
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use sweep_protocol::{Event, ExperimentRows, Form, Measurement, Metric, RunId, Split, Status, SupervisorEvent};
-use sweep_runner::{Pruned, Pruner, PruningRule, Update, UpdateKind, WorkItem};
+use sweep_runner::{Pruned, Pruner, PruningRule, Update, UpdateKind};
 use tokio::sync::watch;
 
 use crate::cli::{PruneChoice, RunArgs};
@@ -41,34 +41,37 @@ impl Pruning {
             .filter_map(|row| told(&row.measurement).map(|(epoch, value)| (epoch, row.run, value)))
             .collect();
         values.sort_by_key(|(epoch, run, _)| (*epoch, *run));
+        // Finished runs first: the others are compared with them.
         let (of_finished, of_others): (Vec<_>, Vec<_>) =
             values.into_iter().partition(|(_, run, _)| finished.contains(run));
-        for (epoch, run, value) in of_finished {
-            pruner.observe(run, epoch, value);
-        }
         finished.into_iter().for_each(|run| pruner.finish(run));
-        for (epoch, run, value) in of_others {
+        for (epoch, run, value) in of_finished.into_iter().chain(of_others) {
             pruner.observe(run, epoch, value);
         }
         Self { active: Some(Active { pruner, rule, is_blind_told: false }) }
     }
 
-    /// Says that it is on, and returns the runs that are not pruned already.
-    pub(crate) fn begin(&self, items: Vec<WorkItem>, progress: &Progress) -> Vec<WorkItem> {
-        let Some(Active { pruner, rule, .. }) = &self.active else { return items };
+    /// Whether a run is poor by what it has reported so far.
+    pub(crate) fn is_pruned(&self, run: RunId) -> bool {
+        self.active.as_ref().is_some_and(|active| active.pruner.is_pruned(run))
+    }
+
+    /// Says that it is on, and how many runs it leaves out from the beginning.
+    pub(crate) fn begin(&self, progress: &Progress) {
+        let Some(Active { pruner, rule, .. }) = &self.active else { return };
         let name = match rule {
             PruningRule::Median => "the median rule",
             PruningRule::Asha => "successive halving (ASHA)",
         };
         progress.voice().say(&format!(
-            "pruning by {name} on validation accuracy: pruned runs stay unfinished, so no report is written; a call \
-             without --prune continues them"
+            "pruning by {name} on validation accuracy: pruned runs stay unfinished, and a call without --prune \
+             continues them"
         ));
-        let (pruned, left): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| pruner.is_pruned(item.run));
-        if !pruned.is_empty() {
-            progress.voice().say(&format!("{} of the runs to do are pruned already", pruned.len()));
+        if pruner.count() > 0 {
+            let verb = if pruner.count() == 1 { "run is" } else { "runs are" };
+            let text = format!("{} {verb} left out, because of the values reported so far", pruner.count());
+            progress.voice().say(&text);
         }
-        left
     }
 
     /// Takes news of a run, and asks the scheduler to stop runs that are pruned by it.
@@ -77,14 +80,21 @@ impl Pruning {
         let run = update.run;
         match &update.kind {
             UpdateKind::Events(lines) => {
-                let measured = lines.iter().filter_map(|line| match &line.event {
-                    Event::Measured { measurements } => Some(measurements),
-                    _ => None,
-                });
-                for (epoch, value) in measured.flatten().filter_map(told) {
-                    if let Some(pruned) = pruner.observe(run, epoch, value) {
-                        progress.voice().say(&format!("{} is pruned {}", progress.label(run), why(*rule, &pruned)));
-                        prune.send_if_modified(|runs| runs.insert(run));
+                for line in lines {
+                    let measured = match &line.event {
+                        // A command may not say how many epochs it trains.
+                        Event::Started { epochs, .. } if *epochs > 0 => {
+                            pruner.begin(run, *epochs);
+                            continue;
+                        }
+                        Event::Measured { measurements } => measurements,
+                        _ => continue,
+                    };
+                    for (epoch, value) in measured.iter().filter_map(told) {
+                        if let Some(pruned) = pruner.observe(run, epoch, value) {
+                            progress.voice().say(&format!("{} is pruned {}", progress.label(run), why(*rule, &pruned)));
+                            prune.send_if_modified(|runs| runs.insert(run));
+                        }
                     }
                 }
             }
@@ -97,8 +107,8 @@ impl Pruning {
                 }
                 if pruner.is_blind() && !std::mem::replace(is_blind_told, true) {
                     progress.voice().say(
-                        "note: nothing can be pruned, since runs report no validation accuracy; set `validation` in \
-                         [data] of the base file",
+                        "note: nothing can be pruned, since runs report no validation accuracy: set `validation` in \
+                         [data] of the base file, or let the command report accuracies of the split `validation`",
                     );
                 }
             }
@@ -125,11 +135,11 @@ fn why(rule: PruningRule, pruned: &Pruned) -> String {
     let (value, bar) = (100.0 * value, 100.0 * bar);
     match rule {
         PruningRule::Median => format!(
-            "after epoch {epoch}: its best validation accuracy, {value:.2} %, is below the median of {others} finished \
-             runs, {bar:.2} %"
+            "after epoch {epoch}: its best validation accuracy, {value:.3} %, is below the median of {others} finished \
+             runs, {bar:.3} %"
         ),
         PruningRule::Asha => format!(
-            "after epoch {epoch}: its validation accuracy, {value:.2} %, is below {bar:.2} %, the best quarter of the \
+            "after epoch {epoch}: its validation accuracy, {value:.3} %, is below {bar:.3} %, the best quarter of the \
              {} runs that came so far",
             others + 1
         ),

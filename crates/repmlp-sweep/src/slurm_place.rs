@@ -1,12 +1,14 @@
 //! A Slurm cluster as the place of a call's runs: the settings of the experiment file, and the program for its nodes.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use sweep_plan::Plan;
 use sweep_protocol::{ResultsLayout, printable};
 use sweep_runner::{LocalMachine, Slot};
-use sweep_slurm::{After, Program, Settings, Slurm, named_program, program_of, script};
+use sweep_slurm::{After, Program, Settings, Slurm, named_program, output_pattern, program_of, script};
 
 use crate::cli::{LauncherChoice, RunArgs};
 use crate::costed_plan::CostedPlan;
@@ -26,6 +28,19 @@ impl Default for SlurmPlace {
     fn default() -> Self {
         Self { settings: Settings::default(), after: After::Follow }
     }
+}
+
+/// Reads and checks `[launcher.slurm]` of an experiment. A program that it names is looked for only when it is needed.
+pub(crate) fn settings(plan: &Plan, file: &Path) -> Result<Settings> {
+    let table = plan.launcher.get("slurm").cloned().unwrap_or_else(|| serde_json::json!({}));
+    let settings: Result<Settings> = serde_json::from_value(table).with_context(|| invalid(file));
+    let settings = settings?;
+    settings.check().with_context(|| invalid(file))?;
+    Ok(settings)
+}
+
+fn invalid(file: &Path) -> String {
+    format!("{}: [launcher.slurm] is invalid", file.display())
 }
 
 impl SlurmPlace {
@@ -55,13 +70,10 @@ impl SlurmPlace {
             let text = "--prune stops runs of this machine only; leave it out with --launcher slurm";
             return Err(UsageError(text.to_owned()).into());
         }
-        let table = costed.plan.launcher.get("slurm").cloned().unwrap_or_else(|| serde_json::json!({}));
-        let invalid = || format!("{}: [launcher.slurm] is invalid", costed.path.display());
-        let settings: Result<Settings> = serde_json::from_value(table).with_context(invalid);
-        let mut settings = settings?;
-        settings.check().with_context(invalid)?;
+        let mut settings = settings(&costed.plan, &costed.path)?;
         settings.program = settings.program.map(|path| project.root().join(path));
-        settings.program.iter().try_for_each(|path| named_program(path).map(drop)).with_context(invalid)?;
+        let is_there = settings.program.iter().try_for_each(|path| named_program(path).map(drop));
+        is_there.with_context(|| invalid(&costed.path))?;
         let after = if arguments.detach { After::Leave } else { After::Follow };
         Ok(Some(Self { settings, after }))
     }
@@ -106,9 +118,9 @@ impl SlurmPlace {
         let Some(last) = runs.checked_sub(1) else {
             return Ok(text + "# Nothing is left to do, so nothing would be submitted.\n");
         };
-        let output = folder.display().to_string().replace('%', "%%");
+        let output = output_pattern(&folder)?;
         let submit = format!(
-            "# sbatch --parsable --array=0-{last}{limit} --output='{output}/output/%A_%a.txt' script.sh 0\n# N and \
+            "# sbatch --parsable --array=0-{last}{limit} --output='{output}' script.sh 0\n# N and \
              COPY are chosen when it is submitted. An array is split if it is larger than the cluster's MaxArraySize.\n"
         );
         Ok(text + &submit)

@@ -42,6 +42,9 @@ pub(crate) async fn patiently<T>(work: impl Future<Output = T>) -> T {
     work.await
 }
 
+/// Interval at which progress is shown without news.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Interval at which a waiting call tries to take the lock.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 
@@ -112,7 +115,7 @@ impl Sweep<'_> {
         progress: &mut Progress,
     ) -> Result<Request> {
         let Some(slurm) = &place.slurm else {
-            let work = (pruning.begin(items, progress), Adopted::new(), pruning);
+            let work = (items, Adopted::new(), pruning);
             let launching = (&place.local, options, signals::ON_THIS_MACHINE);
             return Ok(self.run(work, launching, store, progress).await?.0);
         };
@@ -161,7 +164,16 @@ impl Sweep<'_> {
         let (sender, mut receiver) = mpsc::channel::<Update>(UPDATES);
         let follow = async {
             let mut fault = None;
-            while let Some(update) = receiver.recv().await {
+            let mut clock = tokio::time::interval(LOOK);
+            loop {
+                let update = tokio::select! {
+                    update = receiver.recv() => update,
+                    _ = clock.tick() => {
+                        progress.look();
+                        continue;
+                    }
+                };
+                let Some(update) = update else { break };
                 progress.show(&update);
                 pruning.follow(&update, progress, &prune);
                 // After an error of the index the journals still hold everything. The attempts are only asked to stop.

@@ -75,7 +75,7 @@ impl Work {
             Status::Failed(_) | Status::TimedOut => Self::Failed { status: row.status, message: row.message.clone() },
             Status::Running => Self::Running,
             Status::Queued if row.attempts == 0 => Self::Start { why: None },
-            Status::Queued | Status::Cancelled => {
+            Status::Queued | Status::Cancelled | Status::Pruned => {
                 // A run does not continue from a checkpoint of another instruction set.
                 let is_other = arithmetic::other(kernels, row).is_some();
                 Self::Continue { step: if is_other { 0 } else { row.checkpoint_step } }
@@ -163,6 +163,6 @@ mod tests {
         assert!([Config, Diverged, Equivalence].into_iter().all(|kind| waits(Status::Failed(kind))));
         assert!(waits(Status::TimedOut));
         assert!(![Crash, Data, Io, Oom].into_iter().any(|kind| waits(Status::Failed(kind))));
-        assert!(!waits(Status::Incomplete) && !waits(Status::Cancelled));
+        assert!(!waits(Status::Incomplete) && !waits(Status::Cancelled) && !waits(Status::Pruned));
     }
 }

@@ -40,8 +40,8 @@ pub(crate) enum Kind {
     Name,
     /// One of these words.
     Word(&'static [&'static str]),
-    /// A whole number of at least this value.
-    Whole(u64),
+    /// A whole number between these two, both included.
+    Whole(u64, u64),
     /// A list of at least one item of this form.
     List(&'static Kind),
     /// A table whose keys are labels, or names that are declared elsewhere.
@@ -62,7 +62,14 @@ const fn optional(name: &'static str, kind: Kind, doc: &'static str) -> Key {
     Key { name, kind, need: Need::Optional, doc }
 }
 
-const SEEDS: Kind = Kind::OneOf(&[Kind::Whole(1), Kind::List(&Kind::Whole(0))]);
+/// No upper end.
+const ANY: u64 = u64::MAX;
+/// The largest number that Slurm takes for cores and seconds of a signal.
+const SLURM_MOST: u64 = 65_535;
+/// The largest number of other settings.
+const MOST: u64 = u32::MAX as u64;
+
+const SEEDS: Kind = Kind::OneOf(&[Kind::Whole(1, ANY), Kind::List(&Kind::Whole(0, ANY))]);
 const AXES: Kind = Kind::List(&Kind::Block(&AXIS));
 const COORDINATES: Kind = Kind::Map(&Kind::Text);
 
@@ -86,13 +93,13 @@ const EXEC: Block = Block {
         ),
         optional(
             "slots",
-            Kind::Whole(1),
+            Kind::Whole(1, 256),
             "Number of runs at the same time on each device, as for `--slots`, which counts more. Default: one on a \
              GPU; on the CPU one per core, at most 8.",
         ),
         optional(
             "threads",
-            Kind::Whole(1),
+            Kind::Whole(1, 1024),
             "Number of threads of each run, as for `--threads`, which counts more. Default: the machine's cores, \
              divided among the slots.",
         ),
@@ -118,9 +125,17 @@ const SLURM: Block = Block {
              from its checkpoint in a later start. Default: the partition's.",
         ),
         optional("gres", Kind::Text, "Resources of one task, such as `gpu:1` (`--gres`)."),
-        optional("cpus", Kind::Whole(1), "Cores of one task, and threads of its run (`--cpus-per-task`). Default: 1."),
+        optional(
+            "cpus",
+            Kind::Whole(1, SLURM_MOST),
+            "Cores of one task, and threads of its run (`--cpus-per-task`). Default: 1.",
+        ),
         optional("memory", Kind::Text, "Memory of one task, such as `8G` (`--mem`). Default: the partition's."),
-        optional("array_limit", Kind::Whole(1), "Number of tasks that may run at the same time. Default: no limit."),
+        optional(
+            "array_limit",
+            Kind::Whole(1, MOST),
+            "Number of tasks that may run at the same time. Default: no limit.",
+        ),
         optional(
             "device",
             Kind::Text,
@@ -129,14 +144,14 @@ const SLURM: Block = Block {
         ),
         optional(
             "signal_before",
-            Kind::Whole(1),
+            Kind::Whole(1, SLURM_MOST),
             "Seconds before the time limit at which a task is asked to write a checkpoint and to queue again. Slurm \
              may ask up to 60 s earlier. Default: 120.",
         ),
-        optional("requeues", Kind::Whole(0), "Number of times that a task may queue again. Default: 50."),
+        optional("requeues", Kind::Whole(0, MOST), "Number of times that a task may queue again. Default: 50."),
         optional(
             "poll",
-            Kind::Whole(1),
+            Kind::Whole(1, MOST),
             "Seconds between two questions to Slurm, for all tasks together. Default: 15.",
         ),
         optional("extra", Kind::List(&Kind::Text), "More options of `sbatch`, one in each line, such as `--qos=long`."),
@@ -320,7 +335,7 @@ const LIMITS: Block = Block {
     doc: "Limits that the plan must not exceed.",
     keys: &[optional(
         "max_runs",
-        Kind::Whole(1),
+        Kind::Whole(1, ANY),
         "Maximum number of runs in the plan. With more runs, planning fails. Default: 1000000, the most \
          that a plan can hold.",
     )],

@@ -57,7 +57,8 @@ fn kind(of: &Kind, definitions: &mut Map<String, Value>) -> Value {
         Kind::Any => json!({}),
         Kind::Text | Kind::Prose | Kind::Name => json!({ "type": "string", "minLength": 1 }),
         Kind::Word(words) => json!({ "enum": words }),
-        Kind::Whole(from) => json!({ "type": "integer", "minimum": from }),
+        Kind::Whole(from, u64::MAX) => json!({ "type": "integer", "minimum": from }),
+        Kind::Whole(from, to) => json!({ "type": "integer", "minimum": from, "maximum": to }),
         Kind::List(items) => json!({ "type": "array", "minItems": 1, "items": kind(items, definitions) }),
         Kind::Map(values) | Kind::Named(values) => {
             json!({ "type": "object", "additionalProperties": kind(values, definitions) })

@@ -96,7 +96,9 @@ fn fits(kind: &Kind, item: &Item) -> bool {
         | (Kind::Text | Kind::Prose | Kind::Name | Kind::Word(_), Item::Scalar(Value::String(_)))
         | (Kind::List(_), Item::List(_))
         | (Kind::Map(_) | Kind::Named(_) | Kind::Overlay | Kind::Block(_), Item::Table(_)) => true,
-        (Kind::Whole(from), Item::Scalar(value)) => value.as_u64().is_some_and(|number| number >= *from),
+        (Kind::Whole(from, to), Item::Scalar(value)) => {
+            value.as_u64().is_some_and(|number| (*from..=*to).contains(&number))
+        }
         (Kind::OneOf(kinds), item) => kinds.iter().any(|kind| fits(kind, item)),
         _ => false,
     }
@@ -107,7 +109,8 @@ fn describe(kind: &Kind) -> String {
         Kind::Any => "a value".to_owned(),
         Kind::Text | Kind::Prose | Kind::Name => "a text in quotes".to_owned(),
         Kind::Word(words) => described(words),
-        Kind::Whole(from) => format!("a whole number (at least {from})"),
+        Kind::Whole(from, u64::MAX) => format!("a whole number (at least {from})"),
+        Kind::Whole(from, to) => format!("a whole number (from {from} to {to})"),
         Kind::List(_) => "a list".to_owned(),
         Kind::Map(_) | Kind::Named(_) | Kind::Overlay | Kind::Block(_) => "a table".to_owned(),
         Kind::OneOf(kinds) => kinds.iter().map(describe).collect::<Vec<_>>().join(" or "),

@@ -10,8 +10,11 @@ use crate::news::News;
 use crate::pace::{Paces, Trained, seconds_between};
 use crate::state::{Progress, Run, Scheduler, Stage};
 
-/// An attempt that takes more than this number of times as long as the median of the finished runs is slow.
+/// An attempt that takes more than this number of times as long as finished runs of its configuration is slow.
 const SLOW: f64 = 2.0;
+/// The same for an attempt whose configuration has too few finished runs. Small networks take several times as long for
+/// each multiply-add as large ones, so only a far larger number tells that something is wrong.
+const SLOW_AMONG_OTHERS: f64 = 10.0;
 /// Share of its run that an attempt must have trained before its own pace counts.
 const LEAST_SHARE: f64 = 0.1;
 /// Seconds for which an attempt must have trained before it can be slow. The times of shorter ones are mostly noise.
@@ -41,7 +44,7 @@ impl Progress {
 
     /// Whether no run is left to do.
     pub fn is_finished(&self) -> bool {
-        self.runs.iter().all(|run| matches!(run.stage, Stage::Succeeded | Stage::Failed { .. }))
+        !self.runs.iter().any(|run| matches!(run.stage, Stage::Queued | Stage::Running))
     }
 
     /// The runs that wait, in the order in which a scheduler starts them: retries, then the plan's order with one slot,
@@ -94,15 +97,18 @@ impl Progress {
         (before + to_train + paces.end_s() - seconds_between(since_ms, now_ms)).max(0.0)
     }
 
-    /// Finds attempts that have become slow: they take more than twice as long per unit of work as the median of at
-    /// least three finished runs in the same place. Each is returned once.
+    /// Finds attempts that have become slow: they take more than twice as long as the median of the finished runs of
+    /// their configuration in the same place. Before two of them are finished, they are compared with at least three
+    /// runs of other configurations, and must take ten times as long for each unit of work. Each is returned once.
     pub fn find_slow(&mut self, now_ms: u64) -> Vec<News> {
         let mut news = Vec::new();
         for run in self.runs.iter_mut().filter(|run| run.stage == Stage::Running) {
             let Some(attempt) = run.attempt.as_mut().filter(|attempt| attempt.slow.is_none()) else { continue };
             let Some(begun) = &attempt.begun else { continue };
-            let Some(median) = self.finished.median(&begun.place) else { continue };
-            if let Some(times) = times_slower(attempt, run.weight, median, now_ms).filter(|times| *times > SLOW) {
+            let own = self.finished.median(&begun.place, run.configuration).map(|median| (median, SLOW));
+            let others = || self.finished.median_of_all(&begun.place).map(|median| (median, SLOW_AMONG_OTHERS));
+            let Some((median, most)) = own.or_else(others) else { continue };
+            if let Some(times) = times_slower(attempt, run.weight, median, now_ms).filter(|times| *times > most) {
                 news.push(News::Slow { run: run.id, place: begun.place.clone(), times });
                 attempt.slow = Some(times);
             }

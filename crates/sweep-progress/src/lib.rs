@@ -17,6 +17,7 @@
 //! let run = PlannedRun {
 //!     run: RunId::of("{}", 0),
 //!     label: "groups=2".to_owned(),
+//!     configuration: 0,
 //!     work: Some(1_000_000),
 //!     standing: Standing::Queued,
 //!     checkpoint_step: 0,

@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use sweep_protocol::{RunId, median};
 
 use crate::attempt::{Attempt, Place};
+use crate::state::Run;
 
-/// Number of finished runs from which a median is taken.
-const LEAST_FINISHED: usize = 3;
+/// Number of finished runs of a configuration from which a median is taken.
+const LEAST_OF_CONFIGURATION: usize = 2;
+/// Number of finished runs of any configuration from which a median is taken.
+const LEAST_OF_ALL: usize = 3;
 
 /// What an attempt has trained itself, without the steps of the checkpoint that it began with.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -113,24 +116,35 @@ impl Paces {
     }
 }
 
-/// Paces of the runs that have succeeded, by place.
+/// Paces of the runs that have succeeded, by place, with their configurations.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FinishedPaces {
-    by_place: BTreeMap<Place, BTreeMap<RunId, f64>>,
+    by_place: BTreeMap<Place, BTreeMap<RunId, (usize, f64)>>,
 }
 
 impl FinishedPaces {
     /// Adds the pace of an attempt, if it has succeeded.
-    pub(crate) fn add(&mut self, attempt: &Attempt, run: RunId, weight: f64) {
+    pub(crate) fn add(&mut self, attempt: &Attempt, run: &Run) {
         let Some(begun) = attempt.begun.as_ref().filter(|_| attempt.has_succeeded) else { return };
-        if let Some(trained) = Trained::of(attempt, weight) {
-            self.by_place.entry(begun.place.clone()).or_default().insert(run, trained.pace());
+        if let Some(trained) = Trained::of(attempt, run.weight) {
+            let pace = (run.configuration, trained.pace());
+            self.by_place.entry(begun.place.clone()).or_default().insert(run.id, pace);
         }
     }
 
-    /// Median pace in a place; `None` if too few runs are finished there.
-    pub(crate) fn median(&self, place: &Place) -> Option<f64> {
-        let paces: Vec<f64> = self.by_place.get(place)?.values().copied().collect();
-        if paces.len() >= LEAST_FINISHED { median(paces) } else { None }
+    /// Median pace of a configuration in a place; `None` if too few of its runs are finished there.
+    pub(crate) fn median(&self, place: &Place, configuration: usize) -> Option<f64> {
+        self.median_of(place, LEAST_OF_CONFIGURATION, |of| of == configuration)
+    }
+
+    /// Median pace of all configurations in a place; `None` if too few runs are finished there.
+    pub(crate) fn median_of_all(&self, place: &Place) -> Option<f64> {
+        self.median_of(place, LEAST_OF_ALL, |_| true)
+    }
+
+    fn median_of(&self, place: &Place, least: usize, counts: impl Fn(usize) -> bool) -> Option<f64> {
+        let paces = self.by_place.get(place)?.values().filter(|(configuration, _)| counts(*configuration));
+        let paces: Vec<f64> = paces.map(|(_, pace)| *pace).collect();
+        if paces.len() >= least { median(paces) } else { None }
     }
 }

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use sweep_protocol::{
-    Event, FailureKind, JournalLine, ResultsLayout, RunId, RunRow, Status, SupervisorEvent, printable,
-};
+use sweep_protocol::{Event, JournalLine, ResultsLayout, RunId, RunRow, Status, SupervisorEvent, printable};
 
 use crate::attempt::{Attempt, Begun, Place, ratio};
 use crate::curve::Curve;
@@ -44,6 +42,8 @@ pub enum Standing {
         /// Number of the attempt that failed.
         attempt: u32,
     },
+    /// It was stopped early, since it was poor beside others. A call without pruning continues it.
+    Pruned,
 }
 
 impl Standing {
@@ -54,6 +54,7 @@ impl Standing {
             Status::Failed(_) | Status::TimedOut => {
                 Self::Failed { status: row.status, message: row.message.clone(), attempt: row.attempts }
             }
+            Status::Pruned => Self::Pruned,
             Status::Queued | Status::Running | Status::Incomplete | Status::Cancelled => Self::Queued,
         }
     }
@@ -66,6 +67,8 @@ pub struct PlannedRun {
     pub run: RunId,
     /// Its name for people.
     pub label: String,
+    /// Number that runs of the same configuration share. They take equally long.
+    pub configuration: usize,
     /// Predicted work of the whole training, in any unit that all runs share. A run without it counts as the mean of
     /// the others.
     pub work: Option<u64>,
@@ -118,6 +121,7 @@ pub(crate) enum Stage {
     Running,
     Succeeded,
     Failed { status: Status, message: Option<String>, attempt: u32 },
+    Pruned,
 }
 
 /// A run with what is known of it.
@@ -125,6 +129,7 @@ pub(crate) enum Stage {
 pub(crate) struct Run {
     pub(crate) id: RunId,
     pub(crate) label: String,
+    pub(crate) configuration: usize,
     /// Predicted work.
     pub(crate) weight: f64,
     pub(crate) stage: Stage,
@@ -161,10 +166,12 @@ impl Progress {
         let run = |planned: PlannedRun| Run {
             id: planned.run,
             label: planned.label,
+            configuration: planned.configuration,
             weight: planned.work.filter(|work| *work > 0).map_or(mean, |work| work as f64),
             stage: match planned.standing {
                 Standing::Queued => Stage::Queued,
                 Standing::Succeeded => Stage::Succeeded,
+                Standing::Pruned => Stage::Pruned,
                 Standing::Failed { status, message, attempt } => {
                     let message = message.map(|message| printable(&message).into_owned());
                     Stage::Failed { status, message, attempt }
@@ -284,7 +291,7 @@ impl Progress {
         journals.journal.iter().for_each(|line| drop(attempt.said(run, line)));
         journals.supervisor.iter().for_each(|line| attempt.supervised(line));
         self.past.add(&attempt, self.runs[at].weight);
-        self.finished.add(&attempt, run, self.runs[at].weight);
+        self.finished.add(&attempt, &self.runs[at]);
         self.runs[at].attempt = Some(attempt);
         self.note_place(at);
     }
@@ -329,9 +336,8 @@ impl Progress {
         let run = &mut self.runs[at];
         let Some(attempt) = &run.attempt else { return };
         self.past.add(attempt, run.weight);
-        self.finished.add(attempt, run.id, run.weight);
-        let is_of_the_machine =
-            matches!(status, Status::Failed(FailureKind::Crash | FailureKind::Io | FailureKind::Oom));
+        self.finished.add(attempt, run);
+        let is_of_the_machine = matches!(status, Status::Failed(kind) if kind.is_of_the_machine());
         if is_of_the_machine {
             run.failures += 1;
         }
@@ -342,6 +348,7 @@ impl Progress {
                 let message = message.map(|message| printable(message).into_owned());
                 Stage::Failed { status, message, attempt: attempt.number }
             }
+            Status::Pruned => Stage::Pruned,
             Status::Queued | Status::Running | Status::Incomplete | Status::Cancelled => Stage::Queued,
         };
     }
@@ -393,16 +400,17 @@ impl Progress {
                 Stage::Running => &mut counts.running,
                 Stage::Succeeded => &mut counts.succeeded,
                 Stage::Failed { .. } => &mut counts.failed,
+                Stage::Pruned => &mut counts.pruned,
             } += 1;
         }
         counts
     }
 
-    /// Share of a run's steps that are done. Runs that have ended count as a whole, also those that failed: nothing of
-    /// them is left to do.
+    /// Share of a run's steps that are done. Runs that have ended count as a whole, also those that failed or were
+    /// pruned: nothing of them is left to do.
     pub(crate) fn share_of(&self, run: &Run) -> f64 {
         match run.stage {
-            Stage::Succeeded | Stage::Failed { .. } => 1.0,
+            Stage::Succeeded | Stage::Failed { .. } | Stage::Pruned => 1.0,
             Stage::Running => self.open_attempt(run).and_then(Attempt::share).unwrap_or_else(|| self.kept_share(run)),
             Stage::Queued => self.kept_share(run),
         }

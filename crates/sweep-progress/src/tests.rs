@@ -11,11 +11,15 @@ fn run(number: u64) -> RunId {
     RunId::of("{}", number)
 }
 
+/// Number of the first run with another configuration.
+const OTHER: u64 = 10;
+
 /// A state of runs with these amounts of work.
 fn progress(works: &[u64], slots: Option<u32>) -> Progress {
     let planned = (0_u64..).zip(works).map(|(number, work)| PlannedRun {
         run: run(number),
         label: format!("groups={number}"),
+        configuration: usize::from(number >= OTHER),
         work: (*work > 0).then_some(*work),
         standing: Standing::Queued,
         checkpoint_step: 0,

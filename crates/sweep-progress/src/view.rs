@@ -21,6 +21,8 @@ pub struct Counts {
     pub running: usize,
     /// They wait.
     pub queued: usize,
+    /// They were stopped early, since they were poor beside others.
+    pub pruned: usize,
 }
 
 /// A sweep at one time.
@@ -46,7 +48,7 @@ pub struct View<'a> {
     pub slots: Vec<SlotView<'a>>,
     /// The runs that wait, the next one first.
     pub queue: Vec<Waiting<'a>>,
-    /// The runs that have succeeded, the latest last.
+    /// The runs that have succeeded or were pruned, the latest last.
     pub finished: Vec<Finished<'a>>,
     /// The runs that have failed, in the order of the plan.
     pub failures: Vec<Failed<'a>>,
@@ -111,13 +113,15 @@ pub struct Waiting<'a> {
     pub job: Option<&'a str>,
 }
 
-/// A run that has succeeded.
+/// A run that has succeeded or was pruned.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Finished<'a> {
     /// The run.
     pub run: RunId,
     /// Its name for people.
     pub label: &'a str,
+    /// Whether it has succeeded or was pruned.
+    pub status: Status,
     /// Seconds that its last attempt took. Absent for runs that were not followed.
     pub seconds: Option<f64>,
     /// Its latest accuracy. Absent for runs that were not followed.
@@ -145,7 +149,8 @@ impl Progress {
     /// Returns everything at a time.
     pub fn view(&self, now_ms: u64) -> View<'_> {
         let attempt = |run: &Run| run.attempt.as_ref().and_then(|attempt| attempt.closed_ms);
-        let mut finished: Vec<&Run> = self.runs.iter().filter(|run| run.stage == Stage::Succeeded).collect();
+        let mut finished: Vec<&Run> =
+            self.runs.iter().filter(|run| matches!(run.stage, Stage::Succeeded | Stage::Pruned)).collect();
         finished.sort_by_key(|run| attempt(run));
         View {
             experiment: &self.setup.experiment,
@@ -225,6 +230,7 @@ fn finished_run(run: &Run) -> Finished<'_> {
     Finished {
         run: run.id,
         label: &run.label,
+        status: if run.stage == Stage::Pruned { Status::Pruned } else { Status::Succeeded },
         seconds: attempt.and_then(seconds),
         accuracy: attempt.and_then(|attempt| attempt.told),
     }

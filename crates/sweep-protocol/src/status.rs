@@ -29,13 +29,15 @@ impl FailureKind {
     const ALL: [Self; 7] =
         [Self::Config, Self::Data, Self::Diverged, Self::Oom, Self::Crash, Self::Io, Self::Equivalence];
 
+    /// Whether the cause lies in the machine. Such a run may succeed at once, so the same call tries it again.
+    pub fn is_of_the_machine(self) -> bool {
+        matches!(self, Self::Oom | Self::Crash | Self::Io)
+    }
+
     /// Whether the cause lies in the machine or the data, and not in the run itself. Such a run may succeed another
     /// time, so the next call tries it again. Other failures would happen again.
     pub fn is_transient(self) -> bool {
-        match self {
-            Self::Data | Self::Oom | Self::Crash | Self::Io => true,
-            Self::Config | Self::Diverged | Self::Equivalence => false,
-        }
+        self.is_of_the_machine() || self == Self::Data
     }
 
     /// Returns its name in files and SQL.
@@ -71,6 +73,8 @@ pub enum Status {
     TimedOut,
     /// The last attempt was stopped on request, or its scheduler died. The run will be continued.
     Cancelled,
+    /// The last attempt was stopped because the run was poor beside others. A call without pruning continues it.
+    Pruned,
 }
 
 impl Status {
@@ -90,6 +94,7 @@ impl fmt::Display for Status {
             Self::Failed(kind) => write!(f, "failed:{}", kind.name()),
             Self::TimedOut => f.write_str("timed_out"),
             Self::Cancelled => f.write_str("cancelled"),
+            Self::Pruned => f.write_str("pruned"),
         }
     }
 }
@@ -104,11 +109,17 @@ impl FromStr for Status {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let failed = FailureKind::ALL.into_iter().map(Self::Failed);
-        [Self::Queued, Self::Running, Self::Succeeded, Self::Incomplete, Self::TimedOut, Self::Cancelled]
-            .into_iter()
-            .chain(failed)
-            .find(|status| status.to_string() == text)
-            .ok_or_else(|| StatusError(text.to_owned()))
+        let others = [
+            Self::Queued,
+            Self::Running,
+            Self::Succeeded,
+            Self::Incomplete,
+            Self::TimedOut,
+            Self::Cancelled,
+            Self::Pruned,
+        ];
+        let found = others.into_iter().chain(failed).find(|status| status.to_string() == text);
+        found.ok_or_else(|| StatusError(text.to_owned()))
     }
 }
 
@@ -135,6 +146,9 @@ mod tests {
         for kind in FailureKind::ALL {
             let status = Status::Failed(kind);
             assert_eq!(status.to_string().parse::<Status>().unwrap(), status);
+        }
+        for text in ["queued", "running", "succeeded", "incomplete", "timed_out", "cancelled", "pruned"] {
+            assert_eq!(text.parse::<Status>().unwrap().to_string(), text);
         }
         assert!("done".parse::<Status>().is_err());
     }

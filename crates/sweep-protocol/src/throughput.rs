@@ -4,9 +4,11 @@
 //! experiment, each once per round, in one process with nothing beside it. Runs with the same network share its times.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use sweep_statistics::median;
 
 use crate::{Arithmetic, Form, Measurement, Metric};
 
@@ -45,6 +47,11 @@ struct Unchecked {
     networks: BTreeMap<NetworkId, NetworkTimes>,
 }
 
+/// Times of a batch that a measurement can have: from the resolution of the clock to some eleven days.
+const POSSIBLE_SECONDS: RangeInclusive<f64> = 1e-9..=1e6;
+/// More images per second than any machine can read.
+const MOST_IMAGES_PER_S: f64 = 1e10;
+
 impl TryFrom<Unchecked> for ThroughputRecord {
     type Error = String;
 
@@ -57,8 +64,9 @@ impl TryFrom<Unchecked> for ThroughputRecord {
             if *batch == 0 {
                 return Err(format!("network {id} was timed without images"));
             }
-            if let Some(time) = seconds.iter().find(|time| !(time.is_finite() && **time > 0.0)) {
-                return Err(format!("network {id} has a round of {time} seconds"));
+            let is_possible = |time: f64| POSSIBLE_SECONDS.contains(&time) && *batch as f64 / time <= MOST_IMAGES_PER_S;
+            if let Some(time) = seconds.iter().find(|time| !is_possible(**time)) {
+                return Err(format!("network {id} has a round of {time} seconds for {batch} images"));
             }
             if seconds.len() != rounds {
                 return Err(format!("network {id} has {} rounds, and another one has {rounds}", seconds.len()));
@@ -170,14 +178,6 @@ impl ThroughputRecord {
     }
 }
 
-/// Returns the middle value, or the mean of the two middle values; `None` without values.
-pub fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    let upper = *values.get(middle)?;
-    Some(if values.len() % 2 == 1 { upper } else { f64::midpoint(values[middle - 1], upper) })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,19 +217,15 @@ mod tests {
             record.networks.insert(id.to_owned(), changed);
             read(&record).unwrap_err().to_string()
         };
-        assert!(with("a", times(&[0.0, 1.0])).contains("network a has a round of 0 seconds"));
+        assert!(with("a", times(&[0.0, 1.0])).contains("network a has a round of 0 seconds for 4 images"));
         assert!(with("a", times(&[1.0, -2.0])).contains("a round of -2 seconds"));
+        assert!(with("a", times(&[1.0, 1e-320])).contains("a round of 0.000000"));
+        assert!(with("a", times(&[1.0, 1e308])).contains("network a"));
+        assert!(with("a", NetworkTimes { batch: usize::MAX, seconds: vec![1.0, 1.0] }).contains("images"));
         assert!(with("c", times(&[1.0])).contains("network c has 1 rounds, and another one has 2"));
         assert!(with("b", NetworkTimes { batch: 0, seconds: vec![1.0, 1.0] }).contains("without images"));
         let text = serde_json::to_string(&record).unwrap();
         assert!(serde_json::from_str::<ThroughputRecord>(&text.replace("1.0,2.0", "1.0,2e999")).is_err());
         assert!(serde_json::from_str::<ThroughputRecord>(&text.replace("1.0,2.0", "1.0,null")).is_err());
-    }
-
-    #[test]
-    fn the_median_of_an_even_count_is_the_mean_of_the_middle() {
-        assert!((median(vec![3.0, 1.0, 2.0]).unwrap() - 2.0).abs() < 1e-12);
-        assert!((median(vec![4.0, 1.0, 2.0, 3.0]).unwrap() - 2.5).abs() < 1e-12);
-        assert_eq!(median(Vec::new()), None);
     }
 }

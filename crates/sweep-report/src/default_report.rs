@@ -29,7 +29,7 @@ impl Declaration {
         // Choices are made on Validation. Only profiles that set images aside have it.
         let on_validation =
             Quantity { split: Some(Split::Validation), form: form_of_curves(rows, main.metric), ..main };
-        let validation = has(rows, &on_validation).then_some(on_validation);
+        let validation = (has(rows, &on_validation) && !judged.contains(&on_validation)).then_some(on_validation);
         let costs =
             [Metric::Params, Metric::Flops, Metric::Throughput].into_iter().filter_map(|metric| cost(rows, metric));
         let table = TableDeclaration {

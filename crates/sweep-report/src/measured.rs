@@ -54,6 +54,11 @@ impl<'a> Measured<'a> {
         }
     }
 
+    /// Whether rows may be compared. The runs that pruning left were chosen by what would be compared.
+    pub(crate) fn is_comparable(&self) -> bool {
+        !self.rows.values().any(|row| row.status == Status::Pruned)
+    }
+
     /// Returns the measurement of throughput, if there is one.
     pub(crate) fn throughput(&self) -> Option<&'a ThroughputRecord> {
         self.throughput

@@ -78,5 +78,6 @@ pub(crate) fn status_in_words(status: Status) -> String {
         Status::Failed(kind) => format!("failed: {}", kind.name()),
         Status::TimedOut => "timed out".to_owned(),
         Status::Cancelled => "interrupted".to_owned(),
+        Status::Pruned => "pruned".to_owned(),
     }
 }

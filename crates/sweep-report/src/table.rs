@@ -97,6 +97,11 @@ pub enum Delta {
     Ratio(Ratio),
 }
 
+/// Note below the tables of a sweep with pruned runs.
+const PRUNED: &str = "Some runs were pruned: they were stopped early, since they were poor beside others. The means of \
+                      the others are too good, so nothing is compared. A call of `run` without --prune completes the \
+                      sweep.";
+
 /// Computes every declared table.
 ///
 /// # Errors
@@ -116,8 +121,9 @@ pub fn tables(
     for (table, declared) in tables.iter_mut().zip(&declared.tables) {
         table.notes.extend((table.columns.len() < declared.columns.len()).then(|| validation::LEFT_OUT.to_owned()));
     }
-    if let Some(mixture) = overview::mixture(rows) {
-        tables.iter_mut().for_each(|table| table.notes.push(mixture.clone()));
+    let about_all = overview::mixture(rows).into_iter().chain((!measured.is_comparable()).then(|| PRUNED.to_owned()));
+    for note in about_all {
+        tables.iter_mut().for_each(|table| table.notes.push(note.clone()));
     }
     Ok(tables)
 }
@@ -154,9 +160,13 @@ impl Source<'_> {
         Column {
             label: declared.label.clone().unwrap_or_else(|| notes::heading(table, &quantity)),
             quantity,
-            delta: declared.delta && !self.plan.baseline.0.is_empty(),
+            delta: self.has_delta(declared),
             paper: declared.reference.is_some(),
         }
+    }
+
+    fn has_delta(&self, column: &ColumnDeclaration) -> bool {
+        column.delta && !self.plan.baseline.0.is_empty() && self.measured.is_comparable()
     }
 
     fn row(&self, group: &Group<'_>) -> Row {
@@ -186,8 +196,10 @@ impl Source<'_> {
                 paper: self.printed(table, column, group),
             })
             .collect();
-        mark_best(&mut cells, groups, &samples, quantity.metric);
-        if column.delta && !self.plan.baseline.0.is_empty() {
+        if self.measured.is_comparable() {
+            mark_best(&mut cells, groups, &samples, quantity.metric);
+        }
+        if self.has_delta(column) {
             for (cell, delta) in cells.iter_mut().zip(self.deltas(groups, &samples)) {
                 cell.delta = delta;
             }

@@ -99,7 +99,7 @@ fn is_out_of_memory(log: &str) -> bool {
 }
 
 fn pruned() -> Closing {
-    Closing::new(Status::Cancelled, "pruned; a call without --prune continues it")
+    Closing::new(Status::Pruned, "a call without --prune continues it")
 }
 
 fn timed_out() -> Closing {
@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(status(EndedBy::Memory, ""), Status::Failed(FailureKind::Oom));
         assert_eq!(status(EndedBy::TimeLimit, ""), Status::TimedOut);
         assert_eq!(status(EndedBy::Request, ""), Status::Cancelled);
-        assert_eq!(status(EndedBy::Pruning, ""), Status::Cancelled);
+        assert_eq!(status(EndedBy::Pruning, ""), Status::Pruned);
         assert_eq!(status(EndedBy::Requeued, ""), Status::Cancelled);
     }
 

@@ -52,6 +52,8 @@ pub struct Pruner {
     pruning: Pruning,
     /// Values after each epoch. Higher is better.
     values: BTreeMap<RunId, BTreeMap<u32, f64>>,
+    /// Number of epochs of each run that has begun, if known.
+    epochs: BTreeMap<RunId, u32>,
     finished: BTreeSet<RunId>,
     pruned: BTreeMap<RunId, Pruned>,
 }
@@ -59,20 +61,34 @@ pub struct Pruner {
 impl Pruner {
     /// Starts without values.
     pub fn new(pruning: Pruning) -> Self {
-        Self { pruning, values: BTreeMap::new(), finished: BTreeSet::new(), pruned: BTreeMap::new() }
+        Self {
+            pruning,
+            values: BTreeMap::new(),
+            epochs: BTreeMap::new(),
+            finished: BTreeSet::new(),
+            pruned: BTreeMap::new(),
+        }
     }
 
-    /// Takes the value of a run after an epoch, and says whether the run is pruned now. Values that are not finite are
-    /// ignored: the trainer itself ends a run that diverges.
+    /// Says how many epochs a run has. It is not pruned after the last one, since nothing is left to save.
+    pub fn begin(&mut self, run: RunId, epochs: u32) {
+        self.epochs.insert(run, epochs);
+    }
+
+    /// Takes the value of a run after an epoch, and says whether the run is pruned now. The values of all runs count
+    /// for others, also those of finished and pruned runs. Values that are not finite are ignored: the trainer itself
+    /// ends a run that diverges.
     pub fn observe(&mut self, run: RunId, epoch: u32, value: f64) -> Option<Pruned> {
-        if !value.is_finite() || self.is_pruned(run) {
+        if !value.is_finite() {
             return None;
         }
         let values = self.values.entry(run).or_default();
         let last = values.last_key_value().map_or(0, |(epoch, _)| *epoch);
         values.insert(epoch, value);
         // A run that continues from a checkpoint reports some epochs again.
-        if epoch <= last {
+        let is_old = epoch <= last;
+        let is_last = self.epochs.get(&run).is_some_and(|epochs| epoch >= *epochs);
+        if is_old || is_last || self.is_pruned(run) || self.finished.contains(&run) {
             return None;
         }
         let pruned = match self.pruning.rule {
@@ -189,6 +205,32 @@ mod tests {
         assert!(state.observe(run(3), 5, 0.15).is_some_and(|pruned| is(pruned.bar, 0.2)));
         // A continued run reports an epoch again.
         assert_eq!(state.observe(run(1), 4, 0.0), None);
+    }
+
+    #[test]
+    fn finished_runs_keep_all_their_values_whatever_the_order_of_news() {
+        let mut state = pruner(PruningRule::Asha, 1);
+        for number in 0..8 {
+            state.finish(run(number));
+            for epoch in 1..=16 {
+                assert_eq!(state.observe(run(number), epoch, 0.1 * number as f64), None, "it is finished");
+            }
+        }
+        // Eight runs and this one have reached epoch 4: the best two go on.
+        assert_eq!(state.observe(run(8), 4, 0.65), None);
+        let pruned = state.observe(run(9), 4, 0.5).unwrap();
+        assert!(is(pruned.bar, 0.65) && pruned.others == 9, "{pruned:?}");
+        // A pruned run that still reports counts for others.
+        assert_eq!(state.observe(run(9), 16, 0.9), None);
+        assert_eq!(state.observe(run(8), 16, 0.8).map(|pruned| pruned.others), Some(9));
+    }
+
+    #[test]
+    fn a_run_is_not_pruned_after_its_last_epoch() {
+        let mut state = pruner(PruningRule::Asha, 4);
+        state.begin(run(1), 4);
+        assert_eq!(state.observe(run(0), 4, 0.9).or(state.observe(run(1), 4, 0.1)), None);
+        assert!(!state.is_pruned(run(1)));
     }
 
     #[test]

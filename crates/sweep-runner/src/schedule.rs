@@ -80,11 +80,11 @@ impl Schedule {
         self.policy.memory.is_none_or(|memory| used + expected(launch) <= memory as f64)
     }
 
-    /// Takes a run out of those that wait, because it is pruned. It counts as cancelled.
+    /// Takes a run out of those that wait, because it is pruned.
     pub(crate) fn leave_out(&mut self, run: RunId) {
         if let Some(place) = self.waiting.iter().position(|launch| launch.item.run == run) {
             self.waiting.remove(place);
-            *self.counts.entry(Status::Cancelled).or_default() += 1;
+            *self.counts.entry(Status::Pruned).or_default() += 1;
         }
     }
 
@@ -99,7 +99,7 @@ impl Schedule {
             self.correction = Some(self.correction.map_or(share, |known| known.max(share)));
         }
         let is_of_the_machine = match status {
-            Status::Failed(kind) => matches!(kind, FailureKind::Crash | FailureKind::Io | FailureKind::Oom),
+            Status::Failed(kind) => kind.is_of_the_machine(),
             Status::TimedOut => self.policy.retries_time_limits,
             _ => false,
         };
@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(next_seed(&mut schedule), Some(1));
         schedule.take_back(run(1), Status::Succeeded, None);
         assert_eq!(next_seed(&mut schedule), None);
-        assert_eq!(schedule.into_counts(), BTreeMap::from([(Status::Cancelled, 1), (Status::Succeeded, 1)]));
+        assert_eq!(schedule.into_counts(), BTreeMap::from([(Status::Pruned, 1), (Status::Succeeded, 1)]));
     }
 
     #[test]
@@ -234,7 +234,7 @@ mod tests {
     fn status() -> impl Strategy<Value = Status> {
         use FailureKind::{Config, Crash, Data, Diverged, Io, Oom};
         let failed = [Config, Crash, Data, Diverged, Io, Oom].map(Status::Failed);
-        let others = [Status::Succeeded, Status::Succeeded, Status::Cancelled, Status::TimedOut];
+        let others = [Status::Succeeded, Status::Succeeded, Status::Cancelled, Status::Pruned, Status::TimedOut];
         select(others.into_iter().chain(failed).collect::<Vec<_>>())
     }
 

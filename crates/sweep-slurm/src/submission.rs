@@ -64,6 +64,8 @@ impl Submission {
         attempts: Vec<PathBuf>,
     ) -> Result<Self, SlurmError> {
         let all = absolute(&layout.submissions())?;
+        // What cannot be submitted is refused before anything is written.
+        output_pattern(&all)?;
         create_folders(&all).map_err(file(&all, "creating the folder"))?;
         let program = frozen(&all, program)?;
         let folder = next_folder(&all)?;
@@ -131,12 +133,9 @@ impl Submission {
     /// Pattern of the files that tasks print into, in the form of `sbatch --output`.
     ///
     /// # Errors
-    /// When the path is not text.
+    /// When the path cannot be part of a pattern.
     pub fn output(&self) -> Result<String, SlurmError> {
-        // Slurm would read a backslash as the end of all patterns.
-        let folder = self.folder.to_str().filter(|folder| !folder.contains('\\'));
-        let folder = folder.ok_or_else(|| SlurmError::NotText { path: self.folder.clone() })?;
-        Ok(format!("{}/output/%A_%a.txt", folder.replace('%', "%%")))
+        output_pattern(&self.folder)
     }
 
     /// Removes the folder of a submission that Slurm refused. What cannot be removed stays for `clean`.
@@ -146,6 +145,17 @@ impl Submission {
         drop(fs::remove_dir(self.folder.join("output")));
         drop(fs::remove_dir(&self.folder));
     }
+}
+
+/// Returns the pattern of the files that tasks of a submission print into, in the form of `sbatch --output`.
+///
+/// # Errors
+/// When the path of the submission cannot be part of a pattern.
+pub fn output_pattern(submission: &Path) -> Result<String, SlurmError> {
+    // Slurm would read a backslash as the end of all patterns.
+    let folder = submission.to_str().filter(|folder| !folder.contains(['\\', '\n', '\r']));
+    let folder = folder.ok_or_else(|| SlurmError::NotText { path: submission.to_owned() })?;
+    Ok(format!("{}/output/%A_%a.txt", folder.replace('%', "%%")))
 }
 
 /// Returns the program that tasks of a results folder run, as an absolute path that later builds do not change.

@@ -206,6 +206,7 @@ async fn insert_attempt(connection: &mut SqliteConnection, run: &str, attempt: &
     Ok(())
 }
 
+/// Inserts values with the attempts that measured them. A later value replaces an earlier one.
 async fn insert_values(
     connection: &mut SqliteConnection,
     number: i64,
@@ -234,7 +235,7 @@ async fn insert_values(
 /// Returns the statement that inserts this number of values.
 fn insert_of(values: usize) -> String {
     let rows = vec!["(?, ?, ?, ?, ?, ?, ?)"; values].join(", ");
-    format!("INSERT INTO value (run, metric, split, form, epoch, value, attempt) VALUES {rows}")
+    format!("INSERT OR REPLACE INTO value (run, metric, split, form, epoch, value, attempt) VALUES {rows}")
 }
 
 /// Identifies the attempt of a statement.
@@ -284,9 +285,8 @@ pub(crate) async fn show_events(
     for line in lines {
         match &line.event {
             Event::Measured { measurements } | Event::Inherited { measurements } => {
-                for measurement in measurements {
-                    show_value(connection, key.attempt, number, measurement).await?;
-                }
+                let values: Vec<_> = measurements.iter().map(|measurement| (*measurement, key.attempt)).collect();
+                insert_values(connection, number, &values).await?;
             }
             Event::Checkpointed { step, .. } => {
                 key.query("UPDATE attempt SET checkpoint_step = ?3 WHERE run_id = ?1 AND attempt = ?2")
@@ -298,27 +298,6 @@ pub(crate) async fn show_events(
             Event::Started { .. } | Event::Progressed { .. } | Event::Noticed { .. } | Event::Ended { .. } => {}
         }
     }
-    Ok(())
-}
-
-async fn show_value(
-    connection: &mut SqliteConnection,
-    attempt: u32,
-    number: i64,
-    measured: &Measurement,
-) -> sqlx::Result<()> {
-    sqlx::query(
-        "INSERT OR REPLACE INTO value (run, metric, split, form, epoch, value, attempt) VALUES (?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(number)
-    .bind(measured.metric.name())
-    .bind(measured.split.map_or("", Split::name))
-    .bind(measured.form.map_or("", Form::name))
-    .bind(measured.epoch.map_or(-1, i64::from))
-    .bind(measured.value)
-    .bind(attempt)
-    .execute(connection)
-    .await?;
     Ok(())
 }
 

@@ -48,7 +48,7 @@ pub enum Damage {
         source: serde_json::Error,
     },
     /// A measurement of throughput is invalid.
-    #[error("{path}: not a measurement of throughput; remove the file and run its experiment again to measure again")]
+    #[error("{path}: not a measurement of throughput, so it does not count; `run` of its experiment measures again")]
     Throughput {
         /// Path of the file.
         path: PathBuf,

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use serde_json::Value;
 use sweep_protocol::{
-    ConfigFault, FailureKind, Form, NetworkId, Orders, RunFile, Sink, ThroughputRecord, TimingOrders,
+    ConfigFault, Environment, FailureKind, Form, NetworkId, Orders, RunFile, Sink, ThroughputRecord, TimingOrders,
 };
 
 /// A trainer. Configurations are passed in their canonical form, which [`Trainer::resolve`] returns: JSON with sorted
@@ -118,6 +118,25 @@ pub struct Attempt<'a> {
     pub origin: &'a Origin,
     /// Set when the attempt must write a checkpoint and end.
     pub stop: &'a AtomicBool,
+}
+
+impl Attempt<'_> {
+    /// Returns what is recorded about the circumstances of this attempt, for a trainer of this version. A trainer adds
+    /// the arithmetic if it knows it.
+    pub fn environment(&self, trainer_version: u32, data_fingerprint: &str) -> Environment {
+        let Self { orders, origin, .. } = self;
+        Environment {
+            trainer_version,
+            code: origin.code.clone(),
+            device: orders.device.clone(),
+            arithmetic: None,
+            processor: origin.processor.clone(),
+            threads: orders.threads,
+            host: origin.host.clone(),
+            pid: std::process::id(),
+            data_fingerprint: data_fingerprint.to_owned(),
+        }
+    }
 }
 
 /// The program and the machine of an attempt. They are recorded and cannot change a result.

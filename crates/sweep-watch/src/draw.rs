@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::widgets::{Block, Paragraph, Widget, Wrap};
 use sweep_progress::{Scheduler, View};
-use sweep_protocol::duration;
+use sweep_protocol::{Status, duration};
 
 use crate::choice::{Choice, Panel};
 use crate::curves;
@@ -100,8 +100,10 @@ impl Picture<'_> {
     /// Draws counts, a bar, the share and the time left in one row.
     fn bar(&self, area: Rect, buffer: &mut Buffer) {
         let (view, counts) = (self.view, self.view.counts);
-        let failed = if counts.failed > 0 { format!(", {} failed", counts.failed) } else { String::new() };
-        let left = format!("{} of {} runs{failed} ", counts.succeeded + counts.failed, counts.runs);
+        let also = [(counts.failed, "failed"), (counts.pruned, "pruned")].into_iter().filter(|(count, _)| *count > 0);
+        let also: String = also.map(|(count, word)| format!(", {count} {word}")).collect();
+        let ended = counts.runs - counts.running - counts.queued;
+        let left = format!("{ended} of {} runs{also} ", counts.runs);
         let time = view.seconds_left.map(|seconds| format!("  {} left", duration(seconds)));
         let right = format!(" {:.0} %{}", (100.0 * view.share).floor(), time.unwrap_or_default());
         let room = usize::from(area.width).saturating_sub(left.chars().count() + right.chars().count());
@@ -211,7 +213,9 @@ impl Picture<'_> {
         }
         if let Some(finished) = view.finished.iter().find(|finished| finished.run == run) {
             let time = finished.seconds.map(|seconds| format!("its last attempt took {}", duration(seconds)));
-            return (finished.label, time.unwrap_or_default());
+            let why = "it was stopped early, since it was poor beside others; `run` without --prune continues it";
+            let why = Some(why.to_owned()).filter(|_| finished.status == Status::Pruned);
+            return (finished.label, why.into_iter().chain(time).collect::<Vec<_>>().join("\n"));
         }
         let waiting = view.queue.iter().find(|waiting| waiting.run == run);
         let text = |waiting: &sweep_progress::Waiting<'_>| match (waiting.job, waiting.checkpoint_step) {

@@ -6,7 +6,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;
 use ratatui::widgets::{Block, BorderType, Paragraph, Widget};
 use sweep_progress::{Running, Scheduler, View};
-use sweep_protocol::duration;
+use sweep_protocol::{Status, duration};
 
 use crate::choice::{Choice, Panel};
 use crate::scene::Colors;
@@ -43,6 +43,7 @@ impl List<'_> {
             }
             Panel::Slots => format!(" running {} ", counts.running),
             Panel::Queue => format!(" queue {} ", counts.queued),
+            Panel::Finished if counts.pruned > 0 => format!(" done {}, pruned {} ", counts.succeeded, counts.pruned),
             Panel::Finished => format!(" done {} ", counts.succeeded),
             Panel::Failures => format!(" failed {} ", counts.failed),
         }
@@ -100,7 +101,9 @@ impl List<'_> {
             Panel::Finished => {
                 let row = |finished: &sweep_progress::Finished<'_>| {
                     let value = finished.accuracy.map(|told| format!("{:.1} %", 100.0 * told.value));
-                    Row::plain(beside(finished.label, &value.unwrap_or_default(), width))
+                    let is_pruned = finished.status == Status::Pruned;
+                    let word = if is_pruned { "pruned".to_owned() } else { value.unwrap_or_default() };
+                    Row::plain(beside(finished.label, &word, width))
                 };
                 self.view.finished.iter().rev().skip(skip).take(take).map(row).collect()
             }

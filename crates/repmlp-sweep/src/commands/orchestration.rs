@@ -132,6 +132,10 @@ impl Project {
             let message = format!("{}: exists; remove it, or name another folder with --out", folder.display());
             return Err(UsageError(message).into());
         }
+        if runs > SEEDS && !runs.is_multiple_of(SEEDS) {
+            let message = format!("--runs {runs}: each row has {SEEDS} seeds, so name whole hundreds above {SEEDS}");
+            return Err(UsageError(message).into());
+        }
         let (seeds, values) = (SEEDS.min(runs), runs.div_ceil(SEEDS));
         let (long_runs, command_runs) = ((runs / RUNS_PER_LONG_RUN).max(1), (runs / RUNS_PER_COMMAND).max(1));
         let folder = std::path::absolute(folder)?;

@@ -133,7 +133,9 @@ impl View<'_> {
         text += match (self.speed.source, time) {
             _ if open.is_empty() => ".\n",
             (_, None) if plan_is_of_commands => ". Times are unknown: a command trains some of the runs.\n",
-            (_, None) => ". Times are unknown until a run is finished: they depend on the size of the data set.\n",
+            (_, None) => {
+                ". Some times are unknown until a run of the same row is finished: they depend on the size of the data set.\n"
+            }
             (SpeedSource::Runs, _) => ". Times are estimated from finished runs of this plan.\n",
             (SpeedSource::Step, _) => {
                 ". Times are estimated from one training step on this machine, with all its cores.\n"

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use repmlp_train::DeviceChoice;
-use sweep_plan::DEFAULT_PROFILE;
+use sweep_plan::{DEFAULT_PROFILE, PlannedRun};
 use sweep_protocol::{
     Arithmetic, ExperimentRows, FailureKind, ResultsLayout, RunFile, RunId, RunRow, SharedOrders, Status, error_chain,
 };
@@ -36,7 +36,7 @@ use crate::spec::Spec;
 use crate::sweep::{Place, Sweep, patiently, prepare, wait_for_lock};
 use crate::timing::{Timing, lacks_throughput};
 use crate::up_to_date::{self, Made};
-use crate::work::FailedRuns;
+use crate::work::{FailedRuns, Work};
 
 /// Number of times that a call tries a run again after a failure of the machine.
 pub(crate) const RETRIES: u32 = 1;
@@ -83,9 +83,10 @@ async fn sweep(spec: &Spec, arguments: &RunArgs, screen: Screen, program: &Progr
     let mut call = Call { costed, project, layout, slurm, asked, devices, has_work: false, arguments, screen };
     let mut results = open_results(&call.layout).await?;
     let known = call.costed.known(&mut results)?;
-    call.has_work = !call.items(&known)?.is_empty();
+    let pruning = Pruning::default();
+    call.has_work = !call.items(&known, &pruning)?.is_empty();
     if let Some(place) = call.slurm.as_ref().filter(|_| arguments.dry_run) {
-        let script = place.dry_run(&call.layout, call.items(&known)?.len())?;
+        let script = place.dry_run(&call.layout, call.items(&known, &pruning)?.len())?;
         results.close().await?;
         print_bytes(script.as_bytes())?;
         return Ok((Exit::Done, Request::Run));
@@ -136,7 +137,7 @@ impl Call<'_> {
         let lock = if arguments.wait { wait_for_lock(layout).await? } else { SchedulerLock::acquire(layout)? };
         let sweep = Sweep { lock: &lock, until: arguments.until };
         let (mut store, damages) = patiently(prepare(costed, &lock)).await?;
-        let (known, items) = self.left(&sweep, &mut store).await?;
+        let Left { known, items, mut pruning } = self.left(&sweep, &mut store).await?;
         if fingerprints.is_none() && !items.is_empty() {
             fingerprints = Some(check_data(costed, &mut readers)?);
         }
@@ -156,7 +157,7 @@ impl Call<'_> {
         let memory = options.memory.filter(|_| self.slurm.is_none());
         let options = Options { memory, ..options };
         let place = Place { local: local(arguments, slots)?, slurm: self.slurm.clone() };
-        let mut pruning = self.pruning().await?;
+        pruning.begin(&progress);
         let work = (items, &mut pruning);
         let mut request = sweep.carry_out(work, (&place, &options), &mut store, &mut progress).await?;
         store.close().await?;
@@ -169,54 +170,53 @@ impl Call<'_> {
             (request, timed) = timing.measure_what_is_missing(&mut results, &progress.voice()).await?;
         }
         if pruning.count() > 0 {
-            progress.voice().say(&format!("{} runs are pruned", pruning.count()));
+            let plural = if pruning.count() == 1 { " is" } else { "s are" };
+            progress.voice().say(&format!("{} run{plural} pruned", pruning.count()));
         }
         self.conclude(results, &progress, request, timed).await
     }
 
     /// Returns the pruning that the user asks for, with what is known of the runs.
-    async fn pruning(&self) -> Result<Pruning> {
+    async fn pruning(&self, results: &mut Reader) -> Result<Pruning> {
         if self.arguments.prune.is_none() {
             return Ok(Pruning::default());
         }
-        let mut results = open_results(&self.layout).await?;
         let plan = &self.costed.plan;
-        let rows =
-            results.experiment_rows(&plan.experiment, &plan.profile).await?.context("a recorded plan is known")?;
-        results.close().await?;
-        Ok(Pruning::of(self.arguments, &rows))
+        let rows = results.experiment_rows(&plan.experiment, &plan.profile).await?;
+        Ok(Pruning::of(self.arguments, &rows.context("a recorded plan is known")?))
     }
 
     /// Returns what is left to do. Before that, closes what a cluster has ended since the last call.
-    async fn left(&self, sweep: &Sweep<'_>, store: &mut Store) -> Result<(BTreeMap<RunId, RunRow>, Vec<WorkItem>)> {
-        let look = async || -> Result<_> {
+    async fn left(&self, sweep: &Sweep<'_>, store: &mut Store) -> Result<Left> {
+        let look = async || -> Result<Left> {
             let mut results = open_results(&self.layout).await?;
             let known = self.costed.known(&mut results)?;
+            let pruning = self.pruning(&mut results).await?;
             results.close().await?;
-            let items = self.items(&known)?;
-            Ok((known, items))
+            let items = self.items(&known, &pruning)?;
+            Ok(Left { known, items, pruning })
         };
         let open = |items: &[WorkItem]| submitted(&self.layout, &items.iter().map(|item| item.run).collect::<Vec<_>>());
-        let (known, items) = look().await?;
-        if open(&items)?.is_empty() {
-            return Ok((known, items));
+        let left = look().await?;
+        if open(&left.items)?.is_empty() {
+            return Ok(left);
         }
-        let mut progress = Progress::new(&self.costed, &items, &self.layout, self.screen, None);
-        sweep.collect(items, self.slurm.as_ref(), store, &mut progress).await?;
-        let (known, items) = look().await?;
-        if let (None, Some(attempt)) = (&self.slurm, open(&items)?.first()) {
+        let mut progress = Progress::new(&self.costed, &left.items, &self.layout, self.screen, None);
+        sweep.collect(left.items, self.slurm.as_ref(), store, &mut progress).await?;
+        let left = look().await?;
+        if let (None, Some(attempt)) = (&self.slurm, open(&left.items)?.first()) {
             let plan = &self.costed.plan;
             let profile = if plan.profile == DEFAULT_PROFILE { "" } else { &format!(" --profile {}", plan.profile) };
             let text = format!(
                 "{} runs of this experiment are in the queue of Slurm (job {}): follow them with --launcher slurm, or \
                  end them with `repmlp-sweep cancel {}{profile}`",
-                open(&items)?.len(),
+                open(&left.items)?.len(),
                 attempt.job,
                 self.costed.path.display()
             );
             return Err(UsageError(text).into());
         }
-        Ok((known, items))
+        Ok(left)
     }
 
     /// Renders the report of a finished sweep, and shows its tables.
@@ -245,10 +245,32 @@ impl Call<'_> {
         Ok((exit(costed, &rows.runs, request).or(timed), request))
     }
 
-    /// Returns the runs that need an attempt, in plan order.
-    fn items(&self, known: &BTreeMap<RunId, RunRow>) -> Result<Vec<WorkItem>> {
-        items(&self.costed, known, self.arguments)
+    /// Returns the runs that need an attempt in this call, in plan order. Pruned runs do not count for `--limit`.
+    fn items(&self, known: &BTreeMap<RunId, RunRow>, pruning: &Pruning) -> Result<Vec<WorkItem>> {
+        let Self { costed, arguments, .. } = self;
+        let plan = &costed.plan;
+        let selection = Selection::read(&arguments.only)?;
+        selection.check(plan)?;
+        let failed = if arguments.retry_failed { FailedRuns::Retry } else { FailedRuns::Wait };
+        let works = costed.works(known);
+        let is_open = |(run, work): &(&PlannedRun, &Work)| {
+            selection.selects(run) && work.is_open(failed) && !pruning.is_pruned(run.id)
+        };
+        let item = |(run, _): (&PlannedRun, _)| WorkItem {
+            run: run.id,
+            file: RunFile { config: plan.configurations[run.configuration].clone(), seed: run.seed },
+            forecast: costed.forecast(run.configuration),
+        };
+        let open = plan.runs.iter().zip(&works).filter(is_open);
+        Ok(open.take(arguments.limit.unwrap_or(usize::MAX)).map(item).collect())
     }
+}
+
+/// What is left to do in a call.
+struct Left {
+    known: BTreeMap<RunId, RunRow>,
+    items: Vec<WorkItem>,
+    pruning: Pruning,
 }
 
 /// Shows the report of an earlier call.
@@ -358,22 +380,6 @@ fn made_before(
     Ok(inputs.and_then(|inputs| Made::read(&layout, &plan, &inputs)))
 }
 
-/// Returns the runs that need an attempt, in plan order.
-fn items(costed: &CostedPlan<'_>, known: &BTreeMap<RunId, RunRow>, arguments: &RunArgs) -> Result<Vec<WorkItem>> {
-    let plan = &costed.plan;
-    let selection = Selection::read(&arguments.only)?;
-    selection.check(plan)?;
-    let failed = if arguments.retry_failed { FailedRuns::Retry } else { FailedRuns::Wait };
-    let works = costed.works(known);
-    let runs = plan.runs.iter().zip(&works).filter(|(run, work)| selection.selects(run) && work.is_open(failed));
-    let item = |(run, _): (&sweep_plan::PlannedRun, _)| WorkItem {
-        run: run.id,
-        file: RunFile { config: plan.configurations[run.configuration].clone(), seed: run.seed },
-        forecast: costed.forecast(run.configuration),
-    };
-    Ok(runs.take(arguments.limit.unwrap_or(usize::MAX)).map(item).collect())
-}
-
 /// Returns the orders of every attempt, except those that depend on its slot.
 fn orders(
     (costed, project, layout): (&CostedPlan<'_>, &Project, &ResultsLayout),
@@ -399,7 +405,7 @@ fn known_of(rows: &[RunRow]) -> BTreeMap<RunId, RunRow> {
 
 fn exit(costed: &CostedPlan<'_>, rows: &[RunRow], request: Request) -> Exit {
     let known = known_of(rows);
-    let status = |run: &sweep_plan::PlannedRun| known.get(&run.id).map(|row| row.status).unwrap_or_default();
+    let status = |run: &PlannedRun| known.get(&run.id).map(|row| row.status).unwrap_or_default();
     let all: Vec<Status> = costed.plan.runs.iter().map(status).collect();
     if request == Request::Kill {
         return Exit::Interrupted;

@@ -21,23 +21,40 @@ fn pruned_runs_stay_unfinished_and_continue_without_pruning_to_the_same_values()
     assert_eq!(pruned.code(), 5, "{}", pruned.stderr());
     let told = pruned.stderr();
     assert!(told.contains("pruning by successive halving (ASHA) on validation accuracy"), "{told}");
+    let shown = pruned.stdout();
+    assert!(shown.contains("Some runs were pruned") && !shown.contains("p = ") && !shown.contains('Δ'), "{shown}");
     let count = told.matches(" is pruned after epoch ").count();
     assert!((1..4).contains(&count), "the best run goes on: {told}");
-    assert_eq!(told.matches("cancelled: pruned; a call without --prune continues it").count(), count, "{told}");
-    assert!(told.contains(&format!("{count} runs are pruned")), "{told}");
+    assert_eq!(told.matches("pruned: a call without --prune continues it").count(), count, "{told}");
     assert!(!bench.path("reports").exists(), "{told}");
     let status = bench.done("status tiny --profile prunable").stdout();
-    assert_eq!(status.matches("cancelled").count(), count, "{status}");
+    assert_eq!(status.matches("pruned").count(), count, "{status}");
 
     let again = bench.run(&format!("{SWEEP} --prune asha"));
     assert_eq!(again.code(), 5, "{}", again.stderr());
-    assert!(again.stderr().contains(&format!("{count} of the runs to do are pruned already")), "{}", again.stderr());
+    assert!(again.stderr().contains("left out, because of the values reported so far"), "{}", again.stderr());
+    assert!(again.stderr().contains("0 of 4 runs to do"), "{}", again.stderr());
 
     let continued = bench.done(SWEEP);
     assert!(continued.stderr().contains("continues at step"), "{}", continued.stderr());
     let undisturbed = self::bench();
     undisturbed.done(SWEEP);
     assert_eq!(bench.measurements("prunable"), undisturbed.measurements("prunable"));
+}
+
+#[test]
+fn a_limit_counts_only_runs_that_are_not_pruned() {
+    let bench = bench();
+    for calls in 1.. {
+        let ran = bench.run(&format!("{SWEEP} --prune asha --limit 1"));
+        assert_eq!(ran.code(), 5, "{}", ran.stderr());
+        if ran.stderr().contains("0 of 4 runs to do") {
+            break;
+        }
+        assert!(calls < 5, "each call brings one run to its end: {}", ran.stderr());
+    }
+    let status = bench.done("status tiny --profile prunable").stdout();
+    assert!(!status.contains("queued"), "{status}");
 }
 
 #[test]

@@ -38,7 +38,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("sweep-plan", &["sweep-protocol"]),
     ("sweep-progress", &["sweep-protocol"]),
-    ("sweep-protocol", &[]),
+    ("sweep-protocol", &["sweep-statistics"]),
     ("sweep-report", &["sweep-protocol", "sweep-statistics", "polars", "plotters"]),
     ("sweep-runner", &["sweep-protocol", "tokio"]),
     ("sweep-slurm", &["sweep-protocol", "sweep-runner", "tokio"]),

@@ -10,8 +10,8 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Map, Value};
 use sweep_protocol::{
-    ATTEMPT_DIR_VARIABLE, AttemptLayout, Environment, Event, FailureKind, Measurement, Metric, Outcome, Sink,
-    SinkError, Tally, log_tail, sync_folder, write_atomically,
+    ATTEMPT_DIR_VARIABLE, AttemptLayout, Event, FailureKind, Measurement, Metric, Outcome, Sink, SinkError, Tally,
+    log_tail, sync_folder, write_atomically,
 };
 
 use super::child::{CommandProcess, Line, Next};
@@ -236,18 +236,7 @@ impl Record<'_> {
         if std::mem::replace(&mut self.begun, true) {
             return Ok(());
         }
-        let (orders, origin) = (self.attempt.orders, self.attempt.origin);
-        let environment = Environment {
-            trainer_version: VERSION,
-            code: origin.code.clone(),
-            device: orders.device.clone(),
-            arithmetic: None,
-            processor: origin.processor.clone(),
-            threads: orders.threads,
-            host: origin.host.clone(),
-            pid: std::process::id(),
-            data_fingerprint: UNREAD.to_owned(),
-        };
+        let environment = self.attempt.environment(VERSION, UNREAD);
         self.step = self.inherited.step;
         self.sink.emit(Event::Started { environment, epochs, steps_per_epoch: 1, resumed_at_step: self.step })
     }

@@ -29,8 +29,14 @@ fn curve(epochs: u32) -> Curve {
         [loss, accuracy]
     };
     let event = Event::Measured { measurements: (1..=epochs).flat_map(of_epoch).collect() };
-    let planned =
-        PlannedRun { run: run(0), label: String::new(), work: None, standing: Standing::Queued, checkpoint_step: 0 };
+    let planned = PlannedRun {
+        run: run(0),
+        label: String::new(),
+        configuration: 0,
+        work: None,
+        standing: Standing::Queued,
+        checkpoint_step: 0,
+    };
     let setup = Setup {
         experiment: String::new(),
         profile: String::new(),
@@ -92,6 +98,7 @@ impl Sweep {
         let finished = |number, label, value: Option<f64>| sweep_progress::Finished {
             run: run(number),
             label,
+            status: Status::Succeeded,
             seconds: value.map(|_| 130.0),
             accuracy: value.map(|value| Told { split: Split::Validation, metric: Metric::Accuracy, epoch: 12, value }),
         };
@@ -109,7 +116,7 @@ impl Sweep {
             at_ms: 0,
             scheduler: &self.scheduler,
             is_on_cluster: false,
-            counts: sweep_progress::Counts { runs: 12, succeeded: 3, failed: 2, running: 2, queued: 5 },
+            counts: sweep_progress::Counts { runs: 12, succeeded: 3, failed: 2, running: 2, queued: 5, pruned: 0 },
             share: 0.47,
             seconds_left: Some(745.0),
             slots: vec![
@@ -178,7 +185,7 @@ fn sweeps_that_are_over_or_have_no_scheduler_or_have_not_begun() {
     let gone = View { seconds_left: None, ..sweep.view() };
     let scene = Scene { view: Some(&gone), curve: None, note: "", colors: Colors::Off };
     insta::assert_snapshot!("no_scheduler", drawn(&scene, &Choice::default(), (70, 16)));
-    let counts = sweep_progress::Counts { runs: 12, succeeded: 10, failed: 2, running: 0, queued: 0 };
+    let counts = sweep_progress::Counts { runs: 12, succeeded: 10, failed: 2, running: 0, queued: 0, pruned: 0 };
     let over = View { counts, share: 1.0, ..gone.clone() };
     let finished = Scene { view: Some(&over), ..scene.clone() };
     insta::assert_snapshot!("finished", drawn(&finished, &Choice::default(), (70, 2)));
