@@ -249,15 +249,15 @@ fn slow(state: &mut Progress, at_s: f64) -> Option<f64> {
 }
 
 #[test]
-fn a_slow_attempt_is_told_once_after_three_finished_runs() {
+fn a_slow_attempt_is_told_once_after_two_finished_runs_of_its_configuration() {
     let works = [100, 200, 100, 100, 100];
     let mut state = progress(&works, Some(1));
     first_attempt(0, 0).complete(&mut state, 0.0, 100.0);
-    first_attempt(1, 0).complete(&mut state, 0.0, 200.0);
     let fourth = first_attempt(3, 0);
     fourth.begin(&mut state, 1000.0, 0);
     fourth.step(&mut state, 1100.0, 20);
-    assert_eq!(slow(&mut state, 1100.0), None, "two finished runs are too few");
+    assert_eq!(slow(&mut state, 1100.0), None, "one finished run is too few");
+    first_attempt(1, 0).complete(&mut state, 0.0, 200.0);
     first_attempt(2, 0).complete(&mut state, 0.0, 90.0);
     is(slow(&mut state, 1100.0), 5.0);
     assert_eq!(slow(&mut state, 1200.0), None, "it was told");
@@ -401,4 +401,42 @@ fn the_end_of_an_earlier_attempt_is_told_and_changes_nothing() {
     let news = state.apply_supervisor(run(0), 1, &[line(6.0, closed)]);
     assert!(matches!(news[..], [News::Ended { attempt: 1, status: Status::Cancelled, .. }]), "{news:?}");
     assert_eq!((state.counts().running, state.step(run(0))), (1, 30));
+}
+
+#[test]
+fn a_run_is_compared_with_its_own_configuration_and_only_far_off_with_others() {
+    // Runs from number 10 on have another configuration. Here it takes three times as long for its work.
+    let mut state = progress(&[100; 14], Some(1));
+    (0..3).for_each(|number| first_attempt(number, 0).complete(&mut state, 0.0, 100.0));
+    let small = first_attempt(OTHER, 0);
+    small.begin(&mut state, 0.0, 0);
+    small.step(&mut state, 150.0, 50);
+    assert_eq!(slow(&mut state, 151.0), None, "three times as slow as others may be its nature");
+    assert!(slow(&mut state, 1001.0).is_some(), "ten times is not");
+    (OTHER + 1..OTHER + 3).for_each(|number| first_attempt(number, 0).complete(&mut state, 0.0, 300.0));
+    let last = first_attempt(OTHER + 3, 0);
+    last.begin(&mut state, 0.0, 0);
+    last.step(&mut state, 150.0, 50);
+    assert_eq!(slow(&mut state, 590.0), None);
+    is(slow(&mut state, 606.0), 2.02);
+}
+
+#[test]
+fn pruned_runs_are_not_left_to_do() {
+    let mut state = progress(&[100; 3], Some(1));
+    first_attempt(0, 0).complete(&mut state, 0.0, 10.0);
+    let second = first_attempt(1, 0);
+    second.begin(&mut state, 10.0, 0);
+    second.step(&mut state, 12.0, 20);
+    second.close(&mut state, 12.0, Status::Pruned);
+    let counts = state.counts();
+    assert_eq!((counts.succeeded, counts.pruned, counts.queued), (1, 1, 1));
+    // Ten seconds for one run, and nothing for the pruned one.
+    is(state.seconds_left(12_000), 10.0);
+    let view = state.view(12_000);
+    let statuses: Vec<Status> = view.finished.iter().map(|finished| finished.status).collect();
+    assert_eq!(statuses, [Status::Succeeded, Status::Pruned]);
+    assert!(!state.is_finished());
+    first_attempt(2, 0).complete(&mut state, 12.0, 22.0);
+    assert!(state.is_finished());
 }

@@ -378,6 +378,25 @@ fn a_program_that_cannot_be_executed_is_refused_before_anything_is_written() {
 }
 
 #[test]
+fn wrong_settings_are_found_by_every_command_and_a_path_that_slurm_cannot_take_before_anything_is_written() {
+    for (setting, key) in [("device = \"gpu\"", "device"), ("extra = [\"--arr=0-3\"]", "extra"), ("cpus = 0", "cpus")] {
+        let bench = project(setting);
+        for words in ["plan experiments/tiny.toml", "experiments/tiny.toml", &format!("{SWEEP} --dry-run")] {
+            let refused = bench.run(words);
+            assert_eq!(refused.code(), 3, "{words}: {}", refused.stderr());
+            assert!(refused.stderr().contains(key), "{}", refused.stderr());
+        }
+    }
+    let bench = project("");
+    let path = with_programs(&bench, &[("scontrol", "exit 0"), ("sbatch", "echo 7"), ("squeue", "exit 0")]);
+    for words in [format!("{SWEEP} --results back\\slash --dry-run"), format!("{SWEEP} --results back\\slash")] {
+        let refused = Ran(bench.command(&words).env("PATH", &path).output().unwrap());
+        assert_eq!(refused.code(), 2, "{}{}", refused.stdout(), refused.stderr());
+        assert!(!bench.path("back\\slash/slurm").exists());
+    }
+}
+
+#[test]
 fn what_slurm_refuses_leaves_no_submission() {
     let bench = project("");
     let path = with_programs(&bench, &[("scontrol", "exit 0"), ("sbatch", "echo no >&2; exit 1")]);

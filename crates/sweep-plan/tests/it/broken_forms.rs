@@ -97,6 +97,19 @@ fn missing_required_keys() {
 }
 
 #[test]
+fn numbers_that_are_too_large_are_refused_where_they_stand() {
+    for (text, range) in [
+        ("exec = { slots = 257 }\n", "`slots` must be a whole number (from 1 to 256), not 257"),
+        ("exec = { threads = 5000000000 }\n", "`threads` must be a whole number (from 1 to 1024), not 5000000000"),
+        ("launcher = { slurm = { cpus = 65536 } }\n", "`cpus` must be a whole number (from 1 to 65535), not 65536"),
+        ("launcher = { slurm = { poll = 5000000000 } }\n", "`poll` must be a whole number (from 1 to 4294967295)"),
+    ] {
+        let faults = more_faults(text);
+        assert!(faults.contains(range) && faults.contains("x.toml:3:"), "{faults}");
+    }
+}
+
+#[test]
 fn wrong_types() {
     let text = "seeds = 0\nbaseline = { groups = 2 }\naxis = { name = \"x\" }\nlimits = { max_runs = 1.5 }\n";
     assert_snapshot!(more_faults(text), @r#"

@@ -82,3 +82,18 @@ fn a_queued_run_with_an_attempt_counts_as_begun() {
     let why = "1 not run yet, 2 started, not finished yet".to_owned();
     assert_eq!(table.rows[3].cells[0].value, CellValue::Missing(why));
 }
+
+#[test]
+fn a_sweep_with_a_pruned_run_compares_nothing_and_says_so() {
+    let mut rows = rows();
+    let row = rows.runs.iter_mut().find(|row| row.status == Status::Succeeded).unwrap();
+    row.status = Status::Pruned;
+    let table = tables(&rows, &declaration(), &paper()).unwrap().remove(0);
+    let cells = || table.rows.iter().flat_map(|row| &row.cells);
+    assert!(cells().any(|cell| matches!(cell.value, CellValue::Measured(_))), "means are shown");
+    assert!(cells().all(|cell| cell.delta.is_none() && !cell.best && !cell.tied));
+    assert!(table.columns.iter().all(|column| !column.delta));
+    assert!(table.notes.iter().any(|note| note.starts_with("Some runs were pruned")), "{:?}", table.notes);
+    assert!(!table.notes.iter().any(|note| note.contains("interval")), "{:?}", table.notes);
+    assert!(table.rows.iter().any(|row| row.note.as_deref().is_some_and(|note| note.contains("1 pruned"))));
+}
