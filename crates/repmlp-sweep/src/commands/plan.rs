@@ -134,7 +134,7 @@ impl View<'_> {
             _ if open.is_empty() => ".\n",
             (_, None) if plan_is_of_commands => ". Times are unknown: a command trains some of the runs.\n",
             (_, None) => {
-                ". Some times are unknown until a run of their row is finished: the size of the data set is not known.\n"
+                ". Some times are unknown until a run of their row is finished: the size of the data is not known.\n"
             }
             (SpeedSource::Runs, _) => ". Times are estimated from finished runs of this plan.\n",
             (SpeedSource::Step, _) => {
