@@ -93,7 +93,10 @@ fn of_slurm(fault: &SlurmError) -> Exit {
         SlurmError::Setting { .. } => Exit::Invalid,
         SlurmError::NotText { .. } => Exit::Usage,
         SlurmError::File { .. } => Exit::Unwritable,
-        SlurmError::Missing { .. } | SlurmError::Refused { .. } | SlurmError::Answer { .. } => Exit::System,
+        SlurmError::Missing { .. }
+        | SlurmError::Refused { .. }
+        | SlurmError::Silent { .. }
+        | SlurmError::Answer { .. } => Exit::System,
     }
 }
 

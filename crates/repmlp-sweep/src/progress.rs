@@ -102,7 +102,7 @@ impl Progress {
         let mut line = format!("{runs} of {} runs to do, {reused} done and reused", self.planned.len());
         let failed = works.iter().filter(|work| matches!(work, Work::Failed { .. })).count();
         if failed > 0 {
-            line += &format!(", {failed} failed before (see --retry-failed)");
+            line += &format!(", {failed} failed before (--retry-failed tries them again)");
         }
         self.voice.say(&line);
         self.total.set_message(format!("0 of {runs} runs"));
@@ -197,8 +197,9 @@ impl Progress {
         let bar = bars.insert_before(&self.total, ProgressBar::new(steps.max(1)).with_position(self.state.step(run)));
         let unit = if per_epoch == 1 { "epochs" } else { "steps" };
         // A command may not say how many epochs it trains.
-        let place = if steps == 0 { "{pos:>6}" } else { "{bar:24} {pos:>6}/{len}" };
-        bar.set_style(style(&format!("{{prefix:28}} {place} {unit}  {{msg}}")));
+        let place = if steps == 0 { "{pos:>6}" } else { "{bar:12} {pos:>6}/{len}" };
+        // `!` and `wide_msg` cut what would not fit into one line: a second line stays on the screen.
+        bar.set_style(style(&format!("{{prefix:24!}} {place} {unit}  {{wide_msg}}")));
         bar.set_prefix(label);
         if let Some(former) = self.bars.insert(run, bar) {
             former.finish_and_clear();

@@ -25,7 +25,8 @@ struct Active {
 }
 
 impl Pruning {
-    /// Starts with what runs have reported so far.
+    /// Starts with what runs have reported so far. Runs that were pruned earlier stay so. Others are judged by the next
+    /// value that they report.
     pub(crate) fn of(arguments: &RunArgs, rows: &ExperimentRows) -> Self {
         let Some(choice) = arguments.prune else { return Self::default() };
         let rule = match choice {
@@ -33,25 +34,22 @@ impl Pruning {
             PruneChoice::Asha => PruningRule::Asha,
         };
         let mut pruner = Pruner::new(sweep_runner::Pruning { rule, after: arguments.prune_after });
-        let finished: BTreeSet<RunId> =
-            rows.runs.iter().filter(|row| row.status == Status::Succeeded).map(|row| row.run).collect();
-        let mut values: Vec<(u32, RunId, f64)> = rows
-            .measurements
-            .iter()
-            .filter_map(|row| told(&row.measurement).map(|(epoch, value)| (epoch, row.run, value)))
-            .collect();
-        values.sort_by_key(|(epoch, run, _)| (*epoch, *run));
-        // Finished runs first: the others are compared with them.
-        let (of_finished, of_others): (Vec<_>, Vec<_>) =
-            values.into_iter().partition(|(_, run, _)| finished.contains(run));
-        finished.into_iter().for_each(|run| pruner.finish(run));
-        for (epoch, run, value) in of_finished.into_iter().chain(of_others) {
-            pruner.observe(run, epoch, value);
+        for row in &rows.measurements {
+            if let Some((epoch, value)) = told(&row.measurement) {
+                pruner.recall(row.run, epoch, value);
+            }
+        }
+        for row in &rows.runs {
+            match row.status {
+                Status::Succeeded => pruner.finish(row.run),
+                Status::Pruned => pruner.leave_out(row.run),
+                _ => {}
+            }
         }
         Self { active: Some(Active { pruner, rule, is_blind_told: false }) }
     }
 
-    /// Whether a run is poor by what it has reported so far.
+    /// Whether a run was pruned earlier.
     pub(crate) fn is_pruned(&self, run: RunId) -> bool {
         self.active.as_ref().is_some_and(|active| active.pruner.is_pruned(run))
     }
@@ -69,7 +67,7 @@ impl Pruning {
         ));
         if pruner.count() > 0 {
             let verb = if pruner.count() == 1 { "run is" } else { "runs are" };
-            let text = format!("{} {verb} left out, because of the values reported so far", pruner.count());
+            let text = format!("{} {verb} left out: pruned by an earlier call", pruner.count());
             progress.voice().say(&text);
         }
     }

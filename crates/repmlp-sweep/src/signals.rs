@@ -43,7 +43,7 @@ pub(crate) async fn listen(
         };
         tokio::select! {
             Ok(()) = tokio::signal::ctrl_c() => {}
-            () = is_over => {}
+            () = is_over => voice.say("the time of --until has come"),
             Some(()) = terminate.recv() => {}
             Some(()) = hung_up => {}
         }

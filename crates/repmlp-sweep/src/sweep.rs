@@ -127,7 +127,7 @@ impl Sweep<'_> {
         let is_failed = |status: &Status| matches!(status, Status::Failed(_) | Status::TimedOut);
         if options.on_failure == OnFailure::Stop && summary.counts.keys().any(is_failed) {
             let attempts = sweep_runner::submitted(self.lock.layout(), &runs)?;
-            cancel::end(self.lock.layout(), &attempts).await?;
+            cancel::end(&attempts).await?;
         }
         Ok(request)
     }

@@ -1,7 +1,7 @@
 //! How long it still takes, and which attempts are far too slow.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 
 use sweep_protocol::RunId;
 
@@ -78,7 +78,8 @@ impl Progress {
             .filter_map(|run| Some((run, run.attempt.as_ref()?)))
             .map(|(run, attempt)| (ms(self.seconds_left_of(run, attempt, paces, now_ms)), attempt.slot))
             .collect();
-        let is_free = |slot: &u32| !busy.iter().any(|(_, used)| *used == Some(*slot));
+        let used: BTreeSet<u32> = busy.iter().filter_map(|(_, slot)| *slot).collect();
+        let is_free = |slot: &u32| !used.contains(slot);
         let free: Vec<u32> = (0..self.slot_count()).filter(is_free).collect();
         let busy = busy.into_iter().map(|(free_ms, slot)| Reverse((free_ms, slot.unwrap_or(u32::MAX))));
         free.into_iter().map(|slot| Reverse((0, slot))).chain(busy).collect()

@@ -226,7 +226,9 @@ impl Progress {
 
     fn use_slot(&mut self, slot: u32, at_ms: u64) {
         if !matches!(self.scheduler, Scheduler::Present { since_ms, .. } if at_ms < since_ms) {
-            self.slots_seen = self.slots_seen.max(slot.saturating_add(1));
+            // A line that names a slot which cannot be in use says nothing about the machine.
+            let most = u32::try_from(self.runs.len()).unwrap_or(u32::MAX);
+            self.slots_seen = self.slots_seen.max(slot.saturating_add(1)).min(most);
         }
     }
 
@@ -270,7 +272,7 @@ impl Progress {
                     self.use_slot(*slot, line.at_ms);
                 }
                 // It waits in the queue of the cluster until it reports that it has begun.
-                SupervisorEvent::Submitted { .. } => {}
+                SupervisorEvent::Submitted { .. } => self.runs[at].stage = Stage::Queued,
                 SupervisorEvent::Closed { status, message, .. } => {
                     self.close(at, *status, message.as_deref());
                     news.extend(ended(line));

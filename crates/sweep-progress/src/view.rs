@@ -1,5 +1,7 @@
 //! Everything about a sweep at one time, for drawings and as JSON.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use sweep_protocol::{RunId, Status};
 
@@ -173,7 +175,8 @@ impl Progress {
         let running = self.runs.iter().filter(|run| run.stage == Stage::Running);
         let mut slots: Vec<SlotView<'_>> =
             running.map(|run| SlotView { slot: of(run), running: self.running(run, now_ms) }).collect();
-        let idle = (0..self.slot_count()).filter(|slot| !slots.iter().any(|used| used.slot == Some(*slot)));
+        let used: BTreeSet<u32> = slots.iter().filter_map(|view| view.slot).collect();
+        let idle = (0..self.slot_count()).filter(|slot| !used.contains(slot));
         let idle: Vec<SlotView<'_>> = idle.map(|slot| SlotView { slot: Some(slot), running: None }).collect();
         slots.extend(idle);
         slots.sort_by_key(|slot| (slot.slot.is_none(), slot.slot));

@@ -31,9 +31,12 @@ pub fn attempt_numbers(run: &RunLayout) -> io::Result<Vec<u32>> {
     Ok(numbers)
 }
 
+/// The largest number of an attempt. A folder with a larger one belongs to somebody else: this program counts from 1.
+const MOST_ATTEMPTS: u32 = 1_000_000;
+
 /// Returns the number of the attempt with this folder name; `None` for any other name.
 pub fn attempt_number(name: &str) -> Option<u32> {
-    name.parse().ok().filter(|number: &u32| *number > 0 && number.to_string() == name)
+    name.parse().ok().filter(|number: &u32| (1..=MOST_ATTEMPTS).contains(number) && number.to_string() == name)
 }
 
 #[cfg(test)]
@@ -46,7 +49,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let run = ResultsLayout::new(folder.path()).run(RunId::of("{}", 0));
         assert!(attempt_numbers(&run).unwrap().is_empty());
-        for name in ["10", "9", "+1", "01", "0", "-2", "1 (copy)", "99999999999"] {
+        for name in ["10", "9", "+1", "01", "0", "-2", "1 (copy)", "99999999999", "4294967295"] {
             fs::create_dir_all(run.attempts().join(name)).unwrap();
         }
         fs::write(run.attempts().join("3"), "mine").unwrap();

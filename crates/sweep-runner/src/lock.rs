@@ -16,7 +16,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rustix::fs::OFlags;
-use sweep_protocol::{ResultsLayout, create_atomically, create_folders, host_name, remove_temporaries};
+use sweep_protocol::{
+    ResultsLayout, create_atomically, create_folders, host_name, read_regular_file, remove_temporaries,
+};
 
 use crate::RunnerError;
 use crate::error::unwritable;
@@ -104,8 +106,8 @@ impl Holder {
     }
 
     pub(crate) fn read(path: &Path) -> Option<Self> {
-        let mut text = String::new();
-        File::open(path).ok()?.take(LENGTH as u64).read_to_string(&mut text).ok()?;
+        let bytes = read_regular_file(path).ok()?;
+        let text = String::from_utf8_lossy(bytes.get(..LENGTH).unwrap_or(&bytes)).into_owned();
         let mut lines = text.lines().map(str::trim);
         let pid = lines.next()?.parse().ok()?;
         Some(Self { pid, host: lines.next().filter(|host| !host.is_empty()).map(str::to_owned) })

@@ -55,7 +55,7 @@ pub struct Pruner {
     /// Number of epochs of each run that has begun, if known.
     epochs: BTreeMap<RunId, u32>,
     finished: BTreeSet<RunId>,
-    pruned: BTreeMap<RunId, Pruned>,
+    pruned: BTreeSet<RunId>,
 }
 
 impl Pruner {
@@ -66,13 +66,25 @@ impl Pruner {
             values: BTreeMap::new(),
             epochs: BTreeMap::new(),
             finished: BTreeSet::new(),
-            pruned: BTreeMap::new(),
+            pruned: BTreeSet::new(),
         }
     }
 
     /// Says how many epochs a run has. It is not pruned after the last one, since nothing is left to save.
     pub fn begin(&mut self, run: RunId, epochs: u32) {
         self.epochs.insert(run, epochs);
+    }
+
+    /// Takes a value that a run has reported earlier. It counts for others, and decides nothing about its own run.
+    pub fn recall(&mut self, run: RunId, epoch: u32, value: f64) {
+        if value.is_finite() {
+            self.values.entry(run).or_default().insert(epoch, value);
+        }
+    }
+
+    /// Says that a run was pruned earlier.
+    pub fn leave_out(&mut self, run: RunId) {
+        self.pruned.insert(run);
     }
 
     /// Takes the value of a run after an epoch, and says whether the run is pruned now. The values of all runs count
@@ -95,7 +107,7 @@ impl Pruner {
             PruningRule::Median => self.by_median(run, epoch),
             PruningRule::Asha => self.by_rung(run, last, epoch),
         }?;
-        self.pruned.insert(run, pruned);
+        self.pruned.insert(run);
         Some(pruned)
     }
 
@@ -107,7 +119,7 @@ impl Pruner {
 
     /// Whether a run is pruned.
     pub fn is_pruned(&self, run: RunId) -> bool {
-        self.pruned.contains_key(&run)
+        self.pruned.contains(&run)
     }
 
     /// Number of pruned runs.
@@ -268,5 +280,19 @@ mod tests {
             }
             prop_assert!(!state.is_pruned(run(best)));
         }
+    }
+
+    #[test]
+    fn what_was_reported_earlier_decides_nothing_about_its_own_run() {
+        let mut state = pruner(PruningRule::Asha, 1);
+        // The last value of a run that was killed before its final measurements.
+        state.recall(run(0), 4, 0.1);
+        for number in 1..=8 {
+            state.observe(run(number), 4, 0.5 + 0.01 * number as f64);
+        }
+        assert!(!state.is_pruned(run(0)));
+        assert!(state.observe(run(0), 5, 0.1).is_none(), "epoch 5 is no rung");
+        state.leave_out(run(9));
+        assert!(state.is_pruned(run(9)));
     }
 }

@@ -2,9 +2,11 @@
 //! supervisor: the first line when the attempt is launched, the last one when it is closed. Every new line is passed
 //! on.
 
+use std::time::Duration;
+
 use sweep_protocol::{
-    AttemptLayout, AttemptName, Event, FailureKind, JournalPart, JournalReader, JournalWriter, Outcome, ResultsLayout,
-    Status, SupervisorEvent, Tally, error_chain, log_tail,
+    AttemptLayout, AttemptName, Event, FailureKind, JournalError, JournalPart, JournalReader, JournalWriter, Outcome,
+    ResultsLayout, Status, SupervisorEvent, Tally, error_chain, log_tail,
 };
 use tokio::sync::mpsc;
 
@@ -12,6 +14,10 @@ use crate::closing::{self, Evidence};
 use crate::error::unreadable;
 use crate::launcher::Ended;
 use crate::{RunnerError, Update, UpdateKind, attempt_folder};
+
+/// Number of times that a journal is read again after an error of the disk, and the pause before each.
+const RETRIES: u32 = 5;
+const RETRY_PAUSE: Duration = Duration::from_millis(300);
 
 /// The journals of an attempt that is under way.
 pub struct Record {
@@ -52,9 +58,18 @@ impl Record {
     /// When the receiver of updates is gone.
     pub async fn follow(&mut self) -> Result<(), RunnerError> {
         let Ok(reader) = &mut self.journal else { return Ok(()) };
+        let mut read = reader.read_durable();
+        // A network file system may refuse now and then. Only damage is final.
+        for _ in 0..RETRIES {
+            if !matches!(read, Err(JournalError::Io { .. })) {
+                break;
+            }
+            tokio::time::sleep(RETRY_PAUSE).await;
+            read = reader.read_durable();
+        }
         // Only lines that are safely on the disk: the index must not hold lines that a power cut can remove from the
         // journal.
-        match reader.read_durable() {
+        match read {
             Ok(JournalPart { lines, damage }) => {
                 self.lines = reader.next_seq();
                 lines.iter().for_each(|line| add(&mut self.measured, &line.event));

@@ -49,7 +49,11 @@ fn submitted_of(run: &RunLayout) -> Result<Option<Submitted>, RunnerError> {
     for attempt in attempt_folder::attempts_of(run)?.into_iter().rev() {
         let lines = JournalReader::<SupervisorEvent>::new(&run.attempt(attempt).supervisor()).read_new()?.lines;
         match lines.into_iter().next_back().map(|line| line.event) {
-            Some(SupervisorEvent::Submitted { of, job, task }) => return Ok(Some(Submitted { of, job, task })),
+            // The folder of a run that was copied names another run.
+            Some(SupervisorEvent::Submitted { of, job, task }) => {
+                let is_its = run.root().file_name().is_some_and(|name| name == of.run.to_string().as_str());
+                return Ok(is_its.then_some(Submitted { of, job, task }));
+            }
             Some(_) => return Ok(None),
             None => {}
         }

@@ -68,6 +68,7 @@ pub async fn run<L: Launcher>(
     updates: mpsc::Sender<Update>,
 ) -> Result<Summary, RunnerError> {
     let Requests { to_all: mut requests, mut pruned } = requests.into();
+    let mut killed = requests.clone();
     let policy = Policy {
         slots: launcher.places(),
         retries: options.retries,
@@ -91,7 +92,13 @@ pub async fn run<L: Launcher>(
     loop {
         scheduler.raise(*requests.borrow_and_update());
         pruned.borrow_and_update().iter().for_each(|run| scheduler.prune(*run));
-        if let Err(fault) = scheduler.start().await {
+        // A cluster may take long to answer. The second request does not wait for it: the next call closes what was
+        // prepared.
+        let started = tokio::select! {
+            started = scheduler.start() => started,
+            Ok(_) = killed.wait_for(|request| *request == Request::Kill) => Ok(()),
+        };
+        if let Err(fault) = started {
             scheduler.end_with(fault);
         }
         tokio::select! {

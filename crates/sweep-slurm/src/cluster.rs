@@ -5,6 +5,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::process::Command;
 
@@ -13,6 +14,10 @@ use crate::{Settings, SlurmError};
 
 /// Indices of tasks are below this number, unless the cluster says otherwise.
 const MAX_ARRAY_SIZE: u32 = 1001;
+
+/// Time after which a command of Slurm counts as silent. Slurm's own limit for an answer is 10 s, and its commands try
+/// again a few times.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The cluster that this machine belongs to.
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,13 +68,17 @@ impl Cluster {
     /// When `squeue` is missing or refuses, for example because the controller does not answer.
     pub async fn queue(self, jobs: &[String]) -> Result<Queue, SlurmError> {
         let list = jobs.join(",");
-        // %F job, %K task, %T state, %r reason, %N node.
-        let arguments = ["--noheader", "--array", "--states=all", "--format=%F|%K|%T|%r|%N", "--jobs", &list];
+        // %F job, %K task, %T state, %r reason, %N node, %o command.
+        let arguments = ["--noheader", "--array", "--states=all", "--format=%F|%K|%T|%r|%N|%o", "--jobs", &list];
         // A user's own defaults would change the answer.
         match ask("squeue", &arguments, |name| name.starts_with("SQUEUE_")).await {
-            Ok(text) => Ok(Queue::read(jobs, &text)),
+            Ok(text) => Queue::read(jobs, &text).ok_or(SlurmError::Answer {
+                command: "squeue",
+                answer: text,
+                expected: "`12|0|RUNNING|None|node|command`",
+            }),
             // The only job that was asked for has left the queue.
-            Err(SlurmError::Refused { said, .. }) if said.contains("Invalid job id") => Ok(Queue::read(jobs, "")),
+            Err(SlurmError::Refused { said, .. }) if said.contains("Invalid job id") => Ok(Queue::empty(jobs)),
             Err(fault) => Err(fault),
         }
     }
@@ -122,7 +131,10 @@ async fn ask<S: AsRef<OsStr>>(
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(&is_unwanted)) {
         asked.env_remove(name);
     }
-    let done = asked.args(arguments).stdin(Stdio::null()).kill_on_drop(true).output().await;
+    let done = asked.args(arguments).stdin(Stdio::null()).kill_on_drop(true).output();
+    let Ok(done) = tokio::time::timeout(PATIENCE, done).await else {
+        return Err(SlurmError::Silent { command, seconds: PATIENCE.as_secs() });
+    };
     let done = done.map_err(|source| SlurmError::Missing { command, source })?;
     if done.status.success() {
         return Ok(String::from_utf8_lossy(&done.stdout).trim_end().to_owned());

@@ -22,6 +22,14 @@ pub enum SlurmError {
         /// What it wrote on standard error.
         said: String,
     },
+    /// A command of Slurm did not answer.
+    #[error("`{command}` has not answered for {seconds} s")]
+    Silent {
+        /// The command.
+        command: &'static str,
+        /// Time that it was given.
+        seconds: u64,
+    },
     /// A command of Slurm answered in a form that is not known.
     #[error("`{command}` answered `{answer}`, which is not of the form {expected}")]
     Answer {

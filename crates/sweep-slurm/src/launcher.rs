@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sweep_protocol::{AttemptName, Lease, Outcome, ResultsLayout, SupervisorEvent, log_tail};
 use sweep_runner::{
@@ -17,6 +17,8 @@ use crate::{Cluster, Program, Settings, SlurmError, Submission};
 
 /// Number of answers of Slurm without a task after which the task has left the queue.
 const ABSENT: u32 = 2;
+/// Least time between the first and the last of these answers. A controller that starts may not know all jobs yet.
+const ABSENT_FOR: Duration = Duration::from_secs(5);
 /// Number of answers after the end of a task in which its last lines may still arrive over a network file system.
 const LATE: u32 = 3;
 
@@ -116,7 +118,7 @@ impl Slurm {
     /// Takes arrays out of the queue whose submission is incomplete: the next call submits all runs again.
     async fn withdraw(&self, submission: &Submission, jobs: &[String]) {
         match Cluster.remove(jobs).await {
-            Ok(()) => submission.remove(),
+            Ok(()) => submission.withdraw(),
             Err(fault) => (self.say)(&fault.to_string()),
         }
     }
@@ -284,10 +286,12 @@ impl SlurmTask {
         let Some(task) = state else {
             // A new job may be missing in the first answer, and an old one has left the queue.
             counts.absent += 1;
+            let since = *counts.absent_since.get_or_insert_with(Instant::now);
             let how = format!("Slurm no longer knows job {}_{}", self.job, self.task);
-            return (counts.absent >= ABSENT).then_some(Ended { by: EndedBy::Itself, how });
+            let is_gone = counts.absent >= ABSENT && since.elapsed() >= ABSENT_FOR;
+            return is_gone.then_some(Ended { by: EndedBy::Itself, how });
         };
-        counts.absent = 0;
+        (counts.absent, counts.absent_since) = (0, None);
         let is_complete = task.state == "COMPLETED";
         let by = match task.phase() {
             Phase::Alive => return None,
@@ -310,6 +314,8 @@ impl SlurmTask {
 struct Counts {
     /// Without the task.
     absent: u32,
+    /// Time of the first of them.
+    absent_since: Option<Instant>,
     /// With a task that has ended but has not reported its end.
     late: u32,
     /// Whether the user knows that the task is held.

@@ -10,8 +10,9 @@ use crate::SlurmError;
 const LARGEST: u32 = 65_535;
 
 /// Options that this program sets itself, or that change what `sbatch` does.
-const OWNED: [&str; 15] = [
+const OWNED: [&str; 16] = [
     "--array",
+    "--clusters",
     "--help",
     "--job-name",
     "--no-requeue",
@@ -29,8 +30,18 @@ const OWNED: [&str; 15] = [
 ];
 
 /// Variables of these options, after `SBATCH_`.
-const OWNED_VARIABLES: [&str; 9] =
-    ["ARRAY_INX", "CPUS_PER_TASK", "JOB_NAME", "NO_REQUEUE", "OPEN_MODE", "OUTPUT", "REQUEUE", "SIGNAL", "WAIT"];
+const OWNED_VARIABLES: [&str; 10] = [
+    "ARRAY_INX",
+    "CLUSTERS",
+    "CPUS_PER_TASK",
+    "JOB_NAME",
+    "NO_REQUEUE",
+    "OPEN_MODE",
+    "OUTPUT",
+    "REQUEUE",
+    "SIGNAL",
+    "WAIT",
+];
 
 /// Whether an option is one of [`OWNED`]. Slurm also takes the beginning of a name, and short names.
 fn is_owned(option: &str) -> bool {
@@ -147,12 +158,20 @@ impl Settings {
         if self.extra.iter().any(|line| !line.starts_with("--") || line.contains(['\n', '\r'])) {
             return fault("extra", "each line must be one option of sbatch, such as \"--qos=long\"");
         }
+        // The same options go to `srun`, without a shell that reads quotes.
+        if self.extra.iter().any(|line| line.contains(['"', '\'', '\\', '#'])) {
+            return fault("extra", "quotes, backslashes and # cannot be used: write values without spaces");
+        }
         if let Some(word) = self.extra_options().find(|word| is_owned(word)) {
             let why = format!("`{word}`: this program sets this option itself, or cannot work with it; remove it");
             return Err(SlurmError::Setting { key: "extra", why });
         }
         if self.setup.iter().any(|line| line.contains(['\n', '\r'])) {
             return fault("setup", "each item must be one line of shell script");
+        }
+        // The next line of the script would become part of this one.
+        if self.setup.iter().any(|line| line.chars().rev().take_while(|c| *c == '\\').count() % 2 == 1) {
+            return fault("setup", "an item must not end with a backslash: write the whole command in one item");
         }
         let is_gpu = |device: &str| device.strip_prefix("cuda:").is_some_and(|number| number.parse::<usize>().is_ok());
         if self.device != "cpu" && !is_gpu(&self.device) {
@@ -210,6 +229,7 @@ mod tests {
         };
         assert_eq!(with(|_| {}), Ok(()));
         assert_eq!(with(|s| s.extra = vec!["--qos=long".into(), "--nodes=1 --exclusive".into()]), Ok(()));
+        assert_eq!(with(|s| s.setup = vec!["echo a\\\\".into()]), Ok(()));
         for (set, key) in [
             ((|s| s.partition = Some("a b".into())) as fn(&mut Settings), "partition"),
             (|s| s.time = Some("1:00\n#SBATCH --uid=0".into()), "time"),
@@ -220,6 +240,10 @@ mod tests {
             (|s| s.extra = vec!["--arr=0-3".into()], "extra"),
             (|s| s.extra = vec!["--qos=long --wait".into()], "extra"),
             (|s| s.extra = vec!["--qos=long -a 0-3".into()], "extra"),
+            (|s| s.extra = vec!["--clusters=other".into()], "extra"),
+            (|s| s.extra = vec!["--comment=\"x y\"".into()], "extra"),
+            (|s| s.extra = vec!["--comment=x #y".into()], "extra"),
+            (|s| s.setup = vec!["export A=1 \\".into()], "setup"),
             (|s| s.signal_before = 70_000, "signal_before"),
             (|s| s.cpus = u32::MAX, "cpus"),
             (|s| s.device = "gpu".into(), "device"),

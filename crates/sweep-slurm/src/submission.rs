@@ -138,12 +138,14 @@ impl Submission {
         output_pattern(&self.folder)
     }
 
-    /// Removes the folder of a submission that Slurm refused. What cannot be removed stays for `clean`.
-    pub(crate) fn remove(&self) {
+    /// Removes what the folder of a submission that Slurm refused holds. What cannot be removed stays for `clean`.
+    ///
+    /// The folder itself stays, so that its number is not given again: an answer may be lost although the job was
+    /// accepted. Such a job then finds no manifest and ends.
+    pub(crate) fn withdraw(&self) {
         let files = [self.manifest(), self.script()];
         files.iter().for_each(|file| drop(fs::remove_file(file)));
         drop(fs::remove_dir(self.folder.join("output")));
-        drop(fs::remove_dir(&self.folder));
     }
 }
 

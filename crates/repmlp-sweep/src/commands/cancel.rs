@@ -1,7 +1,9 @@
 //! `cancel`: ends the Slurm jobs of an experiment. The next call of `run` closes their attempts.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
-use sweep_protocol::{ResultsLayout, RunId, attempt_numbers};
+use sweep_protocol::RunId;
 use sweep_runner::{Submitted, submitted};
 use sweep_slurm::Cluster;
 
@@ -21,7 +23,7 @@ pub(crate) async fn run(arguments: CancelArgs, program: &Program) -> Result<Exit
             say("no run of this experiment is in the queue of a cluster");
             continue;
         }
-        let number = end(&layout, &attempts).await?;
+        let number = end(&attempts).await?;
         say(&format!(
             "asked Slurm to end {number} runs; those that train write a checkpoint first, and the next `run` closes \
              them"
@@ -30,17 +32,16 @@ pub(crate) async fn run(arguments: CancelArgs, program: &Program) -> Result<Exit
     Ok(Exit::Done)
 }
 
-/// Ends the tasks of attempts: those that have begun write a checkpoint. Returns their number.
-pub(crate) async fn end(layout: &ResultsLayout, attempts: &[Submitted]) -> Result<usize> {
-    let has_begun = |attempt: &&Submitted| {
-        let numbers = attempt_numbers(&layout.run(attempt.of.run)).unwrap_or_default();
-        let latest = numbers.last().copied().unwrap_or(attempt.of.attempt);
-        layout.run(attempt.of.run).attempt(latest).journal().exists()
-    };
+/// Ends the tasks of attempts: those that run write a checkpoint, and those that wait leave the queue. Slurm says which
+/// they are, since a task that has begun may wait again. Returns their number.
+pub(crate) async fn end(attempts: &[Submitted]) -> Result<usize> {
+    let jobs: BTreeSet<String> = attempts.iter().map(|attempt| attempt.job.clone()).collect();
+    let queue = Cluster.queue(&jobs.into_iter().collect::<Vec<String>>()).await?;
+    let waits = |attempt: &&Submitted| queue.waits(&attempt.job, attempt.task);
     let name = |attempt: &Submitted| format!("{}_{}", attempt.job, attempt.task);
-    let (begun, waiting): (Vec<&Submitted>, Vec<&Submitted>) = attempts.iter().partition(has_begun);
+    let (waiting, others): (Vec<&Submitted>, Vec<&Submitted>) = attempts.iter().partition(waits);
     let names = |attempts: Vec<&Submitted>| attempts.into_iter().map(name).collect::<Vec<String>>();
     Cluster.remove(&names(waiting)).await?;
-    Cluster.end(&names(begun)).await?;
+    Cluster.end(&names(others)).await?;
     Ok(attempts.len())
 }

@@ -31,7 +31,8 @@ pub(crate) use run::RETRIES;
 use std::fs::File;
 
 use anyhow::{Context, Result};
-use sweep_protocol::{ResultsLayout, check_prose, error_chain, printable};
+use sweep_protocol::{ResultsLayout, RunId, RunRow, Status, check_prose, error_chain, printable};
+use sweep_runner::{Presence, presence, submitted};
 use sweep_store::Reader;
 
 use crate::cli::{Cli, Command, VerifyCommand, WeightsCommand};
@@ -104,6 +105,24 @@ fn say_damage(results: &mut Reader) {
     for damage in results.take_damage() {
         say(&format!("note: {}", error_chain(&damage)));
     }
+}
+
+/// Says so if runs are recorded as running although no scheduler and no cluster works on them.
+fn say_left_behind<'a>(layout: &ResultsLayout, rows: impl Iterator<Item = &'a RunRow>) -> Result<()> {
+    let running: Vec<RunId> = rows.filter(|row| row.status == Status::Running).map(|row| row.run).collect();
+    if running.is_empty() || presence(layout) != Presence::Absent {
+        return Ok(());
+    }
+    let submitted = submitted(layout, &running)?.len();
+    let left = running.len().saturating_sub(submitted);
+    if left > 0 {
+        let (runs, verb) = if left == 1 { ("run", "was") } else { ("runs", "were") };
+        say(&format!(
+            "note: no scheduler works in this results folder, so {left} running {runs} {verb} interrupted; `run` \
+             continues them"
+        ));
+    }
+    Ok(())
 }
 
 /// Writes text to standard output. Names, labels and messages come from files, so characters that control a terminal

@@ -9,7 +9,7 @@ use sweep_plan::Plan;
 use sweep_protocol::duration;
 
 use super::grid::grid;
-use super::{open_results, print, print_json, say, say_damage};
+use super::{open_results, print, print_json, say, say_damage, say_left_behind};
 use crate::arithmetic;
 use crate::cli::PlanArgs;
 use crate::costed_plan::CostedPlan;
@@ -53,6 +53,7 @@ async fn show(spec: &Spec, arguments: &PlanArgs, program: &Program) -> Result<()
     }
     let speed = Speed::of(&costed, &mut results, &known).await?;
     say_damage(&mut results);
+    say_left_behind(&layout, known.values())?;
     if let Some(data) = &arguments.data {
         let fingerprints: BTreeSet<String> =
             check_data(&costed, &mut costed.trainers.data(Some(data), &layout.digests()))?.into_iter().collect();

@@ -137,7 +137,10 @@ impl Call<'_> {
         let lock = if arguments.wait { wait_for_lock(layout).await? } else { SchedulerLock::acquire(layout)? };
         let sweep = Sweep { lock: &lock, until: arguments.until };
         let (mut store, damages) = patiently(prepare(costed, &lock)).await?;
-        let Left { known, items, mut pruning } = self.left(&sweep, &mut store).await?;
+        let Some(Left { known, items, mut pruning }) = self.left(&sweep, &mut store).await? else {
+            store.close().await?;
+            return Ok((Exit::Remains, Request::Finish));
+        };
         if fingerprints.is_none() && !items.is_empty() {
             fingerprints = Some(check_data(costed, &mut readers)?);
         }
@@ -186,8 +189,9 @@ impl Call<'_> {
         Ok(Pruning::of(self.arguments, &rows.context("a recorded plan is known")?))
     }
 
-    /// Returns what is left to do. Before that, closes what a cluster has ended since the last call.
-    async fn left(&self, sweep: &Sweep<'_>, store: &mut Store) -> Result<Left> {
+    /// Returns what is left to do. Before that, closes what a cluster has ended since the last call. Returns nothing if
+    /// the user interrupts that.
+    async fn left(&self, sweep: &Sweep<'_>, store: &mut Store) -> Result<Option<Left>> {
         let look = async || -> Result<Left> {
             let mut results = open_results(&self.layout).await?;
             let known = self.costed.known(&mut results)?;
@@ -199,10 +203,12 @@ impl Call<'_> {
         let open = |items: &[WorkItem]| submitted(&self.layout, &items.iter().map(|item| item.run).collect::<Vec<_>>());
         let left = look().await?;
         if open(&left.items)?.is_empty() {
-            return Ok(left);
+            return Ok(Some(left));
         }
         let mut progress = Progress::new(&self.costed, &left.items, &self.layout, self.screen, None);
-        sweep.collect(left.items, self.slurm.as_ref(), store, &mut progress).await?;
+        if sweep.collect(left.items, self.slurm.as_ref(), store, &mut progress).await? != Request::Run {
+            return Ok(None);
+        }
         let left = look().await?;
         if let (None, Some(attempt)) = (&self.slurm, open(&left.items)?.first()) {
             let plan = &self.costed.plan;
@@ -216,7 +222,7 @@ impl Call<'_> {
             );
             return Err(UsageError(text).into());
         }
-        Ok(left)
+        Ok(Some(left))
     }
 
     /// Renders the report of a finished sweep, and shows its tables.

@@ -12,7 +12,7 @@ use sweep_protocol::{
 use sweep_store::{ExperimentCounts, Reader};
 
 use super::grid::grid;
-use super::{open_results, print, print_json, say_damage};
+use super::{open_results, print, print_json, say_damage, say_left_behind};
 use crate::cli::StatusArgs;
 use crate::exit::{Exit, UsageError};
 use crate::plan_file;
@@ -60,6 +60,7 @@ pub(crate) async fn run(arguments: StatusArgs) -> Result<Exit> {
     }
     say_damage(&mut results);
     all.iter().try_for_each(|rows| plan_file::check(&layout, file, &rows.plan))?;
+    say_left_behind(&layout, all.iter().flat_map(|rows| &rows.runs))?;
     if arguments.json {
         print_json(&all)?;
     } else {

@@ -23,6 +23,7 @@ mod processes;
 mod pruning;
 mod road;
 mod slurm;
+mod slurm_answers;
 mod starting;
 mod surroundings;
 mod throughput;

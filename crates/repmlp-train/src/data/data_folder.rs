@@ -35,7 +35,11 @@ impl DataFolder {
         if inner.is_dir() {
             return Ok(Self { path: inner, get });
         }
-        Ok(Self { path: data.to_owned(), get: format!("There is no folder {} either. {get}", inner.display()) })
+        let missing = match data.is_dir() {
+            true => format!("There is no folder {} either.", inner.display()),
+            false => format!("The folder {} does not exist.", data.display()),
+        };
+        Ok(Self { path: data.to_owned(), get: format!("{missing} {get}") })
     }
 
     /// Returns its path.
@@ -209,6 +213,6 @@ mod tests {
     fn a_missing_folder_is_named() {
         let folder = with(&["b/0.png"]);
         let text = images(folder.path()).unwrap_err();
-        assert_eq!(text, "no a/ in DIR. There is no folder DIR/own either. ");
+        assert_eq!(text, "no a/ in DIR. There is no folder DIR/own either.");
     }
 }

@@ -24,7 +24,7 @@ pub enum DataError {
         key: &'static str,
     },
     /// A file does not exist.
-    #[error("no {} in {}. {get}", .names.join(" or "), .folder.display())]
+    #[error("{}", format!("no {} in {}. {get}", .names.join(" or "), .folder.display()).trim_end())]
     Missing {
         /// The folder that was searched.
         folder: PathBuf,

@@ -69,7 +69,9 @@ impl LocalProcess {
         record.say(launched).await?;
         let mut poll = interval(POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut limit = self.timeout.map_or(Limit::None, |timeout| Limit::Stop(Instant::now() + timeout));
+        // A time that the clock cannot hold is no limit.
+        let end = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut limit = end.map_or(Limit::None, Limit::Stop);
         let mut request = Request::Run;
         loop {
             tokio::select! {
