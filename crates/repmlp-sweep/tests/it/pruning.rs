@@ -32,7 +32,7 @@ fn pruned_runs_stay_unfinished_and_continue_without_pruning_to_the_same_values()
 
     let again = bench.run(&format!("{SWEEP} --prune asha"));
     assert_eq!(again.code(), 5, "{}", again.stderr());
-    assert!(again.stderr().contains("left out, pruned by an earlier call"), "{}", again.stderr());
+    assert!(again.stderr().contains("left out: pruned by an earlier call"), "{}", again.stderr());
     assert!(again.stderr().contains("0 of 4 runs to do"), "{}", again.stderr());
 
     let continued = bench.done(SWEEP);
