@@ -70,17 +70,15 @@ fn verdict(gain: f64) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
     fn seeds(values: &[f64]) -> Sample {
-        Sample { values: (0..).zip(values.iter().copied()).collect(), rounds: None }
+        Sample::of_values(values)
     }
 
     #[test]
     fn networks_of_the_same_rounds_are_compared_by_their_ratio() {
-        let timed = |rounds: &[f64]| Sample { values: BTreeMap::from([(0, 1.0)]), rounds: Some(rounds.to_vec()) };
+        let timed = |rounds: &[f64]| Sample { rounds: Some(rounds.to_vec()), ..Sample::of_values(&[1.0]) };
         let (fast, slow) = (timed(&[1.0; 9]), timed(&[1.1; 9]));
         let judge = |a: &Sample, b: &Sample| compare(Metric::Throughput, (a, b), 1);
         assert_eq!([judge(&fast, &slow), judge(&slow, &fast)], [Verdict::Better, Verdict::Worse]);

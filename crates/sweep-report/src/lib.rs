@@ -4,7 +4,7 @@
 //! does not know databases or tensors. It knows no axis, model or number of the paper by name.
 //!
 //! ```text
-//! ExperimentRows + Declaration + PaperNumbers -> Table, picture -> Markdown, LaTeX, CSV, JSON, terminal, SVG, PNG
+//! ExperimentRows + Declaration + PaperNumbers -> Document -> Markdown, LaTeX, CSV, JSON, terminal, SVG, PNG
 //! ```
 //!
 //! # Example
@@ -29,15 +29,14 @@
 //! ```
 
 mod compare;
-mod csv;
 mod declaration;
 mod default_report;
+mod document;
 mod error;
 mod fit;
+mod formats;
 mod frame;
 mod group;
-mod latex;
-mod markdown;
 mod measured;
 mod missing;
 mod notes;
@@ -47,11 +46,8 @@ mod plots;
 pub mod published;
 mod read_toml;
 pub mod rendered;
-mod report;
 mod samples;
-mod sheet;
 mod table;
-mod terminal;
 mod unit;
 mod validation;
 
@@ -59,11 +55,12 @@ pub use declaration::{
     AxisPlot, ColumnDeclaration, CurvesPlot, Declaration, EpochRule, PaperLink, PlotDeclaration, Quantity, ScatterPlot,
     TableDeclaration, report_schema,
 };
+pub use document::Document;
 pub use error::{Fault, ReportError};
 pub use fit::check as check_declaration;
+pub use formats::terminal::{Color, terminal};
+pub use formats::{Rendering, render};
 pub use frame::{frame, write_csv, write_parquet};
 pub use overview::{Failure, Overview};
 pub use paper::{PaperNumbers, PaperRow, PaperTable};
-pub use report::{Rendering, missing_glyphs, render, render_around};
 pub use table::{Cell, CellValue, Column, Delta, Row, Table, tables};
-pub use terminal::{Color, terminal};

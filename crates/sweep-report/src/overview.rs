@@ -59,8 +59,7 @@ pub struct Failure {
 
 impl Overview {
     /// Creates the overview of some rows.
-    pub fn of(rows: &ExperimentRows) -> Self {
-        let measured = Measured::new(rows);
+    pub(crate) fn of(rows: &ExperimentRows, measured: &Measured<'_>) -> Self {
         let plan = &rows.plan;
         let mut counts = BTreeMap::new();
         for run in &plan.runs {
@@ -80,7 +79,7 @@ impl Overview {
             question: plan.question.clone(),
             data: data.into_iter().cloned().collect(),
             seeds: seeds.into_iter().collect(),
-            epochs: epochs(rows, &measured),
+            epochs: epochs(rows, measured),
             setting: plan.scale.clone(),
             arithmetics: of_succeeded(rows, |row| Some(row.arithmetic.as_ref()?.to_string())),
             processors: of_succeeded(rows, |row| row.processor.clone()),

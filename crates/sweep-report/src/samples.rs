@@ -1,4 +1,4 @@
-//! The values of a group of runs in one quantity. Tables and plots compare groups by them.
+//! The values of a group of runs in one quantity. Every table, plot and claim that compares groups asks this module.
 
 use std::collections::BTreeMap;
 
@@ -14,9 +14,28 @@ use crate::measured::Measured;
 pub(crate) struct Sample {
     /// The values of the runs that succeeded, by seed.
     pub(crate) values: BTreeMap<u64, f64>,
+    /// Number of planned runs.
+    pub(crate) planned: usize,
     /// For throughput: seconds per image in each round, if all runs of the group have the same network. Networks that
     /// were timed together have the same rounds.
     pub(crate) rounds: Option<Vec<f64>>,
+}
+
+/// Values over epochs, in the order of the epochs.
+pub(crate) type Curve = Vec<(u32, f64)>;
+
+/// The values of a group of runs over epochs.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Curves {
+    /// The curve of each run with values, whatever its status, in plan order.
+    pub(crate) seeds: Vec<Curve>,
+    /// The mean over the runs that succeeded, at the epochs for which all of them have a value: with fewer, the mean
+    /// would jump.
+    pub(crate) mean: Curve,
+    /// Number of runs that succeeded.
+    pub(crate) succeeded: usize,
+    /// Number of planned runs.
+    pub(crate) planned: usize,
 }
 
 impl Sample {
@@ -29,11 +48,48 @@ impl Sample {
             let first = networks.first().copied().flatten()?;
             networks.iter().all(|network| *network == Some(first)).then(|| measured.rounds(first))?
         };
-        Self { values: group.runs.iter().filter_map(value).collect(), rounds: rounds() }
+        let values = group.runs.iter().filter_map(value).collect();
+        Self { values, planned: group.runs.len(), rounds: rounds() }
     }
 
     /// Summarises the values; `None` without values.
     pub(crate) fn summary(&self) -> Option<Summary> {
         Summary::of(&self.values.values().copied().collect::<Vec<_>>())
+    }
+
+    /// Whether every planned run has a value.
+    pub(crate) fn is_complete(&self) -> bool {
+        !self.values.is_empty() && self.values.len() == self.planned
+    }
+}
+
+impl Curves {
+    /// Collects the curves of a group; `None` if no run has a value.
+    pub(crate) fn of(measured: &Measured<'_>, group: &Group<'_>, quantity: &Quantity) -> Option<Self> {
+        let curves: Vec<(bool, Curve)> = group
+            .runs
+            .iter()
+            .map(|run| (measured.result(run.run, quantity).is_some(), measured.curve(run.run, quantity)))
+            .filter(|(_, curve)| !curve.is_empty())
+            .collect();
+        let succeeded: Vec<&Curve> =
+            curves.iter().filter(|(succeeded, _)| *succeeded).map(|(_, curve)| curve).collect();
+        let mut at_epoch: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
+        for (epoch, value) in succeeded.iter().copied().flatten() {
+            at_epoch.entry(*epoch).or_default().push(*value);
+        }
+        let mean = at_epoch.iter().filter(|(_, values)| values.len() == succeeded.len());
+        let mean = mean.filter_map(|(epoch, values)| Some((*epoch, Summary::of(values)?.mean))).collect();
+        let (succeeded, planned) = (succeeded.len(), group.runs.len());
+        let seeds: Vec<Curve> = curves.into_iter().map(|(_, curve)| curve).collect();
+        (!seeds.is_empty()).then_some(Self { seeds, mean, succeeded, planned })
+    }
+}
+
+#[cfg(test)]
+impl Sample {
+    /// A complete sample of these values, for the seeds from 0 on.
+    pub(crate) fn of_values(values: &[f64]) -> Self {
+        Self { values: (0..).zip(values.iter().copied()).collect(), planned: values.len(), rounds: None }
     }
 }

@@ -111,12 +111,21 @@ pub fn tables(
     declaration: &Declaration,
     paper: &PaperNumbers,
 ) -> Result<Vec<Table>, ReportError> {
+    of_measured(rows, &Measured::new(rows), declaration, paper)
+}
+
+/// Computes every declared table from rows that are indexed already.
+pub(crate) fn of_measured(
+    rows: &ExperimentRows,
+    measured: &Measured<'_>,
+    declaration: &Declaration,
+    paper: &PaperNumbers,
+) -> Result<Vec<Table>, ReportError> {
     fit::check(declaration, &rows.plan, paper)?;
     let declared = declaration;
     let declaration = &*validation::fitted(declared, rows);
-    let measured = Measured::new(rows);
     let source = |table: &TableDeclaration| paper.tables.get(&table.paper.as_ref()?.file);
-    let compute = |table| Source { plan: &rows.plan, measured: &measured, paper: source(table) }.table(table);
+    let compute = |table| Source { plan: &rows.plan, measured, paper: source(table) }.table(table);
     let mut tables: Vec<Table> = declaration.tables.iter().map(compute).collect();
     for (table, declared) in tables.iter_mut().zip(&declared.tables) {
         table.notes.extend((table.columns.len() < declared.columns.len()).then(|| validation::LEFT_OUT.to_owned()));
@@ -197,7 +206,7 @@ impl Source<'_> {
             })
             .collect();
         if self.measured.is_comparable() {
-            mark_best(&mut cells, groups, &samples, quantity.metric);
+            mark_best(&mut cells, &samples, quantity.metric);
         }
         if self.has_delta(column) {
             for (cell, delta) in cells.iter_mut().zip(self.deltas(groups, &samples)) {
@@ -244,12 +253,12 @@ impl Source<'_> {
 
 /// Marks the best mean among complete cells, unless all means are equal. Also marks complete cells whose difference to
 /// the best may be chance.
-fn mark_best(cells: &mut [Cell], groups: &[Group<'_>], samples: &[Sample], metric: Metric) {
-    let complete = |(cell, group): (&Cell, &Group<'_>)| match &cell.value {
-        CellValue::Measured(summary) if summary.n == group.runs.len() => Some(summary.mean),
+fn mark_best(cells: &mut [Cell], samples: &[Sample], metric: Metric) {
+    let complete = |(cell, sample): (&Cell, &Sample)| match &cell.value {
+        CellValue::Measured(summary) if sample.is_complete() => Some(summary.mean),
         _ => None,
     };
-    let means: Vec<Option<f64>> = cells.iter().zip(groups).map(complete).collect();
+    let means: Vec<Option<f64>> = cells.iter().zip(samples).map(complete).collect();
     let lowest = means.iter().flatten().copied().fold(f64::INFINITY, f64::min);
     let highest = means.iter().flatten().copied().fold(f64::NEG_INFINITY, f64::max);
     let best = match metric.better() {

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use sweep_plan::DEFAULT_PROFILE;
 use sweep_protocol::{ExperimentRows, ResultsLayout, error_chain};
 use sweep_report::published::{self, Difference};
 use sweep_report::rendered::{self, Kept};
-use sweep_report::{Rendering, ReportError, Table, missing_glyphs, render_around, tables, terminal};
+use sweep_report::{Document, ReportError, Table, tables, terminal};
 use sweep_store::Reader;
 
 use super::{json_text, open_results, print, print_bytes, say, say_damage};
@@ -43,12 +43,9 @@ pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
     say_damage(&mut results);
     plan_file::check(&layout, Some(path), &rows.plan)?;
     let (declaration, paper) = project.declaration(&rows)?;
-    let tables = tables(&rows, &declaration, &paper)?;
+    let document = Document::of(&rows, &declaration, &paper)?;
     if arguments.json {
-        let json =
-            render_around(&tables, &rows, &declaration)?.into_iter().find(|r| r.path == Path::new("report.json"));
-        let bytes = json.context("a report has a JSON spelling")?.bytes;
-        print_bytes(json_text(&String::from_utf8(bytes)?).as_bytes())?;
+        print_bytes(json_text(&document.json()?).as_bytes())?;
         return Ok(Exit::Done);
     }
     if origin == Origin::Runs {
@@ -62,8 +59,8 @@ pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
         }
     }
     let folder = project.renderings(&arguments.reports, &rows.plan)?;
-    write_renderings(&folder, &render_around(&tables, &rows, &declaration)?)?;
-    print_bytes(shown(&tables, screen).as_bytes())?;
+    write_renderings(&folder, &document)?;
+    print_bytes(shown(&document.tables, screen).as_bytes())?;
     Ok(Exit::Done)
 }
 
@@ -101,9 +98,9 @@ pub(super) fn write(
 ) -> Result<Vec<Table>> {
     publish(layout, rows)?;
     let (declaration, paper) = project.declaration(rows)?;
-    let tables = tables(rows, &declaration, &paper)?;
-    write_renderings(folder, &render_around(&tables, rows, &declaration)?)?;
-    Ok(tables)
+    let document = Document::of(rows, &declaration, &paper)?;
+    write_renderings(folder, &document)?;
+    Ok(document.tables)
 }
 
 /// Writes the measurements that renderings are made from into the results folder.
@@ -119,14 +116,14 @@ fn is_write_protected(fault: &ReportError) -> bool {
     matches!(fault, ReportError::Io { source, .. } if matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem))
 }
 
-/// Writes the renderings into their folder.
-fn write_renderings(folder: &Path, renderings: &[Rendering]) -> Result<()> {
-    let missing: Vec<String> = missing_glyphs(renderings).iter().map(char::to_string).collect();
+/// Writes the files of a report into their folder.
+fn write_renderings(folder: &Path, document: &Document) -> Result<()> {
+    let missing: Vec<String> = document.missing_glyphs().iter().map(char::to_string).collect();
     if !missing.is_empty() {
         let missing = missing.join(" ");
         say(&format!("the font of PNG plots lacks {missing}: PNG plots show boxes instead; SVG plots are correct"));
     }
-    rendered::write(folder, renderings)?.iter().for_each(say_kept);
+    rendered::write(folder, &document.files()?)?.iter().for_each(say_kept);
     Ok(())
 }
 

@@ -20,19 +20,19 @@ use sweep_protocol::{ExperimentRows, PlanRecord};
 use crate::declaration::{Declaration, PlotDeclaration, Quantity};
 use crate::measured::Measured;
 use crate::unit::{Unit, form_in_words, with_unit, words, words_without_form};
-use crate::{ReportError, validation};
-pub(crate) use picture::Image;
-use picture::Picture;
+use crate::validation;
+pub(crate) use picture::Picture;
 use seeds::Completeness;
 
 /// A plot of a report.
-pub(crate) struct DrawnPlot {
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Plot {
     pub(crate) id: String,
     pub(crate) title: String,
     /// How to read the plot, in one or two sentences.
     pub(crate) caption: String,
     /// The picture; `None` if nothing has been measured that it could show.
-    pub(crate) picture: Option<Image>,
+    pub(crate) picture: Option<Picture>,
 }
 
 /// The inputs of plots.
@@ -42,21 +42,15 @@ struct Source<'a> {
     measured: &'a Measured<'a>,
 }
 
-/// Returns the characters of a picture that its PNG shows as boxes, because the embedded font lacks them.
-pub(crate) fn missing_glyphs(svg: &str) -> impl Iterator<Item = char> {
-    svg.chars().filter(|c| !letters::has_glyph(*c))
-}
-
-/// Draws every declared plot.
-pub(crate) fn draw(rows: &ExperimentRows, declaration: &Declaration) -> Result<Vec<DrawnPlot>, ReportError> {
-    let measured = Measured::new(rows);
-    let source = Source { plan: &rows.plan, measured: &measured };
+/// Arranges every declared plot.
+pub(crate) fn of(rows: &ExperimentRows, measured: &Measured<'_>, declaration: &Declaration) -> Vec<Plot> {
+    let source = Source { plan: &rows.plan, measured };
     let declaration = validation::fitted(declaration, rows);
-    declaration.plots.iter().map(|plot| source.draw(plot)).collect()
+    declaration.plots.iter().map(|plot| source.plot(plot)).collect()
 }
 
 impl Source<'_> {
-    fn draw(&self, plot: &PlotDeclaration) -> Result<DrawnPlot, ReportError> {
+    fn plot(&self, plot: &PlotDeclaration) -> Plot {
         let title = title(plot);
         // A generated title would only repeat the axis labels, so the picture shows only a declared title.
         let heading = declared_title(plot).unwrap_or_default();
@@ -66,11 +60,9 @@ impl Source<'_> {
             PlotDeclaration::Scatter(plot) => (scatter::picture(self, plot, heading), scatter::CAPTION),
             PlotDeclaration::Curves(plot) => (curves::picture(self, plot, heading), curves::CAPTION),
         };
-        let fault = |source| ReportError::Drawing { plot: plot.id().to_owned(), source };
         let (picture, completeness) = drawn.unzip();
-        let picture = picture.map(|picture| picture.image()).transpose().map_err(fault)?;
         let caption = format!("{caption}{}", completeness.map_or("", Completeness::caption));
-        Ok(DrawnPlot { id: plot.id().to_owned(), title, caption, picture })
+        Plot { id: plot.id().to_owned(), title, caption, picture }
     }
 }
 

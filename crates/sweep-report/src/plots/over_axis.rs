@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use sweep_statistics::Summary;
-
 use super::Source;
 use super::palette::{Look, series};
 use super::panel::{Legend, LegendEntry};
 use super::seeds::{Completeness, Seeds};
 use crate::declaration::AxisPlot;
 use crate::group::{Group, Grouping, axis_of};
+use crate::samples::Sample;
 use crate::unit::Unit;
 
 /// A quantity over an axis, in the shown unit.
@@ -72,12 +71,11 @@ impl OverAxis {
                 names.push(name.clone());
                 names.len() - 1
             });
-            let values: Vec<f64> =
-                group.runs.iter().filter_map(|run| source.measured.result(run.run, &plot.y)).collect();
+            let sample = Sample::of(source.measured, group, &plot.y);
             let x = labels.iter().position(|known| Some(known.as_str()) == *label);
-            if let (Some(x), Some(summary)) = (x, Summary::of(&values)) {
+            if let (Some(x), Some(summary)) = (x, sample.summary()) {
                 let sd = summary.sd.filter(|sd| *sd > 0.0).map(|sd| unit.scaled(sd));
-                let seeds = Seeds { measured: summary.n, planned: group.runs.len() };
+                let seeds = Seeds { measured: summary.n, planned: sample.planned };
                 let mark = Mark { x, mean: unit.scaled(summary.mean), sd, seeds };
                 by_name.entry(place).or_insert((name, Series::default())).1.points.push(mark);
             }

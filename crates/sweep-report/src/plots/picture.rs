@@ -18,7 +18,7 @@ use plotters::style::{Color, FontFamily, FontTransform, IntoFont, RGBColor, Shap
 
 use sweep_protocol::printable_line;
 
-use super::letters::{Bitmap, Lettering};
+use super::letters::{Bitmap, Lettering, has_glyph};
 use super::palette::Ink;
 
 /// Width of a picture, in the unit of all its coordinates.
@@ -68,26 +68,15 @@ pub(super) enum Shape {
 
 /// Shapes; later ones cover earlier ones.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Picture {
+pub(crate) struct Picture {
     pub(super) shapes: Vec<Shape>,
-}
-
-/// A picture in both formats.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Image {
-    pub(crate) svg: String,
-    pub(crate) png: Vec<u8>,
 }
 
 type DrawingFault = Box<dyn Error + Send + Sync>;
 
 impl Picture {
-    /// Renders the picture in both formats.
-    pub(super) fn image(&self) -> Result<Image, DrawingFault> {
-        Ok(Image { svg: self.svg()?, png: self.png()? })
-    }
-
-    fn svg(&self) -> Result<String, DrawingFault> {
+    /// Draws the picture as SVG.
+    pub(crate) fn svg(&self) -> Result<String, DrawingFault> {
         let (width, height) = (pixels(WIDTH), pixels(HEIGHT));
         let mut svg = String::new();
         let area = SVGBackend::with_string(&mut svg, (width.unsigned_abs(), height.unsigned_abs())).into_drawing_area();
@@ -104,7 +93,8 @@ impl Picture {
         Ok(svg.replacen(&drawn, &format!("width=\"{WIDTH}\" height=\"{HEIGHT}\""), 1))
     }
 
-    fn png(&self) -> Result<Vec<u8>, DrawingFault> {
+    /// Draws the picture as PNG.
+    pub(crate) fn png(&self) -> Result<Vec<u8>, DrawingFault> {
         let (width, height) = (pixels(WIDTH).unsigned_abs(), pixels(HEIGHT).unsigned_abs());
         let mut drawn = vec![0; 3 * width as usize * height as usize];
         let area = BitMapBackend::with_buffer(&mut drawn, (width, height)).into_drawing_area();
@@ -118,6 +108,15 @@ impl Picture {
             }
         }
         encoded(&shrunk(&drawn, width as usize), (width, height))
+    }
+
+    /// Returns the characters that its PNG shows as boxes, because the embedded font lacks them.
+    pub(crate) fn missing_glyphs(&self) -> impl Iterator<Item = char> {
+        let texts = self.shapes.iter().filter_map(|shape| match shape {
+            Shape::Words { text, .. } => Some(text),
+            _ => None,
+        });
+        texts.flat_map(|text| printable_line(text).chars().filter(|c| !has_glyph(*c)).collect::<Vec<char>>())
     }
 
     /// Draws everything except words.

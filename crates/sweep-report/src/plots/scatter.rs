@@ -95,7 +95,7 @@ fn dot(source: &Source<'_>, plot: &ScatterPlot, group: &Group<'_>) -> Option<Dot
     let (x, y) = (samples[0].summary()?, samples[1].summary()?);
     let (x_unit, y_unit) = (Unit::of(plot.x.metric), Unit::of(plot.y.metric));
     let sd = y.sd.filter(|sd| *sd > 0.0).map(|sd| y_unit.scaled(sd));
-    let seeds = Seeds { measured: x.n.min(y.n), planned: group.runs.len() };
+    let seeds = Seeds { measured: x.n.min(y.n), planned: samples[0].planned };
     Some(Dot { name: group.name(), x: x_unit.scaled(x.mean), y: y_unit.scaled(y.mean), sd, seeds, samples })
 }
 

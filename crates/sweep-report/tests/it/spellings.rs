@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use sweep_protocol::Split;
-use sweep_report::{Color, Declaration, Rendering, TableDeclaration, render, tables, terminal};
+use sweep_report::{Color, Declaration, Document, Rendering, TableDeclaration, render, tables, terminal};
 
 use crate::fixture::{crowded_rows, declaration, paper, rows, timed_rows};
 
@@ -296,10 +296,10 @@ fn characters_that_the_font_lacks_are_reported() {
     for run in rows.plan.runs.iter_mut().filter(|run| run.coordinates.get("groups") == Some("1")) {
         run.coordinates.0[0].1 = "蜂Ω".to_owned();
     }
-    let all = render(&rows, &declaration(), &paper()).unwrap();
-    assert_eq!(sweep_report::missing_glyphs(&all).into_iter().collect::<String>(), "蜂");
-    assert!(sweep_report::missing_glyphs(&renderings()).is_empty());
-    for rendering in all {
+    let document = Document::of(&rows, &declaration(), &paper()).unwrap();
+    assert_eq!(document.missing_glyphs().into_iter().collect::<String>(), "蜂");
+    assert!(Document::of(&crowded_rows(), &Declaration::default_for(&crowded_rows()), &paper()).unwrap().missing_glyphs().is_empty());
+    for rendering in document.files().unwrap() {
         let name = format!("glyphs_{}", rendering.path.display());
         std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name), rendering.bytes).unwrap();
     }

@@ -1,15 +1,76 @@
-//! A table in Markdown, in GitHub's dialect.
+//! A report in Markdown, in GitHub's dialect.
 //!
-//! This module formats a computed table; it computes nothing.
+//! This module formats a computed document; it computes nothing.
 
-use sweep_protocol::printable_line;
+use sweep_protocol::{printable, printable_line};
 
+use super::sheet::{Mark, Sheet, Text};
+use crate::document::Document;
+use crate::missing::status_in_words;
 use crate::notes::about_marks;
-use crate::sheet::{Mark, Sheet, Text};
+use crate::overview::Overview;
+use crate::plots::Plot;
 use crate::table::Table;
 
+/// Formats the whole report.
+pub(super) fn report(document: &Document) -> String {
+    let overview = &document.overview;
+    let mut out = format!("# {}\n\n", escaped(&document.title));
+    if !overview.question.is_empty() {
+        out += &format!("**Question.** {}\n\n", escaped(&overview.question));
+    }
+    out += &format!("**Scale.** {}\n\n", escaped(&overview.scale()));
+    out += &format!("**Runs.** {}\n\n", escaped(&overview.progress()));
+    if let Some(note) = &document.note {
+        // The note is Markdown written by the author, so it is not escaped.
+        out += &format!("{}\n\n", printable(note.trim()));
+    }
+    for shown in &document.tables {
+        out += &format!("## {}\n\n{}\n", escaped(&shown.title), table(shown));
+    }
+    out += &document.plots.iter().map(plot).collect::<String>();
+    out += &closing(overview);
+    out.trim_end().to_owned() + "\n"
+}
+
+fn plot(plot: &Plot) -> String {
+    let heading = format!("## {}\n\n", escaped(&plot.title));
+    let body = match &plot.picture {
+        Some(_) => format!(
+            "![{}]({}.svg)\n\n{}\n\n",
+            escaped_in_brackets(&plot.title),
+            target(&plot.id),
+            escaped(&plot.caption)
+        ),
+        None => "There is no data to plot yet.\n\n".to_owned(),
+    };
+    heading + &body
+}
+
+/// Lists what the tables do not show, with the reasons.
+fn closing(overview: &Overview) -> String {
+    let mut out = String::new();
+    if !overview.exclusions.is_empty() {
+        out += "## Left out\n\n";
+        for exclusion in &overview.exclusions {
+            out += &format!("- {}: {}\n", escaped(&exclusion.coordinates.to_string()), escaped(&exclusion.reason));
+        }
+        out.push('\n');
+    }
+    if !overview.failures.is_empty() {
+        out += "## Failures\n\n";
+        for failure in &overview.failures {
+            let place = format!("{} seed={}", failure.coordinates, failure.seed);
+            let message = failure.message.as_ref().map(|message| format!(" ({})", escaped(message)));
+            let status = status_in_words(failure.status);
+            out += &format!("- {}: {status}{}\n", escaped(place.trim_start()), message.unwrap_or_default());
+        }
+    }
+    out
+}
+
 /// Formats the table, its row notes and its notes.
-pub(crate) fn table(table: &Table) -> String {
+fn table(table: &Table) -> String {
     let sheet = Sheet::of(table);
     let mut out = line(sheet.header.iter().map(|text| escaped(text)));
     out += &line((0..sheet.header.len()).map(|i| if i < sheet.words { ":--" } else { "--:" }.to_owned()));
@@ -46,7 +107,7 @@ fn cell(text: &Text) -> String {
 
 /// Escapes text so that Markdown shows it literally, in one line: no links, images, HTML, formulas or control
 /// characters.
-pub(crate) fn escaped(text: &str) -> String {
+fn escaped(text: &str) -> String {
     let text = printable_line(text);
     let mut out = String::with_capacity(text.len());
     for (at, c) in text.char_indices() {
@@ -75,7 +136,7 @@ fn is_markup(c: char, before: &str, after: &str) -> bool {
 }
 
 /// Escapes text inside the brackets of an image, where every bracket counts.
-pub(crate) fn escaped_in_brackets(text: &str) -> String {
+fn escaped_in_brackets(text: &str) -> String {
     let mut out = String::new();
     let escaped = escaped(text);
     let mut before = None;
@@ -91,7 +152,7 @@ pub(crate) fn escaped_in_brackets(text: &str) -> String {
 }
 
 /// Encodes a file name as the target of a link.
-pub(crate) fn target(name: &str) -> String {
+fn target(name: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let spelled = |byte: u8| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
     name.bytes().map(spelled).collect()

@@ -4,8 +4,8 @@
 
 use sweep_protocol::printable_line;
 
+use super::sheet::{Mark, Sheet, Text};
 use crate::notes::about_marks;
-use crate::sheet::{Mark, Sheet, Text};
 use crate::table::Table;
 
 /// Whether the output contains colour codes.

@@ -11,30 +11,30 @@ use crate::unit::{Unit, typeset, with_unit};
 
 /// Text in rows and columns.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Sheet {
+pub(super) struct Sheet {
     /// Headings, one per column.
-    pub(crate) header: Vec<String>,
+    pub(super) header: Vec<String>,
     /// Number of columns, from the left, that hold words. The others hold numbers.
-    pub(crate) words: usize,
+    pub(super) words: usize,
     /// The rows, with one text per column.
-    pub(crate) rows: Vec<Vec<Text>>,
+    pub(super) rows: Vec<Vec<Text>>,
     /// Reasons why rows are incomplete, each with the letter that refers to it.
-    pub(crate) row_notes: Vec<(char, String)>,
+    pub(super) row_notes: Vec<(char, String)>,
 }
 
 /// One text of a sheet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Text {
-    pub(crate) text: String,
+pub(super) struct Text {
+    pub(super) text: String,
     /// How it is marked in its column.
-    pub(crate) mark: Mark,
+    pub(super) mark: Mark,
     /// Letter of a row note.
-    pub(crate) note: Option<char>,
+    pub(super) note: Option<char>,
 }
 
 /// How a text is marked in its column.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Mark {
+pub(super) enum Mark {
     /// Not marked.
     #[default]
     Plain,
@@ -62,7 +62,7 @@ impl From<String> for Text {
 
 impl Sheet {
     /// Converts a table to text.
-    pub(crate) fn of(table: &Table) -> Self {
+    pub(super) fn of(table: &Table) -> Self {
         let looks: Vec<Look> = (0..table.columns.len()).map(|i| Look::of(table, i)).collect();
         let mut header = table.axes.clone();
         header.push("n".to_owned());
@@ -87,7 +87,7 @@ impl Sheet {
     }
 
     /// Replaces characters that would control a terminal. Markdown and LaTeX replace them while they escape.
-    pub(crate) fn printable(mut self) -> Self {
+    pub(super) fn printable(mut self) -> Self {
         let texts = self.rows.iter_mut().flatten().map(|text| &mut text.text);
         for text in self.header.iter_mut().chain(texts) {
             *text = printable_line(text).into_owned();

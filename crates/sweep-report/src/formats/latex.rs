@@ -5,13 +5,13 @@
 
 use sweep_protocol::printable_line;
 
+use super::sheet::{Mark, Sheet, Text};
 use crate::notes::about_marks;
 use crate::overview::Overview;
-use crate::sheet::{Mark, Sheet, Text};
 use crate::table::Table;
 
 /// Formats a floating table with caption, label and notes.
-pub(crate) fn table(table: &Table, overview: &Overview) -> String {
+pub(super) fn table(table: &Table, overview: &Overview) -> String {
     let sheet = Sheet::of(table);
     let numbers = sheet.header.len() - sheet.words;
     let columns = "l".repeat(sheet.words) + &"r".repeat(numbers);

@@ -9,7 +9,7 @@ use crate::table::{Cell, CellValue, Column, Delta, Row, Table};
 use crate::unit::Unit;
 
 /// Formats one line per cell, after a header line.
-pub(crate) fn table(table: &Table) -> String {
+pub(super) fn table(table: &Table) -> String {
     let axes = table.axes.iter().map(|axis| axis_column(axis));
     let mut out = line(axes.chain(TABLE_COLUMNS.map(str::to_owned)));
     for row in &table.rows {

@@ -1,0 +1,74 @@
+//! The output formats. Each writes out a computed [`Document`] and computes nothing. Which files there are is decided
+//! here.
+
+mod csv;
+mod json;
+mod latex;
+mod markdown;
+mod sheet;
+pub(crate) mod terminal;
+
+use std::path::PathBuf;
+
+use sweep_protocol::ExperimentRows;
+
+use crate::declaration::Declaration;
+use crate::document::Document;
+use crate::{PaperNumbers, ReportError};
+
+/// One file of a report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rendering {
+    /// File name, relative to the report's folder.
+    pub path: PathBuf,
+    /// Content of the file.
+    pub bytes: Vec<u8>,
+}
+
+impl Rendering {
+    fn new(name: impl Into<PathBuf>, content: impl Into<Vec<u8>>) -> Self {
+        Self { path: name.into(), bytes: content.into() }
+    }
+}
+
+/// Computes a report and returns its files.
+///
+/// # Errors
+/// As [`Document::of`] and [`Document::files`].
+pub fn render(
+    rows: &ExperimentRows,
+    declaration: &Declaration,
+    paper: &PaperNumbers,
+) -> Result<Vec<Rendering>, ReportError> {
+    Document::of(rows, declaration, paper)?.files()
+}
+
+impl Document {
+    /// Returns all files: `report.md`, `report.json`, each table as CSV and LaTeX, and each plot as SVG and PNG.
+    ///
+    /// # Errors
+    /// When a plot cannot be drawn.
+    pub fn files(&self) -> Result<Vec<Rendering>, ReportError> {
+        let mut files =
+            vec![Rendering::new("report.md", markdown::report(self)), Rendering::new("report.json", self.json()?)];
+        for table in &self.tables {
+            files.push(Rendering::new(format!("{}.csv", table.id), csv::table(table)));
+            files.push(Rendering::new(format!("{}.tex", table.id), latex::table(table, &self.overview)));
+        }
+        for plot in &self.plots {
+            let Some(picture) = &plot.picture else { continue };
+            let fault = |source| ReportError::Drawing { plot: plot.id.clone(), source };
+            files.push(Rendering::new(format!("{}.svg", plot.id), picture.svg().map_err(fault)?));
+            files.push(Rendering::new(format!("{}.png", plot.id), picture.png().map_err(fault)?));
+        }
+        Ok(files)
+    }
+
+    /// Returns the document as JSON, the content of `report.json`.
+    ///
+    /// # Errors
+    /// When a number has no JSON form.
+    pub fn json(&self) -> Result<String, ReportError> {
+        json::report(self)
+    }
+}
