@@ -7,7 +7,7 @@
 pub const FRAME_COLUMNS: [&str; 9] = ["run", "seed", "status", "metric", "split", "form", "epoch", "value", "source"];
 
 /// Columns of a report's table as CSV, after the axes' columns.
-pub const TABLE_COLUMNS: [&str; 26] = [
+pub const TABLE_COLUMNS: [&str; 38] = [
     "metric",
     "split",
     "form",
@@ -34,6 +34,18 @@ pub const TABLE_COLUMNS: [&str; 26] = [
     "relative_rounds",
     "relative_low95",
     "relative_high95",
+    "p_holm",
+    "welch_p",
+    "welch_low95",
+    "welch_high95",
+    "d_z",
+    "d_av",
+    "d_s",
+    "superiority",
+    "paired_superiority",
+    "margin",
+    "equivalence",
+    "equivalence_p",
 ];
 
 /// Whether exported tables already have a column of this name.

@@ -15,7 +15,7 @@ use sweep_protocol::{Form, Metric, PlanRecord, Split};
 use crate::{ReportError, read_toml};
 
 /// A report: the tables and plots that show the results of an experiment.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Declaration {
     /// Heading of the report.
@@ -32,7 +32,7 @@ pub struct Declaration {
 }
 
 /// A table. It has one row for each planned combination of labels on the axes in `rows`; values are means over seeds.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TableDeclaration {
     /// Name of the table. Its files are `<id>.csv` and `<id>.tex`. Each id of a report must be unique.
@@ -55,7 +55,7 @@ pub struct TableDeclaration {
 }
 
 /// A column: one measured quantity, optionally with the difference to the baseline and with the paper's number.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ColumnDeclaration {
     /// The metric. Fractions are shown in %, parameters and FLOPs in millions, throughput in images/s, times in
@@ -80,6 +80,11 @@ pub struct ColumnDeclaration {
     /// ratio of the same rounds. It needs a `baseline` in the experiment. Default: false.
     #[serde(default)]
     pub delta: bool,
+    /// Largest difference to the baseline that counts as none, in the metric's base unit: 0.005 is half a point of
+    /// accuracy. The report then tests whether each row is equivalent to the baseline (TOST). It needs `delta`.
+    /// Default: no test.
+    #[serde(default)]
+    pub margin: Option<f64>,
     /// Column of the paper's table whose number is also shown. It needs `[table.paper]`. Default: none.
     #[serde(default)]
     pub reference: Option<String>,

@@ -145,7 +145,7 @@ fn deployed(metric: Metric, split: Option<Split>) -> Quantity {
 fn column(quantity: Quantity) -> ColumnDeclaration {
     let Quantity { metric, split, form, epoch } = quantity;
     let delta = split == Some(Split::Test) || metric == Metric::Throughput;
-    ColumnDeclaration { metric, split, form, epoch, label: None, delta, reference: None }
+    ColumnDeclaration { metric, split, form, epoch, label: None, delta, margin: None, reference: None }
 }
 
 /// Fixes every axis except the first at the baseline's label, or at the first run's label. This leaves few enough

@@ -134,6 +134,16 @@ pub enum Fault {
         /// What is wrong, and what to write.
         why: &'static str,
     },
+    /// The margin of a column cannot be tested.
+    #[error("{place}: the `margin` of {metric} {why}")]
+    Margin {
+        /// The table.
+        place: String,
+        /// The metric.
+        metric: Metric,
+        /// What is wrong, and what to write.
+        why: &'static str,
+    },
     /// The program does not know this metric, and the base file does not declare it.
     #[error(
         "{place}: there is no metric `{metric}`; {}; or declare it in the base file with [metric.{metric}]",

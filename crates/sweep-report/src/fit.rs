@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sweep_protocol::{Form, Metric, PlanRecord, Split, check_name, nearest};
 
-use crate::declaration::{Declaration, PlotDeclaration, Quantity, TableDeclaration};
+use crate::declaration::{ColumnDeclaration, Declaration, PlotDeclaration, Quantity, TableDeclaration};
 use crate::error::Fault;
 use crate::group::{Group, Grouping, axis_of};
 use crate::{PaperNumbers, ReportError};
@@ -22,6 +22,7 @@ pub fn check(declaration: &Declaration, plan: &PlanRecord, paper: &PaperNumbers)
         faults.extend(grouping_faults((&place, "rows"), &Grouping { axes: &table.rows, only: &table.only }, plan));
         faults.extend(paper_faults(&place, table, plan, paper));
         faults.extend(table.columns.iter().filter_map(|column| unmeasurable(&place, &column.quantity(), plan)));
+        faults.extend(table.columns.iter().filter_map(|column| margin_fault(&place, column)));
     }
     for plot in &declaration.plots {
         let place = format!("plot `{}`", plot.id());
@@ -58,6 +59,17 @@ fn quantities_of(plot: &PlotDeclaration) -> Vec<&Quantity> {
         PlotDeclaration::Scatter(plot) => vec![&plot.x, &plot.y],
         PlotDeclaration::Curves(plot) => vec![&plot.y],
     }
+}
+
+/// Returns a fault if a margin cannot be tested.
+fn margin_fault(place: &str, column: &ColumnDeclaration) -> Option<Fault> {
+    let margin = column.margin?;
+    let why = match column.delta {
+        _ if !(margin.is_finite() && margin > 0.0) => "must be a number above 0",
+        true => return None,
+        false => "needs `delta = true`, since it bounds the difference to the baseline",
+    };
+    Some(Fault::Margin { place: place.to_owned(), metric: column.metric, why })
 }
 
 /// Returns a fault if no run ever measures this quantity.

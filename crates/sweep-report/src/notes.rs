@@ -215,7 +215,7 @@ fn about_pairs(table: &Table, i: usize) -> Option<String> {
 /// Returns the differences of a column with the labels of their rows.
 fn differences(table: &Table, i: usize) -> impl Iterator<Item = (String, &PairedDifference)> {
     table.rows.iter().filter_map(move |row| match &row.cells[i].delta {
-        Some(Delta::Difference(difference)) => Some((row.labels.join("/"), difference)),
+        Some(Delta::Difference(comparison)) => Some((row.labels.join("/"), &comparison.difference)),
         _ => None,
     })
 }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use sweep_protocol::{Coordinates, ExclusionRecord, ExperimentRows, RunRow, Status};
+use sweep_protocol::{Coordinates, ExclusionRecord, ExperimentRows, RunId, RunRow, Status};
 
 use crate::measured::Measured;
 use crate::missing::status_in_words;
@@ -136,13 +136,33 @@ impl Overview {
     }
 }
 
-/// Returns a warning if the runs that succeeded used several arithmetics: differences between them may be rounding.
-pub(crate) fn mixture(rows: &ExperimentRows) -> Option<String> {
-    let ways = of_succeeded(rows, |row| Some(row.arithmetic.as_ref()?.to_string()));
-    (ways.len() > 1).then(|| {
-        let ways = ways.join(", ");
+/// Returns a warning for each property that is no axis and in which the runs that succeeded differ.
+pub(crate) fn mixtures(rows: &ExperimentRows) -> Vec<String> {
+    let several = |values: Vec<String>| (values.len() > 1).then(|| values.join(", "));
+    let arithmetic = several(of_succeeded(rows, |row| Some(row.arithmetic.as_ref()?.to_string()))).map(|ways| {
         format!("These runs were computed with different arithmetics ({ways}): differences may be due to rounding.")
-    })
+    });
+    let processors = several(of_succeeded(rows, |row| row.processor.clone()))
+        .map(|names| format!("These runs were computed on different processors ({names}): compare no times."));
+    let trainers = several(of_succeeded(rows, |row| row.trainer_version.map(|version| version.to_string())));
+    let trainers = trainers.map(|versions| {
+        format!("These runs were trained by different versions of the trainer ({versions}): `run` trains them again.")
+    });
+    arithmetic.into_iter().chain(processors).chain(trainers).chain(mixed_data(rows)).collect()
+}
+
+/// Returns a warning if runs with the same coordinates used different data. Data may be an axis, so rows may differ.
+fn mixed_data(rows: &ExperimentRows) -> Option<String> {
+    let succeeded = rows.runs.iter().filter(|row| row.status == Status::Succeeded);
+    let digests: BTreeMap<RunId, &String> =
+        succeeded.filter_map(|row| Some((row.run, row.data_fingerprint.as_ref()?))).collect();
+    let mut of_row: BTreeMap<&Coordinates, BTreeSet<&String>> = BTreeMap::new();
+    for run in &rows.plan.runs {
+        of_row.entry(&run.coordinates).or_default().extend(digests.get(&run.run));
+    }
+    let mixed = of_row.into_iter().find(|(_, digests)| digests.len() > 1)?.0;
+    let place = if mixed.0.is_empty() { String::new() } else { format!(" at {mixed}") };
+    Some(format!("The seeds{place} were trained with different images: their mean has no meaning."))
 }
 
 /// Returns a property of the runs that succeeded, each value once.

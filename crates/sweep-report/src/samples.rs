@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sweep_protocol::{Metric, PlannedRunRecord};
-use sweep_statistics::Summary;
+use sweep_statistics::{Estimate, Resampling, Summary};
 
 use crate::declaration::Quantity;
 use crate::group::Group;
@@ -52,9 +52,14 @@ impl Sample {
         Self { values, planned: group.runs.len(), rounds: rounds() }
     }
 
-    /// Summarises the values; `None` without values.
+    /// Summarises the values; `None` without values. Plots need no interval.
     pub(crate) fn summary(&self) -> Option<Summary> {
         Summary::of(&self.values.values().copied().collect::<Vec<_>>())
+    }
+
+    /// Summarises the values, with an interval of their mean; `None` without values.
+    pub(crate) fn estimate(&self) -> Option<Estimate> {
+        Estimate::of(&self.values.values().copied().collect::<Vec<_>>(), Resampling::default())
     }
 
     /// Whether every planned run has a value.

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 use sweep_protocol::{Better, ExperimentRows, Metric, PlanRecord};
-use sweep_statistics::{PairedDifference, Ratio, Summary};
+use sweep_statistics::{Comparison, Equivalence, Estimate, Pairs, Ratio, compare_with_baseline};
 
 use crate::compare::{Verdict, compare};
 use crate::declaration::{ColumnDeclaration, Declaration, Quantity, TableDeclaration};
@@ -41,6 +41,8 @@ pub struct Column {
     pub quantity: Quantity,
     /// Whether cells have a difference to the baseline row.
     pub delta: bool,
+    /// Differences to the baseline that are smaller than this count as none, in base units.
+    pub margin: Option<f64>,
     /// Whether cells have the paper's number.
     pub paper: bool,
 }
@@ -71,6 +73,8 @@ pub struct Cell {
     pub tied: bool,
     /// Difference to the baseline row, if the column shows it and both rows share seeds.
     pub delta: Option<Delta>,
+    /// Whether the difference to the baseline row is within the margin of the column, if it has one.
+    pub equivalence: Option<Equivalence>,
     /// The paper's number, as printed.
     pub paper: Option<f64>,
 }
@@ -80,7 +84,7 @@ pub struct Cell {
 #[serde(rename_all = "snake_case")]
 pub enum CellValue {
     /// Mean over seeds.
-    Measured(Summary),
+    Measured(Estimate),
     /// The reason.
     Missing(String),
 }
@@ -91,8 +95,8 @@ pub enum CellValue {
 pub enum Delta {
     /// This row is the baseline.
     Baseline,
-    /// The difference, paired by seed.
-    Difference(PairedDifference),
+    /// The difference, paired by seed, and what else compares the two rows.
+    Difference(Box<Comparison>),
     /// The ratio of throughputs, if the networks of both rows were timed in the same rounds.
     Ratio(Ratio),
 }
@@ -130,7 +134,7 @@ pub(crate) fn of_measured(
     for (table, declared) in tables.iter_mut().zip(&declared.tables) {
         table.notes.extend((table.columns.len() < declared.columns.len()).then(|| validation::LEFT_OUT.to_owned()));
     }
-    let about_all = overview::mixture(rows).into_iter().chain((!measured.is_comparable()).then(|| PRUNED.to_owned()));
+    let about_all = overview::mixtures(rows).into_iter().chain((!measured.is_comparable()).then(|| PRUNED.to_owned()));
     for note in about_all {
         tables.iter_mut().for_each(|table| table.notes.push(note.clone()));
     }
@@ -170,6 +174,7 @@ impl Source<'_> {
             label: declared.label.clone().unwrap_or_else(|| notes::heading(table, &quantity)),
             quantity,
             delta: self.has_delta(declared),
+            margin: declared.margin.filter(|_| self.has_delta(declared)),
             paper: declared.reference.is_some(),
         }
     }
@@ -202,6 +207,7 @@ impl Source<'_> {
                 best: false,
                 tied: false,
                 delta: None,
+                equivalence: None,
                 paper: self.printed(table, column, group),
             })
             .collect();
@@ -209,16 +215,24 @@ impl Source<'_> {
             mark_best(&mut cells, &samples, quantity.metric);
         }
         if self.has_delta(column) {
-            for (cell, delta) in cells.iter_mut().zip(self.deltas(groups, &samples)) {
+            let baselines = self.baselines(groups);
+            for (cell, delta) in cells.iter_mut().zip(deltas(&samples, &baselines)) {
                 cell.delta = delta;
+            }
+            for (i, cell) in cells.iter_mut().enumerate() {
+                let margin = column.margin.filter(|_| matches!(cell.delta, Some(Delta::Difference(_))));
+                cell.equivalence = margin.zip(baselines[i]).and_then(|(margin, base)| {
+                    let pairs = Pairs::by_seed(&samples[i].values, &samples[base].values)?;
+                    Equivalence::of_difference(&pairs, margin)
+                });
             }
         }
         cells
     }
 
     fn value(&self, group: &Group<'_>, sample: &Sample) -> CellValue {
-        match sample.summary() {
-            Some(summary) => CellValue::Measured(summary),
+        match sample.estimate() {
+            Some(estimate) => CellValue::Measured(estimate),
             None if group.excluded.is_some() => CellValue::Missing("excluded".to_owned()),
             None => CellValue::Missing(standing(group, self.measured).why_missing()),
         }
@@ -229,26 +243,34 @@ impl Source<'_> {
         self.paper?.value(row, column.reference.as_ref()?)
     }
 
-    fn deltas(&self, groups: &[Group<'_>], samples: &[Sample]) -> Vec<Option<Delta>> {
-        let timed = samples.iter().filter(|sample| sample.rounds.is_some()).count();
-        let difference = |(group, own): (&Group<'_>, &Sample)| {
-            let coordinates = group.coordinates()?;
-            let baseline = at_baseline(self.plan, coordinates);
-            if baseline == *coordinates {
-                return Some(Delta::Baseline);
-            }
-            let row = groups.iter().position(|other| other.coordinates() == Some(&baseline))?;
-            let base = &samples[row];
-            if let (Some(own), Some(base)) = (&own.rounds, &base.rounds) {
-                return Ratio::of(own, base, timed - 1).map(Delta::Ratio);
-            }
-            let (own, base) = (&own.values, &base.values);
-            PairedDifference::of(own, base).map(|found| Delta::Difference(found.with_sign_flip(own, base)))
+    /// Returns the place of each row's baseline row.
+    fn baselines(&self, groups: &[Group<'_>]) -> Vec<Option<usize>> {
+        let baseline = |group: &Group<'_>| {
+            let baseline = at_baseline(self.plan, group.coordinates()?);
+            groups.iter().position(|other| other.coordinates() == Some(&baseline))
         };
-        let mut deltas: Vec<Option<Delta>> = groups.iter().zip(samples).map(difference).collect();
-        adjust(&mut deltas);
-        deltas
+        groups.iter().map(baseline).collect()
     }
+}
+
+/// Compares each row with its baseline row. The rows that are compared by seed are one family, and so are the rows that
+/// are compared by rounds.
+fn deltas(samples: &[Sample], baselines: &[Option<usize>]) -> Vec<Option<Delta>> {
+    let timed = samples.iter().filter(|sample| sample.rounds.is_some()).count();
+    let mut deltas = vec![None; samples.len()];
+    let mut by_seed = Vec::new();
+    for (i, base) in baselines.iter().enumerate().filter_map(|(i, base)| Some((i, (*base)?))) {
+        match (&samples[i].rounds, &samples[base].rounds) {
+            _ if base == i => deltas[i] = Some(Delta::Baseline),
+            (Some(own), Some(other)) => deltas[i] = Ratio::of(own, other, timed - 1).map(Delta::Ratio),
+            _ => by_seed.push((i, base)),
+        }
+    }
+    let values = by_seed.iter().map(|&(i, base)| (&samples[i].values, &samples[base].values));
+    for (&(i, _), comparison) in by_seed.iter().zip(compare_with_baseline(values)) {
+        deltas[i] = comparison.map(|comparison| Delta::Difference(Box::new(comparison)));
+    }
+    deltas
 }
 
 /// Marks the best mean among complete cells, unless all means are equal. Also marks complete cells whose difference to
@@ -275,20 +297,5 @@ fn mark_best(cells: &mut [Cell], samples: &[Sample], metric: Metric) {
         cell.best = is_best(&means[i]);
         let verdict = || compare(metric, (&samples[i], &samples[first]), comparisons);
         cell.tied = !cell.best && matches!(verdict(), Verdict::Untold | Verdict::Equal);
-    }
-}
-
-/// Adjusts the intervals and p of one column for the number of its comparisons.
-fn adjust(deltas: &mut [Option<Delta>]) {
-    let mut tested: Vec<&mut PairedDifference> = deltas
-        .iter_mut()
-        .filter_map(|delta| match delta {
-            Some(Delta::Difference(difference)) if difference.p.is_some() => Some(difference),
-            _ => None,
-        })
-        .collect();
-    let comparisons = tested.len();
-    for difference in &mut tested {
-        **difference = difference.among(comparisons);
     }
 }

@@ -1,4 +1,4 @@
-//! Comparison of several rows with a baseline, as one family.
+//! Comparison of several rows with their baselines, as one family.
 
 use std::collections::BTreeMap;
 
@@ -35,10 +35,13 @@ pub struct Comparison {
     pub superiority: Option<f64>,
 }
 
-/// Compares rows with a baseline. The family is all rows whose difference has a p. A row gives `None` if it shares no
-/// seed with the baseline, or if a value on a shared seed is not finite.
-pub fn compare_with_baseline(rows: &[BTreeMap<u64, f64>], baseline: &BTreeMap<u64, f64>) -> Vec<Option<Comparison>> {
-    let mut comparisons: Vec<Option<Comparison>> = rows.iter().map(|row| alone(row, baseline)).collect();
+/// Compares rows, each with its baseline. The family is all rows whose difference has a p. A row gives `None` if it
+/// shares no seed with its baseline, or if a value on a shared seed is not finite.
+pub fn compare_with_baseline<'a>(
+    rows: impl IntoIterator<Item = (&'a BTreeMap<u64, f64>, &'a BTreeMap<u64, f64>)>,
+) -> Vec<Option<Comparison>> {
+    let mut comparisons: Vec<Option<Comparison>> =
+        rows.into_iter().map(|(row, baseline)| alone(row, baseline)).collect();
     let tested: Vec<f64> = comparisons.iter().flatten().filter_map(|comparison| comparison.difference.p).collect();
     let mut adjusted = holm(&tested, tested.len()).unwrap_or_default().into_iter();
     for comparison in comparisons.iter_mut().flatten().filter(|comparison| comparison.difference.p.is_some()) {
@@ -81,7 +84,7 @@ mod tests {
             BTreeMap::from([(7, 0.9)]),
             seeds(&[0.94, 0.90, 0.92]),
         ];
-        let found = compare_with_baseline(&rows, &baseline);
+        let found = compare_with_baseline(rows.iter().map(|row| (row, &baseline)));
         let [Some(clear), Some(constant), None, Some(near)] = found.as_slice() else { panic!("{found:?}") };
         assert_eq!((clear.difference.comparisons, near.difference.comparisons), (2, 2));
         assert_eq!((constant.difference.p, constant.p_holm, constant.effect_of_differences), (None, None, None));
@@ -89,6 +92,6 @@ mod tests {
         assert_eq!(near.p_holm, near.difference.p);
         assert_eq!((clear.paired_superiority, clear.superiority), (1.0, Some(1.0)));
         assert_eq!(clear.difference.sign_flip.map(|test| test.p), Some(0.25));
-        assert_eq!(compare_with_baseline(&[], &baseline), []);
+        assert_eq!(compare_with_baseline([]), []);
     }
 }

@@ -22,6 +22,17 @@ pub enum EquivalenceVerdict {
     Undecided,
 }
 
+impl EquivalenceVerdict {
+    /// Its name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Equivalent => "equivalent",
+            Self::NotEquivalent => "not_equivalent",
+            Self::Undecided => "undecided",
+        }
+    }
+}
+
 /// Result of two one-sided t-tests (TOST) on paired values.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Equivalence {

@@ -7,7 +7,7 @@ use crate::interval::{CONFIDENCE, Interval};
 use crate::summary::Summary;
 
 /// The smallest number of values for which [`Estimate`] uses a bootstrap.
-pub const FEWEST_FOR_BOOTSTRAP: usize = 8;
+pub const FEWEST_FOR_BOOTSTRAP: usize = 20;
 
 /// How an interval was computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,8 +24,8 @@ pub enum IntervalMethod {
 /// With fewer than [`FEWEST_FOR_BOOTSTRAP`] values the interval is Student's. From there on it is that of the BCa
 /// bootstrap, which follows the skew of the values.
 ///
-/// For few values the BCa interval is too narrow. In a simulation of 2,000 samples it contained the true mean in 88% of
-/// the cases for eight normal values, 90% for ten, and 93% for twenty (exponential values: 84%, 89%, 92%). The
+/// For fewer values the BCa interval is too narrow. In a simulation of 2,000 samples it contained the true mean in 88%
+/// of the cases for eight normal values, 90% for ten, and 93% for twenty (exponential values: 84%, 89%, 92%). The
 /// t-interval, [`Summary`], had 95% for normal values (exponential: 89%, 90%, 92%). So this crate judges differences by
 /// t-intervals.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,14 +62,14 @@ mod tests {
 
     #[test]
     fn the_method_depends_on_the_number_of_values() {
-        let values = [0.91, 0.93, 0.92, 0.90, 0.94, 0.95, 0.91, 0.92];
+        let values: Vec<f64> = (0..20).map(|i| 0.9 + 0.01 * f64::from(i * i % 7)).collect();
         let resampling = Resampling::default();
-        let seven = Estimate::of(&values[..7], resampling).unwrap();
-        assert_eq!(seven.method, Some(IntervalMethod::StudentT));
-        assert_eq!(seven.interval, Summary::of(&values[..7]).unwrap().interval);
-        let eight = Estimate::of(&values, resampling).unwrap();
-        assert_eq!(eight.method, Some(IntervalMethod::Bca(resampling)));
-        assert!(eight.interval.is_some_and(|ends| ends.low < eight.mean && eight.mean < ends.high), "{eight:?}");
+        let fewer = Estimate::of(&values[..19], resampling).unwrap();
+        assert_eq!(fewer.method, Some(IntervalMethod::StudentT));
+        assert_eq!(fewer.interval, Summary::of(&values[..19]).unwrap().interval);
+        let enough = Estimate::of(&values, resampling).unwrap();
+        assert_eq!(enough.method, Some(IntervalMethod::Bca(resampling)));
+        assert!(enough.interval.is_some_and(|ends| ends.low < enough.mean && enough.mean < ends.high), "{enough:?}");
     }
 
     #[test]

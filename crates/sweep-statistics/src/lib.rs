@@ -3,7 +3,7 @@
 //! The crate is pure. It knows only numbers: no files, no runs, no metrics, no tables.
 //!
 //! ```text
-//! values of a row         -> Summary (t-interval), Estimate (BCa from 8 values on)
+//! values of a row         -> Summary (t-interval), Estimate (BCa from 20 values on)
 //! rows by seed, baseline  -> PairedDifference, Comparison; Equivalence; RoundingNoise
 //! cells of a grid by seed -> Factorial
 //! cost, values by seed    -> pareto_front

@@ -3,7 +3,7 @@
 //! This module formats a computed table; it computes nothing.
 
 use sweep_protocol::{TABLE_COLUMNS, axis_column};
-use sweep_statistics::Interval;
+use sweep_statistics::{Comparison, EffectSize, Interval};
 
 use crate::table::{Cell, CellValue, Column, Delta, Row, Table};
 use crate::unit::Unit;
@@ -44,10 +44,11 @@ fn cell_fields(row: &Row, column: &Column, cell: &Cell) -> Vec<String> {
     fields.push(cell.best.to_string());
     fields.push(cell.tied.to_string());
     fields.push(missing.to_owned());
-    let difference = match &cell.delta {
-        Some(Delta::Difference(difference)) => Some(difference),
+    let comparison = match &cell.delta {
+        Some(Delta::Difference(comparison)) => Some(comparison.as_ref()),
         _ => None,
     };
+    let difference = comparison.map(|comparison| &comparison.difference);
     fields.push(match &cell.delta {
         Some(Delta::Baseline) => "baseline".to_owned(),
         _ => number(difference.map(|difference| difference.summary.mean)),
@@ -66,7 +67,30 @@ fn cell_fields(row: &Row, column: &Column, cell: &Cell) -> Vec<String> {
     fields.push(number(ratio.map(|ratio| ratio.median)));
     fields.push(ratio.map(|ratio| ratio.rounds.to_string()).unwrap_or_default());
     fields.extend(ends(ratio.and_then(|ratio| ratio.interval)));
+    fields.extend(comparison_fields(comparison));
+    let equivalence = cell.equivalence;
+    fields.push(number(column.margin));
+    fields.push(equivalence.map(|found| found.verdict.name().to_owned()).unwrap_or_default());
+    fields.push(number(equivalence.and_then(|found| found.p)));
     fields
+}
+
+/// Returns what compares two rows beside their difference.
+fn comparison_fields(comparison: Option<&Comparison>) -> [String; 9] {
+    let welch = comparison.and_then(|comparison| comparison.welch);
+    let [welch_low, welch_high] = ends(welch.map(|welch| welch.interval));
+    let effect = |of: fn(&Comparison) -> Option<EffectSize>| number(comparison.and_then(of).map(|effect| effect.d));
+    [
+        number(comparison.and_then(|comparison| comparison.p_holm)),
+        number(welch.map(|welch| welch.p)),
+        welch_low,
+        welch_high,
+        effect(|comparison| comparison.effect_of_differences),
+        effect(|comparison| comparison.effect_of_pairs),
+        effect(|comparison| comparison.effect_of_samples),
+        number(comparison.and_then(|comparison| comparison.superiority)),
+        number(comparison.map(|comparison| comparison.paired_superiority)),
+    ]
 }
 
 fn ends(interval: Option<Interval>) -> [String; 2] {

@@ -5,6 +5,7 @@
 use sweep_protocol::{printable, printable_line};
 
 use super::sheet::{Mark, Sheet, Text};
+use super::statistics::{self, Statistics};
 use crate::document::Document;
 use crate::missing::status_in_words;
 use crate::notes::about_marks;
@@ -69,15 +70,10 @@ fn closing(overview: &Overview) -> String {
     out
 }
 
-/// Formats the table, its row notes and its notes.
+/// Formats the table, its row notes, its notes, and the statistics of its columns.
 fn table(table: &Table) -> String {
     let sheet = Sheet::of(table);
-    let mut out = line(sheet.header.iter().map(|text| escaped(text)));
-    out += &line((0..sheet.header.len()).map(|i| if i < sheet.words { ":--" } else { "--:" }.to_owned()));
-    for row in &sheet.rows {
-        out += &line(row.iter().map(cell));
-    }
-    out.push('\n');
+    let mut out = lines(&sheet);
     for (letter, note) in &sheet.row_notes {
         out += &format!("<sup>{letter}</sup> {}  \n", escaped(note));
     }
@@ -85,7 +81,18 @@ fn table(table: &Table) -> String {
     for note in marks.iter().chain(&table.notes) {
         out += &format!("{}  \n", escaped(note));
     }
+    for Statistics { label, sheet, note } in statistics::of(table) {
+        out += &format!("\n### Statistics of {}\n\n{}{}\n", escaped(&label), lines(&sheet), escaped(&note));
+    }
     out
+}
+
+/// Formats header and rows.
+fn lines(sheet: &Sheet) -> String {
+    let mut out = line(sheet.header.iter().map(|text| escaped(text)));
+    out += &line((0..sheet.header.len()).map(|i| if i < sheet.words { ":--" } else { "--:" }.to_owned()));
+    out += &sheet.rows.iter().map(|row| line(row.iter().map(cell))).collect::<String>();
+    out + "\n"
 }
 
 fn line(cells: impl Iterator<Item = String>) -> String {

@@ -6,6 +6,7 @@ mod json;
 mod latex;
 mod markdown;
 mod sheet;
+mod statistics;
 pub(crate) mod terminal;
 
 use std::path::PathBuf;

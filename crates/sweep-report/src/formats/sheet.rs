@@ -3,7 +3,7 @@
 //! This module scales and rounds; it knows no markup. CSV and JSON do not use it: they keep unrounded base units.
 
 use sweep_protocol::printable_line;
-use sweep_statistics::{Ratio, Summary};
+use sweep_statistics::{Estimate, Ratio};
 
 use crate::notes::has_spread;
 use crate::table::{Cell, CellValue, Column, Delta, Row, Table};
@@ -96,12 +96,12 @@ impl Sheet {
     }
 }
 
-/// Formats the number of runs: `3`, or `2 of 3`.
+/// Formats the number of runs: `3`, or `2/3` if not all planned runs succeeded.
 fn count(row: &Row) -> String {
     match (row.n, row.planned) {
         (_, 0) => "—".to_owned(),
         (n, planned) if n == planned => n.to_string(),
-        (n, planned) => format!("{n} of {planned}"),
+        (n, planned) => format!("{n}/{planned}"),
     }
 }
 
@@ -126,7 +126,7 @@ impl Look {
         });
         let deltas = || cells().filter_map(|cell| cell.delta.as_ref());
         let has_interval = |delta: &Delta| match delta {
-            Delta::Difference(difference) => difference.p.is_some(),
+            Delta::Difference(comparison) => comparison.difference.p.is_some(),
             Delta::Ratio(ratio) => ratio.interval.is_some(),
             Delta::Baseline => false,
         };
@@ -174,7 +174,7 @@ impl Look {
     }
 
     /// Formats `91.02 ± 0.12`, with its own n if it differs from the row's n.
-    fn value(self, summary: &Summary, row_n: usize) -> String {
+    fn value(self, summary: &Estimate, row_n: usize) -> String {
         let text = |value| self.unit.text(value, self.decimals);
         let spread = summary.sd.filter(|sd| *sd > 0.0).map(|sd| format!(" ± {}", text(sd)));
         format!("{}{}{}", text(summary.mean), spread.unwrap_or_default(), own_n(summary.n, row_n))
@@ -192,7 +192,7 @@ impl Look {
                 });
                 return format!("{median:.2}{}", interval.unwrap_or_default());
             }
-            Delta::Difference(difference) => difference,
+            Delta::Difference(comparison) => &comparison.difference,
         };
         let signed = |value| self.unit.signed(value, self.decimals);
         let summary = &difference.summary;
@@ -200,11 +200,20 @@ impl Look {
             .interval
             .filter(|ends| ends.low < ends.high)
             .map(|ends| format!(" [{}, {}]", signed(ends.low), signed(ends.high)));
-        let p =
-            difference.p_adjusted.map(|p| if p < 0.001 { ", p < 0.001".to_owned() } else { format!(", p = {p:.3}") });
+        let p = difference.p_adjusted.map(|p| format!(", {}", p_text(p)));
         let (interval, p) = (interval.unwrap_or_default(), p.unwrap_or_default());
         format!("{}{interval}{p}{}", signed(summary.mean), own_n(summary.n, row_n))
     }
+}
+
+/// Formats `p = 0.021`, or `p < 0.001`.
+pub(super) fn p_text(p: f64) -> String {
+    if p < 0.001 { "p < 0.001".to_owned() } else { format!("p = {}", p_number(p)) }
+}
+
+/// Formats `0.021`, or `< 0.001`.
+pub(super) fn p_number(p: f64) -> String {
+    if p < 0.001 { "< 0.001".to_owned() } else { format!("{p:.3}") }
 }
 
 fn own_n(n: usize, row_n: usize) -> String {

@@ -298,7 +298,12 @@ fn characters_that_the_font_lacks_are_reported() {
     }
     let document = Document::of(&rows, &declaration(), &paper()).unwrap();
     assert_eq!(document.missing_glyphs().into_iter().collect::<String>(), "蜂");
-    assert!(Document::of(&crowded_rows(), &Declaration::default_for(&crowded_rows()), &paper()).unwrap().missing_glyphs().is_empty());
+    assert!(
+        Document::of(&crowded_rows(), &Declaration::default_for(&crowded_rows()), &paper())
+            .unwrap()
+            .missing_glyphs()
+            .is_empty()
+    );
     for rendering in document.files().unwrap() {
         let name = format!("glyphs_{}", rendering.path.display());
         std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name), rendering.bytes).unwrap();

@@ -2,6 +2,7 @@
 
 use sweep_protocol::{RunRow, Status};
 use sweep_report::{CellValue, Delta, Table, tables};
+use sweep_statistics::EquivalenceVerdict;
 
 use crate::fixture::{crowded_rows, declaration, paper, rows};
 
@@ -37,7 +38,8 @@ fn a_lone_complete_row_is_not_the_best() {
 fn deltas_pair_the_seeds_that_both_rows_have() {
     let table = table();
     assert_eq!(table.rows[1].cells[0].delta, Some(Delta::Baseline));
-    let Some(Delta::Difference(difference)) = &table.rows[0].cells[0].delta else { panic!("no difference") };
+    let Some(Delta::Difference(comparison)) = &table.rows[0].cells[0].delta else { panic!("no difference") };
+    let difference = &comparison.difference;
     assert_eq!((difference.summary.n, difference.sign_flip.map(|test| test.p)), (2, Some(0.5)));
     assert_eq!(table.rows[3].cells[0].delta, None);
 }
@@ -64,7 +66,8 @@ fn the_best_complete_cell_of_a_column_is_marked_and_so_are_its_ties() {
     let baselines = table.rows.iter().filter(|row| row.cells[0].delta == Some(Delta::Baseline));
     assert!(baselines.map(|row| &row.labels[1]).eq(["full"; 4]));
     for cell in table.rows.iter().map(|row| &row.cells[0]) {
-        if let Some(Delta::Difference(difference)) = &cell.delta {
+        if let Some(Delta::Difference(comparison)) = &cell.delta {
+            let difference = &comparison.difference;
             assert_eq!((difference.sign_flip.map(|test| test.p), difference.comparisons), (Some(0.03125), 8));
             let (p, p_adjusted) = (difference.p.unwrap(), difference.p_adjusted.unwrap());
             assert_eq!((p_adjusted, p_adjusted < 0.05), ((8.0 * p).min(1.0), difference.is_told()));
@@ -96,4 +99,50 @@ fn a_sweep_with_a_pruned_run_compares_nothing_and_says_so() {
     assert!(table.notes.iter().any(|note| note.starts_with("Some runs were pruned")), "{:?}", table.notes);
     assert!(!table.notes.iter().any(|note| note.contains("interval")), "{:?}", table.notes);
     assert!(table.rows.iter().any(|row| row.note.as_deref().is_some_and(|note| note.contains("1 pruned"))));
+}
+
+#[test]
+fn a_margin_asks_whether_a_row_is_equivalent_to_the_baseline() {
+    let with_margin = |margin: f64| {
+        let mut declaration = declaration();
+        declaration.tables[0].columns[0].margin = Some(margin);
+        tables(&rows(), &declaration, &paper())
+    };
+    let table = with_margin(0.2).unwrap().remove(0);
+    let verdicts = table.rows.iter().map(|row| row.cells[0].equivalence.map(|found| found.verdict));
+    // The baseline has no difference, and two rows have no shared seeds. Two pairs vary little beside 20 points.
+    let equivalent = Some(EquivalenceVerdict::Equivalent);
+    assert_eq!(verdicts.collect::<Vec<_>>(), [equivalent, None, equivalent, None, None]);
+    let narrow = with_margin(1e-6).unwrap().remove(0);
+    assert_eq!(narrow.rows[0].cells[0].equivalence.map(|found| found.verdict), Some(EquivalenceVerdict::Undecided));
+    for wrong in [0.0, -0.1, f64::NAN, f64::INFINITY] {
+        let fault = with_margin(wrong).unwrap_err().to_string();
+        assert!(fault.contains("table `groups`: the `margin` of accuracy must be a number above 0"), "{fault}");
+    }
+    let mut declaration = declaration();
+    declaration.tables[0].columns[1].margin = Some(0.1);
+    let fault = tables(&rows(), &declaration, &paper()).unwrap_err().to_string();
+    assert!(fault.contains("the `margin` of params needs `delta = true`"), "{fault}");
+}
+
+#[test]
+fn runs_that_differ_in_what_is_no_axis_are_named() {
+    let notes = |change: fn(&mut RunRow)| {
+        let mut rows = rows();
+        change(rows.runs.iter_mut().rfind(|row| row.status == Status::Succeeded).unwrap());
+        tables(&rows, &declaration(), &paper()).unwrap().remove(0).notes.join("\n")
+    };
+    let cases: [(fn(&mut RunRow), &str); 4] = [
+        (
+            |row| row.arithmetic = Some("cpu avx512 candle-1+kernels-1".parse().unwrap()),
+            "different arithmetics (cpu avx",
+        ),
+        (|row| row.processor = Some("Other".to_owned()), "different processors (Anon 9000, Other)"),
+        (|row| row.trainer_version = Some(2), "different versions of the trainer (1, 2)"),
+        (|row| row.data_fingerprint = Some("other".to_owned()), "The seeds at groups=4 were trained with different"),
+    ];
+    for (change, said) in cases {
+        assert!(notes(change).contains(said), "{}", notes(change));
+    }
+    assert!(!notes(|_| ()).contains("different"), "{}", notes(|_| ()));
 }

@@ -13,7 +13,7 @@ fn comparisons_with_a_baseline_match_scipy() {
         // A family of four. The last three are the same.
         let other: BTreeMap<u64, f64> = row.iter().map(|(seed, value)| (*seed, value + 0.1 * *seed as f64)).collect();
         let rows = [row, other.clone(), other.clone(), other];
-        let found = compare_with_baseline(&rows, &baseline)[0].unwrap();
+        let found = compare_with_baseline(rows.iter().map(|row| (row, &baseline)))[0].unwrap();
         check(found.difference.p.unwrap(), number(&case, "p"), &case);
         check_interval(found.difference.summary.interval.unwrap(), "interval", &case);
         let welch = found.welch.unwrap();

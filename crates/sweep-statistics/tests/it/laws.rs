@@ -102,8 +102,8 @@ proptest! {
     #[test]
     fn swapping_row_and_baseline_changes_signs_only(pairs in pairs(2..9)) {
         let (row, baseline) = (by_seed(pairs.values()), by_seed(pairs.baseline()));
-        let found = compare_with_baseline(std::slice::from_ref(&row), &baseline)[0].unwrap();
-        let back = compare_with_baseline(std::slice::from_ref(&baseline), &row)[0].unwrap();
+        let found = compare_with_baseline([(&row, &baseline)])[0].unwrap();
+        let back = compare_with_baseline([(&baseline, &row)])[0].unwrap();
         prop_assert!(close(found.difference.summary.mean, -back.difference.summary.mean));
         prop_assert!(ends_close(found.difference.summary.interval, back.difference.summary.interval, mirrored));
         prop_assert!(close(found.difference.p.unwrap_or(1.0), back.difference.p.unwrap_or(1.0)));
@@ -123,7 +123,8 @@ proptest! {
     #[test]
     fn p_holm_is_at_most_bonferroni(rows in proptest::collection::vec(values(4..5), 1..6), baseline in values(4..5)) {
         let rows: Vec<_> = rows.iter().map(|row| by_seed(row)).collect();
-        for found in compare_with_baseline(&rows, &by_seed(&baseline)).into_iter().flatten() {
+        let baseline = by_seed(&baseline);
+        for found in compare_with_baseline(rows.iter().map(|row| (row, &baseline))).into_iter().flatten() {
             prop_assert_eq!(found.p_holm.is_some(), found.difference.p.is_some());
             let (p, bonferroni) = (found.difference.p, found.difference.p_adjusted);
             if let (Some(holm), Some(bonferroni), Some(p)) = (found.p_holm, bonferroni, p) {

@@ -66,7 +66,7 @@ proptest! {
         let (first, second): (Vec<f64>, Vec<f64>) = values.into_iter().unzip();
         let (row, baseline) = (by_seed(&first), by_seed(&second));
         prop_assert!(is_sound(&PairedDifference::of(&row, &baseline)), "{:?}", PairedDifference::of(&row, &baseline));
-        let found = compare_with_baseline(std::slice::from_ref(&row), &baseline);
+        let found = compare_with_baseline([(&row, &baseline)]);
         prop_assert!(is_sound(&found), "{found:?}");
         let candidates = [Candidate { cost: margin, values: row }, Candidate { cost: 1.0, values: baseline }];
         prop_assert!(is_sound(&pareto_front(&candidates)));

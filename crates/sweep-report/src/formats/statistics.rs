@@ -1,0 +1,154 @@
+//! A second sheet for a column with differences to the baseline: how sure each mean and each difference is.
+//!
+//! This module scales and rounds what the table holds; it computes nothing. The main sheet has the simultaneous
+//! interval; this one has what a careful reader compares it with.
+
+use sweep_statistics::{Comparison, Equivalence, EquivalenceVerdict, Estimate, FEWEST_FOR_BOOTSTRAP, Interval};
+
+use super::sheet::{Sheet, Text, p_number, p_text};
+use crate::table::{Cell, CellValue, Column, Delta, Row, Table};
+use crate::unit::{Unit, typeset, with_unit};
+
+/// The statistics of one column.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Statistics {
+    /// Heading of the column.
+    pub(super) label: String,
+    pub(super) sheet: Sheet,
+    /// How to read the sheet.
+    pub(super) note: String,
+}
+
+/// Returns the statistics of each column with differences that vary between seeds.
+pub(super) fn of(table: &Table) -> Vec<Statistics> {
+    (0..table.columns.len()).filter_map(|i| of_column(table, i)).collect()
+}
+
+fn of_column(table: &Table, i: usize) -> Option<Statistics> {
+    let column = &table.columns[i];
+    let comparisons = || table.rows.iter().filter_map(|row| comparison(&row.cells[i]));
+    let family = comparisons().filter(|found| found.difference.p.is_some()).map(|found| found.difference.comparisons);
+    let family = family.max()?;
+    let unit = Unit::of(column.quantity.metric);
+    let estimates = || table.rows.iter().filter_map(|row| estimate(&row.cells[i]));
+    let view = View { unit, decimals: unit.decimals(estimates().map(|estimate| estimate.mean)), column };
+    let header = table.axes.iter().cloned().chain(view.header()).collect();
+    let rows = table.rows.iter().map(|row| view.line(row, &row.cells[i])).collect();
+    let sheet = Sheet { header, words: table.axes.len(), rows, row_notes: Vec::new() };
+    Some(Statistics { label: column.label.clone(), sheet, note: note(family, estimates()) })
+}
+
+fn note(family: usize, mut estimates: impl Iterator<Item = Estimate>) -> String {
+    let intervals = match estimates.any(|estimate| estimate.n >= FEWEST_FOR_BOOTSTRAP) {
+        true => format!("t-intervals, from {FEWEST_FOR_BOOTSTRAP} seeds on BCa bootstrap intervals"),
+        false => "t-intervals".to_owned(),
+    };
+    let holm = match family {
+        1 => String::new(),
+        several => format!(" p (Holm) is adjusted for the {several} comparisons of the column."),
+    };
+    format!(
+        "Intervals of the mean are {intervals}. p is that of the paired t-test for one row alone.{holm} Welch's test \
+         ignores which seeds belong together, so it shows what the pairs gain. d_z is the mean difference over the \
+         standard deviation of the differences. Superiority is the share of all pairs of a run of the row and a run of \
+         the baseline in which the row has the higher value; ties count half."
+    )
+}
+
+fn comparison(cell: &Cell) -> Option<&Comparison> {
+    match &cell.delta {
+        Some(Delta::Difference(comparison)) => Some(comparison),
+        _ => None,
+    }
+}
+
+fn estimate(cell: &Cell) -> Option<Estimate> {
+    match cell.value {
+        CellValue::Measured(estimate) => Some(estimate),
+        CellValue::Missing(_) => None,
+    }
+}
+
+/// How the numbers of the column look.
+struct View<'a> {
+    unit: Unit,
+    decimals: usize,
+    column: &'a Column,
+}
+
+impl View<'_> {
+    fn header(&self) -> Vec<String> {
+        let mut header: Vec<String> = vec![
+            "n".to_owned(),
+            with_unit("mean", &self.unit.symbol) + " [95%]",
+            with_unit("SD", &self.unit.difference),
+            with_unit("Δ", &self.unit.difference),
+        ];
+        header.extend(["p", "p (Holm)"].map(str::to_owned));
+        header.push(with_unit("Welch", &self.unit.difference) + " [95%], p");
+        header.extend(["d_z", "superiority"].map(str::to_owned));
+        header.extend(self.column.margin.map(|margin| {
+            let margin = self.unit.text(margin, self.decimals);
+            with_unit(&format!("within ±{margin}"), &self.unit.difference)
+        }));
+        header
+    }
+
+    fn line(&self, row: &Row, cell: &Cell) -> Vec<Text> {
+        let comparison = comparison(cell);
+        let estimate = estimate(cell);
+        let mut texts: Vec<String> = row.labels.clone();
+        texts.push(estimate.map_or_else(|| "0".to_owned(), |estimate| estimate.n.to_string()));
+        texts.push(estimate.map_or_else(missing, |estimate| self.mean(&estimate)));
+        texts.push(estimate.and_then(|estimate| estimate.sd).map_or_else(missing, |sd| self.text(sd)));
+        texts.push(match &cell.delta {
+            Some(Delta::Baseline) => "baseline".to_owned(),
+            _ => comparison.map_or_else(missing, |found| self.signed(found.difference.summary.mean)),
+        });
+        texts.push(comparison.and_then(|found| found.difference.p).map_or_else(missing, p_number));
+        texts.push(comparison.and_then(|found| found.p_holm).map_or_else(missing, p_number));
+        texts.push(comparison.and_then(|found| found.welch).map_or_else(missing, |welch| {
+            let Interval { low, high } = welch.interval;
+            format!(
+                "{} [{}, {}], {}",
+                self.signed(welch.difference),
+                self.signed(low),
+                self.signed(high),
+                p_text(welch.p)
+            )
+        }));
+        let effect = comparison.and_then(|found| found.effect_of_differences);
+        texts.push(effect.map_or_else(missing, |effect| typeset(&format!("{:.2}", effect.d))));
+        texts.push(comparison.and_then(|found| found.superiority).map_or_else(missing, |share| format!("{share:.2}")));
+        if self.column.margin.is_some() {
+            texts.push(cell.equivalence.as_ref().map_or_else(missing, equivalence));
+        }
+        texts.into_iter().map(Text::from).collect()
+    }
+
+    fn mean(&self, estimate: &Estimate) -> String {
+        let ends = estimate.interval.map(|ends| format!(" [{}, {}]", self.text(ends.low), self.text(ends.high)));
+        self.text(estimate.mean) + &ends.unwrap_or_default()
+    }
+
+    fn text(&self, value: f64) -> String {
+        self.unit.text(value, self.decimals)
+    }
+
+    fn signed(&self, value: f64) -> String {
+        self.unit.signed(value, self.decimals)
+    }
+}
+
+fn equivalence(found: &Equivalence) -> String {
+    let verdict = match found.verdict {
+        EquivalenceVerdict::Equivalent => "yes",
+        EquivalenceVerdict::NotEquivalent => "no",
+        EquivalenceVerdict::Undecided => "undecided",
+    };
+    format!("{verdict}{}", found.p.map(|p| format!(", {}", p_text(p))).unwrap_or_default())
+}
+
+fn missing() -> String {
+    "—".to_owned()
+}
