@@ -79,6 +79,16 @@ pub enum ReportError {
         /// Cause of the failure.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The report has no such table, row or column, or several columns have this name.
+    #[error("there is no {what} `{name}`, or several have this name; known: {known}")]
+    Unknown {
+        /// Kind of the missing thing.
+        what: &'static str,
+        /// Name that was asked for.
+        name: String,
+        /// The existing names.
+        known: String,
+    },
     /// The data frame could not be built or written.
     #[error("the data frame of all measurements could not be made")]
     Frame(#[from] polars::error::PolarsError),

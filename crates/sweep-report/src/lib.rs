@@ -48,6 +48,7 @@ mod read_toml;
 pub mod rendered;
 mod samples;
 mod table;
+mod trace;
 mod unit;
 mod validation;
 
@@ -64,3 +65,4 @@ pub use frame::{frame, write_csv, write_parquet};
 pub use overview::{Failure, Overview};
 pub use paper::{PaperNumbers, PaperRow, PaperTable};
 pub use table::{Cell, CellValue, Column, Delta, Row, Table, tables};
+pub use trace::{Trace, TracedRun, trace};

@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use sweep_protocol::{ExperimentRows, Form, Metric, NetworkId, RunId, RunRow, Split, Status, ThroughputRecord};
+use sweep_protocol::{
+    ExperimentRows, Form, Measurement, Metric, NetworkId, RunId, RunRow, Split, Status, ThroughputRecord,
+};
 
 use crate::declaration::{EpochRule, Quantity};
 
@@ -52,6 +54,13 @@ impl<'a> Measured<'a> {
             EpochRule::Last => values.last_key_value().map(|(_, &value)| value),
             EpochRule::Sum => Some(values.values().sum()),
         }
+    }
+
+    /// Returns the measurements of a run in a quantity, in the order of the epochs.
+    pub(crate) fn measurements(&self, run: RunId, quantity: &Quantity) -> Vec<Measurement> {
+        let Quantity { metric, split, form, .. } = *quantity;
+        let values = self.series(run, quantity).into_iter().flatten();
+        values.map(|(&epoch, &value)| Measurement { metric, split, form, epoch, value }).collect()
     }
 
     /// Whether rows may be compared. The runs that pruning left were chosen by what would be compared.

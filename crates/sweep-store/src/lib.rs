@@ -30,6 +30,7 @@ mod changed_runs;
 mod error;
 mod fold;
 mod index;
+mod origin;
 mod packed;
 mod reader;
 mod results_folder;
@@ -38,6 +39,7 @@ mod stamps;
 mod store;
 
 pub use error::StoreError;
+pub use origin::Origin;
 pub use reader::Reader;
 pub use results_folder::Damage;
 pub use rows::{AttemptRow, ExperimentCounts};

@@ -216,6 +216,16 @@ impl Reader {
         Ok((row, state.attempts, state.values.into_iter().map(|(value, _)| value).collect()))
     }
 
+    /// Returns the state of a run, read from its journals.
+    pub(crate) fn state(&mut self, run: RunId) -> Result<RunState, StoreError> {
+        self.folder.run_state(run)
+    }
+
+    /// Returns the layout of the results folder.
+    pub(crate) fn layout(&self) -> &ResultsLayout {
+        &self.folder.layout
+    }
+
     /// Closes the index. A writer that closes it afterwards can then leave a single file.
     ///
     /// # Errors

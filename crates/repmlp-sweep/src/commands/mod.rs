@@ -25,6 +25,7 @@ mod train;
 mod verify;
 mod watch;
 mod weights;
+mod why;
 
 pub(crate) use run::RETRIES;
 
@@ -53,6 +54,7 @@ pub(crate) fn dispatch(cli: Cli, screen: Screen, program: &Program) -> Result<Ex
         Command::Show(arguments) => asynchronous(show::run(arguments)),
         Command::Logs(arguments) => asynchronous(logs::run(arguments)),
         Command::Report(arguments) => asynchronous(report::run(arguments, screen)),
+        Command::Why(arguments) => asynchronous(why::run(arguments)),
         Command::Tag(arguments) => asynchronous(tag::tag(arguments)),
         Command::Note(arguments) => asynchronous(tag::note(arguments)),
         Command::Forget(arguments) => asynchronous(clean::forget(arguments)),

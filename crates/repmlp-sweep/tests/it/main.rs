@@ -30,3 +30,4 @@ mod throughput;
 mod tidy;
 mod tidying_up;
 mod watch;
+mod why;

@@ -1,0 +1,118 @@
+//! Where a number of a table comes from: the runs behind one cell, with the value that each of them gave.
+//!
+//! This module knows rows and tables. It does not know folders: the program finds the lines of the journals.
+
+use serde::Serialize;
+use sweep_protocol::{Coordinates, ExperimentRows, Measurement, NetworkId, RunId, Status};
+
+use crate::declaration::{Declaration, EpochRule, Quantity};
+use crate::group::Grouping;
+use crate::measured::Measured;
+use crate::table::{self, Cell};
+use crate::{PaperNumbers, ReportError, validation};
+
+/// One cell of a table and the runs behind it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Trace {
+    /// Id of the table.
+    pub table: String,
+    /// Labels of the row, joined by `/`.
+    pub row: String,
+    /// Heading of the column.
+    pub column: String,
+    /// The quantity that the column shows.
+    pub quantity: Quantity,
+    /// The cell, as every format shows it.
+    pub cell: Cell,
+    /// The planned runs of the row, in plan order.
+    pub runs: Vec<TracedRun>,
+}
+
+/// A run behind a cell.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TracedRun {
+    /// Identity of the run.
+    pub run: RunId,
+    /// Its seed.
+    pub seed: u64,
+    /// Its coordinates.
+    pub coordinates: Coordinates,
+    /// Its status. Only values of runs that succeeded count.
+    pub status: Status,
+    /// The value that counts, in base units; absent if there is none.
+    pub value: Option<f64>,
+    /// The measurements that the value was made from: one, or one for each epoch of a sum.
+    pub measurements: Vec<Measurement>,
+    /// For throughput: the network that was timed.
+    pub network: Option<NetworkId>,
+}
+
+/// Finds a cell by the id of its table, the labels of its row joined by `/`, and its column: the beginning of its
+/// heading, or the name of its metric.
+///
+/// # Errors
+/// When there is no such table, row or column, or several columns have this name. The error lists what there is.
+pub fn trace(
+    rows: &ExperimentRows,
+    declaration: &Declaration,
+    paper: &PaperNumbers,
+    (table_id, row_name, column_name): (&str, &str, &str),
+) -> Result<Trace, ReportError> {
+    let measured = Measured::new(rows);
+    let tables = table::of_measured(rows, &measured, declaration, paper)?;
+    let fitted = validation::fitted(declaration, rows);
+    let found = fitted.tables.iter().zip(&tables).find(|(_, table)| table.id == table_id);
+    let (declared, table) =
+        found.ok_or_else(|| unknown("table", table_id, tables.iter().map(|table| table.id.clone())))?;
+    let names = || table.rows.iter().map(|row| row.labels.join("/"));
+    let row = names().position(|name| name == row_name).ok_or_else(|| unknown("row", row_name, names()))?;
+    let is_it = |i: &usize| {
+        let column = &table.columns[*i];
+        column.label.starts_with(column_name) || column.quantity.metric.name() == column_name
+    };
+    let columns: Vec<usize> = (0..table.columns.len()).filter(is_it).collect();
+    let headings = || table.columns.iter().map(|column| column.label.clone());
+    let exact = columns.iter().copied().find(|i| table.columns[*i].label == column_name);
+    let column = match (exact, columns.as_slice()) {
+        (Some(column), _) => column,
+        (None, [column]) => *column,
+        (None, _) => return Err(unknown("column", column_name, headings())),
+    };
+    let quantity = table.columns[column].quantity;
+    let groups = Grouping { axes: &declared.rows, only: &declared.only }.groups(&rows.plan);
+    let planned = groups.get(row).map(|group| group.runs.as_slice()).unwrap_or_default();
+    let runs = planned.iter().map(|run| TracedRun {
+        run: run.run,
+        seed: run.seed,
+        coordinates: run.coordinates.clone(),
+        status: measured.status(run.run),
+        value: measured.result(run.run, &quantity),
+        measurements: counted(&measured, run.run, &quantity),
+        network: quantity.form.and_then(|form| run.networks.get(&form)).cloned(),
+    });
+    Ok(Trace {
+        table: table.id.clone(),
+        row: row_name.to_owned(),
+        column: table.columns[column].label.clone(),
+        quantity,
+        cell: table.rows[row].cells[column].clone(),
+        runs: runs.collect(),
+    })
+}
+
+/// Returns the measurements that make the value of a run.
+fn counted(measured: &Measured<'_>, run: RunId, quantity: &Quantity) -> Vec<Measurement> {
+    let all = measured.measurements(run, quantity);
+    match quantity.epoch {
+        EpochRule::Sum => all,
+        EpochRule::Last => all.last().copied().into_iter().collect(),
+    }
+}
+
+fn unknown(what: &'static str, name: &str, known: impl Iterator<Item = String>) -> ReportError {
+    ReportError::Unknown {
+        what,
+        name: name.to_owned(),
+        known: known.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
+    }
+}
