@@ -89,6 +89,12 @@ pub enum ReportError {
         /// The existing names.
         known: String,
     },
+    /// No difference varies between seeds, so nothing can be planned from it.
+    #[error(
+        "no column has a difference to the baseline that varies between seeds: a pilot needs a `baseline` in the \
+         experiment, a column with `delta = true`, and two or more finished seeds of both rows"
+    )]
+    NoPilot,
     /// The data frame could not be built or written.
     #[error("the data frame of all measurements could not be made")]
     Frame(#[from] polars::error::PolarsError),

@@ -8,7 +8,7 @@ use sweep_protocol::{Coordinates, ExperimentRows, Measurement, NetworkId, RunId,
 use crate::declaration::{Declaration, EpochRule, Quantity};
 use crate::group::Grouping;
 use crate::measured::Measured;
-use crate::table::{self, Cell};
+use crate::table::{self, Cell, Table};
 use crate::{PaperNumbers, ReportError, validation};
 
 /// One cell of a table and the runs behind it.
@@ -66,18 +66,7 @@ pub fn trace(
         found.ok_or_else(|| unknown("table", table_id, tables.iter().map(|table| table.id.clone())))?;
     let names = || table.rows.iter().map(|row| row.labels.join("/"));
     let row = names().position(|name| name == row_name).ok_or_else(|| unknown("row", row_name, names()))?;
-    let is_it = |i: &usize| {
-        let column = &table.columns[*i];
-        column.label.starts_with(column_name) || column.quantity.metric.name() == column_name
-    };
-    let columns: Vec<usize> = (0..table.columns.len()).filter(is_it).collect();
-    let headings = || table.columns.iter().map(|column| column.label.clone());
-    let exact = columns.iter().copied().find(|i| table.columns[*i].label == column_name);
-    let column = match (exact, columns.as_slice()) {
-        (Some(column), _) => column,
-        (None, [column]) => *column,
-        (None, _) => return Err(unknown("column", column_name, headings())),
-    };
+    let column = column_of(table, column_name)?;
     let quantity = table.columns[column].quantity;
     let groups = Grouping { axes: &declared.rows, only: &declared.only }.groups(&rows.plan);
     let planned = groups.get(row).map(|group| group.runs.as_slice()).unwrap_or_default();
@@ -100,6 +89,21 @@ pub fn trace(
     })
 }
 
+/// Finds a column by the beginning of its heading, or the name of its metric.
+pub(crate) fn column_of(table: &Table, name: &str) -> Result<usize, ReportError> {
+    let is_it = |i: &usize| {
+        let column = &table.columns[*i];
+        column.label.starts_with(name) || column.quantity.metric.name() == name
+    };
+    let columns: Vec<usize> = (0..table.columns.len()).filter(is_it).collect();
+    let exact = columns.iter().copied().find(|i| table.columns[*i].label == name);
+    match (exact, columns.as_slice()) {
+        (Some(column), _) => Ok(column),
+        (None, [column]) => Ok(*column),
+        (None, _) => Err(unknown("column", name, table.columns.iter().map(|column| column.label.clone()))),
+    }
+}
+
 /// Returns the measurements that make the value of a run.
 fn counted(measured: &Measured<'_>, run: RunId, quantity: &Quantity) -> Vec<Measurement> {
     let all = measured.measurements(run, quantity);
@@ -109,7 +113,7 @@ fn counted(measured: &Measured<'_>, run: RunId, quantity: &Quantity) -> Vec<Meas
     }
 }
 
-fn unknown(what: &'static str, name: &str, known: impl Iterator<Item = String>) -> ReportError {
+pub(crate) fn unknown(what: &'static str, name: &str, known: impl Iterator<Item = String>) -> ReportError {
     ReportError::Unknown {
         what,
         name: name.to_owned(),

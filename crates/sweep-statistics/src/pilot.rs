@@ -33,10 +33,15 @@ impl Pilot {
     /// Source: Browne, 1995, On the use of a pilot sample for sample size determination.
     pub fn of(differences: &[f64], confidence: f64) -> Option<Self> {
         let summary = Summary::of(differences)?;
-        let sd = summary.sd.filter(|sd| *sd > 0.0)?;
-        let df = (summary.n - 1) as f64;
+        Self::of_deviation(summary.n, summary.sd?, confidence)
+    }
+
+    /// Describes a pilot by the number of its pairs and the standard deviation of their differences. Returns `None` for
+    /// fewer than two pairs, unless `sd` is finite and above 0, or if `confidence` is not between 0 and 1.
+    pub fn of_deviation(n: usize, sd: f64, confidence: f64) -> Option<Self> {
+        let df = n.checked_sub(1).filter(|df| *df > 0 && sd > 0.0)? as f64;
         let sd_upper = sd * (df / ChiSquare::new(df)?.quantile(1.0 - confidence)?).sqrt();
-        sd_upper.is_finite().then_some(Self { n: summary.n, sd, sd_upper, confidence })
+        sd_upper.is_finite().then_some(Self { n, sd, sd_upper, confidence })
     }
 
     /// Returns the number of pairs that a difference needs, if the standard deviation is the upper bound. `None` as for
@@ -73,6 +78,9 @@ mod tests {
         }
         for confidence in [0.0, 1.0, f64::NAN] {
             assert_eq!(Pilot::of(&[0.1, 0.2], confidence), None);
+        }
+        for (n, sd) in [(0, 1.0), (1, 1.0), (3, 0.0), (3, -1.0), (3, f64::NAN), (3, f64::INFINITY)] {
+            assert_eq!(Pilot::of_deviation(n, sd, 0.8), None);
         }
     }
 }

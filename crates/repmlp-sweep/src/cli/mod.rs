@@ -1,5 +1,6 @@
 //! The command line. Parsing has no side effects.
 
+mod numbers;
 mod run;
 mod runs;
 mod spec;
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use clap_complete::engine::ArgValueCandidates;
 
+pub(crate) use numbers::{PilotArgs, WhyArgs};
 pub(crate) use run::{CancelArgs, LauncherChoice, PruneChoice, RunArgs};
 pub(crate) use runs::{CleanArgs, ForgetArgs, LogsArgs, NoteArgs, ShowArgs, TagArgs};
 pub(crate) use spec::{AdjustArgs, SpecArgs};
@@ -110,6 +112,8 @@ pub(crate) enum Command {
     Logs(LogsArgs),
     /// Render tables and plots from the measurements.
     Report(ReportArgs),
+    /// Plan the number of seeds from the seeds that are finished.
+    Pilot(PilotArgs),
     /// Show where a number of a report comes from: its runs, and the lines of their journals.
     Why(WhyArgs),
     /// Write tags on a run; they are shown with it and are no part of its identity.
@@ -353,29 +357,6 @@ pub(crate) struct ReportArgs {
     #[arg(long)]
     pub(crate) check: bool,
     /// Print the tables as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct WhyArgs {
-    /// The experiment file.
-    #[arg(value_name = "SPEC", value_hint = ValueHint::FilePath)]
-    pub(crate) path: PathBuf,
-    /// Id of the table.
-    pub(crate) table: String,
-    /// Labels of the row, joined by `/`.
-    pub(crate) row: String,
-    /// Beginning of the column's heading, or name of its metric.
-    pub(crate) column: String,
-    /// A profile of the file.
-    #[arg(long, short, value_parser = parse_name, add = ArgValueCandidates::new(complete::profiles))]
-    pub(crate) profile: Option<String>,
-    #[command(flatten)]
-    pub(crate) adjust: AdjustArgs,
-    #[command(flatten)]
-    pub(crate) results: ResultsArgs,
-    /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -39,6 +39,17 @@ pub(super) fn parse_duration(text: &str) -> Result<std::time::Duration, String> 
         .ok_or_else(|| "a time is a number and a unit: 90s, 45m, 8h, 2d".to_owned())
 }
 
+pub(super) fn parse_positive(text: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok().filter(|number| number.is_finite() && *number > 0.0);
+    number.ok_or_else(|| "this must be a number above 0".to_owned())
+}
+
+/// Reads a probability that a plan can reach.
+pub(super) fn parse_power(text: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok().filter(|number| *number > 0.05 && *number < 1.0);
+    number.ok_or_else(|| "a power is a number above 0.05 and below 1".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

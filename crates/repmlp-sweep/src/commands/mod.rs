@@ -10,6 +10,7 @@ mod init;
 mod logs;
 mod man;
 mod orchestration;
+mod pilot;
 mod plan;
 mod rebuild;
 mod reference;
@@ -54,6 +55,7 @@ pub(crate) fn dispatch(cli: Cli, screen: Screen, program: &Program) -> Result<Ex
         Command::Show(arguments) => asynchronous(show::run(arguments)),
         Command::Logs(arguments) => asynchronous(logs::run(arguments)),
         Command::Report(arguments) => asynchronous(report::run(arguments, screen)),
+        Command::Pilot(arguments) => asynchronous(pilot::run(arguments)),
         Command::Why(arguments) => asynchronous(why::run(arguments)),
         Command::Tag(arguments) => asynchronous(tag::tag(arguments)),
         Command::Note(arguments) => asynchronous(tag::note(arguments)),

@@ -1,10 +1,11 @@
-//! `why`: from a number of a report to the lines of the journals.
+//! `why` and `pilot`: from a number of a report to the lines of the journals, and to the number of seeds.
 
 use std::fs;
+use std::process::Command;
 
 use serde_json::Value;
 
-use crate::bench::{Bench, Ran};
+use crate::bench::{Bench, Ran, repository};
 
 #[test]
 fn a_number_leads_to_its_runs_and_to_the_lines_of_their_journals() {
@@ -42,4 +43,31 @@ fn a_number_leads_to_its_runs_and_to_the_lines_of_their_journals() {
     assert!(told.contains("there is no column `no such column`") && told.contains(&heading), "{told}");
     let speed = ask("throughput", "").stdout();
     assert!(speed.contains("timed as network") && speed.contains("throughput/records"), "{speed}");
+}
+
+#[test]
+fn a_pilot_plans_seeds_from_a_published_report() {
+    let ask = |more: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_repmlp-sweep"));
+        command.current_dir(repository()).args(["pilot", "experiments/gfc_groups.toml"]).args(more.split_whitespace());
+        Ran(command.output().unwrap())
+    };
+    let rows = |more: &str| -> Vec<Value> {
+        let ran = ask(&format!("{more} --json"));
+        assert_eq!(ran.code(), 0, "{}", ran.stderr());
+        serde_json::from_str::<Value>(&ran.stdout()).unwrap()["rows"].as_array().unwrap().clone()
+    };
+    let needed = |more: &str| rows(more)[0]["seeds_needed"].as_u64().unwrap();
+    assert!(needed("--difference 2") < needed("--difference 1"));
+    assert!(needed("--difference 2") < needed("--difference 2 --power 0.95"));
+    let least = |more: &str| rows(more)[0]["least_difference"].as_f64().unwrap();
+    assert!(least("--at 30") < least("--at 10"));
+    let text = ask("--difference 2").stdout();
+    assert!(text.contains("seeds for 2") && text.contains("3 comparisons together"), "{text}");
+    for (more, said) in [("--power 1", "a power is"), ("--difference 0", "above 0"), ("--table no", "no table `no`")] {
+        let refused = ask(more);
+        assert!(refused.code() == 2 && refused.stderr().contains(said), "{}", refused.stderr());
+    }
+    let none = ask("--column params");
+    assert!(none.code() == 2 && none.stderr().contains("delta = true"), "{}", none.stderr());
 }

@@ -1,0 +1,66 @@
+//! Arguments of the commands that explain the numbers of a report, and plan them.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+use clap_complete::engine::ArgValueCandidates;
+
+use super::values::{parse_name, parse_positive, parse_power};
+use super::{AdjustArgs, ResultsArgs};
+use crate::complete;
+
+#[derive(Debug, Args)]
+pub(crate) struct PilotArgs {
+    /// The experiment file.
+    #[arg(value_name = "SPEC", value_hint = ValueHint::FilePath)]
+    pub(crate) path: PathBuf,
+    /// The difference that must be told, in the unit that tables show: 1.0 is a point of accuracy [default: the
+    /// observed one].
+    #[arg(long, value_parser = parse_positive)]
+    pub(crate) difference: Option<f64>,
+    /// Probability that a true difference of this size is told.
+    #[arg(long, default_value_t = 0.8, value_parser = parse_power)]
+    pub(crate) power: f64,
+    /// Show the smallest difference that this number of seeds tells [default: the present number].
+    #[arg(long, value_name = "SEEDS", value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    pub(crate) at: Option<u32>,
+    /// Id of the table [default: the first one with differences].
+    #[arg(long)]
+    pub(crate) table: Option<String>,
+    /// Beginning of the column's heading, or name of its metric [default: the first one with differences].
+    #[arg(long)]
+    pub(crate) column: Option<String>,
+    /// A profile of the file.
+    #[arg(long, short, value_parser = parse_name, add = ArgValueCandidates::new(complete::profiles))]
+    pub(crate) profile: Option<String>,
+    #[command(flatten)]
+    pub(crate) adjust: AdjustArgs,
+    #[command(flatten)]
+    pub(crate) results: ResultsArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhyArgs {
+    /// The experiment file.
+    #[arg(value_name = "SPEC", value_hint = ValueHint::FilePath)]
+    pub(crate) path: PathBuf,
+    /// Id of the table.
+    pub(crate) table: String,
+    /// Labels of the row, joined by `/`.
+    pub(crate) row: String,
+    /// Beginning of the column's heading, or name of its metric.
+    pub(crate) column: String,
+    /// A profile of the file.
+    #[arg(long, short, value_parser = parse_name, add = ArgValueCandidates::new(complete::profiles))]
+    pub(crate) profile: Option<String>,
+    #[command(flatten)]
+    pub(crate) adjust: AdjustArgs,
+    #[command(flatten)]
+    pub(crate) results: ResultsArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
