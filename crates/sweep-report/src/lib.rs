@@ -28,6 +28,7 @@
 //! # }
 //! ```
 
+pub mod claims;
 mod compare;
 mod csv;
 mod declaration;
@@ -63,7 +64,7 @@ pub use error::{Fault, ReportError};
 pub use fit::check as check_declaration;
 pub use frame::{frame, write_csv, write_parquet};
 pub use overview::{Failure, Overview};
-pub use paper::{PaperNumbers, PaperRow, PaperTable};
+pub use paper::{Counts, PaperNumbers, PaperRow, PaperTable};
 pub use report::{Rendering, missing_glyphs, render, render_around};
 pub use table::{Cell, CellValue, Column, Delta, Row, Table, tables};
 pub use terminal::{Color, terminal};

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use sweep_protocol::{ExperimentRows, printable};
 
+use crate::claims::{self, Judged};
 use crate::declaration::Declaration;
 use crate::markdown::{self, escaped, escaped_in_brackets, target};
 use crate::missing::status_in_words;
@@ -31,6 +32,8 @@ struct Machine<'a> {
     title: &'a str,
     overview: &'a Overview,
     tables: &'a [Table],
+    #[serde(skip_serializing_if = "<[Judged]>::is_empty")]
+    claims: &'a [Judged],
 }
 
 /// Renders a report: `report.md`, `report.json`, each table as CSV and LaTeX, and each plot as SVG and PNG. The same
@@ -43,23 +46,23 @@ pub fn render(
     declaration: &Declaration,
     paper: &PaperNumbers,
 ) -> Result<Vec<Rendering>, ReportError> {
-    render_around(&tables(rows, declaration, paper)?, rows, declaration)
+    render_around((&tables(rows, declaration, paper)?, &claims::judge(rows, declaration, paper)?), rows, declaration)
 }
 
-/// Renders a report from tables that were already computed from the same rows and declaration.
+/// Renders a report from tables and claims that were already computed from the same rows and declaration.
 ///
 /// # Errors
 /// When a plot cannot be drawn.
 pub fn render_around(
-    tables: &[Table],
+    (tables, claims): (&[Table], &[Judged]),
     rows: &ExperimentRows,
     declaration: &Declaration,
 ) -> Result<Vec<Rendering>, ReportError> {
     let overview = Overview::of(rows);
     let plots = plots::draw(rows, declaration)?;
     let mut renderings = vec![
-        text("report.md", markdown_report(declaration, &overview, tables, &plots)),
-        text("report.json", json_report(declaration, &overview, tables)?),
+        text("report.md", markdown_report(declaration, &overview, (tables, claims), &plots)),
+        text("report.json", json_report(declaration, &overview, (tables, claims))?),
     ];
     for table in tables {
         renderings.push(text(&format!("{}.csv", table.id), csv::table(table)));
@@ -86,13 +89,13 @@ fn text(path: &str, content: String) -> Rendering {
     Rendering { path: path.into(), bytes: content.into_bytes() }
 }
 
-fn json_report(declaration: &Declaration, overview: &Overview, tables: &[Table]) -> Result<String, ReportError> {
-    let machine = Machine { title: &declaration.title, overview, tables };
+fn json_report(declaration: &Declaration, overview: &Overview, (tables, claims): (&[Table], &[Judged])) -> Result<String, ReportError> {
+    let machine = Machine { title: &declaration.title, overview, tables, claims };
     let fault = |source| ReportError::Json { path: "report.json".into(), source };
     Ok(serde_json::to_string_pretty(&machine).map_err(fault)? + "\n")
 }
 
-fn markdown_report(declaration: &Declaration, overview: &Overview, tables: &[Table], plots: &[DrawnPlot]) -> String {
+fn markdown_report(declaration: &Declaration, overview: &Overview, (tables, claims): (&[Table], &[Judged]), plots: &[DrawnPlot]) -> String {
     let mut out = format!("# {}\n\n", escaped(&declaration.title));
     if !overview.question.is_empty() {
         out += &format!("**Question.** {}\n\n", escaped(&overview.question));
@@ -106,6 +109,7 @@ fn markdown_report(declaration: &Declaration, overview: &Overview, tables: &[Tab
     for table in tables {
         out += &format!("## {}\n\n{}\n", escaped(&table.title), markdown::table(table));
     }
+    out += &claims::section(claims);
     for plot in plots {
         out += &format!("## {}\n\n", escaped(&plot.title));
         out += &match &plot.picture {

@@ -2,6 +2,7 @@
 
 mod bench;
 pub(crate) mod cancel;
+mod claims;
 mod clean;
 mod count;
 mod export;
@@ -52,6 +53,7 @@ pub(crate) fn dispatch(cli: Cli, screen: Screen, program: &Program) -> Result<Ex
         Command::Show(arguments) => asynchronous(show::run(arguments)),
         Command::Logs(arguments) => asynchronous(logs::run(arguments)),
         Command::Report(arguments) => asynchronous(report::run(arguments, screen)),
+        Command::Claims(arguments) => asynchronous(claims::run(arguments, program)),
         Command::Tag(arguments) => asynchronous(tag::tag(arguments)),
         Command::Note(arguments) => asynchronous(tag::note(arguments)),
         Command::Forget(arguments) => asynchronous(clean::forget(arguments)),

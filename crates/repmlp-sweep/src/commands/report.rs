@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use sweep_plan::DEFAULT_PROFILE;
 use sweep_protocol::{ExperimentRows, ResultsLayout, error_chain};
+use sweep_report::claims::{self, Judged, Verdict};
 use sweep_report::published::{self, Difference};
 use sweep_report::rendered::{self, Kept};
 use sweep_report::{Rendering, ReportError, Table, missing_glyphs, render_around, tables, terminal};
@@ -13,6 +14,7 @@ use sweep_store::Reader;
 use super::{json_text, open_results, print, print_bytes, say, say_damage};
 use crate::cli::{ReportArgs, ReportsArgs};
 use crate::exit::{Exit, UsageError};
+use crate::paper;
 use crate::plan_file;
 use crate::project::{Project, experiment_name};
 use crate::recorded::{self, Origin, Recorded, folders};
@@ -42,11 +44,12 @@ pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
     let Recorded { rows, origin } = recorded(&mut results, &layout, path, Some(&profile)).await?;
     say_damage(&mut results);
     plan_file::check(&layout, Some(path), &rows.plan)?;
-    let (declaration, paper) = project.declaration(&rows)?;
-    let tables = tables(&rows, &declaration, &paper)?;
+    let (declaration, numbers) = project.declaration(&rows)?;
+    let (tables, claims) = (tables(&rows, &declaration, &numbers)?, claims::judge(&rows, &declaration, &numbers)?);
     if arguments.json {
-        let json =
-            render_around(&tables, &rows, &declaration)?.into_iter().find(|r| r.path == Path::new("report.json"));
+        let json = render_around((&tables, &claims), &rows, &declaration)?
+            .into_iter()
+            .find(|r| r.path == Path::new("report.json"));
         let bytes = json.context("a report has a JSON spelling")?.bytes;
         print_bytes(json_text(&String::from_utf8(bytes)?).as_bytes())?;
         return Ok(Exit::Done);
@@ -62,9 +65,9 @@ pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
         }
     }
     let folder = project.renderings(&arguments.reports, &rows.plan)?;
-    write_renderings(&folder, &render_around(&tables, &rows, &declaration)?)?;
-    print_bytes(shown(&tables, screen).as_bytes())?;
-    Ok(Exit::Done)
+    write_renderings(&folder, &render_around((&tables, &claims), &rows, &declaration)?)?;
+    print_bytes(shown((&tables, &claims), screen).as_bytes())?;
+    Ok(verdict(&claims))
 }
 
 /// Returns the rows of an experiment under a profile.
@@ -81,29 +84,36 @@ pub(super) async fn recorded(
     })
 }
 
-/// Returns the tables as the terminal shows them.
-pub(super) fn shown(tables: &[Table], screen: Screen) -> String {
-    tables.iter().map(|table| terminal(table, screen.width(), screen.table_color())).collect::<Vec<_>>().join("\n")
+/// Returns tables and claims as the terminal shows them.
+pub(super) fn shown((tables, judged): (&[Table], &[Judged]), screen: Screen) -> String {
+    let tables = tables.iter().map(|table| terminal(table, screen.width(), screen.table_color()));
+    tables.chain(Some(claims::lines(judged)).filter(|lines| !lines.is_empty())).collect::<Vec<_>>().join("\n")
 }
 
-/// Returns the tables of an experiment with a report that is not written yet.
-pub(super) fn unwritten(project: &Project, rows: &ExperimentRows) -> Result<Vec<Table>> {
+/// Returns the exit code of a report: whether one of its claims is contradicted.
+pub(super) fn verdict(claims: &[Judged]) -> Exit {
+    let is_contradicted = claims.iter().any(|claim| claim.verdict == Verdict::Contradicted);
+    if is_contradicted { Exit::Contradicted } else { Exit::Done }
+}
+
+/// Returns tables and claims of an experiment with a report that is not written yet.
+pub(super) fn unwritten(project: &Project, rows: &ExperimentRows) -> Result<(Vec<Table>, Vec<Judged>)> {
     let (declaration, paper) = project.declaration(rows)?;
-    Ok(tables(rows, &declaration, &paper)?)
+    Ok((tables(rows, &declaration, &paper)?, claims::judge(rows, &declaration, &paper)?))
 }
 
-/// Publishes the measurements and renders them into `folder`. Returns the tables.
+/// Publishes the measurements and renders them into `folder`. Returns tables and claims.
 pub(super) fn write(
     project: &Project,
     layout: &ResultsLayout,
     folder: &Path,
     rows: &ExperimentRows,
-) -> Result<Vec<Table>> {
+) -> Result<(Vec<Table>, Vec<Judged>)> {
     publish(layout, rows)?;
     let (declaration, paper) = project.declaration(rows)?;
-    let tables = tables(rows, &declaration, &paper)?;
-    write_renderings(folder, &render_around(&tables, rows, &declaration)?)?;
-    Ok(tables)
+    let (tables, claims) = (tables(rows, &declaration, &paper)?, claims::judge(rows, &declaration, &paper)?);
+    write_renderings(folder, &render_around((&tables, &claims), rows, &declaration)?)?;
+    Ok((tables, claims))
 }
 
 /// Writes the measurements that renderings are made from into the results folder.
@@ -148,7 +158,7 @@ fn say_kept(kept: &Kept) {
 /// Checks every published report.
 fn check_all(project: &Project, layout: &ResultsLayout, arguments: &ReportsArgs) -> Result<Exit> {
     let published = layout.root().join("published");
-    let mut exit = Exit::Done;
+    let mut exit = check_statements(project)?;
     for experiment in folders(&published)? {
         for profile in folders(&experiment)? {
             if check_one(project, &profile, arguments)? != Exit::Done {
@@ -159,12 +169,31 @@ fn check_all(project: &Project, layout: &ResultsLayout, arguments: &ReportsArgs)
     Ok(exit)
 }
 
+/// Checks what the paper says against its printed tables. A wrong number in a table is found here, even if no published
+/// report shows it.
+fn check_statements(project: &Project) -> Result<Exit> {
+    let mut exit = Exit::Done;
+    for statement in project.statements()?.iter().filter(|statement| !statement.is_expected) {
+        let expected = if statement.agrees { "`disagrees` says otherwise" } else { "these numbers disagree" };
+        print(&format!(
+            "{}: `{}` ({}) states {}, and the printed tables give {}: {expected}\n",
+            paper::STATEMENTS,
+            statement.id,
+            statement.place,
+            statement.stated,
+            statement.computed
+        ))?;
+        exit = Exit::Mismatch;
+    }
+    Ok(exit)
+}
+
 /// Renders one published report and compares it with the committed files, byte by byte.
 fn check_one(project: &Project, published: &Path, arguments: &ReportsArgs) -> Result<Exit> {
     let rows = published::read(published)?;
-    let (declaration, paper) = project.declaration(&rows)?;
+    let (declaration, numbers) = project.declaration(&rows)?;
     let folder = project.renderings(arguments, &rows.plan)?;
-    let differences = published::check(published, &declaration, &paper, &folder)?;
+    let differences = published::check(published, &declaration, &numbers, &folder)?;
     for difference in &differences {
         let (path, what) = match difference {
             Difference::Missing(path) => (path, "is missing"),

@@ -156,8 +156,8 @@ fn said(part: &Part, judged: &JudgedPart) -> String {
     let compares = part.neutral.is_some() || judged.at_least.zip(judged.at_most).is_some_and(|(a, b)| a < 0.0 && b > 0.0);
     let symbol = match (is_ratio(part), compares) {
         (true, _) => String::new(),
-        (_, true) => format!(" {}", unit.difference.as_str()),
-        _ => format!(" {}", unit.symbol.as_str()),
+        (_, true) => format!(" {}", &*unit.difference),
+        _ => format!(" {}", &*unit.symbol),
     };
     let digits = judged.value.map_or(2, |value| if value != 0.0 && value.abs() < 0.1 { 4 } else { 2 });
     let text = |value: f64| {
