@@ -103,7 +103,11 @@ fn repeated_or_bad_ids(declaration: &Declaration) -> Vec<Fault> {
     faults
 }
 
-pub(crate) fn grouping_faults((place, key): (&str, &'static str), grouping: &Grouping<'_>, plan: &PlanRecord) -> Vec<Fault> {
+pub(crate) fn grouping_faults(
+    (place, key): (&str, &'static str),
+    grouping: &Grouping<'_>,
+    plan: &PlanRecord,
+) -> Vec<Fault> {
     let known_axes = || listed(plan.axes.iter().map(|axis| axis.name.as_str()));
     let mut faults = Vec::new();
     for axis in grouping.axes.iter().chain(grouping.only.keys()) {

@@ -89,13 +89,22 @@ fn text(path: &str, content: String) -> Rendering {
     Rendering { path: path.into(), bytes: content.into_bytes() }
 }
 
-fn json_report(declaration: &Declaration, overview: &Overview, (tables, claims): (&[Table], &[Judged])) -> Result<String, ReportError> {
+fn json_report(
+    declaration: &Declaration,
+    overview: &Overview,
+    (tables, claims): (&[Table], &[Judged]),
+) -> Result<String, ReportError> {
     let machine = Machine { title: &declaration.title, overview, tables, claims };
     let fault = |source| ReportError::Json { path: "report.json".into(), source };
     Ok(serde_json::to_string_pretty(&machine).map_err(fault)? + "\n")
 }
 
-fn markdown_report(declaration: &Declaration, overview: &Overview, (tables, claims): (&[Table], &[Judged]), plots: &[DrawnPlot]) -> String {
+fn markdown_report(
+    declaration: &Declaration,
+    overview: &Overview,
+    (tables, claims): (&[Table], &[Judged]),
+    plots: &[DrawnPlot],
+) -> String {
     let mut out = format!("# {}\n\n", escaped(&declaration.title));
     if !overview.question.is_empty() {
         out += &format!("**Question.** {}\n\n", escaped(&overview.question));

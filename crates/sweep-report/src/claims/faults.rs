@@ -110,7 +110,11 @@ impl Checked<'_> {
         if !self.is_own_profile() && row.iter().any(unplanned) {
             return Vec::new();
         }
-        grouping_faults((&format!("{}, row {}", self.place, name_of(row)), "row"), &Grouping { axes: &axes, only: row }, self.plan)
+        grouping_faults(
+            (&format!("{}, row {}", self.place, name_of(row)), "row"),
+            &Grouping { axes: &axes, only: row },
+            self.plan,
+        )
     }
 
     fn monotone(&self, axis: &str, only: &RowLabels) -> Vec<Fault> {

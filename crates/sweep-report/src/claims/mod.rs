@@ -25,8 +25,8 @@ pub use declared::{
 pub(crate) use faults::faults;
 pub use judged::{Basis, Judged, JudgedPart, Outcome, Registration, Verdict};
 pub use registry::{digests, register};
-pub(crate) use spelled::section;
 pub use spelled::lines;
+pub(crate) use spelled::section;
 pub use statements::{Check, CheckedStatement, Compute, PaperStatements, Statement};
 
 use sweep_protocol::{ExperimentRows, Metric};

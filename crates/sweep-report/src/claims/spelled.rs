@@ -32,7 +32,8 @@ pub fn lines(claims: &[Judged]) -> String {
     if claims.is_empty() {
         return String::new();
     }
-    let line = |claim: &Judged| printable_line(&format!("{}: {} ({})", claim.id, claim.verdict, why(claim))).into_owned();
+    let line =
+        |claim: &Judged| printable_line(&format!("{}: {} ({})", claim.id, claim.verdict, why(claim))).into_owned();
     let lines: Vec<String> = claims.iter().map(line).collect();
     let notes: Vec<String> = notes(claims).iter().map(|note| printable_line(note).into_owned()).collect();
     format!("Claims\n\n{}\n\n{}\n", lines.join("\n"), notes.join("\n"))

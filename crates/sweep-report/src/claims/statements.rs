@@ -138,7 +138,8 @@ impl Statement {
         }
         let list = |texts: Vec<String>| texts.join(", ");
         let stated = self.checks.iter().map(|check| format!("{}{}", check.stated, check.unit)).collect();
-        let shown = self.checks.iter().zip(&computed).map(|(check, value)| format!("{value:.2}{}", check.unit)).collect();
+        let shown =
+            self.checks.iter().zip(&computed).map(|(check, value)| format!("{value:.2}{}", check.unit)).collect();
         let agrees = self.checks.iter().zip(&computed).all(|(check, value)| check.agrees(*value));
         Ok(CheckedStatement {
             id: self.id.clone(),

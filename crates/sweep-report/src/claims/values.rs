@@ -93,9 +93,11 @@ impl<'a> Source<'a> {
 
     /// Returns the count of the network in the paper's row that a table links with this row.
     fn count(&self, row: &RowLabels, quantity: &Quantity) -> Option<f64> {
-        let linked = self.declaration.tables.iter().filter(|table| {
-            table.rows.len() == row.len() && table.rows.iter().all(|axis| row.contains_key(axis))
-        });
+        let linked = self
+            .declaration
+            .tables
+            .iter()
+            .filter(|table| table.rows.len() == row.len() && table.rows.iter().all(|axis| row.contains_key(axis)));
         linked.into_iter().find_map(|table| {
             let labels: Vec<&str> = table.rows.iter().filter_map(|axis| row.get(axis)).map(String::as_str).collect();
             let (printed, id) = (self.printed(table)?, table.paper.as_ref()?.rows.get(&labels.join("/"))?);

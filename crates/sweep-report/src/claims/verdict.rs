@@ -119,10 +119,8 @@ fn judged(part: &Part, comparisons: usize, terms: Terms) -> JudgedPart {
     JudgedPart {
         name: part.name.clone(),
         value: estimate.and_then(Estimate::centre).map(|value| shown(part, value)),
-        interval: interval.map(|ends| sweep_statistics::Interval {
-            low: shown(part, ends.low),
-            high: shown(part, ends.high),
-        }),
+        interval: interval
+            .map(|ends| sweep_statistics::Interval { low: shown(part, ends.low), high: shown(part, ends.high) }),
         n: estimate.and_then(Estimate::n),
         at_least: finite(part.bounds.low),
         at_most: finite(part.bounds.high),
@@ -153,13 +151,16 @@ fn seeds_needed(parts: &[Part], judged: &[JudgedPart], terms: Terms) -> Option<u
 /// Describes the numbers of a part: `full − no-local: +0.20 [−5.83, +6.23] points`.
 fn said(part: &Part, judged: &JudgedPart) -> String {
     let unit = Unit::of(part.metric);
-    let compares = part.neutral.is_some() || judged.at_least.zip(judged.at_most).is_some_and(|(a, b)| a < 0.0 && b > 0.0);
+    let compares =
+        part.neutral.is_some() || judged.at_least.zip(judged.at_most).is_some_and(|(a, b)| a < 0.0 && b > 0.0);
     let symbol = match (is_ratio(part), compares) {
         (true, _) => String::new(),
         (_, true) => format!(" {}", &*unit.difference),
         _ => format!(" {}", &*unit.symbol),
     };
-    let digits = judged.value.map_or(2, |value| if value != 0.0 && value.abs() < 0.1 { 4 } else { 2 });
+    let is_exact = matches!(part.estimate, Ok(Estimate::Exact(_)));
+    // Counts are compared to the last printed digit, and ratios are near 1.
+    let digits = if is_exact { 4 } else { 2 + usize::from(is_ratio(part)) };
     let text = |value: f64| {
         let text = crate::unit::typeset(&format!("{value:.digits$}"));
         if !is_ratio(part) && compares && value > 0.0 { format!("+{text}") } else { text }
