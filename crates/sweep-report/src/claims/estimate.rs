@@ -126,8 +126,8 @@ impl Estimate {
         }
     }
 
-    /// Returns the number of seeds with which this estimate would probably (80%) be told from a bound, if mean and
-    /// deviation stay as they are. `None` if it is not known, or impractically large.
+    /// Returns the number of seeds with which this estimate would probably (80%) differ significantly from a bound, if
+    /// mean and deviation stay as they are. `None` if it is not known, or impractically large.
     pub(crate) fn seeds_needed(&self, bound: f64, level: Level) -> Option<usize> {
         let (spread, bound) = match self {
             Self::Mean(spread) => (spread, bound),

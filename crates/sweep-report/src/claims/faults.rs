@@ -56,7 +56,7 @@ impl Checked<'_> {
             (claim.text.trim().is_empty(), "the text is empty: say in one sentence what is claimed"),
             (
                 claim.source.is_some() && self.declaration.paper.is_none(),
-                "it has a `source`, but there is no `[paper]`: add it with the `profile` and the `setting` of the paper",
+                "it has a `source`, but there is no `[paper]`: add it with the paper's `profile` and `setting`",
             ),
             (
                 claim.source.is_some() && claim.profile.is_some(),

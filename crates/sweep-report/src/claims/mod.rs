@@ -153,7 +153,10 @@ impl Judge<'_> {
             && let Some(record) = self.source.measured.throughput()
         {
             let processor = record.machine.processor.as_deref().unwrap_or(&record.machine.device);
-            notes.push(format!("Claims about throughput: the direction, on this machine ({processor})."));
+            notes.push(match self.claim.source {
+                Some(_) => format!("Speeds of the paper: the direction, on this machine ({processor})."),
+                None => format!("Own claims about throughput hold on this machine ({processor})."),
+            });
         }
         notes
     }

@@ -62,9 +62,9 @@ fn notes(claims: &[Judged]) -> Vec<String> {
     let levels: BTreeSet<String> = claims.iter().map(|claim| (100.0 * claim.level).to_string()).collect();
     let levels: Vec<String> = levels.into_iter().collect();
     notes.push(format!(
-        "Brackets: the {}% interval of the difference, paired by seed unless the claim says otherwise (for a claim with \
-         two bounds the interval of two one-sided tests). A claim holds if each comparison does, and is contradicted if \
-         the interval of one, widened for their number, excludes it. Parameters and FLOPs are exact.",
+        "Brackets: the {}% interval, of differences by seed (for a claim with two bounds the interval of two one-sided \
+         tests). A claim holds if each comparison does. It is contradicted if the interval of one, widened for their \
+         number, excludes it. Parameters and FLOPs are exact.",
         levels.join(" or ")
     ));
     notes

@@ -10,6 +10,9 @@ use super::judged::{JudgedPart, Outcome, Verdict};
 use super::parts::Part;
 use crate::unit::Unit;
 
+/// Larger numbers of seeds are not said exactly.
+const MOST_SEEDS: usize = 1000;
+
 /// How a claim is judged.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms {
@@ -58,6 +61,7 @@ pub(crate) fn decide(parts: Vec<Part>, terms: Terms) -> Decision {
     let (verdict, reason) = conclude(&parts, &judged, terms);
     let seeds_needed = seeds_needed.filter(|_| verdict == Verdict::Inconclusive);
     let reason = match seeds_needed {
+        Some(n) if n > MOST_SEEDS => format!("{reason}; more than {MOST_SEEDS} seeds would decide it"),
         Some(n) => format!("{reason}; about {n} seeds would decide it"),
         None => reason,
     };
@@ -90,7 +94,11 @@ fn conclude(parts: &[Part], judged: &[JudgedPart], terms: Terms) -> (Verdict, St
         Reach::Direction => Verdict::DirectionReproduced,
     };
     let weakest = parts.iter().zip(judged).min_by(|a, b| slack(a.0).total_cmp(&slack(b.0)));
-    let rest = if parts.len() > 1 { format!("all {} comparisons hold; closest: ", parts.len()) } else { String::new() };
+    let rest = match parts.len() {
+        1 => String::new(),
+        2 => "both comparisons hold; closest: ".to_owned(),
+        n => format!("all {n} comparisons hold; closest: "),
+    };
     (verdict, rest + &weakest.map(|(part, judged)| said(part, judged)).unwrap_or_default())
 }
 

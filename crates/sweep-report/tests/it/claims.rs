@@ -293,7 +293,9 @@ proptest! {
     }
 
     #[test]
-    fn more_seeds_of_the_same_kind_keep_a_claim_reproduced((a, b) in two_rows(), times in 2_usize..5) {
+    fn more_seeds_of_the_same_kind_keep_a_claim_reproduced((a, noise) in two_rows(), times in 2_usize..5) {
+        // The second row is poorer by about 14 points, so most claims are reproduced.
+        let b: Vec<f64> = a.iter().zip(&noise).map(|(a, noise)| a - 0.2 * noise).collect();
         let claim = format!("planned_n = 3\n{}", pair("difference", ACCURACY, "at_least = 0.0"));
         let first = judged(&rows("default", &[("a", a.clone()), ("b", b.clone())]), &claim).verdict;
         prop_assume!(first == Verdict::Reproduced);
