@@ -13,6 +13,7 @@ use sweep_store::Reader;
 use sweep_trainer::Cost;
 
 use crate::program::{Program, Trainers};
+use crate::project::Project;
 use crate::scale;
 use crate::slurm_place;
 use crate::spec::Spec;
@@ -30,6 +31,8 @@ pub(crate) struct CostedPlan<'p> {
     pub(crate) path: PathBuf,
     /// Digest of the file and its base files.
     pub(crate) digest: String,
+    /// The project of the file.
+    pub(crate) project: Project,
 }
 
 impl<'p> CostedPlan<'p> {
@@ -42,7 +45,7 @@ impl<'p> CostedPlan<'p> {
         let costs = costs.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
         let (path, digest) = (sweep_plan::file_behind(spec.path()), spec.digest()?);
         slurm_place::settings(&plan, &path)?;
-        Ok(Self { trainers, plan, costs, path, digest })
+        Ok(Self { trainers, plan, costs, path, digest, project: spec.project() })
     }
 
     /// Returns the record of the plan, with the scale, and with the networks and the work of its runs.

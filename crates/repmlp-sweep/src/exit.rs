@@ -30,6 +30,8 @@ pub(crate) enum Exit {
     Remains = 5,
     /// Some runs failed.
     Failed = 10,
+    /// A claim is contradicted at the scale that it is about.
+    Contradicted = 11,
     /// The two forms of a model disagree, a count or computed value does not match its reference, or a committed report
     /// does not match its measurements.
     Mismatch = 12,

@@ -376,6 +376,7 @@ mod tests {
                 commands: false,
                 scale: None,
                 source: None,
+                claims: BTreeMap::new(),
             };
             Self { layout: ResultsLayout::new(folder.path()), plan, _folder: folder }
         }

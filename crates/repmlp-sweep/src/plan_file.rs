@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::Result;
 use chrono::DateTime;
 use sweep_protocol::{PlanRecord, PlanSource, ResultsLayout, now_ms, read_regular_file};
+use sweep_report::claims;
 
 use crate::commands::say;
 use crate::costed_plan::CostedPlan;
@@ -31,7 +32,10 @@ pub(crate) fn claim(layout: &ResultsLayout, costed: &CostedPlan<'_>) -> Result<P
             say(&format!("the plan of {names} was made from {gone}, which no longer exists: {new} replaces it"));
         }
     }
-    let record = PlanRecord { source: Some(source(layout, costed)), ..record };
+    let declared = costed.project.claim_digests(&record)?;
+    let first = former_record.as_ref().map(|former| &former.claims);
+    let claims = claims::register(first, declared, || has_begun(layout, &record));
+    let record = PlanRecord { source: Some(source(layout, costed)), claims, ..record };
     // If the same file gives the same plan again, the old record is kept.
     Ok(former_record.filter(|former| is_same_plan(former, &record)).unwrap_or(record))
 }
@@ -39,7 +43,15 @@ pub(crate) fn claim(layout: &ResultsLayout, costed: &CostedPlan<'_>) -> Result<P
 /// Returns the recorded plan, if the experiment file gives the same plan now.
 pub(crate) fn recorded_as_asked(layout: &ResultsLayout, costed: &CostedPlan<'_>) -> Option<PlanRecord> {
     let asked = PlanRecord { source: Some(source(layout, costed)), ..costed.record() };
-    recorded_plan(layout, &asked.experiment, &asked.profile).filter(|former| is_same_plan(former, &asked))
+    let former = recorded_plan(layout, &asked.experiment, &asked.profile)?;
+    // The recorded claims stay as they are once a run has begun.
+    let asked = PlanRecord { claims: former.claims.clone(), ..asked };
+    is_same_plan(&former, &asked).then_some(former)
+}
+
+/// Whether an attempt at a run of the plan has begun, in this experiment or another one.
+fn has_begun(layout: &ResultsLayout, plan: &PlanRecord) -> bool {
+    plan.runs.iter().any(|planned| layout.run(planned.run).root().exists())
 }
 
 /// Returns the source of a plan that is made now.

@@ -1,9 +1,11 @@
 //! The folders of an experiment: results, report declarations and renderings. They are found from the experiment file.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use sweep_protocol::{ExperimentRows, NAME_RULE, PlanRecord, ResultsLayout, check_name};
+use sweep_report::claims::{self, CheckedStatement, PaperStatements};
 use sweep_report::{Declaration, PaperNumbers, ReportError};
 
 use crate::cli::{ReportsArgs, ResultsArgs};
@@ -133,6 +135,17 @@ impl Project {
         Ok((declaration.with_metrics_of(&rows.plan), paper))
     }
 
+    /// Returns the digest of each claim of the declared report.
+    pub(crate) fn claim_digests(&self, plan: &PlanRecord) -> Result<BTreeMap<String, String>, ReportError> {
+        let declared = self.declared(plan)?;
+        Ok(declared.map(|(declaration, _)| claims::digests(&declaration)).unwrap_or_default())
+    }
+
+    /// Checks what the paper says in its text against its printed tables.
+    pub(crate) fn statements(&self) -> Result<Vec<CheckedStatement>, ReportError> {
+        PaperStatements::check(&self.reports(), paper::STATEMENTS, &paper::files())
+    }
+
     /// Returns the declared report of an experiment, if there is one, with the paper's numbers that it names.
     pub(crate) fn declared(&self, plan: &PlanRecord) -> Result<Option<(Declaration, PaperNumbers)>, ReportError> {
         let path = self.reports().join(format!("{}.toml", plan.experiment));
@@ -140,7 +153,11 @@ impl Project {
             return Ok(None);
         }
         let declaration = Declaration::load(&path)?;
-        let paper = PaperNumbers::load(&self.reports(), &declaration, &paper::TABLES)?;
+        let mut paper = PaperNumbers::load(&self.reports(), &declaration, &paper::TABLES)?;
+        // Counting takes some milliseconds, and only claims of the paper are judged by counts.
+        if declaration.claims.iter().any(|claim| claim.source.is_some()) {
+            paper.counts = paper::counts(&paper);
+        }
         Ok(Some((declaration.with_metrics_of(plan), paper)))
     }
 }

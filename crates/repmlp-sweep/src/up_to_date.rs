@@ -10,6 +10,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use sweep_protocol::{PlanRecord, ResultsLayout, RunId, file_stamp, read_regular_file, write_atomically};
 use sweep_report::Table;
+use sweep_report::claims::Judged;
 use sweep_store::Reader;
 
 use crate::project::Project;
@@ -25,6 +26,8 @@ pub(crate) struct Made {
     files: BTreeMap<String, String>,
     /// The tables that the terminal shows.
     pub(crate) tables: Vec<Table>,
+    /// The judged claims that the terminal shows.
+    pub(crate) claims: Vec<Judged>,
 }
 
 /// Returns a digest of everything that a report is made from: plan, rows, values, throughput, declaration, the paper's
@@ -53,9 +56,9 @@ impl Made {
         layout: &ResultsLayout,
         plan: &PlanRecord,
         folder: &Path,
-        tables: Vec<Table>,
+        (tables, claims): (Vec<Table>, Vec<Judged>),
     ) -> Self {
-        Self { inputs, files: files(layout, plan, folder), folder: folder.to_owned(), tables }
+        Self { inputs, files: files(layout, plan, folder), folder: folder.to_owned(), tables, claims }
     }
 
     /// Reads the record of the last report. `None` unless the report was made from these inputs and its files are

@@ -200,6 +200,7 @@ impl Plan {
             commands: false,
             scale: None,
             source: None,
+            claims: BTreeMap::new(),
         }
     }
 }

@@ -101,6 +101,10 @@ pub struct PlanRecord {
     /// The experiment file of this plan. Absent in plans of older versions and in published plans.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<PlanSource>,
+    /// Digest of each claim of the report when the first run began. Absent if there were none, and in plans of older
+    /// versions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub claims: BTreeMap<String, String>,
 }
 
 /// The experiment file that a plan was made from. It reveals edits of the file, and other files with the same name.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sweep_protocol::{Form, Metric, PlanRecord, Split};
 
+use crate::claims::{ClaimDeclaration, PaperScale};
 use crate::{ReportError, read_toml};
 
 /// A report: the tables and plots that show the results of an experiment.
@@ -29,6 +30,12 @@ pub struct Declaration {
     /// Plots of the report, in this order. Default: none.
     #[serde(default, rename = "plot")]
     pub plots: Vec<PlotDeclaration>,
+    /// The scale of the paper that claims are compared with. Default: none.
+    #[serde(default)]
+    pub paper: Option<PaperScale>,
+    /// Claims about the results, each with the rule that decides it. Default: none.
+    #[serde(default, rename = "claim")]
+    pub claims: Vec<ClaimDeclaration>,
 }
 
 /// A table. It has one row for each planned combination of labels on the axes in `rows`; values are means over seeds.
@@ -98,6 +105,10 @@ pub struct PaperLink {
     pub file: String,
     /// Maps a row of this table to the id of a row in the paper's table. The key is the row's labels, joined by `/`.
     pub rows: BTreeMap<String, String>,
+    /// Rows of the paper's table that `rows` does not match, each with the reason: `excused = { "T1.A" = "reason" }`.
+    /// Every row is either matched or excused. Default: none.
+    #[serde(default)]
+    pub excused: BTreeMap<String, String>,
 }
 
 /// How the values of several epochs become one number. No rule picks the best epoch: that would be a choice based on
@@ -232,6 +243,7 @@ impl Declaration {
                 }
             }
         }
+        self.claims.iter_mut().filter_map(|claim| claim.rule.metric_mut()).for_each(declare);
         self
     }
 }

@@ -73,6 +73,8 @@ impl Declaration {
             note: None,
             tables: vec![table],
             plots: curves.into_iter().chain(scatter).collect(),
+            paper: None,
+            claims: Vec::new(),
         }
     }
 }

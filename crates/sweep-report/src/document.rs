@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use sweep_protocol::ExperimentRows;
 
+use crate::claims::{self, Judged};
 use crate::declaration::Declaration;
 use crate::measured::Measured;
 use crate::overview::Overview;
@@ -25,6 +26,8 @@ pub struct Document {
     pub overview: Overview,
     /// The tables, in declared order.
     pub tables: Vec<Table>,
+    /// The claims with their verdicts, in declared order.
+    pub claims: Vec<Judged>,
     /// The plots, in declared order.
     pub(crate) plots: Vec<Plot>,
 }
@@ -41,6 +44,7 @@ impl Document {
             note: declaration.note.clone(),
             overview: Overview::of(rows, &measured),
             tables: table::of_measured(rows, &measured, declaration, paper)?,
+            claims: claims::of_measured(rows, &measured, declaration, paper)?,
             plots: plots::of(rows, &measured, declaration),
         })
     }

@@ -26,6 +26,14 @@ pub enum ReportError {
         /// File names of the carried tables.
         known: String,
     },
+    /// A statement of the paper is computed from a number that no table prints.
+    #[error("{path}: no table prints `{cell}`; name it by row and column, as in `T4.g8_8/top1`")]
+    NotPrinted {
+        /// The file of statements.
+        path: PathBuf,
+        /// Row and column.
+        cell: String,
+    },
     /// A declaration or a table of the paper is not valid TOML of its form. The source names line and column.
     #[error("{path}")]
     Toml {
@@ -194,6 +202,29 @@ pub enum Fault {
     NoPaper {
         /// The table.
         place: String,
+    },
+    /// Each row of the paper's table must be either matched or excused.
+    #[error(
+        "{place}: row `{row}` of {file} {why}; match it in [table.paper.rows], or write a reason under \
+         [table.paper.excused]: \"{row}\" = \"…\""
+    )]
+    UnmatchedPaperRow {
+        /// The table.
+        place: String,
+        /// Id of the row.
+        row: String,
+        /// The file of the paper's table.
+        file: String,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// A claim cannot be judged as it is declared.
+    #[error("{place}: {what}")]
+    Claim {
+        /// The claim.
+        place: String,
+        /// What is wrong, and what to write.
+        what: &'static str,
     },
     /// The paper's table, or this table, does not have this row or column.
     #[error("{place}: there is no {what} `{name}`; known: {known}")]

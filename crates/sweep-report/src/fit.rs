@@ -8,7 +8,8 @@ use sweep_protocol::{Form, Metric, PlanRecord, Split, check_name, nearest};
 use crate::declaration::{ColumnDeclaration, Declaration, PlotDeclaration, Quantity, TableDeclaration};
 use crate::error::Fault;
 use crate::group::{Group, Grouping, axis_of};
-use crate::{PaperNumbers, ReportError};
+use crate::paper::PaperTable;
+use crate::{PaperLink, PaperNumbers, PaperRow, ReportError, claims};
 
 /// Refuses a declaration that names something which its experiment or the paper does not have. The check needs only the
 /// plan, so it can be done before any run.
@@ -30,6 +31,7 @@ pub fn check(declaration: &Declaration, plan: &PlanRecord, paper: &PaperNumbers)
         faults.extend(grouping_faults((&place, axes_key(plot)), &Grouping { axes: &axes, only }, plan));
         faults.extend(quantities_of(plot).into_iter().filter_map(|quantity| unmeasurable(&place, quantity, plan)));
     }
+    faults.extend(claims::faults(declaration, plan));
     if faults.is_empty() { Ok(()) } else { Err(ReportError::Declaration { faults }) }
 }
 
@@ -73,7 +75,7 @@ fn margin_fault(place: &str, column: &ColumnDeclaration) -> Option<Fault> {
 }
 
 /// Returns a fault if no run ever measures this quantity.
-fn unmeasurable(place: &str, quantity: &Quantity, plan: &PlanRecord) -> Option<Fault> {
+pub(crate) fn unmeasurable(place: &str, quantity: &Quantity, plan: &PlanRecord) -> Option<Fault> {
     let Quantity { metric, split, form, .. } = *quantity;
     if plan.metric(metric).is_none() {
         let known: Vec<String> = Metric::all().map(|known| known.name().to_owned()).collect();
@@ -113,7 +115,11 @@ fn repeated_or_bad_ids(declaration: &Declaration) -> Vec<Fault> {
     faults
 }
 
-fn grouping_faults((place, key): (&str, &'static str), grouping: &Grouping<'_>, plan: &PlanRecord) -> Vec<Fault> {
+pub(crate) fn grouping_faults(
+    (place, key): (&str, &'static str),
+    grouping: &Grouping<'_>,
+    plan: &PlanRecord,
+) -> Vec<Fault> {
     let known_axes = || listed(plan.axes.iter().map(|axis| axis.name.as_str()));
     let mut faults = Vec::new();
     for axis in grouping.axes.iter().chain(grouping.only.keys()) {
@@ -161,13 +167,31 @@ fn paper_faults(place: &str, table: &TableDeclaration, plan: &PlanRecord, paper:
     let ours: Vec<String> = grouping.groups(plan).iter().map(Group::name).collect();
     let theirs: Vec<String> = printed.rows.iter().map(|row| row.id.clone()).collect();
     let columns = references.into_iter().filter_map(|column| unknown("paper column", column, &printed.columns));
-    let rows = link.rows.values().filter_map(|row| unknown("paper row", row, &theirs));
+    let rows = link.rows.values().chain(link.excused.keys()).filter_map(|row| unknown("paper row", row, &theirs));
     // A profile may leave out points that the paper has, so a single label that is not planned is no fault. It is a
     // fault if no label is planned.
     let axes_known = table.rows.iter().all(|axis| axis_of(plan, axis).is_some());
     let linked = !axes_known || link.rows.keys().any(|label| ours.contains(label));
     let labels = link.rows.keys().filter_map(|label| unknown("row", label, &ours)).filter(|_| !linked);
-    columns.chain(rows).chain(labels).collect()
+    columns.chain(rows).chain(labels).chain(unmatched(place, link, printed)).collect()
+}
+
+/// Returns a fault for each row of the paper's table that is neither matched nor excused, or both, or excused without a
+/// reason.
+fn unmatched(place: &str, link: &PaperLink, printed: &PaperTable) -> Vec<Fault> {
+    let fault = |row: &PaperRow| {
+        let is_matched = link.rows.values().any(|matched| *matched == row.id);
+        let why = match (is_matched, link.excused.get(&row.id)) {
+            (true, None) => return None,
+            (false, Some(reason)) if !reason.trim().is_empty() => return None,
+            (false, None) => "is neither matched nor excused",
+            (true, Some(_)) => "is both matched and excused",
+            (false, Some(_)) => "is excused without a reason",
+        };
+        let (place, row, file) = (place.to_owned(), row.id.clone(), link.file.clone());
+        Some(Fault::UnmatchedPaperRow { place, row, file, why })
+    };
+    printed.rows.iter().filter_map(fault).collect()
 }
 
 fn listed<'a>(words: impl Iterator<Item = &'a str>) -> String {

@@ -28,6 +28,7 @@
 //! # }
 //! ```
 
+pub mod claims;
 mod compare;
 mod declaration;
 mod default_report;
@@ -60,11 +61,12 @@ pub use declaration::{
 pub use document::Document;
 pub use error::{Fault, ReportError};
 pub use fit::check as check_declaration;
+pub use formats::claims::lines as claim_lines;
 pub use formats::terminal::{Color, terminal};
 pub use formats::{Rendering, render};
 pub use frame::{frame, write_csv, write_parquet};
 pub use overview::{Failure, Overview};
-pub use paper::{PaperNumbers, PaperRow, PaperTable};
+pub use paper::{Counts, PaperNumbers, PaperRow, PaperTable};
 pub use pilot::{PilotAim, PilotPlan, PilotRow, pilot};
 pub use table::{Cell, CellValue, Column, Delta, Row, Table, tables};
 pub use trace::{Trace, TracedRun, trace};

@@ -15,6 +15,18 @@ use crate::{Declaration, ReportError, read_toml};
 pub struct PaperNumbers {
     /// Maps the file name in the declaration to its table.
     pub tables: BTreeMap<String, PaperTable>,
+    /// Counts of the networks in the tables' rows, by row id. The program fills them in, since this crate knows no
+    /// networks.
+    pub counts: BTreeMap<String, Counts>,
+}
+
+/// What the network of a row counts, in the form of the row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Counts {
+    /// Number of parameters.
+    pub params: f64,
+    /// Multiply-adds for one image, in the paper's convention.
+    pub flops: f64,
 }
 
 /// A table as printed in the paper.
@@ -77,12 +89,12 @@ impl PaperNumbers {
             };
             tables.insert(link.file.clone(), table);
         }
-        Ok(Self { tables })
+        Ok(Self { tables, counts: BTreeMap::new() })
     }
 }
 
 /// Whether nothing has this path. A link that leads nowhere is something.
-fn is_missing(path: &Path, fault: &ReportError) -> bool {
+pub(crate) fn is_missing(path: &Path, fault: &ReportError) -> bool {
     let is_not_found = matches!(fault, ReportError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound);
     is_not_found && path.symlink_metadata().is_err()
 }
@@ -91,5 +103,14 @@ impl PaperTable {
     /// Returns the number in row `id` and column `column`, if one is printed there.
     pub fn value(&self, id: &str, column: &str) -> Option<f64> {
         self.rows.iter().find(|row| row.id == id)?.values.get(column).copied()
+    }
+
+    /// Returns the number of decimals of a column: that of its longest number, since TOML drops trailing zeros.
+    pub(crate) fn decimals(&self, column: &str) -> i32 {
+        let of_value = |value: &f64| {
+            let text = value.to_string();
+            text.split_once('.').map_or(0, |(_, decimals)| i32::try_from(decimals.len()).unwrap_or(0))
+        };
+        self.rows.iter().filter_map(|row| row.values.get(column)).map(of_value).max().unwrap_or(0)
     }
 }

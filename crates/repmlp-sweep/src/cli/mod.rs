@@ -54,7 +54,7 @@ Exit codes:
     4  data missing or damaged                70  internal error
     5  work remains                           71  a process or thread cannot be started
    10  some runs failed                       74  an attempt could not write its files
-                                             130  interrupted twice
+   11  a claim is contradicted               130  interrupted twice
 
 Failed runs, by kind:
   io, crash, oom, data     the machine or the data failed: the next call tries these runs again
@@ -116,6 +116,9 @@ pub(crate) enum Command {
     Pilot(PilotArgs),
     /// Show where a number of a report comes from: its runs, and the lines of their journals.
     Why(WhyArgs),
+    /// Judge the claims of an experiment's report by what is known so far; without an experiment, check what the paper
+    /// says against its own tables. Writes nothing.
+    Claims(ClaimsArgs),
     /// Write tags on a run; they are shown with it and are no part of its identity.
     Tag(TagArgs),
     /// Write a note on a run.
@@ -331,6 +334,24 @@ pub(crate) struct StatusArgs {
     /// Only runs with this tag, or with this value of it.
     #[arg(long, value_name = "KEY[=VALUE]", requires = "experiment")]
     pub(crate) tag: Option<String>,
+    #[command(flatten)]
+    pub(crate) results: ResultsArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Whose claims are judged.
+#[derive(Debug, Args)]
+pub(crate) struct ClaimsArgs {
+    /// The experiment file [default: none, then the statements of the paper are checked against its printed tables].
+    #[arg(value_name = "SPEC", value_hint = ValueHint::FilePath)]
+    pub(crate) path: Option<PathBuf>,
+    /// A profile of the file.
+    #[arg(long, short, requires = "path", value_parser = parse_name, add = ArgValueCandidates::new(complete::profiles))]
+    pub(crate) profile: Option<String>,
+    #[command(flatten)]
+    pub(crate) adjust: AdjustArgs,
     #[command(flatten)]
     pub(crate) results: ResultsArgs,
     /// Print JSON.

@@ -2,6 +2,7 @@
 
 mod bench;
 pub(crate) mod cancel;
+mod claims;
 mod clean;
 mod count;
 mod export;
@@ -57,6 +58,7 @@ pub(crate) fn dispatch(cli: Cli, screen: Screen, program: &Program) -> Result<Ex
         Command::Report(arguments) => asynchronous(report::run(arguments, screen)),
         Command::Pilot(arguments) => asynchronous(pilot::run(arguments)),
         Command::Why(arguments) => asynchronous(why::run(arguments)),
+        Command::Claims(arguments) => asynchronous(claims::run(arguments, program)),
         Command::Tag(arguments) => asynchronous(tag::tag(arguments)),
         Command::Note(arguments) => asynchronous(tag::note(arguments)),
         Command::Forget(arguments) => asynchronous(clean::forget(arguments)),

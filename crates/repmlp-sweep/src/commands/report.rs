@@ -5,14 +5,16 @@ use std::path::Path;
 use anyhow::Result;
 use sweep_plan::DEFAULT_PROFILE;
 use sweep_protocol::{ExperimentRows, ResultsLayout, error_chain};
+use sweep_report::claims::{self, Judged, Verdict};
 use sweep_report::published::{self, Difference};
 use sweep_report::rendered::{self, Kept};
-use sweep_report::{Document, ReportError, Table, tables, terminal};
+use sweep_report::{Document, ReportError, Table, claim_lines, tables, terminal};
 use sweep_store::Reader;
 
 use super::{json_text, open_results, print, print_bytes, say, say_damage};
 use crate::cli::{ReportArgs, ReportsArgs};
 use crate::exit::{Exit, UsageError};
+use crate::paper;
 use crate::plan_file;
 use crate::project::{Project, experiment_name};
 use crate::recorded::{self, Origin, Recorded, folders};
@@ -42,8 +44,8 @@ pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
     let Recorded { rows, origin } = recorded(&mut results, &layout, path, Some(&profile)).await?;
     say_damage(&mut results);
     plan_file::check(&layout, Some(path), &rows.plan)?;
-    let (declaration, paper) = project.declaration(&rows)?;
-    let document = Document::of(&rows, &declaration, &paper)?;
+    let (declaration, numbers) = project.declaration(&rows)?;
+    let document = Document::of(&rows, &declaration, &numbers)?;
     if arguments.json {
         print_bytes(json_text(&document.json()?).as_bytes())?;
         return Ok(Exit::Done);
@@ -60,8 +62,8 @@ pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
     }
     let folder = project.renderings(&arguments.reports, &rows.plan)?;
     write_renderings(&folder, &document)?;
-    print_bytes(shown(&document.tables, screen).as_bytes())?;
-    Ok(Exit::Done)
+    print_bytes(shown((&document.tables, &document.claims), screen).as_bytes())?;
+    Ok(verdict(&document.claims))
 }
 
 /// Returns the rows of an experiment under a profile.
@@ -78,29 +80,36 @@ pub(super) async fn recorded(
     })
 }
 
-/// Returns the tables as the terminal shows them.
-pub(super) fn shown(tables: &[Table], screen: Screen) -> String {
-    tables.iter().map(|table| terminal(table, screen.width(), screen.table_color())).collect::<Vec<_>>().join("\n")
+/// Returns tables and claims as the terminal shows them.
+pub(super) fn shown((tables, judged): (&[Table], &[Judged]), screen: Screen) -> String {
+    let tables = tables.iter().map(|table| terminal(table, screen.width(), screen.table_color()));
+    tables.chain(Some(claim_lines(judged)).filter(|lines| !lines.is_empty())).collect::<Vec<_>>().join("\n")
 }
 
-/// Returns the tables of an experiment with a report that is not written yet.
-pub(super) fn unwritten(project: &Project, rows: &ExperimentRows) -> Result<Vec<Table>> {
+/// Returns the exit code of a report: whether one of its claims is contradicted.
+pub(super) fn verdict(claims: &[Judged]) -> Exit {
+    let is_contradicted = claims.iter().any(|claim| claim.verdict == Verdict::Contradicted);
+    if is_contradicted { Exit::Contradicted } else { Exit::Done }
+}
+
+/// Returns tables and claims of an experiment with a report that is not written yet.
+pub(super) fn unwritten(project: &Project, rows: &ExperimentRows) -> Result<(Vec<Table>, Vec<Judged>)> {
     let (declaration, paper) = project.declaration(rows)?;
-    Ok(tables(rows, &declaration, &paper)?)
+    Ok((tables(rows, &declaration, &paper)?, claims::judge(rows, &declaration, &paper)?))
 }
 
-/// Publishes the measurements and renders them into `folder`. Returns the tables.
+/// Publishes the measurements and renders them into `folder`. Returns tables and claims.
 pub(super) fn write(
     project: &Project,
     layout: &ResultsLayout,
     folder: &Path,
     rows: &ExperimentRows,
-) -> Result<Vec<Table>> {
+) -> Result<(Vec<Table>, Vec<Judged>)> {
     publish(layout, rows)?;
     let (declaration, paper) = project.declaration(rows)?;
     let document = Document::of(rows, &declaration, &paper)?;
     write_renderings(folder, &document)?;
-    Ok(document.tables)
+    Ok((document.tables, document.claims))
 }
 
 /// Writes the measurements that renderings are made from into the results folder.
@@ -145,7 +154,7 @@ fn say_kept(kept: &Kept) {
 /// Checks every published report.
 fn check_all(project: &Project, layout: &ResultsLayout, arguments: &ReportsArgs) -> Result<Exit> {
     let published = layout.root().join("published");
-    let mut exit = Exit::Done;
+    let mut exit = check_statements(project)?;
     for experiment in folders(&published)? {
         for profile in folders(&experiment)? {
             if check_one(project, &profile, arguments)? != Exit::Done {
@@ -156,12 +165,31 @@ fn check_all(project: &Project, layout: &ResultsLayout, arguments: &ReportsArgs)
     Ok(exit)
 }
 
+/// Checks what the paper says against its printed tables. A wrong number in a table is found here, even if no published
+/// report shows it.
+fn check_statements(project: &Project) -> Result<Exit> {
+    let mut exit = Exit::Done;
+    for statement in project.statements()?.iter().filter(|statement| !statement.is_expected) {
+        let expected = if statement.agrees { "`disagrees` says otherwise" } else { "these numbers disagree" };
+        print(&format!(
+            "{}: `{}` ({}) states {}, and the printed tables give {}: {expected}\n",
+            paper::STATEMENTS,
+            statement.id,
+            statement.place,
+            statement.stated,
+            statement.computed
+        ))?;
+        exit = Exit::Mismatch;
+    }
+    Ok(exit)
+}
+
 /// Renders one published report and compares it with the committed files, byte by byte.
 fn check_one(project: &Project, published: &Path, arguments: &ReportsArgs) -> Result<Exit> {
     let rows = published::read(published)?;
-    let (declaration, paper) = project.declaration(&rows)?;
+    let (declaration, numbers) = project.declaration(&rows)?;
     let folder = project.renderings(arguments, &rows.plan)?;
-    let differences = published::check(published, &declaration, &paper, &folder)?;
+    let differences = published::check(published, &declaration, &numbers, &folder)?;
     for difference in &differences {
         let (path, what) = match difference {
             Difference::Missing(path) => (path, "is missing"),

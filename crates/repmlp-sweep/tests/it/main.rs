@@ -9,6 +9,7 @@ mod bench;
 mod benchmark;
 mod chaos;
 mod chaos_at_size;
+mod claims;
 mod cluster;
 mod completion;
 mod disturbances;

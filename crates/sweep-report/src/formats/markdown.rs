@@ -4,6 +4,7 @@
 
 use sweep_protocol::{printable, printable_line};
 
+use super::claims;
 use super::sheet::{Mark, Sheet, Text};
 use super::statistics::{self, Statistics};
 use crate::document::Document;
@@ -29,6 +30,7 @@ pub(super) fn report(document: &Document) -> String {
     for shown in &document.tables {
         out += &format!("## {}\n\n{}\n", escaped(&shown.title), table(shown));
     }
+    out += &claims::section(&document.claims);
     out += &document.plots.iter().map(plot).collect::<String>();
     out += &closing(overview);
     out.trim_end().to_owned() + "\n"
@@ -114,7 +116,7 @@ fn cell(text: &Text) -> String {
 
 /// Escapes text so that Markdown shows it literally, in one line: no links, images, HTML, formulas or control
 /// characters.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let text = printable_line(text);
     let mut out = String::with_capacity(text.len());
     for (at, c) in text.char_indices() {

@@ -1,6 +1,7 @@
 //! The output formats. Each writes out a computed [`Document`] and computes nothing. Which files there are is decided
 //! here.
 
+pub(crate) mod claims;
 mod csv;
 mod json;
 mod latex;

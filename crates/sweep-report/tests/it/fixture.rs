@@ -85,7 +85,7 @@ pub(crate) fn paper() -> PaperNumbers {
         columns: vec!["top1".to_owned()],
         rows: vec![row("M1.b", 12.5), row("M1.c", 12.25)],
     };
-    PaperNumbers { tables: BTreeMap::from([("paper/made-up.toml".to_owned(), table)]) }
+    PaperNumbers { tables: BTreeMap::from([("paper/made-up.toml".to_owned(), table)]), counts: BTreeMap::new() }
 }
 
 /// One axis with the points 1, 2 (the baseline), 4 and 8. The point 16 is excluded.
@@ -180,6 +180,7 @@ fn empty(experiment: &str, axes: &[(&str, &[&str])]) -> ExperimentRows {
         commands: false,
         scale: None,
         source: None,
+        claims: BTreeMap::new(),
     };
     ExperimentRows { plan, runs: Vec::new(), measurements: Vec::new(), throughput: None }
 }

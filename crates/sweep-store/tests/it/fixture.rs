@@ -41,6 +41,7 @@ pub(crate) fn plan(experiment: &str) -> PlanRecord {
         commands: false,
         scale: None,
         source: None,
+        claims: BTreeMap::new(),
     }
 }
 

@@ -1,0 +1,71 @@
+//! Writes judged claims as a section of Markdown, and as lines for a terminal.
+
+use std::collections::BTreeSet;
+
+use sweep_protocol::printable_line;
+
+use super::markdown::escaped;
+use crate::claims::{Basis, Judged, Registration};
+
+/// Returns the section of a report in Markdown; empty without claims.
+pub(super) fn section(claims: &[Judged]) -> String {
+    if claims.is_empty() {
+        return String::new();
+    }
+    let mut out = "## Claims\n\n| claim | source | verdict | why |\n| :-- | :-- | :-- | :-- |\n".to_owned();
+    for claim in claims {
+        let source = claim.source.as_deref().unwrap_or("ours");
+        let verdict = claim.verdict.to_string();
+        let cells = [&claim.text, source, &verdict, &why(claim)].map(escaped);
+        out += &format!("| {} |\n", cells.join(" | "));
+    }
+    out.push('\n');
+    for note in notes(claims) {
+        out += &format!("{}  \n", escaped(&note));
+    }
+    out.push('\n');
+    out
+}
+
+/// Returns the claims as lines for a terminal: id, verdict, reason. Empty without claims.
+pub fn lines(claims: &[Judged]) -> String {
+    if claims.is_empty() {
+        return String::new();
+    }
+    let line =
+        |claim: &Judged| printable_line(&format!("{}: {} ({})", claim.id, claim.verdict, why(claim))).into_owned();
+    let lines: Vec<String> = claims.iter().map(line).collect();
+    let notes: Vec<String> = notes(claims).iter().map(|note| printable_line(note).into_owned()).collect();
+    format!("Claims\n\n{}\n\n{}\n", lines.join("\n"), notes.join("\n"))
+}
+
+/// Returns the reason of a verdict, with how the claim was registered.
+fn why(claim: &Judged) -> String {
+    let mut words = vec![claim.reason.clone()];
+    if claim.basis == Basis::Counts {
+        words.push("counted at the paper's scale, without training".to_owned());
+    }
+    words.extend(match claim.registration {
+        Registration::Open | Registration::Before => None,
+        Registration::After => Some("declared after the runs".to_owned()),
+        Registration::Changed => Some("changed after the runs".to_owned()),
+    });
+    words.retain(|word| !word.is_empty());
+    words.join("; ")
+}
+
+/// Returns the notes below the claims, each once.
+fn notes(claims: &[Judged]) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let own = claims.iter().flat_map(|claim| &claim.notes).filter(|note| seen.insert(note.as_str())).cloned();
+    let mut notes: Vec<String> = own.collect();
+    let levels: BTreeSet<String> = claims.iter().map(|claim| (100.0 * claim.level).to_string()).collect();
+    let levels: Vec<String> = levels.into_iter().collect();
+    notes.push(format!(
+        "Brackets: the {}% interval, of differences by seed (for a claim with two bounds the interval of two one-sided \
+         tests). A claim holds if each comparison does. It is contradicted if the interval of one, widened for their \
+         number, excludes it. Parameters and FLOPs are exact.",
+        levels.join(" or ")
+    ));
+    notes
+}
