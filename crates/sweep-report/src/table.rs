@@ -13,6 +13,7 @@ use crate::measured::Measured;
 use crate::missing::{incomplete, standing};
 use crate::paper::PaperTable;
 use crate::samples::Sample;
+use crate::test_images::{self, ImageNoise};
 use crate::{PaperNumbers, ReportError, fit, notes, overview, validation};
 
 /// A computed table.
@@ -71,6 +72,9 @@ pub struct Cell {
     pub tied: bool,
     /// Difference to the baseline row, if the column shows it and both rows share seeds.
     pub delta: Option<Delta>,
+    /// What the test images contribute to this difference, if its runs stored their predictions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<ImageNoise>,
     /// The paper's number, as printed.
     pub paper: Option<f64>,
 }
@@ -152,6 +156,7 @@ impl Source<'_> {
         notes.extend(
             self.measured.throughput().map(|record| notes::about_throughput(&table, record)).into_iter().flatten(),
         );
+        notes.extend(test_images::notes(&table));
         Table { notes, ..table }
     }
 
@@ -193,6 +198,7 @@ impl Source<'_> {
                 best: false,
                 tied: false,
                 delta: None,
+                images: None,
                 paper: self.printed(table, column, group),
             })
             .collect();
@@ -202,6 +208,12 @@ impl Source<'_> {
         if self.has_delta(column) {
             for (cell, delta) in cells.iter_mut().zip(self.deltas(groups, &samples)) {
                 cell.delta = delta;
+            }
+            for (i, cell) in cells.iter_mut().enumerate() {
+                let row = |row: usize| (&groups[row], &samples[row]);
+                let base = self.baseline_row(groups, i).filter(|base| *base != i);
+                let compared = base.map(|base| [row(i), row(base)]);
+                cell.images = compared.and_then(|rows| ImageNoise::between(self.measured, rows, &quantity));
             }
         }
         cells
@@ -220,15 +232,19 @@ impl Source<'_> {
         self.paper?.value(row, column.reference.as_ref()?)
     }
 
+    /// Returns the row that a row is compared with; itself if it is the baseline.
+    fn baseline_row(&self, groups: &[Group<'_>], row: usize) -> Option<usize> {
+        let baseline = at_baseline(self.plan, groups.get(row)?.coordinates()?);
+        groups.iter().position(|other| other.coordinates() == Some(&baseline))
+    }
+
     fn deltas(&self, groups: &[Group<'_>], samples: &[Sample]) -> Vec<Option<Delta>> {
         let timed = samples.iter().filter(|sample| sample.rounds.is_some()).count();
-        let difference = |(group, own): (&Group<'_>, &Sample)| {
-            let coordinates = group.coordinates()?;
-            let baseline = at_baseline(self.plan, coordinates);
-            if baseline == *coordinates {
+        let difference = |(i, own): (usize, &Sample)| {
+            let row = self.baseline_row(groups, i)?;
+            if row == i {
                 return Some(Delta::Baseline);
             }
-            let row = groups.iter().position(|other| other.coordinates() == Some(&baseline))?;
             let base = &samples[row];
             if let (Some(own), Some(base)) = (&own.rounds, &base.rounds) {
                 return Ratio::of(own, base, timed - 1).map(Delta::Ratio);
@@ -236,7 +252,7 @@ impl Source<'_> {
             let (own, base) = (&own.values, &base.values);
             PairedDifference::of(own, base).map(|found| Delta::Difference(found.with_sign_flip(own, base)))
         };
-        let mut deltas: Vec<Option<Delta>> = groups.iter().zip(samples).map(difference).collect();
+        let mut deltas: Vec<Option<Delta>> = samples.iter().enumerate().map(difference).collect();
         adjust(&mut deltas);
         deltas
     }

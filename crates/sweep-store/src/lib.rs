@@ -40,5 +40,5 @@ mod store;
 pub use error::StoreError;
 pub use reader::Reader;
 pub use results_folder::Damage;
-pub use rows::{AttemptRow, ExperimentCounts};
+pub use rows::{AttemptRow, ExperimentCounts, RunHistory};
 pub use store::Store;

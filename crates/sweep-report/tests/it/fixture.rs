@@ -181,7 +181,7 @@ fn empty(experiment: &str, axes: &[(&str, &[&str])]) -> ExperimentRows {
         scale: None,
         source: None,
     };
-    ExperimentRows { plan, runs: Vec::new(), measurements: Vec::new(), throughput: None }
+    ExperimentRows::of_plan(plan)
 }
 
 /// What a made-up run measures.

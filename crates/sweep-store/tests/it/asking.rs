@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sweep_protocol::{Event, Form, Metric, ResultsLayout, RunId, Split, Status};
-use sweep_store::{Reader, StoreError};
+use sweep_store::{Reader, RunHistory, StoreError};
 
 use crate::fixture::{CONFIGS, Said, ask, half_done, ids, lay_out, measured, of_images, plan, started, write_attempt};
 
@@ -126,7 +126,7 @@ async fn the_status_of_a_run_is_that_of_its_latest_attempt() {
     std::fs::remove_dir_all(layout.run(run).attempts()).unwrap();
     write_attempt(&layout, &Said { closed: Some(Status::Cancelled), ..said.clone() });
     write_attempt(&layout, &Said { attempt: 2, events: vec![], ..said });
-    let (row, attempts, _) = reader.run(run).unwrap();
+    let RunHistory { row, attempts, .. } = reader.run(run).unwrap();
     assert_eq!((row.status, row.message, row.attempts), (Status::Running, None, 2));
     assert_eq!(row.trainer_version, Some(1), "the second attempt has not reported its own yet");
     assert_eq!((attempts[0].status, attempts[0].message.as_deref()), (Status::Cancelled, Some("why")));
