@@ -37,7 +37,9 @@ impl Run<'_> {
             let classes = self.config.task().classes;
             ledger.say(match told.predictions((Split::Test, Some(Form::Deployed), epoch), classes) {
                 Ok(predictions) => Event::Predicted { predictions },
-                Err(fault) => Event::Noticed { text: format!("the predictions of the test images are not kept: {fault}") },
+                Err(fault) => {
+                    Event::Noticed { text: format!("the predictions of the test images are not kept: {fault}") }
+                }
             })?;
         }
         let weights = self.weights();

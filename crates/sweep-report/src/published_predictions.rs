@@ -65,17 +65,12 @@ pub(crate) fn read(folder: &Path) -> Result<Vec<PredictionsRow>, ReportError> {
     if !path.exists() {
         return Ok(Vec::new());
     }
-    let sets: BTreeMap<String, Images> =
-        lines(&folder.join(IMAGES), IMAGES_HEADER, image_set)?.into_iter().collect();
+    let sets: BTreeMap<String, Images> = lines(&folder.join(IMAGES), IMAGES_HEADER, image_set)?.into_iter().collect();
     lines(&path, PREDICTIONS_HEADER, |line| predictions(line, &sets))
 }
 
 /// Parses each line after the header.
-fn lines<T>(
-    path: &Path,
-    header: &'static str,
-    parse: impl Fn(&str) -> Option<T>,
-) -> Result<Vec<T>, ReportError> {
+fn lines<T>(path: &Path, header: &'static str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, ReportError> {
     let bytes = read_regular_file(path).map_err(io_fault(path, "reading"))?;
     let text = String::from_utf8(bytes).map_err(|fault| io_fault(path, "reading")(std::io::Error::other(fault)))?;
     let fault = |i: usize| ReportError::Line { path: path.to_owned(), line: i + 1, expected: header };

@@ -48,14 +48,12 @@ impl ImageNoise {
         let pair = |&seed: &u64| Some((seed, [of(own.0, seed)?, of(base.0, seed)?]));
         let pairs: Vec<(u64, [&Predictions; 2])> = seeds.map(pair).collect::<Option<_>>()?;
         let first = pairs.first()?.1[0];
-        let is_same = |other: &&Predictions| {
-            (other.classes(), other.truth_text()) == (first.classes(), first.truth_text())
-        };
+        let is_same =
+            |other: &&Predictions| (other.classes(), other.truth_text()) == (first.classes(), first.truth_text());
         if !pairs.iter().flat_map(|(_, both)| both).all(is_same) {
             return None;
         }
-        let correct: Vec<[Vec<bool>; 2]> =
-            pairs.iter().map(|(_, both)| both.map(Predictions::correct)).collect();
+        let correct: Vec<[Vec<bool>; 2]> = pairs.iter().map(|(_, both)| both.map(Predictions::correct)).collect();
         let test = |((seed, _), [own, base]): (&(u64, _), &[Vec<bool>; 2])| Some((*seed, McNemar::of(own, base)?));
         let by_seed = pairs.iter().zip(&correct).map(test).collect::<Option<_>>()?;
         let correct: Vec<(&[bool], &[bool])> =
@@ -86,6 +84,10 @@ fn note(table: &Table, i: usize) -> Option<String> {
         "{}: the choice of the {} test images alone could move these differences by {range} {} in either direction \
          (half of the 95% interval; images are drawn again {} times from seed {}, the same ones for all seeds of a \
          row). The intervals over seeds do not contain this.",
-        column.label, found.first()?.images, unit.difference, RESAMPLING.resamples, RESAMPLING.seed,
+        column.label,
+        found.first()?.images,
+        unit.difference,
+        RESAMPLING.resamples,
+        RESAMPLING.seed,
     ))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sweep_protocol::{Event, Form, Metric, ResultsLayout, RunId, Split, Status};
+use sweep_protocol::{Event, ExperimentRows, Form, Metric, ResultsLayout, RunId, Split, Status};
 use sweep_store::{Reader, RunHistory, StoreError};
 
 use crate::fixture::{CONFIGS, Said, ask, half_done, ids, lay_out, measured, of_images, plan, started, write_attempt};
@@ -79,6 +79,10 @@ async fn experiment_rows_hold_the_plan_and_sorted_measurements_with_and_without_
     assert_eq!(losses.len(), 7, "{losses:?}");
     assert!(losses.is_sorted(), "{losses:?}");
     assert!(reader.experiment_rows("groups", "paper").await.unwrap().is_none());
+    let predicted: Vec<_> = rows.predictions.iter().map(|row| (row.run, row.predictions.accuracy())).collect();
+    assert_eq!(predicted, [(ids()[0], 0.5)]);
+    let values = reader.experiment_rows_of("groups", "default", |_| true).await.unwrap().unwrap();
+    assert_eq!(values, ExperimentRows { predictions: Vec::new(), ..rows.clone() });
 
     std::fs::remove_file(layout.database()).unwrap();
     let read = Reader::open(&layout).await.unwrap().experiment_rows("groups", "default").await.unwrap().unwrap();
