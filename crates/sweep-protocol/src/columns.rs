@@ -36,8 +36,8 @@ pub const TABLE_COLUMNS: [&str; 26] = [
     "relative_high95",
 ];
 
-/// More columns of such a table, if its runs stored their predictions: the interval of the difference over the choice of
-/// the test images.
+/// More columns of such a table, if its runs stored their predictions: the interval of the difference over the choice
+/// of the test images.
 pub const IMAGE_COLUMNS: [&str; 2] = ["images_low95", "images_high95"];
 
 /// Whether exported tables already have a column of this name.

@@ -1,8 +1,8 @@
 //! How much of a difference in accuracy could come from the choice of the test images.
 //!
-//! Seeds say how much trainings differ, but all trainings of a sweep are tested on the same images. Whether these images
-//! favour one network is another question. The runs that stored their predictions answer it. This module knows groups
-//! of runs and what they predicted. It does not know output formats.
+//! Seeds say how much trainings differ, but all trainings of a sweep are tested on the same images. Whether these
+//! images favour one network is another question. The runs that stored their predictions answer it. This module knows
+//! groups of runs and what they predicted. It does not know output formats.
 
 use std::collections::BTreeMap;
 

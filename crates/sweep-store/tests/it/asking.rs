@@ -163,7 +163,7 @@ async fn values_of_an_older_trainer_version_are_not_mixed_with_those_of_the_late
         let events = [vec![started(version, 0)], events].concat();
         write_attempt(&layout, &Said { run, attempt, events, tail: "", closed: Some(Status::Cancelled) });
     }
-    let (_, _, values) = Reader::open(&layout).await.unwrap().run(run).unwrap();
+    let values = Reader::open(&layout).await.unwrap().run(run).unwrap().measurements;
     assert_eq!(values.iter().map(|m| (m.epoch, m.value)).collect::<Vec<_>>(), [(Some(1), 2.0)]);
 }
 
@@ -183,7 +183,7 @@ async fn values_of_another_arithmetic_are_not_mixed_with_those_of_the_latest_att
         let events = [vec![start], events].concat();
         write_attempt(&layout, &Said { run, attempt, events, tail: "", closed: Some(Status::Cancelled) });
     }
-    let (_, _, values) = Reader::open(&layout).await.unwrap().run(run).unwrap();
+    let values = Reader::open(&layout).await.unwrap().run(run).unwrap().measurements;
     assert_eq!(values.iter().map(|m| (m.epoch, m.value)).collect::<Vec<_>>(), [(Some(1), 2.0)]);
 }
 

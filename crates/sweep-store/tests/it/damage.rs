@@ -3,7 +3,7 @@
 use std::fs;
 
 use sweep_protocol::{Event, ExperimentRows, JournalWriter, Outcome, ResultsLayout, Status};
-use sweep_store::{Damage, Reader, Store};
+use sweep_store::{Damage, Reader, RunHistory, Store};
 
 use crate::fixture::{half_done, ids, lay_out, whole, whole_run, write_attempt};
 
@@ -127,7 +127,7 @@ async fn a_journal_of_the_first_format_is_believed_while_its_epochs_are_there() 
     let supervisor = "{\"seq\":0,\"at_ms\":1,\"event\":{\"kind\":\"launched\",\"pid\":7,\"slot\":1}}\n\
                       {\"seq\":1,\"at_ms\":2,\"event\":{\"kind\":\"closed\",\"status\":\"succeeded\"}}\n";
     fs::write(attempt.supervisor(), supervisor).unwrap();
-    let (row, attempts, values) = Reader::open(&layout).await.unwrap().run(run).unwrap();
+    let RunHistory { row, attempts, measurements: values, .. } = Reader::open(&layout).await.unwrap().run(run).unwrap();
     assert_eq!((row.status, attempts[0].unchecked_lines), (Status::Succeeded, 7));
     assert_eq!(values.len(), 20);
     for word in ["\"epoch\":1,", "params"] {
