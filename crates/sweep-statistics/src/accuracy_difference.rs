@@ -68,18 +68,19 @@ mod tests {
     fn seeds_share_their_images() {
         let resampling = Resampling { resamples: 2000, seed: 7 };
         let bits = |salt: usize| -> Vec<bool> { (0..400).map(|image| (image * 7 + salt) % 10 < 7).collect() };
-        let (a, b, c) = (bits(0), bits(3), bits(5));
-        let alone = AccuracyDifference::of(&a, &b, resampling).unwrap();
+        let kinds = [bits(0), bits(3), bits(5)];
+        let [a, b, c] = kinds.each_ref().map(Vec::as_slice);
+        let alone = AccuracyDifference::of(a, b, resampling).unwrap();
         // The same networks again add nothing: the images stay the same.
-        assert_eq!(AccuracyDifference::over_seeds(&[(&a, &b); 3], resampling), Some(alone));
+        assert_eq!(AccuracyDifference::over_seeds(&[(a, b); 3], resampling), Some(alone));
         // A seed with the opposite gains cancels them.
-        let none = AccuracyDifference::over_seeds(&[(&a, &b), (&b, &a)], resampling).unwrap();
+        let none = AccuracyDifference::over_seeds(&[(a, b), (b, a)], resampling).unwrap();
         assert_eq!((none.difference, none.interval), (0.0, None));
-        let both = AccuracyDifference::over_seeds(&[(&a, &b), (&a, &c)], resampling).unwrap();
-        let mean = [&b, &c].map(|other| AccuracyDifference::of(&a, other, resampling).unwrap().difference);
+        let both = AccuracyDifference::over_seeds(&[(a, b), (a, c)], resampling).unwrap();
+        let mean = [b, c].map(|other| AccuracyDifference::of(a, other, resampling).unwrap().difference);
         assert!((both.difference - (mean[0] + mean[1]) / 2.0).abs() < 1e-15, "{both:?}");
         assert_eq!(AccuracyDifference::over_seeds(&[], resampling), None);
-        assert_eq!(AccuracyDifference::over_seeds(&[(&a, &b), (&a, &c[1..])], resampling), None);
+        assert_eq!(AccuracyDifference::over_seeds(&[(a, b), (a, &c[1..])], resampling), None);
     }
 
     #[test]
