@@ -15,7 +15,7 @@ const MOST_CLASSES: u32 = 1 << 16;
 
 /// The true and the predicted class of each image of a split, in the order of the set.
 ///
-/// Only whole images have predictions. Segmentation classifies pixels, of which a test set has hundreds of millions.
+/// Only whole images have predictions. Segmentation classifies pixels, and a test set has hundreds of millions of them.
 /// Verification of faces tells whether two images show the same person, and no image has a class.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Stored")]

@@ -77,7 +77,7 @@ pub struct ExperimentRows {
 }
 
 impl ExperimentRows {
-    /// Returns the rows of a plan of which nothing is known yet.
+    /// Returns the rows of a plan whose runs are not known yet.
     pub fn of_plan(plan: PlanRecord) -> Self {
         Self { plan, runs: Vec::new(), measurements: Vec::new(), throughput: None, predictions: Vec::new() }
     }

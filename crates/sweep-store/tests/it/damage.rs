@@ -128,7 +128,7 @@ async fn a_journal_of_the_first_format_is_believed_while_its_epochs_are_there() 
                       {\"seq\":1,\"at_ms\":2,\"event\":{\"kind\":\"closed\",\"status\":\"succeeded\"}}\n";
     fs::write(attempt.supervisor(), supervisor).unwrap();
     let RunHistory { row, attempts, measurements: values, .. } = Reader::open(&layout).await.unwrap().run(run).unwrap();
-    assert_eq!((row.status, attempts[0].unchecked_lines), (Status::Succeeded, 7));
+    assert_eq!((row.status, attempts[0].unchecked_lines), (Status::Succeeded, 8));
     assert_eq!(values.len(), 20);
     for word in ["\"epoch\":1,", "params"] {
         fs::write(
