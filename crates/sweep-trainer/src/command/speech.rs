@@ -92,11 +92,12 @@ impl Listener {
         let number = |key: &str| given(key).and_then(Value::as_u64);
         let small = |key: &str| number(key).and_then(|number| u32::try_from(number).ok());
         let word = |key: &str| given(key).and_then(Value::as_str);
+        let (epochs, epoch, step) = (small("epochs"), small("epoch"), number("step"));
         let split: Option<Split> = word("split").and_then(|word| word.parse().ok());
         let form: Option<Form> = word("form").and_then(|word| word.parse().ok());
         place("split", split.is_some() || given("split").is_none(), "train, validation or test");
         place("form", form.is_some() || given("form").is_none(), "training or deployed");
-        place("epoch", small("epoch").is_some() || given("epoch").is_none(), "a whole number");
+        place("epoch", epoch.is_some() || given("epoch").is_none(), "a whole number");
         let mut measurements = Vec::new();
         let (mut checkpoint, mut failed, mut predictions) = (None, None, None);
         for (key, value) in table {
@@ -113,15 +114,13 @@ impl Listener {
                     failed.is_none().then_some("config, data, diverged or oom")
                 }
                 "predictions" => {
-                    match said_predictions(value, (split, form, small("epoch"))) {
-                        Ok(said) => predictions = Some(said),
-                        Err(problem) => complain(key, format!("cannot be used, so it is ignored: {problem}")),
-                    }
+                    let said = said_predictions(value, (split, form, epoch));
+                    predictions = said.map_err(|problem| complain(key, problem)).ok();
                     None
                 }
                 name => match (self.metric(name), value.as_f64()) {
                     (Some(metric), Some(value)) => {
-                        measurements.push(Measurement { metric, split, form, epoch: small("epoch"), value });
+                        measurements.push(Measurement { metric, split, form, epoch, value });
                         None
                     }
                     (Some(_), None) => Some("a finite number"),
@@ -140,15 +139,7 @@ impl Listener {
             (said.measurements, said.predictions) = (measurements, predictions);
         }
         let notice = given("notice").map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
-        Statement {
-            epochs: small("epochs"),
-            epoch: small("epoch"),
-            step: number("step"),
-            checkpoint,
-            notice,
-            failed,
-            ..said
-        }
+        Statement { epochs, epoch, step, checkpoint, notice, failed, ..said }
     }
 }
 
@@ -167,12 +158,13 @@ fn said_predictions(
     value: &Value,
     (split, form, epoch): (Option<Split>, Option<Form>, Option<u32>),
 ) -> Result<Predictions, String> {
-    let split = split.ok_or("the line names no `split`, such as \"test\"")?;
+    let unusable = |problem: String| format!("cannot be used, so it is ignored: {problem}");
+    let split = split.ok_or_else(|| unusable("the line names no `split`, such as \"test\"".to_owned()))?;
     let SaidPredictions { truth, predicted, classes } = SaidPredictions::deserialize(value)
-        .map_err(|fault| format!("{fault}; {{\"truth\": [0, 1], \"predicted\": [0, 0]}} is an example"))?;
+        .map_err(|fault| unusable(format!("{fault}; {{\"truth\": [0, 1], \"predicted\": [0, 0]}} is an example")))?;
     let largest = truth.iter().chain(&predicted).max().copied().unwrap_or(0);
     let classes = classes.unwrap_or(largest.saturating_add(1));
-    Predictions::new((split, form, epoch), classes, [&truth, &predicted]).map_err(|fault| fault.to_string())
+    Predictions::new((split, form, epoch), classes, [&truth, &predicted]).map_err(|fault| unusable(fault.to_string()))
 }
 
 /// Number of characters of a line that a message shows.
