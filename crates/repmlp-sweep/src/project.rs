@@ -110,7 +110,7 @@ impl Project {
 
     /// Refuses a plan that does not fit its declared report, so that the error appears before training.
     pub(crate) fn check_declaration(&self, plan: &PlanRecord) -> Result<(), ReportError> {
-        let rows = ExperimentRows { plan: plan.clone(), runs: Vec::new(), measurements: Vec::new(), throughput: None };
+        let rows = ExperimentRows::of_plan(plan.clone());
         let (declaration, paper) = self.declaration(&rows)?;
         sweep_report::check_declaration(&declaration, plan, &paper)
     }

@@ -27,15 +27,33 @@ pub(crate) enum Origin {
     Published,
 }
 
-/// Finds the rows of an experiment under a profile; `None` if it was neither started nor published. Prints a note if
-/// the rows are the published ones. Metrics that are not `wanted` may be missing.
+/// Finds all rows of an experiment under a profile; `None` if it was neither started nor published. Prints a note if
+/// the rows are the published ones.
 pub(crate) async fn find(
     results: &mut Reader,
     layout: &ResultsLayout,
-    (experiment, profile): (&str, &str),
+    place: (&str, &str),
+) -> Result<Option<Recorded>> {
+    or_published(results.experiment_rows(place.0, place.1).await?, layout, place)
+}
+
+/// As [`find`], but metrics that are not `wanted` and predictions may be missing.
+pub(crate) async fn find_values(
+    results: &mut Reader,
+    layout: &ResultsLayout,
+    place: (&str, &str),
     wanted: impl Fn(Metric) -> bool + Sync,
 ) -> Result<Option<Recorded>> {
-    if let Some(rows) = results.experiment_rows_of(experiment, profile, wanted).await? {
+    or_published(results.experiment_rows_of(place.0, place.1, wanted).await?, layout, place)
+}
+
+/// Returns the rows of runs if there are any, and otherwise the published ones.
+fn or_published(
+    of_runs: Option<ExperimentRows>,
+    layout: &ResultsLayout,
+    (experiment, profile): (&str, &str),
+) -> Result<Option<Recorded>> {
+    if let Some(rows) = of_runs {
         return Ok(Some(Recorded { rows, origin: Origin::Runs }));
     }
     let folder = layout.published(experiment, profile);

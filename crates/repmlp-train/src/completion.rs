@@ -31,8 +31,17 @@ impl Run<'_> {
         add(Metric::LargestLogit, None, comparison.largest);
         add(Metric::Top1Agreement, None, comparison.agreement());
         let judged = self.learner.judge.evaluate(test, |x| deployed.forward(x))?;
-        judged.into_iter().for_each(|(metric, value)| add(metric, Some(Form::Deployed), value));
+        judged.values.iter().for_each(|(metric, value)| add(*metric, Some(Form::Deployed), *value));
         ledger.measured(measurements)?;
+        if let Some(told) = judged.told {
+            let classes = self.config.task().classes;
+            ledger.say(match told.predictions((Split::Test, Some(Form::Deployed), epoch), classes) {
+                Ok(predictions) => Event::Predicted { predictions },
+                Err(fault) => {
+                    Event::Noticed { text: format!("the predictions of the test images are not kept: {fault}") }
+                }
+            })?;
+        }
         let weights = self.weights();
         compare_in_f64(self.config, [&weights, &weights], test)?.prove_merge()?;
         if let Some(text) = comparison.settle_rounding()? {

@@ -343,7 +343,8 @@ impl<'a> Run<'a> {
         add(Metric::LearningRate, None, self.config.training.optimizer.learning_rate() * share);
         for (split, subset) in [(Split::Validation, &self.data.validation), (Split::Test, &self.data.test)] {
             if !subset.images.is_empty() {
-                for (metric, value) in self.learner.judge.evaluate(self.split(subset), |x| self.evaluated(x))? {
+                let evaluation = self.learner.judge.evaluate(self.split(subset), |x| self.evaluated(x))?;
+                for (metric, value) in evaluation.values {
                     if !value.is_finite() {
                         let epoch = self.step / self.steps_per_epoch;
                         return Err(TrainError::Diverged { loss: value, step: self.step, epoch });

@@ -131,7 +131,7 @@ impl Attempt {
                 None
             }
             Event::Noticed { text } => Some(News::Noticed { run, text: text.clone() }),
-            Event::Ended { .. } => None,
+            Event::Predicted { .. } | Event::Ended { .. } => None,
         }
     }
 

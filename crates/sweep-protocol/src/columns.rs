@@ -48,9 +48,13 @@ pub const TABLE_COLUMNS: [&str; 38] = [
     "equivalence_p",
 ];
 
+/// More columns of such a table, if its runs stored their predictions: the interval of the difference over the choice
+/// of the test images.
+pub const IMAGE_COLUMNS: [&str; 2] = ["images_low95", "images_high95"];
+
 /// Whether exported tables already have a column of this name.
 pub fn is_reserved_column(name: &str) -> bool {
-    FRAME_COLUMNS.contains(&name) || TABLE_COLUMNS.contains(&name)
+    [&FRAME_COLUMNS[..], &TABLE_COLUMNS, &IMAGE_COLUMNS].iter().any(|columns| columns.contains(&name))
 }
 
 /// Returns the column name of an axis. Plans of older versions may have axes with reserved names; these get a prefix.

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Arithmetic, FailureKind, Measurement, RunId, Status, Tally};
+use crate::{Arithmetic, FailureKind, Measurement, Predictions, RunId, Status, Tally};
 
 /// Where and with what an attempt runs. All of this is recorded, but it is not part of the run's identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +87,13 @@ pub enum Event {
     Inherited {
         /// The values, in the order in which they were measured.
         measurements: Vec<Measurement>,
+    },
+    /// The network has classified the images of a split. A run reports it at its end, for the test images. Of several
+    /// events for the same split and form, the latest counts. The tally does not count them: a run that lost this line
+    /// is as good as one of an earlier version, which had no such line.
+    Predicted {
+        /// The true and the predicted classes.
+        predictions: Predictions,
     },
     /// A checkpoint is on disk.
     Checkpointed {

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Arithmetic, Form, Measurement, Metric, NetworkId, PlanRecord, RunId, Status, ThroughputRecord};
+use crate::{
+    Arithmetic, Form, Measurement, Metric, NetworkId, PlanRecord, Predictions, RunId, Status, ThroughputRecord,
+};
 
 /// Status of one run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +48,16 @@ pub struct MeasurementRow {
     pub measurement: Measurement,
 }
 
+/// What one run predicted for the images of a split.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PredictionsRow {
+    /// The run.
+    pub run: RunId,
+    /// The classes of the images.
+    pub predictions: Predictions,
+}
+
 /// Everything that the report of an experiment and profile is made from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,9 +71,17 @@ pub struct ExperimentRows {
     /// The measurement of throughput that covers all networks of the plan; absent if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub throughput: Option<ThroughputRecord>,
+    /// What these runs predicted, sorted by plan order, split and form. Empty if nobody asked for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub predictions: Vec<PredictionsRow>,
 }
 
 impl ExperimentRows {
+    /// Returns the rows of a plan whose runs are not known yet.
+    pub fn of_plan(plan: PlanRecord) -> Self {
+        Self { plan, runs: Vec::new(), measurements: Vec::new(), throughput: None, predictions: Vec::new() }
+    }
+
     /// Gives each run that succeeded the throughput of its networks. It replaces what the run itself reported, as runs
     /// of older versions did.
     pub fn share_throughput(&mut self) {

@@ -69,12 +69,14 @@ pub enum ReportError {
         source: serde_json::Error,
     },
     /// A line of published measurements cannot be parsed.
-    #[error("{path}, line {line}: expected `run,metric,split,form,epoch,value`")]
+    #[error("{path}, line {line}: expected `{expected}`")]
     Line {
         /// The file.
         path: PathBuf,
         /// Line number, counted from 1.
         line: usize,
+        /// The fields of a line.
+        expected: &'static str,
     },
     /// The rows contain a run that is not in their plan.
     #[error("the rows contain run {0:?}, which is not in their plan")]

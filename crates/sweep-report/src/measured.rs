@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use sweep_protocol::{
-    ExperimentRows, Form, Measurement, Metric, NetworkId, RunId, RunRow, Split, Status, ThroughputRecord,
+    ExperimentRows, Form, Measurement, Metric, NetworkId, Predictions, RunId, RunRow, Split, Status, ThroughputRecord,
 };
 
 use crate::declaration::{EpochRule, Quantity};
@@ -21,6 +21,7 @@ pub(crate) struct Measured<'a> {
     rows: BTreeMap<RunId, &'a RunRow>,
     values: BTreeMap<RunId, BTreeMap<Key, Series>>,
     throughput: Option<&'a ThroughputRecord>,
+    predictions: BTreeMap<(RunId, Split, Option<Form>), &'a Predictions>,
 }
 
 impl<'a> Measured<'a> {
@@ -34,7 +35,12 @@ impl<'a> Measured<'a> {
             }
         }
         let throughput = rows.throughput.as_ref();
-        Self { rows: rows.runs.iter().map(|row| (row.run, row)).collect(), values, throughput }
+        let keyed = rows.predictions.iter().map(|row| {
+            let predictions = &row.predictions;
+            ((row.run, predictions.split(), predictions.form()), predictions)
+        });
+        let predictions = keyed.collect();
+        Self { rows: rows.runs.iter().map(|row| (row.run, row)).collect(), values, throughput, predictions }
     }
 
     /// Returns the status of a run. A run without a row is queued.
@@ -61,6 +67,14 @@ impl<'a> Measured<'a> {
         let Quantity { metric, split, form, .. } = *quantity;
         let values = self.series(run, quantity).into_iter().flatten();
         values.map(|(&epoch, &value)| Measurement { metric, split, form, epoch, value }).collect()
+    }
+
+    /// Returns what a run that succeeded predicted, if its share of correct images is the accuracy of this quantity. A
+    /// command reports both itself, and may have predicted at another epoch or rounded one of them.
+    pub(crate) fn predictions(&self, run: RunId, accuracy: &Quantity) -> Option<&'a Predictions> {
+        let predictions = *self.predictions.get(&(run, accuracy.split?, accuracy.form))?;
+        let difference = predictions.accuracy() - self.result(run, accuracy)?;
+        (difference.abs() * (predictions.images() as f64) < 0.5).then_some(predictions)
     }
 
     /// Whether rows may be compared. The runs that pruning left were chosen by what would be compared.

@@ -2,7 +2,8 @@
 //! still up to date.
 //!
 //! `plan.json` and `runs.json` are meant for human readers. `measurements.csv` is sorted, so diffs are short. Floats
-//! keep every bit. `throughput.json` has the rounds behind the throughput.
+//! keep every bit. `throughput.json` has the rounds behind the throughput. Predictions have two files of their own
+//! (`published_predictions.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -15,7 +16,7 @@ use sweep_protocol::{
 };
 
 use crate::rendered::{self, Kept, MANIFEST, Manifest};
-use crate::{Declaration, PaperNumbers, Rendering, ReportError, render};
+use crate::{Declaration, PaperNumbers, Rendering, ReportError, published_predictions, render};
 
 const PLAN: &str = "plan.json";
 const RUNS: &str = "runs.json";
@@ -52,7 +53,12 @@ pub fn write(folder: &Path, rows: &ExperimentRows) -> Result<Vec<Kept>, ReportEr
         let m = &row.measurement;
         measurements.push(((place(row.run)?, m.metric, m.split, m.form, m.epoch), row));
     }
+    let mut predictions = Vec::new();
+    for row in &rows.predictions {
+        predictions.push(((place(row.run)?, row.predictions.split(), row.predictions.form()), row));
+    }
     runs.sort_by_key(|(place, _)| *place);
+    predictions.sort_by_key(|(key, _)| *key);
     measurements.sort_by_key(|(key, _)| *key);
     let mut text = format!("{HEADER}\n");
     for of_run in measurements.chunk_by(|a, b| a.1.run == b.1.run) {
@@ -65,6 +71,8 @@ pub fn write(folder: &Path, rows: &ExperimentRows) -> Result<Vec<Kept>, ReportEr
         Rendering { path: MEASUREMENTS.into(), bytes: text.into_bytes() },
     ];
     files.extend(rows.throughput.as_ref().map(|record| json(THROUGHPUT, record)).transpose()?);
+    let predictions: Vec<_> = predictions.into_iter().map(|(_, row)| row).collect();
+    files.extend(published_predictions::files(&predictions));
     rendered::write(folder, &files)
 }
 
@@ -85,7 +93,7 @@ pub fn read(folder: &Path) -> Result<ExperimentRows, ReportError> {
     let text = String::from_utf8(text).map_err(|fault| io_fault(&path, "reading")(std::io::Error::other(fault)))?;
     let mut measurements = Vec::new();
     for (i, line) in text.lines().enumerate() {
-        let fault = || ReportError::Line { path: path.clone(), line: i + 1 };
+        let fault = || ReportError::Line { path: path.clone(), line: i + 1, expected: HEADER };
         match i {
             0 if line == HEADER => {}
             0 => return Err(fault()),
@@ -95,7 +103,7 @@ pub fn read(folder: &Path) -> Result<ExperimentRows, ReportError> {
     let (plan, runs) = (read_json(&folder.join(PLAN))?, read_json(&folder.join(RUNS))?);
     let throughput = folder.join(THROUGHPUT);
     let throughput = if throughput.exists() { Some(read_json(&throughput)?) } else { None };
-    Ok(ExperimentRows { plan, runs, measurements, throughput })
+    Ok(ExperimentRows { plan, runs, measurements, throughput, predictions: published_predictions::read(folder)? })
 }
 
 /// Renders the published rows and compares the bytes with the files in `rendered`, including its manifest if there is
@@ -163,7 +171,7 @@ fn parsed(line: &str) -> Option<MeasurementRow> {
 }
 
 /// Returns `Some(None)` for an empty field, and `None` for a field that cannot be parsed.
-fn optional<T: std::str::FromStr>(field: &str) -> Option<Option<T>> {
+pub(crate) fn optional<T: std::str::FromStr>(field: &str) -> Option<Option<T>> {
     if field.is_empty() { Some(None) } else { field.parse().ok().map(Some) }
 }
 
@@ -179,7 +187,7 @@ fn json(name: &str, value: &impl Serialize) -> Result<Rendering, ReportError> {
     Ok(Rendering { path: name.into(), bytes })
 }
 
-fn io_fault(path: &Path, doing: &'static str) -> impl Fn(std::io::Error) -> ReportError {
+pub(crate) fn io_fault(path: &Path, doing: &'static str) -> impl Fn(std::io::Error) -> ReportError {
     move |source| ReportError::Io { path: path.to_owned(), doing, source }
 }
 

@@ -48,8 +48,10 @@ impl Sample {
             let first = networks.first().copied().flatten()?;
             networks.iter().all(|network| *network == Some(first)).then(|| measured.rounds(first))?
         };
-        let values = group.runs.iter().filter_map(value).collect();
-        Self { values, planned: group.runs.len(), rounds: rounds() }
+        let values: BTreeMap<u64, f64> = group.runs.iter().filter_map(value).collect();
+        // A network whose runs all failed may have been timed, but there is nothing to compare it for.
+        let rounds = if values.is_empty() { None } else { rounds() };
+        Self { values, planned: group.runs.len(), rounds }
     }
 
     /// Summarises the values; `None` without values. Plots need no interval.

@@ -13,6 +13,7 @@ use crate::measured::Measured;
 use crate::missing::{incomplete, standing};
 use crate::paper::PaperTable;
 use crate::samples::Sample;
+use crate::test_images::{self, ImageNoise};
 use crate::{PaperNumbers, ReportError, fit, notes, overview, validation};
 
 /// A computed table.
@@ -75,6 +76,9 @@ pub struct Cell {
     pub delta: Option<Delta>,
     /// Whether the difference to the baseline row is within the margin of the column, if it has one.
     pub equivalence: Option<Equivalence>,
+    /// What the test images contribute to this difference, if its runs stored their predictions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<ImageNoise>,
     /// The paper's number, as printed.
     pub paper: Option<f64>,
 }
@@ -165,6 +169,7 @@ impl Source<'_> {
         notes.extend(
             self.measured.throughput().map(|record| notes::about_throughput(&table, record)).into_iter().flatten(),
         );
+        notes.extend(test_images::notes(&table));
         Table { notes, ..table }
     }
 
@@ -208,6 +213,7 @@ impl Source<'_> {
                 tied: false,
                 delta: None,
                 equivalence: None,
+                images: None,
                 paper: self.printed(table, column, group),
             })
             .collect();
@@ -220,11 +226,14 @@ impl Source<'_> {
                 cell.delta = delta;
             }
             for (i, cell) in cells.iter_mut().enumerate() {
+                let Some(base) = baselines[i].filter(|base| *base != i) else { continue };
                 let margin = column.margin.filter(|_| matches!(cell.delta, Some(Delta::Difference(_))));
-                cell.equivalence = margin.zip(baselines[i]).and_then(|(margin, base)| {
+                cell.equivalence = margin.and_then(|margin| {
                     let pairs = Pairs::by_seed(&samples[i].values, &samples[base].values)?;
                     Equivalence::of_difference(&pairs, margin)
                 });
+                let rows = [i, base].map(|row| (&groups[row], &samples[row]));
+                cell.images = ImageNoise::between(self.measured, rows, &quantity);
             }
         }
         cells

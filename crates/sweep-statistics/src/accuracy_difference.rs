@@ -23,11 +23,24 @@ impl AccuracyDifference {
     /// Compares two networks by whether each image is classified correctly, in the same order. Returns `None` without
     /// images, or if their numbers differ. Time: resamples × images; 10,000 × 10,000 take about a fifth of a second.
     pub fn of(first: &[bool], second: &[bool], resampling: Resampling) -> Option<Self> {
-        if first.is_empty() || first.len() != second.len() {
+        Self::over_seeds(&[(first, second)], resampling)
+    }
+
+    /// As [`Self::of`], for several seeds: each pair has one network of both kinds, and all were tested on the same
+    /// images. The difference is the mean over the seeds. An image is drawn for all seeds together, so the interval has
+    /// the luck of the images only, not that of the seeds.
+    pub fn over_seeds(pairs: &[(&[bool], &[bool])], resampling: Resampling) -> Option<Self> {
+        let images = pairs.first()?.0.len();
+        if images == 0 || pairs.iter().any(|(first, second)| [first.len(), second.len()] != [images; 2]) {
             return None;
         }
-        let gain = |(a, b): (&bool, &bool)| f64::from(i8::from(*a) - i8::from(*b));
-        let gains: Vec<f64> = first.iter().zip(second).map(gain).collect();
+        let mut sums = vec![0_i32; images];
+        for (first, second) in pairs {
+            for (sum, (a, b)) in sums.iter_mut().zip(first.iter().zip(*second)) {
+                *sum += i32::from(*a) - i32::from(*b);
+            }
+        }
+        let gains: Vec<f64> = sums.into_iter().map(|sum| f64::from(sum) / pairs.len() as f64).collect();
         let difference = gains.iter().sum::<f64>() / gains.len() as f64;
         let interval = resampling.bca_interval_of_mean(&gains, CONFIDENCE);
         Some(Self { images: gains.len(), difference, interval, resampling })
@@ -49,6 +62,25 @@ mod tests {
         let ends = found.interval.unwrap();
         assert!((found.difference - 0.02).abs() < 1e-15);
         assert!((ends.low - 0.00044).abs() < 0.0015 && (ends.high - 0.03956).abs() < 0.0015, "{ends:?}");
+    }
+
+    #[test]
+    fn seeds_share_their_images() {
+        let resampling = Resampling { resamples: 2000, seed: 7 };
+        let bits = |salt: usize| -> Vec<bool> { (0..400).map(|image| (image * 7 + salt) % 10 < 7).collect() };
+        let kinds = [bits(0), bits(3), bits(5)];
+        let [a, b, c] = kinds.each_ref().map(Vec::as_slice);
+        let alone = AccuracyDifference::of(a, b, resampling).unwrap();
+        // The same networks again add nothing: the images stay the same.
+        assert_eq!(AccuracyDifference::over_seeds(&[(a, b); 3], resampling), Some(alone));
+        // A seed with the opposite gains cancels them.
+        let none = AccuracyDifference::over_seeds(&[(a, b), (b, a)], resampling).unwrap();
+        assert_eq!((none.difference, none.interval), (0.0, None));
+        let both = AccuracyDifference::over_seeds(&[(a, b), (a, c)], resampling).unwrap();
+        let mean = [b, c].map(|other| AccuracyDifference::of(a, other, resampling).unwrap().difference);
+        assert!((both.difference - (mean[0] + mean[1]) / 2.0).abs() < 1e-15, "{both:?}");
+        assert_eq!(AccuracyDifference::over_seeds(&[], resampling), None);
+        assert_eq!(AccuracyDifference::over_seeds(&[(a, b), (a, &c[1..])], resampling), None);
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use sweep_protocol::{
-    Arithmetic, AttemptName, Event, Form, JournalLine, LineDamage, Measurement, Metric, Outcome, RunId, RunRow, Split,
-    Status, SupervisorEvent, Tally,
+    Arithmetic, AttemptName, Event, Form, JournalLine, LineDamage, Measurement, Metric, Outcome, Predictions, RunId,
+    RunRow, Split, Status, SupervisorEvent, Tally,
 };
 
 use crate::rows::AttemptRow;
@@ -42,6 +42,9 @@ pub(crate) struct RunState {
     /// Each value with the attempt that has it in its journal. Sorted by metric, split, form and epoch, without
     /// repetitions.
     pub(crate) values: Vec<(Measurement, u32)>,
+    /// The latest predictions of each split and form, in their order. They come from the attempts that the values come
+    /// from.
+    pub(crate) predictions: Vec<Predictions>,
 }
 
 /// Identifies one value of a run.
@@ -77,7 +80,8 @@ impl RunState {
                 .and_then(|row| row.checkpoint_step)
                 .unwrap_or(0),
         };
-        Self { row, values: values(attempts), attempts: rows }
+        let counted = counted(attempts);
+        Self { row, values: values(counted), predictions: predictions(counted), attempts: rows }
     }
 
     /// Splits the state into the run's row and its sorted values.
@@ -94,20 +98,34 @@ fn measured_by(lines: &AttemptLines) -> impl Iterator<Item = &Measurement> {
     measurements.flatten()
 }
 
-/// The values of a run. Values of a later attempt replace those of an earlier one. If an attempt ended with a tally
-/// that matches its journal, this journal has all values, so earlier attempts are ignored. Values of another trainer
-/// version, or of another arithmetic, are not mixed with those of the latest attempt.
-fn values(attempts: &[AttemptLines]) -> Vec<(Measurement, u32)> {
+/// The attempts whose values count. If an attempt ended with a tally that matches its journal, this journal has all
+/// values, so earlier attempts are ignored. Values of another trainer version, or of another arithmetic, are not mixed
+/// with those of the latest attempt.
+fn counted(attempts: &[AttemptLines]) -> &[AttemptLines] {
     let is_whole = |lines: &AttemptLines| tally(lines).is_some_and(|tally| tally == lines.found());
     let whole = attempts.iter().rposition(is_whole).unwrap_or(0);
     let latest = attempts.iter().rev().find_map(trainer);
     let older = attempts.iter().rposition(|lines| trainer(lines).is_some_and(|trainer| Some(trainer) != latest));
     let from = whole.max(older.map_or(0, |last| last + 1));
+    attempts.get(from..).unwrap_or_default()
+}
+
+/// The values of a run. Those of a later attempt replace those of an earlier one.
+fn values(attempts: &[AttemptLines]) -> Vec<(Measurement, u32)> {
     let mut values = BTreeMap::new();
-    for lines in attempts.get(from..).unwrap_or_default() {
+    for lines in attempts {
         values.extend(measured_by(lines).map(|measurement| (key(measurement), (*measurement, lines.attempt))));
     }
     values.into_values().collect()
+}
+
+/// What a run predicted. Later predictions of a split and form replace earlier ones.
+fn predictions(attempts: &[AttemptLines]) -> Vec<Predictions> {
+    let said = attempts.iter().flat_map(|lines| &lines.journal).filter_map(|line| match &line.event {
+        Event::Predicted { predictions } => Some(((predictions.split(), predictions.form()), predictions)),
+        _ => None,
+    });
+    said.collect::<BTreeMap<_, _>>().into_values().cloned().collect()
 }
 
 /// Trainer version and arithmetic of an attempt; `None` if it did not begin.
@@ -232,6 +250,7 @@ fn attempt_row(lines: &AttemptLines) -> AttemptRow {
             | Event::Inherited { .. }
             | Event::Progressed { .. }
             | Event::Noticed { .. }
+            | Event::Predicted { .. }
             | Event::Ended { .. } => {}
         }
     }

@@ -10,9 +10,9 @@ use std::sync::OnceLock;
 use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
 use serde::Deserialize;
 use sqlx::Connection;
-use sqlx::query::Query;
+use sqlx::query::{Query, QueryScalar};
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection};
-use sweep_protocol::{Event, Form, JournalLine, Measurement, PlanRecord, RunId, RunRow, Split};
+use sweep_protocol::{Event, Form, JournalLine, Measurement, PlanRecord, Predictions, RunId, RunRow, Split};
 
 use crate::fold::RunState;
 use crate::packed;
@@ -21,7 +21,7 @@ use crate::rows::AttemptRow;
 /// `PRAGMA application_id` of this program's index.
 pub(crate) const APPLICATION_ID: i32 = 0x5377_6570;
 /// `PRAGMA user_version` of an index that this program reads and writes.
-pub(crate) const SCHEMA_VERSION: i32 = 4;
+pub(crate) const SCHEMA_VERSION: i32 = 5;
 /// Number of values that one statement inserts. Its number of parameters stays far below SQLite's limit.
 const VALUES_AT_ONCE: usize = 64;
 
@@ -142,18 +142,24 @@ pub(crate) async fn replace_run(
 ) -> sqlx::Result<()> {
     let row = &state.row;
     let run = row.run.to_string();
-    for delete in ["DELETE FROM attempt WHERE run_id = ?1", "DELETE FROM value WHERE run = ?2"] {
+    for delete in [
+        "DELETE FROM attempt WHERE run_id = ?1",
+        "DELETE FROM value WHERE run = ?2",
+        "DELETE FROM prediction WHERE run = ?2",
+    ] {
         sqlx::query(delete).bind(&run).bind(number).execute(&mut *connection).await?;
     }
     for attempt in &state.attempts {
         insert_attempt(connection, &run, attempt).await?;
     }
     insert_values(connection, number, &state.values).await?;
-    let (packed, values_digest) = packed::pack(state.values.iter().map(|(measurement, _)| measurement));
+    let (packed, values) = packed::pack(state.values.iter().map(|(measurement, _)| measurement));
+    let predictions = insert_predictions(connection, number, &state.predictions).await?;
+    let digests = Digests { values, predictions };
     sqlx::query(
         "UPDATE run SET status = ?2, message = ?3, attempts = ?4, trainer_version = ?5, data_fingerprint = ?6,
             checkpoint_step = ?7, stamp = ?8, digest = ?9, packed_values = ?10, values_digest = ?11,
-            arithmetic = ?12, processor = ?13
+            arithmetic = ?12, processor = ?13, predictions_digest = ?14
          WHERE run = ?1",
     )
     .bind(number)
@@ -164,11 +170,12 @@ pub(crate) async fn replace_run(
     .bind(&row.data_fingerprint)
     .bind(row.checkpoint_step.cast_signed())
     .bind(stamp)
-    .bind(row_digest(row, stamp, &values_digest)?)
+    .bind(row_digest(row, stamp, &digests)?)
     .bind(packed)
-    .bind(&values_digest)
+    .bind(&digests.values)
     .bind(row.arithmetic.as_ref().map(ToString::to_string))
     .bind(&row.processor)
+    .bind(&digests.predictions)
     .execute(connection)
     .await?;
     Ok(())
@@ -230,6 +237,25 @@ async fn insert_values(
         insert.execute(&mut *connection).await?;
     }
     Ok(())
+}
+
+/// Inserts what a run predicted. Returns the digest of the inserted text; empty if the run predicted nothing.
+async fn insert_predictions(
+    connection: &mut SqliteConnection,
+    number: i64,
+    predictions: &[Predictions],
+) -> sqlx::Result<String> {
+    if predictions.is_empty() {
+        return Ok(String::new());
+    }
+    let text = serde_json::to_string(predictions).map_err(encode)?;
+    let digest = packed::digest(&text);
+    sqlx::query("INSERT INTO prediction (run, predictions) VALUES (?, ?)")
+        .bind(number)
+        .bind(text)
+        .execute(connection)
+        .await?;
+    Ok(digest)
 }
 
 /// Returns the statement that inserts this number of values.
@@ -295,10 +321,23 @@ pub(crate) async fn show_events(
                     .await?;
             }
             // The other events are read when the attempt is closed.
-            Event::Started { .. } | Event::Progressed { .. } | Event::Noticed { .. } | Event::Ended { .. } => {}
+            Event::Started { .. }
+            | Event::Progressed { .. }
+            | Event::Predicted { .. }
+            | Event::Noticed { .. }
+            | Event::Ended { .. } => {}
         }
     }
     Ok(())
+}
+
+/// Digests of what the index holds of a run beside its row.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Digests {
+    /// Digest of the packed values.
+    pub(crate) values: String,
+    /// Digest of the predictions; empty if there are none.
+    pub(crate) predictions: String,
 }
 
 /// The index row of a run, with the digests that prove it.
@@ -307,9 +346,9 @@ pub(crate) struct CachedRun {
     pub(crate) number: i64,
     pub(crate) row: RunRow,
     pub(crate) stamp: String,
-    /// Digest of the packed values.
-    pub(crate) values_digest: String,
-    /// Digest of the row, the stamp and the digest of the values.
+    /// Digests of what is stored beside the row.
+    pub(crate) digests: Digests,
+    /// Digest of the row, the stamp and these digests.
     pub(crate) digest: String,
     /// Whether the row matches its digest.
     #[serde(skip)]
@@ -318,6 +357,8 @@ pub(crate) struct CachedRun {
 
 /// Number of rows in one piece of JSON. Fetching each row separately costs more than reading its content.
 const ROWS_AT_ONCE: i64 = 512;
+/// As [`ROWS_AT_ONCE`], for predictions: those of one run may take megabytes.
+const PREDICTIONS_AT_ONCE: i64 = 16;
 
 /// Selects [`CachedRun`]s as JSON.
 macro_rules! cached_runs_as_json {
@@ -327,7 +368,8 @@ macro_rules! cached_runs_as_json {
             'row', json_object('run', run_id, 'status', status, 'message', message, 'attempts', attempts,
                 'trainer_version', trainer_version, 'arithmetic', arithmetic, 'processor', processor,
                 'data_fingerprint', data_fingerprint, 'checkpoint_step', checkpoint_step),
-            'stamp', stamp, 'values_digest', values_digest, 'digest', digest)) FROM run"
+            'stamp', stamp, 'digest', digest,
+            'digests', json_object('values', values_digest, 'predictions', predictions_digest))) FROM run"
     };
 }
 
@@ -335,7 +377,7 @@ fn all_cached(pieces: &[String]) -> sqlx::Result<BTreeMap<RunId, CachedRun>> {
     let read = |piece: &String| {
         let mut runs: Vec<CachedRun> = serde_json::from_str(piece).map_err(decode)?;
         for cached in &mut runs {
-            cached.is_intact = row_digest(&cached.row, &cached.stamp, &cached.values_digest)? == cached.digest;
+            cached.is_intact = row_digest(&cached.row, &cached.stamp, &cached.digests)? == cached.digest;
         }
         Ok(runs)
     };
@@ -363,14 +405,31 @@ pub(crate) async fn packed_values(
     connection: &mut SqliteConnection,
     numbers: &[i64],
 ) -> sqlx::Result<BTreeMap<i64, String>> {
-    let pieces: Vec<String> = sqlx::query_scalar(
+    let pieces = sqlx::query_scalar(
         "SELECT group_concat(run || ' ' || packed_values, char(10)) FROM run
          WHERE run IN (SELECT value FROM json_each(?)) GROUP BY run / ?",
-    )
-    .bind(serde_json::to_string(numbers).map_err(encode)?)
-    .bind(ROWS_AT_ONCE)
-    .fetch_all(connection)
-    .await?;
+    );
+    texts_by_number(connection, pieces.bind(json_of(numbers)?).bind(ROWS_AT_ONCE)).await
+}
+
+/// Returns the predictions of the runs with these numbers, by number.
+pub(crate) async fn predictions(
+    connection: &mut SqliteConnection,
+    numbers: &[i64],
+) -> sqlx::Result<BTreeMap<i64, String>> {
+    let pieces = sqlx::query_scalar(
+        "SELECT group_concat(run || ' ' || predictions, char(10)) FROM prediction
+         WHERE run IN (SELECT value FROM json_each(?)) GROUP BY run / ?",
+    );
+    texts_by_number(connection, pieces.bind(json_of(numbers)?).bind(PREDICTIONS_AT_ONCE)).await
+}
+
+/// Fetches pieces of lines, each with a number and a text.
+async fn texts_by_number<'q>(
+    connection: &mut SqliteConnection,
+    pieces: QueryScalar<'q, Sqlite, String, SqliteArguments>,
+) -> sqlx::Result<BTreeMap<i64, String>> {
+    let pieces: Vec<String> = pieces.fetch_all(connection).await?;
     let entry = |line: &str| {
         let (number, text) = line.split_once(' ')?;
         Some((number.parse().ok()?, text.to_owned()))
@@ -379,10 +438,14 @@ pub(crate) async fn packed_values(
     Ok(pieces.iter().flat_map(|piece| piece.lines()).filter_map(entry).collect())
 }
 
+fn json_of(numbers: &[i64]) -> sqlx::Result<String> {
+    serde_json::to_string(numbers).map_err(encode)
+}
+
 /// Returns the digest of a row of the table `run`.
-fn row_digest(row: &RunRow, stamp: &str, values_digest: &str) -> sqlx::Result<String> {
+fn row_digest(row: &RunRow, stamp: &str, digests: &Digests) -> sqlx::Result<String> {
     let row = serde_json::to_string(row).map_err(encode)?;
-    Ok(packed::digest(&format!("{row}|{stamp}|{values_digest}")))
+    Ok(packed::digest(&format!("{row}|{stamp}|{}|{}", digests.values, digests.predictions)))
 }
 
 fn decode(fault: impl Error + Send + Sync + 'static) -> sqlx::Error {

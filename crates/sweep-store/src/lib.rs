@@ -42,5 +42,5 @@ pub use error::StoreError;
 pub use origin::Origin;
 pub use reader::Reader;
 pub use results_folder::Damage;
-pub use rows::{AttemptRow, ExperimentCounts};
+pub use rows::{AttemptRow, ExperimentCounts, RunHistory};
 pub use store::Store;

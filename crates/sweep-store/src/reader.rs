@@ -10,15 +10,15 @@ use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 use sweep_protocol::{
-    ExperimentRows, Measurement, MeasurementRow, Metric, PlanRecord, ResultsLayout, RunId, RunRow, Status,
-    ThroughputRecord,
+    ExperimentRows, Measurement, MeasurementRow, Metric, PlanRecord, Predictions, PredictionsRow, ResultsLayout, RunId,
+    RunRow, Status, ThroughputRecord,
 };
 
 use crate::fold::RunState;
 use crate::index::{self, CachedRun};
 use crate::packed;
 use crate::results_folder::FolderReader;
-use crate::rows::{AttemptRow, ExperimentCounts};
+use crate::rows::{ExperimentCounts, RunHistory};
 use crate::store::{Look, Usable, fault, usable};
 use crate::{Damage, StoreError};
 
@@ -98,10 +98,14 @@ impl Reader {
         experiment: &str,
         profile: &str,
     ) -> Result<Option<ExperimentRows>, StoreError> {
-        self.experiment_rows_of(experiment, profile, |_| true).await
+        let Some(mut rows) = self.experiment_rows_of(experiment, profile, |_| true).await? else { return Ok(None) };
+        let runs: Vec<RunId> = rows.runs.iter().map(|row| row.run).collect();
+        rows.predictions = self.predictions_of(&runs).await?;
+        Ok(Some(rows))
     }
 
-    /// Like [`Self::experiment_rows`], but only with values of the `wanted` metrics. This is less work.
+    /// Like [`Self::experiment_rows`], but only with values of the `wanted` metrics, and without predictions. This is
+    /// less work.
     ///
     /// # Errors
     /// When a journal was written by a newer version.
@@ -116,7 +120,7 @@ impl Reader {
         let wants_throughput = wanted(Metric::Throughput);
         let (runs, measurements) = self.rows_of(&runs, wanted).await?;
         let throughput = if wants_throughput { self.throughput(&plan) } else { None };
-        let mut rows = ExperimentRows { plan, runs, measurements, throughput };
+        let mut rows = ExperimentRows { plan, runs, measurements, throughput, predictions: Vec::new() };
         rows.share_throughput();
         Ok(Some(rows))
     }
@@ -142,7 +146,7 @@ impl Reader {
         let unpack = |known: &Known| match known {
             Known::Read(_) => None,
             Known::Cached { number, row } => {
-                packed::unpack(packed.get(number)?, &cached.get(&row.run)?.values_digest, &wanted)
+                packed::unpack(packed.get(number)?, &cached.get(&row.run)?.digests.values, &wanted)
             }
         };
         let unpacked: Vec<Option<Vec<Measurement>>> = known.par_iter().map(unpack).collect();
@@ -161,6 +165,34 @@ impl Reader {
             rows.push(row);
         }
         Ok((rows, measurements))
+    }
+
+    /// Returns what these runs predicted, in the given order.
+    ///
+    /// # Errors
+    /// When a journal was written by a newer version.
+    pub async fn predictions_of(&mut self, runs: &[RunId]) -> Result<Vec<PredictionsRow>, StoreError> {
+        self.prove(runs);
+        let known = runs.iter().map(|&run| self.known(run)).collect::<Result<Vec<Known>, _>>()?;
+        let stored = self.stored_predictions(&known).await;
+        let mut rows = Vec::new();
+        for known in known {
+            let (run, predictions) = match known {
+                Known::Read(state) => (state.row.run, state.predictions),
+                Known::Cached { number, row } => {
+                    let expected = self.cached.get(&row.run).map_or("", |cached| &cached.digests.predictions);
+                    match parsed_predictions(stored.get(&number), expected) {
+                        Some(predictions) => (row.run, predictions),
+                        None => {
+                            self.distrust("the predictions of a run do not match their digest");
+                            (row.run, self.folder.run_state(row.run)?.predictions)
+                        }
+                    }
+                }
+            };
+            rows.extend(predictions.into_iter().map(|predictions| PredictionsRow { run, predictions }));
+        }
+        Ok(rows)
     }
 
     /// Returns a digest of these runs: while it is the same, their rows and values are the same. `None` unless the
@@ -206,14 +238,19 @@ impl Reader {
         runs
     }
 
-    /// Returns everything known about one run: its row, its attempts in order, and its values.
+    /// Returns everything known about one run.
     ///
     /// # Errors
     /// When a journal was written by a newer version.
-    pub fn run(&mut self, run: RunId) -> Result<(RunRow, Vec<AttemptRow>, Vec<Measurement>), StoreError> {
+    pub fn run(&mut self, run: RunId) -> Result<RunHistory, StoreError> {
         let row = self.known(run)?.into_row();
         let state = self.folder.run_state(run)?;
-        Ok((row, state.attempts, state.values.into_iter().map(|(value, _)| value).collect()))
+        Ok(RunHistory {
+            row,
+            attempts: state.attempts,
+            measurements: state.values.into_iter().map(|(value, _)| value).collect(),
+            predictions: state.predictions,
+        })
     }
 
     /// Returns the state of a run, read from its journals.
@@ -269,19 +306,23 @@ impl Reader {
 
     /// Returns the packed values of runs from the index, by number; empty if they cannot be read.
     async fn packed_values(&mut self, known: &[Known]) -> BTreeMap<i64, String> {
-        let number = |known: &Known| match known {
-            Known::Cached { number, .. } => Some(*number),
-            Known::Read(_) => None,
-        };
-        let numbers: Vec<i64> = known.iter().filter_map(number).collect();
         let Some(index) = &mut self.index else { return BTreeMap::new() };
-        match index::packed_values(index, &numbers).await {
-            Ok(values) => values,
-            Err(fault) => {
-                self.distrust(&fault.to_string());
-                BTreeMap::new()
-            }
-        }
+        let found = index::packed_values(index, &numbers(known)).await;
+        self.unless_damaged(found)
+    }
+
+    /// Returns the stored predictions of runs from the index, by number; empty if they cannot be read.
+    async fn stored_predictions(&mut self, known: &[Known]) -> BTreeMap<i64, String> {
+        let Some(index) = &mut self.index else { return BTreeMap::new() };
+        let found = index::predictions(index, &numbers(known)).await;
+        self.unless_damaged(found)
+    }
+
+    fn unless_damaged(&mut self, found: sqlx::Result<BTreeMap<i64, String>>) -> BTreeMap<i64, String> {
+        found.unwrap_or_else(|fault| {
+            self.distrust(&fault.to_string());
+            BTreeMap::new()
+        })
     }
 
     /// Reports that the index is damaged, only once.
@@ -305,6 +346,24 @@ impl Known {
             Self::Cached { row, .. } => row,
             Self::Read(state) => state.row,
         }
+    }
+}
+
+/// Returns the numbers of the runs that are known from the index.
+fn numbers(known: &[Known]) -> Vec<i64> {
+    let number = |known: &Known| match known {
+        Known::Cached { number, .. } => Some(*number),
+        Known::Read(_) => None,
+    };
+    known.iter().filter_map(number).collect()
+}
+
+/// Returns the predictions in a text of the index; `None` if it is not the one with the expected digest. Without
+/// predictions, there is neither a text nor a digest.
+fn parsed_predictions(text: Option<&String>, expected: &str) -> Option<Vec<Predictions>> {
+    match text {
+        None => expected.is_empty().then(Vec::new),
+        Some(text) => serde_json::from_str(text).ok().filter(|_| packed::digest(text) == expected),
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use sweep_protocol::{Arithmetic, Status};
+use sweep_protocol::{Arithmetic, Measurement, Predictions, RunRow, Status};
 
 /// One execution of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,6 +45,19 @@ pub struct AttemptRow {
     pub checkpoint_step: Option<u64>,
     /// Number of journal lines without a checksum, as in the first format.
     pub unchecked_lines: u64,
+}
+
+/// Everything known about one run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunHistory {
+    /// Its row.
+    pub row: RunRow,
+    /// Its attempts, in order.
+    pub attempts: Vec<AttemptRow>,
+    /// Its values, sorted by metric, split, form and epoch.
+    pub measurements: Vec<Measurement>,
+    /// What it predicted, sorted by split and form.
+    pub predictions: Vec<Predictions>,
 }
 
 /// An experiment under a profile, with the number of its runs in each status.

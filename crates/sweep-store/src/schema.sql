@@ -5,7 +5,7 @@
 -- Identifies the index of this program: "Swep" in ASCII.
 PRAGMA application_id = 0x53776570;
 -- Version of this schema. `run` and `rebuild` replace an index of an older version. A newer version is refused.
-PRAGMA user_version = 4;
+PRAGMA user_version = 5;
 
 -- One row per experiment and profile, with the plan of its last `run`.
 CREATE TABLE experiment (
@@ -34,7 +34,8 @@ CREATE TABLE run (
     stamp            TEXT NOT NULL DEFAULT '',        -- sizes and times of the files that this row was read from
     digest           TEXT NOT NULL DEFAULT '',        -- digest of this row, to detect damage
     packed_values    TEXT NOT NULL DEFAULT '',        -- all values in one text; reports are made from it
-    values_digest    TEXT NOT NULL DEFAULT ''         -- digest of that text
+    values_digest    TEXT NOT NULL DEFAULT '',        -- digest of that text
+    predictions_digest TEXT NOT NULL DEFAULT ''       -- digest of its row in `prediction`; '' if it has none
 ) STRICT;
 
 -- The runs of each experiment.
@@ -94,6 +95,12 @@ CREATE TABLE value (
     attempt INTEGER NOT NULL,
     PRIMARY KEY (run, metric, split, form, epoch)
 ) STRICT, WITHOUT ROWID;
+
+-- What runs predicted for images; only reports read it. It is apart from `run`, which every command reads.
+CREATE TABLE prediction (
+    run         INTEGER PRIMARY KEY REFERENCES run,
+    predictions TEXT NOT NULL -- JSON: for each split and form, the true and the predicted class of each image
+) STRICT;
 
 -- One row per measured value. If a value was measured again after a resume, it is the one of the latest attempt.
 CREATE VIEW measurement AS

@@ -4,6 +4,7 @@
 use anyhow::Result;
 use sweep_plan::DEFAULT_PROFILE;
 use sweep_protocol::ExperimentRows;
+use sweep_report::claim_lines;
 use sweep_report::claims::{self, CheckedStatement};
 
 use super::grid::grid;
@@ -27,12 +28,12 @@ pub(crate) async fn run(arguments: ClaimsArgs, program: &Program) -> Result<Exit
     let layout = project.results(&arguments.results);
     let mut results = open_results(&layout).await?;
     let name = experiment_name(&path)?;
-    let rows = match recorded::find(&mut results, &layout, (&name, &profile), |_| true).await? {
+    let rows = match recorded::find(&mut results, &layout, (&name, &profile)).await? {
         Some(recorded) => recorded.rows,
         // A plan alone is enough for claims that need no run.
         None => {
             let plan = CostedPlan::load(&spec, program)?.record();
-            ExperimentRows { plan, runs: Vec::new(), measurements: Vec::new(), throughput: None }
+            ExperimentRows::of_plan(plan)
         }
     };
     say_damage(&mut results);

@@ -13,7 +13,7 @@ pub(crate) async fn run(arguments: LogsArgs) -> Result<Exit> {
     let layout = Project::here().results(&arguments.results);
     let mut results = open_results(&layout).await?;
     let id = find_run(&mut results, &arguments.run)?;
-    let (_, attempts, _) = results.run(id)?;
+    let attempts = results.run(id)?.attempts;
     let Some(number) = arguments.attempt.or(attempts.last().map(|a| a.attempt)) else {
         return Err(UsageError(format!("run {} has not been started yet", id.short())).into());
     };

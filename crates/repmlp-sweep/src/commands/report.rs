@@ -75,7 +75,7 @@ pub(super) async fn recorded(
 ) -> Result<Recorded> {
     let name = experiment_name(spec)?;
     let profile = profile.unwrap_or(DEFAULT_PROFILE);
-    recorded::find(results, layout, (&name, profile), |_| true).await?.ok_or_else(|| {
+    recorded::find(results, layout, (&name, profile)).await?.ok_or_else(|| {
         UsageError(format!("`{name}` was neither run nor published under the profile `{profile}`: run it first")).into()
     })
 }

@@ -186,7 +186,7 @@ impl Call<'_> {
             return Ok(Pruning::default());
         }
         let plan = &self.costed.plan;
-        let rows = results.experiment_rows(&plan.experiment, &plan.profile).await?;
+        let rows = results.experiment_rows_of(&plan.experiment, &plan.profile, |_| true).await?;
         Ok(Pruning::of(self.arguments, &rows.context("a recorded plan is known")?))
     }
 

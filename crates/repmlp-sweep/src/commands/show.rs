@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use serde_json::json;
-use sweep_protocol::{Measurement, ResultsLayout, RunId, RunRow, RunTags, duration};
-use sweep_store::{AttemptRow, Reader};
+use sweep_protocol::{Measurement, Predictions, ResultsLayout, RunId, RunTags, duration};
+use sweep_store::{AttemptRow, Reader, RunHistory};
 
 use super::grid::grid;
 use super::{open_results, print, print_json, say_damage};
@@ -36,9 +36,9 @@ pub(crate) async fn run(arguments: ShowArgs) -> Result<Exit> {
     let layout = Project::here().results(&arguments.results);
     let mut results = open_results(&layout).await?;
     let id = find_run(&mut results, &arguments.run)?;
-    let (row, attempts, mut measurements) = results.run(id)?;
+    let mut history = results.run(id)?;
     let plans = results.plans();
-    for measurement in &mut measurements {
+    for measurement in &mut history.measurements {
         let declared = plans.iter().find_map(|plan| plan.metric(measurement.metric));
         measurement.metric = declared.unwrap_or(measurement.metric);
     }
@@ -46,6 +46,16 @@ pub(crate) async fn run(arguments: ShowArgs) -> Result<Exit> {
     say_damage(&mut results);
     let config = config(&layout, id);
     if arguments.json {
+        let RunHistory { row, attempts, measurements, predictions } = &history;
+        let predictions: Vec<_> = predictions
+            .iter()
+            .map(|p| {
+                json!({
+                    "split": p.split(), "form": p.form(), "epoch": p.epoch(), "images": p.images(),
+                    "classes": p.classes(),
+                })
+            })
+            .collect();
         let attempts: Vec<_> = attempts
             .iter()
             .map(|a| {
@@ -57,10 +67,10 @@ pub(crate) async fn run(arguments: ShowArgs) -> Result<Exit> {
             .collect();
         print_json(&json!({
             "run": row, "experiments": places, "config": config, "attempts": attempts, "measurements": measurements,
-            "tags": RunTags::read(&layout.run(id).tags()).unwrap_or_default(),
+            "predictions": predictions, "tags": RunTags::read(&layout.run(id).tags()).unwrap_or_default(),
         }))?;
     } else {
-        print(&text(&row, &places, &config, &attempts, &measurements, &layout))?;
+        print(&text(&history, &places, &config, &layout))?;
     }
     Ok(Exit::Done)
 }
@@ -83,15 +93,8 @@ fn config(layout: &ResultsLayout, id: RunId) -> serde_json::Value {
     serde_json::from_str(&text).unwrap_or_default()
 }
 
-#[expect(clippy::too_many_arguments, reason = "one page of one run")]
-fn text(
-    row: &RunRow,
-    places: &[String],
-    config: &serde_json::Value,
-    attempts: &[AttemptRow],
-    measurements: &[Measurement],
-    layout: &ResultsLayout,
-) -> String {
+fn text(history: &RunHistory, places: &[String], config: &serde_json::Value, layout: &ResultsLayout) -> String {
+    let RunHistory { row, attempts, measurements, predictions } = history;
     let mut text = format!("run {}\n{}\n", row.run, row.status);
     text += &row.message.as_ref().map(|message| format!("why: {message}\n")).unwrap_or_default();
     text += &row.arithmetic.as_ref().map(|arithmetic| format!("computed with: {arithmetic}\n")).unwrap_or_default();
@@ -115,7 +118,19 @@ fn text(
         text += &format!("{unchecked} lines of its journals have no checksum: an older version wrote them\n");
     }
     text += &format!("\n# measurements, latest epoch\n{}", measurement_lines(measurements));
+    text += &predictions.iter().map(prediction_line).collect::<String>();
     text
+}
+
+/// Says that predictions are stored. Their classes would fill pages.
+fn prediction_line(predictions: &Predictions) -> String {
+    let form = predictions.form().map(|form| format!(", {} form", form.name())).unwrap_or_default();
+    format!(
+        "predictions are stored: {} {} images of {} classes{form}\n",
+        predictions.images(),
+        predictions.split().name(),
+        predictions.classes()
+    )
 }
 
 fn attempt_lines(attempts: &[AttemptRow]) -> String {

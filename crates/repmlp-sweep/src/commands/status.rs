@@ -42,7 +42,7 @@ pub(crate) async fn run(arguments: StatusArgs) -> Result<Exit> {
     let mut all = Vec::new();
     for profile in profiles(&layout, (&name, arguments.profile.as_deref()))? {
         let wanted = |metric| arguments.json || metric == Metric::Accuracy;
-        let found = recorded::find(&mut results, &layout, (&name, &profile), wanted).await?;
+        let found = recorded::find_values(&mut results, &layout, (&name, &profile), wanted).await?;
         all.extend(found.map(|recorded| recorded.rows));
     }
     if all.is_empty() {

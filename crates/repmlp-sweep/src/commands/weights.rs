@@ -68,7 +68,7 @@ async fn source(arguments: &WeightsExportArgs, program: &Program) -> Result<(Pat
     let bytes = std::fs::read(folder.config()).context("cannot read the run's configuration")?;
     let file = RunFile::parse(&bytes).context("the run's configuration is damaged")?;
     let config = program.candle.config(&file.config)?;
-    let (_, attempts, _) = results.run(run)?;
+    let attempts = results.run(run)?.attempts;
     let files = attempts.iter().rev().map(|attempt| folder.attempt(attempt.attempt).root().join(WEIGHTS_FILE));
     match files.into_iter().find(|file| file.is_file()) {
         Some(file) => Ok((file, NamedModel { name: run.short(), task: config.task(), model: config.model })),

@@ -55,6 +55,7 @@ fn measurements_can_be_queried() {
         "Fashion-MNIST-5k",
         "[model.block]",
         "max_abs_diff",
+        "predictions are stored: ",
         "part of tiny (default): groups=1 seed 0",
     ] {
         assert!(show.contains(word), "{word} in\n{show}");

@@ -1,12 +1,12 @@
 //! Classification of images: cross-entropy, accuracy, top-5 accuracy.
 
-use candle_core::{Result, Tensor};
+use candle_core::{D, Result, Tensor};
 use repmlp_kernels::cross_entropy;
 use sweep_protocol::Metric;
 
 use crate::batch::Batch;
 use crate::loss::{correct, training_loss};
-use crate::objective::Judgement;
+use crate::objective::{Evaluation, Judgement, ToldClasses};
 
 /// Top-5 accuracy is reported for at least 11 classes. With fewer, it says little.
 const FIVE: usize = 5;
@@ -18,13 +18,12 @@ pub(super) fn judge(logits: &Tensor, batch: &Batch, smoothing: f64) -> Result<Ju
     Ok(Judgement { loss: training_loss(logits, batch, smoothing)?, hits })
 }
 
-/// Sums over a split.
+/// Sums over a split, and the class of each image.
 #[derive(Default)]
 pub(super) struct Sums {
     loss: f64,
-    hits: f64,
     among_five: f64,
-    images: f64,
+    told: ToldClasses,
 }
 
 impl Sums {
@@ -32,21 +31,23 @@ impl Sums {
     pub(super) fn add(&mut self, logits: &Tensor, batch: &Batch) -> Result<()> {
         let (count, classes) = logits.dims2()?;
         self.loss += f64::from(cross_entropy(logits, &batch.labels, 0.0)?.to_scalar::<f32>()?) * count as f64;
-        self.hits += f64::from(correct(logits, &batch.labels)?.to_scalar::<f32>()?);
+        self.told.predicted.extend(logits.argmax(D::Minus1)?.to_vec1::<u32>()?);
+        self.told.truth.extend(batch.labels.to_vec1::<u32>()?);
         if classes >= CLASSES_FOR_TOP5 {
             self.among_five += f64::from(among_five(logits, &batch.labels)?.to_scalar::<f32>()?);
         }
-        self.images += count as f64;
         Ok(())
     }
 
-    /// Returns the means over all images.
-    pub(super) fn means(&self, classes: usize) -> Vec<(Metric, f64)> {
-        let mut means = vec![(Metric::Loss, self.loss / self.images), (Metric::Accuracy, self.hits / self.images)];
+    /// Returns the means over all images, and their classes.
+    pub(super) fn evaluation(self, classes: usize) -> Evaluation {
+        let images = self.told.truth.len() as f64;
+        let hits = self.told.truth.iter().zip(&self.told.predicted).filter(|(truth, told)| truth == told).count();
+        let mut values = vec![(Metric::Loss, self.loss / images), (Metric::Accuracy, hits as f64 / images)];
         if classes >= CLASSES_FOR_TOP5 {
-            means.push((Metric::Top5Accuracy, self.among_five / self.images));
+            values.push((Metric::Top5Accuracy, self.among_five / images));
         }
-        means
+        Evaluation { values, told: Some(self.told) }
     }
 }
 

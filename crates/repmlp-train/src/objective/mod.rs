@@ -12,7 +12,7 @@ use candle_core::{Result, Tensor, bail};
 use repmlp::models::{Answer, Model};
 use repmlp::vars::Vars;
 use repmlp::{ConfigFault, Draws, Mode};
-use sweep_protocol::Metric;
+use sweep_protocol::{Form, Metric, Predictions, PredictionsError, Split};
 
 use crate::TrainError;
 use crate::batch::Batch;
@@ -30,6 +30,38 @@ pub(crate) struct Judgement {
     pub(crate) loss: Tensor,
     /// Number of correct images or pixels, as a scalar that stays on the device.
     pub(crate) hits: Tensor,
+}
+
+/// Values of a network on a split.
+pub(crate) struct Evaluation {
+    pub(crate) values: Vec<(Metric, f64)>,
+    /// The class of each image. Absent if the objective gives no class to whole images: see [`Predictions`].
+    pub(crate) told: Option<ToldClasses>,
+}
+
+impl From<Vec<(Metric, f64)>> for Evaluation {
+    fn from(values: Vec<(Metric, f64)>) -> Self {
+        Self { values, told: None }
+    }
+}
+
+/// The true and the predicted class of each image, in the order of the set.
+#[derive(Default)]
+pub(crate) struct ToldClasses {
+    pub(crate) truth: Vec<u32>,
+    pub(crate) predicted: Vec<u32>,
+}
+
+impl ToldClasses {
+    /// Turns the classes into what a run reports.
+    pub(crate) fn predictions(
+        &self,
+        place: (Split, Option<Form>, Option<u32>),
+        classes: usize,
+    ) -> std::result::Result<Predictions, PredictionsError> {
+        let classes = u32::try_from(classes).unwrap_or(u32::MAX);
+        Predictions::new(place, classes, [&self.truth, &self.predicted])
+    }
 }
 
 /// An objective, with the data that it needs besides the network.
@@ -82,17 +114,17 @@ impl Judge {
         &self,
         split: EvaluationSplit<'_>,
         network: impl Fn(&Tensor) -> Result<Tensor>,
-    ) -> std::result::Result<Vec<(Metric, f64)>, TrainError> {
+    ) -> std::result::Result<Evaluation, TrainError> {
         match self {
             Self::Classification { classes, .. } => {
                 let mut sums = classification::Sums::default();
                 split.each_batch(|batch| sums.add(&network(&batch.images_nchw)?, batch))?;
-                Ok(sums.means(*classes))
+                Ok(sums.evaluation(*classes))
             }
             Self::Verification(_) => {
                 let mut all = Embeddings::default();
                 split.each_batch(|batch| all.add(&network(&batch.images_nchw)?, &batch.labels))?;
-                Ok(all.measurements())
+                Ok(all.measurements().into())
             }
             Self::Segmentation { classes } => {
                 let mut confusion = Confusion::new(*classes);
@@ -103,7 +135,7 @@ impl Judge {
                 if measurements.is_empty() {
                     Err(DataError::NothingLeft { image_size }.into())
                 } else {
-                    Ok(measurements)
+                    Ok(measurements.into())
                 }
             }
         }

@@ -1,7 +1,9 @@
 //! A training that is stopped and resumed ends with the same bits.
 
+use std::collections::BTreeSet;
+
 use repmlp_train::TrainError;
-use sweep_protocol::{Event, Outcome, Tally};
+use sweep_protocol::{Event, Form, Measurement, Metric, Outcome, Split, Tally};
 
 use crate::fixture::{Bench, TINY, all_measured, measured};
 
@@ -29,6 +31,24 @@ fn config() -> String {
 #[test]
 fn stopping_within_epochs_changes_no_bit() {
     stopped_equals_straight(&config());
+}
+
+#[test]
+fn what_a_run_predicted_gives_the_accuracy_that_it_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let (events, _) = Bench::new(folder.path()).attempt(&config(), 1, u64::MAX);
+    let predicted: Vec<_> = events.iter().filter(|event| matches!(event, Event::Predicted { .. })).collect();
+    let [Event::Predicted { predictions }] = predicted.as_slice() else { panic!("{} events", predicted.len()) };
+    assert_eq!((predictions.images(), predictions.classes()), (32, 10));
+    let place = (predictions.split(), predictions.form(), predictions.epoch());
+    assert_eq!(place, (Split::Test, Some(Form::Deployed), Some(2)));
+    let (split, form, epoch) = place;
+    let is_accuracy =
+        |m: &Measurement| m.metric == Metric::Accuracy && (m.split, m.form, m.epoch) == (Some(split), form, epoch);
+    let accuracy = measured(&events).into_iter().find(is_accuracy).unwrap().value;
+    assert_eq!(predictions.accuracy().to_bits(), accuracy.to_bits());
+    // The true classes are those of the set, whatever the network says: most of ten classes are among 32 images.
+    assert!(predictions.pairs().map(|(truth, _)| truth).collect::<BTreeSet<_>>().len() > 5);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! This module formats a computed table; it computes nothing.
 
-use sweep_protocol::{TABLE_COLUMNS, axis_column};
+use sweep_protocol::{IMAGE_COLUMNS, TABLE_COLUMNS, axis_column};
 use sweep_statistics::{Comparison, EffectSize, Interval};
 
 use crate::table::{Cell, CellValue, Column, Delta, Row, Table};
@@ -11,10 +11,18 @@ use crate::unit::Unit;
 /// Formats one line per cell, after a header line.
 pub(super) fn table(table: &Table) -> String {
     let axes = table.axes.iter().map(|axis| axis_column(axis));
-    let mut out = line(axes.chain(TABLE_COLUMNS.map(str::to_owned)));
+    // Only tables of runs that stored their predictions have these columns, so that those of earlier runs stay as they
+    // are.
+    let has_images = table.rows.iter().flat_map(|row| &row.cells).any(|cell| cell.images.is_some());
+    let more: &[&str] = if has_images { &IMAGE_COLUMNS } else { &[] };
+    let mut out = line(axes.chain(TABLE_COLUMNS.iter().chain(more).map(|name| (*name).to_owned())));
     for row in &table.rows {
         for (column, cell) in table.columns.iter().zip(&row.cells) {
-            out += &line(row.labels.iter().cloned().chain(cell_fields(row, column, cell)));
+            let mut fields = cell_fields(row, column, cell);
+            if has_images {
+                fields.extend(ends(cell.images.as_ref().and_then(|noise| noise.mean.interval)));
+            }
+            out += &line(row.labels.iter().cloned().chain(fields));
         }
     }
     out

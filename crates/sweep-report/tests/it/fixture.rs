@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use sweep_protocol::{
     AxisRecord, Coordinates, ExclusionRecord, ExperimentRows, FailureKind, Form, Machine, Measurement, MeasurementRow,
-    Metric, NetworkTimes, PlanRecord, PlannedRunRecord, RunId, RunRow, Split, Status, ThroughputRecord,
+    Metric, NetworkTimes, PlanRecord, PlannedRunRecord, Predictions, PredictionsRow, RunId, RunRow, Split, Status,
+    ThroughputRecord,
 };
 use sweep_report::{Declaration, PaperNumbers, PaperRow, PaperTable};
 
@@ -109,6 +110,25 @@ pub(crate) fn rows() -> ExperimentRows {
     rows
 }
 
+/// Like [`rows`], and the runs that succeeded stored what they predicted for 1000 test images of two classes.
+pub(crate) fn predicted_rows() -> ExperimentRows {
+    let mut rows = rows();
+    for MeasurementRow { run, measurement } in rows
+        .measurements
+        .iter()
+        .filter(|row| row.measurement.metric == Metric::Accuracy && row.measurement.split == Some(Split::Test))
+    {
+        let hits = (measurement.value * 1000.0).round() as u32;
+        let seed = rows.plan.runs.iter().find(|planned| planned.run == *run).unwrap().seed as u32;
+        // Each seed fails on other images, so networks disagree on some.
+        let predicted: Vec<u32> = (0..1000).map(|image| u32::from((image + 500 * seed) % 1000 >= hits)).collect();
+        let place = (Split::Test, Some(Form::Deployed), Some(EPOCHS));
+        let predictions = Predictions::new(place, 2, [&[0; 1000], &predicted]).unwrap();
+        rows.predictions.push(PredictionsRow { run: *run, predictions });
+    }
+    rows
+}
+
 /// Two axes. All runs have succeeded, and many points lie close together.
 pub(crate) fn crowded_rows() -> ExperimentRows {
     let groups = ["1", "2", "4", "8"];
@@ -182,7 +202,7 @@ fn empty(experiment: &str, axes: &[(&str, &[&str])]) -> ExperimentRows {
         source: None,
         claims: BTreeMap::new(),
     };
-    ExperimentRows { plan, runs: Vec::new(), measurements: Vec::new(), throughput: None }
+    ExperimentRows::of_plan(plan)
 }
 
 /// What a made-up run measures.

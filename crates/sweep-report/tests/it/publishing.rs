@@ -6,13 +6,19 @@ use sweep_protocol::PlanSource;
 use sweep_report::published::{Difference, check, read, write};
 use sweep_report::{Rendering, ReportError, render, rendered};
 
-use crate::fixture::{declaration, paper, rows};
+use crate::fixture::{declaration, paper, predicted_rows, rows};
 
 #[test]
 fn rows_are_read_as_they_were_written() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &rows()).unwrap();
     assert_eq!(read(folder.path()).unwrap(), sorted(rows()));
+    assert!(!folder.path().join("predictions.csv").exists());
+    write(folder.path(), &predicted_rows()).unwrap();
+    assert_eq!(read(folder.path()).unwrap(), sorted(predicted_rows()));
+    // Of one set of images, the true classes are there once.
+    let lines = std::fs::read_to_string(folder.path().join("images.csv")).unwrap().lines().count();
+    assert_eq!((lines, predicted_rows().predictions.len()), (2, 7));
 }
 
 fn sorted(mut rows: sweep_protocol::ExperimentRows) -> sweep_protocol::ExperimentRows {
@@ -27,10 +33,11 @@ fn sorted(mut rows: sweep_protocol::ExperimentRows) -> sweep_protocol::Experimen
 #[test]
 fn text_is_in_plan_order_whatever_order_rows_come_in() {
     let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut shuffled = rows();
+    let mut shuffled = predicted_rows();
+    shuffled.predictions.reverse();
     shuffled.runs.reverse();
     shuffled.measurements.reverse();
-    write(one.path(), &rows()).unwrap();
+    write(one.path(), &predicted_rows()).unwrap();
     write(other.path(), &shuffled).unwrap();
     assert_eq!(read(one.path()).unwrap(), read(other.path()).unwrap());
 }

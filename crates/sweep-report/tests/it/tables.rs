@@ -1,10 +1,10 @@
 //! The computed tables, independent of the output format.
 
-use sweep_protocol::{RunRow, Status};
-use sweep_report::{CellValue, Delta, Table, tables};
+use sweep_protocol::{ExperimentRows, Predictions, RunRow, Status};
+use sweep_report::{CellValue, Delta, Table, render, tables};
 use sweep_statistics::EquivalenceVerdict;
 
-use crate::fixture::{crowded_rows, declaration, paper, rows};
+use crate::fixture::{crowded_rows, declaration, paper, predicted_rows, rows};
 
 fn table() -> Table {
     tables(&rows(), &declaration(), &paper()).unwrap().remove(0)
@@ -42,6 +42,48 @@ fn deltas_pair_the_seeds_that_both_rows_have() {
     let difference = &comparison.difference;
     assert_eq!((difference.summary.n, difference.sign_flip.map(|test| test.p)), (2, Some(0.5)));
     assert_eq!(table.rows[3].cells[0].delta, None);
+}
+
+#[test]
+fn the_choice_of_test_images_has_an_interval_of_its_own() {
+    let table = tables(&predicted_rows(), &declaration(), &paper()).unwrap().remove(0);
+    let noise = table.rows[0].cells[0].images.as_ref().unwrap();
+    let Some(Delta::Difference(difference)) = &table.rows[0].cells[0].delta else { panic!("no difference") };
+    // The pairs of the difference are those of the images. Predictions are rounded to whole images.
+    assert_eq!(noise.by_seed.keys().copied().collect::<Vec<_>>(), [0, 1]);
+    assert!((noise.mean.difference - difference.summary.mean).abs() < 1e-3);
+    for test in noise.by_seed.values() {
+        assert_eq!(test.images, 1000);
+        assert!(test.only_first.abs_diff(test.only_second) < 20 && test.p <= 1.0);
+    }
+    let ends = noise.mean.interval.unwrap();
+    assert!(ends.low <= noise.mean.difference && noise.mean.difference <= ends.high, "{ends:?}");
+    assert!(table.rows[1].cells[0].images.is_none(), "the baseline is compared with nothing");
+    assert!(table.rows.iter().all(|row| row.cells[1..].iter().all(|cell| cell.images.is_none())));
+    let notes: Vec<_> = table.notes.iter().filter(|note| note.contains("the choice of the 1000 test images")).collect();
+    assert_eq!(notes.len(), 1, "{:?}", table.notes);
+}
+
+#[test]
+fn one_run_without_its_predictions_leaves_a_difference_without_images() {
+    let spelled = |rows: &ExperimentRows| {
+        let table = tables(rows, &declaration(), &paper()).unwrap().remove(0);
+        let renderings = render(rows, &declaration(), &paper()).unwrap();
+        let csv = renderings.into_iter().find(|file| file.path.extension().is_some_and(|it| it == "csv")).unwrap();
+        let csv = String::from_utf8(csv.bytes).unwrap();
+        (table.rows[0].cells[0].images.is_some(), csv.lines().next().unwrap().ends_with("images_high95"))
+    };
+    let mut rows = predicted_rows();
+    assert_eq!(spelled(&rows), (true, true));
+    // What was predicted is not what was measured.
+    let own = rows.predictions[0].predictions.clone();
+    let place = (own.split(), own.form(), own.epoch());
+    rows.predictions[0].predictions = Predictions::new(place, 2, [&[0; 1000], &[0; 1000]]).unwrap();
+    assert!(!spelled(&rows).0);
+    rows.predictions.remove(0);
+    assert!(!spelled(&rows).0);
+    rows.predictions.clear();
+    assert_eq!(spelled(&rows), (false, false));
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use sweep_protocol::{Event, Form, Metric, ResultsLayout, RunId, Split, Status};
-use sweep_store::{Reader, StoreError};
+use sweep_protocol::{Event, ExperimentRows, Form, Metric, ResultsLayout, RunId, Split, Status};
+use sweep_store::{Reader, RunHistory, StoreError};
 
 use crate::fixture::{CONFIGS, Said, ask, half_done, ids, lay_out, measured, of_images, plan, started, write_attempt};
 
@@ -79,6 +79,10 @@ async fn experiment_rows_hold_the_plan_and_sorted_measurements_with_and_without_
     assert_eq!(losses.len(), 7, "{losses:?}");
     assert!(losses.is_sorted(), "{losses:?}");
     assert!(reader.experiment_rows("groups", "paper").await.unwrap().is_none());
+    let predicted: Vec<_> = rows.predictions.iter().map(|row| (row.run, row.predictions.accuracy())).collect();
+    assert_eq!(predicted, [(ids()[0], 0.5)]);
+    let values = reader.experiment_rows_of("groups", "default", |_| true).await.unwrap().unwrap();
+    assert_eq!(values, ExperimentRows { predictions: Vec::new(), ..rows.clone() });
 
     std::fs::remove_file(layout.database()).unwrap();
     let read = Reader::open(&layout).await.unwrap().experiment_rows("groups", "default").await.unwrap().unwrap();
@@ -126,7 +130,7 @@ async fn the_status_of_a_run_is_that_of_its_latest_attempt() {
     std::fs::remove_dir_all(layout.run(run).attempts()).unwrap();
     write_attempt(&layout, &Said { closed: Some(Status::Cancelled), ..said.clone() });
     write_attempt(&layout, &Said { attempt: 2, events: vec![], ..said });
-    let (row, attempts, _) = reader.run(run).unwrap();
+    let RunHistory { row, attempts, .. } = reader.run(run).unwrap();
     assert_eq!((row.status, row.message, row.attempts), (Status::Running, None, 2));
     assert_eq!(row.trainer_version, Some(1), "the second attempt has not reported its own yet");
     assert_eq!((attempts[0].status, attempts[0].message.as_deref()), (Status::Cancelled, Some("why")));
@@ -159,7 +163,7 @@ async fn values_of_an_older_trainer_version_are_not_mixed_with_those_of_the_late
         let events = [vec![started(version, 0)], events].concat();
         write_attempt(&layout, &Said { run, attempt, events, tail: "", closed: Some(Status::Cancelled) });
     }
-    let (_, _, values) = Reader::open(&layout).await.unwrap().run(run).unwrap();
+    let values = Reader::open(&layout).await.unwrap().run(run).unwrap().measurements;
     assert_eq!(values.iter().map(|m| (m.epoch, m.value)).collect::<Vec<_>>(), [(Some(1), 2.0)]);
 }
 
@@ -179,7 +183,7 @@ async fn values_of_another_arithmetic_are_not_mixed_with_those_of_the_latest_att
         let events = [vec![start], events].concat();
         write_attempt(&layout, &Said { run, attempt, events, tail: "", closed: Some(Status::Cancelled) });
     }
-    let (_, _, values) = Reader::open(&layout).await.unwrap().run(run).unwrap();
+    let values = Reader::open(&layout).await.unwrap().run(run).unwrap().measurements;
     assert_eq!(values.iter().map(|m| (m.epoch, m.value)).collect::<Vec<_>>(), [(Some(1), 2.0)]);
 }
 

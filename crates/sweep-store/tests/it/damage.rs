@@ -3,7 +3,7 @@
 use std::fs;
 
 use sweep_protocol::{Event, ExperimentRows, JournalWriter, Outcome, ResultsLayout, Status};
-use sweep_store::{Damage, Reader, Store};
+use sweep_store::{Damage, Reader, RunHistory, Store};
 
 use crate::fixture::{half_done, ids, lay_out, whole, whole_run, write_attempt};
 
@@ -127,8 +127,8 @@ async fn a_journal_of_the_first_format_is_believed_while_its_epochs_are_there() 
     let supervisor = "{\"seq\":0,\"at_ms\":1,\"event\":{\"kind\":\"launched\",\"pid\":7,\"slot\":1}}\n\
                       {\"seq\":1,\"at_ms\":2,\"event\":{\"kind\":\"closed\",\"status\":\"succeeded\"}}\n";
     fs::write(attempt.supervisor(), supervisor).unwrap();
-    let (row, attempts, values) = Reader::open(&layout).await.unwrap().run(run).unwrap();
-    assert_eq!((row.status, attempts[0].unchecked_lines), (Status::Succeeded, 7));
+    let RunHistory { row, attempts, measurements: values, .. } = Reader::open(&layout).await.unwrap().run(run).unwrap();
+    assert_eq!((row.status, attempts[0].unchecked_lines), (Status::Succeeded, 8));
     assert_eq!(values.len(), 20);
     for word in ["\"epoch\":1,", "params"] {
         fs::write(
@@ -158,6 +158,9 @@ async fn mutated_journals_are_noticed_or_harmless() {
             if found.runs[0].status == Status::Succeeded {
                 assert_eq!(found.measurements, before.measurements, "round {round} of {}", path.display());
             }
+            // A run may lose its predictions and still be done, but they never change.
+            let is_as_before = found.predictions.is_empty() || found.predictions == before.predictions;
+            assert!(is_as_before, "round {round} of {}", path.display());
         }
         fs::write(&path, whole).unwrap();
     }
@@ -220,6 +223,43 @@ async fn a_mutated_index_does_not_change_the_answers_of_a_reader() {
             assert_eq!(rows(&layout).await, before, "round {round}, after the writer");
         }
     }
+}
+
+/// A line whose checksum is right may still say what cannot be. It costs itself only.
+#[tokio::test]
+async fn impossible_predictions_are_damage_and_cost_no_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = ResultsLayout::new(folder.path());
+    half_done(&layout).await.close().await.unwrap();
+    let before = rows(&layout).await;
+    assert_eq!(before.predictions.len(), 1);
+    let journal = layout.run(ids()[0]).attempt(1).journal();
+    let whole = fs::read_to_string(&journal).unwrap();
+    let said = r#""classes":10,"truth":"01","predicted":"03""#;
+    for (impossible, why) in [
+        (r#""classes":10,"truth":"01","predicted":"030""#, "2 true and 3 predicted classes"),
+        (r#""classes":3,"truth":"01","predicted":"03""#, "image 1 has class 3"),
+        (r#""classes":4000000000,"truth":"01","predicted":"03""#, "4000000000 classes"),
+        (r#""classes":10,"truth":"0=","predicted":"0=""#, "no text of digits"),
+    ] {
+        let changed = |line: &str| match line.contains(said) {
+            true => checked(&line.replace(said, impossible)),
+            false => line.to_owned(),
+        };
+        fs::write(&journal, whole.lines().map(|line| changed(line) + "\n").collect::<String>()).unwrap();
+        let mut reader = Reader::open(&layout).await.unwrap();
+        let found = reader.experiment_rows("groups", "default").await.unwrap().unwrap();
+        assert_eq!((&found.runs, &found.measurements), (&before.runs, &before.measurements));
+        assert_eq!(found.predictions, []);
+        let damage: Vec<String> = reader.take_damage().iter().map(ToString::to_string).collect();
+        assert!(damage.iter().any(|damage| damage.contains(why)), "{damage:?}");
+    }
+}
+
+/// Returns a line of a journal with the checksum of its content.
+fn checked(line: &str) -> String {
+    let content = line.split(",\"check\":").next().unwrap();
+    format!("{content},\"check\":\"{}\"}}", &blake3::hash(content.as_bytes()).to_hex()[..16])
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{Column, ConnectOptions, Row, TypeInfo, ValueRef};
 use sweep_protocol::{
     AttemptName, AxisRecord, Coordinates, Environment, Event, Form, JournalWriter, Measurement, Metric, Outcome,
-    PlanRecord, PlannedRunRecord, ResultsLayout, RunId, Split, Status, SupervisorEvent, Tally,
+    PlanRecord, PlannedRunRecord, Predictions, ResultsLayout, RunId, Split, Status, SupervisorEvent, Tally,
 };
 use sweep_store::Store;
 
@@ -134,6 +134,12 @@ pub(crate) fn measured(measurements: Vec<Measurement>) -> Event {
     Event::Measured { measurements }
 }
 
+/// Returns the event of a run that predicted these classes for two test images of the classes 0 and 1.
+pub(crate) fn predicted(classes: &[u32; 2]) -> Event {
+    let place = (Split::Test, Some(Form::Deployed), Some(2));
+    Event::Predicted { predictions: Predictions::new(place, 10, [&[0, 1], classes]).unwrap() }
+}
+
 /// Returns all events of a run of two epochs.
 pub(crate) fn whole_run() -> Vec<Event> {
     use Form::{Deployed, Training};
@@ -167,6 +173,7 @@ pub(crate) fn whole_run() -> Vec<Event> {
             Measurement { metric: Top1Agreement, split: Some(Split::Test), form: None, epoch: None, value: 1.0 },
         ]),
     ];
+    events.push(predicted(&[0, 3]));
     let measured = events.iter().filter_map(|event| match event {
         Event::Measured { measurements } => Some(measurements),
         _ => None,
@@ -213,7 +220,8 @@ pub(crate) async fn dump(path: &Path) -> Vec<String> {
     for table in [
         "SELECT 'experiment', * FROM experiment",
         "SELECT 'run', run_id, config, seed, status, message, attempts, trainer_version, arithmetic, processor,
-            data_fingerprint, checkpoint_step, stamp, digest, packed_values FROM run",
+            data_fingerprint, checkpoint_step, stamp, digest, packed_values, predictions_digest FROM run",
+        "SELECT 'prediction', run_id, predictions FROM prediction JOIN run USING (run)",
         "SELECT 'experiment_run', * FROM experiment_run",
         "SELECT 'coordinate', * FROM coordinate",
         "SELECT 'attempt', * FROM attempt",

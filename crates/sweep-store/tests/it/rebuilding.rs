@@ -7,7 +7,7 @@ use proptest::test_runner::Config;
 use sweep_protocol::{Event, Form, JournalReader, Metric, ResultsLayout, Split, Status, SupervisorEvent};
 use sweep_store::{Damage, Reader, Store};
 
-use crate::fixture::{Said, dump, ids, lay_out, measured, of_images, plan, started, whole, write_attempt};
+use crate::fixture::{Said, dump, ids, lay_out, measured, of_images, plan, predicted, started, whole, write_attempt};
 
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
@@ -16,6 +16,7 @@ fn event() -> impl Strategy<Value = Event> {
             measured(vec![of_images(Metric::Accuracy, Split::Test, Form::Training, epoch, value)])
         }),
         (0..50_u64).prop_map(|step| Event::Checkpointed { step, file: "f".into() }),
+        (0..10_u32).prop_map(|class| predicted(&[class, 1])),
         Just(Event::Noticed { text: "mind".into() }),
     ]
 }

@@ -254,7 +254,7 @@ impl Record<'_> {
     }
 
     fn hear(&mut self, said: Statement) -> Result<(), SinkError> {
-        let Statement { epoch, step, measurements, checkpoint, notice, complaints, .. } = said;
+        let Statement { epoch, step, measurements, predictions, checkpoint, notice, complaints, .. } = said;
         self.step = step.or(epoch.map(u64::from)).unwrap_or(self.step);
         if !measurements.is_empty() {
             if epoch.is_some() {
@@ -267,6 +267,9 @@ impl Record<'_> {
         let loss = measurements.iter().find(|m| m.metric == Metric::Loss).map(|m| m.value);
         if let Some(loss) = loss {
             self.sink.emit(Event::Progressed { epoch: epoch.unwrap_or(0), step: self.step, loss })?;
+        }
+        if let Some(predictions) = predictions {
+            self.sink.emit(Event::Predicted { predictions })?;
         }
         for Complaint { about, text } in complaints {
             if self.complained.insert(about) {

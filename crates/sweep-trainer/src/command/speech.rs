@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
-use sweep_protocol::{FailureKind, Form, Measurement, Metric, Split};
+use sweep_protocol::{FailureKind, Form, Measurement, Metric, Predictions, Split};
 
 /// Words of the lines that commands report. No metric can have such a name.
-pub const REPORT_WORDS: [&str; 9] =
-    ["epoch", "epochs", "split", "form", "step", "notice", "checkpoint", "failed", "message"];
+pub const REPORT_WORDS: [&str; 10] =
+    ["epoch", "epochs", "split", "form", "step", "notice", "checkpoint", "failed", "message", "predictions"];
 
 /// What one line says.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,6 +22,8 @@ pub(super) struct Statement {
     pub(super) step: Option<u64>,
     /// Measured values.
     pub(super) measurements: Vec<Measurement>,
+    /// Classes of the images of a split.
+    pub(super) predictions: Option<Predictions>,
     /// File of a complete checkpoint, relative to the attempt's folder.
     pub(super) checkpoint: Option<String>,
     pub(super) notice: Option<String>,
@@ -89,13 +92,14 @@ impl Listener {
         let number = |key: &str| given(key).and_then(Value::as_u64);
         let small = |key: &str| number(key).and_then(|number| u32::try_from(number).ok());
         let word = |key: &str| given(key).and_then(Value::as_str);
+        let (epochs, epoch, step) = (small("epochs"), small("epoch"), number("step"));
         let split: Option<Split> = word("split").and_then(|word| word.parse().ok());
         let form: Option<Form> = word("form").and_then(|word| word.parse().ok());
         place("split", split.is_some() || given("split").is_none(), "train, validation or test");
         place("form", form.is_some() || given("form").is_none(), "training or deployed");
-        place("epoch", small("epoch").is_some() || given("epoch").is_none(), "a whole number");
+        place("epoch", epoch.is_some() || given("epoch").is_none(), "a whole number");
         let mut measurements = Vec::new();
-        let (mut checkpoint, mut failed) = (None, None);
+        let (mut checkpoint, mut failed, mut predictions) = (None, None, None);
         for (key, value) in table {
             let wanted = match key.as_str() {
                 "split" | "form" | "epoch" | "notice" | "message" => None,
@@ -109,9 +113,14 @@ impl Listener {
                     failed = value.as_str().and_then(kind_of).map(|kind| (kind, message.to_owned()));
                     failed.is_none().then_some("config, data, diverged or oom")
                 }
+                "predictions" => {
+                    let said = said_predictions(value, (split, form, epoch));
+                    predictions = said.map_err(|problem| complain(key, problem)).ok();
+                    None
+                }
                 name => match (self.metric(name), value.as_f64()) {
                     (Some(metric), Some(value)) => {
-                        measurements.push(Measurement { metric, split, form, epoch: small("epoch"), value });
+                        measurements.push(Measurement { metric, split, form, epoch, value });
                         None
                     }
                     (Some(_), None) => Some("a finite number"),
@@ -127,19 +136,35 @@ impl Listener {
             }
         }
         if is_placed {
-            said.measurements = measurements;
+            (said.measurements, said.predictions) = (measurements, predictions);
         }
         let notice = given("notice").map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
-        Statement {
-            epochs: small("epochs"),
-            epoch: small("epoch"),
-            step: number("step"),
-            checkpoint,
-            notice,
-            failed,
-            ..said
-        }
+        Statement { epochs, epoch, step, checkpoint, notice, failed, ..said }
     }
+}
+
+/// Predictions as a command says them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SaidPredictions {
+    truth: Vec<u32>,
+    predicted: Vec<u32>,
+    /// Number of classes; by default, one more than the largest class.
+    classes: Option<u32>,
+}
+
+/// Reads the classes of images, or says what is wrong with them. The lists may be long, so they are not shown.
+fn said_predictions(
+    value: &Value,
+    (split, form, epoch): (Option<Split>, Option<Form>, Option<u32>),
+) -> Result<Predictions, String> {
+    let unusable = |problem: String| format!("cannot be used, so it is ignored: {problem}");
+    let split = split.ok_or_else(|| unusable("the line names no `split`, such as \"test\"".to_owned()))?;
+    let SaidPredictions { truth, predicted, classes } = SaidPredictions::deserialize(value)
+        .map_err(|fault| unusable(format!("{fault}; {{\"truth\": [0, 1], \"predicted\": [0, 0]}} is an example")))?;
+    let largest = truth.iter().chain(&predicted).max().copied().unwrap_or(0);
+    let classes = classes.unwrap_or(largest.saturating_add(1));
+    Predictions::new((split, form, epoch), classes, [&truth, &predicted]).map_err(|fault| unusable(fault.to_string()))
 }
 
 /// Number of characters of a line that a message shows.
@@ -210,6 +235,38 @@ mod tests {
         assert_eq!(hear(r#"{"checkpoint": "last.pt"}"#).unwrap().checkpoint.as_deref(), Some("last.pt"));
         let failed = hear(r#"{"failed": "diverged", "message": "NaN"}"#).unwrap().failed;
         assert_eq!(failed, Some((FailureKind::Diverged, "NaN".to_owned())));
+    }
+
+    #[test]
+    fn predictions_have_the_split_form_and_epoch_of_their_line() {
+        let line = r#"{"epoch": 3, "split": "test", "predictions": {"truth": [0, 2, 1], "predicted": [0, 1, 1]}}"#;
+        let said = listener().hear(line).unwrap();
+        assert_eq!(said.complaints, []);
+        let predictions = said.predictions.unwrap();
+        assert_eq!((predictions.split(), predictions.form(), predictions.epoch()), (Split::Test, None, Some(3)));
+        assert_eq!((predictions.classes(), predictions.correct()), (3, vec![true, false, true]));
+    }
+
+    #[test]
+    fn impossible_predictions_are_said_and_ignored() {
+        for (line, told) in [
+            (r#"{"predictions": {"truth": [0], "predicted": [0]}}"#, "names no `split`"),
+            (r#"{"split": "tset", "predictions": {"truth": [0], "predicted": [0]}}"#, "train, validation or test"),
+            (r#"{"split": "test", "predictions": {"truth": [0]}}"#, "missing field `predicted`"),
+            (r#"{"split": "test", "predictions": [0, 1]}"#, "cannot be used"),
+            (r#"{"split": "test", "predictions": {"truth": [0], "predicted": [-1]}}"#, "integer `-1`"),
+            (r#"{"split": "test", "predictions": {"truth": [0, 1], "predicted": [0]}}"#, "2 true and 1 predicted"),
+            (r#"{"split": "test", "predictions": {"truth": [0], "predicted": [2], "classes": 2}}"#, "has class 2"),
+            (r#"{"split": "test", "predictions": {"truth": [], "predicted": []}}"#, "no images"),
+            (
+                r#"{"split": "test", "predictions": {"truth": [4294967295], "predicted": [0]}}"#,
+                "classes; there must be",
+            ),
+        ] {
+            let said = listener().hear(line).unwrap();
+            assert_eq!(said.predictions, None, "{line}");
+            assert!(said.complaints.iter().any(|it| it.text.contains(told)), "{line}: {:?}", said.complaints);
+        }
     }
 
     #[test]
