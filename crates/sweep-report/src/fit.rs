@@ -8,6 +8,7 @@ use sweep_protocol::{Form, Metric, PlanRecord, Split, check_name, nearest};
 use crate::declaration::{Declaration, PlotDeclaration, Quantity, TableDeclaration};
 use crate::error::Fault;
 use crate::group::{Group, Grouping, axis_of};
+use crate::style::AxisKind;
 use crate::{PaperNumbers, ReportError};
 
 /// Refuses a declaration that names something which its experiment or the paper does not have. The check needs only the
@@ -28,6 +29,9 @@ pub fn check(declaration: &Declaration, plan: &PlanRecord, paper: &PaperNumbers)
         let (axes, only) = axes_of(plot);
         faults.extend(grouping_faults((&place, axes_key(plot)), &Grouping { axes: &axes, only }, plan));
         faults.extend(quantities_of(plot).into_iter().filter_map(|quantity| unmeasurable(&place, quantity, plan)));
+        let (x, y) = axis_kinds(plot);
+        let style = |(key, reason)| Fault::Style { place: place.clone(), key, reason };
+        faults.extend(plot.style().faults(x, y).into_iter().map(style));
     }
     if faults.is_empty() { Ok(()) } else { Err(ReportError::Declaration { faults }) }
 }
@@ -57,6 +61,15 @@ fn quantities_of(plot: &PlotDeclaration) -> Vec<&Quantity> {
         PlotDeclaration::Line(plot) | PlotDeclaration::Bars(plot) => vec![&plot.y],
         PlotDeclaration::Scatter(plot) => vec![&plot.x, &plot.y],
         PlotDeclaration::Curves(plot) => vec![&plot.y],
+    }
+}
+
+/// Returns what the axes of a plot show.
+fn axis_kinds(plot: &PlotDeclaration) -> (AxisKind, AxisKind) {
+    match plot {
+        PlotDeclaration::Line(_) => (AxisKind::Labels, AxisKind::Numbers),
+        PlotDeclaration::Bars(_) => (AxisKind::Labels, AxisKind::FromZero),
+        PlotDeclaration::Scatter(_) | PlotDeclaration::Curves(_) => (AxisKind::Numbers, AxisKind::Numbers),
     }
 }
 

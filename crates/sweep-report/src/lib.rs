@@ -4,7 +4,7 @@
 //! does not know databases or tensors. It knows no axis, model or number of the paper by name.
 //!
 //! ```text
-//! ExperimentRows + Declaration + PaperNumbers -> Table, picture -> Markdown, LaTeX, CSV, JSON, terminal, SVG, PNG
+//! ExperimentRows + Declaration + PaperNumbers -> Table, picture -> Markdown, LaTeX, CSV, JSON, terminal, SVG, PNG, PDF
 //! ```
 //!
 //! # Example
@@ -50,6 +50,7 @@ pub mod rendered;
 mod report;
 mod samples;
 mod sheet;
+mod style;
 mod table;
 mod terminal;
 mod unit;
@@ -64,6 +65,8 @@ pub use fit::check as check_declaration;
 pub use frame::{frame, write_csv, write_parquet};
 pub use overview::{Failure, Overview};
 pub use paper::{PaperNumbers, PaperRow, PaperTable};
+pub use plots::{HeatMaps, HeatPanel};
 pub use report::{Rendering, missing_glyphs, render, render_around};
+pub use style::{AxisStyle, PlotStyle};
 pub use table::{Cell, CellValue, Column, Delta, Row, Table, tables};
 pub use terminal::{Color, terminal};

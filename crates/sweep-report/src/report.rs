@@ -33,8 +33,8 @@ struct Machine<'a> {
     tables: &'a [Table],
 }
 
-/// Renders a report: `report.md`, `report.json`, each table as CSV and LaTeX, and each plot as SVG and PNG. The same
-/// rows give the same bytes.
+/// Renders a report: `report.md`, `report.json`, each table as CSV and LaTeX, and each plot as SVG, PNG and PDF. The
+/// same rows give the same bytes.
 ///
 /// # Errors
 /// When the declaration does not fit the experiment or the paper, or a plot cannot be drawn.
@@ -67,14 +67,13 @@ pub fn render_around(
     }
     for plot in plots {
         if let Some(picture) = plot.picture {
-            renderings.push(text(&format!("{}.svg", plot.id), picture.svg));
-            renderings.push(Rendering { path: format!("{}.png", plot.id).into(), bytes: picture.png });
+            renderings.extend(picture.renderings(&plot.id));
         }
     }
     Ok(renderings)
 }
 
-/// Returns the characters that PNG pictures show as boxes, because the embedded font lacks them. SVG pictures use fonts
+/// Returns the characters that PNG and PDF pictures show as boxes, because the embedded font lacks them. SVG pictures use fonts
 /// of the reader's system.
 pub fn missing_glyphs(renderings: &[Rendering]) -> BTreeSet<char> {
     let is_svg = |rendering: &&Rendering| rendering.path.extension().is_some_and(|extension| extension == "svg");
@@ -115,7 +114,7 @@ fn markdown_report(declaration: &Declaration, overview: &Overview, tables: &[Tab
                 target(&plot.id),
                 escaped(&plot.caption)
             ),
-            None => "There is no data to plot yet.\n\n".to_owned(),
+            None => format!("{}\n\n", escaped(&plot.caption)),
         };
     }
     out += &closing(overview);

@@ -2,15 +2,17 @@
 
 use sweep_statistics::Summary;
 
+use super::hidden::{Hidden, shows};
 use super::over_axis::legend;
 use super::palette::{Look, series};
 use super::panel::{Layout, Panel};
-use super::picture::{Picture, Point};
+use super::picture::Point;
 use super::scale::Scale;
 use super::seeds::{Completeness, Seeds};
-use super::{Source, axis_label, bounds};
+use super::{Drawn, Source, axis_label, bounds};
 use crate::declaration::CurvesPlot;
 use crate::group::{Group, Grouping};
+use crate::style::PlotStyle;
 use crate::unit::Unit;
 
 pub(super) const CAPTION: &str =
@@ -27,42 +29,57 @@ struct Curves {
     mean: Vec<(u32, f64)>,
 }
 
-pub(super) fn picture(source: &Source<'_>, plot: &CurvesPlot, title: &str) -> Option<(Picture, Completeness)> {
+pub(super) fn picture(source: &Source<'_>, plot: &CurvesPlot, title: &str) -> Option<Drawn> {
     let groups = Grouping { axes: &plot.series, only: &plot.only }.groups(source.plan);
     let curves: Vec<Curves> = groups.iter().filter_map(|group| curves_of(source, plot, group)).collect();
     let points = || curves.iter().flat_map(|curve| curve.seeds.iter().chain([&curve.mean])).flatten();
     let last = points().map(|(epoch, _)| *epoch).max()?;
-    let values: Vec<f64> = points().map(|(_, value)| *value).collect();
+    let style = &plot.style;
+    let marks = || points().map(|(epoch, value)| (f64::from(*epoch), *value));
+    // The caption says which seeds the means include; the legend says how many.
+    let (completeness, hidden) = (Completeness::Complete, Hidden::of(style, seeds_of(&curves)));
+    let values: Vec<f64> = marks().filter(|mark| style.x.shows(mark.0)).map(|(_, value)| value).collect();
+    if !marks().any(|mark| shows(style, mark)) {
+        return Some(Drawn { picture: None, completeness, hidden });
+    }
     let names: Vec<String> = curves.iter().map(|curve| curve.name.clone()).collect();
     let mut panel = Panel::new(Layout {
         title,
         x_label: "epoch",
         y_label: &axis_label(&plot.y),
-        x: Scale::counted(last),
-        y: Scale::around(&values, bounds(&plot.y)),
+        x: Scale::counted(last, &style.x),
+        y: Scale::around(&values, bounds(&plot.y), &style.y),
         legend: legend(&plot.series, &names),
+        style,
     });
     for (i, curve) in curves.iter().enumerate() {
         // If only one seed succeeded, its curve is the mean.
         for seed in curve.seeds.iter().filter(|seed| **seed != curve.mean) {
-            draw(&mut panel, seed, (series(i).ink.pale().into(), 0.75));
+            draw(&mut panel, seed, style, (series(i).ink.pale().into(), 0.75));
         }
     }
     for (i, curve) in curves.iter().enumerate() {
         let look = series(i);
-        let points = draw(&mut panel, &curve.mean, (look, 2.0));
+        let points = draw(&mut panel, &curve.mean, style, (look, 2.0));
         if last <= MOST_DOTS {
             points.into_iter().for_each(|point| panel.dot(point, look, 3.0));
         }
     }
-    // The caption says which seeds the means include; the legend says how many.
-    Some((panel.picture, Completeness::Complete))
+    Some(Drawn { picture: Some(panel.picture), completeness, hidden })
 }
 
-fn draw(panel: &mut Panel, curve: &[(u32, f64)], (look, width): (Look, f64)) -> Vec<Point> {
-    let points: Vec<Point> = curve.iter().map(|(epoch, value)| panel.at(f64::from(*epoch), *value)).collect();
-    panel.curve(points.clone(), look, width);
-    points
+/// Returns epoch and value of all points of single seeds. The means are made of them.
+fn seeds_of(curves: &[Curves]) -> impl Iterator<Item = (f64, f64)> {
+    curves.iter().flat_map(|curve| curve.seeds.iter().flatten()).map(|(epoch, value)| (f64::from(*epoch), *value))
+}
+
+/// Draws a curve, and returns the places of its values that the axes show.
+fn draw(panel: &mut Panel, curve: &[(u32, f64)], style: &PlotStyle, (look, width): (Look, f64)) -> Vec<Point> {
+    let marks = || curve.iter().map(|(epoch, value)| (f64::from(*epoch), *value));
+    let placed = marks().filter(|(_, value)| style.y.has_place(*value));
+    let points: Vec<Point> = placed.map(|(epoch, value)| panel.at(epoch, value)).collect();
+    panel.curve(&points, look, width);
+    marks().filter(|mark| shows(style, *mark)).map(|(epoch, value)| panel.at(epoch, value)).collect()
 }
 
 fn curves_of(source: &Source<'_>, plot: &CurvesPlot, group: &Group<'_>) -> Option<Curves> {
