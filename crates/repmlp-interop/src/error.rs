@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::fc3_slice::Fc3Point;
+
 /// Error of an import, an export or a comparison.
 #[derive(Debug, thiserror::Error)]
 pub enum InteropError {
@@ -76,6 +78,36 @@ pub enum InteropError {
     /// The training form of a deployed network was requested.
     #[error("a deployed network cannot be converted back to its training form; export it in its deployed form")]
     Merged,
+    /// FC3 before merging was requested of a deployed network.
+    #[error(
+        "these weights are merged, so FC3 before merging is not in them; name a run, or a file of the training form"
+    )]
+    MergedFc3,
+    /// The network has no RepMLP block with an FC3.
+    #[error("this network has no RepMLP block with an FC3, so there is nothing to show; name a run with such a block")]
+    NoFc3,
+    /// The network has no RepMLP block with this name.
+    #[error("there is no RepMLP block with an FC3 named `{layer}`; the network has {}", .known.join(", "))]
+    UnknownFc3 {
+        /// The requested name.
+        layer: String,
+        /// Names of the blocks that the network has.
+        known: Vec<String>,
+    },
+    /// FC3 has no output at this point.
+    #[error(
+        "FC3 of `{layer}` has no output {},{},{}: choose a channel from 0 to {}, a row from 0 to {} and a column from 0 \
+         to {}",
+        .point.channel, .point.y, .point.x, .sizes[0] - 1, .sizes[1] - 1, .sizes[2] - 1
+    )]
+    OutsideFc3 {
+        /// Name of the block.
+        layer: String,
+        /// The requested point.
+        point: Fc3Point,
+        /// Output channels, height and width: (O, h, w).
+        sizes: [usize; 3],
+    },
     /// The configured network cannot be built.
     #[error("configuration: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Config(Vec<repmlp::ConfigFault>),

@@ -23,11 +23,7 @@ pub fn export(
 ) -> Result<BTreeMap<String, Tensor>, InteropError> {
     let ours = match (import.form, form) {
         (StoredForm::Deployed, StoredForm::Training) => return Err(InteropError::Merged),
-        (StoredForm::Training, StoredForm::Deployed) => {
-            let (model, vars) = build(config, task)?;
-            vars.load(&import.values)?;
-            model.reparameterize()?.tensors()?.into_iter().collect()
-        }
+        (StoredForm::Training, StoredForm::Deployed) => merged(import, (config, task))?,
         _ => import.values.clone(),
     };
     let (mut exported, mut unnamed) = (BTreeMap::new(), Vec::new());
@@ -43,6 +39,19 @@ pub fn export(
         return Ok(exported);
     }
     Err(InteropError::Unnamed { naming: naming.name(), names: unnamed })
+}
+
+/// Merges a complete import of the training form. The tensors have our names.
+///
+/// # Errors
+/// When the network cannot be built or the merge fails.
+pub(crate) fn merged(
+    import: &Import,
+    (config, task): (&ModelConfig, Task),
+) -> Result<BTreeMap<String, Tensor>, InteropError> {
+    let (model, vars) = build(config, task)?;
+    vars.load(&import.values)?;
+    Ok(model.reparameterize()?.tensors()?.into_iter().collect())
 }
 
 /// FC layers that are 1×1 convolutions in PyTorch code. Each entry is the end of our name.

@@ -114,7 +114,13 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     }
     if let Some(fault) = cause.downcast_ref::<InteropError>() {
         return Some(match fault {
-            InteropError::Unnamed { .. } | InteropError::Merged | InteropError::UnknownCase { .. } => Exit::Usage,
+            InteropError::Unnamed { .. }
+            | InteropError::Merged
+            | InteropError::MergedFc3
+            | InteropError::NoFc3
+            | InteropError::UnknownFc3 { .. }
+            | InteropError::OutsideFc3 { .. }
+            | InteropError::UnknownCase { .. } => Exit::Usage,
             InteropError::Io { doing, .. } if *doing == "written" => Exit::Unwritable,
             _ => Exit::Data,
         });

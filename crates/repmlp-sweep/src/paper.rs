@@ -13,6 +13,9 @@ pub(crate) const STATEMENTS: &str = "paper/claims.toml";
 /// The text of that file.
 const STATEMENTS_TEXT: &str = include_str!("../../../reports/paper/claims.toml");
 
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
 /// Each table: its file below `reports`, and its text.
 pub(crate) const TABLES: [(&str, &str); 7] = [
     ("paper/table1.toml", include_str!("../../../reports/paper/table1.toml")),
@@ -40,4 +43,56 @@ pub(crate) fn counts(paper: &PaperNumbers) -> BTreeMap<String, Counts> {
         counts.insert(row.id.clone(), Counts { params: account.params() as f64, flops: account.flops() as f64 });
     }
     counts
+}
+
+/// What is shown of Figure 4, beside our own. Its file says more.
+#[derive(Debug, Deserialize)]
+pub(crate) struct PaperFigure {
+    pub(crate) source: String,
+    /// What was trained, in words.
+    pub(crate) setting: String,
+    /// The block whose FC3 is shown, in words.
+    pub(crate) layer: String,
+    pub(crate) slice: String,
+    /// The cells that the text names.
+    #[serde(rename = "row")]
+    pub(crate) rows: Vec<PaperCells>,
+}
+
+/// Cells of the figure, with their smallest and largest value where the paper gives them.
+#[derive(Debug, Deserialize)]
+pub(crate) struct PaperCells {
+    pub(crate) name: String,
+    pub(crate) before: Option<[f64; 2]>,
+    pub(crate) after: Option<[f64; 2]>,
+}
+
+const FIGURE_4: &str = include_str!("../../../reports/paper/figure4.toml");
+
+/// Reads Figure 4.
+///
+/// # Errors
+/// Never: a test reads the same text.
+pub(crate) fn figure4() -> Result<PaperFigure> {
+    toml::from_str(FIGURE_4).context("Figure 4 of the paper")
+}
+
+#[cfg(test)]
+mod tests {
+    use repmlp::catalogue;
+
+    use super::*;
+
+    #[test]
+    fn figure_4_shows_a_block_of_its_network() {
+        let (figure, all) = (figure4().unwrap(), toml::from_str::<toml::Table>(FIGURE_4).unwrap());
+        let network = catalogue::find(all["model"].as_str().unwrap()).unwrap();
+        let (_, shape) = network.model.fc3s(network.task).remove(0);
+        let (h, w) = (shape.partitioning.h, shape.partitioning.w);
+        let view = [shape.outputs, h, w, shape.inputs / shape.groups, h, w];
+        assert_eq!(all["view"].clone().try_into::<Vec<usize>>().unwrap(), view);
+        for row in &figure.rows {
+            assert!([row.before, row.after].into_iter().flatten().all(|[low, high]| low <= high), "{row:?}");
+        }
+    }
 }

@@ -13,6 +13,7 @@ use serde_json::json;
 use sweep_protocol::{Form, Metric, PlanRecord, Split};
 
 use crate::claims::{ClaimDeclaration, PaperScale};
+use crate::style::PlotStyle;
 use crate::{ReportError, read_toml};
 
 /// A report: the tables and plots that show the results of an experiment.
@@ -145,7 +146,7 @@ pub struct Quantity {
 }
 
 /// A plot. The key `kind` selects its type.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum PlotDeclaration {
     /// A line plot: a quantity over the labels of an axis.
@@ -159,10 +160,10 @@ pub enum PlotDeclaration {
 }
 
 /// A line or bar plot: a quantity over the labels of an axis.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AxisPlot {
-    /// Name of the plot. Its files are `<id>.svg` and `<id>.png`. Each id of a report must be unique.
+    /// Name of the plot. Its files are `<id>.svg`, `<id>.png` and `<id>.pdf`. Each id of a report must be unique.
     pub id: String,
     /// Heading of the plot. Default: made from the quantity.
     #[serde(default)]
@@ -177,13 +178,16 @@ pub struct AxisPlot {
     pub only: BTreeMap<String, String>,
     /// Quantity on the vertical axis.
     pub y: Quantity,
+    /// Size, letters, limits and spacing. Default: as shown below.
+    #[serde(default)]
+    pub style: PlotStyle,
 }
 
 /// A scatter plot: one quantity against another.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScatterPlot {
-    /// Name of the plot. Its files are `<id>.svg` and `<id>.png`. Each id of a report must be unique.
+    /// Name of the plot. Its files are `<id>.svg`, `<id>.png` and `<id>.pdf`. Each id of a report must be unique.
     pub id: String,
     /// Heading of the plot. Default: made from the quantities.
     #[serde(default)]
@@ -197,13 +201,16 @@ pub struct ScatterPlot {
     pub x: Quantity,
     /// Quantity on the vertical axis.
     pub y: Quantity,
+    /// Size, letters, limits and spacing. Default: as shown below.
+    #[serde(default)]
+    pub style: PlotStyle,
 }
 
 /// Learning curves: a quantity over epochs.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CurvesPlot {
-    /// Name of the plot. Its files are `<id>.svg` and `<id>.png`. Each id of a report must be unique.
+    /// Name of the plot. Its files are `<id>.svg`, `<id>.png` and `<id>.pdf`. Each id of a report must be unique.
     pub id: String,
     /// Heading of the plot. Default: made from the quantity.
     #[serde(default)]
@@ -215,6 +222,9 @@ pub struct CurvesPlot {
     pub only: BTreeMap<String, String>,
     /// Quantity on the vertical axis. A curve of Validation shows training images if no run has Validation images.
     pub y: Quantity,
+    /// Size, letters, limits and spacing. Default: as shown below.
+    #[serde(default)]
+    pub style: PlotStyle,
 }
 
 impl Declaration {
@@ -256,6 +266,15 @@ impl ColumnDeclaration {
 }
 
 impl PlotDeclaration {
+    /// Returns how it looks.
+    pub fn style(&self) -> &PlotStyle {
+        match self {
+            Self::Line(plot) | Self::Bars(plot) => &plot.style,
+            Self::Scatter(plot) => &plot.style,
+            Self::Curves(plot) => &plot.style,
+        }
+    }
+
     /// Returns the name of its files, without extension.
     pub fn id(&self) -> &str {
         match self {

@@ -11,6 +11,7 @@ use crate::declaration::{
     ColumnDeclaration, CurvesPlot, Declaration, EpochRule, PlotDeclaration, Quantity, ScatterPlot, TableDeclaration,
 };
 use crate::group::Grouping;
+use crate::style::PlotStyle;
 
 /// Maximum number of curves in one picture that look different.
 const MOST_SERIES: usize = 14;
@@ -55,6 +56,7 @@ impl Declaration {
                 form: form_of_curves(rows, main.metric),
                 ..main
             },
+            style: PlotStyle::default(),
         };
         let scatter = ScatterPlot {
             id: "accuracy_against_flops".to_owned(),
@@ -63,6 +65,7 @@ impl Declaration {
             only: BTreeMap::new(),
             x: flops,
             y: main,
+            style: PlotStyle::default(),
         };
         // A trainer may measure no FLOPs, and no curves.
         let nothing_yet = rows.measurements.is_empty() && !plan.commands;

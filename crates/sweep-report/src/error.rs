@@ -199,6 +199,16 @@ pub enum Fault {
         /// Reason why the id is not a valid name.
         reason: NameError,
     },
+    /// A plot cannot look as its style says.
+    #[error("{place}: `style.{key}`: {reason}")]
+    Style {
+        /// The plot.
+        place: String,
+        /// The key inside the style.
+        key: String,
+        /// What is wrong, and what to write.
+        reason: String,
+    },
     /// A column refers to the paper, but the table does not link its rows to rows of the paper.
     #[error("{place}: a column has a `reference`, but there is no `[table.paper]`; add it or remove the reference")]
     NoPaper {

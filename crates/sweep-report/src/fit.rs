@@ -9,6 +9,7 @@ use crate::declaration::{ColumnDeclaration, Declaration, PlotDeclaration, Quanti
 use crate::error::Fault;
 use crate::group::{Group, Grouping, axis_of};
 use crate::paper::PaperTable;
+use crate::style::AxisKind;
 use crate::{PaperLink, PaperNumbers, PaperRow, ReportError, claims};
 
 /// Refuses a declaration that names something which its experiment or the paper does not have. The check needs only the
@@ -30,6 +31,9 @@ pub fn check(declaration: &Declaration, plan: &PlanRecord, paper: &PaperNumbers)
         let (axes, only) = axes_of(plot);
         faults.extend(grouping_faults((&place, axes_key(plot)), &Grouping { axes: &axes, only }, plan));
         faults.extend(quantities_of(plot).into_iter().filter_map(|quantity| unmeasurable(&place, quantity, plan)));
+        let (x, y) = axis_kinds(plot);
+        let style = |(key, reason)| Fault::Style { place: place.clone(), key, reason };
+        faults.extend(plot.style().faults(x, y).into_iter().map(style));
     }
     faults.extend(claims::faults(declaration, plan));
     if faults.is_empty() { Ok(()) } else { Err(ReportError::Declaration { faults }) }
@@ -72,6 +76,15 @@ fn margin_fault(place: &str, column: &ColumnDeclaration) -> Option<Fault> {
         false => "needs `delta = true`, since it bounds the difference to the baseline",
     };
     Some(Fault::Margin { place: place.to_owned(), metric: column.metric, why })
+}
+
+/// Returns what the axes of a plot show.
+fn axis_kinds(plot: &PlotDeclaration) -> (AxisKind, AxisKind) {
+    match plot {
+        PlotDeclaration::Line(_) => (AxisKind::Labels, AxisKind::Numbers),
+        PlotDeclaration::Bars(_) => (AxisKind::Labels, AxisKind::FromZero),
+        PlotDeclaration::Scatter(_) | PlotDeclaration::Curves(_) => (AxisKind::Numbers, AxisKind::Numbers),
+    }
 }
 
 /// Returns a fault if no run ever measures this quantity.

@@ -4,7 +4,7 @@
 //! does not know databases or tensors. It knows no axis, model or number of the paper by name.
 //!
 //! ```text
-//! ExperimentRows + Declaration + PaperNumbers -> Document -> Markdown, LaTeX, CSV, JSON, terminal, SVG, PNG
+//! ExperimentRows + Declaration + PaperNumbers -> Document -> Markdown, LaTeX, CSV, JSON, terminal, SVG, PNG, PDF
 //! ```
 //!
 //! # Example
@@ -50,6 +50,7 @@ mod published_predictions;
 mod read_toml;
 pub mod rendered;
 mod samples;
+mod style;
 mod table;
 mod test_images;
 mod trace;
@@ -70,6 +71,8 @@ pub use frame::{frame, write_csv, write_parquet};
 pub use overview::{Failure, Overview};
 pub use paper::{Counts, PaperNumbers, PaperRow, PaperTable};
 pub use pilot::{PilotAim, PilotPlan, PilotRow, pilot};
+pub use plots::{HeatMaps, HeatPanel};
+pub use style::{AxisStyle, PlotStyle};
 pub use table::{Cell, CellValue, Column, Delta, Row, Table, tables};
 pub use test_images::ImageNoise;
 pub use trace::{Trace, TracedRun, trace};

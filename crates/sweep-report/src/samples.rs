@@ -8,6 +8,7 @@ use sweep_statistics::{Estimate, Resampling, Summary};
 use crate::declaration::Quantity;
 use crate::group::Group;
 use crate::measured::Measured;
+use crate::unit::Unit;
 
 /// The values of a group of runs.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -90,6 +91,13 @@ impl Curves {
         let (succeeded, planned) = (succeeded.len(), group.runs.len());
         let seeds: Vec<Curve> = curves.into_iter().map(|(_, curve)| curve).collect();
         (!seeds.is_empty()).then_some(Self { seeds, mean, succeeded, planned })
+    }
+
+    /// Converts all values to the shown unit.
+    pub(crate) fn scaled(mut self, unit: Unit) -> Self {
+        let values = self.seeds.iter_mut().chain([&mut self.mean]).flatten();
+        values.for_each(|(_, value)| *value = unit.scaled(*value));
+        self
     }
 }
 

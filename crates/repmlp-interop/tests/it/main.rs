@@ -5,6 +5,7 @@
 mod cases;
 mod checkpoints;
 mod exchange;
+mod fc3_slice;
 mod hostile;
 mod name_lists;
 mod parity;

@@ -20,7 +20,9 @@ pub(crate) use run::{CancelArgs, LauncherChoice, PruneChoice, RunArgs};
 pub(crate) use runs::{CleanArgs, ForgetArgs, LogsArgs, NoteArgs, ShowArgs, TagArgs};
 pub(crate) use spec::{AdjustArgs, SpecArgs};
 pub(crate) use watch::WatchArgs;
-pub(crate) use weights::{NamingChoice, WeightsCommand, WeightsExportArgs, WeightsImportArgs};
+pub(crate) use weights::{
+    NamingChoice, WeightsCommand, WeightsExportArgs, WeightsFigureArgs, WeightsImportArgs, WeightsSource,
+};
 
 use values::parse_name;
 
@@ -131,9 +133,9 @@ pub(crate) enum Command {
     Rebuild(ResultsArgs),
     /// Write all measurements of an experiment as one tidy table.
     Export(ExportArgs),
-    /// Exchange weights with PyTorch.
+    /// Exchange weights with PyTorch, or draw them.
     Weights {
-        /// The direction.
+        /// What is done with weights.
         #[command(subcommand)]
         what: WeightsCommand,
     },

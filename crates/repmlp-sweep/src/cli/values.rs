@@ -1,10 +1,20 @@
-//! Values of options: names, times and durations.
+//! Values of options: names, points, times and durations.
 
 use chrono::{DateTime, Local, NaiveDateTime, NaiveTime, TimeZone};
+use repmlp_interop::Fc3Point;
 use sweep_protocol::{NAME_RULE, check_name};
 
 pub(super) fn parse_name(text: &str) -> Result<String, String> {
     check_name(text).map(|()| text.to_owned()).map_err(|fault| format!("the name {fault}: {NAME_RULE}"))
+}
+
+/// Reads an output of FC3, as in `0,6,6`.
+pub(super) fn parse_point(text: &str) -> Result<Fc3Point, String> {
+    let numbers: Option<Vec<usize>> = text.split(',').map(|part| part.trim().parse().ok()).collect();
+    match numbers.as_deref() {
+        Some(&[channel, y, x]) => Ok(Fc3Point { channel, y, x }),
+        _ => Err("a point is a channel, a row and a column, each counted from 0: 0,6,6".to_owned()),
+    }
 }
 
 /// Reads a time of the local clock. A time without a date is the next one.
@@ -53,6 +63,14 @@ pub(super) fn parse_power(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_point_is_three_numbers() {
+        assert_eq!(parse_point("0,6, 5"), Ok(Fc3Point { channel: 0, y: 6, x: 5 }));
+        for wrong in ["", "0,6", "0,6,6,0", "0,-1,2", "a,b,c"] {
+            assert!(parse_point(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_time_is_the_next_one_of_the_local_clock() {

@@ -27,6 +27,7 @@ mod train;
 mod verify;
 mod watch;
 mod weights;
+mod weights_figure;
 mod why;
 
 pub(crate) use run::RETRIES;
@@ -68,6 +69,9 @@ pub(crate) fn dispatch(cli: Cli, screen: Screen, program: &Program) -> Result<Ex
         Command::Import { .. } => Err(UsageError("`import` is now `weights import FILE`".to_owned()).into()),
         Command::Weights { what: WeightsCommand::Export(arguments) } => {
             asynchronous(weights::export_weights(arguments, program))
+        }
+        Command::Weights { what: WeightsCommand::Figure(arguments) } => {
+            asynchronous(weights_figure::run(arguments, program))
         }
         Command::Weights { what: WeightsCommand::Import(arguments) } => weights::import(&arguments, program),
         Command::Verify { what: VerifyCommand::Parity(arguments) } => verify::parity(&arguments),

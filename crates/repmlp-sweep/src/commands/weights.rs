@@ -9,7 +9,7 @@ use sweep_protocol::{RunFile, WEIGHTS_FILE};
 
 use super::show::find_run;
 use super::{open_results, print};
-use crate::cli::{FormChoice, NamingChoice, WeightsExportArgs, WeightsImportArgs};
+use crate::cli::{FormChoice, NamingChoice, WeightsExportArgs, WeightsImportArgs, WeightsSource};
 use crate::exit::{Exit, UsageError};
 use crate::named_model;
 use crate::program::Program;
@@ -32,12 +32,7 @@ pub(crate) fn import(arguments: &WeightsImportArgs, program: &Program) -> Result
 /// Writes the weights of a run, or of a file of weights, in a format that PyTorch reads.
 pub(crate) async fn export_weights(arguments: WeightsExportArgs, program: &Program) -> Result<Exit> {
     let out = &arguments.out;
-    let (file, model) = source(&arguments, program).await?;
-    let import = read(&file, &model)?;
-    if !import.is_complete() {
-        print(&described(&import, &file, &model))?;
-        return Ok(Exit::Data);
-    }
+    let Some((import, model)) = complete(&arguments.weights, program).await? else { return Ok(Exit::Data) };
     let naming = match arguments.naming {
         NamingChoice::Official => Naming::Official,
         NamingChoice::Torchvision => Naming::Torchvision,
@@ -52,18 +47,29 @@ pub(crate) async fn export_weights(arguments: WeightsExportArgs, program: &Progr
     Ok(Exit::Done)
 }
 
+/// Reads all weights of a network. If some are missing, prints which and returns `None`.
+pub(super) async fn complete(asked: &WeightsSource, program: &Program) -> Result<Option<(Import, NamedModel)>> {
+    let (file, model) = located(asked, program).await?;
+    let import = read(&file, &model)?;
+    if !import.is_complete() {
+        print(&described(&import, &file, &model))?;
+        return Ok(None);
+    }
+    Ok(Some((import, model)))
+}
+
 /// Returns the file of the weights, and their network.
-async fn source(arguments: &WeightsExportArgs, program: &Program) -> Result<(PathBuf, NamedModel)> {
-    let asked = &arguments.source;
-    if asked.is_file() {
-        let Some(model) = &arguments.model else {
+async fn located(asked: &WeightsSource, program: &Program) -> Result<(PathBuf, NamedModel)> {
+    let source = &asked.source;
+    if source.is_file() {
+        let Some(model) = &asked.model else {
             return Err(UsageError("name the network of these weights with --model".to_owned()).into());
         };
-        return Ok((asked.clone(), named_model::find(model, program)?));
+        return Ok((source.clone(), named_model::find(model, program)?));
     }
-    let layout = Project::here().results(&arguments.results);
+    let layout = Project::here().results(&asked.results);
     let mut results = open_results(&layout).await?;
-    let run = find_run(&mut results, &asked.to_string_lossy())?;
+    let run = find_run(&mut results, &source.to_string_lossy())?;
     let folder = layout.run(run);
     let bytes = std::fs::read(folder.config()).context("cannot read the run's configuration")?;
     let file = RunFile::parse(&bytes).context("the run's configuration is damaged")?;

@@ -103,3 +103,46 @@ fn a_network_is_given_by_name_or_by_file() {
     assert_eq!(bad.code(), 3);
     assert!(bad.stderr().contains("4 groups do not divide 2 channels"), "{}", bad.stderr());
 }
+
+#[test]
+fn fc3_of_a_run_is_drawn_before_and_after_merging() {
+    let bench = Bench::new();
+    bench.done("experiments/tiny.toml");
+    let plan: Value = serde_json::from_str(&bench.done("plan experiments/tiny.toml --json").stdout()).unwrap();
+    let run = &plan["runs"][0]["run"].as_str().unwrap()[..12];
+    let told = bench.done(&format!("weights figure {run} --point 1,6,5 --out figure")).stdout();
+    assert!(told.contains("viewed as (2,8,8,2,8,8), slice [1,6,5,0,:,:]"), "{told}");
+    assert!(told.contains("figure/fc3.svg") && told.contains("8.3") && told.contains("5.7 to 6.3"), "{told}");
+    let svg = std::fs::read_to_string(bench.path("figure/fc3.svg")).unwrap();
+    assert!(svg.contains("before merging") && svg.contains("after merging") && svg.contains("ln(|w| / min |w|)"));
+    assert!(std::fs::read(bench.path("figure/fc3.pdf")).unwrap().starts_with(b"%PDF"));
+    let table = std::fs::read_to_string(bench.path("figure/fc3.csv")).unwrap();
+    assert_eq!(table.lines().count(), 1 + 8 * 8);
+    let again = bench.done(&format!("weights figure {run} --point 1,6,5 --out again"));
+    assert_eq!(again.code(), 0);
+    for file in ["fc3.svg", "fc3.png", "fc3.pdf", "fc3.csv"] {
+        let bytes = |folder: &str| std::fs::read(bench.path(folder).join(file)).unwrap();
+        assert_eq!(bytes("figure"), bytes("again"), "{file}");
+    }
+    for (call, told) in [
+        (format!("weights figure {run} --layer stage9 --out x"), "named `stage9`; the network has "),
+        (format!("weights figure {run} --point 0,8,0 --out x"), "a row from 0 to 7"),
+        (format!("weights figure {run} --point 0,8 --out x"), "each counted from 0: 0,6,6"),
+    ] {
+        let refused = bench.run(&call);
+        assert_eq!(refused.code(), 2);
+        assert!(refused.stderr().contains(told), "{}", refused.stderr());
+    }
+    let plain = MODEL.replace(
+        "kind = \"rep-mlp\", partition = [8, 8], groups = 1, local_kernels = [1, 3]",
+        "kind = \"conv\", kernel = 3, groups = 1",
+    );
+    std::fs::write(bench.path("plain.toml"), plain).unwrap();
+    std::fs::write(bench.path("tiny-model.toml"), MODEL).unwrap();
+    bench.done(&format!("weights export {run} --out merged.safetensors"));
+    let merged = bench.run("weights figure merged.safetensors --model tiny-model.toml --out x");
+    assert_eq!(merged.code(), 2);
+    assert!(merged.stderr().contains("these weights are merged"), "{}", merged.stderr());
+    let foreign = bench.run("weights figure merged.safetensors --model plain.toml --out x");
+    assert_eq!(foreign.code(), 4, "the weights are those of another network");
+}

@@ -27,6 +27,7 @@ pub use psp_net::PspNetConfig;
 pub use rep_mlp_net::RepMlpNetConfig;
 pub use res_net::{ResNetConfig, StageConfig};
 
+use crate::blocks::RepMlpShape;
 use crate::cost::{Account, CountedForm};
 use crate::network::{DeployedLayer, Layer, LayerSpec, Network, Site, identity};
 use crate::own_kinds::{Own, OwnKinds};
@@ -150,6 +151,12 @@ impl ModelConfig {
     /// no faults.
     pub fn outputs(&self, task: Task) -> usize {
         self.network(task).output(task.site()).map_or(0, |site| site.channels)
+    }
+
+    /// Returns name and sizes of each RepMLP block with an FC3, in the order of the forward pass. The configuration must
+    /// have no faults.
+    pub fn fc3s(&self, task: Task) -> Vec<(String, RepMlpShape)> {
+        self.network(task).fc3s(task.site())
     }
 
     /// Returns the costs of the network per layer, without building it.

@@ -10,6 +10,7 @@ use std::fmt::Debug;
 use candle_core::{Result, Tensor};
 use repmlp_kernels::Epilogue;
 
+use crate::blocks::RepMlpShape;
 use crate::cost::Account;
 use crate::layers::Visitor;
 use crate::network::Site;
@@ -30,6 +31,12 @@ pub trait BlockSpec: Debug + Send + Sync {
     /// Adds the costs of the block to `account`, in the form that is counted. `at` is the name of the block; the names
     /// of its layers start with it. The block has no faults.
     fn account(&self, input: Site, at: &str, account: &mut Account);
+
+    /// Returns the sizes of the block's FC3, if it has one whose weight can be viewed as (O, h, w, C/g, h, w) in both
+    /// forms. The name of the weight is that of the block and `fc3.weight`. The default is none.
+    fn fc3(&self, _input: Site) -> Option<RepMlpShape> {
+        None
+    }
 
     /// Builds the training form with its variables in `scope`. The block has no faults.
     ///

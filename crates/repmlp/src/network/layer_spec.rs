@@ -6,6 +6,7 @@ use std::sync::Arc;
 use candle_core::{Result, bail};
 
 use crate::ConfigFault;
+use crate::blocks::RepMlpShape;
 use crate::cost::{Account, CountedForm, LayerCost};
 use crate::layers::{ConvBn, ConvShape, DropoutSpec};
 use crate::network::{BlockSpec, Fixed, Node};
@@ -161,6 +162,11 @@ impl LayerSpec {
             Self::Block { spec, .. } => spec.output(site),
             Self::Norm | Self::PRelu | Self::Dropout(_) => site,
         })
+    }
+
+    /// Returns the sizes of the layer's FC3. See [`BlockSpec::fc3`].
+    pub(crate) fn fc3(&self, site: Site) -> Option<RepMlpShape> {
+        if let Self::Block { spec, .. } = self { spec.fc3(site) } else { None }
     }
 
     /// Like [`Self::output`], but returns an error instead of `None`.

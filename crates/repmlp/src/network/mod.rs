@@ -25,6 +25,7 @@ pub use layer::Layer;
 pub use layer_spec::{ConvBnSpec, LayerSpec, Site};
 pub use node::{Branch, Join, Node, chain, concat, identity, product, sum};
 
+use crate::blocks::RepMlpShape;
 use crate::cost::{Account, CountedForm};
 use crate::layers::Visitor;
 use crate::vars::Scope;
@@ -66,6 +67,17 @@ impl Network<LayerSpec> {
             self.head.account(features, &mut account);
         }
         account
+    }
+
+    /// Returns name and sizes of each block with an FC3, in the order of the forward pass. The auxiliary head is not
+    /// part of the deployed network, so it is left out.
+    pub fn fc3s(&self, image: Site) -> Vec<(String, RepMlpShape)> {
+        let mut found = Vec::new();
+        self.trunk.add_fc3s(image, &mut found);
+        if let Some(features) = self.trunk.output(image) {
+            self.head.add_fc3s(features, &mut found);
+        }
+        found
     }
 
     /// Returns channels and map of the output for an image; `None` if a layer does not fit into its map.

@@ -5,6 +5,7 @@
 use candle_core::{Result, Tensor, bail};
 use repmlp_kernels::Epilogue;
 
+use crate::blocks::RepMlpShape;
 use crate::cost::Account;
 use crate::layers::Visitor;
 use crate::network::{DeployedLayer, Layer, LayerSpec, Site};
@@ -172,6 +173,14 @@ impl Node<LayerSpec> {
     pub(crate) fn account(&self, site: Site, account: &mut Account) {
         self.walk(site, "", &mut |spec, site, at| {
             spec.account(site, at, account);
+            spec.output(site)
+        });
+    }
+
+    /// Adds name and sizes of each block with an FC3, for an input at `site`, in the order of the forward pass.
+    pub(crate) fn add_fc3s(&self, site: Site, found: &mut Vec<(String, RepMlpShape)>) {
+        self.walk(site, "", &mut |spec, site, at| {
+            found.extend(spec.fc3(site).map(|shape| (at.to_owned(), shape)));
             spec.output(site)
         });
     }

@@ -45,7 +45,7 @@ fn plot(plot: &Plot) -> String {
             target(&plot.id),
             escaped(&plot.caption)
         ),
-        None => "There is no data to plot yet.\n\n".to_owned(),
+        None => format!("{}\n\n", escaped(&plot.caption)),
     };
     heading + &body
 }

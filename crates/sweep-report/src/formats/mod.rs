@@ -46,7 +46,7 @@ pub fn render(
 }
 
 impl Document {
-    /// Returns all files: `report.md`, `report.json`, each table as CSV and LaTeX, and each plot as SVG and PNG.
+    /// Returns all files: `report.md`, `report.json`, each table as CSV and LaTeX, and each plot as SVG, PNG and PDF.
     ///
     /// # Errors
     /// When a plot cannot be drawn.
@@ -60,8 +60,7 @@ impl Document {
         for plot in &self.plots {
             let Some(picture) = &plot.picture else { continue };
             let fault = |source| ReportError::Drawing { plot: plot.id.clone(), source };
-            files.push(Rendering::new(format!("{}.svg", plot.id), picture.svg().map_err(fault)?));
-            files.push(Rendering::new(format!("{}.png", plot.id), picture.png().map_err(fault)?));
+            files.extend(picture.image().map_err(fault)?.renderings(&plot.id));
         }
         Ok(files)
     }

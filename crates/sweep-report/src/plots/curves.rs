@@ -1,15 +1,17 @@
 //! A quantity over epochs: a thick line for each combination of labels, and thin lines for its seeds.
 
+use super::hidden::{Hidden, shows};
 use super::over_axis::legend;
 use super::palette::{Look, series};
 use super::panel::{Layout, Panel};
-use super::picture::{Picture, Point};
+use super::picture::Point;
 use super::scale::Scale;
 use super::seeds::{Completeness, Seeds};
-use super::{Source, axis_label, bounds};
+use super::{Drawn, Source, axis_label, bounds};
 use crate::declaration::CurvesPlot;
 use crate::group::{Group, Grouping};
-use crate::samples::{Curve, Curves};
+use crate::samples::Curves;
+use crate::style::PlotStyle;
 use crate::unit::Unit;
 
 pub(super) const CAPTION: &str =
@@ -18,44 +20,57 @@ pub(super) const CAPTION: &str =
 /// Maximum number of epochs for which each epoch has a dot.
 const MOST_DOTS: u32 = 12;
 
-pub(super) fn picture(source: &Source<'_>, plot: &CurvesPlot, title: &str) -> Option<(Picture, Completeness)> {
+pub(super) fn picture(source: &Source<'_>, plot: &CurvesPlot, title: &str) -> Option<Drawn> {
     let groups = Grouping { axes: &plot.series, only: &plot.only }.groups(source.plan);
     let (names, curves): (Vec<String>, Vec<Curves>) =
         groups.iter().filter_map(|group| named_curves(source, plot, group)).unzip();
     let points = || curves.iter().flat_map(|curve| curve.seeds.iter().chain([&curve.mean])).flatten();
     let last = points().map(|(epoch, _)| *epoch).max()?;
-    let unit = Unit::of(plot.y.metric);
-    let values: Vec<f64> = points().map(|(_, value)| unit.scaled(*value)).collect();
+    let style = &plot.style;
+    let marks = || points().map(|(epoch, value)| (f64::from(*epoch), *value));
+    // The caption says which seeds the means include; the legend says how many.
+    let (completeness, hidden) = (Completeness::Complete, Hidden::of(style, seeds_of(&curves)));
+    let values: Vec<f64> = marks().filter(|mark| style.x.shows(mark.0)).map(|(_, value)| value).collect();
+    if !marks().any(|mark| shows(style, mark)) {
+        return Some(Drawn { picture: None, completeness, hidden });
+    }
     let mut panel = Panel::new(Layout {
         title,
         x_label: "epoch",
         y_label: &axis_label(&plot.y),
-        x: Scale::counted(last),
-        y: Scale::around(&values, bounds(&plot.y)),
+        x: Scale::counted(last, &style.x),
+        y: Scale::around(&values, bounds(&plot.y), &style.y),
         legend: legend(&plot.series, &names),
+        style,
     });
     for (i, curve) in curves.iter().enumerate() {
         // If only one seed succeeded, its curve is the mean.
         for seed in curve.seeds.iter().filter(|seed| **seed != curve.mean) {
-            draw(&mut panel, (seed, unit), (series(i).ink.pale().into(), 0.75));
+            draw(&mut panel, seed, style, (series(i).ink.pale().into(), 0.75));
         }
     }
     for (i, curve) in curves.iter().enumerate() {
         let look = series(i);
-        let points = draw(&mut panel, (&curve.mean, unit), (look, 2.0));
+        let points = draw(&mut panel, &curve.mean, style, (look, 2.0));
         if last <= MOST_DOTS {
             points.into_iter().for_each(|point| panel.dot(point, look, 3.0));
         }
     }
-    // The caption says which seeds the means include; the legend says how many.
-    Some((panel.picture, Completeness::Complete))
+    Some(Drawn { picture: Some(panel.picture), completeness, hidden })
 }
 
-fn draw(panel: &mut Panel, (curve, unit): (&Curve, Unit), (look, width): (Look, f64)) -> Vec<Point> {
-    let at = |(epoch, value): &(u32, f64)| panel.at(f64::from(*epoch), unit.scaled(*value));
-    let points: Vec<Point> = curve.iter().map(at).collect();
-    panel.curve(points.clone(), look, width);
-    points
+/// Returns epoch and value of all points of single seeds. The means are made of them.
+fn seeds_of(curves: &[Curves]) -> impl Iterator<Item = (f64, f64)> {
+    curves.iter().flat_map(|curve| curve.seeds.iter().flatten()).map(|(epoch, value)| (f64::from(*epoch), *value))
+}
+
+/// Draws a curve, and returns the places of its values that the axes show.
+fn draw(panel: &mut Panel, curve: &[(u32, f64)], style: &PlotStyle, (look, width): (Look, f64)) -> Vec<Point> {
+    let marks = || curve.iter().map(|(epoch, value)| (f64::from(*epoch), *value));
+    let placed = marks().filter(|(_, value)| style.y.has_place(*value));
+    let points: Vec<Point> = placed.map(|(epoch, value)| panel.at(epoch, value)).collect();
+    panel.curve(&points, look, width);
+    marks().filter(|mark| shows(style, *mark)).map(|(epoch, value)| panel.at(epoch, value)).collect()
 }
 
 /// Returns the curves of a group with the name of their series. The name tells how many seeds the mean is based on, if
@@ -63,5 +78,5 @@ fn draw(panel: &mut Panel, (curve, unit): (&Curve, Unit), (look, width): (Look, 
 fn named_curves(source: &Source<'_>, plot: &CurvesPlot, group: &Group<'_>) -> Option<(String, Curves)> {
     let curves = Curves::of(source.measured, group, &plot.y)?;
     let seeds = Seeds { measured: curves.succeeded, planned: curves.planned };
-    Some((group.name() + &seeds.suffix(), curves))
+    Some((group.name() + &seeds.suffix(), curves.scaled(Unit::of(plot.y.metric))))
 }

@@ -1,8 +1,8 @@
-//! Draws words as pixels and measures their width, with a font that is embedded in the program.
+//! Sets words as lines of letters, with a font that is embedded in the program, and draws them as pixels.
 //!
-//! It uses no font of the machine. So the same words give the same pixels everywhere.
+//! It uses no font of the machine. So the same words give the same pixels, and the same PDF, everywhere.
 
-use ab_glyph::{Font, FontRef, OutlinedGlyph, PxScale, ScaleFont, point};
+use ab_glyph::{Font, FontRef, GlyphId, PxScale, ScaleFont, point};
 
 use super::palette::Ink;
 use super::picture::{Anchor, Point};
@@ -10,11 +10,11 @@ use super::picture::{Anchor, Point};
 /// The font `DejaVu Sans`, reduced to Latin and Greek letters and common signs. It was made with
 /// `pyftsubset DejaVuSans.ttf --no-hinting --layout-features=kern --notdef-outline --unicodes=…`. The list of
 /// characters is that of the earlier subset, extended by U+00A0-017F, U+0370-03FF and U+25A1.
-const FONT: &[u8] = include_bytes!("../../fonts/DejaVuSans-subset.ttf");
+pub(super) const FONT: &[u8] = include_bytes!("../../fonts/DejaVuSans-subset.ttf");
 
 /// Distance from the middle of a text down to its baseline, relative to its size. It is half the height of small
 /// letters, as in an SVG.
-const FOOT: f64 = 0.274;
+pub(super) const FOOT: f64 = 0.274;
 
 /// Words to draw.
 pub(super) struct Lettering<'a> {
@@ -41,13 +41,13 @@ impl Bitmap<'_> {
     /// Draws words on top of the image.
     pub(super) fn write(&mut self, words: &Lettering<'_>) {
         let line = set(words.text, words.size);
-        let start = match words.anchor {
-            Anchor::Start => 0.0,
-            Anchor::Middle | Anchor::Upward => line.width / 2.0,
-            Anchor::End | Anchor::UpwardEnd => line.width,
-        };
+        let start = line.start(words.anchor);
         let foot = FOOT * words.size;
-        for glyph in line.glyphs {
+        let font = font();
+        let scale = scale_of(&font, words.size);
+        let outline =
+            |letter: &Letter| font.outline_glyph(letter.glyph.with_scale_and_position(scale, point(letter.at, 0.0)));
+        for glyph in line.letters.iter().filter_map(outline) {
             let corner = glyph.px_bounds().min;
             glyph.draw(|x, y, share| {
                 let along = f64::from(corner.x) + f64::from(x) - start;
@@ -96,32 +96,60 @@ pub(super) fn has_glyph(c: char) -> bool {
     c.is_whitespace() || font().glyph_id(c).0 != 0
 }
 
-fn font() -> FontRef<'static> {
+pub(super) fn font() -> FontRef<'static> {
     FontRef::try_from_slice(FONT).expect("the embedded file is a valid font")
 }
 
 /// The sign for characters that the font lacks: a white box.
 const BOX: char = '□';
 
-/// A text as one line of glyphs. The line starts at 0, and its baseline is at 0.
-struct Line {
-    glyphs: Vec<OutlinedGlyph>,
-    width: f64,
+/// A text as one line of letters. The line starts at 0, and its baseline is at 0.
+pub(super) struct Line {
+    pub(super) letters: Vec<Letter>,
+    pub(super) width: f64,
 }
 
-fn set(text: &str, size: f64) -> Line {
-    let font = font();
-    let units = font.units_per_em().expect("the embedded font defines its units per em");
-    let scale = PxScale::from(size as f32 * font.height_unscaled() / units);
-    let scaled = font.as_scaled(scale);
-    let (mut at, mut previous, mut glyphs) = (0.0, None, Vec::new());
-    for id in text.chars().map(|c| scaled.glyph_id(if has_glyph(c) { c } else { BOX })) {
-        at += previous.map_or(0.0, |previous| scaled.kern(previous, id));
-        glyphs.extend(scaled.outline_glyph(id.with_scale_and_position(scale, point(at, 0.0))));
-        at += scaled.h_advance(id);
-        previous = Some(id);
+/// One letter of a line.
+pub(super) struct Letter {
+    /// The character of the text. If the font lacks it, the glyph is a box.
+    pub(super) character: char,
+    pub(super) glyph: GlyphId,
+    /// Position at which the letter starts.
+    pub(super) at: f32,
+    /// Distance from there to the start of the next letter, without kerning.
+    pub(super) advance: f32,
+}
+
+impl Line {
+    /// Returns the distance from the start of the line to its anchor.
+    pub(super) fn start(&self, anchor: Anchor) -> f64 {
+        match anchor {
+            Anchor::Start => 0.0,
+            Anchor::Middle | Anchor::Upward => self.width / 2.0,
+            Anchor::End | Anchor::UpwardEnd => self.width,
+        }
     }
-    Line { glyphs, width: f64::from(at) }
+}
+
+/// Sets a text as one line.
+pub(super) fn set(text: &str, size: f64) -> Line {
+    let font = font();
+    let scaled = font.as_scaled(scale_of(&font, size));
+    let (mut at, mut previous, mut letters) = (0.0, None, Vec::new());
+    for character in text.chars() {
+        let glyph = scaled.glyph_id(if has_glyph(character) { character } else { BOX });
+        at += previous.map_or(0.0, |previous| scaled.kern(previous, glyph));
+        let advance = scaled.h_advance(glyph);
+        letters.push(Letter { character, glyph, at, advance });
+        at += advance;
+        previous = Some(glyph);
+    }
+    Line { letters, width: f64::from(at) }
+}
+
+fn scale_of(font: &FontRef<'_>, size: f64) -> PxScale {
+    let units = font.units_per_em().expect("the embedded font defines its units per em");
+    PxScale::from(size as f32 * font.height_unscaled() / units)
 }
 
 #[cfg(test)]

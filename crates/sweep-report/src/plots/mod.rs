@@ -1,12 +1,17 @@
-//! Declared plots as pictures. Each kind of plot arranges its shapes; only `picture.rs` uses the drawing library.
+//! Declared plots as pictures. Each kind of plot arranges its shapes; only `picture.rs` and `pdf.rs` write files of them.
 
 mod bars;
+mod clip;
+mod colour_map;
 mod curves;
+mod heat_map;
+mod hidden;
 mod letters;
 mod line;
 mod over_axis;
 mod palette;
 mod panel;
+mod pdf;
 mod picture;
 mod placement;
 mod scale;
@@ -21,6 +26,8 @@ use crate::declaration::{Declaration, PlotDeclaration, Quantity};
 use crate::measured::Measured;
 use crate::unit::{Unit, form_in_words, with_unit, words, words_without_form};
 use crate::validation;
+pub use heat_map::{HeatMaps, HeatPanel};
+use hidden::Hidden;
 pub(crate) use picture::Picture;
 use seeds::Completeness;
 
@@ -29,10 +36,18 @@ use seeds::Completeness;
 pub(crate) struct Plot {
     pub(crate) id: String,
     pub(crate) title: String,
-    /// How to read the plot, in one or two sentences.
+    /// How to read the plot, in a few sentences; or why there is no picture.
     pub(crate) caption: String,
-    /// The picture; `None` if nothing has been measured that it could show.
+    /// The picture; `None` if nothing has been measured that its axes show.
     pub(crate) picture: Option<Picture>,
+}
+
+/// What a plot kind made of its measurements.
+struct Drawn {
+    /// The picture; `None` if the axes show none of the values.
+    picture: Option<Picture>,
+    completeness: Completeness,
+    hidden: Hidden,
 }
 
 /// The inputs of plots.
@@ -54,14 +69,18 @@ impl Source<'_> {
         let title = title(plot);
         // A generated title would only repeat the axis labels, so the picture shows only a declared title.
         let heading = declared_title(plot).unwrap_or_default();
-        let (drawn, caption): (Option<(Picture, Completeness)>, &str) = match plot {
+        let (drawn, how_to_read): (Option<Drawn>, &str) = match plot {
             PlotDeclaration::Line(plot) => (line::picture(self, plot, heading), line::CAPTION),
             PlotDeclaration::Bars(plot) => (bars::picture(self, plot, heading), bars::CAPTION),
             PlotDeclaration::Scatter(plot) => (scatter::picture(self, plot, heading), scatter::CAPTION),
             PlotDeclaration::Curves(plot) => (curves::picture(self, plot, heading), curves::CAPTION),
         };
-        let (picture, completeness) = drawn.unzip();
-        let caption = format!("{caption}{}", completeness.map_or("", Completeness::caption));
+        let caption = match &drawn {
+            None => "There is no data to plot yet.".to_owned(),
+            Some(Drawn { picture: None, hidden, .. }) => format!("No value can be shown.{}", hidden.caption()),
+            Some(drawn) => format!("{how_to_read}{}{}", drawn.completeness.caption(), drawn.hidden.caption()),
+        };
+        let picture = drawn.and_then(|drawn| drawn.picture);
         Plot { id: plot.id().to_owned(), title, caption, picture }
     }
 }

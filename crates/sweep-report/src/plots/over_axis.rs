@@ -90,6 +90,11 @@ impl OverAxis {
         self.series.iter().flat_map(|series| &series.points).map(|mark| mark.seeds).collect()
     }
 
+    /// Returns the position and the mean of all marks.
+    pub(super) fn marks(&self) -> impl Iterator<Item = (f64, f64)> {
+        self.series.iter().flat_map(|series| &series.points).map(|mark| (mark.x as f64, mark.mean))
+    }
+
     /// Returns all values that the vertical axis must include, with the ends of error bars.
     pub(super) fn values(&self) -> Vec<f64> {
         let marks = self.series.iter().flat_map(|series| &series.points);

@@ -9,6 +9,9 @@ pub(super) const FRAME: Ink = Ink(0x66, 0x66, 0x66);
 pub(super) const GRID: Ink = Ink(0xe6, 0xe6, 0xe6);
 pub(super) const PALE: Ink = Ink(0xa6, 0xa6, 0xa6);
 
+/// A border that stands out on every colour of a heat map.
+pub(super) const MARK: Ink = Ink(0xd5, 0x5e, 0x00);
+
 /// Okabe and Ito's colours that are visible as thin lines on white (their yellow is not).
 const SERIES: [Ink; 7] = [
     Ink(0x00, 0x72, 0xb2),

@@ -1,4 +1,5 @@
-//! A picture as a list of shapes, and its conversion to SVG and PNG. Only this file uses plotters.
+//! A picture as a list of shapes, and its conversion to SVG and PNG. Only this file uses plotters. `pdf.rs` converts it
+//! to PDF.
 //!
 //! Plotters does not draw the words of the PNG, because it ignores the space at the left of each letter: see
 //! `letters.rs`.
@@ -20,11 +21,8 @@ use sweep_protocol::printable_line;
 
 use super::letters::{Bitmap, Lettering, has_glyph};
 use super::palette::Ink;
-
-/// Width of a picture, in the unit of all its coordinates.
-pub(super) const WIDTH: f64 = 600.0;
-/// Height of a picture.
-pub(super) const HEIGHT: f64 = 400.0;
+use super::pdf;
+use crate::Rendering;
 
 /// Number of drawn pixels per unit.
 const SCALE: f64 = 4.0;
@@ -67,17 +65,70 @@ pub(super) enum Shape {
 }
 
 /// Shapes; later ones cover earlier ones.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Picture {
+    /// Width, in the unit of all coordinates: a pixel of CSS.
+    pub(super) width: f64,
+    pub(super) height: f64,
     pub(super) shapes: Vec<Shape>,
 }
 
-type DrawingFault = Box<dyn Error + Send + Sync>;
+/// A picture in all formats.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Image {
+    pub(crate) svg: String,
+    pub(crate) png: Vec<u8>,
+    pub(crate) pdf: Vec<u8>,
+}
+
+pub(super) type DrawingFault = Box<dyn Error + Send + Sync>;
+
+impl Image {
+    /// Returns the files `<id>.svg`, `<id>.png` and `<id>.pdf`.
+    pub(crate) fn renderings(self, id: &str) -> Vec<Rendering> {
+        let files = [("svg", self.svg.into_bytes()), ("png", self.png), ("pdf", self.pdf)];
+        files.into_iter().map(|(kind, bytes)| Rendering { path: format!("{id}.{kind}").into(), bytes }).collect()
+    }
+}
 
 impl Picture {
-    /// Draws the picture as SVG.
-    pub(crate) fn svg(&self) -> Result<String, DrawingFault> {
-        let (width, height) = (pixels(WIDTH), pixels(HEIGHT));
+    /// Adds a line.
+    pub(super) fn line(&mut self, points: Vec<Point>, ink: Ink, width: f64) {
+        self.shapes.push(Shape::Line { points, ink, width });
+    }
+
+    /// Adds a filled rectangle between two opposite corners.
+    pub(super) fn rectangle(&mut self, from: Point, to: Point, ink: Ink) {
+        let points = vec![from, Point { y: to.y, ..from }, to, Point { x: to.x, ..from }];
+        self.shapes.push(Shape::Area { points, ink });
+    }
+
+    /// Adds a border between the upper left and the lower right corner of a rectangle.
+    pub(super) fn frame(&mut self, from: Point, to: Point, (ink, width): (Ink, f64)) {
+        let half = width / 2.0;
+        let (left, top, right, bottom) = (from.x, from.y, to.x, to.y);
+        let mut side = |x: [f64; 2], y: [f64; 2]| {
+            let (head, foot) = (Point { x: x[0] - half, y: y[0] - half }, Point { x: x[1] + half, y: y[1] + half });
+            self.rectangle(head, foot, ink);
+        };
+        side([left, right], [top, top]);
+        side([left, right], [bottom, bottom]);
+        side([left, left], [top, bottom]);
+        side([right, right], [top, bottom]);
+    }
+
+    /// Adds a text.
+    pub(super) fn words(&mut self, at: Point, text: &str, (size, anchor): (f64, Anchor), ink: Ink) {
+        self.shapes.push(Shape::Words { at, text: text.to_owned(), size, ink, anchor });
+    }
+
+    /// Renders the picture in all formats.
+    pub(crate) fn image(&self) -> Result<Image, DrawingFault> {
+        Ok(Image { svg: self.svg()?, png: self.png()?, pdf: pdf::document(self)? })
+    }
+
+    fn svg(&self) -> Result<String, DrawingFault> {
+        let (width, height) = (pixels(self.width), pixels(self.height));
         let mut svg = String::new();
         let area = SVGBackend::with_string(&mut svg, (width.unsigned_abs(), height.unsigned_abs())).into_drawing_area();
         self.draw_shapes(&area)?;
@@ -90,12 +141,11 @@ impl Picture {
         area.present()?;
         drop(area);
         let drawn = format!("width=\"{width}\" height=\"{height}\"");
-        Ok(svg.replacen(&drawn, &format!("width=\"{WIDTH}\" height=\"{HEIGHT}\""), 1))
+        Ok(svg.replacen(&drawn, &format!("width=\"{}\" height=\"{}\"", self.width, self.height), 1))
     }
 
-    /// Draws the picture as PNG.
-    pub(crate) fn png(&self) -> Result<Vec<u8>, DrawingFault> {
-        let (width, height) = (pixels(WIDTH).unsigned_abs(), pixels(HEIGHT).unsigned_abs());
+    fn png(&self) -> Result<Vec<u8>, DrawingFault> {
+        let (width, height) = (pixels(self.width).unsigned_abs(), pixels(self.height).unsigned_abs());
         let mut drawn = vec![0; 3 * width as usize * height as usize];
         let area = BitMapBackend::with_buffer(&mut drawn, (width, height)).into_drawing_area();
         self.draw_shapes(&area)?;

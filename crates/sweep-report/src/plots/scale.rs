@@ -1,9 +1,14 @@
 //! Maps values to positions along one side of a panel, with ticks at round numbers.
 //!
-//! This module knows numbers and labels. It does not know pictures.
+//! This module knows numbers, labels and the declared limits of axes. It does not know pictures.
+
+use crate::style::AxisStyle;
 
 /// Wanted number of ticks.
 const TICKS: f64 = 7.0;
+
+/// Smallest number of ticks of a logarithmic scale.
+const FEWEST_TICKS: usize = 3;
 
 /// Maximum number of epochs for which each epoch has a tick.
 const MOST_COUNTED: f64 = 12.0;
@@ -15,6 +20,16 @@ pub(super) struct Scale {
     pub(super) high: f64,
     pub(super) ticks: Vec<Tick>,
     pub(super) kind: Kind,
+    spacing: Spacing,
+}
+
+/// Which steps along a scale have equal lengths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spacing {
+    /// Equal differences.
+    Linear,
+    /// Equal ratios.
+    Logarithmic,
 }
 
 /// Meaning of the positions along a scale.
@@ -34,26 +49,51 @@ pub(super) struct Tick {
 }
 
 impl Scale {
-    /// Creates a scale around all values, with a margin on both sides. It does not exceed `bounds`: for example, a
-    /// fraction is at most one.
-    pub(super) fn around(values: &[f64], bounds: (f64, f64)) -> Self {
-        let low = values.iter().copied().fold(f64::INFINITY, f64::min);
-        let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    /// Creates a scale around all values that the axis shows, with a margin on both sides. Without declared limits, it
+    /// does not exceed `bounds`: for example, a fraction is at most one.
+    pub(super) fn around(values: &[f64], bounds: (f64, f64), style: &AxisStyle) -> Self {
+        let shown = || values.iter().copied().filter(|value| style.shows(*value));
+        let low = shown().fold(f64::INFINITY, f64::min);
+        let high = shown().fold(f64::NEG_INFINITY, f64::max);
+        if style.log {
+            // The margin of a logarithmic scale is a factor.
+            let air = if high > low { (high / low).powf(0.08) } else { 1.5 };
+            return Self::within((low / air, (high * air).min(bounds.1.max(high))), style);
+        }
         let spread = if high > low { high - low } else { (0.2 * high.abs()).max(1e-9) };
         let air = 0.08 * spread + if high > low { 0.0 } else { spread / 2.0 };
-        Self::numbers((low - air).max(bounds.0.min(low)), (high + air).min(bounds.1.max(high)))
+        Self::within(((low - air).max(bounds.0.min(low)), (high + air).min(bounds.1.max(high))), style)
+    }
+
+    /// Creates a scale from the smallest to the largest value.
+    pub(super) fn between(values: &[f64]) -> Self {
+        let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let (low, high) = if low <= high { (low, high) } else { (0.0, 1.0) };
+        Self::within((low, high), &AxisStyle { min: Some(low), ..AxisStyle::default() })
     }
 
     /// Creates a scale from zero to above all values.
-    pub(super) fn from_zero(values: &[f64]) -> Self {
+    pub(super) fn from_zero(values: &[f64], style: &AxisStyle) -> Self {
         let high = values.iter().copied().fold(0.0, f64::max);
-        Self::numbers(0.0, if high > 0.0 { 1.1 * high } else { 1.0 })
+        Self::within((0.0, if high > 0.0 { 1.1 * high } else { 1.0 }), style)
     }
 
     /// Creates a scale for the numbers 1, 2, … `last`.
-    pub(super) fn counted(last: u32) -> Self {
+    pub(super) fn counted(last: u32, style: &AxisStyle) -> Self {
         let last = f64::from(last.max(1));
         let air = (0.02 * last).max(0.1);
+        let ends = (1.0 - air, last + air);
+        if style.log {
+            return Self::within((0.9, 1.1 * last), style);
+        }
+        if *style != AxisStyle::default() {
+            let mut scale = Self::within(ends, style);
+            // Only whole numbers are counted.
+            scale.ticks.retain(|tick| (tick.at - tick.at.round()).abs() < 1e-9 && tick.at >= 1.0);
+            scale.ticks.iter_mut().for_each(|tick| tick.label = format!("{}", tick.at.round()));
+            return scale;
+        }
         let step = if last <= MOST_COUNTED { 1.0 } else { round_step(last).round() };
         let mut ticks: Vec<Tick> = Vec::new();
         let mut at = step;
@@ -64,18 +104,37 @@ impl Scale {
         if step > 1.0 {
             ticks.insert(0, Tick { at: 1.0, label: "1".to_owned() });
         }
-        Self { low: 1.0 - air, high: last + air, ticks, kind: Kind::Numbers }
+        Self { low: ends.0, high: ends.1, ticks, kind: Kind::Numbers, spacing: Spacing::Linear }
     }
 
     /// Creates a scale with one position per label.
     pub(super) fn labels(labels: &[String]) -> Self {
         let ticks = labels.iter().enumerate().map(|(i, label)| Tick { at: i as f64, label: label.clone() }).collect();
-        Self { low: -0.5, high: labels.len() as f64 - 0.5, ticks, kind: Kind::Labels }
+        Self { low: -0.5, high: labels.len() as f64 - 0.5, ticks, kind: Kind::Labels, spacing: Spacing::Linear }
     }
 
     /// Returns the position of a value: 0 at the low end, 1 at the high end.
     pub(super) fn share(&self, value: f64) -> f64 {
-        (value - self.low) / (self.high - self.low)
+        match self.spacing {
+            Spacing::Linear => (value - self.low) / (self.high - self.low),
+            Spacing::Logarithmic => (value / self.low).ln() / (self.high / self.low).ln(),
+        }
+    }
+
+    /// Returns the value of the scale that is nearest to a value.
+    pub(super) fn nearest(&self, value: f64) -> f64 {
+        value.max(self.low).min(self.high)
+    }
+
+    /// Creates a scale with these ends, unless the style declares others.
+    fn within((low, high): (f64, f64), style: &AxisStyle) -> Self {
+        let (mut low, mut high) = (style.min.unwrap_or(low), style.max.unwrap_or(high));
+        // One declared end may be beyond all values.
+        if low >= high {
+            let length = if style.log { 0.9 * low.abs().max(high.abs()) } else { low.abs().max(high.abs()).max(1.0) };
+            (low, high) = if style.min.is_some() { (low, low + length) } else { (high - length, high) };
+        }
+        if style.log { Self::logarithmic(low, high) } else { Self::numbers(low, high) }
     }
 
     fn numbers(low: f64, high: f64) -> Self {
@@ -90,8 +149,40 @@ impl Scale {
             at: i as f64 * step,
             label: crate::unit::typeset(&format!("{:.decimals$}", i as f64 * step)),
         };
-        Self { low, high, ticks: (first..=last).map(tick).collect(), kind: Kind::Numbers }
+        let ticks = (first..=last).map(tick).collect();
+        Self { low, high, ticks, kind: Kind::Numbers, spacing: Spacing::Linear }
     }
+
+    /// Creates a logarithmic scale between two positive numbers. Its ticks are powers of ten, or more numbers if it is
+    /// short.
+    fn logarithmic(low: f64, high: f64) -> Self {
+        let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
+        let every = ((last - first + TICKS as i32) / (TICKS as i32 + 1)).max(1);
+        // Multiples, so that 1 is a tick if any of them is near it.
+        let first = first.div_euclid(every) * every;
+        let inside = |at: &f64| *at >= low * (1.0 - 1e-9) && *at <= high * (1.0 + 1e-9);
+        let marks = |digits: &[f64]| -> Vec<Tick> {
+            let powers = (first..=last).step_by(every as usize).map(|power| 10_f64.powi(power));
+            let all = powers.flat_map(|power| digits.iter().map(move |digit| digit * power));
+            all.filter(inside).map(|at| Tick { at, label: plain(at) }).collect()
+        };
+        let choices = [marks(&[1.0]), marks(&[1.0, 2.0, 5.0]), Self::numbers(low, high).ticks];
+        let ticks = choices.into_iter().find(|ticks| ticks.len() >= FEWEST_TICKS);
+        let ticks = ticks.unwrap_or_else(|| Self::numbers(low, high).ticks);
+        Self { low, high, ticks, kind: Kind::Numbers, spacing: Spacing::Logarithmic }
+    }
+}
+
+/// Formats the number of a tick with as many digits as it has: `0.02`, `5000`, `1e−6`.
+fn plain(number: f64) -> String {
+    let text = if (1e-4..1e6).contains(&number) {
+        // A tick is a digit times a power of ten, so a few digits hide only the rounding of the product.
+        let decimals = (-number.log10().floor()).max(0.0) as usize;
+        format!("{number:.decimals$}")
+    } else {
+        format!("{number:.0e}")
+    };
+    crate::unit::typeset(&text)
 }
 
 /// Returns the step that divides a length into about [`TICKS`] parts. It is 1, 2, 2.5 or 5 times a power of ten.
@@ -110,28 +201,60 @@ mod tests {
         scale.ticks.iter().map(|tick| tick.label.as_str()).collect()
     }
 
+    const PLAIN: AxisStyle = AxisStyle { log: false, min: None, max: None };
+    const LOG: AxisStyle = AxisStyle { log: true, ..PLAIN };
+    const ANY: (f64, f64) = (f64::NEG_INFINITY, f64::INFINITY);
+
     #[test]
     fn ticks_are_round_numbers_within_the_scale() {
-        let inside = (f64::NEG_INFINITY, f64::INFINITY);
-        assert_eq!(labels(&Scale::around(&[87.3, 91.1], inside)), ["87", "88", "89", "90", "91"]);
-        assert_eq!(labels(&Scale::around(&[0.012, 0.03], inside)), ["0.015", "0.020", "0.025", "0.030"]);
-        assert_eq!(labels(&Scale::from_zero(&[671.0])), ["0", "100", "200", "300", "400", "500", "600", "700"]);
+        assert_eq!(labels(&Scale::around(&[87.3, 91.1], ANY, &PLAIN)), ["87", "88", "89", "90", "91"]);
+        assert_eq!(labels(&Scale::around(&[0.012, 0.03], ANY, &PLAIN)), ["0.015", "0.020", "0.025", "0.030"]);
+        assert_eq!(labels(&Scale::from_zero(&[671.0], &PLAIN)), ["0", "100", "200", "300", "400", "500", "600", "700"]);
         assert_eq!(
-            labels(&Scale::around(&[99.0, 100.0], (0.0, 100.0))),
+            labels(&Scale::around(&[99.0, 100.0], (0.0, 100.0), &PLAIN)),
             ["99.0", "99.2", "99.4", "99.6", "99.8", "100.0"]
         );
     }
 
     #[test]
     fn equal_values_still_have_a_scale() {
-        let scale = Scale::around(&[5.0], (f64::NEG_INFINITY, f64::INFINITY));
+        let scale = Scale::around(&[5.0], ANY, &PLAIN);
         assert!(scale.low < 5.0 && scale.high > 5.0 && scale.ticks.len() > 1);
     }
 
     #[test]
     fn epochs_are_counted_from_one() {
-        assert_eq!(labels(&Scale::counted(1)), ["1"]);
-        assert_eq!(labels(&Scale::counted(3)), ["1", "2", "3"]);
-        assert_eq!(labels(&Scale::counted(100)), ["1", "20", "40", "60", "80", "100"]);
+        assert_eq!(labels(&Scale::counted(1, &PLAIN)), ["1"]);
+        assert_eq!(labels(&Scale::counted(3, &PLAIN)), ["1", "2", "3"]);
+        assert_eq!(labels(&Scale::counted(100, &PLAIN)), ["1", "20", "40", "60", "80", "100"]);
+    }
+
+    #[test]
+    fn a_logarithmic_scale_has_a_few_round_ticks_and_equal_ratios() {
+        let scale = Scale::around(&[0.003, 40.0, 0.0, -1.0], ANY, &LOG);
+        assert_eq!(labels(&scale), ["0.01", "0.1", "1", "10"]);
+        assert!((scale.share(1.0) - scale.share(0.1) - (scale.share(10.0) - scale.share(1.0))).abs() < 1e-12);
+        assert!((scale.share(scale.low)).abs() < 1e-12 && (scale.share(scale.high) - 1.0).abs() < 1e-12);
+        assert_eq!(labels(&Scale::around(&[3.0, 80.0], ANY, &LOG)), ["5", "10", "20", "50", "100"]);
+        assert_eq!(labels(&Scale::around(&[52.0, 59.0], ANY, &LOG)), ["52", "54", "56", "58"]);
+        assert_eq!(labels(&Scale::around(&[1e-9, 1e9], ANY, &LOG)).len(), 7);
+        assert_eq!(labels(&Scale::counted(100, &LOG)), ["1", "10", "100"]);
+        assert_eq!(labels(&Scale::counted(9, &LOG)), ["1", "2", "5"]);
+        assert!(Scale::around(&[5.0], ANY, &LOG).ticks.len() >= FEWEST_TICKS);
+    }
+
+    #[test]
+    fn declared_ends_are_the_ends() {
+        let scale = Scale::around(&[3.0, 8.0], ANY, &AxisStyle { min: Some(0.0), max: Some(10.0), ..PLAIN });
+        assert_eq!((scale.low.to_bits(), scale.high.to_bits()), (0.0_f64.to_bits(), 10.0_f64.to_bits()));
+        assert_eq!(labels(&scale), ["0", "2", "4", "6", "8", "10"]);
+        assert_eq!(labels(&Scale::counted(9, &AxisStyle { max: Some(4.0), ..PLAIN })), ["1", "2", "3", "4"]);
+        // A limit beyond all values leaves a scale, not one that runs backwards.
+        for style in [AxisStyle { min: Some(50.0), ..PLAIN }, AxisStyle { max: Some(-50.0), ..PLAIN }] {
+            let scale = Scale::around(&[3.0, 8.0], ANY, &style);
+            assert!(scale.low < scale.high && !scale.ticks.is_empty(), "{scale:?}");
+        }
+        let beyond = Scale::counted(9, &AxisStyle { max: Some(0.1), ..LOG });
+        assert!(beyond.low > 0.0 && beyond.low < beyond.high, "{beyond:?}");
     }
 }

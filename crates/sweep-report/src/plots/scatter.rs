@@ -1,14 +1,15 @@
 //! One quantity against another: a labelled dot for each combination. Dots are pale if another dot is significantly
 //! better.
 
+use super::hidden::{Hidden, shows};
 use super::letters::{shortened, text_width};
 use super::palette::{Look, PALE, series};
-use super::panel::{Layout, Legend, Panel, SMALL_SIZE};
-use super::picture::{Anchor, Picture, Point};
+use super::panel::{Layout, Legend, Panel};
+use super::picture::{Anchor, Point};
 use super::placement::{Area, place};
 use super::scale::Scale;
-use super::seeds::{Completeness, Seeds};
-use super::{Source, axis_label, bounds};
+use super::seeds::Seeds;
+use super::{Drawn, Source, axis_label, bounds};
 use crate::compare::{Verdict, compare};
 use crate::declaration::{Quantity, ScatterPlot};
 use crate::group::{Group, Grouping};
@@ -19,8 +20,8 @@ pub(super) const CAPTION: &str = "Means over seeds; lines show one standard devi
      A dot is grey if another dot is significantly better in one quantity and better or equal in the other (95% \
      interval of the paired difference, t, all dots together).";
 
-/// Maximum width of a dot's label.
-const MOST_LABEL: f64 = 180.0;
+/// Maximum width of a dot's label, relative to the picture's width.
+const MOST_LABEL: f64 = 180.0 / 600.0;
 
 /// One combination.
 struct Dot {
@@ -41,7 +42,7 @@ impl Dot {
     }
 }
 
-pub(super) fn picture(source: &Source<'_>, plot: &ScatterPlot, title: &str) -> Option<(Picture, Completeness)> {
+pub(super) fn picture(source: &Source<'_>, plot: &ScatterPlot, title: &str) -> Option<Drawn> {
     let groups = Grouping { axes: &plot.label, only: &plot.only }.groups(source.plan);
     let dots: Vec<Dot> = groups.iter().filter_map(|group| dot(source, plot, group)).collect();
     let xs: Vec<f64> = dots.iter().map(|dot| dot.x).collect();
@@ -49,44 +50,58 @@ pub(super) fn picture(source: &Source<'_>, plot: &ScatterPlot, title: &str) -> O
     if dots.is_empty() {
         return None;
     }
-    let (x, y) = (Scale::around(&xs, bounds(&plot.x)), Scale::around(&ys, bounds(&plot.y)));
+    let style = &plot.style;
+    let completeness = dots.iter().map(|dot| dot.seeds).collect();
+    let hidden = Hidden::of(style, dots.iter().map(|dot| (dot.x, dot.y)));
+    // All dots are compared, also those that are not shown.
+    let looks: Vec<Look> = dots.iter().map(|dot| look(dot, &dots, plot)).collect();
+    let (dots, looks): (Vec<Dot>, Vec<Look>) =
+        dots.into_iter().zip(looks).filter(|(dot, _)| shows(style, (dot.x, dot.y))).unzip();
+    if dots.is_empty() {
+        return Some(Drawn { picture: None, completeness, hidden });
+    }
+    let (x, y) = (Scale::around(&xs, bounds(&plot.x), &style.x), Scale::around(&ys, bounds(&plot.y), &style.y));
     let (x_label, y_label) = (axis_label(&plot.x), axis_label(&plot.y));
-    let layout = Layout { title, x_label: &x_label, y_label: &y_label, x, y, legend: Legend::default() };
+    let layout = Layout { title, x_label: &x_label, y_label: &y_label, x, y, legend: Legend::default(), style };
     let mut panel = Panel::new(layout);
     let centers: Vec<Point> = dots.iter().map(|dot| panel.at(dot.x, dot.y)).collect();
-    for (dot, center) in dots.iter().zip(&centers) {
-        let complete = || dots.iter().filter(|other| other.seeds.is_complete());
-        // A dot with missing seeds is not compared: it is always pale, and it makes no other dot pale.
-        let is_rival =
-            dot.seeds.is_complete() && !complete().any(|other| dominates(other, dot, plot, complete().count()));
-        let ink = if is_rival { series(0).ink } else { PALE };
+    for ((dot, center), look) in dots.iter().zip(&centers).zip(looks) {
         if dot.sd.is_some() {
-            panel.error_bar(dot.x, dot.ends(), ink);
+            panel.error_bar(dot.x, dot.ends(), look.ink);
         }
-        panel.dot(*center, Look { ink, hollow: !dot.seeds.is_complete() }, 4.5);
+        panel.dot(*center, look, 4.5);
     }
     draw_labels(&mut panel, &plot.label, (&dots, &centers));
-    Some((panel.picture, dots.iter().map(|dot| dot.seeds).collect()))
+    Some(Drawn { picture: Some(panel.picture), completeness, hidden })
+}
+
+/// Returns the look of a dot beside all dots.
+fn look(dot: &Dot, dots: &[Dot], plot: &ScatterPlot) -> Look {
+    let complete = || dots.iter().filter(|other| other.seeds.is_complete());
+    // A dot with missing seeds is not compared: it is always pale, and it makes no other dot pale.
+    let is_rival = dot.seeds.is_complete() && !complete().any(|other| dominates(other, dot, plot, complete().count()));
+    Look { ink: if is_rival { series(0).ink } else { PALE }, hollow: !dot.seeds.is_complete() }
 }
 
 /// Draws the labels of the dots. A heading above the panel names their axes.
 fn draw_labels(panel: &mut Panel, axes: &[String], (dots, centers): (&[Dot], &[Point])) {
-    let text = |dot: &Dot| shortened(&format!("{}{}", dot.name, dot.seeds.suffix()), SMALL_SIZE, MOST_LABEL);
+    let small = panel.sizes.small;
+    let most = MOST_LABEL * panel.picture.width;
+    let text = |dot: &Dot| shortened(&format!("{}{}", dot.name, dot.seeds.suffix()), small, most);
     let texts: Vec<String> = dots.iter().map(text).collect();
-    let heading = shortened(&format!("labels: {}", axes.join("/")), SMALL_SIZE, panel.right - panel.left);
-    let corner = Point { x: panel.right, y: panel.top - SMALL_SIZE / 2.0 - 2.0 };
-    panel.words(corner, &heading, (SMALL_SIZE, Anchor::End));
-    let sizes: Vec<(f64, f64)> = texts.iter().map(|text| (text_width(text, SMALL_SIZE), SMALL_SIZE)).collect();
+    let heading = shortened(&format!("labels: {}", axes.join("/")), small, panel.right - panel.left);
+    let corner = Point { x: panel.right, y: panel.top - small / 2.0 - 2.0 };
+    panel.words(corner, &heading, (small, Anchor::End));
+    let sizes: Vec<(f64, f64)> = texts.iter().map(|text| (text_width(text, small), small)).collect();
     let bar = |dot: &Dot| {
         let (low, high) = dot.ends();
-        let (foot, head) = (panel.at(dot.x, low), panel.at(dot.x, high));
+        let (foot, head) = (panel.at(dot.x, panel.y.nearest(low)), panel.at(dot.x, panel.y.nearest(high)));
         Area { left: foot.x - 3.5, top: head.y, right: foot.x + 3.5, bottom: foot.y }
     };
     let bars: Vec<Area> = dots.iter().map(bar).collect();
-    let within = Area { left: panel.left, top: panel.top, right: panel.right, bottom: panel.bottom };
-    for (text, area) in texts.iter().zip(place(centers, &sizes, &bars, within)) {
+    for (text, area) in texts.iter().zip(place(centers, &sizes, &bars, panel.inside())) {
         let at = Point { x: area.left, y: f64::midpoint(area.top, area.bottom) };
-        panel.words(at, text, (SMALL_SIZE, Anchor::Start));
+        panel.words(at, text, (small, Anchor::Start));
     }
 }
 

@@ -10,4 +10,5 @@ mod hostile_text;
 mod publishing;
 mod rendering_folders;
 mod spellings;
+mod styles;
 mod tables;

@@ -210,6 +210,11 @@ impl BlockSpec for RepMlpConfig {
         }
     }
 
+    fn fc3(&self, Site { channels, map }: Site) -> Option<RepMlpShape> {
+        let shape = self.shape(channels, channels, map)?;
+        (self.partition_perceptron == PartitionPerceptronConfig::Fc {}).then_some(shape)
+    }
+
     fn build(&self, Site { channels, map }: Site, scope: &Scope<'_>) -> Result<Box<dyn TrainingBlock>> {
         let Some(shape) = self.shape(channels, channels, map) else {
             bail!("partitions {:?} do not divide the map {map:?}", self.partition);
