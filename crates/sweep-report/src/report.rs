@@ -73,8 +73,8 @@ pub fn render_around(
     Ok(renderings)
 }
 
-/// Returns the characters that PNG and PDF pictures show as boxes, because the embedded font lacks them. SVG pictures use fonts
-/// of the reader's system.
+/// Returns the characters that PNG and PDF pictures show as boxes, because the embedded font lacks them. SVG pictures
+/// use fonts of the reader's system.
 pub fn missing_glyphs(renderings: &[Rendering]) -> BTreeSet<char> {
     let is_svg = |rendering: &&Rendering| rendering.path.extension().is_some_and(|extension| extension == "svg");
     let svgs = renderings.iter().filter(is_svg).map(|rendering| String::from_utf8_lossy(&rendering.bytes));
