@@ -48,8 +48,10 @@ pub struct AxisStyle {
     /// Whether the axis is logarithmic. Values of 0 or less then have no place, and a note counts them.
     pub log: bool,
     /// Lower end of the axis, in the shown unit. Default: below all values.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub min: Option<f64>,
     /// Upper end of the axis, in the shown unit. Default: above all values.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
 }
 
