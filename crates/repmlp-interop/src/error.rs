@@ -96,8 +96,8 @@ pub enum InteropError {
     },
     /// FC3 has no output at this point.
     #[error(
-        "FC3 of `{layer}` has no output {},{},{}: choose a channel from 0 to {}, a row from 0 to {} and a column from 0 \
-         to {}",
+        "FC3 of `{layer}` has no output {},{},{}: choose a channel from 0 to {}, a row from 0 to {} and a column from \
+         0 to {}",
         .point.channel, .point.y, .point.x, .sizes[0] - 1, .sizes[1] - 1, .sizes[2] - 1
     )]
     OutsideFc3 {

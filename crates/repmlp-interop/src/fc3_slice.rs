@@ -1,13 +1,13 @@
-//! A slice of FC3 before and after merging: how one output of a RepMLP block depends on the pixels of a partition, as in
-//! Figure 4 of the paper.
+//! A slice of FC3 before and after merging: how one output of a RepMLP block depends on the pixels of a partition, as
+//! in Figure 4 of the paper.
 //!
 //! This module knows weights. It does not know how they are drawn.
 
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Tensor};
-use repmlp::blocks::{Partitioning, RepMlpShape};
 use repmlp::models::{ModelConfig, Task};
+use repmlp::network::Fc3Shape;
 
 use crate::error::InteropError;
 use crate::export::merged;
@@ -40,8 +40,8 @@ pub struct Fc3Slice {
 }
 
 impl Fc3Slice {
-    /// Takes the slice `[channel, y, x, 0, :, :]` of FC3 of a block. `import` is complete. The default block is the first
-    /// one; the default point is channel 0 in the middle of the partition.
+    /// Takes the slice `[channel, y, x, 0, :, :]` of FC3 of a block. `import` is complete. The default block is the
+    /// first one; the default point is channel 0 in the middle of the partition.
     ///
     /// # Errors
     /// When the import is of the deployed form, the network has no such block, FC3 has no such output, or the merge
@@ -56,16 +56,16 @@ impl Fc3Slice {
             return Err(InteropError::MergedFc3);
         }
         let (layer, shape) = chosen(config.fc3s(task), layer)?;
-        let RepMlpShape { inputs, outputs, groups, partitioning: Partitioning { h, w, .. } } = shape;
+        let Fc3Shape { outputs, inputs, h, w } = shape;
         let point = point.unwrap_or(Fc3Point { channel: 0, y: h / 2, x: w / 2 });
         if point.channel >= outputs || point.y >= h || point.x >= w {
             return Err(InteropError::OutsideFc3 { layer, point, sizes: [outputs, h, w] });
         }
-        let view = [outputs, h, w, inputs / groups, h, w];
+        let view = [outputs, h, w, inputs, h, w];
         let name = if layer.is_empty() { "fc3.weight".to_owned() } else { format!("{layer}.fc3.weight") };
         let slice = |tensors: &BTreeMap<String, Tensor>| -> Result<Vec<Vec<f64>>, InteropError> {
             let weight = tensors.get(&name).ok_or_else(|| missing(&name))?;
-            let row = weight.reshape((outputs * h * w, inputs / groups, h, w))?;
+            let row = weight.reshape((outputs * h * w, inputs, h, w))?;
             let row = row.get((point.channel * h + point.y) * w + point.x)?.get(0)?;
             Ok(row.to_dtype(DType::F64)?.to_vec2()?)
         };
@@ -75,7 +75,7 @@ impl Fc3Slice {
 }
 
 /// Returns the named block, or the first one.
-fn chosen(mut blocks: Vec<(String, RepMlpShape)>, layer: Option<&str>) -> Result<(String, RepMlpShape), InteropError> {
+fn chosen(mut blocks: Vec<(String, Fc3Shape)>, layer: Option<&str>) -> Result<(String, Fc3Shape), InteropError> {
     if blocks.is_empty() {
         return Err(InteropError::NoFc3);
     }
@@ -93,8 +93,8 @@ fn missing(name: &str) -> InteropError {
     candle_core::Error::Msg(format!("no tensor for the variable `{name}`")).into()
 }
 
-/// Returns ln(|w| / min |w|) of each weight, as Figure 4 of the paper shows them. The minimum is that of all weights but
-/// zeros, which have no such value. A constant factor, such as that of batch norm, changes nothing.
+/// Returns ln(|w| / min |w|) of each weight, as Figure 4 of the paper shows them. The minimum is that of all weights
+/// but zeros, which have no such value. A constant factor, such as that of batch norm, changes nothing.
 pub fn log_ratios(weights: &[Vec<f64>]) -> Vec<Vec<Option<f64>>> {
     let sizes = || weights.iter().flatten().map(|weight| weight.abs()).filter(|size| *size > 0.0 && size.is_finite());
     let least = sizes().fold(f64::INFINITY, f64::min);

@@ -88,8 +88,7 @@ mod tests {
         let (figure, all) = (figure4().unwrap(), toml::from_str::<toml::Table>(FIGURE_4).unwrap());
         let network = catalogue::find(all["model"].as_str().unwrap()).unwrap();
         let (_, shape) = network.model.fc3s(network.task).remove(0);
-        let (h, w) = (shape.partitioning.h, shape.partitioning.w);
-        let view = [shape.outputs, h, w, shape.inputs / shape.groups, h, w];
+        let view = [shape.outputs, shape.h, shape.w, shape.inputs, shape.h, shape.w];
         assert_eq!(all["view"].clone().try_into::<Vec<usize>>().unwrap(), view);
         for row in &figure.rows {
             assert!([row.before, row.after].into_iter().flatten().all(|[low, high]| low <= high), "{row:?}");

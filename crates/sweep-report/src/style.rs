@@ -16,7 +16,7 @@ const FONT_SHARES: [f64; 2] = [20.0, 12.0];
 const LARGEST_LIMIT: f64 = 1e12;
 const SMALLEST_DISTANCE: f64 = 1e-6;
 
-/// How a plot looks. Sizes are in pixels of CSS, of which an inch has 96. A PNG has two pixels for each.
+/// How a plot looks. Sizes are in pixels of CSS: an inch has 96. A PNG has two pixels for each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PlotStyle {
@@ -48,8 +48,10 @@ pub struct AxisStyle {
     /// Whether the axis is logarithmic. Values of 0 or less then have no place, and a note counts them.
     pub log: bool,
     /// Lower end of the axis, in the shown unit. Default: below all values.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub min: Option<f64>,
     /// Upper end of the axis, in the shown unit. Default: above all values.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
 }
 

@@ -88,7 +88,7 @@ fn write(folder: &Path, files: &[Rendering]) -> Result<(), ReportError> {
 
 /// Parts of the slice that the paper's text names, by their distance to the point in rows or columns.
 const PARTS: [(&str, RangeInclusive<usize>); 3] =
-    [("the marked point", 0..=0), ("its 8 neighbours", 1..=1), ("all others", 2..=usize::MAX)];
+    [("the marked point", 0..=0), ("its neighbours", 1..=1), ("all others", 2..=usize::MAX)];
 
 /// Describes the figure in numbers, beside those that the paper's text gives for its own.
 fn summary(slice: &Fc3Slice, (before, after): (&Values, &Values), printed: &PaperFigure) -> String {
@@ -112,7 +112,7 @@ fn summary(slice: &Fc3Slice, (before, after): (&Values, &Values), printed: &Pape
         line(&cells.name, ["", "", &before, &after]);
     }
     let PaperFigure { source, setting, layer, slice, .. } = printed;
-    text += &format!("\nThe paper's numbers ({source}) are those of {setting}: {layer}, slice {slice}.\n\n");
+    text += &format!("\nThe paper's numbers ({source}) are those of {setting}:\n{layer}, slice {slice}.\n\n");
     text
 }
 

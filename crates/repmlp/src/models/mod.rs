@@ -27,9 +27,8 @@ pub use psp_net::PspNetConfig;
 pub use rep_mlp_net::RepMlpNetConfig;
 pub use res_net::{ResNetConfig, StageConfig};
 
-use crate::blocks::RepMlpShape;
 use crate::cost::{Account, CountedForm};
-use crate::network::{DeployedLayer, Layer, LayerSpec, Network, Site, identity};
+use crate::network::{DeployedLayer, Fc3Shape, Layer, LayerSpec, Network, Site, identity};
 use crate::own_kinds::{Own, OwnKinds};
 use crate::vars::Scope;
 use crate::{ConfigFault, Mode};
@@ -153,9 +152,9 @@ impl ModelConfig {
         self.network(task).output(task.site()).map_or(0, |site| site.channels)
     }
 
-    /// Returns name and sizes of each RepMLP block with an FC3, in the order of the forward pass. The configuration must
+    /// Returns name and sizes of the FC3 of each RepMLP block, in the order of the forward pass. The configuration must
     /// have no faults.
-    pub fn fc3s(&self, task: Task) -> Vec<(String, RepMlpShape)> {
+    pub fn fc3s(&self, task: Task) -> Vec<(String, Fc3Shape)> {
         self.network(task).fc3s(task.site())
     }
 

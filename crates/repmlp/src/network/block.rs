@@ -10,7 +10,6 @@ use std::fmt::Debug;
 use candle_core::{Result, Tensor};
 use repmlp_kernels::Epilogue;
 
-use crate::blocks::RepMlpShape;
 use crate::cost::Account;
 use crate::layers::Visitor;
 use crate::network::Site;
@@ -32,9 +31,9 @@ pub trait BlockSpec: Debug + Send + Sync {
     /// of its layers start with it. The block has no faults.
     fn account(&self, input: Site, at: &str, account: &mut Account);
 
-    /// Returns the sizes of the block's FC3, if it has one whose weight can be viewed as (O, h, w, C/g, h, w) in both
-    /// forms. The name of the weight is that of the block and `fc3.weight`. The default is none.
-    fn fc3(&self, _input: Site) -> Option<RepMlpShape> {
+    /// Returns the sizes of the block's FC3, if it has one of the same shape in both forms. The name of its weight is
+    /// that of the block and `fc3.weight`. The default is none.
+    fn fc3(&self, _input: Site) -> Option<Fc3Shape> {
         None
     }
 
@@ -43,6 +42,19 @@ pub trait BlockSpec: Debug + Send + Sync {
     /// # Errors
     /// When a variable name is already used.
     fn build(&self, input: Site, scope: &Scope<'_>) -> Result<Box<dyn TrainingBlock>>;
+}
+
+/// Sizes of an FC layer that mixes the pixels of a partition. Its weight has the shape (O·h·w, C/g·h·w).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fc3Shape {
+    /// Output channels, O.
+    pub outputs: usize,
+    /// Input channels of a group, C/g.
+    pub inputs: usize,
+    /// Height of a partition.
+    pub h: usize,
+    /// Width of a partition.
+    pub w: usize,
 }
 
 /// The training form of a block.

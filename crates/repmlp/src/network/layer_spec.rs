@@ -6,10 +6,9 @@ use std::sync::Arc;
 use candle_core::{Result, bail};
 
 use crate::ConfigFault;
-use crate::blocks::RepMlpShape;
 use crate::cost::{Account, CountedForm, LayerCost};
 use crate::layers::{ConvBn, ConvShape, DropoutSpec};
-use crate::network::{BlockSpec, Fixed, Node};
+use crate::network::{BlockSpec, Fc3Shape, Fixed, Node};
 use crate::vars::joined;
 
 /// Channels and map size at one position of a network, for one image.
@@ -165,7 +164,7 @@ impl LayerSpec {
     }
 
     /// Returns the sizes of the layer's FC3. See [`BlockSpec::fc3`].
-    pub(crate) fn fc3(&self, site: Site) -> Option<RepMlpShape> {
+    pub(crate) fn fc3(&self, site: Site) -> Option<Fc3Shape> {
         if let Self::Block { spec, .. } = self { spec.fc3(site) } else { None }
     }
 

@@ -18,14 +18,13 @@ mod resample;
 
 use candle_core::{Result, Tensor};
 
-pub use block::{BlockSpec, DeployedBlock, TrainingBlock};
+pub use block::{BlockSpec, DeployedBlock, Fc3Shape, TrainingBlock};
 pub use deployed_layer::DeployedLayer;
 pub use fixed::{Activation, Fixed};
 pub use layer::Layer;
 pub use layer_spec::{ConvBnSpec, LayerSpec, Site};
 pub use node::{Branch, Join, Node, chain, concat, identity, product, sum};
 
-use crate::blocks::RepMlpShape;
 use crate::cost::{Account, CountedForm};
 use crate::layers::Visitor;
 use crate::vars::Scope;
@@ -71,7 +70,7 @@ impl Network<LayerSpec> {
 
     /// Returns name and sizes of each block with an FC3, in the order of the forward pass. The auxiliary head is not
     /// part of the deployed network, so it is left out.
-    pub fn fc3s(&self, image: Site) -> Vec<(String, RepMlpShape)> {
+    pub fn fc3s(&self, image: Site) -> Vec<(String, Fc3Shape)> {
         let mut found = Vec::new();
         self.trunk.add_fc3s(image, &mut found);
         if let Some(features) = self.trunk.output(image) {

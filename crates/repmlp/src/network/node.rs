@@ -5,10 +5,9 @@
 use candle_core::{Result, Tensor, bail};
 use repmlp_kernels::Epilogue;
 
-use crate::blocks::RepMlpShape;
 use crate::cost::Account;
 use crate::layers::Visitor;
-use crate::network::{DeployedLayer, Layer, LayerSpec, Site};
+use crate::network::{DeployedLayer, Fc3Shape, Layer, LayerSpec, Site};
 use crate::vars::{Scope, joined};
 use crate::{ConfigFault, Mode};
 
@@ -178,7 +177,7 @@ impl Node<LayerSpec> {
     }
 
     /// Adds name and sizes of each block with an FC3, for an input at `site`, in the order of the forward pass.
-    pub(crate) fn add_fc3s(&self, site: Site, found: &mut Vec<(String, RepMlpShape)>) {
+    pub(crate) fn add_fc3s(&self, site: Site, found: &mut Vec<(String, Fc3Shape)>) {
         self.walk(site, "", &mut |spec, site, at| {
             found.extend(spec.fc3(site).map(|shape| (at.to_owned(), shape)));
             spec.output(site)

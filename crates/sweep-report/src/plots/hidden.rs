@@ -1,5 +1,5 @@
-//! Marks that a plot does not show, because of the declared limits or the spacing of its axes. They are counted, so that
-//! no value disappears silently.
+//! Marks that a plot does not show, because of the declared limits or the spacing of its axes. They are counted, so
+//! that no value disappears silently.
 
 use crate::style::PlotStyle;
 

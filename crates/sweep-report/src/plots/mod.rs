@@ -1,4 +1,4 @@
-//! Declared plots as pictures. Each kind of plot arranges its shapes; only `picture.rs` and `pdf.rs` write files of them.
+//! Declared plots as pictures, and heat maps. Each kind arranges its shapes; only `picture.rs` and `pdf.rs` encode them.
 
 mod bars;
 mod clip;

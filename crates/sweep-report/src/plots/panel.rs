@@ -115,7 +115,10 @@ impl Panel {
         let (x_label, x_size) = fitted(x_label, sizes.label, right - left);
         panel.words(Point { x: center.x, y: height - GAP - sizes.label / 2.0 }, &x_label, (x_size, Anchor::Middle));
         let (y_label, y_size) = fitted(y_label, sizes.label, height - 2.0 * GAP);
-        panel.words(Point { x: GAP + sizes.label / 2.0, y: center.y }, &y_label, (y_size, Anchor::Upward));
+        // The middle of the axis is above the middle of the picture, so a long label would leave the picture.
+        let half = text_width(&y_label, y_size) / 2.0 + GAP;
+        let beside = Point { x: GAP + sizes.label / 2.0, y: center.y.max(half).min(height - half) };
+        panel.words(beside, &y_label, (y_size, Anchor::Upward));
         panel.draw_legend(&legend);
         panel
     }

@@ -1,7 +1,7 @@
 //! A picture as a PDF of one page, for papers: lines stay lines, and words stay words that can be searched and copied.
 //!
-//! The page holds the letters that it uses, from the embedded font. It has no date and no random id, and its streams are
-//! not compressed. So the same picture gives the same bytes everywhere. This module knows shapes, but not plots.
+//! The page holds the letters that it uses, from the embedded font. It has no date and no random id, and its streams
+//! are not compressed. So the same picture gives the same bytes everywhere. This module knows shapes, but not plots.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +15,8 @@ use super::letters::{FONT, FOOT, Letter, font, set};
 use super::palette::Ink;
 use super::picture::{Anchor, DrawingFault, Picture, Point, Shape};
 
-/// Points per unit of a picture. A unit is a pixel of CSS, of which an inch has 96; an inch has 72 points. So a PDF is
-/// as large as the SVG.
+/// Points per unit of a picture. A unit is a pixel of CSS. An inch has 96 pixels or 72 points, so a PDF is as large as
+/// the SVG.
 const POINTS: f64 = 0.75;
 
 /// Name of the font inside the file. Six letters and a plus sign say that the font is not whole.
@@ -188,6 +188,7 @@ fn write_descriptor(pdf: &mut Pdf, font: &FontRef<'_>, thousandths: impl Fn(f32)
         .italic_angle(0.0)
         .ascent(ascent)
         .descent(descent)
+        // Heights and stems only help to replace a font that is missing. This one is embedded.
         .cap_height(729.0)
         .stem_v(80.0)
         .font_file2(FONT_FILE);

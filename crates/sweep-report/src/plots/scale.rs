@@ -131,8 +131,13 @@ impl Scale {
         let (mut low, mut high) = (style.min.unwrap_or(low), style.max.unwrap_or(high));
         // One declared end may be beyond all values.
         if low >= high {
-            let length = if style.log { 0.9 * low.abs().max(high.abs()) } else { low.abs().max(high.abs()).max(1.0) };
-            (low, high) = if style.min.is_some() { (low, low + length) } else { (high - length, high) };
+            let length = low.abs().max(high.abs()).max(1.0);
+            (low, high) = match (style.min, style.log) {
+                (Some(_), true) => (low, 10.0 * low),
+                (Some(_), false) => (low, low + length),
+                (None, true) => (high / 10.0, high),
+                (None, false) => (high - length, high),
+            };
         }
         if style.log { Self::logarithmic(low, high) } else { Self::numbers(low, high) }
     }

@@ -9,7 +9,7 @@ use crate::blocks::BlockKind;
 use crate::blocks::rep_mlp::{GlobalPerceptron, LocalBranch, Partitioning, RepMlpBlock, RepMlpShape};
 use crate::cost::{Account, CountedForm, LayerCost};
 use crate::layers::ConvBn;
-use crate::network::{BlockSpec, LayerSpec, Node, Site, TrainingBlock};
+use crate::network::{BlockSpec, Fc3Shape, LayerSpec, Node, Site, TrainingBlock};
 use crate::vars::Scope;
 
 /// Configuration of a RepMLP block. Its channels and its map follow from its position in the network.
@@ -210,9 +210,11 @@ impl BlockSpec for RepMlpConfig {
         }
     }
 
-    fn fc3(&self, Site { channels, map }: Site) -> Option<RepMlpShape> {
-        let shape = self.shape(channels, channels, map)?;
-        (self.partition_perceptron == PartitionPerceptronConfig::Fc {}).then_some(shape)
+    fn fc3(&self, Site { channels, map }: Site) -> Option<Fc3Shape> {
+        let RepMlpShape { inputs, outputs, groups, partitioning } = self.shape(channels, channels, map)?;
+        let Partitioning { h, w, .. } = partitioning;
+        let is_fc = self.partition_perceptron == PartitionPerceptronConfig::Fc {};
+        is_fc.then(|| Fc3Shape { outputs, inputs: inputs / groups, h, w })
     }
 
     fn build(&self, Site { channels, map }: Site, scope: &Scope<'_>) -> Result<Box<dyn TrainingBlock>> {
