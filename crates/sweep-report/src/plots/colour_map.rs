@@ -19,8 +19,9 @@ const VIRIDIS: [Ink; 9] = [
 /// Returns the colour at a share of the scale, from 0 for the smallest number to 1 for the largest one.
 pub(super) fn colour(share: f64) -> Ink {
     let last = VIRIDIS.len() - 1;
-    // Unlike `clamp`, this gives a number that is not a number a colour too.
-    let place = share.max(0.0).min(1.0) * last as f64;
+    // Written so that a share which is not a number has a colour too.
+    let share = if share > 0.0 { share.min(1.0) } else { 0.0 };
+    let place = share * last as f64;
     let step = (place as usize).min(last - 1);
     let (low, high, beyond) = (VIRIDIS[step], VIRIDIS[step + 1], place - step as f64);
     let mix = |low: u8, high: u8| (f64::from(low) + (f64::from(high) - f64::from(low)) * beyond).round() as u8;

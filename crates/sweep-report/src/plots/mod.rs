@@ -1,4 +1,4 @@
-//! Declared plots as pictures, and heat maps. Each kind arranges its shapes; only `picture.rs` and `pdf.rs` encode them.
+//! Declared plots as pictures, and heat maps. Each kind arranges shapes; only `picture.rs` and `pdf.rs` encode them.
 
 mod bars;
 mod clip;
