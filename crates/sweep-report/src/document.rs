@@ -49,8 +49,8 @@ impl Document {
         })
     }
 
-    /// Returns the characters of its plots that PNG and PDF pictures show as boxes, because the embedded font lacks them. SVG
-    /// pictures use fonts of the reader's system.
+    /// Returns the characters of its plots that PNG and PDF pictures show as boxes, because the embedded font lacks
+    /// them. SVG pictures use fonts of the reader's system.
     pub fn missing_glyphs(&self) -> BTreeSet<char> {
         self.plots.iter().filter_map(|plot| plot.picture.as_ref()).flat_map(plots::Picture::missing_glyphs).collect()
     }

@@ -35,7 +35,7 @@ fn rows(profile: &str, accuracies: &Accuracies<'_>) -> ExperimentRows {
         source: None,
         claims: BTreeMap::new(),
     };
-    let mut rows = ExperimentRows { plan, runs: Vec::new(), measurements: Vec::new(), throughput: None };
+    let mut rows = ExperimentRows::of_plan(plan);
     for (position, (label, values)) in accuracies.iter().enumerate() {
         for (seed, value) in (0..).zip(values) {
             add(&mut rows, (label, position), seed, *value);

@@ -51,7 +51,7 @@ fn the_choice_of_test_images_has_an_interval_of_its_own() {
     let Some(Delta::Difference(difference)) = &table.rows[0].cells[0].delta else { panic!("no difference") };
     // The pairs of the difference are those of the images. Predictions are rounded to whole images.
     assert_eq!(noise.by_seed.keys().copied().collect::<Vec<_>>(), [0, 1]);
-    assert!((noise.mean.difference - difference.summary.mean).abs() < 1e-3);
+    assert!((noise.mean.difference - difference.difference.summary.mean).abs() < 1e-3);
     for test in noise.by_seed.values() {
         assert_eq!(test.images, 1000);
         assert!(test.only_first.abs_diff(test.only_second) < 20 && test.p <= 1.0);
