@@ -84,6 +84,12 @@ pub struct ColumnDeclaration {
     /// Heading of the column. Default: made from metric, split and form.
     #[serde(default)]
     pub label: Option<String>,
+    /// Shorter heading for the LaTeX table, whose page is narrow. Default: the heading.
+    #[serde(default)]
+    pub short: Option<String>,
+    /// Whether the LaTeX table has this column. Default: true.
+    #[serde(default = "is_true")]
+    pub latex: bool,
     /// Whether the column also shows the difference to the baseline row, paired by seed. For throughput, it is the
     /// ratio of the same rounds. It needs a `baseline` in the experiment. Default: false.
     #[serde(default)]
@@ -225,6 +231,10 @@ pub struct CurvesPlot {
     /// Size, letters, limits and spacing. Default: as shown below.
     #[serde(default)]
     pub style: PlotStyle,
+}
+
+fn is_true() -> bool {
+    true
 }
 
 impl Declaration {

@@ -38,6 +38,12 @@ pub struct Table {
 pub struct Column {
     /// Heading without unit.
     pub label: String,
+    /// Shorter heading for narrow pages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub short: Option<String>,
+    /// Whether it is left out on narrow pages.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_wide_only: bool,
     /// The quantity that it shows.
     pub quantity: Quantity,
     /// Whether cells have a difference to the baseline row.
@@ -177,6 +183,8 @@ impl Source<'_> {
         let quantity = declared.quantity();
         Column {
             label: declared.label.clone().unwrap_or_else(|| notes::heading(table, &quantity)),
+            short: declared.short.clone(),
+            is_wide_only: !declared.latex,
             quantity,
             delta: self.has_delta(declared),
             margin: declared.margin.filter(|_| self.has_delta(declared)),

@@ -12,6 +12,7 @@ use crate::table::Table;
 
 /// Formats a floating table with caption, label and notes.
 pub(super) fn table(table: &Table, overview: &Overview) -> String {
+    let table = &narrowed(table);
     let sheet = Sheet::of(table);
     let numbers = sheet.header.len() - sheet.words;
     let columns = "l".repeat(sheet.words) + &"r".repeat(numbers);
@@ -40,6 +41,24 @@ pub(super) fn table(table: &Table, overview: &Overview) -> String {
          \\begin{{tabular}}{{{columns}}}\n\\toprule\n{header}\\midrule\n{rows}\\bottomrule\n\\end{{tabular}}}}\n\
          {spelled_notes}\\end{{table}}\n"
     )
+}
+
+/// Returns the table with the columns and headings of narrow pages.
+fn narrowed(table: &Table) -> Table {
+    let mut narrow = table.clone();
+    let is_kept: Vec<bool> = table.columns.iter().map(|column| !column.is_wide_only).collect();
+    let mut kept = is_kept.iter();
+    narrow.columns.retain(|_| kept.next().is_some_and(|kept| *kept));
+    for row in &mut narrow.rows {
+        let mut kept = is_kept.iter();
+        row.cells.retain(|_| kept.next().is_some_and(|kept| *kept));
+    }
+    for column in &mut narrow.columns {
+        if let Some(short) = column.short.take() {
+            column.label = short;
+        }
+    }
+    narrow
 }
 
 /// Splits a heading into two lines before a bracket that follows a space (a unit). This keeps columns narrow.

@@ -144,6 +144,21 @@ fn a_sweep_with_a_pruned_run_compares_nothing_and_says_so() {
 }
 
 #[test]
+fn latex_leaves_out_and_shortens_the_columns_that_ask_for_it() {
+    let mut declaration = declaration();
+    declaration.tables[0].columns[0].short = Some("Acc.".to_owned());
+    declaration.tables[0].columns[1].latex = false;
+    let all = render(&rows(), &declaration, &paper()).unwrap();
+    let text = |name: &str| {
+        let file = all.iter().find(|rendering| rendering.path.as_os_str() == name).unwrap();
+        String::from_utf8(file.bytes.clone()).unwrap()
+    };
+    let (latex, markdown) = (text("groups.tex"), text("report.md"));
+    assert!(latex.contains("Acc.") && !latex.contains("params") && latex.contains("speed"), "{latex}");
+    assert!(markdown.contains("test accuracy") && markdown.contains("params") && !markdown.contains("Acc."));
+}
+
+#[test]
 fn a_margin_asks_whether_a_row_is_equivalent_to_the_baseline() {
     let with_margin = |margin: f64| {
         let mut declaration = declaration();
