@@ -150,7 +150,18 @@ fn deployed(metric: Metric, split: Option<Split>) -> Quantity {
 fn column(quantity: Quantity) -> ColumnDeclaration {
     let Quantity { metric, split, form, epoch } = quantity;
     let delta = split == Some(Split::Test) || metric == Metric::Throughput;
-    ColumnDeclaration { metric, split, form, epoch, label: None, short: None, latex: true, delta, margin: None, reference: None }
+    ColumnDeclaration {
+        metric,
+        split,
+        form,
+        epoch,
+        label: None,
+        short: None,
+        latex: true,
+        delta,
+        margin: None,
+        reference: None,
+    }
 }
 
 /// Fixes every axis except the first at the baseline's label, or at the first run's label. This leaves few enough

@@ -338,7 +338,9 @@ impl Process for SlurmTask {
         loop {
             let Some(queue) = self.answer(&mut requests).await else { return Ok(Followed::Left) };
             let task = queue.task(&self.job, self.task);
-            if record.is_begun() || task.is_none_or(|task| !task.waits()) {
+            // A task that Slurm holds may have run: a controller that lost its latest state starts it again, and the
+            // node refuses a second copy.
+            if record.is_begun() || task.is_none_or(|task| !task.waits() || task.is_held()) {
                 self.look(record).await?;
             }
             if let Some(end) = self.end(task, record.outcome().as_ref(), &mut counts)

@@ -309,6 +309,8 @@ fn answers_of_other_versions_and_missing_tasks_lose_nothing() {
         "printf '7|0|COMPLETED|None|n1\\n7|1|COMPLETED+|None|n1\\n'",
         "printf '7|0|CANCELLED by 1000|None|n1\\n7|1|NODE_FAIL|NodeFail|n1\\n'",
         "printf '7|0|SOMETHING_NEW|x|n1\\n7|1|RUNNING|None|n1\\n'",
+        // A controller that lost its latest state wanted to start them again.
+        "printf '7|0|PENDING|launch failed requeued held||\\n7|1|PENDING|launch failed requeued held||\\n'",
     ] {
         let bench = project("");
         let path = without_queue(&bench, answer);
