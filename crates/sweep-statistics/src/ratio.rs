@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::binomial::half_binomial_cdf;
 use crate::bootstrap::Resampling;
-use crate::estimate::FEWEST_FOR_BOOTSTRAP;
 use crate::interval::{CONFIDENCE, Interval};
 use crate::median::median;
+
+/// The smallest number of rounds for a bootstrap of their median.
+const FEWEST_ROUNDS: usize = 8;
 
 /// Ratio of two throughputs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,7 +36,7 @@ pub struct RatioBootstrap {
     /// Median of the ratios of the rounds. It is above 1 if the first network is faster.
     pub median: f64,
     /// The 95% percentile interval of the median, simultaneous for all comparisons of the family (Bonferroni). Rounds
-    /// are drawn for both networks together. Absent with fewer than [`FEWEST_FOR_BOOTSTRAP`] rounds.
+    /// are drawn for both networks together. Absent with fewer than eight rounds.
     pub interval: Option<Interval>,
     /// Number of comparisons made together, including this one.
     pub comparisons: usize,
@@ -68,7 +70,7 @@ impl RatioBootstrap {
         let ratios = ratios(seconds, baseline)?;
         let (rounds, centre) = (ratios.len(), median(ratios.clone())?);
         let of_median = |resample: &[f64]| median(resample.to_vec());
-        let interval = (rounds >= FEWEST_FOR_BOOTSTRAP)
+        let interval = (rounds >= FEWEST_ROUNDS)
             .then(|| resampling.percentile_interval(&ratios, level(comparisons), of_median))
             .flatten();
         Some(Self { rounds, median: centre, interval, comparisons, resampling })
@@ -139,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bootstrap_needs_as_many_rounds_as_elsewhere() {
+    fn a_bootstrap_needs_eight_rounds() {
         let base = [2.0, 2.1, 2.0, 1.9, 2.0, 2.0, 2.1, 2.0, 40.0];
         let found = RatioBootstrap::of(&[1.0; 9], &base, 1, Resampling::default()).unwrap();
         let ends = found.interval.unwrap();

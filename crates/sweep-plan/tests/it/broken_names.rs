@@ -237,7 +237,7 @@ fn an_axis_with_the_name_of_an_exported_column() {
     4 | name = "epoch"
       |        ^^^^^^^
       |
-      = help: choose another name; reserved names: run, seed, status, metric, split, form, epoch, value, source, n, planned, mean, sd, low95, high95, best, tied, missing, delta, delta_n, delta_low95, delta_high95, p, p_adjusted, comparisons, sign_flip_p, paper, relative, relative_rounds, relative_low95, relative_high95
+      = help: choose another name; reserved names: run, seed, status, metric, split, form, epoch, value, source, n, planned, mean, sd, low95, high95, best, tied, missing, delta, delta_n, delta_low95, delta_high95, p, p_adjusted, comparisons, sign_flip_p, paper, relative, relative_rounds, relative_low95, relative_high95, p_holm, welch_p, welch_low95, welch_high95, d_z, d_av, d_s, superiority, paired_superiority, margin, equivalence, equivalence_p
     "#);
 }
 

@@ -28,7 +28,7 @@ pub use statements::{Check, CheckedStatement, Compute, PaperStatements, Statemen
 
 use sweep_protocol::{ExperimentRows, Metric};
 
-use crate::declaration::{Declaration, Quantity};
+use crate::declaration::{ColumnDeclaration, Declaration, Quantity};
 use crate::measured::Measured;
 use crate::unit::is_count;
 use crate::{PaperNumbers, ReportError, fit};
@@ -141,7 +141,7 @@ impl Judge<'_> {
         let Rule::AsPrinted(rule) = &self.claim.rule else { return self.claim.rule.quantity().copied() };
         let table = self.source.declaration.tables.iter().find(|table| table.id == rule.table)?;
         let mut columns = table.columns.iter();
-        columns.find(|column| column.reference.as_ref() == Some(&rule.column)).map(|column| column.quantity())
+        columns.find(|column| column.reference.as_ref() == Some(&rule.column)).map(ColumnDeclaration::quantity)
     }
 
     fn notes(&self, basis: Basis) -> Vec<String> {

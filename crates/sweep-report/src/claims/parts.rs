@@ -10,7 +10,7 @@ use super::declared::{
 };
 use super::estimate::Estimate;
 use super::values::{NOTHING, Origin, Source, Values};
-use crate::declaration::Quantity;
+use crate::declaration::{ColumnDeclaration, Quantity};
 use crate::group::axis_of;
 use crate::unit::{Unit, is_count};
 
@@ -111,7 +111,7 @@ impl Bounds {
 
 impl Part {
     /// Reduces the part to its direction, which does not depend on the scale. `None` if it has none.
-    pub(crate) fn as_direction(self) -> Option<Self> {
+    pub(crate) fn into_direction(self) -> Option<Self> {
         let bounds = self.bounds.direction(self.neutral?)?;
         Some(Self { bounds, ..self })
     }
@@ -229,7 +229,11 @@ impl Compared<'_> {
 fn as_printed(rule: &AsPrintedRule, source: Source<'_>, origin: Origin) -> Vec<Part> {
     let declared = source.declaration.tables.iter().find(|table| table.id == rule.table);
     let column = |table: &crate::TableDeclaration| {
-        table.columns.iter().find(|column| column.reference.as_ref() == Some(&rule.column)).map(|c| c.quantity())
+        table
+            .columns
+            .iter()
+            .find(|column| column.reference.as_ref() == Some(&rule.column))
+            .map(ColumnDeclaration::quantity)
     };
     let Some((table, of)) = declared.and_then(|table| Some((table, column(table)?))) else { return Vec::new() };
     let Some((printed, link)) = source.printed(table).zip(table.paper.as_ref()) else { return Vec::new() };

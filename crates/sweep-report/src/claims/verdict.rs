@@ -50,7 +50,7 @@ pub(crate) fn decide(parts: Vec<Part>, terms: Terms) -> Decision {
     }
     let parts = match terms.reach {
         Reach::Claim => parts,
-        Reach::Direction => match parts.into_iter().map(Part::as_direction).collect() {
+        Reach::Direction => match parts.into_iter().map(Part::into_direction).collect() {
             Some(parts) => parts,
             None => return without(Verdict::NotComparable, "a number holds for its scale only".to_owned()),
         },
