@@ -34,7 +34,7 @@ pub(crate) async fn run(arguments: WhyArgs) -> Result<Exit> {
     let place = (arguments.table.as_str(), arguments.row.as_str(), arguments.column.as_str());
     let found = trace(&recorded.rows, &declaration, &paper, place).map_err(|fault| UsageError(fault.to_string()))?;
     let is_here = recorded.origin == Source::Runs;
-    let witnesses = witnesses(&mut results, &found, is_here)?;
+    let witnesses = witnesses(&mut results, &found, recorded.origin)?;
     say_damage(&mut results);
     if arguments.json {
         print_json(&serde_json::json!({ "trace": found, "runs": witnesses }))?;
@@ -52,11 +52,11 @@ pub(crate) async fn run(arguments: WhyArgs) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn witnesses<'a>(results: &mut Reader, found: &'a Trace, is_here: bool) -> Result<Vec<Witness<'a>>> {
+fn witnesses<'a>(results: &mut Reader, found: &'a Trace, source: Source) -> Result<Vec<Witness<'a>>> {
     let mut witnesses = Vec::new();
     for traced in &found.runs {
         let mut origins = Vec::new();
-        for measurement in traced.measurements.iter().filter(|_| is_here) {
+        for measurement in traced.measurements.iter().filter(|_| source == Source::Runs) {
             origins.extend(results.origin(traced.run, measurement)?);
         }
         witnesses.push(Witness { traced, origins });

@@ -189,7 +189,8 @@ fn runs_that_differ_in_what_is_no_axis_are_named() {
         change(rows.runs.iter_mut().rfind(|row| row.status == Status::Succeeded).unwrap());
         tables(&rows, &declaration(), &paper()).unwrap().remove(0).notes.join("\n")
     };
-    let cases: [(fn(&mut RunRow), &str); 4] = [
+    type Change = fn(&mut RunRow);
+    let cases: [(Change, &str); 4] = [
         (
             |row| row.arithmetic = Some("cpu avx512 candle-1+kernels-1".parse().unwrap()),
             "different arithmetics (cpu avx",
