@@ -40,6 +40,11 @@ pub(crate) fn of_ended(evidence: &Evidence<'_>) -> Closing {
             Closing::new(Status::Cancelled, "wrote a checkpoint and waits in the queue again")
         }
         (Some(Outcome::Stopped), EndedBy::Pruning) => pruned(),
+        // Nobody asked for it, so the run is tried again.
+        (Some(Outcome::Stopped), EndedBy::Cluster) => Closing::new(
+            Status::Failed(FailureKind::Crash),
+            format!("was stopped by the cluster, {}", evidence.end.how),
+        ),
         (Some(outcome), _) => of_outcome(outcome),
         (None, _) => of_silence(evidence),
     }
@@ -81,8 +86,8 @@ fn of_silence(evidence: &Evidence<'_>) -> Closing {
         EndedBy::Requeued => return Closing::new(Status::Cancelled, how),
         EndedBy::UnwritableJournal => FailureKind::Io,
         EndedBy::Memory => FailureKind::Oom,
-        EndedBy::Itself if is_out_of_memory(&evidence.log_tail) => FailureKind::Oom,
-        EndedBy::Itself => FailureKind::Crash,
+        EndedBy::Itself | EndedBy::Cluster if is_out_of_memory(&evidence.log_tail) => FailureKind::Oom,
+        EndedBy::Itself | EndedBy::Cluster => FailureKind::Crash,
     };
     let mut message = format!("died before it reported a result, {how}");
     if !evidence.log_tail.is_empty() {
@@ -134,6 +139,7 @@ mod tests {
         assert_eq!(closed(Some(Outcome::Succeeded), EndedBy::Memory, ""), done);
         assert_eq!(closed(Some(Outcome::Stopped), EndedBy::TimeLimit, "").status, Status::TimedOut);
         assert_eq!(closed(Some(Outcome::Stopped), EndedBy::Itself, "").status, Status::Cancelled);
+        assert_eq!(closed(Some(Outcome::Stopped), EndedBy::Cluster, "").status, Status::Failed(FailureKind::Crash));
         assert_eq!(closed(Some(Outcome::Stopped), EndedBy::Pruning, ""), pruned());
         assert_eq!(closed(Some(Outcome::Succeeded), EndedBy::Pruning, ""), done);
     }

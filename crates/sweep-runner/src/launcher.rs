@@ -86,6 +86,8 @@ pub enum EndedBy {
     Memory,
     /// Its time limit.
     TimeLimit,
+    /// The cluster, for a reason of its own: preemption, the loss of a node, or a controller that lost the task.
+    Cluster,
     /// The user asked for it, another run failed, or the scheduler cannot go on.
     Request,
     /// The run was pruned.

@@ -101,6 +101,11 @@ impl Record {
         }
     }
 
+    /// Number of journal lines that the attempt has reported so far.
+    pub fn lines(&self) -> u64 {
+        self.lines
+    }
+
     /// Whether the attempt has reported anything.
     pub fn is_begun(&self) -> bool {
         self.lines > 0

@@ -15,10 +15,10 @@ use crate::queue::{Phase, Queue, TaskState};
 use crate::start::next_of;
 use crate::{Cluster, Program, Settings, SlurmError, Submission};
 
-/// Number of answers of Slurm without a task after which the task has left the queue.
-const ABSENT: u32 = 2;
+/// Number of answers in a row after which a task that Slurm does not know, or could not launch, is lost.
+const LOST: u32 = 2;
 /// Least time between the first and the last of these answers. A controller that starts may not know all jobs yet.
-const ABSENT_FOR: Duration = Duration::from_secs(5);
+const LOST_FOR: Duration = Duration::from_secs(5);
 /// Number of answers after the end of a task in which its last lines may still arrive over a network file system.
 const LATE: u32 = 3;
 
@@ -285,22 +285,26 @@ impl SlurmTask {
         }
         let Some(task) = state else {
             // A new job may be missing in the first answer, and an old one has left the queue.
-            counts.absent += 1;
-            let since = *counts.absent_since.get_or_insert_with(Instant::now);
             let how = format!("Slurm no longer knows job {}_{}", self.job, self.task);
-            let is_gone = counts.absent >= ABSENT && since.elapsed() >= ABSENT_FOR;
-            return is_gone.then_some(Ended { by: EndedBy::Itself, how });
+            return counts.is_lost().then_some(Ended { by: EndedBy::Cluster, how });
         };
-        (counts.absent, counts.absent_since) = (0, None);
         let is_complete = task.state == "COMPLETED";
         let by = match task.phase() {
-            Phase::Alive => return None,
+            // The next attempt is a new task, perhaps on another node.
+            Phase::NotLaunched => {
+                let how = format!("Slurm could not launch job {}_{} ({})", self.job, self.task, task.reason);
+                return counts.is_lost().then_some(Ended { by: EndedBy::Cluster, how });
+            }
+            Phase::Alive => {
+                counts.lost = None;
+                return None;
+            }
             Phase::OutOfMemory => EndedBy::Memory,
             Phase::TimeLimit => EndedBy::TimeLimit,
             Phase::Cancelled => EndedBy::Request,
             // It stopped before its time limit, and may not queue again.
             Phase::Ended if is_complete && outcome == Some(&Outcome::Stopped) => EndedBy::TimeLimit,
-            Phase::Ended => EndedBy::Itself,
+            Phase::Ended => EndedBy::Cluster,
         };
         counts.late += 1;
         let node = if task.node.is_empty() { String::new() } else { format!(" on {}", task.node) };
@@ -312,14 +316,21 @@ impl SlurmTask {
 /// Numbers of answers of Slurm in a row.
 #[derive(Default)]
 struct Counts {
-    /// Without the task.
-    absent: u32,
-    /// Time of the first of them.
-    absent_since: Option<Instant>,
+    /// Without a task that can run, and the time of the first of them.
+    lost: Option<(u32, Instant)>,
     /// With a task that has ended but has not reported its end.
     late: u32,
     /// Whether the user knows that the task is held.
     is_held: bool,
+}
+
+impl Counts {
+    /// Counts an answer without a task that can run. Returns whether these answers are enough.
+    fn is_lost(&mut self) -> bool {
+        let (answers, since) = self.lost.get_or_insert((0, Instant::now()));
+        *answers += 1;
+        *answers >= LOST && since.elapsed() >= LOST_FOR
+    }
 }
 
 impl Process for SlurmTask {
@@ -338,10 +349,14 @@ impl Process for SlurmTask {
         loop {
             let Some(queue) = self.answer(&mut requests).await else { return Ok(Followed::Left) };
             let task = queue.task(&self.job, self.task);
-            // A task that Slurm holds may have run: a controller that lost its latest state starts it again, and the
-            // node refuses a second copy.
+            // A task that Slurm holds may run: a controller that lost its latest state starts it again, and the node
+            // refuses a second copy.
             if record.is_begun() || task.is_none_or(|task| !task.waits() || task.is_held()) {
+                let known = record.lines();
                 self.look(record).await?;
+                if record.lines() != known {
+                    counts.lost = None;
+                }
             }
             if let Some(end) = self.end(task, record.outcome().as_ref(), &mut counts)
                 && self.give_up(record).await?
@@ -352,7 +367,10 @@ impl Process for SlurmTask {
                 let how = if record.is_begun() { end.how } else { end.how + &self.output(record.layout()) };
                 return Ok(Followed::Ended { end: Ended { how, ..end }, memory: None });
             }
-            if let Some(task) = task.filter(|task| task.is_held() && !std::mem::replace(&mut counts.is_held, true)) {
+            let is_waiting_for_the_user = |task: &&TaskState| task.is_held() && task.phase() == Phase::Alive;
+            if let Some(task) = task.filter(is_waiting_for_the_user)
+                && !std::mem::replace(&mut counts.is_held, true)
+            {
                 let (job, index, reason) = (&self.job, self.task, &task.reason);
                 (self.say)(&format!(
                     "Slurm holds task {job}_{index} ({reason}): find the cause, then `scontrol release {job}_{index}`"

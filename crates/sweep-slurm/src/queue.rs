@@ -77,6 +77,8 @@ pub(crate) enum Phase {
     TimeLimit,
     /// A user or administrator ended it.
     Cancelled,
+    /// A node refused it, and Slurm holds it until somebody releases it.
+    NotLaunched,
 }
 
 impl TaskState {
@@ -114,6 +116,10 @@ impl TaskState {
     }
 
     pub(crate) fn phase(&self) -> Phase {
+        // With underscores or spaces, depending on the version.
+        if self.is_held() && self.reason.to_ascii_lowercase().replace('_', " ").contains("launch failed") {
+            return Phase::NotLaunched;
+        }
         // Some versions append words: `CANCELLED by 1000`.
         match self.state.split([' ', '+']).next().unwrap_or_default() {
             "COMPLETED" | "FAILED" | "BOOT_FAIL" | "NODE_FAIL" | "PREEMPTED" | "REVOKED" => Phase::Ended,
@@ -157,6 +163,9 @@ mod tests {
         assert!(is_known("/a b|c/results/slurm/3/script.sh 0") && is_known("") && is_known("(null)"));
         assert!(!is_known("/home/me/train.sh") && !is_known("bash"), "a job that has our id by chance");
         let held = |reason: &str| TaskState::read(&format!("1|0|PENDING|{reason}|")).unwrap().2.is_held();
+        let refused = TaskState::read("1|0|PENDING|launch failed requeued held|").unwrap().2;
+        assert_eq!(refused.phase(), Phase::NotLaunched);
+        assert_eq!(TaskState::read("1|0|PENDING|JobHeldUser|").unwrap().2.phase(), Phase::Alive);
         assert!(held("JobHeldAdmin") && held("launch failed requeued held") && !held("Priority"));
     }
 }

@@ -3,8 +3,16 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 
+use rustix::process::Signal;
 use tempfile::TempDir;
+
+use crate::processes::{in_folder, signal};
+
+/// Longest life of a project folder. The slowest test needs a third of it on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(900);
 
 /// Returns the root folder of the repository.
 pub(crate) fn repository() -> PathBuf {
@@ -21,9 +29,12 @@ pub(crate) fn skipped(what: &str, why: &str) {
     tell(&format!("{what} is not tested: {why}"));
 }
 
-/// A project folder with the tiny experiment.
+/// A project folder with the tiny experiment. Programs that wait in it for ever are killed, so that their test fails
+/// instead of all tests never ending.
 pub(crate) struct Bench {
     folder: TempDir,
+    /// Ends the watch over the folder when it is dropped.
+    _alive: Sender<()>,
 }
 
 impl Bench {
@@ -35,7 +46,11 @@ impl Bench {
 
     /// Makes an empty folder.
     pub(crate) fn empty() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        let folder = tempfile::tempdir().unwrap();
+        let (alive, test) = channel();
+        let watched = folder.path().to_owned();
+        std::thread::spawn(move || kill_when_late(&watched, &test));
+        Self { folder, _alive: alive }
     }
 
     /// Copies the tiny experiment into the folder.
@@ -116,6 +131,14 @@ impl Bench {
         let timing = |line: &&str| ["throughput", "train_time", "data_wait"].iter().any(|word| line.contains(word));
         let csv = self.done(&format!("export experiments/tiny.toml --profile {profile}")).stdout();
         csv.lines().filter(|line| !timing(line)).map(str::to_owned).collect()
+    }
+}
+
+/// Kills the processes in a folder if its test has not ended in time.
+fn kill_when_late(folder: &Path, test: &Receiver<()>) {
+    while test.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+        tell(&format!("{}: killed what runs here after {} s", folder.display(), PATIENCE.as_secs()));
+        in_folder(folder).into_iter().for_each(|pid| signal(pid, Signal::KILL));
     }
 }
 

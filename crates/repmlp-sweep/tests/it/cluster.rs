@@ -6,12 +6,13 @@ use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
-use crate::bench::{Bench, skipped};
+use crate::bench::{Bench, skipped, tell};
 use crate::processes::{kill, signal};
 
 /// Longest wait for something that Slurm does. The slowest is the loss of a node, after some 30 s.
@@ -66,9 +67,7 @@ impl Cluster {
         let user = Command::new("id").arg("-un").output().unwrap();
         let user = String::from_utf8(user.stdout).unwrap();
         let user = user.trim();
-        // The ports are chosen together, so that they differ.
-        let listeners: Vec<TcpListener> = (0..=nodes).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let ports: Vec<u16> = listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
+        let ports = free_ports(nodes + 1);
         let mut text = format!(
             "ClusterName=test\nSlurmctldHost={host}(127.0.0.1)\nSlurmUser={user}\nSlurmdUser={user}\nSlurmctldPort={}\n\
              AuthType=auth/munge\nCredType=cred/munge\nAuthInfo=socket={folder}/munge/munge.sock,cred_expire=2\n\
@@ -131,12 +130,19 @@ impl Cluster {
     pub(crate) fn wait(&self, what: &str, is_so: impl Fn() -> bool) {
         let begin = Instant::now();
         while !is_so() {
-            if begin.elapsed() > PATIENCE {
-                let log = fs::read_to_string(self.path("log/slurmctld.log")).unwrap_or_default();
-                let tail: Vec<&str> = log.lines().rev().take(30).collect();
-                panic!("not in time: {what}\n{}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"));
-            }
+            assert!(begin.elapsed() <= PATIENCE, "not in time: {what}");
             std::thread::yield_now();
+        }
+    }
+
+    /// Prints what the cluster is doing, and the ends of its logs.
+    fn tell(&self) {
+        tell(&self.asked("squeue", &["--array", "--states=all", "--format=%i %T %r %N %o"]));
+        tell(&self.asked("sinfo", &["--Node", "--format=%N %T %E"]));
+        for log in fs::read_dir(self.path("log")).unwrap().flatten() {
+            let text = fs::read_to_string(log.path()).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            tell(&format!("{}:\n{}", log.path().display(), lines[lines.len().saturating_sub(30)..].join("\n")));
         }
     }
 
@@ -147,8 +153,10 @@ impl Cluster {
         command
     }
 
+    /// Starts the controller, and waits until it answers. It leaves its terminal before all of its checks.
     pub(crate) fn start_controller(&self) {
         self.done(&mut self.tool("slurmctld"));
+        self.wait("the controller answers", || self.asked("scontrol", &["ping"]).contains("is UP"));
     }
 
     pub(crate) fn start_node(&self, node: &str) {
@@ -193,11 +201,29 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.tell();
+        }
         let ours = format!("SLURM_CONF={}", self.configuration().display());
         for pid in self.pid("munged").into_iter().chain(self.processes(&ours)) {
             signal(pid, Signal::KILL);
         }
     }
+}
+
+/// Returns ports that nobody listens to. The kernel gives none of them to an outgoing connection: a daemon that starts
+/// again would find its port taken.
+fn free_ports(number: usize) -> Vec<u16> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(97);
+    let mut candidates = std::iter::repeat_with(|| {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(first);
+        u16::try_from(20_000 + next % 12_000).unwrap()
+    });
+    // All are kept until the last one is found, so that they differ.
+    let free = candidates.by_ref().filter_map(|port| TcpListener::bind(("127.0.0.1", port)).ok()).take(number);
+    let listeners: Vec<TcpListener> = free.collect();
+    listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
 }
 
 /// Returns the path of a program. Daemons may lie in a folder that is not searched for users.

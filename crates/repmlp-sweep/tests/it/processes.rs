@@ -23,6 +23,13 @@ pub(crate) fn workers(folder: &Path) -> Vec<Pid> {
     ids.filter(below).filter_map(Pid::from_raw).collect()
 }
 
+/// Returns the processes whose current folder is this one.
+pub(crate) fn in_folder(folder: &Path) -> Vec<Pid> {
+    let ids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let is_here = |id: &i32| fs::read_link(format!("/proc/{id}/cwd")).is_ok_and(|current| current == folder);
+    ids.filter(is_here).filter_map(Pid::from_raw).collect()
+}
+
 /// Returns the state of each thread of a process as the kernel's letter; empty if the process has ended.
 fn states(pid: Pid) -> Vec<char> {
     let Ok(threads) = fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())) else { return Vec::new() };

@@ -327,6 +327,8 @@ fn a_task_that_dies_silently_is_classified_and_tried_again_once() {
         ("TIMEOUT|TimeLimit", "timed_out"),
         ("FAILED|NonZeroExitCode", "failed:crash"),
         ("NODE_FAIL|NodeFail", "failed:crash"),
+        // A node refused it, and nobody releases it.
+        ("PENDING|launch failed requeued held", "failed:crash"),
     ] {
         // The throughput is measured outside of the array.
         let bench = project("setup = ['[ -z \"$SLURM_ARRAY_TASK_ID\" ] || { echo no such module; exit 1; }']");
