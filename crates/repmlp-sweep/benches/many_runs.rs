@@ -1,7 +1,7 @@
 //! Measures the time of commands on a results folder with very many finished runs.
 //!
 //! Makes such a folder with plans, configurations and journals, as a sweep writes them. It has 10,000 runs unless
-//! `RUNS` is set. It is in a temporary folder unless `FOLDER` is set. Prints the time and the peak memory of each
+//! `RUNS` is set, each of as many epochs as `EPOCHS` says. It is in a temporary folder unless `FOLDER` is set. Prints the time and the peak memory of each
 //! command.
 //!
 //! Run it with `cargo bench --package repmlp-sweep --bench many_runs`.
@@ -59,7 +59,11 @@ impl Project {
     fn make(&self, runs: usize) -> usize {
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/experiments/base");
         fs::create_dir_all(self.folder.join("experiments/base")).unwrap();
-        fs::copy(fixtures.join("tiny.toml"), self.folder.join("experiments/base/tiny.toml")).unwrap();
+        let base = fs::read_to_string(fixtures.join("tiny.toml")).unwrap();
+        let epochs = std::env::var("EPOCHS").ok().map(|epochs| format!("epochs = {epochs}"));
+        let lines = base.lines().map(|line| epochs.as_deref().filter(|_| line.starts_with("epochs")).unwrap_or(line));
+        let base = lines.collect::<Vec<_>>().join("\n");
+        fs::write(self.folder.join("experiments/base/tiny.toml"), base).unwrap();
         let rates: Vec<String> = (1..=runs.div_ceil(SEEDS)).map(|i| format!("{}", i as f64 * 1e-4)).collect();
         let experiment = format!(
             "question = \"what do many runs cost?\"\nbase = \"base/tiny.toml\"\nseeds = {}\n[[axis]]\nname = \"rate\"\n\

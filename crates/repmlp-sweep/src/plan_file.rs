@@ -3,12 +3,13 @@
 //! The results of an experiment are stored under its name, so two files of the same name would share plan and report.
 //! This module knows files, not runs.
 
+use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::Result;
 use chrono::DateTime;
-use sweep_protocol::{PlanRecord, PlanSource, ResultsLayout, now_ms, read_regular_file};
-use sweep_report::claims;
+use sweep_protocol::{PlanRecord, PlanSource, ResultsLayout, RunId, now_ms, read_regular_file};
+use sweep_report::claims::{self, Knowledge};
 
 use crate::commands::say;
 use crate::costed_plan::CostedPlan;
@@ -34,7 +35,7 @@ pub(crate) fn claim(layout: &ResultsLayout, costed: &CostedPlan<'_>) -> Result<P
     }
     let declared = costed.project.claim_digests(&record)?;
     let first = former_record.as_ref().map(|former| &former.claims);
-    let claims = claims::register(first, declared, || has_begun(layout, &record));
+    let claims = claims::register(first, declared, known_of(layout, &record, former_record.as_ref()));
     let record = PlanRecord { source: Some(source(layout, costed)), claims, ..record };
     // If the same file gives the same plan again, the old record is kept.
     Ok(former_record.filter(|former| is_same_plan(former, &record)).unwrap_or(record))
@@ -49,9 +50,16 @@ pub(crate) fn recorded_as_asked(layout: &ResultsLayout, costed: &CostedPlan<'_>)
     is_same_plan(&former, &asked).then_some(former)
 }
 
-/// Whether an attempt at a run of the plan has begun, in this experiment or another one.
-fn has_begun(layout: &ResultsLayout, plan: &PlanRecord) -> bool {
-    plan.runs.iter().any(|planned| layout.run(planned.run).root().exists())
+/// Says whether runs of a plan have begun, in this experiment or another one.
+fn known_of(layout: &ResultsLayout, plan: &PlanRecord, former: Option<&PlanRecord>) -> Knowledge {
+    let own: BTreeSet<RunId> = former.into_iter().flat_map(|plan| &plan.runs).map(|planned| planned.run).collect();
+    let begun = plan.runs.iter().filter(|planned| layout.run(planned.run).root().exists());
+    let (ours, foreign): (Vec<_>, Vec<_>) = begun.partition(|planned| own.contains(&planned.run));
+    match (ours.is_empty(), foreign.is_empty()) {
+        (_, false) => Knowledge::Foreign,
+        (false, true) => Knowledge::Own,
+        (true, true) => Knowledge::Nothing,
+    }
 }
 
 /// Returns the source of a plan that is made now.

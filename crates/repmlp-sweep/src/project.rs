@@ -93,7 +93,7 @@ impl Project {
     }
 
     /// Returns the folder of report declarations.
-    fn reports(&self) -> PathBuf {
+    pub(crate) fn reports(&self) -> PathBuf {
         self.folder("reports")
     }
 
@@ -138,7 +138,10 @@ impl Project {
     /// Returns the digest of each claim of the declared report.
     pub(crate) fn claim_digests(&self, plan: &PlanRecord) -> Result<BTreeMap<String, String>, ReportError> {
         let declared = self.declared(plan)?;
-        Ok(declared.map(|(declaration, _)| claims::digests(&declaration)).unwrap_or_default())
+        let digests = |(declaration, paper): (Declaration, PaperNumbers)| {
+            claims::Scope { declaration: &declaration, plan, paper: &paper }.digests()
+        };
+        Ok(declared.map(digests).unwrap_or_default())
     }
 
     /// Checks what the paper says in its text against its printed tables.

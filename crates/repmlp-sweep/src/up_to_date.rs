@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use sweep_protocol::{PlanRecord, ResultsLayout, RunId, file_stamp, read_regular_file, write_atomically};
-use sweep_report::Table;
-use sweep_report::claims::Judged;
+use sweep_report::Answers;
 use sweep_store::Reader;
 
 use crate::project::Project;
@@ -24,10 +23,8 @@ pub(crate) struct Made {
     pub(crate) folder: PathBuf,
     /// Size and time of each file that was written for the report.
     files: BTreeMap<String, String>,
-    /// The tables that the terminal shows.
-    pub(crate) tables: Vec<Table>,
-    /// The judged claims that the terminal shows.
-    pub(crate) claims: Vec<Judged>,
+    /// What the terminal shows.
+    pub(crate) answers: Answers,
 }
 
 /// Returns a digest of everything that a report is made from: plan, rows, values, throughput, declaration, the paper's
@@ -56,9 +53,9 @@ impl Made {
         layout: &ResultsLayout,
         plan: &PlanRecord,
         folder: &Path,
-        (tables, claims): (Vec<Table>, Vec<Judged>),
+        answers: Answers,
     ) -> Self {
-        Self { inputs, files: files(layout, plan, folder), folder: folder.to_owned(), tables, claims }
+        Self { inputs, files: files(layout, plan, folder), folder: folder.to_owned(), answers }
     }
 
     /// Reads the record of the last report. `None` unless the report was made from these inputs and its files are
@@ -71,10 +68,7 @@ impl Made {
             return None;
         }
         let mut made: Self = serde_json::from_str(json).ok()?;
-        let columns = made.tables.iter_mut().flat_map(|table| &mut table.columns);
-        columns.for_each(|column| {
-            column.quantity.metric = plan.metric(column.quantity.metric).unwrap_or(column.quantity.metric);
-        });
+        made.answers = made.answers.with_metrics_of(plan);
         (made.inputs == inputs && made.files == files(layout, plan, &made.folder)).then_some(made)
     }
 

@@ -52,9 +52,12 @@ pub const TABLE_COLUMNS: [&str; 38] = [
 /// of the test images.
 pub const IMAGE_COLUMNS: [&str; 2] = ["images_low95", "images_high95"];
 
+/// Columns of a front of cost and value that other tables do not have, beside one per axis.
+pub const FRONT_COLUMNS: [&str; 5] = ["cost_mean", "standing", "dominated_by", "perhaps_dominated_by", "challengers"];
+
 /// Whether exported tables already have a column of this name.
 pub fn is_reserved_column(name: &str) -> bool {
-    [&FRAME_COLUMNS[..], &TABLE_COLUMNS, &IMAGE_COLUMNS].iter().any(|columns| columns.contains(&name))
+    [&FRAME_COLUMNS[..], &TABLE_COLUMNS, &IMAGE_COLUMNS, &FRONT_COLUMNS].iter().any(|columns| columns.contains(&name))
 }
 
 /// Returns the column name of an axis. Plans of older versions may have axes with reserved names; these get a prefix.

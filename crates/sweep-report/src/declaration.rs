@@ -31,6 +31,12 @@ pub struct Declaration {
     /// Plots of the report, in this order. Default: none.
     #[serde(default, rename = "plot")]
     pub plots: Vec<PlotDeclaration>,
+    /// Effects of axes over a complete grid, in this order. Default: none.
+    #[serde(default)]
+    pub effects: Vec<EffectsDeclaration>,
+    /// Fronts of cost and value, in this order. Default: none.
+    #[serde(default, rename = "front")]
+    pub fronts: Vec<FrontDeclaration>,
     /// The scale of the paper that claims are compared with. Default: none.
     #[serde(default)]
     pub paper: Option<PaperScale>,
@@ -40,7 +46,7 @@ pub struct Declaration {
 }
 
 /// A table. It has one row for each planned combination of labels on the axes in `rows`; values are means over seeds.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TableDeclaration {
     /// Name of the table. Its files are `<id>.csv` and `<id>.tex`. Each id of a report must be unique.
@@ -63,7 +69,7 @@ pub struct TableDeclaration {
 }
 
 /// A column: one measured quantity, optionally with the difference to the baseline and with the paper's number.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ColumnDeclaration {
     /// The metric. Fractions are shown in %, parameters and FLOPs in millions, throughput in images/s, times in
@@ -104,8 +110,47 @@ pub struct ColumnDeclaration {
     pub reference: Option<String>,
 }
 
+/// Marginal means, main effects and two-way interactions of axes. Every combination of their labels needs a run for each
+/// seed.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EffectsDeclaration {
+    /// Name of its files, `<id>.csv` and `<id>.tex`. Each id of a report must be unique.
+    pub id: String,
+    /// Heading. Default: the id, with spaces instead of `_`.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// The axes. Each label is compared with the baseline's label on its axis, or with the first one.
+    pub axes: Vec<String>,
+    /// Filter: only runs with these labels count, as in `where = { axis = "label" }`. Default: all runs.
+    #[serde(default, rename = "where")]
+    pub only: BTreeMap<String, String>,
+    /// The quantity whose means are compared.
+    pub quantity: Quantity,
+}
+
+/// The rows that no other row dominates: none costs at most as much and gives more.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FrontDeclaration {
+    /// Name of its files, `<id>.csv` and `<id>.tex`. Each id of a report must be unique.
+    pub id: String,
+    /// Heading. Default: the id, with spaces instead of `_`.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// Axes that make the rows: one row for each combination of their labels.
+    pub rows: Vec<String>,
+    /// Filter: only runs with these labels are shown, as in `where = { axis = "label" }`. Default: all runs.
+    #[serde(default, rename = "where")]
+    pub only: BTreeMap<String, String>,
+    /// What a row costs, for example its parameters. Its mean counts as exact.
+    pub cost: Quantity,
+    /// What a row gives, for example its accuracy.
+    pub value: Quantity,
+}
+
 /// Link to a table of the paper, with a mapping from rows of the report to rows of the paper.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PaperLink {
     /// TOML file with the paper's numbers. The path is relative to the folder of reports, as in `paper/table1.toml`.
@@ -252,6 +297,11 @@ impl Declaration {
         let declare = |metric: &mut Metric| *metric = plan.metric(*metric).unwrap_or(*metric);
         let columns = self.tables.iter_mut().flat_map(|table| &mut table.columns);
         columns.for_each(|column| declare(&mut column.metric));
+        self.effects.iter_mut().for_each(|effects| declare(&mut effects.quantity.metric));
+        for front in &mut self.fronts {
+            declare(&mut front.cost.metric);
+            declare(&mut front.value.metric);
+        }
         for plot in &mut self.plots {
             match plot {
                 PlotDeclaration::Line(AxisPlot { y, .. })

@@ -77,6 +77,8 @@ impl Declaration {
             tables: vec![table],
             plots: curves.into_iter().chain(scatter).collect(),
             paper: None,
+            effects: Vec::new(),
+            fronts: Vec::new(),
             claims: Vec::new(),
         }
     }

@@ -4,15 +4,17 @@
 
 use std::collections::BTreeSet;
 
-use sweep_protocol::ExperimentRows;
+use serde::{Deserialize, Serialize};
+use sweep_protocol::{ExperimentRows, PlanRecord};
 
+use crate::analysis::{self, Analysis};
 use crate::claims::{self, Judged};
-use crate::declaration::Declaration;
+use crate::declaration::{Declaration, Quantity};
 use crate::measured::Measured;
 use crate::overview::Overview;
 use crate::plots::{self, Plot};
 use crate::table::{self, Table};
-use crate::{PaperNumbers, ReportError};
+use crate::{PaperNumbers, ReportError, fit};
 
 /// A computed report. The same rows, declaration and paper give the same document, and the same document gives the same
 /// bytes.
@@ -24,12 +26,62 @@ pub struct Document {
     pub note: Option<String>,
     /// Question, scale, and how the runs went.
     pub overview: Overview,
-    /// The tables, in declared order.
-    pub tables: Vec<Table>,
-    /// The claims with their verdicts, in declared order.
-    pub claims: Vec<Judged>,
+    /// Tables, analyses and claims.
+    pub answers: Answers,
     /// The plots, in declared order.
     pub(crate) plots: Vec<Plot>,
+}
+
+/// What a report answers, apart from its plots: everything that a terminal shows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Answers {
+    /// The tables, in declared order.
+    pub tables: Vec<Table>,
+    /// Effects and fronts, in declared order.
+    #[serde(default)]
+    pub analyses: Vec<Analysis>,
+    /// The claims with their verdicts, in declared order.
+    pub claims: Vec<Judged>,
+    /// Claims that were registered before the runs and are no longer declared.
+    #[serde(default)]
+    pub withdrawn: Vec<String>,
+}
+
+impl Answers {
+    /// Computes the answers of a report.
+    ///
+    /// # Errors
+    /// When the declaration does not fit the experiment or the paper.
+    pub fn of(rows: &ExperimentRows, declaration: &Declaration, paper: &PaperNumbers) -> Result<Self, ReportError> {
+        fit::check(declaration, &rows.plan, paper)?;
+        Ok(Self::of_measured(rows, &Measured::new(rows), declaration, paper))
+    }
+
+    /// Gives declared metrics the unit and the direction that the plan declares. Stored answers have only their names.
+    #[must_use]
+    pub fn with_metrics_of(mut self, plan: &PlanRecord) -> Self {
+        let columns = self.tables.iter_mut().flat_map(|table| &mut table.columns).map(|column| &mut column.quantity);
+        let analysed = self.analyses.iter_mut().flat_map(Analysis::quantities_mut);
+        for Quantity { metric, .. } in columns.chain(analysed) {
+            *metric = plan.metric(*metric).unwrap_or(*metric);
+        }
+        self
+    }
+
+    /// Computes the answers of a declaration that fits, from rows that are indexed already.
+    fn of_measured(
+        rows: &ExperimentRows,
+        measured: &Measured<'_>,
+        declaration: &Declaration,
+        paper: &PaperNumbers,
+    ) -> Self {
+        Self {
+            tables: table::of_measured(rows, measured, declaration, paper),
+            analyses: analysis::of(&rows.plan, measured, declaration),
+            claims: claims::of_measured(rows, measured, declaration, paper),
+            withdrawn: claims::withdrawn(&rows.plan, declaration),
+        }
+    }
 }
 
 impl Document {
@@ -38,13 +90,13 @@ impl Document {
     /// # Errors
     /// When the declaration does not fit the experiment or the paper.
     pub fn of(rows: &ExperimentRows, declaration: &Declaration, paper: &PaperNumbers) -> Result<Self, ReportError> {
+        fit::check(declaration, &rows.plan, paper)?;
         let measured = Measured::new(rows);
         Ok(Self {
             title: declaration.title.clone(),
             note: declaration.note.clone(),
             overview: Overview::of(rows, &measured),
-            tables: table::of_measured(rows, &measured, declaration, paper)?,
-            claims: claims::of_measured(rows, &measured, declaration, paper)?,
+            answers: Answers::of_measured(rows, &measured, declaration, paper),
             plots: plots::of(rows, &measured, declaration),
         })
     }

@@ -105,6 +105,15 @@ pub enum ReportError {
          experiment, a column with `delta = true`, and two or more finished seeds of both rows"
     )]
     NoPilot,
+    /// Two sets of runs show nothing about rounding.
+    #[error(
+        "nothing can be said about rounding: {why}. It needs the same runs, computed with two instruction sets: run \
+         the file again with `REPMLP_KERNELS=plain` and another `--results` folder"
+    )]
+    NoNoise {
+        /// The reason.
+        why: String,
+    },
     /// The data frame could not be built or written.
     #[error("the data frame of all measurements could not be made")]
     Frame(#[from] polars::error::PolarsError),

@@ -26,6 +26,7 @@ pub fn check(declaration: &Declaration, plan: &PlanRecord, paper: &PaperNumbers)
         faults.extend(table.columns.iter().filter_map(|column| unmeasurable(&place, &column.quantity(), plan)));
         faults.extend(table.columns.iter().filter_map(|column| margin_fault(&place, column)));
     }
+    faults.extend(analysis_faults(declaration, plan));
     for plot in &declaration.plots {
         let place = format!("plot `{}`", plot.id());
         let (axes, only) = axes_of(plot);
@@ -37,6 +38,22 @@ pub fn check(declaration: &Declaration, plan: &PlanRecord, paper: &PaperNumbers)
     }
     faults.extend(claims::faults(declaration, plan));
     if faults.is_empty() { Ok(()) } else { Err(ReportError::Declaration { faults }) }
+}
+
+fn analysis_faults(declaration: &Declaration, plan: &PlanRecord) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for effects in &declaration.effects {
+        let place = format!("effects `{}`", effects.id);
+        let grouping = Grouping { axes: &effects.axes, only: &effects.only };
+        faults.extend(grouping_faults((&place, "axes"), &grouping, plan));
+        faults.extend(unmeasurable(&place, &effects.quantity, plan));
+    }
+    for front in &declaration.fronts {
+        let place = format!("front `{}`", front.id);
+        faults.extend(grouping_faults((&place, "rows"), &Grouping { axes: &front.rows, only: &front.only }, plan));
+        faults.extend([&front.cost, &front.value].into_iter().filter_map(|of| unmeasurable(&place, of, plan)));
+    }
+    faults
 }
 
 /// Returns the axes that define a plot's groups, and its filter.
@@ -115,9 +132,11 @@ pub(crate) fn unmeasurable(place: &str, quantity: &Quantity, plan: &PlanRecord) 
 fn repeated_or_bad_ids(declaration: &Declaration) -> Vec<Fault> {
     let tables = declaration.tables.iter().map(|table| (format!("table `{}`", table.id), table.id.as_str()));
     let plots = declaration.plots.iter().map(|plot| (format!("plot `{}`", plot.id()), plot.id()));
+    let effects = declaration.effects.iter().map(|effects| (format!("effects `{}`", effects.id), effects.id.as_str()));
+    let fronts = declaration.fronts.iter().map(|front| (format!("front `{}`", front.id), front.id.as_str()));
     let mut seen = BTreeSet::from(["report".to_owned()]);
     let mut faults = Vec::new();
-    for (place, id) in tables.chain(plots) {
+    for (place, id) in tables.chain(effects).chain(fronts).chain(plots) {
         if let Err(reason) = check_name(id) {
             faults.push(Fault::BadId { place, reason });
         // Some file systems do not distinguish `A` from `a`.

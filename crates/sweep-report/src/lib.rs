@@ -28,6 +28,7 @@
 //! # }
 //! ```
 
+mod analysis;
 pub mod claims;
 mod compare;
 mod declaration;
@@ -40,6 +41,7 @@ mod frame;
 mod group;
 mod measured;
 mod missing;
+mod noise;
 mod notes;
 mod overview;
 mod paper;
@@ -57,17 +59,19 @@ mod trace;
 mod unit;
 mod validation;
 
+pub use analysis::{Analysis, Effects, Found, Front, FrontRow, GridAxis};
 pub use declaration::{
-    AxisPlot, ColumnDeclaration, CurvesPlot, Declaration, EpochRule, PaperLink, PlotDeclaration, Quantity, ScatterPlot,
-    TableDeclaration, report_schema,
+    AxisPlot, ColumnDeclaration, CurvesPlot, Declaration, EffectsDeclaration, EpochRule, FrontDeclaration, PaperLink,
+    PlotDeclaration, Quantity, ScatterPlot, TableDeclaration, report_schema,
 };
-pub use document::Document;
+pub use document::{Answers, Document};
 pub use error::{Fault, ReportError};
 pub use fit::check as check_declaration;
 pub use formats::claims::lines as claim_lines;
-pub use formats::terminal::{Color, terminal};
+pub use formats::terminal::{Color, analysis_lines, terminal};
 pub use formats::{Rendering, render};
 pub use frame::{frame, write_csv, write_parquet};
+pub use noise::{Noise, NoiseComponents, NoiseRow, noise};
 pub use overview::{Failure, Overview};
 pub use paper::{Counts, PaperNumbers, PaperRow, PaperTable};
 pub use pilot::{PilotAim, PilotPlan, PilotRow, pilot};

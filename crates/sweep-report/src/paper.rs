@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sweep_protocol::Form;
 
 use crate::{Declaration, ReportError, read_toml};
@@ -30,7 +30,7 @@ pub struct Counts {
 }
 
 /// A table as printed in the paper.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PaperTable {
     /// Id that cites this table, such as `T1`.
@@ -52,7 +52,7 @@ pub struct PaperTable {
 }
 
 /// A row as printed in the paper.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PaperRow {
     /// Id that declarations refer to.

@@ -30,6 +30,8 @@ pub struct PilotPlan {
     pub column: String,
     /// Unit of the differences.
     pub unit: String,
+    /// Number of decimals of a difference that tables show.
+    pub decimals: usize,
     /// Number of comparisons that are made together.
     pub comparisons: usize,
     /// Probability with which a difference is told.
@@ -99,9 +101,10 @@ pub fn pilot(tables: &[Table], place: (Option<&str>, Option<&str>), aim: PilotAi
     if rows.is_empty() {
         return Err(ReportError::NoPilot);
     }
+    let decimals = unit.decimals(rows.iter().map(|row| unit.stored(row.sd)));
     let (table, column) = (table.id.clone(), table.columns[column].label.clone());
     let (unit, power) = (unit.difference.to_string(), aim.power);
-    Ok(PilotPlan { table, column, unit, comparisons, power, confidence: PILOT_CONFIDENCE, rows })
+    Ok(PilotPlan { table, column, unit, decimals, comparisons, power, confidence: PILOT_CONFIDENCE, rows })
 }
 
 /// Returns the summary of a difference that varies between seeds.

@@ -31,6 +31,8 @@ pub enum Difference {
     Missing(PathBuf),
     /// The file has other bytes.
     Differs(PathBuf),
+    /// A file of the measurements is missing, or has other bytes than were published.
+    Edited(PathBuf),
     /// The file is a former rendering that is no longer declared. Files that were not written by rendering belong to
     /// the user and are not reported.
     Unexpected(PathBuf),
@@ -125,6 +127,13 @@ pub fn check(
         renderings.push(Rendering { path: MANIFEST.into(), bytes: current.bytes()? });
     }
     let mut differences = BTreeSet::new();
+    if let Some(written) = Manifest::read(published) {
+        for name in written.names() {
+            if !written.is_as_written(published, name).map_err(io_fault(&published.join(name), "reading"))? {
+                differences.insert(Difference::Edited(published.join(name)));
+            }
+        }
+    }
     let mut expected = BTreeSet::new();
     for rendering in renderings {
         let path = rendered.join(&rendering.path);

@@ -2,8 +2,10 @@
 //!
 //! Values are unrounded and in base units. `sheet.rs` and the output formats decide how they look.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
-use sweep_protocol::{Better, ExperimentRows, Metric, PlanRecord};
+use sweep_protocol::{Better, Coordinates, ExperimentRows, Metric, PlanRecord};
 use sweep_statistics::{Comparison, Equivalence, Estimate, Pairs, Ratio, compare_with_baseline};
 
 use crate::compare::{Verdict, compare};
@@ -125,17 +127,17 @@ pub fn tables(
     declaration: &Declaration,
     paper: &PaperNumbers,
 ) -> Result<Vec<Table>, ReportError> {
-    of_measured(rows, &Measured::new(rows), declaration, paper)
+    fit::check(declaration, &rows.plan, paper)?;
+    Ok(of_measured(rows, &Measured::new(rows), declaration, paper))
 }
 
-/// Computes every declared table from rows that are indexed already.
+/// Computes every table of a declaration that fits, from rows that are indexed already.
 pub(crate) fn of_measured(
     rows: &ExperimentRows,
     measured: &Measured<'_>,
     declaration: &Declaration,
     paper: &PaperNumbers,
-) -> Result<Vec<Table>, ReportError> {
-    fit::check(declaration, &rows.plan, paper)?;
+) -> Vec<Table> {
     let declared = declaration;
     let declaration = &*validation::fitted(declared, rows);
     let source = |table: &TableDeclaration| paper.tables.get(&table.paper.as_ref()?.file);
@@ -148,7 +150,7 @@ pub(crate) fn of_measured(
     for note in about_all {
         tables.iter_mut().for_each(|table| table.notes.push(note.clone()));
     }
-    Ok(tables)
+    tables
 }
 
 /// The inputs of a table.
@@ -262,10 +264,11 @@ impl Source<'_> {
 
     /// Returns the place of each row's baseline row.
     fn baselines(&self, groups: &[Group<'_>]) -> Vec<Option<usize>> {
-        let baseline = |group: &Group<'_>| {
-            let baseline = at_baseline(self.plan, group.coordinates()?);
-            groups.iter().position(|other| other.coordinates() == Some(&baseline))
-        };
+        let mut places: BTreeMap<&Coordinates, usize> = BTreeMap::new();
+        for (place, coordinates) in groups.iter().enumerate().filter_map(|(i, group)| Some((i, group.coordinates()?))) {
+            places.entry(coordinates).or_insert(place);
+        }
+        let baseline = |group: &Group<'_>| places.get(&at_baseline(self.plan, group.coordinates()?)).copied();
         groups.iter().map(baseline).collect()
     }
 }

@@ -9,7 +9,7 @@ use crate::declaration::{Declaration, EpochRule, Quantity};
 use crate::group::Grouping;
 use crate::measured::Measured;
 use crate::table::{self, Cell, Table};
-use crate::{PaperNumbers, ReportError, validation};
+use crate::{PaperNumbers, ReportError, fit, validation};
 
 /// One cell of a table and the runs behind it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -58,8 +58,9 @@ pub fn trace(
     paper: &PaperNumbers,
     (table_id, row_name, column_name): (&str, &str, &str),
 ) -> Result<Trace, ReportError> {
+    fit::check(declaration, &rows.plan, paper)?;
     let measured = Measured::new(rows);
-    let tables = table::of_measured(rows, &measured, declaration, paper)?;
+    let tables = table::of_measured(rows, &measured, declaration, paper);
     let fitted = validation::fitted(declaration, rows);
     let found = fitted.tables.iter().zip(&tables).find(|(_, table)| table.id == table_id);
     let (declared, table) =

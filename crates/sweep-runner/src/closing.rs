@@ -35,16 +35,14 @@ impl Closing {
 /// Decides about an attempt that ended under this runner.
 pub(crate) fn of_ended(evidence: &Evidence<'_>) -> Closing {
     match (&evidence.outcome, evidence.end.by) {
-        (Some(Outcome::Stopped), EndedBy::TimeLimit) => timed_out(),
+        (Some(Outcome::Stopped), EndedBy::TimeLimit) => timed_out(&evidence.end.how),
         (Some(Outcome::Stopped), EndedBy::Requeued) => {
             Closing::new(Status::Cancelled, "wrote a checkpoint and waits in the queue again")
         }
         (Some(Outcome::Stopped), EndedBy::Pruning) => pruned(),
-        // Nobody asked for it, so the run is tried again.
-        (Some(Outcome::Stopped), EndedBy::Cluster) => Closing::new(
-            Status::Failed(FailureKind::Crash),
-            format!("was stopped by the cluster, {}", evidence.end.how),
-        ),
+        (Some(Outcome::Stopped), EndedBy::Cluster) => {
+            Closing::new(Status::Cancelled, format!("was stopped by the cluster, {}", evidence.end.how))
+        }
         (Some(outcome), _) => of_outcome(outcome),
         (None, _) => of_silence(evidence),
     }
@@ -80,7 +78,7 @@ fn of_outcome(outcome: &Outcome) -> Closing {
 fn of_silence(evidence: &Evidence<'_>) -> Closing {
     let Ended { by, how } = evidence.end;
     let kind = match by {
-        EndedBy::TimeLimit => return timed_out(),
+        EndedBy::TimeLimit => return timed_out(how),
         EndedBy::Pruning => return pruned(),
         EndedBy::Request => return Closing::new(Status::Cancelled, "ended on request before it reported a result"),
         EndedBy::Requeued => return Closing::new(Status::Cancelled, how),
@@ -107,8 +105,8 @@ fn pruned() -> Closing {
     Closing::new(Status::Pruned, "a call without --prune continues it")
 }
 
-fn timed_out() -> Closing {
-    Closing::new(Status::TimedOut, "ran past its time limit")
+fn timed_out(how: &str) -> Closing {
+    Closing::new(Status::TimedOut, format!("ran past its time limit, {how}"))
 }
 
 #[cfg(test)]
@@ -139,7 +137,7 @@ mod tests {
         assert_eq!(closed(Some(Outcome::Succeeded), EndedBy::Memory, ""), done);
         assert_eq!(closed(Some(Outcome::Stopped), EndedBy::TimeLimit, "").status, Status::TimedOut);
         assert_eq!(closed(Some(Outcome::Stopped), EndedBy::Itself, "").status, Status::Cancelled);
-        assert_eq!(closed(Some(Outcome::Stopped), EndedBy::Cluster, "").status, Status::Failed(FailureKind::Crash));
+        assert_eq!(closed(Some(Outcome::Stopped), EndedBy::Cluster, "").status, Status::Cancelled);
         assert_eq!(closed(Some(Outcome::Stopped), EndedBy::Pruning, ""), pruned());
         assert_eq!(closed(Some(Outcome::Succeeded), EndedBy::Pruning, ""), done);
     }

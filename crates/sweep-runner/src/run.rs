@@ -7,7 +7,7 @@ use sweep_protocol::{AttemptName, RunId, Status};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::launcher::{Followed, Launcher, Prepared, Process};
+use crate::launcher::{EndedBy, Followed, Launcher, Prepared, Process};
 use crate::own_thread::on_own_thread;
 use crate::record::Record;
 use crate::schedule::{Policy, Schedule};
@@ -26,7 +26,7 @@ struct Gone {
     place: usize,
     run: RunId,
     /// The run's status and the memory that the attempt took, if it was closed.
-    status: Result<Option<(Status, Option<u64>)>, RunnerError>,
+    status: Result<Option<Closed>, RunnerError>,
 }
 
 /// The places that attempts can take.
@@ -178,7 +178,10 @@ impl<L: Launcher> Scheduler<'_, L> {
         self.places.give_back(place);
         self.attempts.remove(&run);
         match status {
-            Ok(Some((status, memory))) => {
+            Ok(Some((Status::Cancelled, EndedBy::Cluster, _))) if self.request == Request::Run => {
+                self.schedule.put_back(run);
+            }
+            Ok(Some((status, _, memory))) => {
                 let has_failed = self.schedule.take_back(run, status, memory);
                 if has_failed && self.options.on_failure == OnFailure::Stop {
                     self.raise(Request::Finish);
@@ -214,15 +217,18 @@ fn raise(attempt: &watch::Sender<Request>, to: Request) {
     });
 }
 
+/// Status of an attempt, what ended it, and its largest memory.
+type Closed = (Status, EndedBy, Option<u64>);
+
 /// Follows a process to its end and closes its attempt. Returns nothing if the process goes on without this scheduler.
 /// After an error the attempt stays open until the next scheduler closes it.
 async fn follow_and_close(
     process: impl Process,
     record: &mut Record,
     requests: watch::Receiver<Request>,
-) -> Result<Option<(Status, Option<u64>)>, RunnerError> {
+) -> Result<Option<Closed>, RunnerError> {
     match process.follow(record, requests).await? {
-        Followed::Ended { end, memory } => Ok(Some((record.close(&end).await?, memory))),
+        Followed::Ended { end, memory } => Ok(Some((record.close(&end).await?, end.by, memory))),
         Followed::Left => Ok(None),
     }
 }

@@ -13,12 +13,17 @@ use crate::{Forecast, WorkItem};
 /// Forecasts are never reduced below this share. A short attempt may end before its memory is looked at.
 const LEAST_CORRECTION: f64 = 0.5;
 
+/// Number of times that a run waits again after the cluster stopped it.
+const MOST_STOPS: u32 = 100;
+
 /// A run to be attempted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Launch {
     pub(crate) item: WorkItem,
     /// Number of attempts that failed because of the machine.
     failures: u32,
+    /// Number of attempts that saved their work when the cluster stopped them.
+    stops: u32,
     /// Whether the run must be alone, since its memory ran out beside others.
     is_alone: bool,
 }
@@ -51,7 +56,7 @@ pub(crate) struct Schedule {
 impl Schedule {
     pub(crate) fn new(items: Vec<WorkItem>, policy: Policy) -> Self {
         let mut waiting: Vec<Launch> =
-            items.into_iter().map(|item| Launch { item, failures: 0, is_alone: false }).collect();
+            items.into_iter().map(|item| Launch { item, failures: 0, stops: 0, is_alone: false }).collect();
         if policy.slots > 1 {
             // The sort is stable: runs of the same work keep their order.
             waiting.sort_by_key(|launch| std::cmp::Reverse(launch.item.forecast.work));
@@ -113,6 +118,17 @@ impl Schedule {
         matches!(status, Status::Failed(_) | Status::TimedOut)
     }
 
+    /// Records that the cluster stopped a running attempt, which saved its work. The run waits again. This is no
+    /// failure: an attempt that is preempted has made progress. A run that is stopped again and again is left.
+    pub(crate) fn put_back(&mut self, run: RunId) {
+        let Some(launch) = self.running.remove(&run) else { return };
+        if launch.stops < MOST_STOPS {
+            self.waiting.insert(0, Launch { stops: launch.stops + 1, ..launch });
+        } else {
+            *self.counts.entry(Status::Cancelled).or_default() += 1;
+        }
+    }
+
     /// Number of runs that ended in each status. Runs that are left count as queued.
     pub(crate) fn into_counts(self) -> BTreeMap<Status, usize> {
         let mut counts = self.counts;
@@ -166,6 +182,17 @@ mod tests {
         };
         assert_eq!(order(1), [0, 1, 2, 3]);
         assert_eq!(order(2), [1, 3, 2, 0]);
+    }
+
+    #[test]
+    fn a_run_that_the_cluster_stops_waits_again_without_a_failure() {
+        let mut schedule = Schedule::new(items(&[(0, 0)]), policy(1, None));
+        for _ in 0..=MOST_STOPS {
+            assert_eq!(next_seed(&mut schedule), Some(0));
+            schedule.put_back(run(0));
+        }
+        assert_eq!(next_seed(&mut schedule), None);
+        assert_eq!(schedule.into_counts(), BTreeMap::from([(Status::Cancelled, 1)]));
     }
 
     #[test]

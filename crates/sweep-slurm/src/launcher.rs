@@ -19,6 +19,9 @@ use crate::{Cluster, Program, Settings, SlurmError, Submission};
 const LOST: u32 = 2;
 /// Least time between the first and the last of these answers. A controller that starts may not know all jobs yet.
 const LOST_FOR: Duration = Duration::from_secs(5);
+/// The same for a task that has begun and that Slurm holds. A copy of it may run on, and it may be silent for long: a
+/// command may report only after each epoch.
+const LOST_BEGUN: u32 = 40;
 /// Number of answers after the end of a task in which its last lines may still arrive over a network file system.
 const LATE: u32 = 3;
 
@@ -286,14 +289,15 @@ impl SlurmTask {
         let Some(task) = state else {
             // A new job may be missing in the first answer, and an old one has left the queue.
             let how = format!("Slurm no longer knows job {}_{}", self.job, self.task);
-            return counts.is_lost().then_some(Ended { by: EndedBy::Cluster, how });
+            return counts.is_lost(LOST).then_some(Ended { by: EndedBy::Cluster, how });
         };
         let is_complete = task.state == "COMPLETED";
         let by = match task.phase() {
             // The next attempt is a new task, perhaps on another node.
             Phase::NotLaunched => {
                 let how = format!("Slurm could not launch job {}_{} ({})", self.job, self.task, task.reason);
-                return counts.is_lost().then_some(Ended { by: EndedBy::Cluster, how });
+                let enough = if counts.is_begun && outcome.is_none() { LOST_BEGUN } else { LOST };
+                return counts.is_lost(enough).then_some(Ended { by: EndedBy::Cluster, how });
             }
             Phase::Alive => {
                 counts.lost = None;
@@ -320,16 +324,18 @@ struct Counts {
     lost: Option<(u32, Instant)>,
     /// With a task that has ended but has not reported its end.
     late: u32,
+    /// Whether the task has reported anything.
+    is_begun: bool,
     /// Whether the user knows that the task is held.
     is_held: bool,
 }
 
 impl Counts {
     /// Counts an answer without a task that can run. Returns whether these answers are enough.
-    fn is_lost(&mut self) -> bool {
+    fn is_lost(&mut self, enough: u32) -> bool {
         let (answers, since) = self.lost.get_or_insert((0, Instant::now()));
         *answers += 1;
-        *answers >= LOST && since.elapsed() >= LOST_FOR
+        *answers >= enough && since.elapsed() >= LOST_FOR
     }
 }
 
@@ -358,6 +364,7 @@ impl Process for SlurmTask {
                     counts.lost = None;
                 }
             }
+            counts.is_begun = record.is_begun();
             if let Some(end) = self.end(task, record.outcome().as_ref(), &mut counts)
                 && self.give_up(record).await?
             {

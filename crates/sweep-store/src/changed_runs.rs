@@ -1,13 +1,14 @@
 //! Reads the folders of runs that changed since the index read them.
 //!
-//! Many runs are read on a separate thread, so that reading and writing the index share two cores. This module knows
-//! folders, not SQL.
+//! Many runs are read beside the thread that writes the index, and several at a time: parsing takes longer than writing.
+//! This module knows folders, not SQL.
 
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{self, JoinHandle};
 
+use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
 use sweep_protocol::{ResultsLayout, RunFile, RunId};
 
 use crate::fold::RunState;
@@ -109,7 +110,7 @@ impl Reading {
         let until = self.runs.len().min(self.next + TOGETHER);
         let part = &self.runs[self.next..until];
         self.next = until;
-        (!part.is_empty()).then(|| part.iter().filter_map(|&run| self.changed(run).transpose()).collect())
+        (!part.is_empty()).then(|| part.par_iter().filter_map(|&run| self.changed(run).transpose()).collect())
     }
 
     /// Reads a run; `None` if its files are those that the index has read.

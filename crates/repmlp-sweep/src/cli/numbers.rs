@@ -3,11 +3,27 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
-use clap_complete::engine::ArgValueCandidates;
 
-use super::values::{parse_name, parse_positive, parse_power};
-use super::{AdjustArgs, ResultsArgs};
-use crate::complete;
+use super::RecordedArgs;
+use super::values::{parse_positive, parse_power};
+
+#[derive(Debug, Args)]
+pub(crate) struct NoiseArgs {
+    /// The experiment file.
+    #[arg(value_name = "SPEC", value_hint = ValueHint::FilePath)]
+    pub(crate) path: PathBuf,
+    /// Results folder with the same runs, computed with another arithmetic.
+    #[arg(value_name = "OTHER", value_hint = ValueHint::DirPath)]
+    pub(crate) other: PathBuf,
+    /// Id of the table whose rows are compared [default: the first one with a loss, an accuracy or mIoU].
+    #[arg(long)]
+    pub(crate) table: Option<String>,
+    #[command(flatten)]
+    pub(crate) recorded: RecordedArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct PilotArgs {
@@ -30,13 +46,8 @@ pub(crate) struct PilotArgs {
     /// Beginning of the column's heading, or name of its metric [default: the first one with differences].
     #[arg(long)]
     pub(crate) column: Option<String>,
-    /// A profile of the file.
-    #[arg(long, short, value_parser = parse_name, add = ArgValueCandidates::new(complete::profiles))]
-    pub(crate) profile: Option<String>,
     #[command(flatten)]
-    pub(crate) adjust: AdjustArgs,
-    #[command(flatten)]
-    pub(crate) results: ResultsArgs,
+    pub(crate) recorded: RecordedArgs,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -53,13 +64,8 @@ pub(crate) struct WhyArgs {
     pub(crate) row: String,
     /// Beginning of the column's heading, or name of its metric.
     pub(crate) column: String,
-    /// A profile of the file.
-    #[arg(long, short, value_parser = parse_name, add = ArgValueCandidates::new(complete::profiles))]
-    pub(crate) profile: Option<String>,
     #[command(flatten)]
-    pub(crate) adjust: AdjustArgs,
-    #[command(flatten)]
-    pub(crate) results: ResultsArgs,
+    pub(crate) recorded: RecordedArgs,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,

@@ -25,6 +25,10 @@ pub(super) fn parse_time(text: &str) -> Result<DateTime<Local>, String> {
 fn time_after<Z: TimeZone>(now: &DateTime<Z>, text: &str) -> Result<DateTime<Z>, String> {
     let wrong = || "a time is written as 07:30 or 2026-11-29T07:30".to_owned();
     let local = |time: NaiveDateTime| now.timezone().from_local_datetime(&time).earliest();
+    // Each number has two digits: `7:3` may be a slip for 7:30.
+    if !text.split(['T', '-', ':']).all(|number| matches!(number.len(), 2 | 4)) {
+        return Err(wrong());
+    }
     let of_day = ["%H:%M", "%H:%M:%S"].iter().find_map(|form| NaiveTime::parse_from_str(text, form).ok());
     if let Some(time) = of_day {
         let today = now.naive_local().date();
@@ -86,7 +90,7 @@ mod tests {
         ] {
             assert_eq!(time_after(&now, text), Ok(at(expected)), "{text}");
         }
-        for wrong in ["", "25:00", "7", "2026-11-28T20:00", "2026-13-01T00:00", "tomorrow"] {
+        for wrong in ["", "25:00", "7", "7:3", "07:3", "2026-11-28T20:00", "2026-13-01T00:00", "tomorrow"] {
             assert!(time_after(&now, wrong).is_err(), "{wrong}");
         }
     }

@@ -4,8 +4,8 @@
 use anyhow::Result;
 use sweep_plan::DEFAULT_PROFILE;
 use sweep_protocol::ExperimentRows;
-use sweep_report::claim_lines;
-use sweep_report::claims::{self, CheckedStatement};
+use sweep_report::claims::CheckedStatement;
+use sweep_report::{Answers, claim_lines};
 
 use super::grid::grid;
 use super::{open_results, print, print_json, report, say_damage};
@@ -38,13 +38,13 @@ pub(crate) async fn run(arguments: ClaimsArgs, program: &Program) -> Result<Exit
     };
     say_damage(&mut results);
     let (declaration, paper) = project.declaration(&rows)?;
-    let judged = claims::judge(&rows, &declaration, &paper)?;
+    let Answers { claims: judged, withdrawn, .. } = Answers::of(&rows, &declaration, &paper)?;
     if arguments.json {
         print_json(&judged)?;
-    } else if judged.is_empty() {
+    } else if judged.is_empty() && withdrawn.is_empty() {
         print(&format!("the report of `{name}` declares no claims\n"))?;
     } else {
-        print(&claim_lines(&judged))?;
+        print(&claim_lines(&judged, &withdrawn))?;
     }
     Ok(report::verdict(&judged))
 }

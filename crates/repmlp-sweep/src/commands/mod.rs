@@ -10,6 +10,7 @@ mod grid;
 mod init;
 mod logs;
 mod man;
+mod noise;
 mod orchestration;
 mod pilot;
 mod plan;
@@ -57,6 +58,7 @@ pub(crate) fn dispatch(cli: Cli, screen: Screen, program: &Program) -> Result<Ex
         Command::Show(arguments) => asynchronous(show::run(arguments)),
         Command::Logs(arguments) => asynchronous(logs::run(arguments)),
         Command::Report(arguments) => asynchronous(report::run(arguments, screen)),
+        Command::Noise(arguments) => asynchronous(noise::run(arguments)),
         Command::Pilot(arguments) => asynchronous(pilot::run(arguments)),
         Command::Why(arguments) => asynchronous(why::run(arguments)),
         Command::Claims(arguments) => asynchronous(claims::run(arguments, program)),

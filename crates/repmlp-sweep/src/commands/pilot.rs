@@ -1,7 +1,6 @@
 //! `pilot`: plans the number of seeds from the seeds that are finished.
 
 use anyhow::Result;
-use sweep_plan::DEFAULT_PROFILE;
 use sweep_report::{PilotAim, PilotPlan, PilotRow, pilot, tables};
 
 use super::grid::grid;
@@ -13,9 +12,9 @@ use crate::project::Project;
 
 pub(crate) async fn run(arguments: PilotArgs) -> Result<Exit> {
     let project = Project::of(&arguments.path);
-    let layout = project.results(&arguments.results);
+    let layout = project.results(&arguments.recorded.results);
     let mut results = open_results(&layout).await?;
-    let profile = arguments.adjust.adjustments().profile(arguments.profile.as_deref().unwrap_or(DEFAULT_PROFILE));
+    let profile = arguments.recorded.profile();
     let recorded = recorded(&mut results, &layout, &arguments.path, Some(&profile)).await?;
     say_damage(&mut results);
     let (declaration, paper) = project.declaration(&recorded.rows)?;
@@ -39,15 +38,16 @@ fn text(plan: &PilotPlan, aim: PilotAim) -> String {
     let unit = if plan.unit.is_empty() { String::new() } else { format!(", in {}", plan.unit) };
     let aimed = aim.difference.map_or_else(|| "this difference".to_owned(), |difference| format!("{difference}"));
     let with = aim.seeds.map_or_else(|| "these seeds".to_owned(), |seeds| format!("{seeds} seeds"));
+    let text = |value: f64| format!("{value:.*}", plan.decimals);
     let line = |row: &PilotRow| {
         vec![
             row.row.clone(),
             row.pairs.to_string(),
-            format!("{:.2}", row.observed),
-            format!("{:.2}", row.sd),
-            format!("{:.2}", row.sd_upper),
+            text(row.observed),
+            text(row.sd),
+            text(row.sd_upper),
             row.seeds_needed.map_or_else(|| "> 100000".to_owned(), |seeds| seeds.to_string()),
-            row.least_difference.map_or_else(|| "-".to_owned(), |least| format!("{least:.2}")),
+            row.least_difference.map_or_else(|| "-".to_owned(), text),
         ]
     };
     let seeds = format!("seeds for {aimed}");

@@ -1,14 +1,15 @@
 //! `report`: renders tables and plots from the measurements, and checks that committed renderings match them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Result;
 use sweep_plan::DEFAULT_PROFILE;
-use sweep_protocol::{ExperimentRows, ResultsLayout, error_chain};
-use sweep_report::claims::{self, Judged, Verdict};
+use sweep_protocol::{ExperimentRows, PlanRecord, ResultsLayout, error_chain};
+use sweep_report::claims::{Judged, Verdict};
 use sweep_report::published::{self, Difference};
 use sweep_report::rendered::{self, Kept};
-use sweep_report::{Document, ReportError, Table, claim_lines, tables, terminal};
+use sweep_report::{Answers, Document, ReportError, analysis_lines, claim_lines, terminal};
 use sweep_store::Reader;
 
 use super::{json_text, open_results, print, print_bytes, say, say_damage};
@@ -22,11 +23,11 @@ use crate::screen::Screen;
 
 pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
     let project = arguments.path.as_deref().map_or_else(Project::here, Project::of);
-    let layout = project.results(&arguments.results);
+    let layout = project.results(&arguments.recorded.results);
     let Some(path) = &arguments.path else {
         return check_all(&project, &layout, &arguments.reports);
     };
-    let profile = arguments.adjust.adjustments().profile(arguments.profile.as_deref().unwrap_or(DEFAULT_PROFILE));
+    let profile = arguments.recorded.profile();
     if arguments.check {
         let name = experiment_name(path)?;
         let published = layout.published(&name, &profile);
@@ -62,8 +63,8 @@ pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
     }
     let folder = project.renderings(&arguments.reports, &rows.plan)?;
     write_renderings(&folder, &document)?;
-    print_bytes(shown((&document.tables, &document.claims), screen).as_bytes())?;
-    Ok(verdict(&document.claims))
+    print_bytes(shown(&document.answers, screen).as_bytes())?;
+    Ok(verdict(&document.answers.claims))
 }
 
 /// Returns the rows of an experiment under a profile.
@@ -80,10 +81,12 @@ pub(super) async fn recorded(
     })
 }
 
-/// Returns tables and claims as the terminal shows them.
-pub(super) fn shown((tables, judged): (&[Table], &[Judged]), screen: Screen) -> String {
+/// Returns the answers of a report as the terminal shows them.
+pub(super) fn shown(Answers { tables, analyses, claims, withdrawn }: &Answers, screen: Screen) -> String {
     let tables = tables.iter().map(|table| terminal(table, screen.width(), screen.table_color()));
-    tables.chain(Some(claim_lines(judged)).filter(|lines| !lines.is_empty())).collect::<Vec<_>>().join("\n")
+    let analyses = analyses.iter().map(|analysis| analysis_lines(analysis, screen.width(), screen.table_color()));
+    let claims = Some(claim_lines(claims, withdrawn)).filter(|lines| !lines.is_empty());
+    tables.chain(analyses).chain(claims).collect::<Vec<_>>().join("\n")
 }
 
 /// Returns the exit code of a report: whether one of its claims is contradicted.
@@ -92,24 +95,24 @@ pub(super) fn verdict(claims: &[Judged]) -> Exit {
     if is_contradicted { Exit::Contradicted } else { Exit::Done }
 }
 
-/// Returns tables and claims of an experiment with a report that is not written yet.
-pub(super) fn unwritten(project: &Project, rows: &ExperimentRows) -> Result<(Vec<Table>, Vec<Judged>)> {
+/// Returns the answers of a report that is not written yet.
+pub(super) fn unwritten(project: &Project, rows: &ExperimentRows) -> Result<Answers> {
     let (declaration, paper) = project.declaration(rows)?;
-    Ok((tables(rows, &declaration, &paper)?, claims::judge(rows, &declaration, &paper)?))
+    Ok(Answers::of(rows, &declaration, &paper)?)
 }
 
-/// Publishes the measurements and renders them into `folder`. Returns tables and claims.
+/// Publishes the measurements and renders them into `folder`. Returns the answers.
 pub(super) fn write(
     project: &Project,
     layout: &ResultsLayout,
     folder: &Path,
     rows: &ExperimentRows,
-) -> Result<(Vec<Table>, Vec<Judged>)> {
+) -> Result<Answers> {
     publish(layout, rows)?;
     let (declaration, paper) = project.declaration(rows)?;
     let document = Document::of(rows, &declaration, &paper)?;
     write_renderings(folder, &document)?;
-    Ok((document.tables, document.claims))
+    Ok(document.answers)
 }
 
 /// Writes the measurements that renderings are made from into the results folder.
@@ -155,12 +158,27 @@ fn say_kept(kept: &Kept) {
 fn check_all(project: &Project, layout: &ResultsLayout, arguments: &ReportsArgs) -> Result<Exit> {
     let published = layout.root().join("published");
     let mut exit = check_statements(project)?;
+    let mut checked = BTreeSet::new();
     for experiment in folders(&published)? {
         for profile in folders(&experiment)? {
             if check_one(project, &profile, arguments)? != Exit::Done {
                 exit = Exit::Mismatch;
             }
+            checked.insert(profile.strip_prefix(&published).map(Path::to_owned).unwrap_or_default());
         }
+    }
+    let reports = arguments.reports.clone().unwrap_or_else(|| project.reports());
+    for experiment in folders(&reports)? {
+        for profile in folders(&experiment)?.into_iter().filter(|folder| folder.join("report.json").exists()) {
+            let name = profile.strip_prefix(&reports).map(Path::to_owned).unwrap_or_default();
+            if !checked.contains(&name) {
+                print(&format!("{} has no published measurements in {}\n", profile.display(), published.display()))?;
+                exit = Exit::Mismatch;
+            }
+        }
+    }
+    if checked.is_empty() {
+        say(&format!("{}: nothing is published here", published.display()));
     }
     Ok(exit)
 }
@@ -187,11 +205,20 @@ fn check_statements(project: &Project) -> Result<Exit> {
 /// Renders one published report and compares it with the committed files, byte by byte.
 fn check_one(project: &Project, published: &Path, arguments: &ReportsArgs) -> Result<Exit> {
     let rows = published::read(published)?;
+    let PlanRecord { experiment, profile, .. } = &rows.plan;
+    if !published.ends_with(Path::new(experiment).join(profile)) {
+        print(&format!("{} has the measurements of `{experiment}` ({profile})\n", published.display()))?;
+        return Ok(Exit::Mismatch);
+    }
     let (declaration, numbers) = project.declaration(&rows)?;
     let folder = project.renderings(arguments, &rows.plan)?;
     let differences = published::check(published, &declaration, &numbers, &folder)?;
     for difference in &differences {
         let (path, what) = match difference {
+            Difference::Edited(path) => {
+                print(&format!("{} is not what was published\n", path.display()))?;
+                continue;
+            }
             Difference::Missing(path) => (path, "is missing"),
             Difference::Differs(path) => (path, "differs from a rendering of the published measurements"),
             Difference::Unexpected(path) => (path, "was rendered before and is no longer part of the report"),

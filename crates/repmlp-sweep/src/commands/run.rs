@@ -10,8 +10,7 @@ use sweep_plan::{DEFAULT_PROFILE, PlannedRun};
 use sweep_protocol::{
     Arithmetic, ExperimentRows, FailureKind, ResultsLayout, RunFile, RunId, RunRow, SharedOrders, Status, error_chain,
 };
-use sweep_report::Table;
-use sweep_report::claims::Judged;
+use sweep_report::Answers;
 use sweep_runner::{
     LocalMachine, OnFailure, Options, Request, SchedulerLock, Slot, WorkItem, available_memory, submitted,
 };
@@ -242,15 +241,15 @@ impl Call<'_> {
         // The report of an unfinished sweep would replace a finished one. `report` renders it on request.
         let is_finished = request == Request::Run && !costed.has_work(&known_of(&rows.runs));
         let folder = is_finished.then(|| project.renderings(&arguments.reports, &rows.plan)).transpose()?;
-        let (tables, claims) = match &folder {
+        let answers = match &folder {
             Some(folder) => render(project, (layout, &mut results), folder, &rows)?,
             None => report::unwritten(project, &rows)?,
         };
         results.close().await?;
         progress.end(&rows.runs, folder.as_deref());
-        print_bytes(report::shown((&tables, &claims), *screen).as_bytes())?;
+        print_bytes(report::shown(&answers, *screen).as_bytes())?;
         // Runs that are left or failed are said first: they may still change the claims.
-        Ok((exit(costed, &rows.runs, request).or(timed).or(report::verdict(&claims)), request))
+        Ok((exit(costed, &rows.runs, request).or(timed).or(report::verdict(&answers.claims)), request))
     }
 
     /// Returns the runs that need an attempt in this call, in plan order. Pruned runs do not count for `--limit`.
@@ -293,17 +292,17 @@ fn show_again(
     let mut progress = Progress::new(costed, &[], layout, screen, Some(0));
     progress.begin(&costed.works(known));
     progress.end(&rows, Some(&made.folder));
-    print_bytes(report::shown((&made.tables, &made.claims), screen).as_bytes())?;
-    Ok(exit(costed, &rows, Request::Run).or(report::verdict(&made.claims)))
+    print_bytes(report::shown(&made.answers, screen).as_bytes())?;
+    Ok(exit(costed, &rows, Request::Run).or(report::verdict(&made.answers.claims)))
 }
 
-/// Renders the report of a finished sweep into `folder`. Returns tables and claims.
+/// Renders the report of a finished sweep into `folder`. Returns its answers.
 fn render(
     project: &Project,
     (layout, results): (&ResultsLayout, &mut Reader),
     folder: &Path,
     rows: &ExperimentRows,
-) -> Result<(Vec<Table>, Vec<Judged>)> {
+) -> Result<Answers> {
     let inputs = up_to_date::inputs(project, results, &rows.plan, folder)?;
     let made = report::write(project, layout, folder, rows)?;
     // If a declaration was edited meanwhile, it is not known which version was rendered.

@@ -12,7 +12,7 @@ use sweep_protocol::{
 use sweep_store::{ExperimentCounts, Reader};
 
 use super::grid::grid;
-use super::{open_results, print, print_json, say_damage, say_left_behind};
+use super::{open_results, print, print_json, say, say_damage, say_left_behind};
 use crate::cli::StatusArgs;
 use crate::exit::{Exit, UsageError};
 use crate::plan_file;
@@ -64,8 +64,12 @@ pub(crate) async fn run(arguments: StatusArgs) -> Result<Exit> {
     if arguments.json {
         print_json(&all)?;
     } else {
-        let shown = |rows: &ExperimentRows| runs(rows, &tags(&layout, rows), arguments.tag.as_deref());
-        print(&all.iter().map(shown).collect::<Vec<_>>().join("\n"))?;
+        let filter = arguments.tag.as_deref();
+        let shown: Vec<String> = all.iter().filter_map(|rows| runs(rows, &tags(&layout, rows), filter)).collect();
+        if let (true, Some(tag)) = (shown.is_empty(), filter) {
+            say(&format!("no run has the tag `{tag}`"));
+        }
+        print(&shown.join("\n"))?;
     }
     Ok(Exit::Done)
 }
@@ -129,8 +133,8 @@ fn tags(layout: &ResultsLayout, rows: &ExperimentRows) -> BTreeMap<RunId, RunTag
     rows.runs.par_iter().filter_map(|row| Some((row.run, read(row.run)?))).collect()
 }
 
-/// Returns one line for each run of an experiment, or for those with a tag.
-fn runs(rows: &ExperimentRows, tags: &BTreeMap<RunId, RunTags>, filter: Option<&str>) -> String {
+/// Returns one line for each run of an experiment, or for those with a tag; `None` if no run has it.
+fn runs(rows: &ExperimentRows, tags: &BTreeMap<RunId, RunTags>, filter: Option<&str>) -> Option<String> {
     let known: BTreeMap<RunId, &RunRow> = rows.runs.iter().map(|row| (row.run, row)).collect();
     let accuracies = accuracies(&rows.measurements);
     let line = |planned: &sweep_protocol::PlannedRunRecord| {
@@ -158,5 +162,7 @@ fn runs(rows: &ExperimentRows, tags: &BTreeMap<RunId, RunTags>, filter: Option<&
     }
     let has_tag = |run: RunId| filter.is_none_or(|filter| tags.get(&run).is_some_and(|tags| tags.matches(filter)));
     let lines: Vec<_> = rows.plan.runs.par_iter().filter(|planned| has_tag(planned.run)).map(line).collect();
-    format!("{}, profile {}\n\n{}", rows.plan.experiment, rows.plan.profile, grid(&heading, &lines))
+    let is_left_out = lines.is_empty() && filter.is_some();
+    let text = || format!("{}, profile {}\n\n{}", rows.plan.experiment, rows.plan.profile, grid(&heading, &lines));
+    (!is_left_out).then(text)
 }

@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 use serde::Serialize;
-use sweep_plan::DEFAULT_PROFILE;
 use sweep_protocol::{Metric, ResultsLayout};
 use sweep_report::{CellValue, Trace, TracedRun, trace};
 use sweep_store::{Origin, Reader};
@@ -26,9 +25,9 @@ struct Witness<'a> {
 
 pub(crate) async fn run(arguments: WhyArgs) -> Result<Exit> {
     let project = Project::of(&arguments.path);
-    let layout = project.results(&arguments.results);
+    let layout = project.results(&arguments.recorded.results);
     let mut results = open_results(&layout).await?;
-    let profile = arguments.adjust.adjustments().profile(arguments.profile.as_deref().unwrap_or(DEFAULT_PROFILE));
+    let profile = arguments.recorded.profile();
     let recorded = recorded(&mut results, &layout, &arguments.path, Some(&profile)).await?;
     let (declaration, paper) = project.declaration(&recorded.rows)?;
     let place = (arguments.table.as_str(), arguments.row.as_str(), arguments.column.as_str());

@@ -10,7 +10,7 @@ use crate::processes::{signal, system};
 const SWEEP: &str = "experiments/tiny.toml --slots 1 --threads 1";
 
 /// Runs the program with the kernels that every processor has.
-fn plain(bench: &Bench, words: &str) -> Ran {
+pub(crate) fn plain(bench: &Bench, words: &str) -> Ran {
     Ran(bench.command(words).env("REPMLP_KERNELS", "plain").output().unwrap())
 }
 
@@ -29,7 +29,7 @@ fn computed(bench: &Bench) -> Vec<String> {
     lines.map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect()
 }
 
-fn has_more_than_plain() -> bool {
+pub(crate) fn has_more_than_plain() -> bool {
     let has = system(&["grep", "-q", "avx2", "/proc/cpuinfo"]).is_ok();
     if !has {
         skipped("mixing instruction sets", "this processor has one");

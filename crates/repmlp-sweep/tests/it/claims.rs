@@ -75,6 +75,31 @@ fn a_planted_number_a_dropped_seed_and_an_edited_claim_are_caught() {
 }
 
 #[test]
+fn a_claim_cannot_be_registered_beside_other_runs_and_carried_over() {
+    let bench = Bench::new();
+    bench.done(ONCE);
+    declare(&bench, "falling");
+    edit(&bench, "experiments/tiny.toml", "base     =", "seeds = [99]\nbase     =");
+    refused(&bench, &format!("{ONCE} --limit 1"), 5);
+    edit(&bench, "experiments/tiny.toml", "seeds = [99]\n", "");
+    let said = bench.done(ONCE).stdout();
+    assert!(said.contains("declared after the runs"), "{said}");
+}
+
+#[test]
+fn an_edited_value_is_caught_even_if_no_table_shows_it() {
+    let bench = Bench::new();
+    bench.done(ONCE);
+    let file = "results/published/tiny/default/measurements.csv";
+    let text = fs::read_to_string(bench.path(file)).unwrap();
+    let shown = text.lines().find(|line| line.contains("learning_rate") || line.contains("data_wait")).unwrap();
+    edit(&bench, file, shown, &format!("{shown}1"));
+    assert!(refused(&bench, "report --check", 12).contains("measurements.csv is not what was published"));
+    fs::remove_dir_all(bench.path("results/published/tiny")).unwrap();
+    assert!(refused(&bench, "report --check", 12).contains("has no published measurements"));
+}
+
+#[test]
 fn a_contradicted_claim_has_an_exit_code_of_its_own() {
     let bench = Bench::new();
     declare(&bench, "rising");

@@ -17,6 +17,7 @@ mod docs;
 mod exchange;
 mod faults;
 mod interruption;
+mod latex;
 mod numbers;
 mod own_files;
 mod own_trainer;

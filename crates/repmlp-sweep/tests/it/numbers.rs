@@ -1,10 +1,12 @@
-//! `why` and `pilot`: from a number of a report to the lines of the journals, and to the number of seeds.
+//! `why`, `noise` and `pilot`: from a number of a report to the lines of the journals, to what is rounding in it, and to
+//! the number of seeds.
 
 use std::fs;
 use std::process::Command;
 
 use serde_json::Value;
 
+use crate::arithmetic::{has_more_than_plain, plain};
 use crate::bench::{Bench, Ran, repository};
 
 #[test]
@@ -43,6 +45,27 @@ fn a_number_leads_to_its_runs_and_to_the_lines_of_their_journals() {
     assert!(told.contains("there is no column `no such column`") && told.contains(&heading), "{told}");
     let speed = ask("throughput", "").stdout();
     assert!(speed.contains("timed as network") && speed.contains("throughput/records"), "{speed}");
+}
+
+#[test]
+fn noise_needs_the_same_runs_with_another_arithmetic() {
+    let bench = Bench::new();
+    bench.add_profile("noise", 2, 3);
+    if !has_more_than_plain() {
+        return;
+    }
+    let same = "noise experiments/tiny.toml results --profile noise";
+    let swept = plain(&bench, "experiments/tiny.toml --profile noise --results plain --reports plain-reports");
+    assert_eq!(swept.code(), 0, "{}", swept.stderr());
+    bench.done("experiments/tiny.toml --profile noise");
+    let refused = bench.run(same);
+    assert!(refused.code() == 2 && refused.stderr().contains("both were computed with"), "{}", refused.stderr());
+    let told = bench.done("noise experiments/tiny.toml plain --profile noise").stdout();
+    assert!(told.contains("SD of rounding") && told.contains("cpu plain"), "{told}");
+    let ran = bench.done("noise experiments/tiny.toml plain --profile noise --json").stdout();
+    let found: Value = serde_json::from_str(&ran).unwrap();
+    let rows = found["rows"].as_array().unwrap();
+    assert!(rows.len() == 2 && rows.iter().all(|row| row["seeds"] == 3), "{found}");
 }
 
 #[test]

@@ -10,8 +10,8 @@ use crate::data::files::{Files, Names, Reading};
 use crate::data::pool::{Images, Pool, RawSet, Subset, shortened};
 use crate::data::{DataError, DataFolder, DetectError, DetectedSet, SourceConfig};
 
-pub(crate) const WHERE: &str = "ImageNet is at image-net.org. Any set with a folder of images for each class below \
-     train/ and val/ (or test/) can be used";
+pub(crate) const WHERE: &str = "a set of images has a folder for each class below train/ and below val/ (or test/), as \
+     ImageNet has (image-net.org)";
 
 /// Images in the layout of ImageNet: `train/<class>/*.JPEG` and `val/<class>/*.JPEG`. The endings .jpg, .jpeg and .png
 /// and folders below a class folder are allowed too. Classes are numbered from 0 in the order of their folder names.
@@ -196,7 +196,7 @@ mod tests {
         let text = fault(folder.path(), 2);
         assert!(text.contains("DIR/train and DIR/val must hold the same class folders") && text.ends_with("b, c"));
         std::fs::remove_dir_all(folder.path().join("val")).unwrap();
-        assert!(fault(folder.path(), 2).contains("ImageNet is at image-net.org"));
+        assert!(fault(folder.path(), 2).contains("a folder for each class below train/"));
     }
 
     #[test]

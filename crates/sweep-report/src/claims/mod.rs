@@ -23,7 +23,8 @@ pub use declared::{
 };
 pub(crate) use faults::faults;
 pub use judged::{Basis, Judged, JudgedPart, Outcome, Registration, Verdict};
-pub use registry::{digests, register};
+pub(crate) use registry::withdrawn;
+pub use registry::{Knowledge, Scope, register};
 pub use statements::{Check, CheckedStatement, Compute, PaperStatements, Statement};
 
 use sweep_protocol::{ExperimentRows, Metric};
@@ -47,19 +48,19 @@ pub fn judge(
     declaration: &Declaration,
     paper: &PaperNumbers,
 ) -> Result<Vec<Judged>, ReportError> {
-    of_measured(rows, &Measured::new(rows), declaration, paper)
+    fit::check(declaration, &rows.plan, paper)?;
+    Ok(of_measured(rows, &Measured::new(rows), declaration, paper))
 }
 
-/// Judges every claim from rows that are indexed already.
+/// Judges every claim of a declaration that fits, from rows that are indexed already.
 pub(crate) fn of_measured(
     rows: &ExperimentRows,
     measured: &Measured<'_>,
     declaration: &Declaration,
     paper: &PaperNumbers,
-) -> Result<Vec<Judged>, ReportError> {
-    fit::check(declaration, &rows.plan, paper)?;
+) -> Vec<Judged> {
     let source = Source { plan: &rows.plan, measured, declaration, paper };
-    Ok(declaration.claims.iter().map(|claim| Judge { rows, source, claim }.judge()).collect())
+    declaration.claims.iter().map(|claim| Judge { rows, source, claim }.judge()).collect()
 }
 
 impl ClaimDeclaration {
@@ -91,7 +92,8 @@ impl Judge<'_> {
         } else {
             verdict::decide(parts, Terms { level: claim.level, planned_n: claim.planned_n, reach })
         };
-        let registration = registry::registration(self.rows, self.source.declaration, claim);
+        let Source { plan, declaration, paper, .. } = self.source;
+        let registration = registry::registration(self.rows, Scope { declaration, plan, paper }, claim);
         let Decision { verdict, reason, seeds_needed, parts } = decision;
         Judged {
             id: claim.id.clone(),

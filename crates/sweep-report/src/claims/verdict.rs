@@ -69,7 +69,6 @@ pub(crate) fn decide(parts: Vec<Part>, terms: Terms) -> Decision {
 }
 
 fn conclude(parts: &[Part], judged: &[JudgedPart], terms: Terms) -> (Verdict, String) {
-    let with = |outcome: Outcome| parts.iter().zip(judged).filter(move |(_, judged)| judged.outcome == outcome);
     if let Some((part, why)) = parts.iter().find_map(|part| Some((part, part.estimate.as_ref().err()?))) {
         return (Verdict::NotMeasured, format!("{}: {why}", part.name));
     }
@@ -79,6 +78,19 @@ fn conclude(parts: &[Part], judged: &[JudgedPart], terms: Terms) -> (Verdict, St
     {
         return (Verdict::Inconclusive, format!("{n} of {planned} planned seeds have values"));
     }
+    let (verdict, reason) = by_parts(parts, judged, terms);
+    match (fewest, terms.planned_n) {
+        // Going on until a claim holds would find it sooner or later.
+        (Some(n), Some(planned)) if n > planned => {
+            (verdict, format!("{reason}; judged with {n} seeds, {planned} were planned"))
+        }
+        _ => (verdict, reason),
+    }
+}
+
+/// Concludes from parts that all have values.
+fn by_parts(parts: &[Part], judged: &[JudgedPart], terms: Terms) -> (Verdict, String) {
+    let with = |outcome: Outcome| parts.iter().zip(judged).filter(move |(_, judged)| judged.outcome == outcome);
     if let Some((part, judged)) = with(Outcome::Fails).next() {
         let verdict = match terms.reach {
             Reach::Claim => Verdict::Contradicted,

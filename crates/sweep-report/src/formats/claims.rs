@@ -8,9 +8,10 @@ use super::markdown::escaped;
 use crate::claims::{Basis, Judged, Registration};
 
 /// Returns the section of a report in Markdown; empty without claims.
-pub(super) fn section(claims: &[Judged]) -> String {
+pub(super) fn section(claims: &[Judged], withdrawn: &[String]) -> String {
     if claims.is_empty() {
-        return String::new();
+        return withdrawn_note(withdrawn)
+            .map_or_else(String::new, |note| format!("## Claims\n\n{}\n\n", escaped(&note)));
     }
     let mut out = "## Claims\n\n| claim | source | verdict | why |\n| :-- | :-- | :-- | :-- |\n".to_owned();
     for claim in claims {
@@ -20,7 +21,7 @@ pub(super) fn section(claims: &[Judged]) -> String {
         out += &format!("| {} |\n", cells.join(" | "));
     }
     out.push('\n');
-    for note in notes(claims) {
+    for note in notes(claims).into_iter().chain(withdrawn_note(withdrawn)) {
         out += &format!("{}  \n", escaped(&note));
     }
     out.push('\n');
@@ -28,15 +29,22 @@ pub(super) fn section(claims: &[Judged]) -> String {
 }
 
 /// Returns the claims as lines for a terminal: id, verdict, reason. Empty without claims.
-pub fn lines(claims: &[Judged]) -> String {
+pub fn lines(claims: &[Judged], withdrawn: &[String]) -> String {
+    let withdrawn = withdrawn_note(withdrawn);
     if claims.is_empty() {
-        return String::new();
+        return withdrawn.map_or_else(String::new, |note| format!("Claims\n\n{}\n", printable_line(&note)));
     }
     let line =
         |claim: &Judged| printable_line(&format!("{}: {} ({})", claim.id, claim.verdict, why(claim))).into_owned();
     let lines: Vec<String> = claims.iter().map(line).collect();
-    let notes: Vec<String> = notes(claims).iter().map(|note| printable_line(note).into_owned()).collect();
+    let notes: Vec<String> =
+        notes(claims).iter().chain(&withdrawn).map(|note| printable_line(note).into_owned()).collect();
     format!("Claims\n\n{}\n\n{}\n", lines.join("\n"), notes.join("\n"))
+}
+
+fn withdrawn_note(withdrawn: &[String]) -> Option<String> {
+    let names = withdrawn.join(", ");
+    (!withdrawn.is_empty()).then(|| format!("Registered before the runs, but no longer declared: {names}."))
 }
 
 /// Returns the reason of a verdict, with how the claim was registered.

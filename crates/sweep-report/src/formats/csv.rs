@@ -2,9 +2,10 @@
 //!
 //! This module formats a computed table; it computes nothing.
 
-use sweep_protocol::{IMAGE_COLUMNS, TABLE_COLUMNS, axis_column};
-use sweep_statistics::{Comparison, EffectSize, Interval};
+use sweep_protocol::{FRONT_COLUMNS, IMAGE_COLUMNS, TABLE_COLUMNS, axis_column};
+use sweep_statistics::{Certainty, Comparison, Dominance, EffectSize, Interval, PairedDifference, Standing, Summary};
 
+use crate::analysis::{Analysis, Effects, Found, Front};
 use crate::table::{Cell, CellValue, Column, Delta, Row, Table};
 use crate::unit::Unit;
 
@@ -26,6 +27,66 @@ pub(super) fn table(table: &Table) -> String {
         }
     }
     out
+}
+
+/// Formats one line per effect, or per row of a front, after a header line.
+pub(super) fn analysis(analysis: &Analysis) -> String {
+    let lines = match analysis {
+        Analysis::Effects(effects) => effect_lines(effects),
+        Analysis::Front(front) => front_lines(front),
+    };
+    lines.into_iter().map(|fields| line(fields.into_iter())).collect()
+}
+
+fn effect_lines(effects: &Effects) -> Vec<Vec<String>> {
+    let header = ["kind", "axes", "labels", "n", "mean", "low95", "high95", "p", "p_adjusted", "comparisons"];
+    let mut lines = vec![header.map(str::to_owned).to_vec()];
+    let Found::Computed(found) = &effects.found else { return lines };
+    let place = |axis: usize, point: usize| [&effects.axes[axis].name, &effects.axes[axis].labels[point]];
+    let mut add = |kind: &str, places: &[[&String; 2]], summary: &Summary, effect: Option<&PairedDifference>| {
+        let joined = |i: usize| places.iter().map(|place| place[i].as_str()).collect::<Vec<_>>().join(" × ");
+        let mut fields = vec![kind.to_owned(), joined(0), joined(1), summary.n.to_string(), summary.mean.to_string()];
+        fields.extend(ends(summary.interval));
+        fields.extend([effect.and_then(|effect| effect.p), effect.and_then(|effect| effect.p_adjusted)].map(number));
+        fields.push(effect.map(|effect| effect.comparisons.to_string()).unwrap_or_default());
+        lines.push(fields);
+    };
+    for mean in &found.marginal_means {
+        add("marginal mean", &[place(mean.axis, mean.point)], &mean.summary, None);
+    }
+    for main in &found.main_effects {
+        add("main effect", &[place(main.axis, main.point)], &main.effect.summary, Some(&main.effect));
+    }
+    for both in &found.interactions {
+        let places = [0, 1].map(|i| place(both.axes[i], both.points[i]));
+        add("interaction", &places, &both.effect.summary, Some(&both.effect));
+    }
+    lines
+}
+
+fn front_lines(front: &Front) -> Vec<Vec<String>> {
+    let name = |place: &usize| front.rows[*place].labels.join("/");
+    let names = |places: &[usize]| places.iter().map(name).collect::<Vec<_>>().join(";");
+    let header = ["n", "mean", "sd"].iter().chain(&FRONT_COLUMNS).map(|name| (*name).to_owned());
+    let axes = front.axes.iter().map(|axis| axis_column(axis));
+    let mut lines = vec![axes.chain(header).collect::<Vec<_>>()];
+    for row in &front.rows {
+        let (standing, by, challengers): (&str, &[Dominance], &[usize]) = match &row.standing {
+            None => ("", &[], &[]),
+            Some(Standing::Front { challengers }) => ("front", &[], challengers),
+            Some(Standing::Dominated { by }) => ("dominated", by, &[]),
+        };
+        let of = |wanted: Certainty| {
+            let found = by.iter().filter(|found| found.certainty == wanted).map(|found| found.by);
+            names(&found.collect::<Vec<_>>())
+        };
+        let mut fields = row.labels.clone();
+        fields.push(row.value.map_or(0, |value| value.n).to_string());
+        fields.extend([row.value.map(|value| value.mean), row.value.and_then(|value| value.sd), row.cost].map(number));
+        fields.extend([standing.to_owned(), of(Certainty::Told), of(Certainty::MayBeChance), names(challengers)]);
+        lines.push(fields);
+    }
+    lines
 }
 
 fn cell_fields(row: &Row, column: &Column, cell: &Cell) -> Vec<String> {

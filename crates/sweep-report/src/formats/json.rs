@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use crate::ReportError;
+use crate::analysis::Analysis;
 use crate::claims::Judged;
-use crate::document::Document;
+use crate::document::{Answers, Document};
 use crate::overview::Overview;
 use crate::table::Table;
 
@@ -14,13 +15,18 @@ struct Report<'a> {
     title: &'a str,
     overview: &'a Overview,
     tables: &'a [Table],
+    #[serde(skip_serializing_if = "<[Analysis]>::is_empty")]
+    analyses: &'a [Analysis],
     #[serde(skip_serializing_if = "<[Judged]>::is_empty")]
     claims: &'a [Judged],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    withdrawn: &'a [String],
 }
 
 /// Formats the report.
 pub(super) fn report(document: &Document) -> Result<String, ReportError> {
-    let Document { title, overview, tables, claims, .. } = document;
+    let Document { title, overview, answers: Answers { tables, analyses, claims, withdrawn }, .. } = document;
     let fault = |source| ReportError::Json { path: "report.json".into(), source };
-    Ok(serde_json::to_string_pretty(&Report { title, overview, tables, claims }).map_err(fault)? + "\n")
+    Ok(serde_json::to_string_pretty(&Report { title, overview, tables, analyses, claims, withdrawn }).map_err(fault)?
+        + "\n")
 }

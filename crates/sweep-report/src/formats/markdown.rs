@@ -4,6 +4,7 @@
 
 use sweep_protocol::{printable, printable_line};
 
+use super::analysis::Section;
 use super::claims;
 use super::sheet::{Mark, Sheet, Text};
 use super::statistics::{self, Statistics};
@@ -27,13 +28,22 @@ pub(super) fn report(document: &Document) -> String {
         // The note is Markdown written by the author, so it is not escaped.
         out += &format!("{}\n\n", printable(note.trim()));
     }
-    for shown in &document.tables {
+    for shown in &document.answers.tables {
         out += &format!("## {}\n\n{}\n", escaped(&shown.title), table(shown));
     }
-    out += &claims::section(&document.claims);
+    out += &document.answers.analyses.iter().map(|analysis| part(&Section::of(analysis))).collect::<String>();
+    out += &claims::section(&document.answers.claims, &document.answers.withdrawn);
     out += &document.plots.iter().map(plot).collect::<String>();
     out += &closing(overview);
     out.trim_end().to_owned() + "\n"
+}
+
+/// Formats an analysis: its sheets and its notes.
+fn part(part: &Section) -> String {
+    let mut out = format!("## {}\n\n", escaped(&part.title));
+    out += &part.sheets.iter().map(lines).collect::<String>();
+    out += &part.notes.iter().map(|note| format!("{}  \n", escaped(note))).collect::<String>();
+    out + "\n"
 }
 
 fn plot(plot: &Plot) -> String {
@@ -108,7 +118,7 @@ fn cell(text: &Text) -> String {
         Mark::Tied => format!("*{words}*"),
         Mark::Plain => words,
     };
-    match text.note {
+    match &text.note {
         Some(letter) => format!("{words} <sup>{letter}</sup>"),
         None => words,
     }
@@ -137,11 +147,19 @@ fn is_markup(c: char, before: &str, after: &str) -> bool {
         '&' => after.starts_with(|next: char| next == '#' || next.is_ascii_alphabetic()),
         // Bare addresses become links.
         ':' => after.starts_with("//"),
-        '.' => before.to_ascii_lowercase().ends_with("www"),
-        // A heading loses `#` signs at its end.
-        '#' => after.is_empty(),
+        '.' => before.to_ascii_lowercase().ends_with("www") || is_number(before) && after.starts_with(' '),
+        // A heading loses `#` signs at its end. A line that begins with one is a heading, or a quote.
+        '#' => after.is_empty() || before.is_empty(),
+        '>' => before.is_empty(),
+        // These begin a list.
+        '-' | '+' => before.is_empty() && after.starts_with(' '),
+        ')' => is_number(before) && after.starts_with(' '),
         _ => false,
     }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Escapes text inside the brackets of an image, where every bracket counts.
@@ -182,6 +200,11 @@ mod tests {
             ("www.a.b https://c", r"www\.a.b https\://c"),
             ("[−0.62, 0.00], p = 1 [95%]", "[−0.62, 0.00], p = 1 [95%]"),
             ("C #", r"C \#"),
+            ("# wrong", r"\# wrong"),
+            ("> 5 s", r"\> 5 s"),
+            ("- loss", r"\- loss"),
+            ("+1.00 - 2", "+1.00 - 2"),
+            ("1. first", r"1\. first"),
             ("two\nlines \u{1b}[31m", "two lines \u{fffd}[31m"),
         ];
         for (text, shown) in cases {

@@ -1,6 +1,7 @@
 //! The output formats. Each writes out a computed [`Document`] and computes nothing. Which files there are is decided
 //! here.
 
+pub(super) mod analysis;
 pub(crate) mod claims;
 mod csv;
 mod json;
@@ -46,16 +47,21 @@ pub fn render(
 }
 
 impl Document {
-    /// Returns all files: `report.md`, `report.json`, each table as CSV and LaTeX, and each plot as SVG, PNG and PDF.
+    /// Returns all files: `report.md`, `report.json`, each table and analysis as CSV and LaTeX, and each plot as SVG, PNG and PDF.
     ///
     /// # Errors
     /// When a plot cannot be drawn.
     pub fn files(&self) -> Result<Vec<Rendering>, ReportError> {
         let mut files =
             vec![Rendering::new("report.md", markdown::report(self)), Rendering::new("report.json", self.json()?)];
-        for table in &self.tables {
+        for table in &self.answers.tables {
             files.push(Rendering::new(format!("{}.csv", table.id), csv::table(table)));
             files.push(Rendering::new(format!("{}.tex", table.id), latex::table(table, &self.overview)));
+        }
+        for analysis in &self.answers.analyses {
+            files.push(Rendering::new(format!("{}.csv", analysis.id()), csv::analysis(analysis)));
+            let part = analysis::Section::of(analysis);
+            files.push(Rendering::new(format!("{}.tex", analysis.id()), latex::analysis(&part, &self.overview)));
         }
         for plot in &self.plots {
             let Some(picture) = &plot.picture else { continue };

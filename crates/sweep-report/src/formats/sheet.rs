@@ -19,7 +19,7 @@ pub(super) struct Sheet {
     /// The rows, with one text per column.
     pub(super) rows: Vec<Vec<Text>>,
     /// Reasons why rows are incomplete, each with the letter that refers to it.
-    pub(super) row_notes: Vec<(char, String)>,
+    pub(super) row_notes: Vec<(String, String)>,
 }
 
 /// One text of a sheet.
@@ -29,7 +29,7 @@ pub(super) struct Text {
     /// How it is marked in its column.
     pub(super) mark: Mark,
     /// Letter of a row note.
-    pub(super) note: Option<char>,
+    pub(super) note: Option<String>,
 }
 
 /// How a text is marked in its column.
@@ -67,16 +67,18 @@ impl Sheet {
         let mut header = table.axes.clone();
         header.push("n".to_owned());
         header.extend(table.columns.iter().zip(&looks).flat_map(|(column, look)| look.header(column)));
-        let mut row_notes = Vec::new();
-        let mut letters = 'a'..='z';
+        let mut row_notes: Vec<(String, String)> = Vec::new();
         let rows = table.rows.iter().map(|row| {
-            let note = row.note.as_ref().and_then(|note| {
-                let letter = letters.next()?;
-                row_notes.push((letter, note.clone()));
-                Some(letter)
+            let note = row.note.as_ref().map(|note| {
+                // Rows with the same reason share a letter.
+                let place = row_notes.iter().position(|(_, known)| known == note).unwrap_or_else(|| {
+                    row_notes.push((letters(row_notes.len()), note.clone()));
+                    row_notes.len() - 1
+                });
+                row_notes[place].0.clone()
             });
             let mut texts: Vec<Text> = row.labels.iter().cloned().map(Text::from).collect();
-            texts.push(Text { text: count(row), mark: Mark::Plain, note });
+            texts.push(Text { text: count(row.n, row.planned), mark: Mark::Plain, note });
             texts.extend(
                 table.columns.iter().zip(&looks).enumerate().flat_map(|(i, (column, look))| look.texts(column, row, i)),
             );
@@ -96,9 +98,16 @@ impl Sheet {
     }
 }
 
+/// Returns `a` to `z`, then `aa`, `ab` and so on.
+fn letters(place: usize) -> String {
+    let last = char::from(b'a' + (place % 26) as u8);
+    let first = place.checked_div(26).filter(|rest| *rest > 0).map(|rest| letters(rest - 1));
+    first.unwrap_or_default() + &last.to_string()
+}
+
 /// Formats the number of runs: `3`, or `2/3` if not all planned runs succeeded.
-fn count(row: &Row) -> String {
-    match (row.n, row.planned) {
+pub(super) fn count(n: usize, planned: usize) -> String {
+    match (n, planned) {
         (_, 0) => "—".to_owned(),
         (n, planned) if n == planned => n.to_string(),
         (n, planned) => format!("{n}/{planned}"),
@@ -218,4 +227,15 @@ pub(super) fn p_number(p: f64) -> String {
 
 fn own_n(n: usize, row_n: usize) -> String {
     if n == row_n { String::new() } else { format!(" (n = {n})") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::letters;
+
+    #[test]
+    fn letters_go_on_after_z() {
+        let at = |place| letters(place);
+        assert_eq!([at(0), at(25), at(26), at(27), at(701), at(702)], ["a", "z", "aa", "ab", "zz", "aaa"]);
+    }
 }

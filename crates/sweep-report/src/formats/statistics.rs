@@ -35,7 +35,15 @@ fn of_column(table: &Table, i: usize) -> Option<Statistics> {
     let header = table.axes.iter().cloned().chain(view.header()).collect();
     let rows = table.rows.iter().map(|row| view.line(row, &row.cells[i])).collect();
     let sheet = Sheet { header, words: table.axes.len(), rows, row_notes: Vec::new() };
-    Some(Statistics { label: column.label.clone(), sheet, note: note(family, estimates()) })
+    let margin = column.margin.map(|margin| {
+        format!(
+            " The last column asks whether the true difference is within ±{}: two one-sided tests at 5%, for each row \
+             alone. The difference is within if its 90% interval is, and not within if that interval is outside.",
+            with_unit(&view.unit.text(margin, view.decimals), &view.unit.difference)
+        )
+    });
+    let note = note(family, estimates()) + &margin.unwrap_or_default();
+    Some(Statistics { label: column.label.clone(), sheet, note })
 }
 
 fn note(family: usize, mut estimates: impl Iterator<Item = Estimate>) -> String {
@@ -146,7 +154,9 @@ fn equivalence(found: &Equivalence) -> String {
         EquivalenceVerdict::NotEquivalent => "no",
         EquivalenceVerdict::Undecided => "undecided",
     };
-    format!("{verdict}{}", found.p.map(|p| format!(", {}", p_text(p))).unwrap_or_default())
+    // The p of the two tests speaks for equivalence only.
+    let p = found.p.filter(|_| found.verdict != EquivalenceVerdict::NotEquivalent);
+    format!("{verdict}{}", p.map(|p| format!(", {}", p_text(p))).unwrap_or_default())
 }
 
 fn missing() -> String {

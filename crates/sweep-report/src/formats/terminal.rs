@@ -4,7 +4,9 @@
 
 use sweep_protocol::printable_line;
 
+use super::analysis::Section;
 use super::sheet::{Mark, Sheet, Text};
+use crate::analysis::Analysis;
 use crate::notes::about_marks;
 use crate::table::Table;
 
@@ -36,6 +38,21 @@ pub fn terminal(table: &Table, width: usize, color: Color) -> String {
     for (i, note) in row_notes.chain(marks).chain(table.notes.iter().cloned()).enumerate() {
         out += if i == 0 { "\n" } else { "" };
         out += &wrapped(&printable_line(&note), width).iter().map(|line| format!("{line}\n")).collect::<String>();
+    }
+    out
+}
+
+/// Formats an analysis in lines of at most `width` characters, if its cells are short enough.
+pub fn analysis_lines(analysis: &Analysis, width: usize, color: Color) -> String {
+    let part = Section::of(analysis);
+    let sheet = |sheet: Sheet| {
+        let sheet = sheet.printable();
+        aligned(&sheet, width, color).unwrap_or_else(|| stacked(&sheet, color)) + "\n"
+    };
+    let mut out = format!("{}\n\n", strong(&printable_line(&part.title), color));
+    out += &part.sheets.into_iter().map(sheet).collect::<String>();
+    for note in &part.notes {
+        out += &wrapped(&printable_line(note), width).iter().map(|line| format!("{line}\n")).collect::<String>();
     }
     out
 }
@@ -89,7 +106,7 @@ struct Painted {
 
 fn painted_row(sheet: &Sheet, row: &[Text], color: Color) -> Vec<Painted> {
     let paint = |(i, text): (usize, &Text)| {
-        let note = text.note.map(|letter| format!(" [{letter}]")).unwrap_or_default();
+        let note = text.note.as_ref().map(|letter| format!(" [{letter}]")).unwrap_or_default();
         // A space instead of a sign keeps the digits of a column aligned.
         let has_sign = sheet.rows.iter().any(|row| row[i].mark != Mark::Plain);
         let sign = match (color, text.mark, has_sign) {

@@ -7,8 +7,8 @@ use sweep_protocol::{
     AxisRecord, Coordinates, ExperimentRows, Form, Machine, Measurement, MeasurementRow, Metric, NetworkTimes,
     PlanRecord, PlannedRunRecord, RunId, RunRow, Split, Status, ThroughputRecord,
 };
-use sweep_report::claims::{Basis, Judged, Registration, Verdict, digests, judge};
-use sweep_report::{Counts, Declaration, PaperNumbers, PaperRow, PaperTable};
+use sweep_report::claims::{Basis, Judged, Registration, Scope, Verdict, judge};
+use sweep_report::{Answers, Counts, Declaration, PaperNumbers, PaperRow, PaperTable, claim_lines};
 
 const ACCURACY: &str = r#"{ metric = "accuracy", split = "test", form = "deployed" }"#;
 const PARAMS: &str = r#"{ metric = "params", form = "deployed" }"#;
@@ -242,10 +242,43 @@ fn a_claim_that_changed_after_the_runs_says_so() {
     let mut rows = rows("default", &good_and_poor());
     let claim = format!("planned_n = 3\n{}", pair("difference", ACCURACY, "at_least = 0.0"));
     assert_eq!(judged(&rows, &claim).registration, Registration::After);
-    rows.plan.claims = digests(&declared(&claim));
+    let declaration = declared(&claim);
+    rows.plan.claims = Scope { declaration: &declaration, plan: &rows.plan, paper: &PaperNumbers::default() }.digests();
     assert_eq!(judged(&rows, &claim).registration, Registration::Before);
     let eased = claim.replace("at_least = 0.0", "at_least = -1.0");
     assert_eq!(judged(&rows, &eased).registration, Registration::Changed);
+}
+
+#[test]
+fn a_registered_claim_that_is_no_longer_declared_is_named() {
+    let mut rows = rows("default", &good_and_poor());
+    rows.plan.claims = [("gone".to_owned(), "digest".to_owned())].into();
+    let claim = format!("planned_n = 3\n{}", pair("difference", ACCURACY, "at_least = 0.0"));
+    let answers = Answers::of(&rows, &declared(&claim), &paper(3.05)).unwrap();
+    assert_eq!(answers.withdrawn, ["gone"]);
+    let shown = claim_lines(&answers.claims, &answers.withdrawn);
+    assert!(shown.contains("no longer declared: gone"), "{shown}");
+    assert!(claim_lines(&[], &answers.withdrawn).contains("gone"));
+}
+
+#[test]
+fn labels_that_a_claim_runs_over_are_part_of_it() {
+    let rows = rows("default", &good_and_poor());
+    let axis = &rows.plan.axes[0].name;
+    let rule = format!("rule = {{ kind = \"monotone\", axis = \"{axis}\", direction = \"rising\", of = {ACCURACY} }}");
+    let declaration = declared(&rule);
+    let of = |plan: &PlanRecord| Scope { declaration: &declaration, plan, paper: &PaperNumbers::default() }.digests();
+    let mut shorter = rows.plan.clone();
+    shorter.axes[0].labels.pop();
+    assert_ne!(of(&rows.plan), of(&shorter));
+}
+
+#[test]
+fn more_seeds_than_planned_are_said() {
+    let rows = rows("default", &good_and_poor());
+    let with = |n: usize| format!("planned_n = {n}\n{}", pair("difference", ACCURACY, "at_least = 0.0"));
+    assert!(judged(&rows, &with(2)).reason.contains("judged with 3 seeds, 2 were planned"));
+    assert!(!judged(&rows, &with(3)).reason.contains("planned"));
 }
 
 #[test]

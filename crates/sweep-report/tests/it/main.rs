@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail loudly too")]
 
+mod analyses;
 mod claims;
 mod declarations;
 mod fixture;
 mod frames;
 mod hostile_text;
+mod noise;
 mod publishing;
 mod rendering_folders;
 mod spellings;

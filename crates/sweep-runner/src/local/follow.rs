@@ -139,7 +139,10 @@ impl Process for LocalProcess {
             }
         };
         worker::kill_remains(self.folder.root());
-        let end = Ended { by: self.ended_by(exit), how: exit.to_string() };
+        let by = self.ended_by(exit);
+        let limit = self.timeout.filter(|_| by == EndedBy::TimeLimit);
+        let how = limit.map_or_else(|| exit.to_string(), |limit| format!("which was {:.3} s", limit.as_secs_f64()));
+        let end = Ended { by, how };
         Ok(Followed::Ended { end, memory: Some(self.memory.peak()) })
     }
 }

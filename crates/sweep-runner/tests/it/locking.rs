@@ -76,3 +76,14 @@ fn a_foreign_file_with_the_name_of_the_lock_is_left_alone() {
     assert!(matches!(taken_again(&layout), Err(RunnerError::Unwritable { .. })));
     assert_eq!(fs::read_to_string(layout.lock()).unwrap(), "mine");
 }
+
+#[test]
+fn a_pipe_in_place_of_the_lock_file_is_refused_and_never_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = ResultsLayout::new(folder.path());
+    let made = std::process::Command::new("mkfifo").arg(layout.lock()).status().unwrap();
+    assert!(made.success());
+    let refused = SchedulerLock::acquire(&layout).unwrap_err();
+    assert!(refused.to_string().contains("cannot be written"), "{refused}");
+    assert!(layout.lock().exists(), "what is not ours stays");
+}

@@ -3,10 +3,10 @@
 use std::fs;
 
 use sweep_protocol::{
-    Event, JournalReader, JournalWriter, Lease, LeasedJournal, Outcome, ProcessStamp, RunId, Sink, SinkError, Status,
-    SupervisorEvent, Tally,
+    AttemptName, Event, JournalReader, JournalWriter, Lease, LeasedJournal, Outcome, ProcessStamp, RunId, Sink,
+    SinkError, Status, SupervisorEvent, Tally,
 };
-use sweep_runner::{Recovered, recover};
+use sweep_runner::{Recovered, Submitted, recover, submitted};
 
 use crate::bench::{Bench, counts, items};
 
@@ -217,4 +217,19 @@ async fn files_of_a_persons_own_and_links_are_left_alone() {
     bench.run(&items).await;
     assert!(kept.iter().all(|path| fs::read_to_string(path).unwrap() == "mine"));
     assert_eq!(fs::read_dir(&mine).unwrap().count(), 1);
+}
+
+#[test]
+fn a_copied_run_folder_has_no_task_in_the_queue() {
+    let bench = Bench::new("");
+    let (run, copy) = (items(2)[0].run, items(2)[1].run);
+    let of = AttemptName { run, attempt: 1 };
+    for holder in [run, copy] {
+        let folder = bench.attempt(holder, 1);
+        fs::create_dir_all(folder.root()).unwrap();
+        let submitted = SupervisorEvent::Submitted { of, job: "7".to_owned(), task: 3 };
+        JournalWriter::open(&folder.supervisor()).unwrap().append(submitted).unwrap();
+    }
+    let found = submitted(bench.lock.layout(), &[run, copy]).unwrap();
+    assert_eq!(found, [Submitted { of, job: "7".to_owned(), task: 3 }]);
 }

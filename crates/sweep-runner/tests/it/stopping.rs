@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sweep_protocol::SupervisorEvent;
 use sweep_runner::Request;
 
 use crate::bench::{Bench, counts, items, story};
@@ -56,6 +57,16 @@ async fn at_the_time_limit_an_attempt_is_first_asked_to_stop() {
     bench.local.timeout = Some(Duration::from_millis(1));
     let (summary, _) = bench.run(&items(1)).await;
     assert_eq!(counts(&summary), ["timed_out=1"]);
+    let SupervisorEvent::Closed { message: Some(message), .. } = bench.closing(items(1)[0].run, 1) else { panic!() };
+    assert_eq!(message, "ran past its time limit, which was 0.001 s");
+}
+
+#[tokio::test]
+async fn a_time_limit_that_the_clock_cannot_hold_is_none() {
+    let mut bench = Bench::new("succeeded");
+    bench.local.timeout = Some(Duration::MAX);
+    let (summary, _) = bench.run(&items(1)).await;
+    assert_eq!(counts(&summary), ["succeeded=1"]);
 }
 
 #[tokio::test]

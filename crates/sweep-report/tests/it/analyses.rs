@@ -1,0 +1,104 @@
+//! Effects of axes, and fronts of cost and value, in every output format.
+
+use sweep_protocol::Status;
+use sweep_report::{Analysis, Answers, Color, Declaration, Found, analysis_lines, render};
+
+use crate::fixture::{crowded_rows, paper, rows};
+
+const GRID: &str = r#"
+title = "Perceptrons and groups"
+
+[[effects]]
+id = "effects"
+title = "Effects on accuracy"
+axes = ["groups", "perceptrons"]
+quantity = { metric = "accuracy", split = "test", form = "deployed" }
+
+[[front]]
+id = "front"
+rows = ["groups", "perceptrons"]
+cost = { metric = "params", form = "deployed" }
+value = { metric = "accuracy", split = "test", form = "deployed" }
+"#;
+
+fn grid() -> Declaration {
+    toml::from_str(GRID).unwrap()
+}
+
+fn of_groups() -> Declaration {
+    let text = GRID.replace(r#"["groups", "perceptrons"]"#, r#"["groups"]"#);
+    toml::from_str(&text).unwrap()
+}
+
+fn file(name: &str) -> String {
+    let files = render(&crowded_rows(), &grid(), &paper()).unwrap();
+    String::from_utf8(files.into_iter().find(|file| file.path.as_os_str() == name).unwrap().bytes).unwrap()
+}
+
+#[test]
+fn markdown() {
+    insta::assert_snapshot!(file("report.md"));
+}
+
+#[test]
+fn latex() {
+    insta::assert_snapshot!(file("effects.tex"));
+    insta::assert_snapshot!(file("front.tex"));
+}
+
+#[test]
+fn csv() {
+    insta::assert_snapshot!(file("effects.csv"));
+    insta::assert_snapshot!(file("front.csv"));
+}
+
+#[test]
+fn a_terminal() {
+    let answers = Answers::of(&crowded_rows(), &grid(), &paper()).unwrap();
+    let shown: Vec<String> =
+        answers.analyses.iter().map(|analysis| analysis_lines(analysis, 100, Color::Plain)).collect();
+    insta::assert_snapshot!(shown.join("\n"));
+}
+
+#[test]
+fn each_label_is_compared_with_that_of_the_baseline() {
+    let mut rows = crowded_rows();
+    rows.plan.baseline.0[0].1 = "no-local".to_owned();
+    let answers = Answers::of(&rows, &grid(), &paper()).unwrap();
+    let Analysis::Effects(effects) = &answers.analyses[0] else { panic!("{answers:?}") };
+    assert_eq!(effects.axes[1].labels, ["no-local", "full", "no-global"]);
+    assert_eq!(effects.axes[0].labels[0], "1", "the baseline names no groups");
+}
+
+#[test]
+fn an_incomplete_grid_has_no_effects_and_says_why() {
+    let answers = Answers::of(&rows(), &of_groups(), &paper()).unwrap();
+    let Analysis::Effects(effects) = &answers.analyses[0] else { panic!("{answers:?}") };
+    let why = "the grid is not complete: groups=16 has no runs".to_owned();
+    assert_eq!(effects.found, Found::Missing(why));
+    let shown = analysis_lines(&answers.analyses[0], 200, Color::Plain);
+    assert!(shown.contains("No effects on test accuracy, deployed: the grid is not complete"), "{shown}");
+    // A front needs no complete grid.
+    let shown = analysis_lines(&answers.analyses[1], 200, Color::Plain);
+    assert!(shown.lines().any(|line| line.starts_with("8 ") && line.contains('—')), "{shown}");
+}
+
+#[test]
+fn nothing_is_compared_after_pruning() {
+    let mut rows = crowded_rows();
+    rows.runs[0].status = Status::Pruned;
+    for analysis in Answers::of(&rows, &grid(), &paper()).unwrap().analyses {
+        let shown = analysis_lines(&analysis, 200, Color::Plain);
+        assert!(shown.contains("some runs were pruned"), "{shown}");
+    }
+}
+
+#[test]
+fn faults_name_the_analysis() {
+    let text = GRID.replace("\"groups\", \"perceptrons\"", "\"groups\"").replace("id = \"front\"", "id = \"effects\"");
+    let fault = Answers::of(&crowded_rows(), &toml::from_str(&text).unwrap(), &paper()).unwrap_err().to_string();
+    assert!(fault.contains("effects `effects`") && fault.contains("front `effects`"), "{fault}");
+    let one = GRID.replace("axes = [\"groups\", \"perceptrons\"]", "axes = [\"grups\"]");
+    let fault = Answers::of(&crowded_rows(), &toml::from_str(&one).unwrap(), &paper()).unwrap_err().to_string();
+    assert!(fault.contains("grups"), "{fault}");
+}
