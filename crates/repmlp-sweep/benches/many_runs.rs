@@ -1,8 +1,8 @@
 //! Measures the time of commands on a results folder with very many finished runs.
 //!
 //! Makes such a folder with plans, configurations and journals, as a sweep writes them. It has 10,000 runs unless
-//! `RUNS` is set, each of as many epochs as `EPOCHS` says. It is in a temporary folder unless `FOLDER` is set. Prints the time and the peak memory of each
-//! command.
+//! `RUNS` is set, each of as many epochs as `EPOCHS` says. It is in a temporary folder unless `FOLDER` is set. Prints
+//! the time and the peak memory of each command.
 //!
 //! Run it with `cargo bench --package repmlp-sweep --bench many_runs`.
 

@@ -110,8 +110,8 @@ pub struct ColumnDeclaration {
     pub reference: Option<String>,
 }
 
-/// Marginal means, main effects and two-way interactions of axes. Every combination of their labels needs a run for each
-/// seed.
+/// Marginal means, main effects and two-way interactions of axes. Every combination of their labels needs a run for
+/// each seed.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EffectsDeclaration {
@@ -129,7 +129,8 @@ pub struct EffectsDeclaration {
     pub quantity: Quantity,
 }
 
-/// The rows that no other row dominates: none costs at most as much and gives more.
+/// The rows that no other row dominates: a row is dominated if another one costs no more and is no worse, and is better
+/// in at least one of the two.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FrontDeclaration {

@@ -84,11 +84,18 @@ fn quantities_of(plot: &PlotDeclaration) -> Vec<&Quantity> {
     }
 }
 
+/// Largest margin of a fraction. A larger one is a slip.
+const LARGEST_MARGIN: f64 = 0.2;
+
 /// Returns a fault if a margin cannot be tested.
 fn margin_fault(place: &str, column: &ColumnDeclaration) -> Option<Fault> {
     let margin = column.margin?;
     let why = match column.delta {
         _ if !(margin.is_finite() && margin > 0.0) => "must be a number above 0",
+        // A fraction: 0.5 would be half of all images, and was meant to be half a point.
+        true if column.metric.unit() == "fraction" && margin > LARGEST_MARGIN => {
+            "is a fraction and not a number of points: half a point is 0.005"
+        }
         true => return None,
         false => "needs `delta = true`, since it bounds the difference to the baseline",
     };

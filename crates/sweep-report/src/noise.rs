@@ -57,8 +57,8 @@ pub struct NoiseComponents {
     pub share: [f64; 3],
 }
 
-/// Compares the same runs in two sets of rows, in the first column of a table that training changes. Without the id of a
-/// table, in the first table that has such a column.
+/// Compares the same runs in two sets of rows, in the first column of a table that training changes. Without the id of
+/// a table, in the first table that has such a column.
 ///
 /// # Errors
 /// When the declaration does not fit the experiment, when there is no such table, or when no run was computed with

@@ -1,7 +1,7 @@
 //! Reads the folders of runs that changed since the index read them.
 //!
-//! Many runs are read beside the thread that writes the index, and several at a time: parsing takes longer than writing.
-//! This module knows folders, not SQL.
+//! Many runs are read beside the thread that writes the index, and several at a time: parsing takes longer than
+//! writing. This module knows folders, not SQL.
 
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;

@@ -1,5 +1,5 @@
-//! `why`, `noise` and `pilot`: from a number of a report to the lines of the journals, to what is rounding in it, and to
-//! the number of seeds.
+//! `why`, `noise` and `pilot`: from a number of a report to the lines of the journals, to what is rounding in it, and
+//! to the number of seeds.
 
 use std::fs;
 use std::process::Command;

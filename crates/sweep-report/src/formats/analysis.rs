@@ -8,7 +8,7 @@ use sweep_statistics::{
     Certainty, Factorial, Interaction, MainEffect, MarginalMean, PairedDifference, Standing, Summary,
 };
 
-use super::sheet::{Mark, Sheet, Text, count, p_text};
+use super::sheet::{Sheet, Text, count, p_text};
 use crate::analysis::{Analysis, Effects, Found, Front, FrontRow, GridAxis};
 use crate::unit::{Unit, with_unit, words};
 
@@ -112,10 +112,10 @@ fn effect_notes(effects: &Effects, found: &Factorial, what: &str) -> Vec<String>
     let tests = all.count();
     let seeds = found.seeds;
     let mut notes = vec![format!(
-        "Of {what}, over all combinations of the labels; {seeds} seeds. A mean is over all labels of the other axes. The \
-         reference of an axis is the label of the baseline, or else the first one. A main effect is the difference to \
-         the reference. Effects are computed within each seed. \
-         Their intervals and p hold for all {tests} effects together; those of the means hold for one."
+        "Of {what}, over all combinations of the labels; {seeds} seeds. A mean is over all labels of the other axes. \
+         The reference of an axis is the label of the baseline, or else the first one. A main effect is the \
+         difference to the reference. Effects are computed within each seed. Their intervals and p hold for all \
+         {tests} effects together; those of the means hold for one."
     )];
     if !found.interactions.is_empty() {
         notes.push(
@@ -154,20 +154,20 @@ fn of_front(front: &Front) -> (Vec<Sheet>, Vec<String>) {
         let shown = |found: Option<f64>, unit: Unit, decimals| {
             found.map_or_else(|| "—".to_owned(), |found| unit.text(found, decimals))
         };
-        let is_on = matches!(row.standing, Some(Standing::Front { .. }));
         let mut texts: Vec<Text> = row.labels.iter().cloned().map(Text::from).collect();
         texts.push(Text::from(standing(front, row)));
         texts.push(Text::from(count(row.n, row.planned)));
         texts.push(Text::from(shown(row.cost, cost, cost_decimals)));
         let mean = shown(row.value.map(|value| value.mean), value, value_decimals);
-        texts.push(Text { text: mean, mark: if is_on { Mark::Best } else { Mark::Plain }, note: None });
+        texts.push(Text::from(mean));
         texts
     };
     let rows = front.rows.iter().map(row).collect();
     let sheet = Sheet { header, words: front.axes.len() + 1, rows, row_notes: Vec::new() };
     let note = "A row is on the front if no other row is at least as good in cost and mean, and better in one of them. \
-                Costs count as exact. \"Perhaps\" and \"not certain\" mean that a difference in the value may be \
-                chance: all pairs of rows are compared together, at the 95% level. Rows that lack a run are not compared.";
+                Costs count as exact. “Perhaps” and “not certain” mean that a difference in the value may be \
+                chance: all pairs of rows are compared together, at the 95% level. Rows that lack a run are not \
+                compared.";
     (vec![sheet], vec![note.to_owned()])
 }
 
@@ -183,6 +183,7 @@ fn standing(front: &Front, row: &FrontRow) -> String {
         names.join(", ")
     };
     match &row.standing {
+        None if row.planned == 0 => "excluded".to_owned(),
         None => "incomplete".to_owned(),
         Some(Standing::Front { challengers }) if challengers.is_empty() => "front".to_owned(),
         Some(Standing::Front { challengers }) => {

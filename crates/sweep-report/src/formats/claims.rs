@@ -70,9 +70,10 @@ fn notes(claims: &[Judged]) -> Vec<String> {
     let levels: BTreeSet<String> = claims.iter().map(|claim| (100.0 * claim.level).to_string()).collect();
     let levels: Vec<String> = levels.into_iter().collect();
     notes.push(format!(
-        "Brackets: the {}% interval, of differences by seed (for a claim with two bounds the interval of two one-sided \
-         tests). A claim holds if each comparison does. It is contradicted if the interval of one, widened for their \
-         number, excludes it. Parameters and FLOPs are exact.",
+        "Brackets: the {}% interval of one comparison, so it is narrower than that of a table (for a claim with two \
+         bounds it is that of two one-sided tests). Differences are paired by seed. A claim holds if each comparison \
+         does. It is contradicted if the interval of one, widened for their number, excludes it. Parameters and FLOPs \
+         are exact.",
         levels.join(" or ")
     ));
     notes

@@ -47,7 +47,8 @@ pub fn render(
 }
 
 impl Document {
-    /// Returns all files: `report.md`, `report.json`, each table and analysis as CSV and LaTeX, and each plot as SVG, PNG and PDF.
+    /// Returns all files: `report.md`, `report.json`, each table and analysis as CSV and LaTeX, and each plot as SVG,
+    /// PNG and PDF.
     ///
     /// # Errors
     /// When a plot cannot be drawn.

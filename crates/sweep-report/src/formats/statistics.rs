@@ -56,10 +56,10 @@ fn note(family: usize, mut estimates: impl Iterator<Item = Estimate>) -> String 
         several => format!(" p (Holm) is adjusted for the {several} comparisons of the column."),
     };
     format!(
-        "Intervals of the mean are {intervals}. p is that of the paired t-test for one row alone.{holm} Welch's test \
-         ignores which seeds belong together, so it shows what the pairs gain. d_z is the mean difference over the \
-         standard deviation of the differences. Superiority is the share of all pairs of a run of the row and a run of \
-         the baseline in which the row has the higher value; ties count half."
+        "Intervals of the mean are {intervals}. p (one row) is that of the paired t-test for one row alone.{holm} \
+         Welch's test ignores which seeds belong together: beside p (one row) it shows what the pairs gain. d_z is \
+         the mean difference over the standard deviation of the differences. Superiority is the share of all pairs of \
+         a run of the row and a run of the baseline in which the row has the higher value; ties count half."
     )
 }
 
@@ -92,8 +92,8 @@ impl View<'_> {
             with_unit("SD", &self.unit.difference),
             with_unit("Δ", &self.unit.difference),
         ];
-        header.extend(["p", "p (Holm)"].map(str::to_owned));
-        header.push(with_unit("Welch", &self.unit.difference) + " [95%], p");
+        header.extend(["p (one row)", "p (Holm)"].map(str::to_owned));
+        header.push(with_unit("Welch, one row", &self.unit.difference) + " [95%], p");
         header.extend(["d_z", "superiority"].map(str::to_owned));
         header.extend(self.column.margin.map(|margin| {
             let margin = self.unit.text(margin, self.decimals);

@@ -11,7 +11,8 @@ use super::{Drawn, Source, axis_label};
 use crate::declaration::AxisPlot;
 use crate::unit::Unit;
 
-pub(super) const CAPTION: &str = "Means over seeds; lines show one standard deviation to each side if seeds differ.";
+pub(super) const CAPTION: &str = "Means over seeds (throughput: medians over rounds); lines show one \
+    standard deviation to each side if seeds differ.";
 
 /// Fraction of a label's width that its bars fill.
 const FILLED: f64 = 0.64;

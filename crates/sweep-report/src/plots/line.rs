@@ -9,7 +9,8 @@ use super::scale::Scale;
 use super::{Drawn, Source, axis_label, bounds};
 use crate::declaration::AxisPlot;
 
-pub(super) const CAPTION: &str = "Means over seeds; bars show one standard deviation to each side if seeds differ.";
+pub(super) const CAPTION: &str = "Means over seeds (throughput: medians over rounds); bars show one \
+    standard deviation to each side if seeds differ.";
 
 /// Fraction of a label's width over which the series are spread.
 const DODGE: f64 = 0.16;

@@ -16,7 +16,8 @@ use crate::group::{Group, Grouping};
 use crate::samples::Sample;
 use crate::unit::Unit;
 
-pub(super) const CAPTION: &str = "Means over seeds; lines show one standard deviation to each side if seeds differ. \
+pub(super) const CAPTION: &str = "Means over seeds (throughput: medians over rounds); lines show one \
+    standard deviation to each side if seeds differ. \
      A dot is grey if another dot is significantly better in one quantity and better or equal in the other (95% \
      interval of the paired difference, t, all dots together).";
 
