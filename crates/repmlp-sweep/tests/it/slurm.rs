@@ -337,8 +337,7 @@ fn a_task_that_dies_silently_is_classified_and_tried_again_once() {
         assert_eq!(swept.code(), 10, "{state}: {}", swept.stderr());
         let closed: Vec<String> = closings(&bench).into_iter().map(|(status, _)| status.to_string()).collect();
         assert_eq!(closed, [status; 4], "{state}");
-        let is_shown = swept.stderr().contains("no such module");
-        assert_eq!(is_shown, status != "timed_out", "{}", swept.stderr());
+        assert!(swept.stderr().contains("no such module"), "{}", swept.stderr());
     }
 }
 
