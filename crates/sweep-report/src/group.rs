@@ -69,7 +69,12 @@ impl Group<'_> {
         if self.labels.is_empty() {
             return "all runs".to_owned();
         }
-        self.labels.iter().map(|label| label.unwrap_or("–")).collect::<Vec<_>>().join("/")
+        self.shown_labels().join("/")
+    }
+
+    /// Returns its labels as tables show them, with a dash for an axis that its runs do not have.
+    pub(crate) fn shown_labels(&self) -> Vec<String> {
+        self.labels.iter().map(|label| label.unwrap_or("–").to_owned()).collect()
     }
 
     /// Finds an axis on which its runs differ. Averaging such runs would hide a difference.

@@ -204,7 +204,7 @@ impl Source<'_> {
             None => incomplete(group, self.measured),
         };
         Row {
-            labels: group.labels.iter().map(|label| label.unwrap_or("–").to_owned()).collect(),
+            labels: group.shown_labels(),
             n: standing(group, self.measured).succeeded,
             planned: group.runs.len(),
             note,

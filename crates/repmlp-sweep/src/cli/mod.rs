@@ -14,9 +14,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use clap_complete::engine::ArgValueCandidates;
-use sweep_plan::DEFAULT_PROFILE;
 
-pub(crate) use numbers::{NoiseArgs, PilotArgs, WhyArgs};
+pub(crate) use numbers::{NoiseArgs, PilotArgs, ReportArgs, WhyArgs};
 pub(crate) use run::{CancelArgs, LauncherChoice, PruneChoice, RunArgs};
 pub(crate) use runs::{CleanArgs, ForgetArgs, LogsArgs, NoteArgs, ShowArgs, TagArgs};
 pub(crate) use spec::{AdjustArgs, SpecArgs};
@@ -360,43 +359,6 @@ pub(crate) struct ClaimsArgs {
     #[command(flatten)]
     pub(crate) results: ResultsArgs,
     /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// Which recorded runs of an experiment a command reads.
-#[derive(Debug, Args)]
-pub(crate) struct RecordedArgs {
-    /// A profile of the file.
-    #[arg(long, short, value_parser = parse_name, add = ArgValueCandidates::new(complete::profiles))]
-    pub(crate) profile: Option<String>,
-    #[command(flatten)]
-    pub(crate) adjust: AdjustArgs,
-    #[command(flatten)]
-    pub(crate) results: ResultsArgs,
-}
-
-impl RecordedArgs {
-    /// Returns the name of the profile under which the runs were recorded.
-    pub(crate) fn profile(&self) -> String {
-        self.adjust.adjustments().profile(self.profile.as_deref().unwrap_or(DEFAULT_PROFILE))
-    }
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ReportArgs {
-    /// The experiment file. With --check it may be omitted: then every published report is checked.
-    #[arg(value_name = "SPEC", required_unless_present = "check", value_hint = ValueHint::FilePath)]
-    pub(crate) path: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) recorded: RecordedArgs,
-    #[command(flatten)]
-    pub(crate) reports: ReportsArgs,
-    /// Render from the published measurements and compare with the files in the reports folder, byte by byte; writes
-    /// nothing.
-    #[arg(long)]
-    pub(crate) check: bool,
-    /// Print the tables as JSON.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -1,11 +1,51 @@
-//! Arguments of the commands that explain the numbers of a report, and plan them.
+//! Arguments of the commands that show the numbers of a report, explain them, and plan them.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
+use clap_complete::engine::ArgValueCandidates;
+use sweep_plan::DEFAULT_PROFILE;
 
-use super::RecordedArgs;
-use super::values::{parse_positive, parse_power};
+use super::values::{parse_name, parse_positive, parse_power};
+use super::{AdjustArgs, ReportsArgs, ResultsArgs};
+use crate::complete;
+
+/// Which recorded runs of an experiment a command reads.
+#[derive(Debug, Args)]
+pub(crate) struct RecordedArgs {
+    /// A profile of the file.
+    #[arg(long, short, value_parser = parse_name, add = ArgValueCandidates::new(complete::profiles))]
+    pub(crate) profile: Option<String>,
+    #[command(flatten)]
+    pub(crate) adjust: AdjustArgs,
+    #[command(flatten)]
+    pub(crate) results: ResultsArgs,
+}
+
+impl RecordedArgs {
+    /// Returns the name of the profile under which the runs were recorded.
+    pub(crate) fn profile(&self) -> String {
+        self.adjust.adjustments().profile(self.profile.as_deref().unwrap_or(DEFAULT_PROFILE))
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// The experiment file. With --check it may be omitted: then every published report is checked.
+    #[arg(value_name = "SPEC", required_unless_present = "check", value_hint = ValueHint::FilePath)]
+    pub(crate) path: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) recorded: RecordedArgs,
+    #[command(flatten)]
+    pub(crate) reports: ReportsArgs,
+    /// Render from the published measurements and compare with the files in the reports folder, byte by byte; writes
+    /// nothing.
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Print the tables as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct NoiseArgs {

@@ -64,7 +64,7 @@ impl Front {
         let row = |((group, [cost, value]), standing): ((&Group<'_>, &[Sample; 2]), Option<Standing>)| FrontRow {
             n: value.values.len(),
             planned: value.planned,
-            labels: group.labels.iter().map(|label| label.unwrap_or("–").to_owned()).collect(),
+            labels: group.shown_labels(),
             cost: cost.summary().map(|summary| summary.mean),
             value: value.estimate(),
             standing,
