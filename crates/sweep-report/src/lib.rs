@@ -71,7 +71,7 @@ pub use formats::claims::lines as claim_lines;
 pub use formats::terminal::{Color, analysis_lines, terminal};
 pub use formats::{Rendering, render};
 pub use frame::{frame, write_csv, write_parquet};
-pub use noise::{Noise, NoiseComponents, NoiseRow, noise};
+pub use noise::{Estimated, Noise, NoiseComponents, NoiseRow, noise};
 pub use overview::{Failure, Overview};
 pub use paper::{Counts, PaperNumbers, PaperRow, PaperTable};
 pub use pilot::{PilotAim, PilotPlan, PilotRow, pilot};

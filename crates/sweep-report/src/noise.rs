@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 use sweep_protocol::{ExperimentRows, PlannedRunRecord, RunRow};
-use sweep_statistics::{Pairs, RoundingNoise};
+use sweep_statistics::{Interval, Pairs, RoundingNoise};
 
 use crate::declaration::{Declaration, Quantity, TableDeclaration};
 use crate::group::{Group, Grouping};
@@ -44,17 +44,28 @@ pub struct NoiseRow {
     pub noise: Option<NoiseComponents>,
 }
 
-/// What the deviation of one row is made of. Three numbers are an estimate and the ends of its 95% interval.
+/// What the deviation of one row is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct NoiseComponents {
     /// Mean of the first set minus the second, with its 95% interval.
-    pub shift: [f64; 3],
+    pub shift: Estimated,
     /// Standard deviation that comes from seeds.
     pub seed_sd: f64,
     /// Standard deviation that comes from rounding, with its 95% interval.
-    pub rounding_sd: [f64; 3],
+    pub rounding_sd: Estimated,
     /// Share of rounding in the variance, with its 95% interval.
-    pub share: [f64; 3],
+    pub share: Estimated,
+}
+
+/// A value with its 95% interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Estimated {
+    /// The estimate.
+    pub value: f64,
+    /// Lower end of the interval.
+    pub low: f64,
+    /// Upper end of the interval.
+    pub high: f64,
 }
 
 /// Compares the same runs in two sets of rows, in the first column of a table that training changes. Without the id of
@@ -104,7 +115,7 @@ pub fn noise(
         };
         return Err(ReportError::NoNoise { why });
     }
-    let decimals = unit.decimals(rows.iter().filter_map(|row| Some(unit.stored(row.noise?.rounding_sd[0]))));
+    let decimals = unit.decimals(rows.iter().filter_map(|row| Some(unit.stored(row.noise?.rounding_sd.value))));
     let unit = unit.difference.to_string();
     Ok(Noise { decimals, table: table.id.clone(), quantity: words(&quantity), unit, arithmetics, rows })
 }
@@ -124,12 +135,16 @@ fn quantity_of(table: &TableDeclaration) -> Option<Quantity> {
 
 impl NoiseComponents {
     fn of(noise: &RoundingNoise, unit: Unit) -> Self {
-        let scaled = |[mean, low, high]: [f64; 3]| [mean, low, high].map(|value| unit.scaled(value));
+        let with = |value: f64, ends: Interval| Estimated { value, low: ends.low, high: ends.high };
+        let scaled = |Estimated { value, low, high }: Estimated| Estimated {
+            value: unit.scaled(value),
+            low: unit.scaled(low),
+            high: unit.scaled(high),
+        };
         let shift = noise.shift.summary;
-        let ends = shift.interval.map_or([shift.mean; 2], |ends| [ends.low, ends.high]);
-        let with = |value: f64, ends: sweep_statistics::Interval| [value, ends.low, ends.high];
+        let ends = shift.interval.unwrap_or(Interval { low: shift.mean, high: shift.mean });
         Self {
-            shift: scaled([shift.mean, ends[0], ends[1]]),
+            shift: scaled(with(shift.mean, ends)),
             seed_sd: unit.scaled(noise.seed_sd),
             rounding_sd: scaled(with(noise.rounding_sd, noise.rounding_interval)),
             share: with(noise.share, noise.share_interval),

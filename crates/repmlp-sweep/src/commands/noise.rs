@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use sweep_protocol::ResultsLayout;
-use sweep_report::{Noise, NoiseRow, noise};
+use sweep_report::{Estimated, Noise, NoiseRow, noise};
 
 use super::grid::grid;
 use super::report::recorded;
@@ -33,7 +33,7 @@ pub(crate) async fn run(arguments: NoiseArgs) -> Result<Exit> {
 }
 
 fn text(noise: &Noise) -> String {
-    let ends = |[value, low, high]: [f64; 3], n: usize| format!("{value:.n$} [{low:.n$}, {high:.n$}]");
+    let ends = |Estimated { value, low, high }: Estimated, n: usize| format!("{value:.n$} [{low:.n$}, {high:.n$}]");
     let line = |row: &NoiseRow| {
         let mut line = vec![row.row.clone(), row.seeds.to_string()];
         match &row.noise {

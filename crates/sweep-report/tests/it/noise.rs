@@ -42,9 +42,9 @@ fn rounding_is_what_differs_within_a_seed() {
         let parts = row.noise.unwrap();
         // Differences of 0 and 0.5 points for three seeds each: mean 0.25, SD 0.5·√(6/5)/2, of one training over √2.
         let rounding = 0.25 * (6.0_f64 / 5.0).sqrt() / 2.0_f64.sqrt();
-        assert!((parts.shift[0] - 0.25).abs() < 1e-9, "{parts:?}");
-        assert!((parts.rounding_sd[0] - rounding).abs() < 1e-9, "{parts:?} {rounding}");
-        assert!(parts.share[0] > 0.0 && parts.share[0] < 1.0 && row.seeds == 6, "{row:?}");
+        assert!((parts.shift.value - 0.25).abs() < 1e-9, "{parts:?}");
+        assert!((parts.rounding_sd.value - rounding).abs() < 1e-9, "{parts:?} {rounding}");
+        assert!(parts.share.value > 0.0 && parts.share.value < 1.0 && row.seeds == 6, "{row:?}");
     }
 }
 
