@@ -206,7 +206,7 @@ fn about_pairs(table: &Table, i: usize) -> Option<String> {
     };
     Some(format!(
         "{}: for the rows whose interval contains 0, only a difference larger than {range}{} would be significant at \
-         this deviation. The differences shown would need {seeds} seeds.",
+         this deviation. With a power of 80%, the differences shown would need {seeds} seeds.",
         column.label,
         if unit.difference.is_empty() { String::new() } else { format!(" {}", unit.difference) },
     ))

@@ -258,16 +258,26 @@ mod tests {
         assert_eq!(next_seed(&mut schedule), Some(0), "beside others, if each has its own memory");
     }
 
-    fn status() -> impl Strategy<Value = Status> {
+    /// How an attempt ends.
+    #[derive(Clone, Copy, Debug)]
+    enum End {
+        As(Status),
+        /// The cluster stops it, and its work is saved.
+        Stopped,
+    }
+
+    fn end() -> impl Strategy<Value = End> {
         use FailureKind::{Config, Crash, Data, Diverged, Io, Oom};
         let failed = [Config, Crash, Data, Diverged, Io, Oom].map(Status::Failed);
         let others = [Status::Succeeded, Status::Succeeded, Status::Cancelled, Status::Pruned, Status::TimedOut];
-        select(others.into_iter().chain(failed).collect::<Vec<_>>())
+        let ends = others.into_iter().chain(failed).map(End::As).chain([End::Stopped; 3]);
+        select(ends.collect::<Vec<_>>())
     }
 
     proptest! {
-        /// Attempts start and end in any order, with any status. The schedule loses no run, runs none twice at once,
-        /// ends, and never gives out more memory than there is, except to a run that is alone.
+        /// Attempts start and end in any order, with any status, or are stopped by the cluster. The schedule loses no
+        /// run, runs none twice at once, ends, and never gives out more memory than there is, except to a run that is
+        /// alone.
         #[test]
         fn no_order_of_events_loses_or_repeats_a_run(
             forecasts in vec((0_u64..5, 0_u64..80), 1..12),
@@ -275,7 +285,7 @@ mod tests {
             memory in proptest::option::of(50_u64..150),
             retries_time_limits in any::<bool>(),
             shares_memory in any::<bool>(),
-            ends in vec((any::<proptest::sample::Index>(), status(), proptest::option::of(1_u64..200)), 40),
+            ends in vec((any::<proptest::sample::Index>(), end(), proptest::option::of(1_u64..200)), 40),
         ) {
             let number = forecasts.len();
             let policy = Policy { slots, retries: 2, retries_time_limits, shares_memory, memory };
@@ -283,7 +293,7 @@ mod tests {
             let mut running: Vec<RunId> = Vec::new();
             let mut attempts: BTreeMap<RunId, u32> = BTreeMap::new();
             let mut ends = ends.into_iter();
-            let mut ended = 0;
+            let (mut ended, mut stops) = (0, BTreeMap::new());
             loop {
                 while running.len() < slots && let Some(launch) = schedule.next() {
                     prop_assert!(!running.contains(&launch.item.run), "it runs already");
@@ -300,15 +310,22 @@ mod tests {
                 let is_corrected = schedule.correction.is_some();
                 let fits = memory.is_none_or(|memory| used <= memory as f64);
                 prop_assert!(running.len() == 1 || is_corrected || fits);
-                let (index, status, took) = ends.next().map_or((0, Status::Succeeded, None), |(index, status, took)| {
-                    (index.index(running.len()), status, took)
-                });
+                let next = ends.next().map(|(index, end, took)| (index.index(running.len()), end, took));
+                let (index, end, took) = next.unwrap_or((0, End::As(Status::Succeeded), None));
                 let run = running.swap_remove(index);
-                schedule.take_back(run, status, took);
-                ended += 1;
-                prop_assert!(ended <= 3 * number, "every run has at most three attempts");
+                match end {
+                    End::As(status) => {
+                        schedule.take_back(run, status, took);
+                        ended += 1;
+                    }
+                    End::Stopped => {
+                        schedule.put_back(run);
+                        *stops.entry(run).or_insert(0_u32) += 1;
+                    }
+                }
+                prop_assert!(ended <= 3 * number, "every run has at most three attempts that nothing stops");
             }
-            prop_assert!(attempts.values().all(|attempts| *attempts <= 3));
+            prop_assert!(attempts.iter().all(|(run, attempts)| *attempts <= 3 + stops.get(run).unwrap_or(&0)));
             let counts = schedule.into_counts();
             prop_assert_eq!(counts.values().sum::<usize>(), number);
             prop_assert_eq!(counts.get(&Status::Queued), None);

@@ -389,3 +389,59 @@ impl Process for SlurmTask {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task() -> SlurmTask {
+        let (_, answers) = watch::channel(Answer::Nothing);
+        SlurmTask {
+            job: "7".to_owned(),
+            task: 0,
+            entry: Entry::Adopted,
+            after: After::Follow,
+            answers,
+            say: Arc::new(|_: &str| {}),
+        }
+    }
+
+    fn state(line: &str) -> TaskState {
+        TaskState::read(line).unwrap().2
+    }
+
+    /// Counts as they are after this number of answers without a task that can run, long enough ago.
+    fn after(answers: u32) -> Counts {
+        let long_ago = Instant::now().checked_sub(LOST_FOR).unwrap();
+        Counts { lost: Some((answers, long_ago)), ..Counts::default() }
+    }
+
+    /// The same for a task that has begun.
+    fn begun_after(answers: u32) -> Counts {
+        Counts { is_begun: true, ..after(answers) }
+    }
+
+    #[test]
+    fn a_held_task_that_has_begun_is_lost_only_after_many_answers() {
+        let held = state("7|0|PENDING|launch failed requeued held|");
+        let end = |mut counts: Counts, outcome: Option<&Outcome>| {
+            task().end(Some(&held), outcome, &mut counts).map(|end| end.by)
+        };
+        assert_eq!(end(after(LOST - 1), None), Some(EndedBy::Cluster));
+        assert_eq!(end(begun_after(LOST_BEGUN - 2), None), None, "a copy of it may run on");
+        assert_eq!(end(begun_after(LOST_BEGUN - 1), None), Some(EndedBy::Cluster));
+        assert_eq!(end(begun_after(LOST - 1), Some(&Outcome::Stopped)), Some(EndedBy::Cluster), "it has stopped");
+        assert_eq!(end(Counts::default(), None), None, "one answer may be wrong");
+        let mut counts = begun_after(LOST_BEGUN);
+        assert!(task().end(Some(&state("7|0|RUNNING|None|n1")), None, &mut counts).is_none());
+        assert_eq!(end(counts, None), None, "the count begins again");
+    }
+
+    #[test]
+    fn a_reported_end_counts_whatever_slurm_says() {
+        let running = state("7|0|RUNNING|None|n1");
+        let end = |outcome: &Outcome| task().end(Some(&running), Some(outcome), &mut Counts::default());
+        assert_eq!(end(&Outcome::Succeeded).map(|end| end.by), Some(EndedBy::Itself));
+        assert!(end(&Outcome::Stopped).is_none(), "it may be started again");
+    }
+}

@@ -7,12 +7,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::pairs::Pairs;
+use crate::planning::{Goal, pairs_needed};
 use crate::sign_flip::SignFlip;
 use crate::student_t::two_sided_p;
-use crate::summary::{Summary, critical_t};
-
-/// Maximum number of pairs that [`PairedDifference::pairs_needed`] returns.
-pub(crate) const MOST_PAIRS: usize = 100_000;
+use crate::summary::Summary;
 
 /// Difference between two rows, paired by seed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -88,22 +86,11 @@ impl PairedDifference {
         self.summary.interval.map(|ends| (ends.high - ends.low) / 2.0)
     }
 
-    /// Returns the smallest number of pairs with which this mean would differ significantly from 0, at this deviation.
-    /// Absent if there is no interval, or if the number would be impractically large.
+    /// Returns the smallest number of pairs with which this mean would be told with a power of 80%, if mean and
+    /// deviation are the true ones. Absent if there is no interval, or if the number would be impractically large.
     pub fn pairs_needed(&self) -> Option<usize> {
         self.summary.interval?;
-        let ratio = self.summary.mean.abs() / self.summary.sd.filter(|sd| *sd > 0.0)?;
-        let suffices = |n: usize| critical_t(n, self.comparisons) / (n as f64).sqrt() < ratio;
-        // The normal quantile is below every t quantile. So at least this many pairs are needed, and few more suffice.
-        let least = (critical_t(MOST_PAIRS, self.comparisons) / ratio).powi(2).floor();
-        if least > MOST_PAIRS as f64 {
-            return None;
-        }
-        let mut enough = (least as usize).max(2);
-        while !suffices(enough) {
-            enough += 1;
-        }
-        Some(enough)
+        pairs_needed(self.summary.mean, self.summary.sd?, Goal { comparisons: self.comparisons, ..Goal::default() })
     }
 }
 
@@ -150,10 +137,10 @@ mod tests {
 
     #[test]
     fn pairs_needed_match_scipy() {
-        // n = 2
-        // while scipy.stats.t.ppf(1 - 0.025 / comparisons, n - 1) / n**0.5 >= ratio: n += 1
+        // t, d = scipy.stats.t.ppf(1 - 0.025 / comparisons, n - 1), ratio * n**0.5
+        // The smallest n with scipy.stats.nct.sf(t, n - 1, d) + scipy.stats.nct.cdf(-t, n - 1, d) >= 0.8
         for (ratio, comparisons, needed) in
-            [(1.0, 1, 7), (0.5, 3, 27), (0.3, 8, 88), (2.0, 3, 5), (10.0, 3, 3), (0.02, 1, 9607)]
+            [(1.0, 1, 10), (0.5, 3, 45), (0.3, 8, 146), (2.0, 3, 6), (10.0, 3, 3), (0.05, 1, 3142)]
         {
             // Two values with this mean and a deviation of 1.
             let half = 0.5_f64.sqrt();

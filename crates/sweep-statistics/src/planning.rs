@@ -6,9 +6,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::noncentral_t::NoncentralT;
-use crate::paired_difference::MOST_PAIRS;
 use crate::root::{bounds_from_zero, root_between};
 use crate::summary::critical_t;
+
+/// Larger numbers of pairs are not planned.
+const MOST_PAIRS: usize = 100_000;
 
 /// What a plan must reach.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -22,8 +22,9 @@ use crate::rows::AttemptRow;
 pub(crate) const APPLICATION_ID: i32 = 0x5377_6570;
 /// `PRAGMA user_version` of an index that this program reads and writes.
 pub(crate) const SCHEMA_VERSION: i32 = 5;
-/// Number of values that one statement inserts. Its number of parameters stays far below SQLite's limit.
-const VALUES_AT_ONCE: usize = 64;
+/// Number of values that one statement inserts: those of most runs. Its number of parameters stays far below the limit
+/// of SQLite, 32,766.
+const VALUES_AT_ONCE: usize = 512;
 
 /// Identification of a database file. All numbers are zero for an unused file.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -47,9 +48,15 @@ pub(crate) async fn structural_damage(connection: &mut SqliteConnection) -> sqlx
     Ok(Some(found).filter(|found| found != "ok"))
 }
 
-/// Creates all tables of an empty database, or none. The journal mode is stored in the file.
+/// Makes every later connection write ahead to a log: readers then see the state before a transaction. The mode is
+/// stored in the file.
+pub(crate) async fn log_ahead(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    sqlx::raw_sql("PRAGMA journal_mode = WAL").execute(connection).await?;
+    Ok(())
+}
+
+/// Creates all tables of an empty database.
 pub(crate) async fn create(connection: &mut SqliteConnection) -> sqlx::Result<()> {
-    sqlx::raw_sql("PRAGMA journal_mode = WAL").execute(&mut *connection).await?;
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     sqlx::raw_sql(include_str!("schema.sql")).execute(&mut *transaction).await?;
     transaction.commit().await

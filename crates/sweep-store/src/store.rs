@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
 use sweep_protocol::{Event, JournalLine, PlanRecord, ResultsLayout, RunId, Status, SupervisorEvent, sync_folder};
 
@@ -62,11 +62,19 @@ impl Store {
     }
 
     async fn at(layout: &ResultsLayout, path: &Path) -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .synchronous(SqliteSynchronous::Normal)
-            .busy_timeout(PATIENCE);
+        Self::with(layout, path, SqliteConnectOptions::new().synchronous(SqliteSynchronous::Normal)).await
+    }
+
+    /// Creates a file that nobody else knows. Until it is whole, its content is of no use: nothing is written twice,
+    /// and the caller syncs the file at the end.
+    async fn unsynced_at(layout: &ResultsLayout, path: &Path) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new().create_if_missing(true);
+        let options = options.journal_mode(SqliteJournalMode::Off).synchronous(SqliteSynchronous::Off);
+        Self::with(layout, path, options).await
+    }
+
+    async fn with(layout: &ResultsLayout, path: &Path, options: SqliteConnectOptions) -> Result<Self, StoreError> {
+        let options = options.filename(path).busy_timeout(PATIENCE);
         let connection = options.connect().await.map_err(fault(path, "opening the index"))?;
         Ok(Self { layout: layout.clone(), path: path.to_owned(), connection })
     }
@@ -223,7 +231,7 @@ impl Store {
         let fresh = beside(&path, "-rebuild");
         remove(&fresh)?;
         remove_companions(&fresh)?;
-        let mut store = Self::at(layout, &fresh).await?;
+        let mut store = Self::unsynced_at(layout, &fresh).await?;
         index::create(&mut store.connection).await.map_err(fault(&fresh, "creating the index"))?;
         let mut folder = FolderReader::new(layout);
         let mut runs: BTreeSet<RunId> = folder.runs().into_iter().collect();
@@ -234,6 +242,7 @@ impl Store {
         let runs: Vec<RunId> = runs.into_iter().collect();
         folder.damage.extend(store.refresh(&runs).await?);
         index::forget_orphans(&mut store.connection).await.map_err(fault(&fresh, "forgetting runs"))?;
+        index::log_ahead(&mut store.connection).await.map_err(fault(&fresh, "finishing the index"))?;
         store.close().await?;
         if let Usable::No(_) = former
             && !is_own(&path)

@@ -1,6 +1,7 @@
 //! A private Slurm cluster on this machine: real daemons on the loopback interface, in a folder of their own. A test
 //! without Slurm is skipped, except in CI.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::TcpListener;
@@ -56,7 +57,8 @@ impl Cluster {
         (1..=nodes).for_each(|node| cluster.start_node(&format!("n{node}")));
         cluster.wait("all nodes are idle", || {
             let idle = cluster.asked("sinfo", &["--noheader", "--Node", "--states=idle", "--format=%N"]);
-            idle.lines().count() == nodes
+            // A node has a line for each of its partitions.
+            idle.lines().collect::<BTreeSet<_>>().len() == nodes
         });
         Some(cluster)
     }

@@ -200,6 +200,24 @@ fn a_task_near_its_time_limit_queues_again_and_continues() {
 }
 
 #[test]
+fn a_preempted_task_that_slurm_does_not_queue_again_continues() {
+    let urgent = "PreemptType=preempt/partition_prio\nPreemptMode=CANCEL\n\
+                  PartitionName=urgent Nodes=ALL PriorityTier=10 GraceTime=0 MaxTime=60 State=UP";
+    let Some(cluster) = Cluster::start(1, urgent) else { return };
+    let bench = project("array_limit = 1\ncpus = 2");
+    let sweep = Started::until(cluster.command(&bench, &format!("{SWEEP} --profile killed")), "started on cpu");
+    cluster.wait("a checkpoint is written", || has_checkpoint(&bench, "1"));
+    let job = ["--partition=urgent", "--cpus-per-task=2", "--output=/dev/null", "--wrap=true"];
+    assert!(cluster.asked("sbatch", &job).contains("Submitted"));
+    let (code, told) = sweep.end();
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("PREEMPTED") && told.contains("continues at step"), "{told}");
+    assert_as_undisturbed(&bench, "killed");
+    let closed: Vec<Status> = closings(&bench).iter().map(|(status, _)| *status).collect();
+    assert!(!closed.iter().any(|status| matches!(status, Status::Failed(_))), "{closed:?}");
+}
+
+#[test]
 fn lost_nodes_and_double_runs_change_no_result() {
     let Some(cluster) = Cluster::start(4, "") else { return };
     let bench = project("cpus = 2");

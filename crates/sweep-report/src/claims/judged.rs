@@ -74,6 +74,8 @@ pub struct Judged {
     pub text: String,
     /// Place in the paper that makes the claim; `None` if it is the author's own.
     pub source: Option<String>,
+    /// The rule that decides it, in words.
+    pub rule: String,
     /// The verdict.
     pub verdict: Verdict,
     /// The reason for the verdict, in one line.

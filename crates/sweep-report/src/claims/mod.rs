@@ -13,6 +13,7 @@ mod faults;
 mod judged;
 mod parts;
 mod registry;
+mod rule_text;
 mod statements;
 mod values;
 mod verdict;
@@ -99,6 +100,7 @@ impl Judge<'_> {
             id: claim.id.clone(),
             text: claim.text.clone(),
             source: claim.source.clone(),
+            rule: rule_text::rule_text(claim, declaration),
             verdict,
             reason,
             seeds_needed,

@@ -13,11 +13,12 @@ pub(super) fn section(claims: &[Judged], withdrawn: &[String]) -> String {
         return withdrawn_note(withdrawn)
             .map_or_else(String::new, |note| format!("## Claims\n\n{}\n\n", escaped(&note)));
     }
-    let mut out = "## Claims\n\n| claim | source | verdict | why |\n| :-- | :-- | :-- | :-- |\n".to_owned();
+    let mut out =
+        "## Claims\n\n| claim | source | rule | verdict | why |\n| :-- | :-- | :-- | :-- | :-- |\n".to_owned();
     for claim in claims {
         let source = claim.source.as_deref().unwrap_or("ours");
         let verdict = claim.verdict.to_string();
-        let cells = [&claim.text, source, &verdict, &why(claim)].map(escaped);
+        let cells = [&claim.text, source, &claim.rule, &verdict, &why(claim)].map(escaped);
         out += &format!("| {} |\n", cells.join(" | "));
     }
     out.push('\n');
@@ -73,7 +74,7 @@ fn notes(claims: &[Judged]) -> Vec<String> {
         "Brackets: the {}% interval of one comparison, so it is narrower than that of a table (for a claim with two \
          bounds it is that of two one-sided tests). Differences are paired by seed. A claim holds if each comparison \
          does. It is contradicted if the interval of one, widened for their number, excludes it. Parameters and FLOPs \
-         are exact.",
+         are exact. Seeds that would decide: for a power of 80%, if mean and deviation stay as they are.",
         levels.join(" or ")
     ));
     notes
