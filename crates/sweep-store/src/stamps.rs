@@ -35,7 +35,8 @@ fn folder(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<Option<OwnedFd>> {
 fn stamp(all: BorrowedFd<'_>, run: RunId) -> io::Result<String> {
     let mut name = format!("{run}/attempts");
     let Some(attempts) = folder(all, name.as_bytes())? else { return Ok(String::new()) };
-    let numbers = numbers(attempts.as_fd())?;
+    let mut attempts = Dir::new(attempts)?;
+    let numbers = numbers(&mut attempts)?;
     let mut stamp = String::with_capacity(128);
     if !numbers.is_empty() {
         name.truncate(name.len() - "attempts".len());
@@ -45,21 +46,21 @@ fn stamp(all: BorrowedFd<'_>, run: RunId) -> io::Result<String> {
     for number in numbers {
         for (before, file) in [(format!(";{number}:"), "journal.jsonl"), (":".to_owned(), "supervisor.jsonl")] {
             stamp.push_str(&before);
-            add(&mut stamp, attempts.as_fd(), &format!("{number}/{file}"));
+            add(&mut stamp, attempts.fd()?, &format!("{number}/{file}"));
         }
     }
     Ok(stamp)
 }
 
 /// Returns the numbers of the attempts in a folder, in order.
-fn numbers(attempts: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
+fn numbers(attempts: &mut Dir) -> io::Result<Vec<u32>> {
     let mut numbers = Vec::new();
-    for entry in Dir::read_from(attempts)? {
+    while let Some(entry) = attempts.read() {
         let entry = entry?;
         let Some(number) = entry.file_name().to_str().ok().and_then(attempt_number) else { continue };
         let kind = match entry.file_type() {
             // Some file systems do not say it here. Links are not followed.
-            FileType::Unknown => rustix::fs::statat(attempts, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)
+            FileType::Unknown => rustix::fs::statat(attempts.fd()?, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)
                 .map_or(FileType::Unknown, |found| FileType::from_raw_mode(found.st_mode)),
             kind => kind,
         };

@@ -42,16 +42,16 @@ fn float(sheet: &Sheet, (title, id): (&str, &str), notes: &[String], overview: &
         sheet.rows.iter().map(|row| line(row.iter().zip(&kinds).map(|(text, kind)| kind.cell(text)))).collect();
     let row_notes =
         sheet.row_notes.iter().map(|(letter, note)| format!("\\textsuperscript{{{letter}}} {}", escaped(note)));
-    let notes: Vec<String> = row_notes.chain(notes.iter().map(|note| protected(escaped(note)))).collect();
-    let caption = format!("{}. {}", escaped(title), escaped(&overview.scale()));
+    let notes: Vec<String> = row_notes
+        .chain(std::iter::once(escaped(&overview.scale())))
+        .chain(notes.iter().map(|note| protected(escaped(note))))
+        .collect();
+    let caption = escaped(title);
     let label = format!("tab:{}", label(&format!("{}-{}-{id}", overview.experiment, overview.profile)));
-    let spelled_notes = match notes.is_empty() {
-        true => String::new(),
-        false => format!(
-            "\\par\\smallskip\n\\begin{{minipage}}{{\\linewidth}}\\footnotesize\\raggedright\n{}\n\\end{{minipage}}\n",
-            notes.join("\\par\n")
-        ),
-    };
+    let spelled_notes = format!(
+        "\\par\\smallskip\n\\begin{{minipage}}{{\\linewidth}}\\footnotesize\\raggedright\n{}\n\\end{{minipage}}\n",
+        notes.join("\\par\n")
+    );
     format!(
         "% Needs \\usepackage{{booktabs,graphicx,siunitx}}.\n\\begin{{table}}\n\\centering\n\\caption{{{caption}}}\n\
          \\label{{{label}}}\n\
@@ -206,7 +206,7 @@ fn protected(line: String) -> String {
 /// point; the rest becomes hyphens.
 fn label(names: &str) -> String {
     let spelled = |c: char| match c {
-        c if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') => c.to_string(),
+        c if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') => c.to_string(),
         c if c.is_alphanumeric() => format!("u{:x}", u32::from(c)),
         _ => "-".to_owned(),
     };
@@ -267,7 +267,7 @@ mod tests {
         assert_eq!(row("[1,3]"), "{}[1,3] & 2 \\\\\n");
         assert_eq!(row("*ours"), "{}*ours & 2 \\\\\n");
         assert_eq!(row("none"), "none & 2 \\\\\n");
-        assert_eq!(label("a_b-größe 2-c%}"), "a-b-gruf6udfe-2-c--");
+        assert_eq!(label("a_b-größe 2-c%}"), "a_b-gruf6udfe-2-c--");
     }
 
     #[test]
