@@ -3,10 +3,11 @@
 //!
 //! A fresh clone has published rows but no results. It can still show, render and export them.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use sweep_protocol::{ExperimentRows, Metric, ResultsLayout};
+use sweep_protocol::{ExperimentRows, Metric, ResultsLayout, RunId, Status};
 use sweep_report::published;
 use sweep_store::Reader;
 
@@ -47,26 +48,42 @@ pub(crate) async fn find_values(
     or_published(results.experiment_rows_of(place.0, place.1, wanted).await?, layout, place)
 }
 
-/// Returns the rows of runs if there are any, and otherwise the published ones.
+/// Returns the rows of runs, or the published ones if there are no such rows or fewer results.
 fn or_published(
     of_runs: Option<ExperimentRows>,
     layout: &ResultsLayout,
     (experiment, profile): (&str, &str),
 ) -> Result<Option<Recorded>> {
-    if let Some(rows) = of_runs {
-        return Ok(Some(Recorded { rows, origin: Origin::Runs }));
-    }
     let folder = layout.published(experiment, profile);
-    if !folder.is_dir() {
-        return Ok(None);
-    }
+    let why = match of_runs {
+        None if !folder.is_dir() => return Ok(None),
+        None => format!("was not run in {}", layout.root().display()),
+        Some(rows) => match unfinished(&rows, &published::succeeded(&folder)) {
+            0 => return Ok(Some(Recorded { rows, origin: Origin::Runs })),
+            // Otherwise the report of a sweep that has just begun would replace a finished one.
+            runs => format!("has {runs} published runs that are not finished in {}", layout.root().display()),
+        },
+    };
     let rows = published::read(&folder)?;
+    for path in published::edited(&folder)? {
+        say(&format!("note: {} is not what was published", path.display()));
+    }
     say(&format!(
-        "`{experiment}` ({profile}) was not run in {}: the published rows in {} are used",
-        layout.root().display(),
+        "`{experiment}` ({profile}) {why}: the published rows in {} are used; without that folder, the runs are",
         folder.display()
     ));
     Ok(Some(Recorded { rows, origin: Origin::Published }))
+}
+
+/// Returns the number of published runs that a report of these rows would lose: those of the plan that have not
+/// succeeded here, or all if nothing has.
+fn unfinished(rows: &ExperimentRows, published: &BTreeSet<RunId>) -> usize {
+    let succeeded: BTreeSet<RunId> =
+        rows.runs.iter().filter(|row| row.status == Status::Succeeded).map(|row| row.run).collect();
+    if succeeded.is_empty() {
+        return published.len();
+    }
+    rows.plan.runs.iter().filter(|run| published.contains(&run.run) && !succeeded.contains(&run.run)).count()
 }
 
 /// Returns the profiles under which an experiment is published.

@@ -38,7 +38,14 @@ impl Declaration {
             title: Some("Results".to_owned()),
             rows: axes.clone(),
             only: BTreeMap::new(),
-            columns: judged.iter().copied().chain(validation).chain(declared).chain(costs).map(column).collect(),
+            columns: judged
+                .iter()
+                .copied()
+                .chain(validation)
+                .chain(declared)
+                .chain(costs)
+                .map(|of| column(of, plan))
+                .collect(),
             paper: None,
         };
         let all = Grouping { axes: &axes, only: &BTreeMap::new() }.groups(plan);
@@ -149,9 +156,10 @@ fn deployed(metric: Metric, split: Option<Split>) -> Quantity {
     Quantity { metric, split, form: Some(Form::Deployed), epoch: EpochRule::Last }
 }
 
-fn column(quantity: Quantity) -> ColumnDeclaration {
+fn column(quantity: Quantity, plan: &PlanRecord) -> ColumnDeclaration {
     let Quantity { metric, split, form, epoch } = quantity;
-    let delta = split == Some(Split::Test) || metric == Metric::Throughput;
+    let is_judged = split == Some(Split::Test) || metric == Metric::Throughput;
+    let delta = is_judged && !plan.baseline.0.is_empty();
     ColumnDeclaration {
         metric,
         split,

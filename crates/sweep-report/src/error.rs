@@ -179,6 +179,24 @@ pub enum Fault {
         /// What is wrong, and what to write.
         why: &'static str,
     },
+    /// A column shows differences, but there is no baseline.
+    #[error("{place}: `delta` of {metric} needs a `baseline` in the experiment file")]
+    NoBaseline {
+        /// The table.
+        place: String,
+        /// The metric.
+        metric: Metric,
+    },
+    /// An axis is named twice.
+    #[error("{place}: `{key}` names the axis `{axis}` twice")]
+    RepeatedAxis {
+        /// The table, analysis or plot.
+        place: String,
+        /// The axis.
+        axis: String,
+        /// The key.
+        key: &'static str,
+    },
     /// The program does not know this metric, and the base file does not declare it.
     #[error(
         "{place}: there is no metric `{metric}`; {}; or declare it in the base file with [metric.{metric}]",

@@ -25,6 +25,7 @@ pub fn check(declaration: &Declaration, plan: &PlanRecord, paper: &PaperNumbers)
         faults.extend(paper_faults(&place, table, plan, paper));
         faults.extend(table.columns.iter().filter_map(|column| unmeasurable(&place, &column.quantity(), plan)));
         faults.extend(table.columns.iter().filter_map(|column| margin_fault(&place, column)));
+        faults.extend(table.columns.iter().filter_map(|column| delta_fault(&place, column, plan)));
     }
     faults.extend(analysis_faults(declaration, plan));
     for plot in &declaration.plots {
@@ -82,6 +83,12 @@ fn quantities_of(plot: &PlotDeclaration) -> Vec<&Quantity> {
         PlotDeclaration::Scatter(plot) => vec![&plot.x, &plot.y],
         PlotDeclaration::Curves(plot) => vec![&plot.y],
     }
+}
+
+/// Returns a fault if a column shows differences to a baseline that the experiment does not have.
+fn delta_fault(place: &str, column: &ColumnDeclaration, plan: &PlanRecord) -> Option<Fault> {
+    let is_without = column.delta && plan.baseline.0.is_empty();
+    is_without.then(|| Fault::NoBaseline { place: place.to_owned(), metric: column.metric })
 }
 
 /// Largest margin of a fraction. A larger one is a slip.
@@ -166,6 +173,8 @@ pub(crate) fn grouping_faults(
             faults.push(Fault::UnknownAxis { place: place.to_owned(), axis: axis.clone(), known: known_axes() });
         }
     }
+    let repeated = grouping.axes.iter().enumerate().filter(|(i, axis)| grouping.axes[..*i].contains(axis));
+    faults.extend(repeated.map(|(_, axis)| Fault::RepeatedAxis { place: place.to_owned(), axis: axis.clone(), key }));
     for (name, label) in grouping.only {
         if let Some(axis) = axis_of(plan, name).filter(|axis| !axis.labels.contains(label)) {
             let known = listed(axis.labels.iter().map(String::as_str));

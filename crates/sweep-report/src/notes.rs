@@ -38,8 +38,9 @@ pub(crate) fn of(
     let is_clear =
         |column: &Column| column.quantity.form.is_some() || column.quantity.metric.is_of_a_form() == Some(false);
     let form = common_form(table.columns.iter().map(|column| column.quantity.form));
+    let is_measured = cells(table).any(|(_, cell)| matches!(cell.value, CellValue::Measured(_)));
     let form = form
-        .filter(|_| table.columns.iter().all(is_clear))
+        .filter(|_| is_measured && table.columns.iter().all(is_clear))
         .map(|form| format!("All values were measured with the {} form.", form.name()));
     let spread = "Values are means over n seeds, ± their sample standard deviation (SD); \
                   values without ± are from one seed or do not vary.";

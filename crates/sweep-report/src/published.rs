@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sweep_protocol::{
-    ExperimentRows, Form, Measurement, MeasurementRow, Metric, PlanRecord, RunId, Split, read_regular_file,
+    ExperimentRows, Form, Measurement, MeasurementRow, Metric, PlanRecord, RunId, RunRow, Split, Status,
+    read_regular_file,
 };
 
 use crate::rendered::{self, Kept, MANIFEST, Manifest};
@@ -94,18 +95,49 @@ pub fn read(folder: &Path) -> Result<ExperimentRows, ReportError> {
     let text = read_regular_file(&path).map_err(io_fault(&path, "reading"))?;
     let text = String::from_utf8(text).map_err(|fault| io_fault(&path, "reading")(std::io::Error::other(fault)))?;
     let mut measurements = Vec::new();
+    let mut seen = BTreeSet::new();
     for (i, line) in text.lines().enumerate() {
-        let fault = || ReportError::Line { path: path.clone(), line: i + 1, expected: HEADER };
+        let fault = |expected| ReportError::Line { path: path.clone(), line: i + 1, expected };
         match i {
             0 if line == HEADER => {}
-            0 => return Err(fault()),
-            _ => measurements.push(parsed(line).ok_or_else(fault)?),
+            0 => return Err(fault(HEADER)),
+            _ => {
+                let row = parsed(line).ok_or_else(|| fault(HEADER))?;
+                let Measurement { metric, split, form, epoch, .. } = row.measurement;
+                if !seen.insert((row.run, metric, split, form, epoch)) {
+                    return Err(fault("one line for each run, metric, split, form and epoch"));
+                }
+                measurements.push(row);
+            }
         }
     }
     let (plan, runs) = (read_json(&folder.join(PLAN))?, read_json(&folder.join(RUNS))?);
     let throughput = folder.join(THROUGHPUT);
     let throughput = if throughput.exists() { Some(read_json(&throughput)?) } else { None };
     Ok(ExperimentRows { plan, runs, measurements, throughput, predictions: published_predictions::read(folder)? })
+}
+
+/// Returns the runs that are published as succeeded; none if the folder or its list cannot be read.
+pub fn succeeded(folder: &Path) -> BTreeSet<RunId> {
+    let rows = read_json::<Vec<RunRow>>(&folder.join(RUNS)).unwrap_or_default();
+    rows.into_iter().filter(|row| row.status == Status::Succeeded).map(|row| row.run).collect()
+}
+
+/// Returns the files of a folder of rows that are missing or have other bytes than were published. A missing manifest
+/// is one of them.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn edited(folder: &Path) -> Result<Vec<PathBuf>, ReportError> {
+    let Some(written) = Manifest::read(folder) else { return Ok(vec![folder.join(MANIFEST)]) };
+    let mut edited = Vec::new();
+    for path in written.names().map(|name| folder.join(name)) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if !written.is_as_written(folder, &name).map_err(io_fault(&path, "reading"))? {
+            edited.push(path);
+        }
+    }
+    Ok(edited)
 }
 
 /// Renders the published rows and compares the bytes with the files in `rendered`, including its manifest if there is
@@ -127,13 +159,7 @@ pub fn check(
         renderings.push(Rendering { path: MANIFEST.into(), bytes: current.bytes()? });
     }
     let mut differences = BTreeSet::new();
-    if let Some(written) = Manifest::read(published) {
-        for name in written.names() {
-            if !written.is_as_written(published, name).map_err(io_fault(&published.join(name), "reading"))? {
-                differences.insert(Difference::Edited(published.join(name)));
-            }
-        }
-    }
+    differences.extend(edited(published)?.into_iter().map(Difference::Edited));
     let mut expected = BTreeSet::new();
     for rendering in renderings {
         let path = rendered.join(&rendering.path);

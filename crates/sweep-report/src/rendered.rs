@@ -91,8 +91,8 @@ impl Manifest {
 /// Makes a folder hold these renderings and a manifest of them.
 ///
 /// A former rendering that is no longer needed is removed if the manifest lists it and its bytes are unchanged. All
-/// other files stay. If a rendering needs the name of such a file, the file is moved aside. Links are not followed. If
-/// an older version rendered the folder without a manifest, nothing is removed.
+/// other files stay. If a rendering needs the name of such a file, the file is moved aside. Links are not followed.
+/// Without a manifest, every file with other bytes than its rendering belongs to the user.
 ///
 /// Returns the files of the user that were found.
 ///
@@ -101,24 +101,18 @@ impl Manifest {
 pub fn write(folder: &Path, renderings: &[Rendering]) -> Result<Vec<Kept>, ReportError> {
     create_folders(folder).map_err(fault(folder, "creating the folder"))?;
     let former = Manifest::read(folder);
-    // Older versions wrote no manifest, but always one of these files. If one exists, files with names of renderings
-    // are ours.
-    let wrote = |name: &&str| folder.join(name).is_file();
-    let is_of_older_version = former.is_none() && ["report.json", "measurements.csv"].iter().any(wrote);
     let current = Manifest::of(renderings);
     let mut kept = Vec::new();
     // An interrupted call leaves files of the new rendering. The manifest must list them before they are written.
-    if let Some(former) = former.as_ref().filter(|former| former.renderings != current.renderings) {
-        let begun = Manifest { begun: current.renderings.clone(), ..former.clone() };
-        let manifest = folder.join(MANIFEST);
-        write_atomically(&manifest, &begun.bytes()?).map_err(fault(&manifest, "writing"))?;
+    if former.as_ref().is_none_or(|former| former.renderings != current.renderings) {
+        let listed = former.as_ref().map(|former| former.renderings.clone()).unwrap_or_default();
+        let begun = Manifest { renderings: listed, begun: current.renderings.clone(), ..Manifest::of(&[]) };
+        let begun = Rendering { path: MANIFEST.into(), bytes: begun.bytes()? };
+        put(folder, &begun, || Ok(former.is_some()), &mut kept)?;
     }
     for rendering in renderings {
         let name = rendering.path.to_string_lossy();
-        let is_ours = || match &former {
-            Some(former) => former.is_as_written(folder, &name),
-            None => Ok(is_of_older_version && plain_bytes(&folder.join(&*name))?.is_some()),
-        };
+        let is_ours = || former.as_ref().map_or(Ok(false), |former| former.is_as_written(folder, &name));
         put(folder, rendering, is_ours, &mut kept)?;
     }
     if let Some(former) = &former {
@@ -128,7 +122,7 @@ pub fn write(folder: &Path, renderings: &[Rendering]) -> Result<Vec<Kept>, Repor
     let is_ours = |file: &str| file == MANIFEST || names.contains(file);
     remove_temporaries(folder, is_ours).map_err(fault(folder, "removing temporary files"))?;
     let manifest = Rendering { path: MANIFEST.into(), bytes: current.bytes()? };
-    put(folder, &manifest, || Ok(former.is_some()), &mut kept)?;
+    put(folder, &manifest, || Ok(true), &mut kept)?;
     Ok(kept)
 }
 

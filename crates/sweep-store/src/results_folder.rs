@@ -47,6 +47,12 @@ pub enum Damage {
         /// Cause of the failure.
         source: serde_json::Error,
     },
+    /// The plan of a sweep disappeared, or was damaged, while it ran.
+    #[error("{path}: removed or damaged while the sweep ran; nothing is lost: run the same command again")]
+    LostPlan {
+        /// Path of the file.
+        path: PathBuf,
+    },
     /// A measurement of throughput is invalid.
     #[error("{path}: not a measurement of throughput, so it does not count; `run` of its experiment measures again")]
     Throughput {

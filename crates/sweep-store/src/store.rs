@@ -323,6 +323,10 @@ pub(crate) async fn usable(path: &Path, look: Look) -> Result<Usable, StoreError
     if !path.exists() {
         return Ok(Usable::Missing);
     }
+    // Opening a pipe waits.
+    if !path.is_file() {
+        return Ok(Usable::No("it is not a regular file".to_owned()));
+    }
     let found = async {
         let mut connection = SqliteConnectOptions::new().filename(path).read_only(true).connect().await?;
         let signature = index::signature(&mut connection).await?;
@@ -388,7 +392,9 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 /// Whether the header of a file marks it as this program's index, damaged or not. Also true for an empty file.
 fn is_own(path: &Path) -> bool {
     // Bytes 68 to 71 of a SQLite file are its application id, big-endian.
-    fs::read(path).is_ok_and(|bytes| bytes.is_empty() || bytes.get(68..72) == Some(&APPLICATION_ID.to_be_bytes()))
+    path.is_file()
+        && fs::read(path)
+            .is_ok_and(|bytes| bytes.is_empty() || bytes.get(68..72) == Some(&APPLICATION_ID.to_be_bytes()))
 }
 
 fn remove_companions(path: &Path) -> Result<(), StoreError> {

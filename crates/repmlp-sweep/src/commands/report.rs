@@ -204,7 +204,14 @@ fn check_statements(project: &Project) -> Result<Exit> {
 
 /// Renders one published report and compares it with the committed files, byte by byte.
 fn check_one(project: &Project, published: &Path, arguments: &ReportsArgs) -> Result<Exit> {
-    let rows = published::read(published)?;
+    let rows = match published::read(published) {
+        Ok(rows) => rows,
+        // The other reports are checked too.
+        Err(fault) => {
+            print(&format!("{} cannot be read: {}\n", published.display(), error_chain(&fault)))?;
+            return Ok(Exit::Mismatch);
+        }
+    };
     let PlanRecord { experiment, profile, .. } = &rows.plan;
     if !published.ends_with(Path::new(experiment).join(profile)) {
         print(&format!("{} has the measurements of `{experiment}` ({profile})\n", published.display()))?;

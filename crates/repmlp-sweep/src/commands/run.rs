@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use repmlp_train::DeviceChoice;
 use sweep_plan::{DEFAULT_PROFILE, PlannedRun};
 use sweep_protocol::{
@@ -14,7 +14,7 @@ use sweep_report::Answers;
 use sweep_runner::{
     LocalMachine, OnFailure, Options, Request, SchedulerLock, Slot, WorkItem, available_memory, submitted,
 };
-use sweep_store::{Reader, Store};
+use sweep_store::{Damage, Reader, Store};
 
 use super::{open_results, print_bytes, report, say, say_damage};
 use crate::arithmetic;
@@ -186,7 +186,12 @@ impl Call<'_> {
         }
         let plan = &self.costed.plan;
         let rows = results.experiment_rows_of(&plan.experiment, &plan.profile, |_| true).await?;
-        Ok(Pruning::of(self.arguments, &rows.context("a recorded plan is known")?))
+        Ok(Pruning::of(self.arguments, &rows.ok_or_else(|| self.lost_plan())?))
+    }
+
+    /// The error that the plan, which this call has written, cannot be read.
+    fn lost_plan(&self) -> Damage {
+        Damage::LostPlan { path: self.layout.plan(&self.costed.plan.experiment, &self.costed.plan.profile) }
     }
 
     /// Returns what is left to do. Before that, closes what a cluster has ended since the last call. Returns nothing if
@@ -235,9 +240,9 @@ impl Call<'_> {
     ) -> Result<(Exit, Request)> {
         let Self { costed, project, layout, arguments, screen, .. } = self;
         let plan = &costed.plan;
-        let rows =
-            results.experiment_rows(&plan.experiment, &plan.profile).await?.context("a recorded plan is known")?;
+        let rows = results.experiment_rows(&plan.experiment, &plan.profile).await?;
         say_damage(&mut results);
+        let rows = rows.ok_or_else(|| self.lost_plan())?;
         // The report of an unfinished sweep would replace a finished one. `report` renders it on request.
         let is_finished = request == Request::Run && !costed.has_work(&known_of(&rows.runs));
         let folder = is_finished.then(|| project.renderings(&arguments.reports, &rows.plan)).transpose()?;

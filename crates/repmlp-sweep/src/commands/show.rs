@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 use serde_json::json;
-use sweep_protocol::{Measurement, Predictions, ResultsLayout, RunId, RunTags, duration};
+use sweep_protocol::{Measurement, Predictions, ResultsLayout, RunFile, RunId, RunTags, duration, read_regular_file};
 use sweep_store::{AttemptRow, Reader, RunHistory};
 
 use super::grid::grid;
-use super::{open_results, print, print_json, say_damage};
+use super::{open_results, print, print_json, say, say_damage};
 use crate::cli::ShowArgs;
 use crate::exit::{Exit, UsageError};
 use crate::project::Project;
@@ -87,10 +87,20 @@ fn places(results: &mut Reader, id: RunId) -> Result<Vec<String>> {
     Ok(places)
 }
 
-/// Returns the resolved configuration from the run's folder; null before the first attempt.
+/// Returns the resolved configuration from the run's folder; null before the first attempt, and if the file is not that
+/// of this run.
 fn config(layout: &ResultsLayout, id: RunId) -> serde_json::Value {
-    let text = std::fs::read_to_string(layout.run(id).config()).unwrap_or_default();
-    serde_json::from_str(&text).unwrap_or_default()
+    let path = layout.run(id).config();
+    let Ok(bytes) = read_regular_file(&path) else { return serde_json::Value::Null };
+    if RunFile::parse(&bytes).is_none_or(|file| file.id() != id) {
+        say(&format!(
+            "note: {}: not the configuration of run {}: it has a different digest",
+            path.display(),
+            id.short()
+        ));
+        return serde_json::Value::Null;
+    }
+    serde_json::from_slice(&bytes).unwrap_or_default()
 }
 
 fn text(history: &RunHistory, places: &[String], config: &serde_json::Value, layout: &ResultsLayout) -> String {

@@ -96,7 +96,7 @@ fn links_are_not_followed_out_of_a_report_folder() {
 }
 
 #[test]
-fn a_folder_of_an_older_version_loses_nothing() {
+fn a_folder_without_its_manifest_loses_nothing() {
     let bench = Bench::new();
     bench.done(ONCE);
     let folder = bench.path("reports/tiny/default");
@@ -104,10 +104,56 @@ fn a_folder_of_an_older_version_loses_nothing() {
     bench.done("report --check");
     fs::write(folder.join("report.md"), "of other measurements").unwrap();
     fs::write(folder.join("old_table.csv"), "rendered once").unwrap();
-    assert!(bench.done("report experiments/tiny.toml").stderr().is_empty());
+    let said = bench.done("report experiments/tiny.toml").stderr();
+    assert!(said.contains("report.md was not the rendered file: it is kept as"), "{said}");
     assert_eq!(read(&folder.join("old_table.csv")), "rendered once");
-    assert!(!folder.join("report.md.edited-1").exists() && read(&folder.join("report.md")).starts_with("# "));
+    assert_eq!(read(&folder.join("report.md.edited-1")), "of other measurements");
+    assert!(read(&folder.join("report.md")).starts_with("# "));
+    assert!(!folder.join("report.json.edited-1").exists(), "a file with the bytes of its rendering is no other file");
     bench.done("report --check");
+}
+
+#[test]
+fn a_sweep_that_has_just_begun_does_not_replace_published_rows() {
+    let bench = Bench::new();
+    bench.done(ONCE);
+    let published = bench.path("results/published/tiny/default/measurements.csv");
+    let (measured, report) = (read(&published), read(&bench.path("reports/tiny/default/report.md")));
+    for folder in ["results/runs", "results/experiments"] {
+        fs::remove_dir_all(bench.path(folder)).unwrap();
+    }
+    bench.run("run experiments/tiny.toml --limit 0");
+    let said = bench.done("report experiments/tiny.toml").stderr();
+    assert!(said.contains("published runs that are not finished"), "{said}");
+    assert_eq!(read(&published), measured);
+    assert_eq!(read(&bench.path("reports/tiny/default/report.md")), report);
+    // Without the published rows, the state of the sweep is shown.
+    fs::remove_dir_all(bench.path("results/published")).unwrap();
+    bench.done("report experiments/tiny.toml");
+    assert_eq!(read(&published).lines().count(), 1);
+}
+
+#[test]
+fn a_published_file_that_cannot_be_read_or_was_edited_is_named_and_the_others_are_checked() {
+    let bench = Bench::new();
+    bench.done(ONCE);
+    bench.add_profile("two", 2, 1);
+    bench.done(&format!("{ONCE} --profile two"));
+    let measured = bench.path("results/published/tiny/default/measurements.csv");
+    let text = read(&measured);
+    let line = text.lines().nth(1).unwrap();
+    let (before, value) = line.rsplit_once(',').unwrap();
+    fs::write(&measured, text.replace(line, &format!("{before},1{value}"))).unwrap();
+    fs::rename(bench.path("results/experiments"), bench.path("results/other")).unwrap();
+    let said = bench.done("claims experiments/tiny.toml").stderr();
+    assert!(said.contains("measurements.csv is not what was published"), "{said}");
+    for wrong in [text.replace(line, "abc"), text.replace(line, &format!("{line}\n{line}"))] {
+        fs::write(&measured, wrong).unwrap();
+        let checked = bench.run("report --check");
+        assert_eq!(checked.code(), 12, "{}", checked.stderr());
+        assert!(checked.stdout().contains("measurements.csv, line"), "{}", checked.stdout());
+        assert!(checked.stdout().contains("reports/tiny/two matches"), "{}", checked.stdout());
+    }
 }
 
 #[test]

@@ -71,6 +71,10 @@ pub(super) enum Parsed<T> {
 
 pub(super) fn parsed<T: DeserializeOwned>(text: &[u8]) -> Parsed<T> {
     let Some((content, check)) = checked_parts(text) else {
+        // Only lines of the first format have no checksum.
+        if text.starts_with(STARTS[0]) {
+            return Parsed::Damaged("its end, with the checksum, is missing".to_owned());
+        }
         return match serde_json::from_slice(text) {
             Ok(line) => Parsed::Intact { line, is_checked: false },
             Err(fault) => Parsed::Damaged(format!("cannot be parsed: {fault}")),

@@ -183,6 +183,17 @@ mod tests {
     }
 
     #[test]
+    fn a_line_without_its_end_says_so() {
+        let (_folder, path) = written(&["a".to_owned(), "b".to_owned()]);
+        let text = fs::read_to_string(&path).unwrap();
+        let first = text.find('\n').unwrap();
+        fs::write(&path, format!("{}{}", &text[..first - 5], &text[first..])).unwrap();
+        let part = read(&path);
+        assert_eq!(part.lines.len(), 1);
+        assert!(part.damage[0].to_string().ends_with("line 1: its end, with the checksum, is missing"));
+    }
+
+    #[test]
     fn a_number_that_is_not_finite_is_not_written() {
         let (_folder, path) = written(&["a".to_owned()]);
         let mut writer = JournalWriter::open(&path).unwrap();

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use sweep_protocol::{Metric, PlanRecord, check_name};
 
 use super::declared::{BoundedRule, ClaimDeclaration, RowLabels, Rule};
-use super::parts::name_of;
+use super::values::name_of;
 use crate::declaration::{Declaration, TableDeclaration};
 use crate::error::Fault;
 use crate::fit::{grouping_faults, unmeasurable};
@@ -85,7 +85,11 @@ impl Checked<'_> {
             Rule::AsPrinted(rule) => self.as_printed(&rule.table, &rule.column, rule.margin),
             Rule::Order(_) => Vec::new(),
         };
-        for row in self.claim.rule.rows() {
+        let rows = self.claim.rule.rows();
+        if rows.iter().enumerate().any(|(i, row)| rows[..i].contains(row)) {
+            faults.push(self.fault("it compares a row with itself"));
+        }
+        for row in rows {
             faults.extend(self.row(row));
         }
         if let Some(quantity) = self.claim.rule.quantity() {
@@ -111,7 +115,7 @@ impl Checked<'_> {
             return Vec::new();
         }
         grouping_faults(
-            (&format!("{}, row {}", self.place, name_of(row)), "row"),
+            (&format!("{}, row {}", self.place, name_of(row, self.plan)), "row"),
             &Grouping { axes: &axes, only: row },
             self.plan,
         )

@@ -94,13 +94,14 @@ impl Judge<'_> {
             verdict::decide(parts, Terms { level: claim.level, planned_n: claim.planned_n, reach })
         };
         let Source { plan, declaration, paper, .. } = self.source;
-        let registration = registry::registration(self.rows, Scope { declaration, plan, paper }, claim);
+        let scope = Scope { declaration, plan, paper };
+        let registration = registry::registration(self.rows, scope, claim);
         let Decision { verdict, reason, seeds_needed, parts } = decision;
         Judged {
             id: claim.id.clone(),
             text: claim.text.clone(),
             source: claim.source.clone(),
-            rule: rule_text::rule_text(claim, declaration),
+            rule: rule_text::rule_text(claim, scope),
             verdict,
             reason,
             seeds_needed,

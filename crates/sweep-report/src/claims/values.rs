@@ -61,6 +61,14 @@ impl Values {
 /// The reason for no estimate if no other is known.
 pub(crate) const NOTHING: &str = "no values to compare";
 
+/// Joins the labels of a row into one name, in the order of the plan's axes.
+pub(crate) fn name_of(row: &RowLabels, plan: &PlanRecord) -> String {
+    let place = |axis: &String| plan.axes.iter().position(|known| known.name == *axis);
+    let mut labels: Vec<(&String, &String)> = row.iter().collect();
+    labels.sort_by_key(|(axis, _)| place(axis));
+    labels.into_iter().map(|(_, label)| label.as_str()).collect::<Vec<_>>().join("/")
+}
+
 impl<'a> Source<'a> {
     /// Returns the values of a row.
     pub(crate) fn values(&self, row: &RowLabels, quantity: &Quantity, origin: Origin) -> Values {

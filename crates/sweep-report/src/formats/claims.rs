@@ -68,14 +68,19 @@ fn notes(claims: &[Judged]) -> Vec<String> {
     let mut seen = BTreeSet::new();
     let own = claims.iter().flat_map(|claim| &claim.notes).filter(|note| seen.insert(note.as_str())).cloned();
     let mut notes: Vec<String> = own.collect();
-    let levels: BTreeSet<String> = claims.iter().map(|claim| (100.0 * claim.level).to_string()).collect();
-    let levels: Vec<String> = levels.into_iter().collect();
+    let percent = |level: &f64| format!("{}", (1e6 * level).round() / 1e4);
+    let joined = |of: fn(f64) -> f64| {
+        let levels: BTreeSet<String> = claims.iter().map(|claim| percent(&of(claim.level))).collect();
+        levels.into_iter().collect::<Vec<_>>().join(" or ")
+    };
     notes.push(format!(
-        "Brackets: the {}% interval of one comparison, so it is narrower than that of a table (for a claim with two \
-         bounds it is that of two one-sided tests). Differences are paired by seed. A claim holds if each comparison \
-         does. It is contradicted if the interval of one, widened for their number, excludes it. Parameters and FLOPs \
-         are exact. Seeds that would decide: for a power of 80%, if mean and deviation stay as they are.",
-        levels.join(" or ")
+        "Brackets: the {}% interval of one comparison, so it is narrower than that of a table. For a claim with \
+         two bounds it is the {}% interval: two one-sided tests (TOST). Differences are paired by seed. A claim \
+         holds if each comparison does. It is contradicted if the interval of one, widened for their number, \
+         excludes it. Parameters and FLOPs are exact. Seeds that would decide: for a power of 80%, if mean and \
+         deviation stay as they are.",
+        joined(|level| level),
+        joined(|level| 2.0 * level - 1.0)
     ));
     notes
 }

@@ -47,7 +47,7 @@ fn float(sheet: &Sheet, (title, id): (&str, &str), notes: &[String], overview: &
         .chain(notes.iter().map(|note| protected(escaped(note))))
         .collect();
     let caption = escaped(title);
-    let label = format!("tab:{}", label(&format!("{}-{}-{id}", overview.experiment, overview.profile)));
+    let label = format!("tab:{}", [&overview.experiment, &overview.profile, id].map(label).join("/"));
     let spelled_notes = format!(
         "\\par\\smallskip\n\\begin{{minipage}}{{\\linewidth}}\\footnotesize\\raggedright\n{}\n\\end{{minipage}}\n",
         notes.join("\\par\n")
@@ -202,15 +202,14 @@ fn protected(line: String) -> String {
     if line.starts_with(['[', '*']) { format!("{{}}{line}") } else { line }
 }
 
-/// Makes a label from names, using only characters that every LaTeX accepts. Other letters and digits become their code
-/// point; the rest becomes hyphens.
-fn label(names: &str) -> String {
+/// Makes a part of a label from a name, using only characters that every LaTeX accepts. Each other character becomes
+/// its code point between full stops, so different names have different labels.
+fn label(name: &str) -> String {
     let spelled = |c: char| match c {
-        c if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') => c.to_string(),
-        c if c.is_alphanumeric() => format!("u{:x}", u32::from(c)),
-        _ => "-".to_owned(),
+        c if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') => c.to_string(),
+        c => format!(".{:x}.", u32::from(c)),
     };
-    names.chars().map(spelled).collect()
+    name.chars().map(spelled).collect()
 }
 
 /// Adds the mark and the letter of a cell.
@@ -267,7 +266,7 @@ mod tests {
         assert_eq!(row("[1,3]"), "{}[1,3] & 2 \\\\\n");
         assert_eq!(row("*ours"), "{}*ours & 2 \\\\\n");
         assert_eq!(row("none"), "none & 2 \\\\\n");
-        assert_eq!(label("a_b-größe 2-c%}"), "a_b-gruf6udfe-2-c--");
+        assert_eq!(label("a_b-größe 2%}"), "a_b-gr.f6..df.e.20.2.25..7d.");
     }
 
     #[test]

@@ -179,6 +179,35 @@ fn each_rule_has_each_verdict_that_it_can_have() {
 }
 
 #[test]
+fn a_rule_is_said_in_words() {
+    let order =
+        format!("planned_n = 3\n[claim.rule]\nkind = 'order'\nrows = [{{ x = 'a' }}, {{ x = 'b' }}]\nof = {ACCURACY}");
+    let monotone = format!("[claim.rule]\nkind = 'monotone'\naxis = 'x'\ndirection = 'falling'\nof = {PARAMS}");
+    let value = format!(
+        "planned_n = 2\n[claim.rule]\nkind = 'value'\nrow = {{ x = 'a' }}\nof = {ACCURACY}\nvalue = 90.0\nmargin = 2.0"
+    );
+    let printed =
+        "planned_n = 3\n[claim.rule]\nkind = 'as_printed'\ntable = 't'\ncolumn = 'top1'\nmargin = 1.0".to_owned();
+    let seeds = |rule: String| format!("planned_n = 3\n{rule}");
+    let rows = rows("default", &good_and_poor());
+    for (claim, words) in [
+        (order, "test accuracy, deployed: a > b, 3 seeds"),
+        (monotone, "params, deployed: falls over x"),
+        (value, "test accuracy, deployed: a = 90 ± 2 %, 2 seeds"),
+        (
+            seeds(pair("difference", ACCURACY, "at_least = -1.5")),
+            "test accuracy, deployed: a − b ≥ −1.5 points, 3 seeds",
+        ),
+        (pair("difference", PARAMS, "at_least = 1.0\nat_most = 2.0"), "params, deployed: 1 ≤ a − b ≤ 2 M"),
+        (pair("ratio", SPEED, "at_most = 1.9"), "throughput, deployed: a ÷ b ≤ 1.9"),
+        (seeds(pair("equivalence", ACCURACY, "margin = 2.0")), "test accuracy, deployed: |a − b| ≤ 2 points, 3 seeds"),
+        (printed, "top1 of each row of “t” as printed ± 1, 3 seeds"),
+    ] {
+        assert_eq!(judged(&rows, &claim).rule, words);
+    }
+}
+
+#[test]
 fn another_scale_decides_directions_only() {
     let rows = rows("default", &good_and_poor());
     let of_paper = |rule: String| judged(&rows, &format!("source = 'section 4'\nplanned_n = 3\n{rule}"));

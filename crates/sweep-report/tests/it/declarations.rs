@@ -25,6 +25,19 @@ fn every_fault_is_named_at_once_with_what_there_is() {
 }
 
 #[test]
+fn what_can_never_give_an_answer_is_refused() {
+    let claim = "title = 't'\n[[claim]]\nid = 'c'\ntext = 'c'\n[claim.rule]\nkind = 'ratio'\nat_least = 1.0\n\
+                 row = { groups = '4' }\nbaseline = { groups = '4' }\nof = { metric = 'params', form = 'deployed' }";
+    assert!(refusal(claim).contains("claim `c`: it compares a row with itself"), "{}", refusal(claim));
+    let twice = "title = 't'\n[[table]]\nid = 'a'\nrows = ['groups', 'groups']\ncolumn = []";
+    assert!(refusal(twice).contains("table `a`: `rows` names the axis `groups` twice"), "{}", refusal(twice));
+    let mut rows = rows();
+    rows.plan.baseline = sweep_protocol::Coordinates::default();
+    let fault = tables(&rows, &toml::from_str(DECLARATION).unwrap(), &paper()).unwrap_err().to_string();
+    assert!(fault.contains("`delta` of accuracy needs a `baseline` in the experiment file"), "{fault}");
+}
+
+#[test]
 fn an_unknown_word_in_a_file_has_a_place() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("report.toml");

@@ -52,6 +52,9 @@ fn a_damaged_line_is_named() {
     std::fs::write(&path, text.replace(second, &format!("{second}x"))).unwrap();
     let fault = read(folder.path()).unwrap_err();
     assert!(matches!(fault, ReportError::Line { line: 2, .. }), "{fault}");
+    std::fs::write(&path, text.replace(second, &format!("{second}\n{second}"))).unwrap();
+    let fault = read(folder.path()).unwrap_err().to_string();
+    assert!(fault.contains("line 3: expected `one line for each run"), "{fault}");
 }
 
 #[test]

@@ -104,3 +104,33 @@ fn files_of_an_interrupted_rendering_do_not_count_as_edits() {
 fn contents_of(folder: &Path, name: &str) -> Vec<u8> {
     fs::read(folder.join(name)).unwrap()
 }
+
+#[test]
+fn an_edited_file_is_kept_without_a_manifest_too() {
+    for manifest in [None, Some("{")] {
+        let folder = tempfile::tempdir().unwrap();
+        let rendering = |bytes: &[u8]| Rendering { path: "report.json".into(), bytes: bytes.to_vec() };
+        write(folder.path(), &[rendering(b"first")]).unwrap();
+        fs::write(folder.path().join("report.json"), "mine").unwrap();
+        match manifest {
+            None => fs::remove_file(folder.path().join("manifest.json")).unwrap(),
+            Some(text) => fs::write(folder.path().join("manifest.json"), text).unwrap(),
+        }
+        write(folder.path(), &[rendering(b"second")]).unwrap();
+        let now = contents(folder.path());
+        assert_eq!((&*now["report.json"], &*now["report.json.edited-1"]), (&b"second"[..], &b"mine"[..]));
+        assert_eq!(now.get("manifest.json.edited-1").map(|bytes| &bytes[..]), manifest.map(str::as_bytes));
+    }
+}
+
+#[test]
+fn a_first_rendering_that_was_interrupted_is_no_file_of_the_user() {
+    let folder = tempfile::tempdir().unwrap();
+    let rendering = |name: &str, bytes: &[u8]| Rendering { path: name.into(), bytes: bytes.to_vec() };
+    // A file in a folder that does not exist stands for a full disk: the second file cannot be written.
+    let first = [rendering("a", b"1"), rendering("missing/b", b"1")];
+    write(folder.path(), &first).unwrap_err();
+    assert_eq!(fs::read(folder.path().join("a")).unwrap(), b"1");
+    assert_eq!(write(folder.path(), &[rendering("a", b"2")]).unwrap(), []);
+    assert_eq!(fs::read(folder.path().join("a")).unwrap(), b"2");
+}

@@ -88,6 +88,22 @@ async fn an_index_of_an_older_version_is_made_again() {
 }
 
 #[tokio::test]
+async fn a_pipe_or_folder_in_the_place_of_the_index_is_moved_aside() {
+    for make in ["mkfifo", "mkdir"] {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = ResultsLayout::new(folder.path());
+        half_done(&layout).await.close().await.unwrap();
+        fs::remove_file(layout.database()).unwrap();
+        let made = std::process::Command::new(make).arg(layout.database()).status().unwrap();
+        assert!(made.success());
+        let (_, damage) = first_status(&layout).await;
+        assert!(damage[0].to_string().contains("not a regular file"), "{damage:?}");
+        Store::open(&layout).await.unwrap().0.close().await.unwrap();
+        assert!(layout.database().is_file() && folder.path().join("metrics.sqlite.damaged-1").exists());
+    }
+}
+
+#[tokio::test]
 async fn an_index_of_a_newer_version_is_refused_and_not_touched() {
     let folder = tempfile::tempdir().unwrap();
     let layout = ResultsLayout::new(folder.path());
