@@ -4,7 +4,7 @@
 //! A fresh clone has published rows but no results. It can still show, render and export them.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use sweep_protocol::{ExperimentRows, Metric, ResultsLayout, RunId, Status};
@@ -28,51 +28,68 @@ pub(crate) enum Origin {
     Published,
 }
 
-/// Finds all rows of an experiment under a profile; `None` if it was neither started nor published. Prints a note if
-/// the rows are the published ones.
+/// Finds all rows of an experiment under a profile; `None` if it was neither started nor published. These are the rows
+/// of runs, unless fewer of them have succeeded than are published: the report of a sweep that has just begun would
+/// replace that of a finished one. Prints a note if the rows are the published ones.
 pub(crate) async fn find(
     results: &mut Reader,
     layout: &ResultsLayout,
-    place: (&str, &str),
+    (experiment, profile): (&str, &str),
 ) -> Result<Option<Recorded>> {
-    or_published(results.experiment_rows(place.0, place.1).await?, layout, place)
+    let folder = layout.published(experiment, profile);
+    let Some(rows) = results.experiment_rows(experiment, profile).await? else {
+        return published_instead(layout, (experiment, profile));
+    };
+    let runs = unfinished(&rows, &published::succeeded(&folder));
+    if runs == 0 {
+        return Ok(Some(Recorded { rows, origin: Origin::Runs }));
+    }
+    let rows = published::read(&folder)?;
+    say(&format!(
+        "`{experiment}` ({profile}): {runs} of the published runs are not finished in {}, so the published rows in {} \
+         are used; remove that folder to use what is there",
+        layout.root().display(),
+        folder.display()
+    ));
+    say_edited(&folder)?;
+    Ok(Some(Recorded { rows, origin: Origin::Published }))
 }
 
-/// As [`find`], but metrics that are not `wanted` and predictions may be missing.
+/// Finds the rows of runs, or the published ones if nothing was started. Metrics that are not `wanted` and predictions
+/// may be missing.
 pub(crate) async fn find_values(
     results: &mut Reader,
     layout: &ResultsLayout,
     place: (&str, &str),
     wanted: impl Fn(Metric) -> bool + Sync,
 ) -> Result<Option<Recorded>> {
-    or_published(results.experiment_rows_of(place.0, place.1, wanted).await?, layout, place)
+    match results.experiment_rows_of(place.0, place.1, wanted).await? {
+        Some(rows) => Ok(Some(Recorded { rows, origin: Origin::Runs })),
+        None => published_instead(layout, place),
+    }
 }
 
-/// Returns the rows of runs, or the published ones if there are no such rows or fewer results.
-fn or_published(
-    of_runs: Option<ExperimentRows>,
-    layout: &ResultsLayout,
-    (experiment, profile): (&str, &str),
-) -> Result<Option<Recorded>> {
+/// Returns the published rows of an experiment that was not started here, if there are any.
+fn published_instead(layout: &ResultsLayout, (experiment, profile): (&str, &str)) -> Result<Option<Recorded>> {
     let folder = layout.published(experiment, profile);
-    let why = match of_runs {
-        None if !folder.is_dir() => return Ok(None),
-        None => format!("was not run in {}", layout.root().display()),
-        Some(rows) => match unfinished(&rows, &published::succeeded(&folder)) {
-            0 => return Ok(Some(Recorded { rows, origin: Origin::Runs })),
-            // Otherwise the report of a sweep that has just begun would replace a finished one.
-            runs => format!("has {runs} published runs that are not finished in {}", layout.root().display()),
-        },
-    };
-    let rows = published::read(&folder)?;
-    for path in published::edited(&folder)? {
-        say(&format!("note: {} is not what was published", path.display()));
+    if !folder.is_dir() {
+        return Ok(None);
     }
+    let rows = published::read(&folder)?;
     say(&format!(
-        "`{experiment}` ({profile}) {why}: the published rows in {} are used; without that folder, the runs are",
+        "`{experiment}` ({profile}) was not run in {}: the published rows in {} are used",
+        layout.root().display(),
         folder.display()
     ));
+    say_edited(&folder)?;
     Ok(Some(Recorded { rows, origin: Origin::Published }))
+}
+
+fn say_edited(folder: &Path) -> Result<()> {
+    for path in published::edited(folder)? {
+        say(&format!("note: {} is not what was published", path.display()));
+    }
+    Ok(())
 }
 
 /// Returns the number of published runs that a report of these rows would lose: those of the plan that have not
@@ -94,7 +111,7 @@ pub(crate) fn published_profiles(layout: &ResultsLayout, experiment: &str) -> Re
 }
 
 /// Returns the folders in a folder, sorted; empty if the folder does not exist.
-pub(crate) fn folders(path: &std::path::Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn folders(path: &Path) -> Result<Vec<PathBuf>> {
     if !path.exists() {
         return Ok(Vec::new());
     }

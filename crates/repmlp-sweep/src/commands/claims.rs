@@ -15,9 +15,10 @@ use crate::exit::Exit;
 use crate::program::Program;
 use crate::project::{Project, experiment_name};
 use crate::recorded;
+use crate::screen::Screen;
 use crate::spec::Spec;
 
-pub(crate) async fn run(arguments: ClaimsArgs, program: &Program) -> Result<Exit> {
+pub(crate) async fn run(arguments: ClaimsArgs, screen: Screen, program: &Program) -> Result<Exit> {
     let Some(path) = arguments.path.clone() else {
         return statements(&Project::here().statements()?, &arguments);
     };
@@ -44,7 +45,7 @@ pub(crate) async fn run(arguments: ClaimsArgs, program: &Program) -> Result<Exit
     } else if judged.is_empty() && withdrawn.is_empty() {
         print(&format!("the report of `{name}` declares no claims\n"))?;
     } else {
-        print(&claim_lines(&judged, &withdrawn))?;
+        print(&claim_lines(&judged, &withdrawn, screen.width()))?;
     }
     Ok(report::verdict(&judged))
 }

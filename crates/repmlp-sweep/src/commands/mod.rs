@@ -61,7 +61,7 @@ pub(crate) fn dispatch(cli: Cli, screen: Screen, program: &Program) -> Result<Ex
         Command::Noise(arguments) => asynchronous(noise::run(arguments)),
         Command::Pilot(arguments) => asynchronous(pilot::run(arguments)),
         Command::Why(arguments) => asynchronous(why::run(arguments)),
-        Command::Claims(arguments) => asynchronous(claims::run(arguments, program)),
+        Command::Claims(arguments) => asynchronous(claims::run(arguments, screen, program)),
         Command::Tag(arguments) => asynchronous(tag::tag(arguments)),
         Command::Note(arguments) => asynchronous(tag::note(arguments)),
         Command::Forget(arguments) => asynchronous(clean::forget(arguments)),

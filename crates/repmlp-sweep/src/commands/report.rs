@@ -85,7 +85,7 @@ pub(super) async fn recorded(
 pub(super) fn shown(Answers { tables, analyses, claims, withdrawn }: &Answers, screen: Screen) -> String {
     let tables = tables.iter().map(|table| terminal(table, screen.width(), screen.table_color()));
     let analyses = analyses.iter().map(|analysis| analysis_lines(analysis, screen.width(), screen.table_color()));
-    let claims = Some(claim_lines(claims, withdrawn)).filter(|lines| !lines.is_empty());
+    let claims = Some(claim_lines(claims, withdrawn, screen.width())).filter(|lines| !lines.is_empty());
     tables.chain(analyses).chain(claims).collect::<Vec<_>>().join("\n")
 }
 

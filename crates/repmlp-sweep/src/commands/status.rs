@@ -7,7 +7,7 @@ use anyhow::Result;
 use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
 use serde_json::json;
 use sweep_protocol::{
-    ExperimentRows, Form, Measurement, MeasurementRow, Metric, ResultsLayout, RunId, RunRow, RunTags, Split,
+    ExperimentRows, Form, Measurement, MeasurementRow, Metric, ResultsLayout, RunId, RunRow, RunTags, Split, Status,
 };
 use sweep_store::{ExperimentCounts, Reader};
 
@@ -35,6 +35,10 @@ pub(crate) async fn run(arguments: StatusArgs) -> Result<Exit> {
             print_json(&experiments.iter().map(counts_json).collect::<Vec<_>>())?;
         } else {
             print(&overview(&experiments))?;
+        }
+        if experiments.iter().any(|e| e.counts.contains_key(&Status::Running)) {
+            let runs: Vec<RunId> = results.plans().iter().flat_map(|plan| &plan.runs).map(|run| run.run).collect();
+            say_left_behind(&layout, results.run_rows(&runs)?.iter())?;
         }
         say_damage(&mut results);
         return Ok(Exit::Done);

@@ -53,6 +53,10 @@ fn a_killed_scheduler_is_continued_bit_for_bit() {
         signal(&started.child, Signal::KILL);
         started.child.wait().unwrap();
     }
+    for words in ["status", "status tiny"] {
+        let said = bench.done(words).stderr();
+        assert!(said.contains("no scheduler works in this results folder"), "{words}: {said}");
+    }
     // The number of remaining runs is not checked: on a slow machine the training may have ended before the kill.
     bench.done(SWEEP);
     assert_eq!(bench.measurements("killed"), undisturbed());

@@ -124,9 +124,10 @@ fn a_sweep_that_has_just_begun_does_not_replace_published_rows() {
     }
     bench.run("run experiments/tiny.toml --limit 0");
     let said = bench.done("report experiments/tiny.toml").stderr();
-    assert!(said.contains("published runs that are not finished"), "{said}");
+    assert!(said.contains("of the published runs are not finished"), "{said}");
     assert_eq!(read(&published), measured);
     assert_eq!(read(&bench.path("reports/tiny/default/report.md")), report);
+    assert!(bench.done("status tiny").stdout().contains("queued"), "a status is that of the runs");
     // Without the published rows, the state of the sweep is shown.
     fs::remove_dir_all(bench.path("results/published")).unwrap();
     bench.done("report experiments/tiny.toml");

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use sweep_protocol::printable_line;
 
 use super::markdown::escaped;
+use super::terminal::wrapped;
 use crate::claims::{Basis, Judged, Registration};
 
 /// Returns the section of a report in Markdown; empty without claims.
@@ -29,17 +30,16 @@ pub(super) fn section(claims: &[Judged], withdrawn: &[String]) -> String {
     out
 }
 
-/// Returns the claims as lines for a terminal: id, verdict, reason. Empty without claims.
-pub fn lines(claims: &[Judged], withdrawn: &[String]) -> String {
+/// Returns the claims as lines of at most `width` characters for a terminal: id, verdict, reason. Empty without claims.
+pub fn lines(claims: &[Judged], withdrawn: &[String], width: usize) -> String {
     let withdrawn = withdrawn_note(withdrawn);
+    let wrap = |text: &String| wrapped(&printable_line(text), width).join("\n");
     if claims.is_empty() {
-        return withdrawn.map_or_else(String::new, |note| format!("Claims\n\n{}\n", printable_line(&note)));
+        return withdrawn.map_or_else(String::new, |note| format!("Claims\n\n{}\n", wrap(&note)));
     }
-    let line =
-        |claim: &Judged| printable_line(&format!("{}: {} ({})", claim.id, claim.verdict, why(claim))).into_owned();
+    let line = |claim: &Judged| wrap(&format!("{}: {} ({})", claim.id, claim.verdict, why(claim)));
     let lines: Vec<String> = claims.iter().map(line).collect();
-    let notes: Vec<String> =
-        notes(claims).iter().chain(&withdrawn).map(|note| printable_line(note).into_owned()).collect();
+    let notes: Vec<String> = notes(claims).iter().chain(&withdrawn).map(wrap).collect();
     format!("Claims\n\n{}\n\n{}\n", lines.join("\n"), notes.join("\n"))
 }
 

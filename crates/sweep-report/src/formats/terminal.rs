@@ -157,7 +157,7 @@ fn folded(heading: &str, width: usize) -> Vec<String> {
 }
 
 /// Wraps a text into lines of at most `width` characters. A longer word gets its own line.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
+pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {
         match lines.last_mut() {

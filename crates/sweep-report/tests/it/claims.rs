@@ -285,9 +285,9 @@ fn a_registered_claim_that_is_no_longer_declared_is_named() {
     let claim = format!("planned_n = 3\n{}", pair("difference", ACCURACY, "at_least = 0.0"));
     let answers = Answers::of(&rows, &declared(&claim), &paper(3.05)).unwrap();
     assert_eq!(answers.withdrawn, ["gone"]);
-    let shown = claim_lines(&answers.claims, &answers.withdrawn);
+    let shown = claim_lines(&answers.claims, &answers.withdrawn, 160);
     assert!(shown.contains("no longer declared: gone"), "{shown}");
-    assert!(claim_lines(&[], &answers.withdrawn).contains("gone"));
+    assert!(claim_lines(&[], &answers.withdrawn, 160).contains("gone"));
 }
 
 #[test]
