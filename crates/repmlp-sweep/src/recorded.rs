@@ -1,13 +1,12 @@
-//! Finds the rows of an experiment: those of the results folder, or the published ones if the results folder has no
-//! such plan.
+//! Finds the rows of an experiment: those of the results folder, or the published ones if fewer runs are
+//! finished there.
 //!
 //! A fresh clone has published rows but no results. It can still show, render and export them.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use sweep_protocol::{ExperimentRows, Metric, ResultsLayout, RunId, Status};
+use sweep_protocol::{ExperimentRows, Metric, ResultsLayout, Status};
 use sweep_report::published;
 use sweep_store::Reader;
 
@@ -40,14 +39,15 @@ pub(crate) async fn find(
     let Some(rows) = results.experiment_rows(experiment, profile).await? else {
         return published_instead(layout, (experiment, profile));
     };
-    let runs = unfinished(&rows, &published::succeeded(&folder));
-    if runs == 0 {
+    let finished = rows.runs.iter().filter(|row| row.status == Status::Succeeded).count();
+    let published = published::succeeded(&folder);
+    if finished >= published {
         return Ok(Some(Recorded { rows, origin: Origin::Runs }));
     }
     let rows = published::read(&folder)?;
     say(&format!(
-        "`{experiment}` ({profile}): {runs} of the published runs are not finished in {}, so the published rows in {} \
-         are used; remove that folder to use what is there",
+        "`{experiment}` ({profile}): {published} runs are published and {finished} are finished in {}, so the \
+         published rows in {} are used; remove that folder to use what is there",
         layout.root().display(),
         folder.display()
     ));
@@ -86,21 +86,13 @@ fn published_instead(layout: &ResultsLayout, (experiment, profile): (&str, &str)
 }
 
 fn say_edited(folder: &Path) -> Result<()> {
-    for path in published::edited(folder)? {
-        say(&format!("note: {} is not what was published", path.display()));
-    }
+    published::edited(folder)?.iter().for_each(|path| say(&format!("note: {}", edited_text(path))));
     Ok(())
 }
 
-/// Returns the number of published runs that a report of these rows would lose: those of the plan that have not
-/// succeeded here, or all if nothing has.
-fn unfinished(rows: &ExperimentRows, published: &BTreeSet<RunId>) -> usize {
-    let succeeded: BTreeSet<RunId> =
-        rows.runs.iter().filter(|row| row.status == Status::Succeeded).map(|row| row.run).collect();
-    if succeeded.is_empty() {
-        return published.len();
-    }
-    rows.plan.runs.iter().filter(|run| published.contains(&run.run) && !succeeded.contains(&run.run)).count()
+/// Says that a published file is missing, or has other bytes.
+pub(crate) fn edited_text(path: &Path) -> String {
+    format!("{} is missing, or is not what was published", path.display())
 }
 
 /// Returns the profiles under which an experiment is published.

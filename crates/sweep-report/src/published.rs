@@ -117,10 +117,10 @@ pub fn read(folder: &Path) -> Result<ExperimentRows, ReportError> {
     Ok(ExperimentRows { plan, runs, measurements, throughput, predictions: published_predictions::read(folder)? })
 }
 
-/// Returns the runs that are published as succeeded; none if the folder or its list cannot be read.
-pub fn succeeded(folder: &Path) -> BTreeSet<RunId> {
+/// Returns the number of runs that are published as succeeded; 0 if the folder or its list cannot be read.
+pub fn succeeded(folder: &Path) -> usize {
     let rows = read_json::<Vec<RunRow>>(&folder.join(RUNS)).unwrap_or_default();
-    rows.into_iter().filter(|row| row.status == Status::Succeeded).map(|row| row.run).collect()
+    rows.iter().filter(|row| row.status == Status::Succeeded).count()
 }
 
 /// Returns the files of a folder of rows that are missing or have other bytes than were published. A missing manifest

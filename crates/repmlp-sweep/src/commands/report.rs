@@ -223,7 +223,7 @@ fn check_one(project: &Project, published: &Path, arguments: &ReportsArgs) -> Re
     for difference in &differences {
         let (path, what) = match difference {
             Difference::Edited(path) => {
-                print(&format!("{} is not what was published\n", path.display()))?;
+                print(&format!("{}\n", recorded::edited_text(path)))?;
                 continue;
             }
             Difference::Missing(path) => (path, "is missing"),

@@ -1,9 +1,13 @@
 //! `show`: prints everything known about one run.
 
+use std::io::ErrorKind;
+
 use anyhow::Result;
 use serde_json::json;
-use sweep_protocol::{Measurement, Predictions, ResultsLayout, RunFile, RunId, RunTags, duration, read_regular_file};
-use sweep_store::{AttemptRow, Reader, RunHistory};
+use sweep_protocol::{
+    Measurement, Predictions, ResultsLayout, RunFile, RunId, RunTags, duration, error_chain, read_regular_file,
+};
+use sweep_store::{AttemptRow, Damage, Reader, RunHistory};
 
 use super::grid::grid;
 use super::{open_results, print, print_json, say, say_damage};
@@ -91,16 +95,16 @@ fn places(results: &mut Reader, id: RunId) -> Result<Vec<String>> {
 /// of this run.
 fn config(layout: &ResultsLayout, id: RunId) -> serde_json::Value {
     let path = layout.run(id).config();
-    let Ok(bytes) = read_regular_file(&path) else { return serde_json::Value::Null };
-    if RunFile::parse(&bytes).is_none_or(|file| file.id() != id) {
-        say(&format!(
-            "note: {}: not the configuration of run {}: it has a different digest",
-            path.display(),
-            id.short()
-        ));
-        return serde_json::Value::Null;
-    }
-    serde_json::from_slice(&bytes).unwrap_or_default()
+    let damage = match read_regular_file(&path) {
+        Err(fault) if fault.kind() == ErrorKind::NotFound => return serde_json::Value::Null,
+        Err(source) => Damage::Unreadable { path, source },
+        Ok(bytes) if RunFile::parse(&bytes).is_some_and(|file| file.id() == id) => {
+            return serde_json::from_slice(&bytes).unwrap_or_default();
+        }
+        Ok(_) => Damage::Identity { path, run: id },
+    };
+    say(&format!("note: {}", error_chain(&damage)));
+    serde_json::Value::Null
 }
 
 fn text(history: &RunHistory, places: &[String], config: &serde_json::Value, layout: &ResultsLayout) -> String {

@@ -94,7 +94,9 @@ fn an_edited_value_is_caught_even_if_no_table_shows_it() {
     let text = fs::read_to_string(bench.path(file)).unwrap();
     let shown = text.lines().find(|line| line.contains("learning_rate") || line.contains("data_wait")).unwrap();
     edit(&bench, file, shown, &format!("{shown}1"));
-    assert!(refused(&bench, "report --check", 12).contains("measurements.csv is not what was published"));
+    assert!(
+        refused(&bench, "report --check", 12).contains("measurements.csv is missing, or is not what was published")
+    );
     fs::remove_dir_all(bench.path("results/published/tiny")).unwrap();
     assert!(refused(&bench, "report --check", 12).contains("has no published measurements"));
 }

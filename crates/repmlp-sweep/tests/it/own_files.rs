@@ -124,7 +124,7 @@ fn a_sweep_that_has_just_begun_does_not_replace_published_rows() {
     }
     bench.run("run experiments/tiny.toml --limit 0");
     let said = bench.done("report experiments/tiny.toml").stderr();
-    assert!(said.contains("of the published runs are not finished"), "{said}");
+    assert!(said.contains("2 runs are published and 0 are finished"), "{said}");
     assert_eq!(read(&published), measured);
     assert_eq!(read(&bench.path("reports/tiny/default/report.md")), report);
     assert!(bench.done("status tiny").stdout().contains("queued"), "a status is that of the runs");
@@ -147,7 +147,7 @@ fn a_published_file_that_cannot_be_read_or_was_edited_is_named_and_the_others_ar
     fs::write(&measured, text.replace(line, &format!("{before},1{value}"))).unwrap();
     fs::rename(bench.path("results/experiments"), bench.path("results/other")).unwrap();
     let said = bench.done("claims experiments/tiny.toml").stderr();
-    assert!(said.contains("measurements.csv is not what was published"), "{said}");
+    assert!(said.contains("measurements.csv is missing, or is not what was published"), "{said}");
     for wrong in [text.replace(line, "abc"), text.replace(line, &format!("{line}\n{line}"))] {
         fs::write(&measured, wrong).unwrap();
         let checked = bench.run("report --check");
@@ -155,6 +155,20 @@ fn a_published_file_that_cannot_be_read_or_was_edited_is_named_and_the_others_ar
         assert!(checked.stdout().contains("measurements.csv, line"), "{}", checked.stdout());
         assert!(checked.stdout().contains("reports/tiny/two matches"), "{}", checked.stdout());
     }
+}
+
+#[test]
+fn a_configuration_of_another_run_is_not_shown() {
+    let bench = Bench::new();
+    bench.done(ONCE);
+    let mut runs: Vec<_> =
+        fs::read_dir(bench.path("results/runs")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    runs.sort();
+    fs::copy(runs[1].join("run.json"), runs[0].join("run.json")).unwrap();
+    let id = runs[0].file_name().unwrap().to_str().unwrap();
+    let shown = bench.done(&format!("show {id}"));
+    assert!(shown.stderr().contains("it has a different digest"), "{}", shown.stderr());
+    assert!(!shown.stdout().contains("groups = "), "{}", shown.stdout());
 }
 
 #[test]

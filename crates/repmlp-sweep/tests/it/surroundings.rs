@@ -219,7 +219,7 @@ fn a_deleted_run_folder_is_reported_and_the_run_is_trained_again() {
         let ran = bench.done(words);
         let said = ran.stdout() + &ran.stderr();
         // A report of fewer runs would replace the published one.
-        let words_for_it = ["incomplete", "deleted", "1 of the published runs are not finished"];
+        let words_for_it = ["incomplete", "deleted", "2 runs are published and 1 are finished"];
         assert!(words_for_it.iter().any(|word| said.contains(word)), "{words}: {said}");
     }
     let again = bench.done(SWEEP).stderr();

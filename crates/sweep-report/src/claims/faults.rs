@@ -87,7 +87,7 @@ impl Checked<'_> {
         };
         let rows = self.claim.rule.rows();
         if rows.iter().enumerate().any(|(i, row)| rows[..i].contains(row)) {
-            faults.push(self.fault("it compares a row with itself"));
+            faults.push(self.fault("it names a row twice"));
         }
         for row in rows {
             faults.extend(self.row(row));

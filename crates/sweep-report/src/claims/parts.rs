@@ -9,7 +9,7 @@ use super::declared::{
     AsPrintedRule, BoundedRule, ClaimDeclaration, Direction, EquivalenceRule, MonotoneRule, RowLabels, Rule, Test,
 };
 use super::estimate::Estimate;
-use super::values::{NOTHING, Origin, Source, Values, name_of};
+use super::values::{NOTHING, Origin, Source, Values, name_of, name_of_pair};
 use crate::declaration::{ColumnDeclaration, Quantity};
 use crate::group::axis_of;
 use crate::unit::{Unit, is_count};
@@ -153,8 +153,8 @@ impl Compared<'_> {
         self.source.values(row, of, self.origin)
     }
 
-    fn name(&self, row: &RowLabels) -> String {
-        name_of(row, self.source.plan)
+    fn name(&self, rows: [&RowLabels; 2], sign: char) -> String {
+        name_of_pair(rows, sign, self.source.plan)
     }
 
     fn order(&self, rows: &[&RowLabels], of: &Quantity) -> Vec<Part> {
@@ -171,11 +171,11 @@ impl Compared<'_> {
         let (own, base) = (self.values(row, of), self.values(baseline, of));
         // Networks that were timed in the same rounds are compared by their ratio.
         if has_rounds(&own, &base) {
-            let name = format!("{} ÷ {}", self.name(row), self.name(baseline));
+            let name = self.name([row, baseline], '÷');
             let estimate = ratio(self.test, &own, &base);
             return Part { name, metric: of.metric, estimate, bounds: Bounds::above(1.0), neutral: Some(1.0) };
         }
-        let name = format!("{} − {}", self.name(row), self.name(baseline));
+        let name = self.name([row, baseline], '−');
         let estimate = difference(self.test, &own, &base);
         Part { name, metric: of.metric, estimate, bounds: Bounds::above(0.0), neutral: Some(0.0) }
     }
@@ -196,7 +196,7 @@ impl Compared<'_> {
 
     fn ratio(&self, rule: &BoundedRule) -> Part {
         Part {
-            name: format!("{} ÷ {}", self.name(&rule.row), self.name(&rule.baseline)),
+            name: self.name([&rule.row, &rule.baseline], '÷'),
             metric: rule.of.metric,
             estimate: ratio(self.test, &self.values(&rule.row, &rule.of), &self.values(&rule.baseline, &rule.of)),
             bounds: Bounds::declared(rule.at_least, rule.at_most),
@@ -209,7 +209,7 @@ impl Compared<'_> {
         let stored = |bound: Option<f64>| bound.map(|bound| unit.stored(bound));
         let (own, base) = (self.values(&rule.row, &rule.of), self.values(&rule.baseline, &rule.of));
         Part {
-            name: format!("{} − {}", self.name(&rule.row), self.name(&rule.baseline)),
+            name: self.name([&rule.row, &rule.baseline], '−'),
             metric: rule.of.metric,
             estimate: difference(self.test, &own, &base),
             bounds: Bounds::declared(stored(rule.at_least), stored(rule.at_most)),
@@ -220,7 +220,7 @@ impl Compared<'_> {
     fn equivalence(&self, rule: &EquivalenceRule) -> Part {
         let (own, base) = (self.values(&rule.row, &rule.of), self.values(&rule.baseline, &rule.of));
         Part {
-            name: format!("{} − {}", self.name(&rule.row), self.name(&rule.baseline)),
+            name: self.name([&rule.row, &rule.baseline], '−'),
             metric: rule.of.metric,
             estimate: difference(self.test, &own, &base),
             bounds: Bounds::around(0.0, Unit::of(rule.of.metric).stored(rule.margin)),

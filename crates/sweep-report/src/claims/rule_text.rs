@@ -4,7 +4,7 @@ use sweep_protocol::Metric;
 
 use super::declared::{AsPrintedRule, BoundedRule, ClaimDeclaration, Direction, MonotoneRule, RowLabels, Rule};
 use super::registry::Scope;
-use super::values::name_of;
+use super::values::{name_of, name_of_pair};
 use crate::unit::{Unit, typeset, words};
 
 /// Describes the rule of a claim: `test accuracy, deployed: |2 − 1| ≤ 2 points, 3 seeds`.
@@ -16,21 +16,20 @@ pub(super) fn rule_text(claim: &ClaimDeclaration, scope: Scope<'_>) -> String {
 
 fn comparison(rule: &Rule, scope: Scope<'_>) -> String {
     let name = |row: &RowLabels| name_of(row, scope.plan);
-    let between =
-        |row: &RowLabels, sign: &str, baseline: &RowLabels| format!("{} {sign} {}", name(row), name(baseline));
+    let pair = |rows: [&RowLabels; 2], sign: char| name_of_pair(rows, sign, scope.plan);
     match rule {
         Rule::Order(rule) => rule.rows.iter().map(name).collect::<Vec<_>>().join(" > "),
         Rule::Monotone(rule) => monotone(rule, scope),
-        Rule::Ratio(rule) => bounded(&between(&rule.row, "÷", &rule.baseline), rule, ""),
+        Rule::Ratio(rule) => bounded(&pair([&rule.row, &rule.baseline], '÷'), rule, ""),
         Rule::Difference(rule) => {
-            bounded(&between(&rule.row, "−", &rule.baseline), rule, &difference_unit(rule.of.metric))
+            bounded(&pair([&rule.row, &rule.baseline], '−'), rule, &difference_unit(rule.of.metric))
         }
         Rule::Value(rule) => {
             let unit = with_space(&Unit::of(rule.of.metric).symbol);
             format!("{} = {} ± {}{unit}", name(&rule.row), number(rule.value), number(rule.margin))
         }
         Rule::Equivalence(rule) => {
-            let rows = between(&rule.row, "−", &rule.baseline);
+            let rows = pair([&rule.row, &rule.baseline], '−');
             format!("|{rows}| ≤ {}{}", number(rule.margin), difference_unit(rule.of.metric))
         }
         Rule::AsPrinted(rule) => as_printed(rule, scope),

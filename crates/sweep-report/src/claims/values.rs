@@ -69,6 +69,11 @@ pub(crate) fn name_of(row: &RowLabels, plan: &PlanRecord) -> String {
     labels.into_iter().map(|(_, label)| label.as_str()).collect::<Vec<_>>().join("/")
 }
 
+/// Names a comparison of two rows: `8 ÷ 2`.
+pub(crate) fn name_of_pair([row, baseline]: [&RowLabels; 2], sign: char, plan: &PlanRecord) -> String {
+    format!("{} {sign} {}", name_of(row, plan), name_of(baseline, plan))
+}
+
 impl<'a> Source<'a> {
     /// Returns the values of a row.
     pub(crate) fn values(&self, row: &RowLabels, quantity: &Quantity, origin: Origin) -> Values {

@@ -28,7 +28,7 @@ fn every_fault_is_named_at_once_with_what_there_is() {
 fn what_can_never_give_an_answer_is_refused() {
     let claim = "title = 't'\n[[claim]]\nid = 'c'\ntext = 'c'\n[claim.rule]\nkind = 'ratio'\nat_least = 1.0\n\
                  row = { groups = '4' }\nbaseline = { groups = '4' }\nof = { metric = 'params', form = 'deployed' }";
-    assert!(refusal(claim).contains("claim `c`: it compares a row with itself"), "{}", refusal(claim));
+    assert!(refusal(claim).contains("claim `c`: it names a row twice"), "{}", refusal(claim));
     let twice = "title = 't'\n[[table]]\nid = 'a'\nrows = ['groups', 'groups']\ncolumn = []";
     assert!(refusal(twice).contains("table `a`: `rows` names the axis `groups` twice"), "{}", refusal(twice));
     let mut rows = rows();
