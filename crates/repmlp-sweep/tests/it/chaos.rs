@@ -118,9 +118,12 @@ impl Round {
                 self.tell(format!("a second scheduler ended with {second}"));
             }
             Blow::ScribbleOnIndex => {
+                // A scheduler that goes on removes the log of the index when it ends.
+                stop(scheduler);
                 let index = found(&self.bench, self.dice.pick(&["metrics.sqlite", "metrics.sqlite-wal"]).unwrap());
                 let scribbled = index.first().map(|path| damage(path, &mut self.dice));
                 self.story.extend(scribbled);
+                processes::signal(scheduler, Signal::CONT);
             }
             Blow::LimitFiles | Blow::LetFinish => {}
         }
@@ -145,6 +148,9 @@ impl Round {
 
     /// Damages some of the remaining files.
     fn damage_files(&mut self, counts: &mut BTreeMap<String, u32>) {
+        // Workers that lost their scheduler may still write and remove files.
+        let ending = workers(self.bench.folder()).into_iter().filter(|&worker| Some(worker) != self.survivor);
+        ending.for_each(wait_for_end);
         for _ in 0..self.dice.below(4) {
             let target = TARGETS[self.dice.below(TARGETS.len())];
             let Some(path) = self.dice.pick(&found(&self.bench, target)) else { continue };
