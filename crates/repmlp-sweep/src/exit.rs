@@ -97,6 +97,7 @@ fn of_slurm(fault: &SlurmError) -> Exit {
         SlurmError::File { .. } => Exit::Unwritable,
         SlurmError::Missing { .. }
         | SlurmError::Refused { .. }
+        | SlurmError::Killed { .. }
         | SlurmError::Silent { .. }
         | SlurmError::Answer { .. } => Exit::System,
     }

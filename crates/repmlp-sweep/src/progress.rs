@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use sweep_progress::{Begin, News, Place, PlannedRun, Progress as State, Setup, Standing, labels};
+use sweep_progress::{Begin, News, Place, PlannedRun, Progress as State, Setup, Standing, fitted, labels};
 use sweep_protocol::{ResultsLayout, RunId, RunRow, Status, duration, now_ms, printable};
 use sweep_runner::{Update, UpdateKind, WorkItem};
 
@@ -51,6 +51,8 @@ pub(crate) struct Progress {
 const PARTS: u64 = 10_000;
 /// Milliseconds between two estimates of the time left.
 const ESTIMATE_MS: u64 = 1000;
+/// Columns of a run's name in its bar.
+const NAME: usize = 24;
 
 impl Progress {
     /// Makes the display of a call that does these items. A cluster has no fixed number of slots.
@@ -121,6 +123,11 @@ impl Progress {
                 news
             }
             UpdateKind::Supervisor(lines) => self.state.apply_supervisor(run, attempt, lines),
+            UpdateKind::Unusable(why) => {
+                self.state.give_up(run, attempt, why);
+                self.tell_unusable(run, why);
+                Vec::new()
+            }
         };
         news.iter().for_each(|news| self.tell(news));
         self.look();
@@ -199,17 +206,25 @@ impl Progress {
         // A command may not say how many epochs it trains.
         let place = if steps == 0 { "{pos:>6}" } else { "{bar:12} {pos:>6}/{len}" };
         // `!` and `wide_msg` cut what would not fit into one line: a second line stays on the screen.
-        bar.set_style(style(&format!("{{prefix:24!}} {place} {unit}  {{wide_msg}}")));
-        bar.set_prefix(label);
+        bar.set_style(style(&format!("{{prefix:{NAME}!}} {place} {unit}  {{wide_msg}}")));
+        bar.set_prefix(fitted(&label, NAME));
         if let Some(former) = self.bars.insert(run, bar) {
             former.finish_and_clear();
         }
     }
 
+    fn tell_unusable(&mut self, run: RunId, why: &str) {
+        self.end_bar(run);
+        let (label, why) = (self.state.label(run), printable(why));
+        self.voice.say(&format!(
+            "{} {label} is given up, the other runs go on: {why}; mend or remove what is named here, then run the same \
+             command again",
+            self.screen.alarm("!")
+        ));
+    }
+
     fn tell_end(&mut self, (run, attempt): (RunId, u32), status: Status, message: Option<&str>) {
-        if let Some(bar) = self.bars.remove(&run) {
-            bar.finish_and_clear();
-        }
+        self.end_bar(run);
         let label = self.state.label(run);
         let why = message.map(|message| format!(": {}", printable(message))).unwrap_or_default();
         let line = match status {
@@ -222,6 +237,13 @@ impl Progress {
             }
         };
         self.voice.say(&line);
+    }
+
+    /// Removes the bar of a run, and counts the run in the overall bar.
+    fn end_bar(&mut self, run: RunId) {
+        if let Some(bar) = self.bars.remove(&run) {
+            bar.finish_and_clear();
+        }
         let counts = self.state.counts();
         let ended = counts.runs - counts.running - counts.queued;
         self.total.set_message(format!("{ended} of {} runs", counts.runs));

@@ -96,6 +96,7 @@ impl Pruning {
                     }
                 }
             }
+            UpdateKind::Unusable(_) => {}
             UpdateKind::Supervisor(lines) => {
                 let is_success = |event: &SupervisorEvent| {
                     matches!(event, SupervisorEvent::Closed { status: Status::Succeeded, .. })

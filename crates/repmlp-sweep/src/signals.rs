@@ -15,8 +15,10 @@ pub(crate) const ON_THIS_MACHINE: Words =
     ["stopping: attempts write a checkpoint; interrupt again to kill them", "killing all attempts"];
 
 /// Words for attempts on a cluster.
-pub(crate) const ON_A_CLUSTER: Words =
-    ["stopping: runs on the cluster go on; the next `run` follows them, and `cancel` ends them", "stopping at once"];
+pub(crate) const ON_A_CLUSTER: Words = [
+    "stopping: submitted runs go on, the next `run` follows them, `cancel` ends them; interrupt again to stop at once",
+    "stopping at once",
+];
 
 /// Handles signals. The first Ctrl-C asks attempts to write a checkpoint and stop, and the second kills them. SIGTERM
 /// has the same effect, and so has SIGHUP when the terminal is lost. Under `nohup`, SIGHUP stays ignored. The time

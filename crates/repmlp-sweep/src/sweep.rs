@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use chrono::{DateTime, Local};
 use sweep_protocol::{
-    ResultsLayout, RunId, SharedOrders, Status, create_folders, error_chain, read_regular_file, remove_temporaries,
+    ResultsLayout, RunId, SharedOrders, create_folders, error_chain, read_regular_file, remove_temporaries,
     write_atomically,
 };
 use sweep_runner::{
@@ -106,30 +106,30 @@ pub(crate) struct Sweep<'a> {
 }
 
 impl Sweep<'_> {
-    /// Brings runs to their end, and stores and shows what they report. Returns the highest request of the user.
+    /// Brings runs to their end, and stores and shows what they report. Returns the highest request of the user, and
+    /// the statuses that the runs ended in.
     pub(crate) async fn carry_out(
         &self,
         (items, pruning): (Vec<WorkItem>, &mut Pruning),
         (place, options): (&Place, &Options),
         store: &mut Store,
         progress: &mut Progress,
-    ) -> Result<Request> {
+    ) -> Result<(Request, Summary)> {
         let Some(slurm) = &place.slurm else {
             let work = (items, Adopted::new(), pruning);
             let launching = (&place.local, options, signals::ON_THIS_MACHINE);
-            return Ok(self.run(work, launching, store, progress).await?.0);
+            return self.run(work, launching, store, progress).await;
         };
         let slurm = slurm.launcher(self.lock.layout(), progress.voice())?;
         let runs: Vec<RunId> = items.iter().map(|item| item.run).collect();
         let adopted = adopted(&slurm, self.lock.layout(), &items)?;
         let (request, summary) =
             self.run((items, adopted, pruning), (&slurm, options, signals::ON_A_CLUSTER), store, progress).await?;
-        let is_failed = |status: &Status| matches!(status, Status::Failed(_) | Status::TimedOut);
-        if options.on_failure == OnFailure::Stop && summary.counts.keys().any(is_failed) {
+        if options.on_failure == OnFailure::Stop && summary.has_failed() {
             let attempts = sweep_runner::submitted(self.lock.layout(), &runs)?;
             cancel::end(&attempts).await?;
         }
-        Ok(request)
+        Ok((request, summary))
     }
 
     /// Closes attempts that a cluster has ended since the last call. Others go on.
@@ -220,5 +220,6 @@ async fn apply(store: &mut Store, update: &Update) -> Result<Vec<Damage>> {
             Vec::new()
         }
         UpdateKind::Supervisor(lines) => store.apply_supervisor(*run, *attempt, lines).await?,
+        UpdateKind::Unusable(_) => Vec::new(),
     })
 }

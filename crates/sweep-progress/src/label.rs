@@ -17,9 +17,54 @@ pub fn labels<'a>(runs: impl IntoIterator<Item = (RunId, &'a Coordinates, u64)>)
     runs.iter().map(label).collect()
 }
 
+/// The part of a label before its seed.
+const SEED: &str = " seed ";
+
+/// Returns a label that is at most `width` columns wide. The names of the axes are left out first, since all runs share
+/// them. Then the word `seed` is shortened, and then the middle is cut.
+pub fn fitted(label: &str, width: usize) -> String {
+    let is_wide = |text: &str| text.chars().count() > width;
+    if !is_wide(label) {
+        return label.to_owned();
+    }
+    let value = |word: &str| word.split_once('=').map_or(word, |(_, value)| value).to_owned();
+    let mut short = label.split(' ').map(value).collect::<Vec<String>>().join(" ");
+    if is_wide(&short)
+        && let Some((name, seed)) = short.rsplit_once(SEED)
+    {
+        short = format!("{name} s{seed}");
+    }
+    if is_wide(&short) { without_middle(&short, width) } else { short }
+}
+
+/// Cuts a text to a width. Its end says more than its middle.
+fn without_middle(text: &str, width: usize) -> String {
+    if width < 4 {
+        return text.chars().take(width).collect();
+    }
+    let end = (width - 1) / 2;
+    let start: String = text.chars().take(width - 1 - end).collect();
+    let end: String = text.chars().skip(text.chars().count() - end).collect();
+    format!("{start}…{end}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_label_that_is_too_wide_keeps_its_values_and_then_its_ends() {
+        let label = "groups=16 kernels=1-3-5 seed 12";
+        let at = |width| fitted(label, width);
+        assert_eq!(at(31), label);
+        assert_eq!(at(30), "16 1-3-5 seed 12");
+        assert_eq!(at(15), "16 1-3-5 s12");
+        assert_eq!(at(11), "16 1-…5 s12");
+        assert_eq!(at(3), "16 ");
+        assert_eq!(fitted("0123456789ab", 7), "012…9ab");
+        // The labels of one sweep stay different as long as its values fit.
+        assert_ne!(fitted("variant=fc3-as-conv9 seed 1", 16), fitted("variant=fc3-as-conv9 seed 2", 16));
+    }
 
     #[test]
     fn a_label_names_the_seed_if_there_are_several() {

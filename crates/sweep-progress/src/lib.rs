@@ -49,7 +49,7 @@ mod tests;
 
 pub use attempt::{Place, Told};
 pub use curve::{Curve, CurvePoint};
-pub use label::labels;
+pub use label::{fitted, labels};
 pub use news::{Begin, News};
 pub use state::{AttemptJournals, PlannedRun, Progress, Scheduler, Setup, Standing};
 pub use view::{Counts, Failed, Finished, Running, SlotView, View, Waiting};

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use sweep_protocol::{Event, JournalLine, ResultsLayout, RunId, RunRow, Status, SupervisorEvent, printable};
+use sweep_protocol::{
+    Event, FailureKind, JournalLine, ResultsLayout, RunId, RunRow, Status, SupervisorEvent, printable,
+};
 
 use crate::attempt::{Attempt, Begun, Place, ratio};
 use crate::curve::Curve;
@@ -296,6 +298,13 @@ impl Progress {
         self.finished.add(&attempt, &self.runs[at]);
         self.runs[at].attempt = Some(attempt);
         self.note_place(at);
+    }
+
+    /// Says that a run was given up, since its folder cannot be used.
+    pub fn give_up(&mut self, run: RunId, attempt: u32, why: &str) {
+        let Some(&at) = self.places.get(&run) else { return };
+        let (status, message) = (Status::Failed(FailureKind::Io), Some(why.to_owned()));
+        self.runs[at].stage = Stage::Failed { status, message, attempt };
     }
 
     /// Forgets an open attempt, because its folder was removed.

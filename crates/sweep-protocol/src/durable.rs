@@ -97,11 +97,17 @@ pub fn create_folders(path: &Path) -> io::Result<()> {
         path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()).collect();
     for folder in missing.into_iter().rev() {
         match fs::create_dir(folder) {
-            Err(fault) if fault.kind() != io::ErrorKind::AlreadyExists || !folder.is_dir() => return Err(fault),
+            Err(fault) if fault.kind() != io::ErrorKind::AlreadyExists => return Err(fault),
+            Err(_) if !folder.is_dir() => return Err(not_a_folder(folder)),
             _ => sync_folder(&folder_of(folder))?,
         }
     }
     Ok(())
+}
+
+/// The error that something else lies in the place of a folder.
+fn not_a_folder(path: &Path) -> io::Error {
+    io::Error::new(io::ErrorKind::NotADirectory, format!("{} is not a folder", path.display()))
 }
 
 /// Creates one folder that must not exist yet. Its entry is on the disk when this function returns.
@@ -195,6 +201,7 @@ mod tests {
         assert!(deep.is_dir());
         assert!(create_new_folder(&deep).is_err());
         fs::write(folder.path().join("file"), "").unwrap();
-        assert!(create_folders(&folder.path().join("file/below")).is_err());
+        let fault = create_folders(&folder.path().join("file/below")).unwrap_err();
+        assert_eq!(fault.to_string(), format!("{} is not a folder", folder.path().join("file").display()));
     }
 }

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use sweep_protocol::{
     AttemptName, CheckpointName, Lease, Orders, ResultsLayout, RunLayout, SharedOrders, Status, WEIGHTS_FILE,
-    attempt_numbers, create_folders, create_new_folder, now_ms, remove_temporaries, sync_folder, write_atomically,
+    attempt_numbers, create_folders, create_new_folder, next_attempt_number, now_ms, remove_temporaries, sync_folder,
+    write_atomically,
 };
 
 use crate::error::{unreadable, unwritable};
@@ -26,7 +27,7 @@ pub(crate) fn prepare(
     keep_config(&run, item)?;
 
     let earlier = attempts_of(&run)?;
-    let number = earlier.last().map_or(1, |last| last.saturating_add(1));
+    let number = next_attempt_number(&run).map_err(unreadable(&run.attempts()))?;
     let folder = run.attempt(number);
     create_new_folder(folder.root()).map_err(unwritable(folder.root()))?;
     let token = token(item, number);

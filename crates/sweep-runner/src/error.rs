@@ -4,7 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sweep_protocol::JournalError;
+use sweep_protocol::{JournalError, RunLayout};
 
 use crate::Holder;
 
@@ -82,6 +82,50 @@ pub enum RunnerError {
     /// The receiver of updates was dropped.
     #[error("the receiver of updates was dropped")]
     Unheard,
+}
+
+impl RunnerError {
+    /// Whether the cause is a single path: something else lies in its place, or its owner does not allow it to be used.
+    /// Other paths can be used then. A full disk or a device that fails concerns all of them.
+    fn is_of_one_path(&self) -> bool {
+        use io::ErrorKind::{
+            AlreadyExists, DirectoryNotEmpty, InvalidInput, IsADirectory, NotADirectory, NotFound, PermissionDenied,
+        };
+        let Some(cause) = self.io() else { return false };
+        let is_loop = cause.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
+        is_loop
+            || matches!(
+                cause.kind(),
+                AlreadyExists
+                    | DirectoryNotEmpty
+                    | InvalidInput
+                    | IsADirectory
+                    | NotADirectory
+                    | NotFound
+                    | PermissionDenied
+            )
+    }
+
+    /// Whether this run is the only one that cannot go on. If nothing is at the path of its folder, the folder of all
+    /// runs may be what cannot be used.
+    pub(crate) fn is_of_run(&self, run: &RunLayout) -> bool {
+        let is_there = || run.root().symlink_metadata().is_ok();
+        let was_removed = || {
+            let all = run.root().parent().is_some_and(Path::is_dir);
+            all && self.io().is_some_and(|cause| cause.kind() == io::ErrorKind::NotFound)
+        };
+        self.is_of_one_path() && (is_there() || was_removed())
+    }
+
+    /// The error of the operating system, if a file or folder caused this one.
+    fn io(&self) -> Option<&io::Error> {
+        match self {
+            Self::Unwritable { source, .. }
+            | Self::Unreadable { source, .. }
+            | Self::Journal(JournalError::Io { source, .. }) => Some(source),
+            _ => None,
+        }
+    }
 }
 
 pub(crate) fn unwritable(path: &Path) -> impl FnOnce(io::Error) -> RunnerError {

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use sweep_protocol::{
-    AttemptLayout, AttemptName, Event, JournalReader, JournalWriter, Lease, ProcessStamp, ResultsLayout, RunId,
-    RunLayout, Status, SupervisorEvent, Tally,
+    AttemptLayout, AttemptName, Event, JournalLine, JournalReader, JournalWriter, Lease, ProcessStamp, ResultsLayout,
+    RunId, RunLayout, Status, SupervisorEvent, Tally,
 };
 use tokio::time::{interval, timeout};
 
@@ -36,18 +36,21 @@ pub struct Submitted {
 /// # Errors
 /// When a file cannot be read.
 pub fn submitted(layout: &ResultsLayout, runs: &[RunId]) -> Result<Vec<Submitted>, RunnerError> {
-    let mut found = Vec::new();
-    for &run in runs {
-        found.extend(submitted_of(&layout.run(run))?);
-    }
-    Ok(found)
+    let found = runs.iter().map(|&run| or_none_of_run(submitted_of(&layout.run(run)), &layout.run(run)));
+    found.filter_map(Result::transpose).collect()
+}
+
+/// Turns an error that concerns this run alone into nothing. Such a run is not closed and not adopted; when it is
+/// attempted next, it fails and the reason is said.
+fn or_none_of_run<T>(found: Result<Option<T>, RunnerError>, run: &RunLayout) -> Result<Option<T>, RunnerError> {
+    found.or_else(|fault| if fault.is_of_run(run) { Ok(None) } else { Err(fault) })
 }
 
 /// Returns the last attempt of a run if it was submitted and is open. Attempts that a cluster has started since, and
 /// that no scheduler has seen, do not count.
 fn submitted_of(run: &RunLayout) -> Result<Option<Submitted>, RunnerError> {
     for attempt in attempt_folder::attempts_of(run)?.into_iter().rev() {
-        let lines = JournalReader::<SupervisorEvent>::new(&run.attempt(attempt).supervisor()).read_new()?.lines;
+        let lines = or_none_of_run(lines_about(&run.attempt(attempt)).map(Some), run)?.unwrap_or_default();
         match lines.into_iter().next_back().map(|line| line.event) {
             // The folder of a run that was copied names another run.
             Some(SupervisorEvent::Submitted { of, job, task }) => {
@@ -75,7 +78,8 @@ pub struct Recovered {
 /// Closes every open attempt of these runs, with the outcome that the attempt reported or as cancelled. Before that it
 /// revokes the attempt's lease and kills a process that still works on it. An attempt with a lost closing line in its
 /// supervisor's journal is closed again in the same way. Runs with an attempt in the queue of a cluster are left alone:
-/// the attempt goes on without a scheduler.
+/// the attempt goes on without a scheduler. So are attempts whose files cannot be used, though their processes are
+/// killed.
 ///
 /// # Errors
 /// When a file cannot be read or written, or a process cannot be killed.
@@ -83,27 +87,38 @@ pub async fn recover(lock: &SchedulerLock, runs: &[RunId]) -> Result<Vec<Recover
     let mut recovered = Vec::new();
     for &run in runs {
         let layout = lock.layout().run(run);
-        if submitted_of(&layout)?.is_some() {
+        let attempts = attempt_folder::attempts_of(&layout).map(Some);
+        let attempts = or_none_of_run(attempts, &layout)?.unwrap_or_default();
+        if or_none_of_run(submitted_of(&layout), &layout)?.is_some() {
             continue;
         }
-        for attempt in attempt_folder::attempts_of(&layout)? {
+        for attempt in attempts {
             // A folder with neither orders nor a supervisor's journal is not an attempt.
-            let made = [layout.attempt(attempt).orders(), layout.attempt(attempt).supervisor()];
-            if !made.iter().any(|file| file.exists()) {
+            let folder = layout.attempt(attempt);
+            if ![folder.orders(), folder.supervisor()].iter().any(|file| file.exists()) {
                 continue;
             }
-            if let Some(status) = close_if_open(&layout.attempt(attempt)).await? {
-                attempt_folder::tidy(&layout, status)?;
-                recovered.push(Recovered { run, attempt, status });
-            }
+            let closed = async {
+                let status = close_if_open(&folder).await?;
+                status.iter().try_for_each(|status| attempt_folder::tidy(&layout, *status))?;
+                Ok(status)
+            };
+            let closed = or_none_of_run(closed.await, &layout)?;
+            recovered.extend(closed.map(|status| Recovered { run, attempt, status }));
         }
     }
     Ok(recovered)
 }
 
+/// Returns the lines of an attempt's supervisor.
+fn lines_about(attempt: &AttemptLayout) -> Result<Vec<JournalLine<SupervisorEvent>>, RunnerError> {
+    Ok(JournalReader::new(&attempt.supervisor()).read_new()?.lines)
+}
+
 async fn close_if_open(folder: &AttemptLayout) -> Result<Option<Status>, RunnerError> {
     let (mut launched, mut left) = (None, closing::Left::Prepared);
-    for line in JournalReader::<SupervisorEvent>::new(&folder.supervisor()).read_new()?.lines {
+    let lines = lines_about(folder).inspect_err(|_| worker::kill_remains(folder.root()))?;
+    for line in lines {
         left = closing::Left::Launched;
         match line.event {
             SupervisorEvent::Launched { pid, process, .. } => launched = Some((pid, process)),
@@ -111,7 +126,10 @@ async fn close_if_open(folder: &AttemptLayout) -> Result<Option<Status>, RunnerE
             SupervisorEvent::Closed { .. } => return Ok(None),
         }
     }
-    Lease::revoke(&folder.lease()).map_err(unwritable(&folder.lease()))?;
+    // A lease that is not a file holds nobody's token.
+    if !folder.lease().is_dir() {
+        Lease::revoke(&folder.lease()).map_err(unwritable(&folder.lease()))?;
+    }
     if let Some((pid, process)) = launched {
         end_survivor(pid, process.as_ref(), folder).await?;
     }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sweep_protocol::{AttemptName, RunId, Status};
+use sweep_protocol::{AttemptName, RunId, Status, error_chain};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -12,7 +12,8 @@ use crate::own_thread::on_own_thread;
 use crate::record::Record;
 use crate::schedule::{Policy, Schedule};
 use crate::{
-    OnFailure, Options, Request, Requests, RunnerError, SchedulerLock, Summary, Update, WorkItem, attempt_folder,
+    OnFailure, Options, Request, Requests, RunnerError, SchedulerLock, Summary, Update, UpdateKind, WorkItem,
+    attempt_folder,
 };
 
 /// Attempts that an earlier scheduler left running, by their runs, with the number of the attempt.
@@ -24,7 +25,7 @@ const MOST_THREADS: usize = 256;
 /// An attempt that is no longer followed, and the place that it frees.
 struct Gone {
     place: usize,
-    run: RunId,
+    name: AttemptName,
     /// The run's status and the memory that the attempt took, if it was closed.
     status: Result<Option<Closed>, RunnerError>,
 }
@@ -104,7 +105,10 @@ pub async fn run<L: Launcher>(
         tokio::select! {
             gone = scheduler.running.join_next() => {
                 let Some(gone) = gone else { break };
-                scheduler.take_back(gone.expect("an attempt's task neither panics nor is aborted"));
+                let gone = gone.expect("an attempt's task neither panics nor is aborted");
+                if let Err(fault) = scheduler.take_back(gone).await {
+                    scheduler.end_with(fault);
+                }
             }
             Ok(()) = requests.changed() => {}
             Ok(()) = pruned.changed() => {}
@@ -149,8 +153,13 @@ impl<L: Launcher> Scheduler<'_, L> {
                 continue;
             }
             let slot = self.launcher.slot(place);
-            let name = attempt_folder::prepare(self.lock.layout(), &launch.item, &self.options.orders, slot)?;
-            attempts.push((place, name));
+            match attempt_folder::prepare(self.lock.layout(), &launch.item, &self.options.orders, slot) {
+                Ok(name) => attempts.push((place, name)),
+                Err(fault) => {
+                    self.places.give_back(place);
+                    self.give_up(AttemptName { run, attempt: 0 }, fault).await?;
+                }
+            }
         }
         if attempts.is_empty() {
             return Ok(());
@@ -170,11 +179,12 @@ impl<L: Launcher> Scheduler<'_, L> {
         let has_own_thread = self.places.number <= MOST_THREADS;
         self.running.spawn(async move {
             let status = if has_own_thread { on_own_thread(follow).await } else { follow.await };
-            Gone { place, run: name.run, status }
+            Gone { place, name, status }
         });
     }
 
-    fn take_back(&mut self, Gone { place, run, status }: Gone) {
+    async fn take_back(&mut self, Gone { place, name, status }: Gone) -> Result<(), RunnerError> {
+        let run = name.run;
         self.places.give_back(place);
         self.attempts.remove(&run);
         match status {
@@ -188,8 +198,26 @@ impl<L: Launcher> Scheduler<'_, L> {
                 }
             }
             Ok(None) => {}
-            Err(fault) => self.end_with(fault),
+            Err(fault) => self.give_up(name, fault).await?,
         }
+        Ok(())
+    }
+
+    /// Gives up a run whose folder cannot be used. The others go on. Returns an error that concerns them too.
+    async fn give_up(
+        &mut self,
+        AttemptName { run, attempt }: AttemptName,
+        fault: RunnerError,
+    ) -> Result<(), RunnerError> {
+        if !fault.is_of_run(&self.lock.layout().run(run)) {
+            return Err(fault);
+        }
+        self.schedule.give_up(run);
+        if self.options.on_failure == OnFailure::Stop {
+            self.raise(Request::Finish);
+        }
+        let kind = UpdateKind::Unusable(error_chain(&fault));
+        self.updates.send(Update { run, attempt, kind }).await.map_err(|_| RunnerError::Unheard)
     }
 
     fn end_with(&mut self, fault: RunnerError) {

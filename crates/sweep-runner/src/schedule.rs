@@ -129,6 +129,14 @@ impl Schedule {
         }
     }
 
+    /// Records that nothing can be done for a running run, since its folder cannot be used. It is not tried again: the
+    /// folder would be the same.
+    pub(crate) fn give_up(&mut self, run: RunId) {
+        if self.running.remove(&run).is_some() {
+            *self.counts.entry(Status::Failed(FailureKind::Io)).or_default() += 1;
+        }
+    }
+
     /// Number of runs that ended in each status. Runs that are left count as queued.
     pub(crate) fn into_counts(self) -> BTreeMap<Status, usize> {
         let mut counts = self.counts;
@@ -264,13 +272,15 @@ mod tests {
         As(Status),
         /// The cluster stops it, and its work is saved.
         Stopped,
+        /// Its folder cannot be used.
+        Unusable,
     }
 
     fn end() -> impl Strategy<Value = End> {
         use FailureKind::{Config, Crash, Data, Diverged, Io, Oom};
         let failed = [Config, Crash, Data, Diverged, Io, Oom].map(Status::Failed);
         let others = [Status::Succeeded, Status::Succeeded, Status::Cancelled, Status::Pruned, Status::TimedOut];
-        let ends = others.into_iter().chain(failed).map(End::As).chain([End::Stopped; 3]);
+        let ends = others.into_iter().chain(failed).map(End::As).chain([End::Stopped; 3]).chain([End::Unusable]);
         select(ends.collect::<Vec<_>>())
     }
 
@@ -321,6 +331,10 @@ mod tests {
                     End::Stopped => {
                         schedule.put_back(run);
                         *stops.entry(run).or_insert(0_u32) += 1;
+                    }
+                    End::Unusable => {
+                        schedule.give_up(run);
+                        ended += 1;
                     }
                 }
                 prop_assert!(ended <= 3 * number, "every run has at most three attempts that nothing stops");

@@ -22,6 +22,14 @@ pub enum SlurmError {
         /// What it wrote on standard error.
         said: String,
     },
+    /// A command of Slurm was killed before it answered.
+    #[error("`{command}` was killed: {how}")]
+    Killed {
+        /// The command with its arguments.
+        command: String,
+        /// The signal.
+        how: String,
+    },
     /// A command of Slurm did not answer.
     #[error("`{command}` has not answered for {seconds} s")]
     Silent {

@@ -11,6 +11,7 @@ use sweep_runner::{
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::cluster::Say;
 use crate::queue::{Phase, Queue, TaskState};
 use crate::start::next_of;
 use crate::{Cluster, Program, Settings, SlurmError, Submission};
@@ -44,9 +45,6 @@ enum Answer {
     /// It did not answer.
     Silence,
 }
-
-/// Prints a line for the user.
-pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// A Slurm cluster as the place where attempts run.
 pub struct Slurm {
@@ -89,7 +87,7 @@ impl Slurm {
             std::path::absolute(folder).map_err(crate::error::file(folder, "finding the absolute path"))
         });
         let folders = folders.collect::<Result<Vec<_>, _>>()?;
-        let size = Cluster.max_array_size().await? as usize;
+        let size = self.cluster().max_array_size().await? as usize;
         let submission = Submission::write(&self.layout, &self.settings, &self.program, folders)?;
         let chunks = attempts.len().div_ceil(size);
         // The limit holds for all arrays together.
@@ -99,7 +97,7 @@ impl Slurm {
         for first in (0..attempts.len()).step_by(size) {
             let number = size.min(attempts.len() - first);
             let files = (submission.script(), submission.output()?);
-            let submitted = Cluster.submit((&files.0, &files.1), (first, number), at_once, &self.settings).await;
+            let submitted = self.cluster().submit((&files.0, &files.1), (first, number), at_once, &self.settings).await;
             let job = match submitted {
                 Ok(job) => job,
                 Err(refusal) => {
@@ -118,9 +116,13 @@ impl Slurm {
 }
 
 impl Slurm {
+    fn cluster(&self) -> Cluster {
+        Cluster::new(Arc::clone(&self.say))
+    }
+
     /// Takes arrays out of the queue whose submission is incomplete: the next call submits all runs again.
     async fn withdraw(&self, submission: &Submission, jobs: &[String]) {
-        match Cluster.remove(jobs).await {
+        match self.cluster().remove(jobs).await {
             Ok(()) => submission.withdraw(),
             Err(fault) => (self.say)(&fault.to_string()),
         }
@@ -140,10 +142,12 @@ fn lock(jobs: &Mutex<BTreeSet<String>>) -> std::sync::MutexGuard<'_, BTreeSet<St
 /// Asks for the queue until nobody listens any more.
 async fn poll(jobs: Arc<Mutex<BTreeSet<String>>>, answers: watch::Sender<Answer>, pause: Duration, say: Say) {
     let mut is_failing = false;
+    // Only the first question keeps the user waiting.
+    let mut cluster = Cluster::new(Arc::clone(&say));
     while !answers.is_closed() {
         let asked: Vec<String> = lock(&jobs).iter().cloned().collect();
         if !asked.is_empty() {
-            match Cluster.queue(&asked).await {
+            match std::mem::replace(&mut cluster, Cluster::quiet()).queue(&asked).await {
                 Ok(queue) => {
                     if std::mem::take(&mut is_failing) {
                         say("Slurm answers again");
@@ -257,7 +261,7 @@ impl SlurmTask {
     /// the attempt was given up.
     async fn leave_the_queue(&self) {
         let name = format!("{}_{}", self.job, self.task);
-        if let Err(fault) = Cluster.remove(&[name]).await {
+        if let Err(fault) = Cluster::new(Arc::clone(&self.say)).remove(&[name]).await {
             (self.say)(&fault.to_string());
         }
     }

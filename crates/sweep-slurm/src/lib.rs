@@ -22,9 +22,9 @@ mod settings;
 mod start;
 mod submission;
 
-pub use cluster::Cluster;
+pub use cluster::{Cluster, Say};
 pub use error::SlurmError;
-pub use launcher::{After, Say, Slurm, SlurmTask};
+pub use launcher::{After, Slurm, SlurmTask};
 pub use script::script;
 pub use settings::Settings;
 pub use start::{Start, start};

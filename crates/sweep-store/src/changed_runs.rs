@@ -16,6 +16,10 @@ use crate::index::CachedRun;
 use crate::results_folder::FolderReader;
 use crate::{Damage, StoreError};
 
+/// The stamp of a run with files that could not be read. It is the stamp of no files, not even of missing ones. So the
+/// next call reads the run again.
+const UNREAD: &str = "unread";
+
 /// Number of runs that are handed over together. A run may have thousands of values, so it is small.
 pub(crate) const TOGETHER: usize = 16;
 /// Number of parts that may wait for the index.
@@ -40,7 +44,7 @@ pub(crate) struct ChangedRun {
     /// Its configuration, if the folder has it.
     pub(crate) file: Option<RunFile>,
     pub(crate) state: RunState,
-    /// The stamp of the files; empty if some could not be read, so that the next call reads them again.
+    /// The stamp of the files, or [`UNREAD`].
     pub(crate) stamp: String,
     /// Damage of the configuration.
     pub(crate) file_damage: Vec<Damage>,
@@ -125,7 +129,7 @@ impl Reading {
         let file_damage = std::mem::take(&mut folder.damage);
         let state = folder.run_state(run)?;
         let is_unread = folder.damage.iter().any(|damage| matches!(damage, Damage::Unreadable { .. }));
-        let stamp = if is_unread { String::new() } else { stamp };
+        let stamp = if is_unread { UNREAD.to_owned() } else { stamp };
         if state.attempts.is_empty() && known.is_some_and(|known| known.was_attempted) {
             folder.damage.push(Damage::Deleted { path: self.layout.run(run).root().to_owned() });
         }

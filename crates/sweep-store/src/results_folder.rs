@@ -78,10 +78,14 @@ pub enum Damage {
         /// The run that the folder belongs to.
         run: RunId,
     },
-    /// The folder of an attempted run is missing.
-    #[error("{path}: the folder was deleted; the run counts as not started")]
+    /// An attempted run has no attempt any more.
+    #[error("{path}: {}; the run counts as not started", if path.symlink_metadata().is_ok() {
+        "its attempts are gone"
+    } else {
+        "the folder was deleted"
+    })]
     Deleted {
-        /// Path of the missing folder.
+        /// The run's folder.
         path: PathBuf,
     },
     /// The index is damaged.

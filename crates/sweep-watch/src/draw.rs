@@ -5,12 +5,12 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::widgets::{Block, Paragraph, Widget, Wrap};
-use sweep_progress::{Scheduler, View};
+use sweep_progress::{Scheduler, View, fitted};
 use sweep_protocol::{Status, duration};
 
 use crate::choice::{Choice, Panel};
 use crate::curves;
-use crate::panels::{List, fitted};
+use crate::panels::List;
 use crate::scene::{Colors, Scene};
 
 const KEYS: &str = "q leave   tab panel   ↑ ↓ select";

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;
 use ratatui::widgets::{Block, BorderType, Paragraph, Widget};
-use sweep_progress::{Running, Scheduler, View};
+use sweep_progress::{Running, Scheduler, View, fitted};
 use sweep_protocol::{Status, duration};
 
 use crate::choice::{Choice, Panel};
@@ -182,19 +182,4 @@ fn slots(view: &View<'_>, width: usize) -> Vec<Row> {
 fn beside(label: &str, word: &str, width: usize) -> String {
     let room = width.saturating_sub(word.chars().count() + usize::from(!word.is_empty()));
     if room < 6 { fitted(label, width) } else { format!("{:<room$} {word}", fitted(label, room)).trim_end().to_owned() }
-}
-
-/// A label that is not wider than this. Its end is what distinguishes it from its neighbours, so the middle goes.
-pub(crate) fn fitted(label: &str, width: usize) -> String {
-    let count = label.chars().count();
-    if count <= width {
-        return label.to_owned();
-    }
-    if width < 4 {
-        return label.chars().take(width).collect();
-    }
-    let end = (width - 1) / 2;
-    let start: String = label.chars().take(width - 1 - end).collect();
-    let end: String = label.chars().skip(count - end).collect();
-    format!("{start}…{end}")
 }

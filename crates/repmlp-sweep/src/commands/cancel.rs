@@ -1,6 +1,7 @@
 //! `cancel`: ends the Slurm jobs of an experiment. The next call of `run` closes their attempts.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use anyhow::Result;
 use sweep_protocol::RunId;
@@ -36,12 +37,13 @@ pub(crate) async fn run(arguments: CancelArgs, program: &Program) -> Result<Exit
 /// they are, since a task that has begun may wait again. Returns their number.
 pub(crate) async fn end(attempts: &[Submitted]) -> Result<usize> {
     let jobs: BTreeSet<String> = attempts.iter().map(|attempt| attempt.job.clone()).collect();
-    let queue = Cluster.queue(&jobs.into_iter().collect::<Vec<String>>()).await?;
+    let cluster = Cluster::new(Arc::new(say));
+    let queue = cluster.queue(&jobs.into_iter().collect::<Vec<String>>()).await?;
     let waits = |attempt: &&Submitted| queue.waits(&attempt.job, attempt.task);
     let name = |attempt: &Submitted| format!("{}_{}", attempt.job, attempt.task);
     let (waiting, others): (Vec<&Submitted>, Vec<&Submitted>) = attempts.iter().partition(waits);
     let names = |attempts: Vec<&Submitted>| attempts.into_iter().map(name).collect::<Vec<String>>();
-    Cluster.remove(&names(waiting)).await?;
-    Cluster.end(&names(others)).await?;
+    cluster.remove(&names(waiting)).await?;
+    cluster.end(&names(others)).await?;
     Ok(attempts.len())
 }

@@ -162,7 +162,7 @@ impl Call<'_> {
         let place = Place { local: local(arguments, slots)?, slurm: self.slurm.clone() };
         pruning.begin(&progress);
         let work = (items, &mut pruning);
-        let mut request = sweep.carry_out(work, (&place, &options), &mut store, &mut progress).await?;
+        let (mut request, summary) = sweep.carry_out(work, (&place, &options), &mut store, &mut progress).await?;
         store.close().await?;
         let mut results = open_results(layout).await?;
         let mut timed = Exit::Done;
@@ -176,7 +176,10 @@ impl Call<'_> {
             let plural = if pruning.count() == 1 { " is" } else { "s are" };
             progress.voice().say(&format!("{} run{plural} pruned", pruning.count()));
         }
-        self.conclude(results, &progress, request, timed).await
+        let (ended, request) = self.conclude(results, &progress, request, timed).await?;
+        // The row of a run whose folder cannot be used does not say that it failed.
+        let has_failed = summary.has_failed() && ended == Exit::Remains && request == Request::Run;
+        Ok((if has_failed { Exit::Failed } else { ended }, request))
     }
 
     /// Returns the pruning that the user asks for, with what is known of the runs.

@@ -19,6 +19,7 @@ mod faults;
 mod interruption;
 mod latex;
 mod numbers;
+mod obstacles;
 mod own_files;
 mod own_trainer;
 mod power_cut;

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::line::{Parsed, parsed};
 use super::{JournalError, JournalLine, LineDamage};
+use crate::text_file::not_regular;
 
 /// What a reader found since its last call.
 #[derive(Debug, PartialEq)]
@@ -94,7 +95,7 @@ impl<T: DeserializeOwned> JournalReader<T> {
         let fault = |source| JournalError::Io { path: self.path.clone(), doing: "reading", source };
         match std::fs::metadata(&self.path) {
             // Opening a pipe waits, and reading a device may never end.
-            Ok(found) if !found.is_file() => return Err(fault(io::Error::other("not a regular file"))),
+            Ok(found) if !found.is_file() => return Err(fault(not_regular())),
             _ => {}
         }
         let mut file = match File::open(&self.path) {
