@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sweep_plan::PlannedRun;
-use sweep_protocol::{Metric, RunId, RunRow, Status};
+use sweep_protocol::{Epochs, Metric, RunId, RunRow, SeriesKey, Status};
 use sweep_store::Reader;
 use sweep_trainer::Cost;
 
@@ -72,7 +72,8 @@ impl Speed {
         let sample: Vec<&PlannedRun> =
             finished.iter().copied().step_by(finished.len().div_ceil(SAMPLE).max(1)).collect();
         let ids: Vec<RunId> = sample.iter().map(|run| run.id).collect();
-        let (_, measurements) = results.rows_of(&ids, |metric| metric == Metric::TrainTime).await?;
+        let times_only = |(metric, ..): SeriesKey| if metric == Metric::TrainTime { Epochs::All } else { Epochs::None };
+        let (_, measurements) = results.rows_of(&ids, times_only).await?;
         let mut times: BTreeMap<RunId, f64> = BTreeMap::new();
         measurements.iter().for_each(|row| *times.entry(row.run).or_default() += row.measurement.value);
         let timed = || sample.iter().filter_map(|run| Some((run.configuration, *times.get(&run.id)?)));

@@ -2,19 +2,28 @@
 //! finished there.
 //!
 //! A fresh clone has published rows but no results. It can still show, render and export them.
+//!
+//! The report of a very large sweep is made from part of its values: those that it shows, and the last one of each
+//! series. Only these are published then.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use sweep_protocol::{ExperimentRows, Metric, ResultsLayout, Status};
+use sweep_protocol::{Epochs, ExperimentRows, ResultsLayout, RunId, SeriesKey, Status};
 use sweep_report::published;
 use sweep_store::Reader;
 
 use crate::commands::say;
+use crate::project::Project;
+
+/// Number of values up to which all values of a sweep are published: about 100 MB of text.
+const MOST_PUBLISHED: u64 = 1_000_000;
 
 /// Rows of an experiment, and their origin.
 pub(crate) struct Recorded {
     pub(crate) rows: ExperimentRows,
+    /// Number of all its values, if the rows have only part of them.
+    pub(crate) part_of: Option<u64>,
     pub(crate) origin: Origin,
 }
 
@@ -27,22 +36,68 @@ pub(crate) enum Origin {
     Published,
 }
 
+/// The rows of an experiment that a report is made from.
+pub(crate) struct ReportRows {
+    pub(crate) rows: ExperimentRows,
+    /// Number of all its values, if the rows have only part of them.
+    pub(crate) part_of: Option<u64>,
+}
+
+/// Returns the rows of runs that the report of an experiment is made from; `None` if it was not started.
+pub(crate) async fn of_report(
+    project: &Project,
+    results: &mut Reader,
+    (experiment, profile): (&str, &str),
+) -> Result<Option<ReportRows>> {
+    let Some(plan) = results.plan(experiment, profile) else { return Ok(None) };
+    let runs: Vec<RunId> = plan.runs.iter().map(|planned| planned.run).collect();
+    let values = results.value_count(&runs)?;
+    if values <= MOST_PUBLISHED {
+        let rows = results.experiment_rows(experiment, profile).await?;
+        return Ok(rows.map(|rows| ReportRows { rows, part_of: None }));
+    }
+    // What a default report shows depends on what was measured.
+    let choose = |last: &ExperimentRows| -> Result<_> { Ok(project.declaration(last)?.0.needs()) };
+    let rows = results.chosen_rows(plan, choose).await?;
+    Ok(Some(ReportRows { rows, part_of: Some(values) }))
+}
+
 /// Finds all rows of an experiment under a profile; `None` if it was neither started nor published. These are the rows
 /// of runs, unless fewer of them have succeeded than are published: the report of a sweep that has just begun would
 /// replace that of a finished one. Prints a note if the rows are the published ones.
 pub(crate) async fn find(
     results: &mut Reader,
     layout: &ResultsLayout,
+    place: (&str, &str),
+) -> Result<Option<Recorded>> {
+    let rows = results.experiment_rows(place.0, place.1).await?;
+    or_published(rows.map(|rows| ReportRows { rows, part_of: None }), layout, place)
+}
+
+/// Like [`find`], for the report of an experiment.
+pub(crate) async fn find_for_report(
+    project: &Project,
+    results: &mut Reader,
+    layout: &ResultsLayout,
+    place: (&str, &str),
+) -> Result<Option<Recorded>> {
+    or_published(of_report(project, results, place).await?, layout, place)
+}
+
+/// Returns the rows of runs, or the published ones if more runs are finished there.
+fn or_published(
+    found: Option<ReportRows>,
+    layout: &ResultsLayout,
     (experiment, profile): (&str, &str),
 ) -> Result<Option<Recorded>> {
     let folder = layout.published(experiment, profile);
-    let Some(rows) = results.experiment_rows(experiment, profile).await? else {
+    let Some(ReportRows { rows, part_of }) = found else {
         return published_instead(layout, (experiment, profile));
     };
     let finished = rows.runs.iter().filter(|row| row.status == Status::Succeeded).count();
     let published = published::succeeded(&folder);
     if finished >= published {
-        return Ok(Some(Recorded { rows, origin: Origin::Runs }));
+        return Ok(Some(Recorded { rows, part_of, origin: Origin::Runs }));
     }
     let rows = published::read(&folder)?;
     say(&format!(
@@ -52,19 +107,19 @@ pub(crate) async fn find(
         folder.display()
     ));
     say_edited(&folder)?;
-    Ok(Some(Recorded { rows, origin: Origin::Published }))
+    Ok(Some(Recorded { rows, part_of: None, origin: Origin::Published }))
 }
 
-/// Finds the rows of runs, or the published ones if nothing was started. Metrics that are not `wanted` and predictions
+/// Finds the rows of runs, or the published ones if nothing was started. Values that are not `wanted` and predictions
 /// may be missing.
 pub(crate) async fn find_values(
     results: &mut Reader,
     layout: &ResultsLayout,
     place: (&str, &str),
-    wanted: impl Fn(Metric) -> bool + Sync,
+    wanted: impl Fn(SeriesKey) -> Epochs + Sync,
 ) -> Result<Option<Recorded>> {
     match results.experiment_rows_of(place.0, place.1, wanted).await? {
-        Some(rows) => Ok(Some(Recorded { rows, origin: Origin::Runs })),
+        Some(rows) => Ok(Some(Recorded { rows, part_of: None, origin: Origin::Runs })),
         None => published_instead(layout, place),
     }
 }
@@ -82,7 +137,7 @@ fn published_instead(layout: &ResultsLayout, (experiment, profile): (&str, &str)
         folder.display()
     ));
     say_edited(&folder)?;
-    Ok(Some(Recorded { rows, origin: Origin::Published }))
+    Ok(Some(Recorded { rows, part_of: None, origin: Origin::Published }))
 }
 
 fn say_edited(folder: &Path) -> Result<()> {

@@ -3,12 +3,13 @@
 //! The store fills these rows from SQLite and the report reads them. They are in this crate so that store and report do
 //! not depend on each other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Arithmetic, Form, Measurement, Metric, NetworkId, PlanRecord, Predictions, RunId, Status, ThroughputRecord,
+    Arithmetic, Form, Measurement, Metric, NetworkId, PlanRecord, PlannedRunRecord, Predictions, RunId, Split, Status,
+    ThroughputRecord,
 };
 
 /// Status of one run.
@@ -48,6 +49,20 @@ pub struct MeasurementRow {
     pub measurement: Measurement,
 }
 
+/// Identifies the values of a run over epochs.
+pub type SeriesKey = (Metric, Option<Split>, Option<Form>);
+
+/// The values of a series that are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Epochs {
+    /// No value.
+    None,
+    /// The value of the last epoch.
+    Last,
+    /// The value of each epoch.
+    All,
+}
+
 /// What one run predicted for the images of a split.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -66,7 +81,7 @@ pub struct ExperimentRows {
     pub plan: PlanRecord,
     /// The runs that something is known about, in plan order, one row each.
     pub runs: Vec<RunRow>,
-    /// All measurements of these runs, sorted by plan order, metric, split, form and epoch.
+    /// The measurements of these runs that were asked for, sorted by plan order, metric, split, form and epoch.
     pub measurements: Vec<MeasurementRow>,
     /// The measurement of throughput that covers all networks of the plan; absent if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,32 +97,45 @@ impl ExperimentRows {
         Self { plan, runs: Vec::new(), measurements: Vec::new(), throughput: None, predictions: Vec::new() }
     }
 
-    /// Gives each run that succeeded the throughput of its networks. It replaces what the run itself reported, as runs
-    /// of older versions did.
+    /// Gives each run that succeeded the throughput of its networks.
     pub fn share_throughput(&mut self) {
-        let Some(record) = &self.throughput else { return };
-        let succeeded: BTreeSet<RunId> =
-            self.runs.iter().filter(|row| row.status == Status::Succeeded).map(|row| row.run).collect();
-        let mut shared: BTreeMap<RunId, Vec<Measurement>> = BTreeMap::new();
-        for run in self.plan.runs.iter().filter(|run| !run.networks.is_empty() && succeeded.contains(&run.run)) {
-            let of_form = |(form, network): (&Form, &NetworkId)| {
-                record.networks.get(network).map(|times| times.measurements(*form))
-            };
-            shared.insert(run.run, run.networks.iter().filter_map(of_form).flatten().collect());
+        let shared = SharedThroughput::of(&self.plan, self.throughput.as_ref());
+        let mut values: BTreeMap<RunId, Vec<Measurement>> = BTreeMap::new();
+        for row in std::mem::take(&mut self.measurements) {
+            values.entry(row.run).or_default().push(row.measurement);
         }
-        let is_replaced = |row: &MeasurementRow| {
-            matches!(row.measurement.metric, Metric::Throughput | Metric::ThroughputSpread)
-                && shared.contains_key(&row.run)
-        };
-        self.measurements.retain(|row| !is_replaced(row));
-        let place: BTreeMap<RunId, usize> = self.plan.runs.iter().enumerate().map(|(i, run)| (run.run, i)).collect();
-        let rows = shared
-            .into_iter()
-            .flat_map(|(run, values)| values.into_iter().map(move |measurement| MeasurementRow { run, measurement }));
-        self.measurements.extend(rows);
-        self.measurements.sort_by_key(|row| {
-            let m = &row.measurement;
-            (place.get(&row.run).copied(), m.metric, m.split, m.form, m.epoch)
-        });
+        let status: BTreeMap<RunId, Status> = self.runs.iter().map(|row| (row.run, row.status)).collect();
+        for run in self.plan.runs.iter().map(|planned| planned.run) {
+            let mut values = values.remove(&run).unwrap_or_default();
+            shared.give(run, status.get(&run).copied().unwrap_or_default(), &mut values);
+            self.measurements.extend(values.into_iter().map(|measurement| MeasurementRow { run, measurement }));
+        }
+    }
+}
+
+/// The throughput of the networks of each run of a plan.
+#[derive(Clone, Debug, Default)]
+pub struct SharedThroughput {
+    of_runs: BTreeMap<RunId, Vec<Measurement>>,
+}
+
+impl SharedThroughput {
+    /// Looks up the networks of each run in a record. Without a record there is nothing to share.
+    pub fn of(plan: &PlanRecord, record: Option<&ThroughputRecord>) -> Self {
+        let Some(record) = record else { return Self::default() };
+        let of_form =
+            |(form, network): (&Form, &NetworkId)| record.networks.get(network).map(|times| times.measurements(*form));
+        let with_networks = plan.runs.iter().filter(|run| !run.networks.is_empty());
+        let of_run = |run: &PlannedRunRecord| (run.run, run.networks.iter().filter_map(of_form).flatten().collect());
+        Self { of_runs: with_networks.map(of_run).collect() }
+    }
+
+    /// Adds the throughput of a run to its sorted values, if it succeeded. It replaces what the run itself reported, as
+    /// runs of older versions did.
+    pub fn give(&self, run: RunId, status: Status, values: &mut Vec<Measurement>) {
+        let Some(shared) = self.of_runs.get(&run).filter(|_| status == Status::Succeeded) else { return };
+        values.retain(|value| !matches!(value.metric, Metric::Throughput | Metric::ThroughputSpread));
+        values.extend(shared);
+        values.sort_by_key(|value| (value.metric, value.split, value.form, value.epoch));
     }
 }

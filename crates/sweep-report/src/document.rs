@@ -92,12 +92,16 @@ impl Document {
     pub fn of(rows: &ExperimentRows, declaration: &Declaration, paper: &PaperNumbers) -> Result<Self, ReportError> {
         fit::check(declaration, &rows.plan, paper)?;
         let measured = Measured::new(rows);
+        let (answers, plots) = rayon::join(
+            || Answers::of_measured(rows, &measured, declaration, paper),
+            || plots::of(rows, &measured, declaration),
+        );
         Ok(Self {
             title: declaration.title.clone(),
             note: declaration.note.clone(),
             overview: Overview::of(rows, &measured),
-            answers: Answers::of_measured(rows, &measured, declaration, paper),
-            plots: plots::of(rows, &measured, declaration),
+            answers,
+            plots,
         })
     }
 

@@ -41,6 +41,7 @@ mod frame;
 mod group;
 mod measured;
 mod missing;
+mod needs;
 mod noise;
 mod notes;
 mod overview;

@@ -25,6 +25,9 @@ const MEASUREMENTS: &str = "measurements.csv";
 const THROUGHPUT: &str = "throughput.json";
 const HEADER: &str = "run,metric,split,form,epoch,value";
 
+/// About the number of bytes in a line.
+const LINE: usize = 112;
+
 /// A difference between a committed rendering and what the published rows render to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Difference {
@@ -51,10 +54,11 @@ pub fn write(folder: &Path, rows: &ExperimentRows) -> Result<Vec<Kept>, ReportEr
     for row in &rows.runs {
         runs.push((place(row.run)?, row));
     }
-    let mut measurements = Vec::new();
-    for row in &rows.measurements {
-        let m = &row.measurement;
-        measurements.push(((place(row.run)?, m.metric, m.split, m.form, m.epoch), row));
+    // Rows are usually sorted already, and there may be millions.
+    let mut measurements: BTreeMap<usize, Vec<&Measurement>> = BTreeMap::new();
+    for of_run in rows.measurements.chunk_by(|a, b| a.run == b.run) {
+        let values = measurements.entry(place(of_run[0].run)?).or_default();
+        values.extend(of_run.iter().map(|row| &row.measurement));
     }
     let mut predictions = Vec::new();
     for row in &rows.predictions {
@@ -62,11 +66,13 @@ pub fn write(folder: &Path, rows: &ExperimentRows) -> Result<Vec<Kept>, ReportEr
     }
     runs.sort_by_key(|(place, _)| *place);
     predictions.sort_by_key(|(key, _)| *key);
-    measurements.sort_by_key(|(key, _)| *key);
-    let mut text = format!("{HEADER}\n");
-    for of_run in measurements.chunk_by(|a, b| a.1.run == b.1.run) {
-        let run = of_run[0].1.run.to_string();
-        of_run.iter().for_each(|(_, row)| add_line(&mut text, &run, &row.measurement));
+    let mut text = String::with_capacity(LINE * (rows.measurements.len() + 1));
+    text.push_str(HEADER);
+    text.push('\n');
+    for (place, mut values) in measurements {
+        values.sort_by_key(|m| (m.metric, m.split, m.form, m.epoch));
+        let run = rows.plan.runs[place].run.to_string();
+        values.iter().for_each(|value| add_line(&mut text, &run, value));
     }
     let mut files = vec![
         json(PLAN, &published(&rows.plan))?,

@@ -5,8 +5,8 @@
 //! name, the file is moved aside.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,8 @@ use crate::{Rendering, ReportError};
 
 /// File name of the manifest.
 pub(crate) const MANIFEST: &str = "manifest.json";
+/// Number of bytes that are read together.
+const PART: usize = 1 << 20;
 /// Marks a manifest as ours: other programs also write files named `manifest.json`.
 const WRITER: &str = "repmlp-sweep";
 
@@ -135,7 +137,7 @@ fn put(
 ) -> Result<(), ReportError> {
     let path = folder.join(&rendering.path);
     let reading = fault(&path, "reading");
-    if plain_bytes(&path).map_err(&reading)?.is_some_and(|bytes| bytes == rendering.bytes) {
+    if has_bytes(&path, &rendering.bytes).map_err(&reading)? {
         return Ok(());
     }
     if path.symlink_metadata().is_ok() && !is_ours().map_err(&reading)? {
@@ -183,6 +185,31 @@ pub(crate) fn plain_bytes(path: &Path) -> io::Result<Option<Vec<u8>>> {
         Ok(_) => Ok(None),
         Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(fault) => Err(fault),
+    }
+}
+
+/// Whether a path is a regular file with these bytes. The file is read in parts, since it may have many megabytes.
+fn has_bytes(path: &Path, mut expected: &[u8]) -> io::Result<bool> {
+    let is_likely = match path.symlink_metadata() {
+        Ok(data) => data.is_file() && data.len() == expected.len() as u64,
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => false,
+        Err(fault) => return Err(fault),
+    };
+    if !is_likely {
+        return Ok(false);
+    }
+    let mut file = BufReader::with_capacity(PART, File::open(path)?);
+    loop {
+        let part = file.fill_buf()?;
+        match expected.split_at_checked(part.len()) {
+            Some((expected_part, rest)) if expected_part == part => expected = rest,
+            _ => return Ok(false),
+        }
+        let read = part.len();
+        if read == 0 {
+            return Ok(expected.is_empty());
+        }
+        file.consume(read);
     }
 }
 

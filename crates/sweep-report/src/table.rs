@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use rayon::prelude::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 use serde::{Deserialize, Serialize};
 use sweep_protocol::{Better, Coordinates, ExperimentRows, Metric, PlanRecord};
 use sweep_statistics::{Comparison, Equivalence, Estimate, Pairs, Ratio, compare_with_baseline};
@@ -216,7 +217,8 @@ impl Source<'_> {
     fn cells(&self, table: &TableDeclaration, column: &ColumnDeclaration, groups: &[Group<'_>]) -> Vec<Cell> {
         let quantity = column.quantity();
         let samples: Vec<Sample> = groups.iter().map(|group| Sample::of(self.measured, group, &quantity)).collect();
-        let mut cells: Vec<Cell> = (groups.iter().zip(&samples))
+        // Intervals are resampled, each with the same random numbers whatever the order.
+        let mut cells: Vec<Cell> = (groups.par_iter().zip(&samples))
             .map(|(group, sample)| Cell {
                 value: self.value(group, sample),
                 best: false,

@@ -7,8 +7,8 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use sweep_protocol::{
-    Arithmetic, AttemptName, Event, Form, JournalLine, LineDamage, Measurement, Metric, Outcome, Predictions, RunId,
-    RunRow, Split, Status, SupervisorEvent, Tally,
+    Arithmetic, AttemptName, Epochs, Event, Form, JournalLine, LineDamage, Measurement, Metric, Outcome, Predictions,
+    RunId, RunRow, SeriesKey, Split, Status, SupervisorEvent, Tally,
 };
 
 use crate::rows::AttemptRow;
@@ -84,9 +84,19 @@ impl RunState {
         Self { row, values: values(counted), predictions: predictions(counted), attempts: rows }
     }
 
-    /// Splits the state into the run's row and its sorted values.
-    pub(crate) fn into_row_and_values(self) -> (RunRow, Vec<Measurement>) {
-        (self.row, self.values.into_iter().map(|(measurement, _)| measurement).collect())
+    /// Returns the `wanted` values, sorted.
+    pub(crate) fn wanted_values(&self, wanted: impl Fn(SeriesKey) -> Epochs) -> Vec<Measurement> {
+        let series = |(value, _): &(Measurement, u32)| (value.metric, value.split, value.form);
+        let mut values = Vec::with_capacity(self.values.len());
+        for all in self.values.chunk_by(|a, b| series(a) == series(b)) {
+            let from = match wanted(series(&all[0])) {
+                Epochs::None => all.len(),
+                Epochs::Last => all.len() - 1,
+                Epochs::All => 0,
+            };
+            values.extend(all[from..].iter().map(|(value, _)| *value));
+        }
+        values
     }
 }
 

@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
 use serde::Deserialize;
 use sqlx::Connection;
-use sqlx::query::{Query, QueryScalar};
+use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection};
 use sweep_protocol::{Event, Form, JournalLine, Measurement, PlanRecord, Predictions, RunId, RunRow, Split};
 
@@ -21,7 +22,7 @@ use crate::rows::AttemptRow;
 /// `PRAGMA application_id` of this program's index.
 pub(crate) const APPLICATION_ID: i32 = 0x5377_6570;
 /// `PRAGMA user_version` of an index that this program reads and writes.
-pub(crate) const SCHEMA_VERSION: i32 = 5;
+pub(crate) const SCHEMA_VERSION: i32 = 6;
 /// Number of values that one statement inserts: those of most runs. Its number of parameters stays far below the limit
 /// of SQLite, 32,766.
 const VALUES_AT_ONCE: usize = 512;
@@ -160,13 +161,13 @@ pub(crate) async fn replace_run(
         insert_attempt(connection, &run, attempt).await?;
     }
     insert_values(connection, number, &state.values).await?;
-    let (packed, values) = packed::pack(state.values.iter().map(|(measurement, _)| measurement));
+    let (packed, values) = packed::pack(&state.values.iter().map(|(measurement, _)| measurement).collect::<Vec<_>>());
     let predictions = insert_predictions(connection, number, &state.predictions).await?;
-    let digests = Digests { values, predictions };
+    let stored = Stored { value_count: state.values.len() as u64, values, predictions };
     sqlx::query(
         "UPDATE run SET status = ?2, message = ?3, attempts = ?4, trainer_version = ?5, data_fingerprint = ?6,
             checkpoint_step = ?7, stamp = ?8, digest = ?9, packed_values = ?10, values_digest = ?11,
-            arithmetic = ?12, processor = ?13, predictions_digest = ?14
+            arithmetic = ?12, processor = ?13, predictions_digest = ?14, value_count = ?15
          WHERE run = ?1",
     )
     .bind(number)
@@ -177,12 +178,13 @@ pub(crate) async fn replace_run(
     .bind(&row.data_fingerprint)
     .bind(row.checkpoint_step.cast_signed())
     .bind(stamp)
-    .bind(row_digest(row, stamp, &digests)?)
+    .bind(row_digest(row, stamp, &stored)?)
     .bind(packed)
-    .bind(&digests.values)
+    .bind(&stored.values)
     .bind(row.arithmetic.as_ref().map(ToString::to_string))
     .bind(&row.processor)
-    .bind(&digests.predictions)
+    .bind(&stored.predictions)
+    .bind(stored.value_count.cast_signed())
     .execute(connection)
     .await?;
     Ok(())
@@ -338,9 +340,11 @@ pub(crate) async fn show_events(
     Ok(())
 }
 
-/// Digests of what the index holds of a run beside its row.
+/// What the index holds of a run beside its row.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Digests {
+pub(crate) struct Stored {
+    /// Number of values.
+    pub(crate) value_count: u64,
     /// Digest of the packed values.
     pub(crate) values: String,
     /// Digest of the predictions; empty if there are none.
@@ -353,9 +357,9 @@ pub(crate) struct CachedRun {
     pub(crate) number: i64,
     pub(crate) row: RunRow,
     pub(crate) stamp: String,
-    /// Digests of what is stored beside the row.
-    pub(crate) digests: Digests,
-    /// Digest of the row, the stamp and these digests.
+    /// What is stored beside the row.
+    pub(crate) stored: Stored,
+    /// Digest of the row, the stamp and of what is stored beside the row.
     pub(crate) digest: String,
     /// Whether the row matches its digest.
     #[serde(skip)]
@@ -364,8 +368,10 @@ pub(crate) struct CachedRun {
 
 /// Number of rows in one piece of JSON. Fetching each row separately costs more than reading its content.
 const ROWS_AT_ONCE: i64 = 512;
+/// As [`ROWS_AT_ONCE`], for packed values: those of one run may take tens of kilobytes.
+const VALUES_OF_RUNS_AT_ONCE: usize = 64;
 /// As [`ROWS_AT_ONCE`], for predictions: those of one run may take megabytes.
-const PREDICTIONS_AT_ONCE: i64 = 16;
+const PREDICTIONS_AT_ONCE: usize = 16;
 
 /// Selects [`CachedRun`]s as JSON.
 macro_rules! cached_runs_as_json {
@@ -376,7 +382,8 @@ macro_rules! cached_runs_as_json {
                 'trainer_version', trainer_version, 'arithmetic', arithmetic, 'processor', processor,
                 'data_fingerprint', data_fingerprint, 'checkpoint_step', checkpoint_step),
             'stamp', stamp, 'digest', digest,
-            'digests', json_object('values', values_digest, 'predictions', predictions_digest))) FROM run"
+            'stored', json_object('value_count', value_count, 'values', values_digest,
+                'predictions', predictions_digest))) FROM run"
     };
 }
 
@@ -384,7 +391,7 @@ fn all_cached(pieces: &[String]) -> sqlx::Result<BTreeMap<RunId, CachedRun>> {
     let read = |piece: &String| {
         let mut runs: Vec<CachedRun> = serde_json::from_str(piece).map_err(decode)?;
         for cached in &mut runs {
-            cached.is_intact = row_digest(&cached.row, &cached.stamp, &cached.digests)? == cached.digest;
+            cached.is_intact = row_digest(&cached.row, &cached.stamp, &cached.stored)? == cached.digest;
         }
         Ok(runs)
     };
@@ -407,42 +414,65 @@ pub(crate) async fn cached_run(
     Ok(all_cached(&one.fetch_all(connection).await?)?.pop_first())
 }
 
-/// Returns the packed values of the runs with these numbers, by number.
-pub(crate) async fn packed_values(
-    connection: &mut SqliteConnection,
-    numbers: &[i64],
-) -> sqlx::Result<BTreeMap<i64, String>> {
-    let pieces = sqlx::query_scalar(
-        "SELECT group_concat(run || ' ' || packed_values, char(10)) FROM run
-         WHERE run IN (SELECT value FROM json_each(?)) GROUP BY run / ?",
-    );
-    texts_by_number(connection, pieces.bind(json_of(numbers)?).bind(ROWS_AT_ONCE)).await
+/// Returns the packed values of the runs with these numbers.
+pub(crate) async fn packed_values(connection: &mut SqliteConnection, numbers: &[i64]) -> sqlx::Result<Texts> {
+    let select = "SELECT group_concat(run || ' ' || packed_values, char(10)) FROM run
+        WHERE run IN (SELECT value FROM json_each(?))";
+    Texts::fetch(connection, select, numbers.chunks(VALUES_OF_RUNS_AT_ONCE)).await
 }
 
-/// Returns the predictions of the runs with these numbers, by number.
-pub(crate) async fn predictions(
-    connection: &mut SqliteConnection,
-    numbers: &[i64],
-) -> sqlx::Result<BTreeMap<i64, String>> {
-    let pieces = sqlx::query_scalar(
-        "SELECT group_concat(run || ' ' || predictions, char(10)) FROM prediction
-         WHERE run IN (SELECT value FROM json_each(?)) GROUP BY run / ?",
-    );
-    texts_by_number(connection, pieces.bind(json_of(numbers)?).bind(PREDICTIONS_AT_ONCE)).await
+/// Returns the predictions of the runs with these numbers.
+pub(crate) async fn predictions(connection: &mut SqliteConnection, numbers: &[i64]) -> sqlx::Result<Texts> {
+    let select = "SELECT group_concat(run || ' ' || predictions, char(10)) FROM prediction
+        WHERE run IN (SELECT value FROM json_each(?))";
+    Texts::fetch(connection, select, numbers.chunks(PREDICTIONS_AT_ONCE)).await
 }
 
-/// Fetches pieces of lines, each with a number and a text.
-async fn texts_by_number<'q>(
-    connection: &mut SqliteConnection,
-    pieces: QueryScalar<'q, Sqlite, String, SqliteArguments>,
-) -> sqlx::Result<BTreeMap<i64, String>> {
-    let pieces: Vec<String> = pieces.fetch_all(connection).await?;
-    let entry = |line: &str| {
-        let (number, text) = line.split_once(' ')?;
-        Some((number.parse().ok()?, text.to_owned()))
-    };
-    // An invalid line is damage. Its run is then read from its folder.
-    Ok(pieces.iter().flat_map(|piece| piece.lines()).filter_map(entry).collect())
+/// Texts of runs. They stay in the pieces that the database answered: together they may be large.
+#[derive(Debug, Default)]
+pub(crate) struct Texts {
+    /// Lines of a number and a text.
+    pieces: Vec<String>,
+    /// Place of the text of a number: its piece, and its bytes there.
+    places: BTreeMap<i64, (usize, Range<usize>)>,
+}
+
+impl Texts {
+    /// Fetches the texts of some numbers at a time.
+    async fn fetch(
+        connection: &mut SqliteConnection,
+        select: &'static str,
+        numbers: impl Iterator<Item = &[i64]>,
+    ) -> sqlx::Result<Self> {
+        let mut texts = Self::default();
+        for numbers in numbers {
+            let piece: Option<String> =
+                sqlx::query_scalar(select).bind(json_of(numbers)?).fetch_one(&mut *connection).await?;
+            texts.add(piece.unwrap_or_default());
+        }
+        Ok(texts)
+    }
+
+    fn add(&mut self, piece: String) {
+        let mut start = 0;
+        for line in piece.split('\n') {
+            let end = start + line.len();
+            // An invalid line is damage. Its run is then read from its folder.
+            if let Some((number, text)) = line.split_once(' ')
+                && let Ok(number) = number.parse()
+            {
+                self.places.insert(number, (self.pieces.len(), end - text.len()..end));
+            }
+            start = end + 1;
+        }
+        self.pieces.push(piece);
+    }
+
+    /// Returns the text of a number.
+    pub(crate) fn get(&self, number: i64) -> Option<&str> {
+        let (piece, bytes) = self.places.get(&number)?;
+        self.pieces[*piece].get(bytes.clone())
+    }
 }
 
 fn json_of(numbers: &[i64]) -> sqlx::Result<String> {
@@ -450,9 +480,10 @@ fn json_of(numbers: &[i64]) -> sqlx::Result<String> {
 }
 
 /// Returns the digest of a row of the table `run`.
-fn row_digest(row: &RunRow, stamp: &str, digests: &Digests) -> sqlx::Result<String> {
+fn row_digest(row: &RunRow, stamp: &str, stored: &Stored) -> sqlx::Result<String> {
     let row = serde_json::to_string(row).map_err(encode)?;
-    Ok(packed::digest(&format!("{row}|{stamp}|{}|{}", digests.values, digests.predictions)))
+    let Stored { value_count, values, predictions } = stored;
+    Ok(packed::digest(&format!("{row}|{stamp}|{value_count}|{values}|{predictions}")))
 }
 
 fn decode(fault: impl Error + Send + Sync + 'static) -> sqlx::Error {

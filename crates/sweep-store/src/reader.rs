@@ -10,17 +10,20 @@ use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 use sweep_protocol::{
-    ExperimentRows, Measurement, MeasurementRow, Metric, PlanRecord, Predictions, PredictionsRow, ResultsLayout, RunId,
-    RunRow, Status, ThroughputRecord,
+    Epochs, ExperimentRows, Form, Measurement, MeasurementRow, Metric, PlanRecord, Predictions, PredictionsRow,
+    ResultsLayout, RunId, RunRow, SeriesKey, SharedThroughput, Status, ThroughputRecord,
 };
 
 use crate::fold::RunState;
-use crate::index::{self, CachedRun};
+use crate::index::{self, CachedRun, Texts};
 use crate::packed;
 use crate::results_folder::FolderReader;
 use crate::rows::{ExperimentCounts, RunHistory};
 use crate::store::{Look, Usable, fault, usable};
 use crate::{Damage, StoreError};
+
+/// Number of runs whose values are unpacked together.
+const UNPACKED_TOGETHER: usize = 256;
 
 /// A results folder, open for reading.
 #[derive(Debug)]
@@ -98,14 +101,14 @@ impl Reader {
         experiment: &str,
         profile: &str,
     ) -> Result<Option<ExperimentRows>, StoreError> {
-        let Some(mut rows) = self.experiment_rows_of(experiment, profile, |_| true).await? else { return Ok(None) };
+        let all = self.experiment_rows_of(experiment, profile, |_| Epochs::All).await?;
+        let Some(mut rows) = all else { return Ok(None) };
         let runs: Vec<RunId> = rows.runs.iter().map(|row| row.run).collect();
         rows.predictions = self.predictions_of(&runs).await?;
         Ok(Some(rows))
     }
 
-    /// Like [`Self::experiment_rows`], but only with values of the `wanted` metrics, and without predictions. This is
-    /// less work.
+    /// Like [`Self::experiment_rows`], but only with the `wanted` values, and without predictions. This is less work.
     ///
     /// # Errors
     /// When a journal was written by a newer version.
@@ -113,16 +116,42 @@ impl Reader {
         &mut self,
         experiment: &str,
         profile: &str,
-        wanted: impl Fn(Metric) -> bool + Sync,
+        wanted: impl Fn(SeriesKey) -> Epochs + Sync,
     ) -> Result<Option<ExperimentRows>, StoreError> {
         let Some(plan) = self.plan(experiment, profile) else { return Ok(None) };
         let runs: Vec<RunId> = plan.runs.iter().map(|planned| planned.run).collect();
-        let wants_throughput = wanted(Metric::Throughput);
-        let (runs, measurements) = self.rows_of(&runs, wanted).await?;
+        let wants = |form| wanted((Metric::Throughput, None, Some(form))) != Epochs::None;
+        let wants_throughput = [Form::Training, Form::Deployed].into_iter().any(wants);
         let throughput = if wants_throughput { self.throughput(&plan) } else { None };
+        let shared = SharedThroughput::of(&plan, throughput.as_ref());
+        let known = self.all_known(&runs)?;
+        let packed = self.packed_values(&known).await;
+        let (runs, measurements) = self.unpacked((&known, &packed), wanted, &shared)?;
+        Ok(Some(ExperimentRows { plan, runs, measurements, throughput, predictions: Vec::new() }))
+    }
+
+    /// Like [`Self::experiment_rows`], but with part of the values only: `choose` sees the rows with the last value of
+    /// each series, and returns which values are wanted.
+    ///
+    /// # Errors
+    /// When a journal was written by a newer version, or when `choose` fails.
+    pub async fn chosen_rows<W: Fn(SeriesKey) -> Epochs + Sync, E: From<StoreError>>(
+        &mut self,
+        plan: PlanRecord,
+        choose: impl FnOnce(&ExperimentRows) -> Result<W, E>,
+    ) -> Result<ExperimentRows, E> {
+        let ids: Vec<RunId> = plan.runs.iter().map(|planned| planned.run).collect();
+        let known = self.all_known(&ids)?;
+        let packed = self.packed_values(&known).await;
+        let throughput = self.throughput(&plan);
+        let shared = SharedThroughput::of(&plan, throughput.as_ref());
+        let (runs, measurements) = self.unpacked((&known, &packed), |_| Epochs::Last, &shared)?;
         let mut rows = ExperimentRows { plan, runs, measurements, throughput, predictions: Vec::new() };
-        rows.share_throughput();
-        Ok(Some(rows))
+        let wanted = choose(&rows)?;
+        rows.measurements = self.unpacked((&known, &packed), wanted, &shared)?.1;
+        drop(packed);
+        rows.predictions = self.predictions_of(&ids).await?;
+        Ok(rows)
     }
 
     /// Returns the newest measurement of throughput that covers all networks of a plan, if there is one.
@@ -130,41 +159,82 @@ impl Reader {
         self.folder.throughput(plan)
     }
 
-    /// Returns the rows of these runs and their values of the `wanted` metrics, in the given order.
+    /// Returns the number of values of these runs.
+    ///
+    /// # Errors
+    /// When a journal was written by a newer version.
+    pub fn value_count(&mut self, runs: &[RunId]) -> Result<u64, StoreError> {
+        self.prove(runs);
+        let mut count = 0;
+        for &run in runs {
+            count += match self.known(run)? {
+                Known::Cached { row, .. } => self.cached.get(&row.run).map_or(0, |cached| cached.stored.value_count),
+                Known::Read(state) => state.values.len() as u64,
+            };
+        }
+        Ok(count)
+    }
+
+    /// Returns the rows of these runs and their `wanted` values, in the given order.
     ///
     /// # Errors
     /// When a journal was written by a newer version.
     pub async fn rows_of(
         &mut self,
         runs: &[RunId],
-        wanted: impl Fn(Metric) -> bool + Sync,
+        wanted: impl Fn(SeriesKey) -> Epochs + Sync,
     ) -> Result<(Vec<RunRow>, Vec<MeasurementRow>), StoreError> {
-        self.prove(runs);
-        let known = runs.iter().map(|&run| self.known(run)).collect::<Result<Vec<Known>, _>>()?;
+        let known = self.all_known(runs)?;
         let packed = self.packed_values(&known).await;
-        let cached = &self.cached;
-        let unpack = |known: &Known| match known {
-            Known::Read(_) => None,
-            Known::Cached { number, row } => {
-                packed::unpack(packed.get(number)?, &cached.get(&row.run)?.digests.values, &wanted)
-            }
-        };
-        let unpacked: Vec<Option<Vec<Measurement>>> = known.par_iter().map(unpack).collect();
-        let (mut rows, mut measurements) = (Vec::new(), Vec::new());
-        for (known, values) in known.into_iter().zip(unpacked) {
-            let (row, values) = match (known, values) {
-                (Known::Read(state), _) => state.into_row_and_values(),
-                (Known::Cached { row, .. }, Some(values)) => (row, values),
-                (Known::Cached { row, .. }, None) => {
-                    self.distrust("the values of a run do not match their digest");
-                    self.folder.run_state(row.run)?.into_row_and_values()
+        self.unpacked((&known, &packed), wanted, &SharedThroughput::default())
+    }
+
+    /// Returns the rows of known runs and their `wanted` values with the shared throughput, in the given order.
+    fn unpacked(
+        &mut self,
+        (known, packed): (&[Known], &Texts),
+        wanted: impl Fn(SeriesKey) -> Epochs + Sync,
+        shared: &SharedThroughput,
+    ) -> Result<(Vec<RunRow>, Vec<MeasurementRow>), StoreError> {
+        let (mut rows, mut measurements) = (Vec::with_capacity(known.len()), Vec::new());
+        // In parts, so that few values are in memory twice.
+        for part in known.chunks(UNPACKED_TOGETHER) {
+            let cached = &self.cached;
+            let unpack = |known: &Known| match known {
+                Known::Read(state) => Some(state.wanted_values(&wanted)),
+                Known::Cached { number, row } => {
+                    packed::unpack(packed.get(*number)?, &cached.get(&row.run)?.stored.values, &wanted)
                 }
             };
-            let values = values.into_iter().filter(|value| wanted(value.metric));
-            measurements.extend(values.map(|measurement| MeasurementRow { run: row.run, measurement }));
-            rows.push(row);
+            let unpacked: Vec<Option<Vec<Measurement>>> = part.par_iter().map(unpack).collect();
+            for (known, values) in part.iter().zip(unpacked) {
+                let mut row = known.row().clone();
+                let mut values = match values {
+                    Some(values) => values,
+                    None => {
+                        self.distrust("the values of a run do not match their digest");
+                        let state = self.folder.run_state(row.run)?;
+                        let values = state.wanted_values(&wanted);
+                        row = state.row;
+                        values
+                    }
+                };
+                shared.give(row.run, row.status, &mut values);
+                measurements.extend(values.into_iter().map(|measurement| MeasurementRow { run: row.run, measurement }));
+                rows.push(row);
+            }
+            // Runs of a sweep have about the same number of values. Moving millions to a larger place takes long.
+            if rows.len() == part.len() {
+                measurements.reserve(measurements.len() * known.len() / part.len() * 17 / 16);
+            }
         }
         Ok((rows, measurements))
+    }
+
+    /// Returns what is known about each of these runs.
+    fn all_known(&mut self, runs: &[RunId]) -> Result<Vec<Known>, StoreError> {
+        self.prove(runs);
+        runs.iter().map(|&run| self.known(run)).collect()
     }
 
     /// Returns what these runs predicted, in the given order.
@@ -172,16 +242,15 @@ impl Reader {
     /// # Errors
     /// When a journal was written by a newer version.
     pub async fn predictions_of(&mut self, runs: &[RunId]) -> Result<Vec<PredictionsRow>, StoreError> {
-        self.prove(runs);
-        let known = runs.iter().map(|&run| self.known(run)).collect::<Result<Vec<Known>, _>>()?;
+        let known = self.all_known(runs)?;
         let stored = self.stored_predictions(&known).await;
         let mut rows = Vec::new();
         for known in known {
             let (run, predictions) = match known {
                 Known::Read(state) => (state.row.run, state.predictions),
                 Known::Cached { number, row } => {
-                    let expected = self.cached.get(&row.run).map_or("", |cached| &cached.digests.predictions);
-                    match parsed_predictions(stored.get(&number), expected) {
+                    let expected = self.cached.get(&row.run).map_or("", |cached| &cached.stored.predictions);
+                    match parsed_predictions(stored.get(number), expected) {
                         Some(predictions) => (row.run, predictions),
                         None => {
                             self.distrust("the predictions of a run do not match their digest");
@@ -201,8 +270,7 @@ impl Reader {
     /// # Errors
     /// When a journal was written by a newer version.
     pub fn digest(&mut self, runs: &[RunId]) -> Result<Option<String>, StoreError> {
-        self.prove(runs);
-        let known = runs.iter().map(|&run| self.known(run)).collect::<Result<Vec<Known>, _>>()?;
+        let known = self.all_known(runs)?;
         let mut hasher = blake3::Hasher::new();
         for known in &known {
             let Known::Cached { row, .. } = known else { return Ok(None) };
@@ -305,23 +373,23 @@ impl Reader {
     }
 
     /// Returns the packed values of runs from the index, by number; empty if they cannot be read.
-    async fn packed_values(&mut self, known: &[Known]) -> BTreeMap<i64, String> {
-        let Some(index) = &mut self.index else { return BTreeMap::new() };
+    async fn packed_values(&mut self, known: &[Known]) -> Texts {
+        let Some(index) = &mut self.index else { return Texts::default() };
         let found = index::packed_values(index, &numbers(known)).await;
         self.unless_damaged(found)
     }
 
     /// Returns the stored predictions of runs from the index, by number; empty if they cannot be read.
-    async fn stored_predictions(&mut self, known: &[Known]) -> BTreeMap<i64, String> {
-        let Some(index) = &mut self.index else { return BTreeMap::new() };
+    async fn stored_predictions(&mut self, known: &[Known]) -> Texts {
+        let Some(index) = &mut self.index else { return Texts::default() };
         let found = index::predictions(index, &numbers(known)).await;
         self.unless_damaged(found)
     }
 
-    fn unless_damaged(&mut self, found: sqlx::Result<BTreeMap<i64, String>>) -> BTreeMap<i64, String> {
+    fn unless_damaged(&mut self, found: sqlx::Result<Texts>) -> Texts {
         found.unwrap_or_else(|fault| {
             self.distrust(&fault.to_string());
-            BTreeMap::new()
+            Texts::default()
         })
     }
 
@@ -341,6 +409,13 @@ enum Known {
 }
 
 impl Known {
+    fn row(&self) -> &RunRow {
+        match self {
+            Self::Cached { row, .. } => row,
+            Self::Read(state) => &state.row,
+        }
+    }
+
     fn into_row(self) -> RunRow {
         match self {
             Self::Cached { row, .. } => row,
@@ -360,7 +435,7 @@ fn numbers(known: &[Known]) -> Vec<i64> {
 
 /// Returns the predictions in a text of the index; `None` if it is not the one with the expected digest. Without
 /// predictions, there is neither a text nor a digest.
-fn parsed_predictions(text: Option<&String>, expected: &str) -> Option<Vec<Predictions>> {
+fn parsed_predictions(text: Option<&str>, expected: &str) -> Option<Vec<Predictions>> {
     match text {
         None => expected.is_empty().then(Vec::new),
         Some(text) => serde_json::from_str(text).ok().filter(|_| packed::digest(text) == expected),

@@ -5,7 +5,7 @@
 -- Identifies the index of this program: "Swep" in ASCII.
 PRAGMA application_id = 0x53776570;
 -- Version of this schema. `run` and `rebuild` replace an index of an older version. A newer version is refused.
-PRAGMA user_version = 5;
+PRAGMA user_version = 6;
 
 -- One row per experiment and profile, with the plan of its last `run`.
 CREATE TABLE experiment (
@@ -33,6 +33,7 @@ CREATE TABLE run (
     checkpoint_step  INTEGER NOT NULL DEFAULT 0,      -- steps in the newest checkpoint
     stamp            TEXT NOT NULL DEFAULT '',        -- sizes and times of the files that this row was read from
     digest           TEXT NOT NULL DEFAULT '',        -- digest of this row, to detect damage
+    value_count      INTEGER NOT NULL DEFAULT 0,      -- number of measured values
     packed_values    TEXT NOT NULL DEFAULT '',        -- all values in one text; reports are made from it
     values_digest    TEXT NOT NULL DEFAULT '',        -- digest of that text
     predictions_digest TEXT NOT NULL DEFAULT ''       -- digest of its row in `prediction`; '' if it has none

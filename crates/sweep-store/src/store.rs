@@ -168,7 +168,7 @@ impl Store {
         let values =
             index::packed_values(&mut self.connection, &numbers).await.map_err(fault(&self.path, "reading values"))?;
         let has_values = |known: &CachedRun| {
-            values.get(&known.number).is_some_and(|text| packed::digest(text) == known.digests.values)
+            values.get(known.number).is_some_and(|text| packed::digest(text) == known.stored.values)
         };
         let is_settled = |(run, stamp): &(RunId, String)| match cached.get(run) {
             Some(known) if known.row.attempts == 0 => stamp.is_empty(),

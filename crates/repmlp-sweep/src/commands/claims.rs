@@ -29,7 +29,7 @@ pub(crate) async fn run(arguments: ClaimsArgs, screen: Screen, program: &Program
     let layout = project.results(&arguments.results);
     let mut results = open_results(&layout).await?;
     let name = experiment_name(&path)?;
-    let rows = match recorded::find(&mut results, &layout, (&name, &profile)).await? {
+    let rows = match recorded::find_for_report(&project, &mut results, &layout, (&name, &profile)).await? {
         Some(recorded) => recorded.rows,
         // A plan alone is enough for claims that need no run.
         None => {

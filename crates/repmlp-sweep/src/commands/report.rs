@@ -9,7 +9,9 @@ use sweep_protocol::{ExperimentRows, PlanRecord, ResultsLayout, error_chain};
 use sweep_report::claims::{Judged, Verdict};
 use sweep_report::published::{self, Difference};
 use sweep_report::rendered::{self, Kept};
-use sweep_report::{Answers, Document, ReportError, analysis_lines, claim_lines, terminal};
+use sweep_report::{
+    Answers, Declaration, Document, PaperNumbers, ReportError, analysis_lines, check_declaration, claim_lines, terminal,
+};
 use sweep_store::Reader;
 
 use super::{json_text, open_results, print, print_bytes, say, say_damage};
@@ -18,7 +20,7 @@ use crate::exit::{Exit, UsageError};
 use crate::paper;
 use crate::plan_file;
 use crate::project::{Project, experiment_name};
-use crate::recorded::{self, Origin, Recorded, folders};
+use crate::recorded::{self, Origin, Recorded, ReportRows, folders};
 use crate::screen::Screen;
 
 pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
@@ -42,26 +44,29 @@ pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
         return check_one(&project, &published, &arguments.reports);
     }
     let mut results = open_results(&layout).await?;
-    let Recorded { rows, origin } = recorded(&mut results, &layout, path, Some(&profile)).await?;
+    let place = (experiment_name(path)?, profile);
+    let place = (place.0.as_str(), place.1.as_ref());
+    let found = recorded::find_for_report(&project, &mut results, &layout, place).await?;
+    let Recorded { rows, part_of, origin } = found.ok_or_else(|| unknown(place))?;
     say_damage(&mut results);
     plan_file::check(&layout, Some(path), &rows.plan)?;
     let (declaration, numbers) = project.declaration(&rows)?;
-    let document = Document::of(&rows, &declaration, &numbers)?;
     if arguments.json {
-        print_bytes(json_text(&document.json()?).as_bytes())?;
+        print_bytes(json_text(&Document::of(&rows, &declaration, &numbers)?.json()?).as_bytes())?;
         return Ok(Exit::Done);
     }
-    if origin == Origin::Runs {
-        match publish(&layout, &rows) {
-            Err(fault) if is_write_protected(&fault) => say(&format!(
-                "note: {}; the report is rendered anyway, but `report --check` compares it with the measurements \
-                 published before",
-                error_chain(&fault)
-            )),
-            published => published?,
-        }
-    }
     let folder = project.renderings(&arguments.reports, &rows.plan)?;
+    let of_report = ReportRows { rows, part_of };
+    let published = if origin == Origin::Runs { Some(layout.clone()) } else { None };
+    let (published, document) = publish_and_compute(published.as_ref(), &of_report, (&declaration, &numbers))?;
+    match published {
+        Err(fault) if is_write_protected(&fault) => say(&format!(
+            "note: {}; the report is rendered anyway, but `report --check` compares it with the measurements \
+             published before",
+            error_chain(&fault)
+        )),
+        published => published?.iter().for_each(say_kept),
+    }
     write_renderings(&folder, &document)?;
     print_bytes(shown(&document.answers, screen).as_bytes())?;
     Ok(verdict(&document.answers.claims))
@@ -76,9 +81,12 @@ pub(super) async fn recorded(
 ) -> Result<Recorded> {
     let name = experiment_name(spec)?;
     let profile = profile.unwrap_or(DEFAULT_PROFILE);
-    recorded::find(results, layout, (&name, profile)).await?.ok_or_else(|| {
-        UsageError(format!("`{name}` was neither run nor published under the profile `{profile}`: run it first")).into()
-    })
+    let place = (name.as_str(), profile);
+    recorded::find(results, layout, place).await?.ok_or_else(|| unknown(place).into())
+}
+
+fn unknown((name, profile): (&str, &str)) -> UsageError {
+    UsageError(format!("`{name}` was neither run nor published under the profile `{profile}`: run it first"))
 }
 
 /// Returns the answers of a report as the terminal shows them.
@@ -106,20 +114,41 @@ pub(super) fn write(
     project: &Project,
     layout: &ResultsLayout,
     folder: &Path,
-    rows: &ExperimentRows,
+    of_report: &ReportRows,
 ) -> Result<Answers> {
-    publish(layout, rows)?;
-    let (declaration, paper) = project.declaration(rows)?;
-    let document = Document::of(rows, &declaration, &paper)?;
+    let (declaration, paper) = project.declaration(&of_report.rows)?;
+    let (published, document) = publish_and_compute(Some(layout), of_report, (&declaration, &paper))?;
+    published?.iter().for_each(say_kept);
     write_renderings(folder, &document)?;
     Ok(document.answers)
 }
 
-/// Writes the measurements that renderings are made from into the results folder.
-fn publish(layout: &ResultsLayout, rows: &ExperimentRows) -> Result<(), ReportError> {
-    let kept = published::write(&layout.published(&rows.plan.experiment, &rows.plan.profile), rows)?;
-    kept.iter().for_each(say_kept);
-    Ok(())
+/// Files of the user that were found where measurements are published.
+type Published = Result<Vec<Kept>, ReportError>;
+
+/// Writes the measurements that renderings are made from into the results folder, if one is given, and computes the
+/// report. Both take long for millions of values, so they are done at the same time. If the declaration does not fit,
+/// nothing is written.
+fn publish_and_compute(
+    layout: Option<&ResultsLayout>,
+    of_report: &ReportRows,
+    (declaration, paper): (&Declaration, &PaperNumbers),
+) -> Result<(Published, Document), ReportError> {
+    let ReportRows { rows, part_of } = of_report;
+    check_declaration(declaration, &rows.plan, paper)?;
+    if let (Some(_), Some(all)) = (layout, part_of) {
+        say(&format!(
+            "note: {} of {all} values are published: those that the report shows, and the last one of each series; \
+             `export` writes all",
+            rows.measurements.len()
+        ));
+    }
+    let publish = || match layout {
+        Some(layout) => published::write(&layout.published(&rows.plan.experiment, &rows.plan.profile), rows),
+        None => Ok(Vec::new()),
+    };
+    let (published, document) = rayon::join(publish, || Document::of(rows, declaration, paper));
+    Ok((published, document?))
 }
 
 /// Whether an error means that the results folder is read-only. Then a report can still be written elsewhere.

@@ -7,7 +7,8 @@ use anyhow::Result;
 use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
 use serde_json::json;
 use sweep_protocol::{
-    ExperimentRows, Form, Measurement, MeasurementRow, Metric, ResultsLayout, RunId, RunRow, RunTags, Split, Status,
+    Epochs, ExperimentRows, Form, Measurement, MeasurementRow, Metric, ResultsLayout, RunId, RunRow, RunTags,
+    SeriesKey, Split, Status,
 };
 use sweep_store::{ExperimentCounts, Reader};
 
@@ -45,7 +46,11 @@ pub(crate) async fn run(arguments: StatusArgs) -> Result<Exit> {
     };
     let mut all = Vec::new();
     for profile in profiles(&layout, (&name, arguments.profile.as_deref()))? {
-        let wanted = |metric| arguments.json || metric == Metric::Accuracy;
+        let wanted = |(metric, ..): SeriesKey| match metric {
+            _ if arguments.json => Epochs::All,
+            Metric::Accuracy => Epochs::Last,
+            _ => Epochs::None,
+        };
         let found = recorded::find_values(&mut results, &layout, (&name, &profile), wanted).await?;
         all.extend(found.map(|recorded| recorded.rows));
     }

@@ -8,6 +8,7 @@ mod declarations;
 mod fixture;
 mod frames;
 mod hostile_text;
+mod needs;
 mod noise;
 mod publishing;
 mod rendering_folders;

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use sweep_protocol::{Event, ExperimentRows, Form, Metric, ResultsLayout, RunId, Split, Status};
+use sweep_protocol::{
+    Epochs, Event, ExperimentRows, Form, MeasurementRow, Metric, ResultsLayout, RunId, SeriesKey, Split, Status,
+};
 use sweep_store::{Reader, RunHistory, StoreError};
 
 use crate::fixture::{CONFIGS, Said, ask, half_done, ids, lay_out, measured, of_images, plan, started, write_attempt};
@@ -81,10 +83,36 @@ async fn experiment_rows_hold_the_plan_and_sorted_measurements_with_and_without_
     assert!(reader.experiment_rows("groups", "paper").await.unwrap().is_none());
     let predicted: Vec<_> = rows.predictions.iter().map(|row| (row.run, row.predictions.accuracy())).collect();
     assert_eq!(predicted, [(ids()[0], 0.5)]);
-    let values = reader.experiment_rows_of("groups", "default", |_| true).await.unwrap().unwrap();
+    let values = reader.experiment_rows_of("groups", "default", |_| Epochs::All).await.unwrap().unwrap();
     assert_eq!(values, ExperimentRows { predictions: Vec::new(), ..rows.clone() });
 
+    // Part of the values: the last one of each series, and all of the loss.
+    let wanted = |(metric, ..): SeriesKey| if metric == Metric::Loss { Epochs::All } else { Epochs::Last };
+    let series = |row: &MeasurementRow| {
+        let m = row.measurement;
+        (row.run, m.metric, m.split, m.form)
+    };
+    let of_series = rows.measurements.chunk_by(|a, b| series(a) == series(b));
+    let last = |values: &[MeasurementRow]| values[values.len() - 1];
+    let expected_last: Vec<MeasurementRow> = of_series.clone().map(last).collect();
+    let expected: Vec<MeasurementRow> = of_series
+        .flat_map(
+            |values| if values[0].measurement.metric == Metric::Loss { values } else { &values[values.len() - 1..] },
+        )
+        .copied()
+        .collect();
+    let mut part = async |reader: &mut Reader| {
+        let choose = |last: &ExperimentRows| {
+            assert_eq!(last.measurements, expected_last);
+            Ok::<_, StoreError>(wanted)
+        };
+        let chosen = reader.chosen_rows(plan("groups"), choose).await.unwrap();
+        assert_eq!(chosen, ExperimentRows { measurements: expected.clone(), ..rows.clone() });
+        assert_eq!(reader.value_count(&ids()).unwrap(), rows.measurements.len() as u64);
+    };
+    part(&mut reader).await;
     std::fs::remove_file(layout.database()).unwrap();
+    part(&mut Reader::open(&layout).await.unwrap()).await;
     let read = Reader::open(&layout).await.unwrap().experiment_rows("groups", "default").await.unwrap().unwrap();
     assert_eq!(read, rows);
 }

@@ -113,7 +113,7 @@ async fn an_index_of_a_newer_version_is_refused_and_not_touched() {
     let before = fs::read(&path).unwrap();
     for opened in [Store::open(&layout).await.map(drop), Reader::open(&layout).await.map(drop)] {
         let fault = opened.unwrap_err();
-        assert!(matches!(fault, StoreError::Version { found: 99, expected: 5, .. }), "{fault:?}");
+        assert!(matches!(fault, StoreError::Version { found: 99, expected: 6, .. }), "{fault:?}");
         let text = fault.to_string();
         assert!(text.contains("metrics.sqlite") && text.contains("99") && text.contains("rebuild"), "{text}");
     }
