@@ -1,13 +1,13 @@
 //! Shows progress on standard error while runs train: bars on a terminal, plain lines elsewhere. It draws the state of
 //! `sweep-progress` and keeps none of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::path::Path;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use sweep_progress::{Begin, News, Place, PlannedRun, Progress as State, Setup, Standing, fitted, labels};
-use sweep_protocol::{ResultsLayout, RunId, RunRow, Status, duration, now_ms, printable};
+use sweep_protocol::{FailureKind, ResultsLayout, RunId, RunRow, Status, duration, now_ms, printable};
 use sweep_runner::{Update, UpdateKind, WorkItem};
 
 use crate::commands::RETRIES;
@@ -40,6 +40,8 @@ pub(crate) struct Progress {
     /// The bars of running attempts.
     bars: BTreeMap<RunId, ProgressBar>,
     total: ProgressBar,
+    /// Runs whose folders cannot be used.
+    given_up: BTreeSet<RunId>,
     /// Time at which the time left was last computed.
     estimated_ms: u64,
     planned: Vec<RunId>,
@@ -75,6 +77,7 @@ impl Progress {
             layout: layout.clone(),
             state: state(costed, items, layout, slots),
             bars: BTreeMap::new(),
+            given_up: BTreeSet::new(),
             total,
             estimated_ms: 0,
             planned: costed.plan.runs.iter().map(|run| run.id).collect(),
@@ -102,7 +105,8 @@ impl Progress {
         let reused = works.iter().filter(|work| **work == Work::Reuse).count();
         let runs = self.state.counts().runs;
         let mut line = format!("{runs} of {} runs to do, {reused} done and reused", self.planned.len());
-        let failed = works.iter().filter(|work| matches!(work, Work::Failed { .. })).count();
+        let waits = |(run, work): &(&RunId, &Work)| matches!(work, Work::Failed { .. }) && !self.state.has(**run);
+        let failed = self.planned.iter().zip(works).filter(waits).count();
         if failed > 0 {
             line += &format!(", {failed} failed before (--retry-failed tries them again)");
         }
@@ -124,9 +128,11 @@ impl Progress {
             }
             UpdateKind::Supervisor(lines) => self.state.apply_supervisor(run, attempt, lines),
             UpdateKind::Unusable(why) => {
-                self.state.give_up(run, attempt, why);
-                self.tell_unusable(run, why);
-                Vec::new()
+                let remedy = "mend or remove what is named here, then run the same command again";
+                self.give_up((run, attempt), &format!("{}; {remedy}", printable(why)))
+            }
+            UpdateKind::Removed => {
+                self.give_up((run, attempt), "its folder was removed; the same command trains it again")
             }
         };
         news.iter().for_each(|news| self.tell(news));
@@ -213,14 +219,14 @@ impl Progress {
         }
     }
 
-    fn tell_unusable(&mut self, run: RunId, why: &str) {
+    /// Says that a run is given up. This is no news of its journals.
+    fn give_up(&mut self, (run, attempt): (RunId, u32), why: &str) -> Vec<News> {
+        self.state.give_up(run, attempt, why);
+        self.given_up.insert(run);
         self.end_bar(run);
-        let (label, why) = (self.state.label(run), printable(why));
-        self.voice.say(&format!(
-            "{} {label} is given up, the other runs go on: {why}; mend or remove what is named here, then run the same \
-             command again",
-            self.screen.alarm("!")
-        ));
+        let label = self.state.label(run);
+        self.voice.say(&format!("{} {label} is given up, the other runs go on: {why}", self.screen.alarm("!")));
+        Vec::new()
     }
 
     fn tell_end(&mut self, (run, attempt): (RunId, u32), status: Status, message: Option<&str>) {
@@ -259,7 +265,10 @@ impl Progress {
         let mut counts: BTreeMap<Status, usize> = BTreeMap::new();
         let statuses: BTreeMap<RunId, Status> = rows.iter().map(|row| (row.run, row.status)).collect();
         for id in &self.planned {
-            let status = statuses.get(id).copied().unwrap_or_default();
+            // The row of a run whose folder cannot be used does not say so.
+            let given_up = Status::Failed(FailureKind::Io);
+            let recorded = statuses.get(id).copied().unwrap_or_default();
+            let status = if self.given_up.contains(id) { given_up } else { recorded };
             *counts.entry(status).or_default() += 1;
         }
         let counts: Vec<_> = counts.iter().map(|(status, n)| format!("{n} {status}")).collect();

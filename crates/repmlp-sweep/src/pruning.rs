@@ -96,7 +96,7 @@ impl Pruning {
                     }
                 }
             }
-            UpdateKind::Unusable(_) => {}
+            UpdateKind::Unusable(_) | UpdateKind::Removed => {}
             UpdateKind::Supervisor(lines) => {
                 let is_success = |event: &SupervisorEvent| {
                     matches!(event, SupervisorEvent::Closed { status: Status::Succeeded, .. })

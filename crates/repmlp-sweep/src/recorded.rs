@@ -6,10 +6,11 @@
 //! The report of a very large sweep is made from part of its values: those that it shows, and the last one of each
 //! series. Only these are published then.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use sweep_protocol::{Epochs, ExperimentRows, ResultsLayout, RunId, SeriesKey, Status};
+use sweep_protocol::{Epochs, ExperimentRows, Part, ResultsLayout, RunId, SeriesKey, Status};
 use sweep_report::published;
 use sweep_store::Reader;
 
@@ -22,8 +23,6 @@ const MOST_PUBLISHED: u64 = 1_000_000;
 /// Rows of an experiment, and their origin.
 pub(crate) struct Recorded {
     pub(crate) rows: ExperimentRows,
-    /// Number of all its values, if the rows have only part of them.
-    pub(crate) part_of: Option<u64>,
     pub(crate) origin: Origin,
 }
 
@@ -36,30 +35,27 @@ pub(crate) enum Origin {
     Published,
 }
 
-/// The rows of an experiment that a report is made from.
-pub(crate) struct ReportRows {
-    pub(crate) rows: ExperimentRows,
-    /// Number of all its values, if the rows have only part of them.
-    pub(crate) part_of: Option<u64>,
-}
-
 /// Returns the rows of runs that the report of an experiment is made from; `None` if it was not started.
 pub(crate) async fn of_report(
     project: &Project,
     results: &mut Reader,
     (experiment, profile): (&str, &str),
-) -> Result<Option<ReportRows>> {
+) -> Result<Option<ExperimentRows>> {
     let Some(plan) = results.plan(experiment, profile) else { return Ok(None) };
     let runs: Vec<RunId> = plan.runs.iter().map(|planned| planned.run).collect();
-    let values = results.value_count(&runs)?;
-    if values <= MOST_PUBLISHED {
-        let rows = results.experiment_rows(experiment, profile).await?;
-        return Ok(rows.map(|rows| ReportRows { rows, part_of: None }));
+    let all_values = results.value_count(&runs)?;
+    if all_values <= MOST_PUBLISHED {
+        return Ok(results.experiment_rows(experiment, profile).await?);
     }
     // What a default report shows depends on what was measured.
-    let choose = |last: &ExperimentRows| -> Result<_> { Ok(project.declaration(last)?.0.needs()) };
+    let mut whole = BTreeSet::new();
+    let choose = |last: &ExperimentRows| -> Result<_> {
+        let declaration = project.declaration(last)?.0;
+        whole = declaration.whole_series();
+        Ok(declaration.needs())
+    };
     let rows = results.chosen_rows(plan, choose).await?;
-    Ok(Some(ReportRows { rows, part_of: Some(values) }))
+    Ok(Some(ExperimentRows { part: Some(Part { all_values, whole }), ..rows }))
 }
 
 /// Finds all rows of an experiment under a profile; `None` if it was neither started nor published. These are the rows
@@ -71,7 +67,7 @@ pub(crate) async fn find(
     place: (&str, &str),
 ) -> Result<Option<Recorded>> {
     let rows = results.experiment_rows(place.0, place.1).await?;
-    or_published(rows.map(|rows| ReportRows { rows, part_of: None }), layout, place)
+    or_published(rows, layout, place)
 }
 
 /// Like [`find`], for the report of an experiment.
@@ -86,18 +82,18 @@ pub(crate) async fn find_for_report(
 
 /// Returns the rows of runs, or the published ones if more runs are finished there.
 fn or_published(
-    found: Option<ReportRows>,
+    found: Option<ExperimentRows>,
     layout: &ResultsLayout,
     (experiment, profile): (&str, &str),
 ) -> Result<Option<Recorded>> {
     let folder = layout.published(experiment, profile);
-    let Some(ReportRows { rows, part_of }) = found else {
+    let Some(rows) = found else {
         return published_instead(layout, (experiment, profile));
     };
     let finished = rows.runs.iter().filter(|row| row.status == Status::Succeeded).count();
     let published = published::succeeded(&folder);
     if finished >= published {
-        return Ok(Some(Recorded { rows, part_of, origin: Origin::Runs }));
+        return Ok(Some(Recorded { rows, origin: Origin::Runs }));
     }
     let rows = published::read(&folder)?;
     say(&format!(
@@ -106,8 +102,8 @@ fn or_published(
         layout.root().display(),
         folder.display()
     ));
-    say_edited(&folder)?;
-    Ok(Some(Recorded { rows, part_of: None, origin: Origin::Published }))
+    say_published(&folder, &rows)?;
+    Ok(Some(Recorded { rows, origin: Origin::Published }))
 }
 
 /// Finds the rows of runs, or the published ones if nothing was started. Values that are not `wanted` and predictions
@@ -119,7 +115,7 @@ pub(crate) async fn find_values(
     wanted: impl Fn(SeriesKey) -> Epochs + Sync,
 ) -> Result<Option<Recorded>> {
     match results.experiment_rows_of(place.0, place.1, wanted).await? {
-        Some(rows) => Ok(Some(Recorded { rows, part_of: None, origin: Origin::Runs })),
+        Some(rows) => Ok(Some(Recorded { rows, origin: Origin::Runs })),
         None => published_instead(layout, place),
     }
 }
@@ -136,11 +132,16 @@ fn published_instead(layout: &ResultsLayout, (experiment, profile): (&str, &str)
         layout.root().display(),
         folder.display()
     ));
-    say_edited(&folder)?;
-    Ok(Some(Recorded { rows, part_of: None, origin: Origin::Published }))
+    say_published(&folder, &rows)?;
+    Ok(Some(Recorded { rows, origin: Origin::Published }))
 }
 
-fn say_edited(folder: &Path) -> Result<()> {
+/// Says what is special about published rows: files that were edited, and values that are not there.
+fn say_published(folder: &Path, rows: &ExperimentRows) -> Result<()> {
+    if let Some(part) = &rows.part {
+        let found = rows.measurements.len();
+        say(&format!("note: {found} of {} values are published; the others are where the sweep ran", part.all_values));
+    }
     published::edited(folder)?.iter().for_each(|path| say(&format!("note: {}", edited_text(path))));
     Ok(())
 }

@@ -1,8 +1,13 @@
-//! The runs that `--only` selects: by their ids, or by labels of their coordinates.
+//! The runs that `--only` selects: by their ids, by labels of their coordinates, or by their seeds.
+
+use std::collections::BTreeSet;
 
 use sweep_plan::{Plan, PlannedRun};
 
 use crate::exit::UsageError;
+
+/// Selects a seed, as in `seed=3`. New experiments have no axis of this name, since tables have such a column.
+const SEED: &str = "seed";
 
 /// A selection of runs. An empty selection selects all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,7 +20,7 @@ pub(crate) struct Selection {
 enum Part {
     /// Start of an id.
     Id(String),
-    /// One label on each of these axes.
+    /// One label on each of these axes; [`SEED`] counts as an axis.
     Labels(Vec<(String, String)>),
 }
 
@@ -68,9 +73,10 @@ impl Part {
     fn selects(&self, run: &PlannedRun) -> bool {
         match self {
             Self::Id(prefix) => run.id.starts_with(prefix),
-            Self::Labels(labels) => {
-                labels.iter().all(|(axis, label)| run.coordinates.get(axis) == Some(label.as_str()))
-            }
+            Self::Labels(labels) => labels.iter().all(|(axis, label)| match axis.as_str() {
+                SEED => run.seed.to_string() == *label,
+                _ => run.coordinates.get(axis) == Some(label.as_str()),
+            }),
         }
     }
 
@@ -84,9 +90,17 @@ impl Part {
             Self::Labels(labels) => labels,
         };
         for (name, label) in labels {
+            if name == SEED {
+                let seeds: BTreeSet<u64> = plan.runs.iter().map(|run| run.seed).collect();
+                if !seeds.iter().any(|seed| seed.to_string() == *label) {
+                    let known: Vec<String> = seeds.iter().map(u64::to_string).collect();
+                    return format!("--only: no run of this plan has the seed `{label}`; seeds: {}", known.join(", "));
+                }
+                continue;
+            }
             let Some(axis) = plan.axes.iter().find(|axis| axis.name == *name) else {
                 let axes: Vec<&str> = plan.axes.iter().map(|axis| axis.name.as_str()).collect();
-                return format!("--only: there is no axis `{name}`; axes: {}", axes.join(", "));
+                return format!("--only: there is no axis `{name}`; axes: {}, seed", axes.join(", "));
             };
             if !axis.labels.contains(label) {
                 let known = axis.labels.join("; ");

@@ -220,6 +220,6 @@ async fn apply(store: &mut Store, update: &Update) -> Result<Vec<Damage>> {
             Vec::new()
         }
         UpdateKind::Supervisor(lines) => store.apply_supervisor(*run, *attempt, lines).await?,
-        UpdateKind::Unusable(_) => Vec::new(),
+        UpdateKind::Unusable(_) | UpdateKind::Removed => Vec::new(),
     })
 }

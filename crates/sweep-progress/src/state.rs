@@ -378,6 +378,11 @@ impl Progress {
         self.run(run).is_some_and(|run| run.stage == Stage::Succeeded)
     }
 
+    /// Whether the state has a run.
+    pub fn has(&self, run: RunId) -> bool {
+        self.places.contains_key(&run)
+    }
+
     /// The learning curve of a run's latest attempt, if its lines are known.
     pub fn curve(&self, run: RunId) -> Option<&Curve> {
         self.run(run)?.attempt.as_ref().map(|attempt| &attempt.curve)

@@ -4,11 +4,11 @@
 //! A process that was suspended or runs on another machine may outlive its scheduler and its attempt. It checks its
 //! lease before each write. If it finds another token, it ends.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::durable::write_atomically;
+use crate::text_file::read_regular_file;
 
 /// Content of a lease that no process holds any more.
 const REVOKED: &str = "revoked";
@@ -56,17 +56,19 @@ impl Lease {
 
     /// Whether the right was taken by a second start of the attempt.
     pub fn was_passed_on(path: &Path) -> bool {
-        fs::read(path).is_ok_and(|found| found == PASSED_ON.as_bytes())
+        read_regular_file(path).is_ok_and(|found| found == PASSED_ON.as_bytes())
     }
 
     /// Whether its holder may still write. A lease that cannot be read is not valid: its folder may be gone.
     pub fn is_valid(&self) -> bool {
-        fs::read(&self.path).is_ok_and(|found| found == self.token.as_bytes())
+        read_regular_file(&self.path).is_ok_and(|found| found == self.token.as_bytes())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

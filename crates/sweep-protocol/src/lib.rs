@@ -76,7 +76,7 @@ pub use nearest::nearest;
 pub use orders::{ATTEMPT_DIR_VARIABLE, EXIT_UNWRITABLE_JOURNAL, Orders, STOP_LINE, SharedOrders, WEIGHTS_FILE};
 pub use plan_record::{AxisRecord, Coordinates, ExclusionRecord, PlanRecord, PlanSource, PlannedRunRecord};
 pub use predictions::{Predictions, PredictionsError};
-pub use rows::{Epochs, ExperimentRows, MeasurementRow, PredictionsRow, RunRow, SeriesKey, SharedThroughput};
+pub use rows::{Epochs, ExperimentRows, MeasurementRow, Part, PredictionsRow, RunRow, SeriesKey, SharedThroughput};
 pub use run_file::RunFile;
 pub use run_id::{RunId, RunIdError};
 pub use run_tags::RunTags;

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::DeclaredMetric;
+use crate::{DeclaredMetric, SeriesKey};
 
 /// Direction in which a metric improves; decides marks and deltas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -286,6 +286,13 @@ pub struct Measurement {
     /// The value in the metric's unit. It must be finite; other values are not written.
     #[serde(serialize_with = "finite")]
     pub value: f64,
+}
+
+impl Measurement {
+    /// The series that it belongs to.
+    pub fn series(&self) -> SeriesKey {
+        (self.metric, self.split, self.form)
+    }
 }
 
 /// Serialises a finite value and refuses any other. JSON cannot hold such numbers, and no reader could restore them

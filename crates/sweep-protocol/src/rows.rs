@@ -3,7 +3,7 @@
 //! The store fills these rows from SQLite and the report reads them. They are in this crate so that store and report do
 //! not depend on each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +52,16 @@ pub struct MeasurementRow {
 /// Identifies the values of a run over epochs.
 pub type SeriesKey = (Metric, Option<Split>, Option<Form>);
 
+/// The part of a sweep's values that rows have: the last one of each series, and all of these series.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// Number of all values of the sweep.
+    pub all_values: u64,
+    /// The series with the values of all epochs.
+    pub whole: BTreeSet<SeriesKey>,
+}
+
 /// The values of a series that are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Epochs {
@@ -83,6 +93,9 @@ pub struct ExperimentRows {
     pub runs: Vec<RunRow>,
     /// The measurements of these runs that were asked for, sorted by plan order, metric, split, form and epoch.
     pub measurements: Vec<MeasurementRow>,
+    /// The part of the values that these are; absent if a report may show any value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
     /// The measurement of throughput that covers all networks of the plan; absent if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub throughput: Option<ThroughputRecord>,
@@ -94,7 +107,7 @@ pub struct ExperimentRows {
 impl ExperimentRows {
     /// Returns the rows of a plan whose runs are not known yet.
     pub fn of_plan(plan: PlanRecord) -> Self {
-        Self { plan, runs: Vec::new(), measurements: Vec::new(), throughput: None, predictions: Vec::new() }
+        Self { plan, runs: Vec::new(), measurements: Vec::new(), part: None, throughput: None, predictions: Vec::new() }
     }
 
     /// Gives each run that succeeded the throughput of its networks.

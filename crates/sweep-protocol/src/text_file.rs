@@ -37,7 +37,7 @@ pub fn read_regular_file(path: &Path) -> io::Result<Vec<u8>> {
 
 /// Checks that a path leads to a regular file. This happens before opening it, because opening a pipe waits for a
 /// writer.
-fn check_regular(path: &Path) -> io::Result<()> {
+pub(crate) fn check_regular(path: &Path) -> io::Result<()> {
     match fs::metadata(path)?.is_file() {
         true => Ok(()),
         false => Err(not_regular()),

@@ -10,7 +10,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sweep_protocol::{Form, Metric, PlanRecord, Split};
+use sweep_protocol::{Form, Metric, PlanRecord, SeriesKey, Split};
 
 use crate::claims::{ClaimDeclaration, PaperScale};
 use crate::style::PlotStyle;
@@ -76,7 +76,8 @@ pub struct ColumnDeclaration {
     /// seconds.
     pub metric: Metric,
     /// Images that the metric is measured on. Required for the loss, all accuracies, mIoU, `max_abs_diff`,
-    /// `largest_logit` and `top1_agreement`. Leave it out for all other metrics.
+    /// `largest_logit` and `top1_agreement`. A declared metric has the split with which its command reports it. Leave
+    /// it out for all other metrics.
     #[serde(default)]
     pub split: Option<Split>,
     /// Form of the model. Required, except for `max_abs_diff`, `largest_logit` and `top1_agreement`: these compare both
@@ -184,7 +185,8 @@ pub struct Quantity {
     /// seconds.
     pub metric: Metric,
     /// Images that the metric is measured on. Required for the loss, all accuracies, mIoU, `max_abs_diff`,
-    /// `largest_logit` and `top1_agreement`. Leave it out for all other metrics.
+    /// `largest_logit` and `top1_agreement`. A declared metric has the split with which its command reports it. Leave
+    /// it out for all other metrics.
     #[serde(default)]
     pub split: Option<Split>,
     /// Form of the model. Required, except for `max_abs_diff`, `largest_logit` and `top1_agreement`: these compare both
@@ -319,7 +321,45 @@ impl Declaration {
     }
 }
 
+impl Quantity {
+    /// The series of values that it is made from.
+    pub(crate) fn series(&self) -> SeriesKey {
+        (self.metric, self.split, self.form)
+    }
+}
+
+impl FrontDeclaration {
+    /// Returns a table of its costs and values.
+    pub(crate) fn as_table(&self) -> TableDeclaration {
+        TableDeclaration {
+            id: self.id.clone(),
+            title: self.title.clone(),
+            rows: self.rows.clone(),
+            only: self.only.clone(),
+            columns: [self.cost, self.value].map(ColumnDeclaration::plain).into(),
+            paper: None,
+        }
+    }
+}
+
 impl ColumnDeclaration {
+    /// Returns a column that shows a quantity and nothing else.
+    pub(crate) fn plain(quantity: Quantity) -> Self {
+        let Quantity { metric, split, form, epoch } = quantity;
+        Self {
+            metric,
+            split,
+            form,
+            epoch,
+            label: None,
+            short: None,
+            latex: true,
+            delta: false,
+            margin: None,
+            reference: None,
+        }
+    }
+
     /// Returns the quantity that the column shows.
     pub fn quantity(&self) -> Quantity {
         Quantity { metric: self.metric, split: self.split, form: self.form, epoch: self.epoch }

@@ -20,6 +20,7 @@ impl Declaration {
     /// Creates the report of an experiment that has no declaration.
     pub fn default_for(rows: &ExperimentRows) -> Self {
         let plan = &rows.plan;
+        let rows = &one_of_each_series(rows);
         let axes: Vec<String> = plan.axes.iter().map(|axis| axis.name.clone()).collect();
         let declared: Vec<Quantity> =
             plan.metrics.iter().filter_map(|record| declared(rows, record.metric().ok()?)).collect();
@@ -91,6 +92,14 @@ impl Declaration {
     }
 }
 
+/// Returns the rows with one measurement of each series. What was measured is asked for often, and there may be
+/// millions of values.
+fn one_of_each_series(rows: &ExperimentRows) -> ExperimentRows {
+    let mut seen = BTreeSet::new();
+    let first = rows.measurements.iter().filter(|row| seen.insert(row.measurement.series()));
+    ExperimentRows { measurements: first.copied().collect(), ..ExperimentRows::of_plan(rows.plan.clone()) }
+}
+
 /// Returns the quality metrics (unit: fraction) that were measured on test images: those of the deployed form, or those
 /// of any form if a trainer has no deployed form. Returns accuracy if nothing has been measured yet.
 fn judged_by(rows: &ExperimentRows, declared: &[Quantity]) -> Vec<Quantity> {
@@ -157,21 +166,9 @@ fn deployed(metric: Metric, split: Option<Split>) -> Quantity {
 }
 
 fn column(quantity: Quantity, plan: &PlanRecord) -> ColumnDeclaration {
-    let Quantity { metric, split, form, epoch } = quantity;
-    let is_judged = split == Some(Split::Test) || metric == Metric::Throughput;
+    let is_judged = quantity.split == Some(Split::Test) || quantity.metric == Metric::Throughput;
     let delta = is_judged && !plan.baseline.0.is_empty();
-    ColumnDeclaration {
-        metric,
-        split,
-        form,
-        epoch,
-        label: None,
-        short: None,
-        latex: true,
-        delta,
-        margin: None,
-        reference: None,
-    }
+    ColumnDeclaration { delta, ..ColumnDeclaration::plain(quantity) }
 }
 
 /// Fixes every axis except the first at the baseline's label, or at the first run's label. This leaves few enough

@@ -53,7 +53,7 @@ impl Answers {
     /// # Errors
     /// When the declaration does not fit the experiment or the paper.
     pub fn of(rows: &ExperimentRows, declaration: &Declaration, paper: &PaperNumbers) -> Result<Self, ReportError> {
-        fit::check(declaration, &rows.plan, paper)?;
+        fit::check_rows(declaration, rows, paper)?;
         Ok(Self::of_measured(rows, &Measured::new(rows), declaration, paper))
     }
 
@@ -90,7 +90,7 @@ impl Document {
     /// # Errors
     /// When the declaration does not fit the experiment or the paper.
     pub fn of(rows: &ExperimentRows, declaration: &Declaration, paper: &PaperNumbers) -> Result<Self, ReportError> {
-        fit::check(declaration, &rows.plan, paper)?;
+        fit::check_rows(declaration, rows, paper)?;
         let measured = Measured::new(rows);
         let (answers, plots) = rayon::join(
             || Answers::of_measured(rows, &measured, declaration, paper),

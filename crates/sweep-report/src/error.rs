@@ -89,8 +89,29 @@ pub enum ReportError {
         /// Cause of the failure.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The report has no such table, row or column, or several columns have this name.
-    #[error("there is no {what} `{name}`, or several have this name; known: {known}")]
+    /// Curves and sums need the values of all epochs, and the rows have the last one only.
+    #[error(
+        "of {what}, only the last values are published: the sweep has {all_values} values, and those of other epochs \
+         are where it ran; render the report there"
+    )]
+    LastOnly {
+        /// The quantity, in words.
+        what: String,
+        /// Number of all values of the sweep.
+        all_values: u64,
+    },
+    /// Several columns of a table have this name, or begin with it.
+    #[error("several {what}s are called `{name}`: {known}; give the whole heading")]
+    Ambiguous {
+        /// Kind of the things.
+        what: &'static str,
+        /// Name that was asked for.
+        name: String,
+        /// The things that have it.
+        known: String,
+    },
+    /// The report has no such table, row or column.
+    #[error("there is no {what} `{name}`; known: {known}")]
     Unknown {
         /// Kind of the missing thing.
         what: &'static str,
@@ -186,6 +207,21 @@ pub enum Fault {
         place: String,
         /// The metric.
         metric: Metric,
+    },
+    /// A column shows differences, but the table leaves out the row of the baseline.
+    #[error(
+        "{place}: `delta` of {metric} needs the row of the baseline, {baseline}, but `where` shows only runs with \
+         {shown}"
+    )]
+    HiddenBaseline {
+        /// The table.
+        place: String,
+        /// The metric.
+        metric: Metric,
+        /// Coordinate of the shown runs.
+        shown: String,
+        /// Coordinate of the baseline.
+        baseline: String,
     },
     /// An axis is named twice.
     #[error("{place}: `{key}` names the axis `{axis}` twice")]

@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sweep_protocol::{Form, Metric, PlanRecord, Split, check_name, nearest};
+use sweep_protocol::{ExperimentRows, Form, Metric, PlanRecord, SeriesKey, Split, check_name, nearest};
 
-use crate::declaration::{ColumnDeclaration, Declaration, PlotDeclaration, Quantity, TableDeclaration};
+use crate::declaration::{ColumnDeclaration, Declaration, EpochRule, PlotDeclaration, Quantity, TableDeclaration};
 use crate::error::Fault;
 use crate::group::{Group, Grouping, axis_of};
 use crate::paper::PaperTable;
 use crate::style::AxisKind;
+use crate::unit::words;
 use crate::{PaperLink, PaperNumbers, PaperRow, ReportError, claims};
 
 /// Refuses a declaration that names something which its experiment or the paper does not have. The check needs only the
@@ -25,7 +26,7 @@ pub fn check(declaration: &Declaration, plan: &PlanRecord, paper: &PaperNumbers)
         faults.extend(paper_faults(&place, table, plan, paper));
         faults.extend(table.columns.iter().filter_map(|column| unmeasurable(&place, &column.quantity(), plan)));
         faults.extend(table.columns.iter().filter_map(|column| margin_fault(&place, column)));
-        faults.extend(table.columns.iter().filter_map(|column| delta_fault(&place, column, plan)));
+        faults.extend(table.columns.iter().filter_map(|column| delta_fault(&place, table, column, plan)));
     }
     faults.extend(analysis_faults(declaration, plan));
     for plot in &declaration.plots {
@@ -85,10 +86,41 @@ fn quantities_of(plot: &PlotDeclaration) -> Vec<&Quantity> {
     }
 }
 
-/// Returns a fault if a column shows differences to a baseline that the experiment does not have.
-fn delta_fault(place: &str, column: &ColumnDeclaration, plan: &PlanRecord) -> Option<Fault> {
-    let is_without = column.delta && plan.baseline.0.is_empty();
-    is_without.then(|| Fault::NoBaseline { place: place.to_owned(), metric: column.metric })
+/// As [`check`], and checks that the rows have the values that the declaration needs.
+pub(crate) fn check_rows(
+    declaration: &Declaration,
+    rows: &ExperimentRows,
+    paper: &PaperNumbers,
+) -> Result<(), ReportError> {
+    check(declaration, &rows.plan, paper)?;
+    let Some(part) = &rows.part else { return Ok(()) };
+    let needed = declaration.whole_series();
+    let mut lacking = needed.difference(&part.whole);
+    let is_measured = |series: &&SeriesKey| rows.measurements.iter().any(|row| row.measurement.series() == **series);
+    match lacking.find(is_measured) {
+        Some((metric, split, form)) => {
+            let quantity = Quantity { metric: *metric, split: *split, form: *form, epoch: EpochRule::Sum };
+            Err(ReportError::LastOnly { what: words(&quantity), all_values: part.all_values })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Returns a fault if a column shows differences to a baseline that the experiment or the table does not have.
+fn delta_fault(place: &str, table: &TableDeclaration, column: &ColumnDeclaration, plan: &PlanRecord) -> Option<Fault> {
+    let (place, metric) = (place.to_owned(), column.metric);
+    if !column.delta {
+        return None;
+    }
+    if plan.baseline.0.is_empty() {
+        return Some(Fault::NoBaseline { place, metric });
+    }
+    let differs = |(axis, label): (&String, &String)| {
+        let baseline = plan.baseline.get(axis).filter(|baseline| baseline != label)?;
+        Some((format!("{axis}={label}"), format!("{axis}={baseline}")))
+    };
+    let (shown, baseline) = table.only.iter().find_map(differs)?;
+    Some(Fault::HiddenBaseline { place, metric, shown, baseline })
 }
 
 /// Largest margin of a fraction. A larger one is a slip.

@@ -5,13 +5,12 @@
 use std::collections::BTreeMap;
 
 use sweep_protocol::{
-    ExperimentRows, Form, Measurement, Metric, NetworkId, Predictions, RunId, RunRow, Split, Status, ThroughputRecord,
+    ExperimentRows, Form, Measurement, NetworkId, Predictions, RunId, RunRow, SeriesKey, Split, Status,
+    ThroughputRecord,
 };
 
 use crate::declaration::{EpochRule, Quantity};
 
-/// Key of a series of values over epochs.
-type Key = (Metric, Option<Split>, Option<Form>);
 /// Values by epoch.
 type Series = BTreeMap<Option<u32>, f64>;
 
@@ -19,7 +18,7 @@ type Series = BTreeMap<Option<u32>, f64>;
 #[derive(Clone, Debug)]
 pub(crate) struct Measured<'a> {
     rows: BTreeMap<RunId, &'a RunRow>,
-    values: BTreeMap<RunId, BTreeMap<Key, Series>>,
+    values: BTreeMap<RunId, BTreeMap<SeriesKey, Series>>,
     throughput: Option<&'a ThroughputRecord>,
     predictions: BTreeMap<(RunId, Split, Option<Form>), &'a Predictions>,
 }
@@ -27,11 +26,11 @@ pub(crate) struct Measured<'a> {
 impl<'a> Measured<'a> {
     /// Creates the index of some rows.
     pub(crate) fn new(rows: &'a ExperimentRows) -> Self {
-        let mut values: BTreeMap<RunId, BTreeMap<Key, Series>> = BTreeMap::new();
+        let mut values: BTreeMap<RunId, BTreeMap<SeriesKey, Series>> = BTreeMap::new();
         for of_run in rows.measurements.chunk_by(|a, b| a.run == b.run) {
             let values = values.entry(of_run[0].run).or_default();
             for m in of_run.iter().map(|row| &row.measurement) {
-                values.entry((m.metric, m.split, m.form)).or_default().insert(m.epoch, m.value);
+                values.entry(m.series()).or_default().insert(m.epoch, m.value);
             }
         }
         let throughput = rows.throughput.as_ref();
@@ -69,6 +68,12 @@ impl<'a> Measured<'a> {
         values.map(|(&epoch, &value)| Measurement { metric, split, form, epoch, value }).collect()
     }
 
+    /// Returns the epoch of the last value of a run that succeeded; `None` if it has no value.
+    pub(crate) fn last_epoch(&self, run: RunId, quantity: &Quantity) -> Option<Option<u32>> {
+        let values = self.series(run, quantity).filter(|_| self.status(run) == Status::Succeeded)?;
+        values.last_key_value().map(|(epoch, _)| *epoch)
+    }
+
     /// Returns what a run that succeeded predicted, if its share of correct images is the accuracy of this quantity. A
     /// command reports both itself, and may have predicted at another epoch or rounded one of them.
     pub(crate) fn predictions(&self, run: RunId, accuracy: &Quantity) -> Option<&'a Predictions> {
@@ -101,6 +106,6 @@ impl<'a> Measured<'a> {
     }
 
     fn series(&self, run: RunId, quantity: &Quantity) -> Option<&Series> {
-        self.values.get(&run)?.get(&(quantity.metric, quantity.split, quantity.form))
+        self.values.get(&run)?.get(&quantity.series())
     }
 }

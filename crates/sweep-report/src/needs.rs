@@ -6,13 +6,20 @@ use std::collections::BTreeSet;
 
 use sweep_protocol::{Epochs, SeriesKey, Split};
 
-use crate::declaration::{AxisPlot, CurvesPlot, Declaration, EpochRule, PlotDeclaration, Quantity, ScatterPlot};
+use crate::declaration::{
+    AxisPlot, ColumnDeclaration, CurvesPlot, Declaration, EpochRule, PlotDeclaration, Quantity, ScatterPlot,
+};
 
 impl Declaration {
     /// Returns which values of a series its report is made from: those of all epochs for a curve or a sum, otherwise
     /// the last one. Every series counts, since a report says what was measured.
     pub fn needs(&self) -> impl Fn(SeriesKey) -> Epochs + Sync + use<> {
-        let key = |quantity: &Quantity| (quantity.metric, quantity.split, quantity.form);
+        let whole = self.whole_series();
+        move |series| if whole.contains(&series) { Epochs::All } else { Epochs::Last }
+    }
+
+    /// Returns the series that it needs with all epochs.
+    pub fn whole_series(&self) -> BTreeSet<SeriesKey> {
         let sums = self.quantities().into_iter().filter(|quantity| quantity.epoch == EpochRule::Sum);
         let curves = self.plots.iter().filter_map(|plot| match plot {
             PlotDeclaration::Curves(CurvesPlot { y, .. }) => Some(*y),
@@ -23,13 +30,12 @@ impl Declaration {
             let fallback = (y.split == Some(Split::Validation)).then_some(Quantity { split: Some(Split::Train), ..y });
             fallback.into_iter().chain([y])
         });
-        let whole: BTreeSet<SeriesKey> = sums.chain(curves).map(|quantity| key(&quantity)).collect();
-        move |series| if whole.contains(&series) { Epochs::All } else { Epochs::Last }
+        sums.chain(curves).map(|quantity| quantity.series()).collect()
     }
 
     /// The quantities that it names, apart from those of curves.
     fn quantities(&self) -> Vec<Quantity> {
-        let columns = self.tables.iter().flat_map(|table| &table.columns).map(|column| column.quantity());
+        let columns = self.tables.iter().flat_map(|table| &table.columns).map(ColumnDeclaration::quantity);
         let effects = self.effects.iter().map(|effects| effects.quantity);
         let fronts = self.fronts.iter().flat_map(|front| [front.cost, front.value]);
         let plots = self.plots.iter().flat_map(|plot| match plot {

@@ -80,7 +80,7 @@ pub fn noise(
     paper: &PaperNumbers,
     table: Option<&str>,
 ) -> Result<Noise, ReportError> {
-    fit::check(declaration, &rows.plan, paper)?;
+    fit::check_rows(declaration, rows, paper)?;
     let has_varying = |table: &&TableDeclaration| quantity_of(table).is_some();
     let names = || declaration.tables.iter().map(|table| table.id.clone());
     let declared = match table {

@@ -4,16 +4,20 @@
 
 use std::collections::BTreeMap;
 
-use sweep_protocol::{Form, Metric, PlanRecord, ThroughputRecord, median};
+use sweep_protocol::{Form, Metric, PlanRecord, RunId, ThroughputRecord, median};
 use sweep_statistics::{PairedDifference, fewest_pairs};
 
 use crate::declaration::{Quantity, TableDeclaration};
+use crate::group::Group;
 use crate::paper::PaperTable;
 use crate::table::{Cell, CellValue, Column, Delta, Table};
 use crate::unit::{Unit, is_count, words, words_without_form};
 
 /// Rounds disagree if their median absolute deviation is larger than this share of their median.
 const MOST_SPREAD: f64 = 0.05;
+
+/// Maximum number of rows that a note names.
+const MOST_ROWS: usize = 3;
 
 /// Maximum number of seeds in a note; larger numbers are shown as "more than" this number.
 const MOST_SAID: usize = 1000;
@@ -75,6 +79,35 @@ pub(crate) fn about_marks(table: &Table, best: &str, tied: &str) -> Option<Strin
         "; counts are compared directly".to_owned()
     };
     Some(format!("{best}: the best mean of a column among complete rows{rest}."))
+}
+
+/// Names the rows of a column whose seeds have values of different epochs: a run may have lost or left out a value.
+/// `epoch` returns the epoch of a run's value. Returns `None` if there are no such rows.
+pub(crate) fn about_epochs(
+    column: &str,
+    groups: &[Group<'_>],
+    epoch: impl Fn(RunId) -> Option<Option<u32>>,
+) -> Option<String> {
+    let of_row = |group: &Group<'_>| {
+        let mut seeds: BTreeMap<Option<u32>, Vec<String>> = BTreeMap::new();
+        for run in &group.runs {
+            if let Some(epoch) = epoch(run.run) {
+                seeds.entry(epoch).or_default().push(run.seed.to_string());
+            }
+        }
+        let part = |(epoch, seeds): (&Option<u32>, &Vec<String>)| {
+            let epoch = epoch.map_or_else(|| "no epoch".to_owned(), |epoch| format!("epoch {epoch}"));
+            format!("{epoch} (seed {})", seeds.join(", "))
+        };
+        let parts: Vec<String> = seeds.iter().map(part).collect();
+        (parts.len() > 1).then(|| format!("{}: {}", group.name(), parts.join(", ")))
+    };
+    let rows: Vec<String> = groups.iter().filter_map(of_row).collect();
+    let more = rows.len().checked_sub(MOST_ROWS).filter(|more| *more > 0);
+    let mut named: Vec<String> = rows.into_iter().take(MOST_ROWS).collect();
+    named.extend(more.map(|more| format!("{more} more rows")));
+    let text = format!("The seeds of a row have values of {column} from different epochs: {}.", named.join("; "));
+    (!named.is_empty()).then_some(text)
 }
 
 fn about_deltas(table: &Table, plan: &PlanRecord) -> Vec<String> {

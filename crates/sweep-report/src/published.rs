@@ -2,8 +2,8 @@
 //! still up to date.
 //!
 //! `plan.json` and `runs.json` are meant for human readers. `measurements.csv` is sorted, so diffs are short. Floats
-//! keep every bit. `throughput.json` has the rounds behind the throughput. Predictions have two files of their own
-//! (`published_predictions.rs`).
+//! keep every bit. `throughput.json` has the rounds behind the throughput. `part.json` says which values there are, if
+//! not all. Predictions have two files of their own (`published_predictions.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -23,6 +23,8 @@ const PLAN: &str = "plan.json";
 const RUNS: &str = "runs.json";
 const MEASUREMENTS: &str = "measurements.csv";
 const THROUGHPUT: &str = "throughput.json";
+/// Which values are published, if not all.
+const PART: &str = "part.json";
 const HEADER: &str = "run,metric,split,form,epoch,value";
 
 /// About the number of bytes in a line.
@@ -71,14 +73,14 @@ pub fn write(folder: &Path, rows: &ExperimentRows) -> Result<Vec<Kept>, ReportEr
     text.push('\n');
     for (place, mut values) in measurements {
         values.sort_by_key(|m| (m.metric, m.split, m.form, m.epoch));
-        let run = rows.plan.runs[place].run.to_string();
-        values.iter().for_each(|value| add_line(&mut text, &run, value));
+        add_lines(&mut text, rows.plan.runs[place].run, &values);
     }
     let mut files = vec![
         json(PLAN, &published(&rows.plan))?,
         json(RUNS, &runs.into_iter().map(|(_, row)| row).collect::<Vec<_>>())?,
         Rendering { path: MEASUREMENTS.into(), bytes: text.into_bytes() },
     ];
+    files.extend(rows.part.as_ref().map(|part| json(PART, part)).transpose()?);
     files.extend(rows.throughput.as_ref().map(|record| json(THROUGHPUT, record)).transpose()?);
     let predictions: Vec<_> = predictions.into_iter().map(|(_, row)| row).collect();
     files.extend(published_predictions::files(&predictions));
@@ -118,9 +120,10 @@ pub fn read(folder: &Path) -> Result<ExperimentRows, ReportError> {
         }
     }
     let (plan, runs) = (read_json(&folder.join(PLAN))?, read_json(&folder.join(RUNS))?);
-    let throughput = folder.join(THROUGHPUT);
-    let throughput = if throughput.exists() { Some(read_json(&throughput)?) } else { None };
-    Ok(ExperimentRows { plan, runs, measurements, throughput, predictions: published_predictions::read(folder)? })
+    let throughput = read_json_if_there(&folder.join(THROUGHPUT))?;
+    let part = read_json_if_there(&folder.join(PART))?;
+    let predictions = published_predictions::read(folder)?;
+    Ok(ExperimentRows { plan, runs, measurements, part, throughput, predictions })
 }
 
 /// Returns the number of runs that are published as succeeded; 0 if the folder or its list cannot be read.
@@ -189,12 +192,22 @@ pub fn check(
     Ok(differences.into_iter().collect())
 }
 
-fn add_line(text: &mut String, run: &str, m: &Measurement) {
-    let split = m.split.map_or("", Split::name);
-    let form = m.form.map_or("", Form::name);
-    let epoch = m.epoch.map(|epoch| epoch.to_string()).unwrap_or_default();
-    // `{:?}` gives the shortest text that parses to the same float. Writing to a string cannot fail.
-    let _: std::fmt::Result = writeln!(text, "{run},{},{split},{form},{epoch},{:?}", m.metric.name(), m.value);
+/// Adds the lines of a run. Its values are sorted.
+fn add_lines(text: &mut String, run: RunId, values: &[&Measurement]) {
+    for values in values.chunk_by(|a, b| a.series() == b.series()) {
+        let (metric, split, form) = values[0].series();
+        let (split, form) = (split.map_or("", Split::name), form.map_or("", Form::name));
+        // There may be millions of lines, so what they share is written once.
+        let shared = format!("{run},{},{split},{form},", metric.name());
+        for m in values {
+            text.push_str(&shared);
+            // `{:?}` gives the shortest text that parses to the same float. Writing to a string cannot fail.
+            let _: std::fmt::Result = match m.epoch {
+                Some(epoch) => writeln!(text, "{epoch},{:?}", m.value),
+                None => writeln!(text, ",{:?}", m.value),
+            };
+        }
+    }
 }
 
 fn parsed(line: &str) -> Option<MeasurementRow> {
@@ -214,6 +227,10 @@ fn parsed(line: &str) -> Option<MeasurementRow> {
 /// Returns `Some(None)` for an empty field, and `None` for a field that cannot be parsed.
 pub(crate) fn optional<T: std::str::FromStr>(field: &str) -> Option<Option<T>> {
     if field.is_empty() { Some(None) } else { field.parse().ok().map(Some) }
+}
+
+fn read_json_if_there<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, ReportError> {
+    path.exists().then(|| read_json(path)).transpose()
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, ReportError> {
@@ -246,7 +263,7 @@ mod tests {
                 Measurement { metric: Metric::Loss, split: None, form: Some(Form::Training), epoch, value };
             let row = MeasurementRow { run: RunId::of("{}", 0), measurement };
             let mut line = String::new();
-            add_line(&mut line, &row.run.to_string(), &measurement);
+            add_lines(&mut line, row.run, &[&measurement]);
             let read = parsed(line.trim_end()).unwrap();
             prop_assert_eq!(read.measurement.value.to_bits(), value.to_bits());
             prop_assert_eq!(read, row);

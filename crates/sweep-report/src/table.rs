@@ -128,7 +128,7 @@ pub fn tables(
     declaration: &Declaration,
     paper: &PaperNumbers,
 ) -> Result<Vec<Table>, ReportError> {
-    fit::check(declaration, &rows.plan, paper)?;
+    fit::check_rows(declaration, rows, paper)?;
     Ok(of_measured(rows, &Measured::new(rows), declaration, paper))
 }
 
@@ -179,6 +179,9 @@ impl Source<'_> {
             self.measured.throughput().map(|record| notes::about_throughput(&table, record)).into_iter().flatten(),
         );
         notes.extend(test_images::notes(&table));
+        notes.extend(declared.columns.iter().zip(&table.columns).filter_map(|(declared, column)| {
+            notes::about_epochs(&column.label, &groups, |run| self.measured.last_epoch(run, &declared.quantity()))
+        }));
         Table { notes, ..table }
     }
 
@@ -278,13 +281,16 @@ impl Source<'_> {
 /// Compares each row with its baseline row. The rows that are compared by seed are one family, and so are the rows that
 /// are compared by rounds.
 fn deltas(samples: &[Sample], baselines: &[Option<usize>]) -> Vec<Option<Delta>> {
-    let timed = samples.iter().filter(|sample| sample.rounds.is_some()).count();
+    let is_timed = |(i, base): (usize, &Option<usize>)| {
+        base.is_some_and(|base| base != i && samples[i].rounds.is_some() && samples[base].rounds.is_some())
+    };
+    let timed = baselines.iter().enumerate().filter(|row| is_timed(*row)).count();
     let mut deltas = vec![None; samples.len()];
     let mut by_seed = Vec::new();
     for (i, base) in baselines.iter().enumerate().filter_map(|(i, base)| Some((i, (*base)?))) {
         match (&samples[i].rounds, &samples[base].rounds) {
             _ if base == i => deltas[i] = Some(Delta::Baseline),
-            (Some(own), Some(other)) => deltas[i] = Ratio::of(own, other, timed - 1).map(Delta::Ratio),
+            (Some(own), Some(other)) => deltas[i] = Ratio::of(own, other, timed).map(Delta::Ratio),
             _ => by_seed.push((i, base)),
         }
     }

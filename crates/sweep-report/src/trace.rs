@@ -1,11 +1,12 @@
-//! Where a number of a table comes from: the runs behind one cell, with the value that each of them gave.
+//! Where a number of a table or a front comes from: the runs behind one cell, with the value that each of them gave.
 //!
-//! This module knows rows and tables. It does not know folders: the program finds the lines of the journals.
+//! This module knows rows and tables. A front counts as a table with the columns cost and value. It does not know
+//! folders: the program finds the lines of the journals.
 
 use serde::Serialize;
 use sweep_protocol::{Coordinates, ExperimentRows, Measurement, NetworkId, RunId, Status};
 
-use crate::declaration::{Declaration, EpochRule, Quantity};
+use crate::declaration::{Declaration, EpochRule, FrontDeclaration, Quantity};
 use crate::group::Grouping;
 use crate::measured::Measured;
 use crate::table::{self, Cell, Table};
@@ -14,7 +15,7 @@ use crate::{PaperNumbers, ReportError, fit, validation};
 /// One cell of a table and the runs behind it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Trace {
-    /// Id of the table.
+    /// Id of the table or front.
     pub table: String,
     /// Labels of the row, joined by `/`.
     pub row: String,
@@ -47,8 +48,8 @@ pub struct TracedRun {
     pub network: Option<NetworkId>,
 }
 
-/// Finds a cell by the id of its table, the labels of its row joined by `/`, and its column: the beginning of its
-/// heading, or the name of its metric.
+/// Finds a cell by the id of its table or front, the labels of its row joined by `/`, and its column: the beginning of
+/// its heading, or the name of its metric.
 ///
 /// # Errors
 /// When there is no such table, row or column, or several columns have this name. The error lists what there is.
@@ -58,13 +59,14 @@ pub fn trace(
     paper: &PaperNumbers,
     (table_id, row_name, column_name): (&str, &str, &str),
 ) -> Result<Trace, ReportError> {
-    fit::check(declaration, &rows.plan, paper)?;
+    fit::check_rows(declaration, rows, paper)?;
     let measured = Measured::new(rows);
-    let tables = table::of_measured(rows, &measured, declaration, paper);
-    let fitted = validation::fitted(declaration, rows);
+    let mut fitted = validation::fitted(declaration, rows).into_owned();
+    fitted.tables.extend(fitted.fronts.iter().map(FrontDeclaration::as_table));
+    let tables = table::of_measured(rows, &measured, &fitted, paper);
     let found = fitted.tables.iter().zip(&tables).find(|(_, table)| table.id == table_id);
     let (declared, table) =
-        found.ok_or_else(|| unknown("table", table_id, tables.iter().map(|table| table.id.clone())))?;
+        found.ok_or_else(|| unknown("table or front", table_id, tables.iter().map(|table| table.id.clone())))?;
     let names = || table.rows.iter().map(|row| row.labels.join("/"));
     let row = names().position(|name| name == row_name).ok_or_else(|| unknown("row", row_name, names()))?;
     let column = column_of(table, column_name)?;
@@ -101,7 +103,11 @@ pub(crate) fn column_of(table: &Table, name: &str) -> Result<usize, ReportError>
     match (exact, columns.as_slice()) {
         (Some(column), _) => Ok(column),
         (None, [column]) => Ok(*column),
-        (None, _) => Err(unknown("column", name, table.columns.iter().map(|column| column.label.clone()))),
+        (None, []) => Err(unknown("column", name, table.columns.iter().map(|column| column.label.clone()))),
+        (None, several) => {
+            let known = quoted(several.iter().map(|i| table.columns[*i].label.clone()));
+            Err(ReportError::Ambiguous { what: "column", name: name.to_owned(), known })
+        }
     }
 }
 
@@ -115,9 +121,9 @@ fn counted(measured: &Measured<'_>, run: RunId, quantity: &Quantity) -> Vec<Meas
 }
 
 pub(crate) fn unknown(what: &'static str, name: &str, known: impl Iterator<Item = String>) -> ReportError {
-    ReportError::Unknown {
-        what,
-        name: name.to_owned(),
-        known: known.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
-    }
+    ReportError::Unknown { what, name: name.to_owned(), known: quoted(known) }
+}
+
+fn quoted(names: impl Iterator<Item = String>) -> String {
+    names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

@@ -3,6 +3,7 @@
 //! This module knows units and no metric by name. A new metric with a known unit needs no change here.
 
 use sweep_protocol::{Form, Metric, ShortText, Split};
+use sweep_statistics::Interval;
 
 use crate::declaration::{EpochRule, Quantity};
 
@@ -84,6 +85,43 @@ impl Unit {
         let text = self.text(value, decimals);
         let is_zero = !text.contains(|c: char| c.is_ascii_digit() && c != '0');
         if text.starts_with('−') || is_zero { text } else { format!("+{text}") }
+    }
+}
+
+/// How the numbers of a column look: all have the same unit and the same number of decimals.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rounding {
+    pub(crate) unit: Unit,
+    decimals: usize,
+}
+
+impl Rounding {
+    /// Returns the rounding of a column with these means.
+    pub(crate) fn of(metric: Metric, means: impl IntoIterator<Item = f64>) -> Self {
+        let unit = Unit::of(metric);
+        Self { unit, decimals: unit.decimals(means) }
+    }
+
+    /// Formats a value.
+    pub(crate) fn text(self, value: f64) -> String {
+        self.unit.text(value, self.decimals)
+    }
+
+    /// Formats a difference, with its sign.
+    pub(crate) fn signed(self, value: f64) -> String {
+        self.unit.signed(value, self.decimals)
+    }
+
+    /// Formats a value with its interval, if there is one: `91.02 [90.80, 91.24]`.
+    pub(crate) fn with_interval(self, value: f64, interval: Option<Interval>) -> String {
+        let ends = interval.map(|ends| format!(" [{}, {}]", self.text(ends.low), self.text(ends.high)));
+        self.text(value) + &ends.unwrap_or_default()
+    }
+
+    /// Formats a difference with its interval, if there is one: `−0.31 [−0.62, 0.00]`.
+    pub(crate) fn signed_with_interval(self, value: f64, interval: Option<Interval>) -> String {
+        let ends = interval.map(|ends| format!(" [{}, {}]", self.signed(ends.low), self.signed(ends.high)));
+        self.signed(value) + &ends.unwrap_or_default()
     }
 }
 

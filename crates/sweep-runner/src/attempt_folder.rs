@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use sweep_protocol::{
     AttemptName, CheckpointName, Lease, Orders, ResultsLayout, RunLayout, SharedOrders, Status, WEIGHTS_FILE,
-    attempt_numbers, create_folders, create_new_folder, next_attempt_number, now_ms, remove_temporaries, sync_folder,
-    write_atomically,
+    attempt_numbers, create_folders, create_new_folder, next_attempt_number, now_ms, read_regular_file,
+    remove_temporaries, sync_folder, write_atomically,
 };
 
 use crate::error::{unreadable, unwritable};
@@ -23,6 +23,7 @@ pub(crate) fn prepare(
     slot: Slot,
 ) -> Result<AttemptName, RunnerError> {
     let run = layout.run(item.run);
+    refuse_links(&run)?;
     create_folders(&run.attempts()).map_err(unwritable(&run.attempts()))?;
     keep_config(&run, item)?;
 
@@ -52,6 +53,17 @@ pub(crate) fn prepare(
     Ok(AttemptName { run: item.run, attempt: number })
 }
 
+/// Refuses a run whose folder is a link. It may lead to the folder of another run.
+fn refuse_links(run: &RunLayout) -> Result<(), RunnerError> {
+    for path in [run.root().to_owned(), run.attempts()] {
+        if path.is_symlink() {
+            let source = io::Error::new(io::ErrorKind::NotADirectory, format!("{} is not a folder", path.display()));
+            return Err(unwritable(&path)(source));
+        }
+    }
+    Ok(())
+}
+
 /// A lease token that no other scheduler grants for this attempt.
 fn token(item: &WorkItem, attempt: u32) -> String {
     format!("{}-{attempt}-{}-{}", item.run.short(), std::process::id(), now_ms())
@@ -63,11 +75,12 @@ fn token(item: &WorkItem, attempt: u32) -> String {
 fn keep_config(run: &RunLayout, item: &WorkItem) -> Result<(), RunnerError> {
     let path = run.config();
     let text = item.file.text();
-    match fs::read(&path) {
+    match read_regular_file(&path) {
         Ok(found) if found == text.as_bytes() => return Ok(()),
         Ok(_) => set_aside(run, &path)?,
+        // A pipe, a folder, or a link to nothing.
+        Err(fault) if fault.kind() == io::ErrorKind::InvalidInput || path.is_symlink() => set_aside(run, &path)?,
         Err(fault) if fault.kind() == io::ErrorKind::NotFound => {}
-        Err(_) if path.is_dir() => set_aside(run, &path)?,
         Err(source) => return Err(RunnerError::Unreadable { path, source }),
     }
     write_atomically(&path, text.as_bytes()).map_err(unwritable(&path))

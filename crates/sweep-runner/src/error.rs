@@ -110,11 +110,13 @@ impl RunnerError {
     /// runs may be what cannot be used.
     pub(crate) fn is_of_run(&self, run: &RunLayout) -> bool {
         let is_there = || run.root().symlink_metadata().is_ok();
-        let was_removed = || {
-            let all = run.root().parent().is_some_and(Path::is_dir);
-            all && self.io().is_some_and(|cause| cause.kind() == io::ErrorKind::NotFound)
-        };
-        self.is_of_one_path() && (is_there() || was_removed())
+        let has_others = || run.root().parent().is_some_and(Path::is_dir);
+        self.is_of_one_path() && (is_there() || self.is_of_removed() && has_others())
+    }
+
+    /// Whether the cause is a file or folder that is not there: every path of the runner was there once.
+    pub(crate) fn is_of_removed(&self) -> bool {
+        self.io().is_some_and(|cause| cause.kind() == io::ErrorKind::NotFound)
     }
 
     /// The error of the operating system, if a file or folder caused this one.

@@ -216,7 +216,10 @@ impl<L: Launcher> Scheduler<'_, L> {
         if self.options.on_failure == OnFailure::Stop {
             self.raise(Request::Finish);
         }
-        let kind = UpdateKind::Unusable(error_chain(&fault));
+        let kind = match fault.is_of_removed() {
+            true => UpdateKind::Removed,
+            false => UpdateKind::Unusable(error_chain(&fault)),
+        };
         self.updates.send(Update { run, attempt, kind }).await.map_err(|_| RunnerError::Unheard)
     }
 

@@ -25,6 +25,8 @@ pub enum UpdateKind {
     Supervisor(Vec<JournalLine<SupervisorEvent>>),
     /// The run is given up, since its folder cannot be used. The text says why.
     Unusable(String),
+    /// The run is given up, since its folder was removed while it was under way.
+    Removed,
 }
 
 /// State of the work when the runner returns.

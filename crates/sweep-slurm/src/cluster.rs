@@ -3,13 +3,15 @@
 //! Each command has an explicit text format, since defaults and JSON differ between versions.
 
 use std::ffi::OsStr;
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::process::Command;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::{Child, Command};
 
 use crate::queue::Queue;
 use crate::{Settings, SlurmError};
@@ -23,6 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Time after which the user is told that a command has not answered yet.
 const SOON: Duration = Duration::from_secs(5);
+
+/// Number of bytes from which an answer is not read any further. A queue of 10,000 tasks has a megabyte.
+const MOST_BYTES: u64 = 64 << 20;
 
 /// Number of characters of an answer that an error shows. A command may print a whole web page.
 const SHOWN: usize = 1000;
@@ -80,7 +85,7 @@ impl Cluster {
         let line = answer.lines().next_back().unwrap_or_default();
         let job = line.split(';').next().unwrap_or_default().trim();
         if job.is_empty() || !job.bytes().all(|byte| byte.is_ascii_digit()) {
-            let answer = shortened(&answer);
+            let answer = if answer.is_empty() { "nothing".to_owned() } else { format!("`{}`", shortened(&answer)) };
             return Err(SlurmError::Answer { command: "sbatch", answer, expected: "`1234` or `1234;cluster`" });
         }
         Ok(job.to_owned())
@@ -98,7 +103,7 @@ impl Cluster {
         match self.ask("squeue", &arguments, |name| name.starts_with("SQUEUE_")).await {
             Ok(text) => Queue::read(jobs, &text).ok_or(SlurmError::Answer {
                 command: "squeue",
-                answer: shortened(&text),
+                answer: format!("`{}`", shortened(&text)),
                 expected: "`12|0|RUNNING|None|node|command`",
             }),
             // The only job that was asked for has left the queue.
@@ -150,11 +155,14 @@ impl Cluster {
         }
         // In a process group of its own: a Ctrl-C in the terminal is for this program, which decides what to do.
         asked.process_group(0);
-        let done = asked.args(arguments).stdin(Stdio::null()).kill_on_drop(true).output();
-        let Ok(done) = tokio::time::timeout(PATIENCE, self.with_notice(command, done)).await else {
+        asked.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = asked.spawn().map_err(|source| SlurmError::Missing { command, source })?;
+        let Ok(done) = tokio::time::timeout(PATIENCE, self.with_notice(command, output(&mut child))).await else {
             return Err(SlurmError::Silent { command, seconds: PATIENCE.as_secs() });
         };
-        let done = done.map_err(|source| SlurmError::Missing { command, source })?;
+        let unreadable =
+            |fault: io::Error| SlurmError::Answer { command, answer: fault.to_string(), expected: "a text" };
+        let done = done.map_err(unreadable)?;
         if done.status.success() {
             return Ok(String::from_utf8_lossy(&done.stdout).trim_end().to_owned());
         }
@@ -179,6 +187,23 @@ impl Cluster {
         (self.say)(&format!("waiting for `{command}`: it has not answered yet, and is given {most} s"));
         answer.await
     }
+}
+
+/// Reads what a process prints until it ends.
+async fn output(child: &mut Child) -> io::Result<Output> {
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let (stdout, stderr) = tokio::try_join!(bounded(stdout), bounded(stderr))?;
+    Ok(Output { status: child.wait().await?, stdout, stderr })
+}
+
+/// Reads a pipe to its end, or fails if that is too far: a command may print for ever.
+async fn bounded(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(pipe) = pipe {
+        pipe.take(MOST_BYTES).read_to_end(&mut bytes).await?;
+    }
+    let is_whole = (bytes.len() as u64) < MOST_BYTES;
+    if is_whole { Ok(bytes) } else { Err(io::Error::other(format!("more than {} MiB", MOST_BYTES >> 20))) }
 }
 
 /// Returns the arguments of `sbatch` that differ between the arrays of a submission.
@@ -224,6 +249,12 @@ mod tests {
     async fn a_command_that_was_killed_has_not_refused() {
         let (answer, _) = asked("sh", &["-c", "kill -TERM $$"]).await;
         assert_eq!(answer, Err("`sh -c kill -TERM $$` was killed: signal: 15 (SIGTERM)".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn an_endless_answer_is_not_read_to_its_end() {
+        let (answer, _) = asked("yes", &[]).await;
+        assert_eq!(answer, Err("`yes` answered more than 64 MiB, which is not of the form a text".to_owned()));
     }
 
     #[tokio::test]

@@ -39,7 +39,7 @@ pub enum SlurmError {
         seconds: u64,
     },
     /// A command of Slurm answered in a form that is not known.
-    #[error("`{command}` answered `{answer}`, which is not of the form {expected}")]
+    #[error("`{command}` answered {answer}, which is not of the form {expected}")]
     Answer {
         /// The command.
         command: &'static str,

@@ -86,10 +86,9 @@ impl RunState {
 
     /// Returns the `wanted` values, sorted.
     pub(crate) fn wanted_values(&self, wanted: impl Fn(SeriesKey) -> Epochs) -> Vec<Measurement> {
-        let series = |(value, _): &(Measurement, u32)| (value.metric, value.split, value.form);
         let mut values = Vec::with_capacity(self.values.len());
-        for all in self.values.chunk_by(|a, b| series(a) == series(b)) {
-            let from = match wanted(series(&all[0])) {
+        for all in self.values.chunk_by(|(a, _), (b, _)| a.series() == b.series()) {
+            let from = match wanted(all[0].0.series()) {
                 Epochs::None => all.len(),
                 Epochs::Last => all.len() - 1,
                 Epochs::All => 0,

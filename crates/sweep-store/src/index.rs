@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
 use serde::Deserialize;
@@ -233,15 +233,21 @@ async fn insert_values(
     for chunk in values.chunks(VALUES_AT_ONCE) {
         let statement = STATEMENTS[chunk.len() - 1].get_or_init(|| insert_of(chunk.len()));
         let mut insert = sqlx::query(statement.as_str());
-        for (measurement, attempt) in chunk {
-            insert = insert
-                .bind(number)
-                .bind(measurement.metric.name())
-                .bind(measurement.split.map_or("", Split::name))
-                .bind(measurement.form.map_or("", Form::name))
-                .bind(measurement.epoch.map_or(-1, i64::from))
-                .bind(measurement.value)
-                .bind(*attempt);
+        for values in chunk.chunk_by(|(a, _), (b, _)| a.series() == b.series()) {
+            let (metric, split, form) = values[0].0.series();
+            // A text that is bound is copied to the heap. Those of a series share one copy.
+            let names = [metric.name(), split.map_or("", Split::name), form.map_or("", Form::name)];
+            let [metric, split, form] = names.map(Arc::<str>::from);
+            for (measurement, attempt) in values {
+                insert = insert
+                    .bind(number)
+                    .bind(Arc::clone(&metric))
+                    .bind(Arc::clone(&split))
+                    .bind(Arc::clone(&form))
+                    .bind(measurement.epoch.map_or(-1, i64::from))
+                    .bind(measurement.value)
+                    .bind(*attempt);
+            }
         }
         insert.execute(&mut *connection).await?;
     }

@@ -15,9 +15,8 @@ const DIGITS: usize = 32;
 /// Packs values, sorted by metric, split, form and epoch, into a text. Returns the text and its digest.
 pub(crate) fn pack(values: &[&Measurement]) -> (String, String) {
     let mut text = String::new();
-    let series = |value: &Measurement| (value.metric, value.split, value.form);
-    for values in values.chunk_by(|a, b| series(a) == series(b)) {
-        let (metric, split, form) = series(values[0]);
+    for values in values.chunk_by(|a, b| a.series() == b.series()) {
+        let (metric, split, form) = values[0].series();
         let (split, form) = (split.map_or("", Split::name), form.map_or("", Form::name));
         let mut before = '|';
         write!(text, "{},{split},{form}", metric.name()).expect(INFALLIBLE);

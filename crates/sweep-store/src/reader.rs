@@ -127,7 +127,7 @@ impl Reader {
         let known = self.all_known(&runs)?;
         let packed = self.packed_values(&known).await;
         let (runs, measurements) = self.unpacked((&known, &packed), wanted, &shared)?;
-        Ok(Some(ExperimentRows { plan, runs, measurements, throughput, predictions: Vec::new() }))
+        Ok(Some(ExperimentRows { plan, runs, measurements, part: None, throughput, predictions: Vec::new() }))
     }
 
     /// Like [`Self::experiment_rows`], but with part of the values only: `choose` sees the rows with the last value of
@@ -146,7 +146,7 @@ impl Reader {
         let throughput = self.throughput(&plan);
         let shared = SharedThroughput::of(&plan, throughput.as_ref());
         let (runs, measurements) = self.unpacked((&known, &packed), |_| Epochs::Last, &shared)?;
-        let mut rows = ExperimentRows { plan, runs, measurements, throughput, predictions: Vec::new() };
+        let mut rows = ExperimentRows { plan, runs, measurements, part: None, throughput, predictions: Vec::new() };
         let wanted = choose(&rows)?;
         rows.measurements = self.unpacked((&known, &packed), wanted, &shared)?.1;
         drop(packed);

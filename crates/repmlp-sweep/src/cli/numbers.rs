@@ -98,7 +98,7 @@ pub(crate) struct WhyArgs {
     /// The experiment file.
     #[arg(value_name = "SPEC", value_hint = ValueHint::FilePath)]
     pub(crate) path: PathBuf,
-    /// Id of the table.
+    /// Id of the table or front.
     pub(crate) table: String,
     /// Labels of the row, joined by `/`.
     pub(crate) row: String,

@@ -31,8 +31,8 @@ pub(crate) struct RunArgs {
     /// Threads of each run [default: the machine's cores, divided among the slots].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) threads: Option<u32>,
-    /// Only runs with an id that starts with one of these (`3f9c2a,771b`), or with these labels
-    /// (`groups=2,kernels=1,3`). May be repeated: then a run needs to match one of them.
+    /// Only runs with an id that starts with one of these (`3f9c2a,771b`), or with these labels and this seed
+    /// (`groups=2,kernels=1,3,seed=0`). May be repeated: then a run needs to match one of them.
     #[arg(long, value_name = "ID|AXIS=LABEL", add = ArgValueCandidates::new(complete::runs))]
     pub(crate) only: Vec<String>,
     /// Start at most N runs in this call.

@@ -24,7 +24,8 @@ pub(crate) async fn run(arguments: ExportArgs) -> Result<Exit> {
     say_damage(&mut results);
     say_incomplete(&rows);
     plan_file::check(&layout, Some(&arguments.source), &rows.plan)?;
-    let (declaration, paper) = project.declaration(&rows)?;
+    // Only a declared report refers to numbers of the paper.
+    let (declaration, paper) = project.declared(&rows.plan)?.unwrap_or_default();
     let mut frame = sweep_report::frame(&rows, &declaration, &paper)?;
     drop(rows);
     let mut write = |out: &mut dyn Write| match arguments.format {

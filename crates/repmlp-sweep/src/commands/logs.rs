@@ -1,7 +1,7 @@
 //! `logs`: prints the log of a run's process and the notes in its journal.
 
 use anyhow::{Context, Result};
-use sweep_protocol::{Event, JournalReader, Outcome};
+use sweep_protocol::{Event, JournalReader, Outcome, read_regular_file};
 
 use super::show::find_run;
 use super::{open_results, print};
@@ -18,7 +18,7 @@ pub(crate) async fn run(arguments: LogsArgs) -> Result<Exit> {
         return Err(UsageError(format!("run {} has not been started yet", id.short())).into());
     };
     let attempt = layout.run(id).attempt(number);
-    let log = std::fs::read(attempt.log())
+    let log = read_regular_file(&attempt.log())
         .with_context(|| format!("run {} has no log of attempt {number}: {}", id.short(), attempt.log().display()))?;
     print(&format!("# {}\n", attempt.root().display()))?;
     let mut is_silent = log.is_empty();
@@ -27,7 +27,11 @@ pub(crate) async fn run(arguments: LogsArgs) -> Result<Exit> {
             !matches!(line.event, Event::Noticed { .. } | Event::Ended { outcome: Outcome::Failed { .. }, .. });
         match line.event {
             Event::Noticed { text } => print(&format!("note: {text}\n"))?,
-            Event::Ended { outcome: Outcome::Failed { message, .. }, .. } => print(&format!("failed: {message}\n"))?,
+            // The message of a command that failed ends with its log, which follows.
+            Event::Ended { outcome: Outcome::Failed { message, .. }, .. } => {
+                let shown = if log.is_empty() { &message } else { message.lines().next().unwrap_or_default() };
+                print(&format!("failed: {shown}\n"))?;
+            }
             _ => {}
         }
     }

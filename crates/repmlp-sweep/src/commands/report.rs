@@ -20,7 +20,7 @@ use crate::exit::{Exit, UsageError};
 use crate::paper;
 use crate::plan_file;
 use crate::project::{Project, experiment_name};
-use crate::recorded::{self, Origin, Recorded, ReportRows, folders};
+use crate::recorded::{self, Origin, Recorded, folders};
 use crate::screen::Screen;
 
 pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
@@ -44,10 +44,10 @@ pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
         return check_one(&project, &published, &arguments.reports);
     }
     let mut results = open_results(&layout).await?;
-    let place = (experiment_name(path)?, profile);
-    let place = (place.0.as_str(), place.1.as_ref());
+    let name = experiment_name(path)?;
+    let place = (name.as_str(), profile.as_ref());
     let found = recorded::find_for_report(&project, &mut results, &layout, place).await?;
-    let Recorded { rows, part_of, origin } = found.ok_or_else(|| unknown(place))?;
+    let Recorded { rows, origin } = found.ok_or_else(|| unknown(place))?;
     say_damage(&mut results);
     plan_file::check(&layout, Some(path), &rows.plan)?;
     let (declaration, numbers) = project.declaration(&rows)?;
@@ -56,16 +56,15 @@ pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     let folder = project.renderings(&arguments.reports, &rows.plan)?;
-    let of_report = ReportRows { rows, part_of };
-    let published = if origin == Origin::Runs { Some(layout.clone()) } else { None };
-    let (published, document) = publish_and_compute(published.as_ref(), &of_report, (&declaration, &numbers))?;
+    let place = Some(&layout).filter(|_| origin == Origin::Runs);
+    let (published, document) = publish_and_compute(place, &rows, (&declaration, &numbers))?;
     match published {
         Err(fault) if is_write_protected(&fault) => say(&format!(
             "note: {}; the report is rendered anyway, but `report --check` compares it with the measurements \
              published before",
             error_chain(&fault)
         )),
-        published => published?.iter().for_each(say_kept),
+        kept => kept?.iter().for_each(say_kept),
     }
     write_renderings(&folder, &document)?;
     print_bytes(shown(&document.answers, screen).as_bytes())?;
@@ -114,10 +113,10 @@ pub(super) fn write(
     project: &Project,
     layout: &ResultsLayout,
     folder: &Path,
-    of_report: &ReportRows,
+    rows: &ExperimentRows,
 ) -> Result<Answers> {
-    let (declaration, paper) = project.declaration(&of_report.rows)?;
-    let (published, document) = publish_and_compute(Some(layout), of_report, (&declaration, &paper))?;
+    let (declaration, paper) = project.declaration(rows)?;
+    let (published, document) = publish_and_compute(Some(layout), rows, (&declaration, &paper))?;
     published?.iter().for_each(say_kept);
     write_renderings(folder, &document)?;
     Ok(document.answers)
@@ -131,16 +130,16 @@ type Published = Result<Vec<Kept>, ReportError>;
 /// nothing is written.
 fn publish_and_compute(
     layout: Option<&ResultsLayout>,
-    of_report: &ReportRows,
+    rows: &ExperimentRows,
     (declaration, paper): (&Declaration, &PaperNumbers),
 ) -> Result<(Published, Document), ReportError> {
-    let ReportRows { rows, part_of } = of_report;
     check_declaration(declaration, &rows.plan, paper)?;
-    if let (Some(_), Some(all)) = (layout, part_of) {
+    if let (Some(_), Some(part)) = (layout, &rows.part) {
         say(&format!(
-            "note: {} of {all} values are published: those that the report shows, and the last one of each series; \
-             `export` writes all",
-            rows.measurements.len()
+            "note: {} of {} values are published: those that the report shows, and the last one of each series; \
+             `export` writes all while the runs are here",
+            rows.measurements.len(),
+            part.all_values
         ));
     }
     let publish = || match layout {

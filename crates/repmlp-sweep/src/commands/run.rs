@@ -8,7 +8,8 @@ use anyhow::Result;
 use repmlp_train::DeviceChoice;
 use sweep_plan::{DEFAULT_PROFILE, PlannedRun};
 use sweep_protocol::{
-    Arithmetic, Epochs, FailureKind, ResultsLayout, RunFile, RunId, RunRow, SharedOrders, Status, error_chain,
+    Arithmetic, Epochs, ExperimentRows, FailureKind, ResultsLayout, RunFile, RunId, RunRow, SharedOrders, Status,
+    error_chain,
 };
 use sweep_report::Answers;
 use sweep_runner::{
@@ -28,7 +29,7 @@ use crate::program::Program;
 use crate::progress::Progress;
 use crate::project::Project;
 use crate::pruning::Pruning;
-use crate::recorded::{self, ReportRows};
+use crate::recorded;
 use crate::screen::Screen;
 use crate::selection::Selection;
 use crate::slots::Asked;
@@ -246,14 +247,13 @@ impl Call<'_> {
         let plan = &costed.plan;
         let rows = recorded::of_report(project, &mut results, (&plan.experiment, &plan.profile)).await?;
         say_damage(&mut results);
-        let of_report = rows.ok_or_else(|| self.lost_plan())?;
+        let rows = rows.ok_or_else(|| self.lost_plan())?;
         // The report of an unfinished sweep would replace a finished one. `report` renders it on request.
-        let rows = &of_report.rows;
         let is_finished = request == Request::Run && !costed.has_work(&known_of(&rows.runs));
         let folder = is_finished.then(|| project.renderings(&arguments.reports, &rows.plan)).transpose()?;
         let answers = match &folder {
-            Some(folder) => render(project, (layout, &mut results), folder, &of_report)?,
-            None => report::unwritten(project, rows)?,
+            Some(folder) => render(project, (layout, &mut results), folder, &rows)?,
+            None => report::unwritten(project, &rows)?,
         };
         results.close().await?;
         progress.end(&rows.runs, folder.as_deref());
@@ -311,11 +311,10 @@ fn render(
     project: &Project,
     (layout, results): (&ResultsLayout, &mut Reader),
     folder: &Path,
-    of_report: &ReportRows,
+    rows: &ExperimentRows,
 ) -> Result<Answers> {
-    let rows = &of_report.rows;
     let inputs = up_to_date::inputs(project, results, &rows.plan, folder)?;
-    let made = report::write(project, layout, folder, of_report)?;
+    let made = report::write(project, layout, folder, rows)?;
     // If a declaration was edited meanwhile, it is not known which version was rendered.
     let inputs = inputs.filter(|inputs| {
         let after = up_to_date::inputs(project, results, &rows.plan, folder);

@@ -142,6 +142,13 @@ fn tags(layout: &ResultsLayout, rows: &ExperimentRows) -> BTreeMap<RunId, RunTag
     rows.runs.par_iter().filter_map(|row| Some((row.run, read(row.run)?))).collect()
 }
 
+/// Shortens a message to one line. The last line of a log says most.
+fn reason(message: &str) -> String {
+    let mut lines = message.lines().filter(|line| !line.trim().is_empty());
+    let first = lines.next().unwrap_or_default();
+    lines.next_back().map_or_else(|| first.to_owned(), |last| format!("{first} … {}", last.trim()))
+}
+
 /// Returns one line for each run of an experiment, or for those with a tag; `None` if no run has it.
 fn runs(rows: &ExperimentRows, tags: &BTreeMap<RunId, RunTags>, filter: Option<&str>) -> Option<String> {
     let known: BTreeMap<RunId, &RunRow> = rows.runs.iter().map(|row| (row.run, row)).collect();
@@ -158,7 +165,7 @@ fn runs(rows: &ExperimentRows, tags: &BTreeMap<RunId, RunTags>, filter: Option<&
             known.map_or(0, |row| row.attempts).to_string(),
             accuracy.and_then(|m| m.epoch).map_or("-".to_owned(), |epoch| epoch.to_string()),
             accuracy.map_or("-".to_owned(), |m| format!("{:.2} %", 100.0 * m.value)),
-            known.and_then(|row| row.message.clone()).unwrap_or_default().lines().next().unwrap_or_default().to_owned(),
+            known.and_then(|row| row.message.as_deref()).map(reason).unwrap_or_default(),
         ];
         if !tags.is_empty() {
             line.push(tags.get(&planned.run).map(RunTags::line).unwrap_or_default());

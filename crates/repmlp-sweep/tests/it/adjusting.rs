@@ -56,8 +56,13 @@ fn runs_are_chosen_by_their_labels_or_ids() {
         plan.lines().filter(|line| line.contains(&format!("groups={groups} ")) && line.contains("done, reused")).count()
     };
     assert!(done("2") > 1 && done("1") == 0, "{plan}");
+    bench.run(&format!("{SPEC} --profile seeds --only groups=1,seed=1"));
+    let plan = bench.done(&format!("plan {SPEC} --profile seeds")).stdout();
+    let done = plan.lines().filter(|line| line.contains("groups=1 ") && line.contains("done, reused"));
+    assert_eq!(done.count(), 1, "{plan}");
     for (only, told) in [
-        ("gruops=2", "there is no axis `gruops`; axes: groups"),
+        ("gruops=2", "there is no axis `gruops`; axes: groups, seed"),
+        ("seed=77", "no run of this plan has the seed `77`; seeds: "),
         ("groups=7", "has no label `7`; labels: 1; 2"),
         ("zzzz", "no run of this plan has an id"),
         (",", "an id or AXIS=LABEL is missing"),

@@ -1,5 +1,5 @@
-//! Obstacles in a results folder: something else lies where a run has a file or folder. An obstacle costs this run or its
-//! attempt, never the other runs, and it is not removed.
+//! Obstacles in a results folder: something else lies where a run has a file or folder. An obstacle costs this run or
+//! its attempt, never the other runs, and it is not removed.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -58,7 +58,7 @@ fn an_obstacle_in_the_place_of_a_run_is_named_and_the_other_runs_go_on() {
             let why = format!("{} is not a folder; mend or remove what is named here", place.display());
             assert!(ran.stderr().contains(&why), "{obstacle}: {}", ran.stderr());
             assert_eq!(ran.stderr().matches("is given up, the other runs go on").count(), 1, "{}", ran.stderr());
-            assert!(ran.stderr().contains("1 queued, 1 succeeded"), "{obstacle}: {}", ran.stderr());
+            assert!(ran.stderr().contains("1 succeeded, 1 failed:io"), "{obstacle}: {}", ran.stderr());
             assert!(place.symlink_metadata().is_ok(), "the obstacle stays");
             // With --fail-fast nothing else begins.
             remove(&other);
@@ -99,6 +99,35 @@ fn an_obstacle_in_an_attempt_costs_this_attempt_only() {
         let ran = bench.done(SWEEP);
         assert!(ran.stderr().contains("1 of 2 runs to do"), "{place}, {obstacle}: {}", ran.stderr());
     }
+}
+
+#[test]
+fn an_obstacle_in_the_place_of_the_configuration_is_set_aside() {
+    let (bench, run) = finished();
+    let all = bench.measurements("few");
+    for obstacle in ["folder", "pipe", "link to nothing"] {
+        remove(&run.join("attempts"));
+        put(obstacle, &run.join("run.json"));
+        bench.done(SWEEP);
+        assert_eq!(bench.measurements("few"), all, "{obstacle}");
+    }
+    let aside = fs::read_dir(run.join("damaged")).unwrap().count();
+    assert_eq!(aside, 3);
+}
+
+#[test]
+fn a_link_to_the_folder_of_another_run_is_not_followed() {
+    let (bench, run) = finished();
+    let runs = fs::read_dir(bench.path("results/runs")).unwrap().map(|entry| entry.unwrap().path());
+    let other = runs.into_iter().find(|path| *path != run).unwrap();
+    let config = fs::read(other.join("run.json")).unwrap();
+    remove(&run);
+    symlink(&other, &run).unwrap();
+    let ran = bench.run(SWEEP);
+    assert!(ran.stderr().contains("is not a folder"), "{}", ran.stderr());
+    assert_eq!(ran.code(), 10, "{}", ran.stderr());
+    assert_eq!(fs::read(other.join("run.json")).unwrap(), config);
+    assert_eq!(fs::read_dir(other.join("attempts")).unwrap().count(), 1);
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub fn judge(
     declaration: &Declaration,
     paper: &PaperNumbers,
 ) -> Result<Vec<Judged>, ReportError> {
-    fit::check(declaration, &rows.plan, paper)?;
+    fit::check_rows(declaration, rows, paper)?;
     Ok(of_measured(rows, &Measured::new(rows), declaration, paper))
 }
 

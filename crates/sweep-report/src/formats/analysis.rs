@@ -10,7 +10,7 @@ use sweep_statistics::{
 
 use super::sheet::{Sheet, Text, count, p_text};
 use crate::analysis::{Analysis, Effects, Found, Front, FrontRow, GridAxis};
-use crate::unit::{Unit, with_unit, words};
+use crate::unit::{Rounding, with_unit, words};
 
 /// An analysis as its readers see it.
 pub(crate) struct Section {
@@ -38,25 +38,10 @@ fn sheet(header: &[&str], words: usize, rows: Vec<Vec<String>>) -> Sheet {
     Sheet { header, words, rows, row_notes: Vec::new() }
 }
 
-/// How numbers of a quantity look.
-struct View {
-    unit: Unit,
-    decimals: usize,
-}
-
-impl View {
-    fn mean(&self, summary: &Summary) -> String {
-        let text = |value| self.unit.text(value, self.decimals);
-        let ends = summary.interval.map(|ends| format!(" [{}, {}]", text(ends.low), text(ends.high)));
-        text(summary.mean) + &ends.unwrap_or_default()
-    }
-
-    fn effect(&self, effect: &PairedDifference) -> String {
-        let signed = |value| self.unit.signed(value, self.decimals);
-        let ends = effect.summary.interval.map(|ends| format!(" [{}, {}]", signed(ends.low), signed(ends.high)));
-        let p = effect.p_adjusted.map(|p| format!(", {}", p_text(p)));
-        signed(effect.summary.mean) + &ends.unwrap_or_default() + &p.unwrap_or_default()
-    }
+/// Formats an effect with its interval and its p.
+fn effect_text(effect: &PairedDifference, rounding: Rounding) -> String {
+    let p = effect.p_adjusted.map(|p| format!(", {}", p_text(p)));
+    rounding.signed_with_interval(effect.summary.mean, effect.summary.interval) + &p.unwrap_or_default()
 }
 
 fn of_effects(effects: &Effects) -> (Vec<Sheet>, Vec<String>) {
@@ -65,39 +50,41 @@ fn of_effects(effects: &Effects) -> (Vec<Sheet>, Vec<String>) {
         Found::Computed(found) => found,
         Found::Missing(why) => return (Vec::new(), vec![format!("No effects on {what}: {why}.")]),
     };
-    let unit = Unit::of(effects.quantity.metric);
     let means = found.marginal_means.iter().map(|mean| mean.summary.mean);
-    let view = View { unit, decimals: unit.decimals(means) };
+    let rounding = Rounding::of(effects.quantity.metric, means);
+    let unit = rounding.unit;
     let difference = |name: &str| with_unit(name, &unit.difference) + " [95%], p";
     let mean = with_unit("mean", &unit.symbol) + " [95%]";
-    let mut sheets = vec![sheet(&["axis", "label", &mean, &difference("main effect")], 2, main(effects, found, &view))];
+    let mut sheets =
+        vec![sheet(&["axis", "label", &mean, &difference("main effect")], 2, main(effects, found, rounding))];
     if !found.interactions.is_empty() {
-        let rows = interactions(effects, found, &view);
+        let rows = interactions(effects, found, rounding);
         sheets.push(sheet(&["axes", "labels", &difference("interaction")], 2, rows));
     }
     (sheets, effect_notes(effects, found, &what))
 }
 
 /// Returns a row for each label of each axis.
-fn main(effects: &Effects, found: &Factorial, view: &View) -> Vec<Vec<String>> {
+fn main(effects: &Effects, found: &Factorial, rounding: Rounding) -> Vec<Vec<String>> {
     let row = |mean: &MarginalMean| {
         let GridAxis { name, labels } = &effects.axes[mean.axis];
         let is_it = |main: &&MainEffect| (main.axis, main.point) == (mean.axis, mean.point);
         let effect = found.main_effects.iter().find(is_it);
-        let effect = effect.map_or_else(|| "reference".to_owned(), |main| view.effect(&main.effect));
-        vec![name.clone(), labels[mean.point].clone(), view.mean(&mean.summary), effect]
+        let effect = effect.map_or_else(|| "reference".to_owned(), |main| effect_text(&main.effect, rounding));
+        let Summary { mean: value, interval, .. } = mean.summary;
+        vec![name.clone(), labels[mean.point].clone(), rounding.with_interval(value, interval), effect]
     };
     found.marginal_means.iter().map(row).collect()
 }
 
-fn interactions(effects: &Effects, found: &Factorial, view: &View) -> Vec<Vec<String>> {
+fn interactions(effects: &Effects, found: &Factorial, rounding: Rounding) -> Vec<Vec<String>> {
     let row = |interaction: &Interaction| {
         let [first, second] = [0, 1].map(|i| &effects.axes[interaction.axes[i]]);
         let [own, other] = interaction.points;
         vec![
             format!("{} × {}", first.name, second.name),
             format!("{} × {}", first.labels[own], second.labels[other]),
-            view.effect(&interaction.effect),
+            effect_text(&interaction.effect, rounding),
         ]
     };
     found.interactions.iter().map(row).collect()
@@ -140,25 +127,23 @@ fn of_front(front: &Front) -> (Vec<Sheet>, Vec<String>) {
     if let Some(why) = &front.missing {
         return (Vec::new(), vec![format!("No front of {value_words} over {cost_words}: {why}.")]);
     }
-    let [cost, value] = [&front.cost, &front.value].map(|quantity| Unit::of(quantity.metric));
-    let cost_decimals = cost.decimals(front.rows.iter().filter_map(|row| row.cost));
-    let value_decimals = value.decimals(front.rows.iter().filter_map(|row| Some(row.value?.mean)));
+    let cost = Rounding::of(front.cost.metric, front.rows.iter().filter_map(|row| row.cost));
+    let value = Rounding::of(front.value.metric, front.rows.iter().filter_map(|row| Some(row.value?.mean)));
     let mut header = front.axes.clone();
     header.extend([
         "standing".to_owned(),
         "n".to_owned(),
-        with_unit(&cost_words, &cost.symbol),
-        with_unit(&value_words, &value.symbol),
+        with_unit(&cost_words, &cost.unit.symbol),
+        with_unit(&value_words, &value.unit.symbol),
     ]);
     let row = |row: &FrontRow| {
-        let shown = |found: Option<f64>, unit: Unit, decimals| {
-            found.map_or_else(|| "—".to_owned(), |found| unit.text(found, decimals))
-        };
+        let shown =
+            |found: Option<f64>, rounding: Rounding| found.map_or_else(|| "—".to_owned(), |found| rounding.text(found));
         let mut texts: Vec<Text> = row.labels.iter().cloned().map(Text::from).collect();
         texts.push(Text::from(standing(front, row)));
         texts.push(Text::from(count(row.n, row.planned)));
-        texts.push(Text::from(shown(row.cost, cost, cost_decimals)));
-        let mean = shown(row.value.map(|value| value.mean), value, value_decimals);
+        texts.push(Text::from(shown(row.cost, cost)));
+        let mean = shown(row.value.map(|value| value.mean), value);
         texts.push(Text::from(mean));
         texts
     };

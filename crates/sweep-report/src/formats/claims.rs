@@ -55,7 +55,8 @@ fn why(claim: &Judged) -> String {
         words.push("counted at the paper's scale, without training".to_owned());
     }
     words.extend(match claim.registration {
-        Registration::Open | Registration::Before => None,
+        Registration::Open => None,
+        Registration::Before => Some("declared before the runs".to_owned()),
         Registration::After => Some("declared after the runs".to_owned()),
         Registration::Changed => Some("changed after the runs".to_owned()),
     });

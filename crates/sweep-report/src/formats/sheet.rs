@@ -7,7 +7,7 @@ use sweep_statistics::{Estimate, Ratio};
 
 use crate::notes::has_spread;
 use crate::table::{Cell, CellValue, Column, Delta, Row, Table};
-use crate::unit::{Unit, typeset, with_unit};
+use crate::unit::{Rounding, typeset, with_unit};
 
 /// Text in rows and columns.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,8 +117,7 @@ pub(super) fn count(n: usize, planned: usize) -> String {
 /// How one declared column looks.
 #[derive(Clone, Copy, Debug)]
 struct Look {
-    unit: Unit,
-    decimals: usize,
+    rounding: Rounding,
     spread: bool,
     intervals: bool,
     /// Whether the differences are ratios.
@@ -127,7 +126,6 @@ struct Look {
 
 impl Look {
     fn of(table: &Table, i: usize) -> Self {
-        let unit = Unit::of(table.columns[i].quantity.metric);
         let cells = || table.rows.iter().map(|row| &row.cells[i]);
         let means = cells().filter_map(|cell| match &cell.value {
             CellValue::Measured(summary) => Some(summary.mean),
@@ -140,8 +138,7 @@ impl Look {
             Delta::Baseline => false,
         };
         Self {
-            unit,
-            decimals: unit.decimals(means),
+            rounding: Rounding::of(table.columns[i].quantity.metric, means),
             spread: cells().any(has_spread),
             intervals: deltas().any(has_interval),
             ratios: deltas().any(|delta| matches!(delta, Delta::Ratio(_))),
@@ -149,17 +146,18 @@ impl Look {
     }
 
     fn header(self, column: &Column) -> Vec<String> {
-        let symbol = if self.spread { format!("{} ± SD", self.unit.symbol) } else { self.unit.symbol.to_string() };
+        let unit = self.rounding.unit;
+        let symbol = if self.spread { format!("{} ± SD", unit.symbol) } else { unit.symbol.to_string() };
         let mut header = vec![with_unit(&column.label, symbol.trim_start())];
         if column.paper {
-            header.push(with_unit("paper", &self.unit.symbol));
+            header.push(with_unit("paper", &unit.symbol));
         }
         if column.delta && self.ratios {
             let interval = if self.intervals { " [95%]" } else { "" };
             header.push(format!("{} ÷ baseline{interval}", column.label));
         } else if column.delta {
             let interval = if self.intervals { " [95%], p" } else { "" };
-            header.push(with_unit(&format!("Δ {}", column.label), &self.unit.difference) + interval);
+            header.push(with_unit(&format!("Δ {}", column.label), &unit.difference) + interval);
         }
         header
     }
@@ -184,7 +182,7 @@ impl Look {
 
     /// Formats `91.02 ± 0.12`, with its own n if it differs from the row's n.
     fn value(self, summary: &Estimate, row_n: usize) -> String {
-        let text = |value| self.unit.text(value, self.decimals);
+        let text = |value| self.rounding.text(value);
         let spread = summary.sd.filter(|sd| *sd > 0.0).map(|sd| format!(" ± {}", text(sd)));
         format!("{}{}{}", text(summary.mean), spread.unwrap_or_default(), own_n(summary.n, row_n))
     }
@@ -203,15 +201,11 @@ impl Look {
             }
             Delta::Difference(comparison) => &comparison.difference,
         };
-        let signed = |value| self.unit.signed(value, self.decimals);
         let summary = &difference.summary;
-        let interval = summary
-            .interval
-            .filter(|ends| ends.low < ends.high)
-            .map(|ends| format!(" [{}, {}]", signed(ends.low), signed(ends.high)));
+        let interval = summary.interval.filter(|ends| ends.low < ends.high);
+        let value = self.rounding.signed_with_interval(summary.mean, interval);
         let p = difference.p_adjusted.map(|p| format!(", {}", p_text(p)));
-        let (interval, p) = (interval.unwrap_or_default(), p.unwrap_or_default());
-        format!("{}{interval}{p}{}", signed(summary.mean), own_n(summary.n, row_n))
+        format!("{value}{}{}", p.unwrap_or_default(), own_n(summary.n, row_n))
     }
 }
 

@@ -3,11 +3,11 @@
 //! This module scales and rounds what the table holds; it computes nothing. The main sheet has the simultaneous
 //! interval; this one has what a careful reader compares it with.
 
-use sweep_statistics::{Comparison, Equivalence, EquivalenceVerdict, Estimate, FEWEST_FOR_BOOTSTRAP, Interval};
+use sweep_statistics::{Comparison, Equivalence, EquivalenceVerdict, Estimate, FEWEST_FOR_BOOTSTRAP};
 
 use super::sheet::{Sheet, Text, p_number, p_text};
 use crate::table::{Cell, CellValue, Column, Delta, Row, Table};
-use crate::unit::{Unit, typeset, with_unit};
+use crate::unit::{Rounding, typeset, with_unit};
 
 /// The statistics of one column.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,9 +29,9 @@ fn of_column(table: &Table, i: usize) -> Option<Statistics> {
     let comparisons = || table.rows.iter().filter_map(|row| comparison(&row.cells[i]));
     let family = comparisons().filter(|found| found.difference.p.is_some()).map(|found| found.difference.comparisons);
     let family = family.max()?;
-    let unit = Unit::of(column.quantity.metric);
     let estimates = || table.rows.iter().filter_map(|row| estimate(&row.cells[i]));
-    let view = View { unit, decimals: unit.decimals(estimates().map(|estimate| estimate.mean)), column };
+    let rounding = Rounding::of(column.quantity.metric, estimates().map(|estimate| estimate.mean));
+    let view = View { rounding, column };
     let header = table.axes.iter().cloned().chain(view.header()).collect();
     let rows = table.rows.iter().map(|row| view.line(row, &row.cells[i])).collect();
     let sheet = Sheet { header, words: table.axes.len(), rows, row_notes: Vec::new() };
@@ -39,7 +39,7 @@ fn of_column(table: &Table, i: usize) -> Option<Statistics> {
         format!(
             " The last column asks whether the true difference is within ±{}: two one-sided tests at 5%, for each row \
              alone. The difference is within if its 90% interval is, and not within if that interval is outside.",
-            with_unit(&view.unit.text(margin, view.decimals), &view.unit.difference)
+            with_unit(&rounding.text(margin), &rounding.unit.difference)
         )
     });
     let note = note(family, estimates()) + &margin.unwrap_or_default();
@@ -79,51 +79,46 @@ fn estimate(cell: &Cell) -> Option<Estimate> {
 
 /// How the numbers of the column look.
 struct View<'a> {
-    unit: Unit,
-    decimals: usize,
+    rounding: Rounding,
     column: &'a Column,
 }
 
 impl View<'_> {
     fn header(&self) -> Vec<String> {
+        let unit = self.rounding.unit;
         let mut header: Vec<String> = vec![
             "n".to_owned(),
-            with_unit("mean", &self.unit.symbol) + " [95%]",
-            with_unit("SD", &self.unit.difference),
-            with_unit("Δ", &self.unit.difference),
+            with_unit("mean", &unit.symbol) + " [95%]",
+            with_unit("SD", &unit.difference),
+            with_unit("Δ", &unit.difference),
         ];
         header.extend(["p (one row)", "p (Holm)"].map(str::to_owned));
-        header.push(with_unit("Welch, one row", &self.unit.difference) + " [95%], p");
+        header.push(with_unit("Welch, one row", &unit.difference) + " [95%], p");
         header.extend(["d_z", "superiority"].map(str::to_owned));
         header.extend(self.column.margin.map(|margin| {
-            let margin = self.unit.text(margin, self.decimals);
-            with_unit(&format!("within ±{margin}"), &self.unit.difference)
+            let margin = self.rounding.text(margin);
+            with_unit(&format!("within ±{margin}"), &unit.difference)
         }));
         header
     }
 
     fn line(&self, row: &Row, cell: &Cell) -> Vec<Text> {
+        let rounding = self.rounding;
         let comparison = comparison(cell);
         let estimate = estimate(cell);
         let mut texts: Vec<String> = row.labels.clone();
         texts.push(estimate.map_or_else(|| "0".to_owned(), |estimate| estimate.n.to_string()));
-        texts.push(estimate.map_or_else(missing, |estimate| self.mean(&estimate)));
-        texts.push(estimate.and_then(|estimate| estimate.sd).map_or_else(missing, |sd| self.text(sd)));
+        texts.push(estimate.map_or_else(missing, |found| rounding.with_interval(found.mean, found.interval)));
+        texts.push(estimate.and_then(|estimate| estimate.sd).map_or_else(missing, |sd| rounding.text(sd)));
         texts.push(match &cell.delta {
             Some(Delta::Baseline) => "baseline".to_owned(),
-            _ => comparison.map_or_else(missing, |found| self.signed(found.difference.summary.mean)),
+            _ => comparison.map_or_else(missing, |found| rounding.signed(found.difference.summary.mean)),
         });
         texts.push(comparison.and_then(|found| found.difference.p).map_or_else(missing, p_number));
         texts.push(comparison.and_then(|found| found.p_holm).map_or_else(missing, p_number));
         texts.push(comparison.and_then(|found| found.welch).map_or_else(missing, |welch| {
-            let Interval { low, high } = welch.interval;
-            format!(
-                "{} [{}, {}], {}",
-                self.signed(welch.difference),
-                self.signed(low),
-                self.signed(high),
-                p_text(welch.p)
-            )
+            let difference = rounding.signed_with_interval(welch.difference, Some(welch.interval));
+            format!("{difference}, {}", p_text(welch.p))
         }));
         let effect = comparison.and_then(|found| found.effect_of_differences);
         texts.push(effect.map_or_else(missing, |effect| typeset(&format!("{:.2}", effect.d))));
@@ -132,19 +127,6 @@ impl View<'_> {
             texts.push(cell.equivalence.as_ref().map_or_else(missing, equivalence));
         }
         texts.into_iter().map(Text::from).collect()
-    }
-
-    fn mean(&self, estimate: &Estimate) -> String {
-        let ends = estimate.interval.map(|ends| format!(" [{}, {}]", self.text(ends.low), self.text(ends.high)));
-        self.text(estimate.mean) + &ends.unwrap_or_default()
-    }
-
-    fn text(&self, value: f64) -> String {
-        self.unit.text(value, self.decimals)
-    }
-
-    fn signed(&self, value: f64) -> String {
-        self.unit.signed(value, self.decimals)
     }
 }
 

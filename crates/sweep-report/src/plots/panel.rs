@@ -101,14 +101,15 @@ impl Panel {
         let turned = x.kind == Kind::Labels && widest(&x) + GAP > room;
         let ticks_height = if turned { widest(&x) } else { sizes.small };
         // Without a title, small words above the panel still need a line.
-        let top = 2.0 * GAP + if style.title { sizes.title + GAP } else { sizes.small };
+        let has_title = style.title && !title.is_empty();
+        let top = 2.0 * GAP + if has_title { sizes.title + GAP } else { sizes.small };
         let bottom = (height - 2.0 * GAP - sizes.label - ticks_height - GAP).max(top + LEAST_ROOM);
         let picture = Picture { width, height, shapes: Vec::new() };
         let mut panel = Self { picture, sizes, x, y, left, right, top, bottom };
         panel.draw_y_axis();
         panel.draw_x_axis(if turned { Anchor::UpwardEnd } else { Anchor::Middle });
         let center = Point { x: f64::midpoint(left, right), y: f64::midpoint(top, bottom) };
-        if style.title && !title.is_empty() {
+        if has_title {
             let (title, size) = fitted(title, sizes.title, width - left - GAP);
             panel.words(Point { x: left, y: GAP + sizes.title / 2.0 + 2.0 }, &title, (size, Anchor::Start));
         }

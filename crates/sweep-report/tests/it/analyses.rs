@@ -1,9 +1,9 @@
 //! Effects of axes, and fronts of cost and value, in every output format.
 
 use sweep_protocol::Status;
-use sweep_report::{Analysis, Answers, Color, Declaration, Found, analysis_lines, render};
+use sweep_report::{Analysis, Answers, Color, Declaration, Found, analysis_lines, render, trace};
 
-use crate::fixture::{crowded_rows, paper, rows};
+use crate::fixture::{crowded_rows, declaration, paper, rows};
 
 const GRID: &str = r#"
 title = "Perceptrons and groups"
@@ -81,6 +81,29 @@ fn an_incomplete_grid_has_no_effects_and_says_why() {
     // A front needs no complete grid.
     let shown = analysis_lines(&answers.analyses[1], 200, Color::Plain);
     assert!(shown.lines().any(|line| line.starts_with("8 ") && line.contains('—')), "{shown}");
+}
+
+#[test]
+fn a_value_of_a_front_leads_to_its_runs() {
+    let answers = Answers::of(&crowded_rows(), &grid(), &paper()).unwrap();
+    let Analysis::Front(front) = &answers.analyses[1] else { panic!("{answers:?}") };
+    for row in &front.rows {
+        let name = row.labels.join("/");
+        let place = ("front", name.as_str(), "accuracy");
+        let found = trace(&crowded_rows(), &grid(), &paper(), place).unwrap();
+        let values: Vec<f64> = found.runs.iter().filter_map(|run| run.value).collect();
+        assert_eq!(values.len(), row.n);
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        assert!((mean - row.value.as_ref().unwrap().mean).abs() < 1e-12, "{row:?}");
+    }
+    let fault = trace(&crowded_rows(), &grid(), &paper(), ("effects", "8", "accuracy")).unwrap_err().to_string();
+    assert_eq!(fault, "there is no table or front `effects`; known: `front`");
+}
+
+#[test]
+fn a_heading_of_several_columns_is_ambiguous() {
+    let fault = trace(&rows(), &declaration(), &paper(), ("groups", "1", "")).unwrap_err().to_string();
+    assert!(fault.starts_with("several columns are called ``: `"), "{fault}");
 }
 
 #[test]

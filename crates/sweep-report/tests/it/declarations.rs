@@ -31,6 +31,11 @@ fn what_can_never_give_an_answer_is_refused() {
     assert!(refusal(claim).contains("claim `c`: it names a row twice"), "{}", refusal(claim));
     let twice = "title = 't'\n[[table]]\nid = 'a'\nrows = ['groups', 'groups']\ncolumn = []";
     assert!(refusal(twice).contains("table `a`: `rows` names the axis `groups` twice"), "{}", refusal(twice));
+    let hidden = DECLARATION.replacen("rows = [\"groups\"]", "rows = []\nwhere = { groups = \"4\" }", 1);
+    let fault = tables(&rows(), &toml::from_str(&hidden).unwrap(), &paper()).unwrap_err().to_string();
+    let expected =
+        "`delta` of accuracy needs the row of the baseline, groups=2, but `where` shows only runs with groups=4";
+    assert!(fault.contains(expected), "{fault}");
     let mut rows = rows();
     rows.plan.baseline = sweep_protocol::Coordinates::default();
     let fault = tables(&rows, &toml::from_str(DECLARATION).unwrap(), &paper()).unwrap_err().to_string();

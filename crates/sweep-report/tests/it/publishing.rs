@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use sweep_protocol::PlanSource;
+use sweep_protocol::{ExperimentRows, Part, PlanSource};
 use sweep_report::published::{Difference, check, read, write};
-use sweep_report::{Rendering, ReportError, render, rendered};
+use sweep_report::{EpochRule, Rendering, ReportError, render, rendered};
 
 use crate::fixture::{declaration, paper, predicted_rows, rows};
 
@@ -21,13 +21,29 @@ fn rows_are_read_as_they_were_written() {
     assert_eq!((lines, predicted_rows().predictions.len()), (2, 7));
 }
 
-fn sorted(mut rows: sweep_protocol::ExperimentRows) -> sweep_protocol::ExperimentRows {
+fn sorted(mut rows: ExperimentRows) -> ExperimentRows {
     let order: Vec<_> = rows.plan.runs.iter().map(|run| run.run).collect();
     rows.measurements.sort_by_key(|row| {
         let m = &row.measurement;
         (order.iter().position(|run| *run == row.run), m.metric, m.split, m.form, m.epoch)
     });
     rows
+}
+
+#[test]
+fn a_part_of_the_values_is_published_as_a_part_and_shows_nothing_that_it_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = declaration().whole_series();
+    let part = ExperimentRows { part: Some(Part { all_values: 12_345, whole }), ..sorted(rows()) };
+    write(folder.path(), &part).unwrap();
+    let read_again = read(folder.path()).unwrap();
+    assert_eq!(read_again, part);
+    render(&read_again, &declaration(), &paper()).unwrap();
+    let mut more = declaration();
+    more.tables[0].columns[0].epoch = EpochRule::Sum;
+    let fault = render(&read_again, &more, &paper()).unwrap_err().to_string();
+    assert!(fault.starts_with("of total test accuracy, deployed, only the last values are published"), "{fault}");
+    assert!(fault.contains("12345 values"), "{fault}");
 }
 
 #[test]

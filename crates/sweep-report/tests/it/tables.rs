@@ -1,6 +1,6 @@
 //! The computed tables, independent of the output format.
 
-use sweep_protocol::{ExperimentRows, Predictions, RunRow, Status};
+use sweep_protocol::{ExperimentRows, MeasurementRow, Metric, Predictions, RunRow, Split, Status};
 use sweep_report::{CellValue, Delta, Table, render, tables};
 use sweep_statistics::EquivalenceVerdict;
 
@@ -27,6 +27,24 @@ fn rows_are_in_the_order_of_the_axis_and_say_why_they_are_incomplete() {
     );
     assert_eq!(table.rows[3].cells[0].value, CellValue::Missing("not run yet".to_owned()));
     assert_eq!(table.rows[4].cells[0].value, CellValue::Missing("excluded".to_owned()));
+}
+
+#[test]
+fn seeds_with_values_of_different_epochs_are_named() {
+    let mut rows = rows();
+    assert!(!table().notes.iter().any(|note| note.contains("different epochs")));
+    let first = rows.plan.runs[0].run;
+    let of_first = |row: &&mut MeasurementRow| row.run == first && row.measurement.metric == Metric::Accuracy;
+    for row in rows.measurements.iter_mut().filter(of_first) {
+        if row.measurement.split == Some(Split::Test) {
+            row.measurement.epoch = Some(3);
+        }
+    }
+    let table = tables(&rows, &declaration(), &paper()).unwrap().remove(0);
+    let note = table.notes.iter().find(|note| note.contains("different epochs")).unwrap();
+    let expected = "The seeds of a row have values of test accuracy from different epochs: \
+                    1: epoch 3 (seed 0), epoch 8 (seed 1).";
+    assert_eq!(note, expected);
 }
 
 #[test]

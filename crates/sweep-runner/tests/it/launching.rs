@@ -40,7 +40,7 @@ async fn two_slots_take_two_at_a_time() {
         .iter()
         .filter_map(|update| match &update.kind {
             UpdateKind::Supervisor(lines) => Some(lines),
-            UpdateKind::Events(_) | UpdateKind::Unusable(_) => None,
+            UpdateKind::Events(_) | UpdateKind::Unusable(_) | UpdateKind::Removed => None,
         })
         .flatten()
         .filter_map(|line| match line.event {
@@ -121,7 +121,7 @@ async fn a_flood_of_lines_arrives_whole_and_before_the_end() {
     let (_, updates) = bench.run(&items(1)).await;
     let seqs = updates.iter().flat_map(|update| match &update.kind {
         UpdateKind::Events(lines) => lines.iter().map(|line| line.seq).collect(),
-        UpdateKind::Supervisor(_) | UpdateKind::Unusable(_) => Vec::new(),
+        UpdateKind::Supervisor(_) | UpdateKind::Unusable(_) | UpdateKind::Removed => Vec::new(),
     });
     assert!(seqs.eq(0..=10_000));
     assert!(matches!(updates.last().unwrap().kind, UpdateKind::Supervisor(_)));

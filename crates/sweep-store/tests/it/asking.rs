@@ -101,7 +101,7 @@ async fn experiment_rows_hold_the_plan_and_sorted_measurements_with_and_without_
         )
         .copied()
         .collect();
-    let mut part = async |reader: &mut Reader| {
+    let part = async |reader: &mut Reader| {
         let choose = |last: &ExperimentRows| {
             assert_eq!(last.measurements, expected_last);
             Ok::<_, StoreError>(wanted)

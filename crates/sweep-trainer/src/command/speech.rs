@@ -119,6 +119,7 @@ impl Listener {
                     None
                 }
                 name => match (self.metric(name), value.as_f64()) {
+                    (Some(metric), Some(value)) if is_no_fraction(metric, value) => Some("a fraction from 0 to 1"),
                     (Some(metric), Some(value)) => {
                         measurements.push(Measurement { metric, split, form, epoch, value });
                         None
@@ -165,6 +166,12 @@ fn said_predictions(
     let largest = truth.iter().chain(&predicted).max().copied().unwrap_or(0);
     let classes = classes.unwrap_or(largest.saturating_add(1));
     Predictions::new((split, form, epoch), classes, [&truth, &predicted]).map_err(|fault| unusable(fault.to_string()))
+}
+
+/// Whether a value of a metric of this program should be a fraction and is none: it is probably a percentage. Declared
+/// metrics may have other limits.
+fn is_no_fraction(metric: Metric, value: f64) -> bool {
+    metric.unit() == "fraction" && !matches!(metric, Metric::Declared(_)) && !(0.0..=1.0).contains(&value)
 }
 
 /// Number of characters of a line that a message shows.
@@ -280,6 +287,7 @@ mod tests {
         for (line, told, values) in [
             (r#"{"epoch": 1, "accuracy": "high", "loss": 1}"#, "`accuracy` is \"high\", but a finite number", 1),
             (r#"{"epoch": 1, "accuracy": NaN, "loss": 1}"#, "`accuracy` is null, but a finite number", 1),
+            (r#"{"epoch": 1, "accuracy": 87.5, "loss": 1}"#, "`accuracy` is 87.5, but a fraction from 0 to 1", 1),
             (r#"{"epoch": -1, "loss": 1}"#, "`epoch` is -1", 0),
             (r#"{"loss": 1e999}"#, "no valid JSON", 0),
             (r#"{"split": "tset", "loss": 1}"#, "train, validation or test", 0),
