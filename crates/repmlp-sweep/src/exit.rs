@@ -98,6 +98,7 @@ fn of_slurm(fault: &SlurmError) -> Exit {
         SlurmError::Missing { .. }
         | SlurmError::Refused { .. }
         | SlurmError::Killed { .. }
+        | SlurmError::Unreadable { .. }
         | SlurmError::Silent { .. }
         | SlurmError::Answer { .. } => Exit::System,
     }

@@ -1,13 +1,13 @@
 //! Shows progress on standard error while runs train: bars on a terminal, plain lines elsewhere. It draws the state of
 //! `sweep-progress` and keeps none of its own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::Path;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use sweep_progress::{Begin, News, Place, PlannedRun, Progress as State, Setup, Standing, fitted, labels};
-use sweep_protocol::{FailureKind, ResultsLayout, RunId, RunRow, Status, duration, now_ms, printable};
+use sweep_protocol::{ResultsLayout, RunId, RunRow, Status, duration, now_ms, printable};
 use sweep_runner::{Update, UpdateKind, WorkItem};
 
 use crate::commands::RETRIES;
@@ -40,8 +40,6 @@ pub(crate) struct Progress {
     /// The bars of running attempts.
     bars: BTreeMap<RunId, ProgressBar>,
     total: ProgressBar,
-    /// Runs whose folders cannot be used.
-    given_up: BTreeSet<RunId>,
     /// Time at which the time left was last computed.
     estimated_ms: u64,
     planned: Vec<RunId>,
@@ -77,7 +75,6 @@ impl Progress {
             layout: layout.clone(),
             state: state(costed, items, layout, slots),
             bars: BTreeMap::new(),
-            given_up: BTreeSet::new(),
             total,
             estimated_ms: 0,
             planned: costed.plan.runs.iter().map(|run| run.id).collect(),
@@ -222,7 +219,6 @@ impl Progress {
     /// Says that a run is given up. This is no news of its journals.
     fn give_up(&mut self, (run, attempt): (RunId, u32), why: &str) -> Vec<News> {
         self.state.give_up(run, attempt, why);
-        self.given_up.insert(run);
         self.end_bar(run);
         let label = self.state.label(run);
         self.voice.say(&format!("{} {label} is given up, the other runs go on: {why}", self.screen.alarm("!")));
@@ -266,9 +262,8 @@ impl Progress {
         let statuses: BTreeMap<RunId, Status> = rows.iter().map(|row| (row.run, row.status)).collect();
         for id in &self.planned {
             // The row of a run whose folder cannot be used does not say so.
-            let given_up = Status::Failed(FailureKind::Io);
-            let recorded = statuses.get(id).copied().unwrap_or_default();
-            let status = if self.given_up.contains(id) { given_up } else { recorded };
+            let failed = self.state.failure(*id);
+            let status = failed.unwrap_or_else(|| statuses.get(id).copied().unwrap_or_default());
             *counts.entry(status).or_default() += 1;
         }
         let counts: Vec<_> = counts.iter().map(|(status, n)| format!("{n} {status}")).collect();

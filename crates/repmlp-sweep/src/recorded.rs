@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use sweep_protocol::{Epochs, ExperimentRows, Part, ResultsLayout, RunId, SeriesKey, Status};
+use sweep_protocol::{Epochs, ExperimentRows, PartOfValues, ResultsLayout, RunId, SeriesKey, Status};
 use sweep_report::published;
 use sweep_store::Reader;
 
@@ -55,7 +55,7 @@ pub(crate) async fn of_report(
         Ok(declaration.needs())
     };
     let rows = results.chosen_rows(plan, choose).await?;
-    Ok(Some(ExperimentRows { part: Some(Part { all_values, whole }), ..rows }))
+    Ok(Some(ExperimentRows { part: Some(PartOfValues { all_values, whole }), ..rows }))
 }
 
 /// Finds all rows of an experiment under a profile; `None` if it was neither started nor published. These are the rows

@@ -378,6 +378,14 @@ impl Progress {
         self.run(run).is_some_and(|run| run.stage == Stage::Succeeded)
     }
 
+    /// The status of a run that has failed; `None` for any other run.
+    pub fn failure(&self, run: RunId) -> Option<Status> {
+        match self.run(run)?.stage {
+            Stage::Failed { status, .. } => Some(status),
+            _ => None,
+        }
+    }
+
     /// Whether the state has a run.
     pub fn has(&self, run: RunId) -> bool {
         self.places.contains_key(&run)

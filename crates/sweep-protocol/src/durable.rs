@@ -105,6 +105,14 @@ pub fn create_folders(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Refuses a link in the place of a folder: it may lead to a folder that belongs to something else.
+///
+/// # Errors
+/// When the path is a link.
+pub fn refuse_link(path: &Path) -> io::Result<()> {
+    if path.is_symlink() { Err(not_a_folder(path)) } else { Ok(()) }
+}
+
 /// The error that something else lies in the place of a folder.
 fn not_a_folder(path: &Path) -> io::Error {
     io::Error::new(io::ErrorKind::NotADirectory, format!("{} is not a folder", path.display()))

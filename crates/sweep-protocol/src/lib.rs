@@ -59,7 +59,8 @@ pub use columns::{FRAME_COLUMNS, FRONT_COLUMNS, IMAGE_COLUMNS, TABLE_COLUMNS, ax
 pub use config_fault::ConfigFault;
 pub use declared_metric::{DeclaredMetric, METRIC_RULE, MetricRecord};
 pub use durable::{
-    create_atomically, create_folders, create_new_folder, remove_temporaries, sync_folder, write_atomically,
+    create_atomically, create_folders, create_new_folder, refuse_link, remove_temporaries, sync_folder,
+    write_atomically,
 };
 pub use duration_text::duration;
 pub use error_chain::{error_chain, error_texts};
@@ -76,7 +77,9 @@ pub use nearest::nearest;
 pub use orders::{ATTEMPT_DIR_VARIABLE, EXIT_UNWRITABLE_JOURNAL, Orders, STOP_LINE, SharedOrders, WEIGHTS_FILE};
 pub use plan_record::{AxisRecord, Coordinates, ExclusionRecord, PlanRecord, PlanSource, PlannedRunRecord};
 pub use predictions::{Predictions, PredictionsError};
-pub use rows::{Epochs, ExperimentRows, MeasurementRow, Part, PredictionsRow, RunRow, SeriesKey, SharedThroughput};
+pub use rows::{
+    Epochs, ExperimentRows, MeasurementRow, PartOfValues, PredictionsRow, RunRow, SeriesKey, SharedThroughput,
+};
 pub use run_file::RunFile;
 pub use run_id::{RunId, RunIdError};
 pub use run_tags::RunTags;

@@ -55,7 +55,7 @@ pub type SeriesKey = (Metric, Option<Split>, Option<Form>);
 /// The part of a sweep's values that rows have: the last one of each series, and all of these series.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Part {
+pub struct PartOfValues {
     /// Number of all values of the sweep.
     pub all_values: u64,
     /// The series with the values of all epochs.
@@ -95,7 +95,7 @@ pub struct ExperimentRows {
     pub measurements: Vec<MeasurementRow>,
     /// The part of the values that these are; absent if a report may show any value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub part: Option<Part>,
+    pub part: Option<PartOfValues>,
     /// The measurement of throughput that covers all networks of the plan; absent if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub throughput: Option<ThroughputRecord>,

@@ -97,7 +97,8 @@ pub(crate) fn about_epochs(
         }
         let part = |(epoch, seeds): (&Option<u32>, &Vec<String>)| {
             let epoch = epoch.map_or_else(|| "no epoch".to_owned(), |epoch| format!("epoch {epoch}"));
-            format!("{epoch} (seed {})", seeds.join(", "))
+            let plural = if seeds.len() == 1 { "" } else { "s" };
+            format!("{epoch} (seed{plural} {})", seeds.join(", "))
         };
         let parts: Vec<String> = seeds.iter().map(part).collect();
         (parts.len() > 1).then(|| format!("{}: {}", group.name(), parts.join(", ")))

@@ -17,7 +17,7 @@ use crate::{Rendering, ReportError};
 /// File name of the manifest.
 pub(crate) const MANIFEST: &str = "manifest.json";
 /// Number of bytes that are read together.
-const PART: usize = 1 << 20;
+const READ_TOGETHER: usize = 1 << 20;
 /// Marks a manifest as ours: other programs also write files named `manifest.json`.
 const WRITER: &str = "repmlp-sweep";
 
@@ -198,7 +198,7 @@ fn has_bytes(path: &Path, mut expected: &[u8]) -> io::Result<bool> {
     if !is_likely {
         return Ok(false);
     }
-    let mut file = BufReader::with_capacity(PART, File::open(path)?);
+    let mut file = BufReader::with_capacity(READ_TOGETHER, File::open(path)?);
     loop {
         let part = file.fill_buf()?;
         match expected.split_at_checked(part.len()) {

@@ -327,3 +327,20 @@ fn mark_best(cells: &mut [Cell], samples: &[Sample], metric: Metric) {
         cell.tied = !cell.best && matches!(verdict(), Verdict::Untold | Verdict::Equal);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ratios_count_the_rows_that_are_compared_and_no_baseline() {
+        let timed = |seconds: f64| Sample { rounds: Some(vec![seconds; 9]), ..Sample::of_values(&[1.0]) };
+        let samples = [timed(1.0), timed(2.0), timed(1.0), timed(4.0)];
+        let found = deltas(&samples, &[Some(0), Some(0), Some(2), Some(2)]);
+        let comparisons = |delta: &Option<Delta>| match delta {
+            Some(Delta::Ratio(ratio)) => Some(ratio.comparisons),
+            _ => None,
+        };
+        assert_eq!(found.iter().map(comparisons).collect::<Vec<_>>(), [None, Some(2), None, Some(2)]);
+    }
+}

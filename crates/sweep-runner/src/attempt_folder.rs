@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use sweep_protocol::{
     AttemptName, CheckpointName, Lease, Orders, ResultsLayout, RunLayout, SharedOrders, Status, WEIGHTS_FILE,
-    attempt_numbers, create_folders, create_new_folder, next_attempt_number, now_ms, read_regular_file,
+    attempt_numbers, create_folders, create_new_folder, next_attempt_number, now_ms, read_regular_file, refuse_link,
     remove_temporaries, sync_folder, write_atomically,
 };
 
@@ -23,7 +23,9 @@ pub(crate) fn prepare(
     slot: Slot,
 ) -> Result<AttemptName, RunnerError> {
     let run = layout.run(item.run);
-    refuse_links(&run)?;
+    for folder in [run.root(), &run.attempts()] {
+        refuse_link(folder).map_err(unwritable(folder))?;
+    }
     create_folders(&run.attempts()).map_err(unwritable(&run.attempts()))?;
     keep_config(&run, item)?;
 
@@ -51,17 +53,6 @@ pub(crate) fn prepare(
     let text = serde_json::to_vec_pretty(&orders).map_err(fault)?;
     write_atomically(&folder.orders(), &text).map_err(unwritable(&folder.orders()))?;
     Ok(AttemptName { run: item.run, attempt: number })
-}
-
-/// Refuses a run whose folder is a link. It may lead to the folder of another run.
-fn refuse_links(run: &RunLayout) -> Result<(), RunnerError> {
-    for path in [run.root().to_owned(), run.attempts()] {
-        if path.is_symlink() {
-            let source = io::Error::new(io::ErrorKind::NotADirectory, format!("{} is not a folder", path.display()));
-            return Err(unwritable(&path)(source));
-        }
-    }
-    Ok(())
 }
 
 /// A lease token that no other scheduler grants for this attempt.

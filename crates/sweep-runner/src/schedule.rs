@@ -129,8 +129,8 @@ impl Schedule {
         }
     }
 
-    /// Records that nothing can be done for a running run, since its folder cannot be used. It is not tried again: the
-    /// folder would be the same.
+    /// Records that nothing can be done for a running run, since its folder cannot be used. It is not tried again in
+    /// this call: most causes would be the same.
     pub(crate) fn give_up(&mut self, run: RunId) {
         if self.running.remove(&run).is_some() {
             *self.counts.entry(Status::Failed(FailureKind::Io)).or_default() += 1;

@@ -10,7 +10,7 @@ use sweep_protocol::{Event, JournalLine, RunId, Status, SupervisorEvent};
 pub struct Update {
     /// The attempt's run.
     pub run: RunId,
-    /// The attempt's number, counted from 1; 0 for a run without attempts.
+    /// The attempt's number, counted from 1; 0 if none could be made.
     pub attempt: u32,
     /// What is new.
     pub kind: UpdateKind,

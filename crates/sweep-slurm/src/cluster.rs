@@ -160,9 +160,7 @@ impl Cluster {
         let Ok(done) = tokio::time::timeout(PATIENCE, self.with_notice(command, output(&mut child))).await else {
             return Err(SlurmError::Silent { command, seconds: PATIENCE.as_secs() });
         };
-        let unreadable =
-            |fault: io::Error| SlurmError::Answer { command, answer: fault.to_string(), expected: "a text" };
-        let done = done.map_err(unreadable)?;
+        let done = done.map_err(|source| SlurmError::Unreadable { command, source })?;
         if done.status.success() {
             return Ok(String::from_utf8_lossy(&done.stdout).trim_end().to_owned());
         }
@@ -203,7 +201,7 @@ async fn bounded(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
         pipe.take(MOST_BYTES).read_to_end(&mut bytes).await?;
     }
     let is_whole = (bytes.len() as u64) < MOST_BYTES;
-    if is_whole { Ok(bytes) } else { Err(io::Error::other(format!("more than {} MiB", MOST_BYTES >> 20))) }
+    if is_whole { Ok(bytes) } else { Err(io::Error::other(format!("it has more than {} MiB", MOST_BYTES >> 20))) }
 }
 
 /// Returns the arguments of `sbatch` that differ between the arrays of a submission.
@@ -225,6 +223,8 @@ fn shortened(text: &str) -> String {
 mod tests {
     use std::sync::Mutex;
 
+    use sweep_protocol::error_chain;
+
     use super::*;
 
     /// Asks a command. Returns the answer and what the user was told meanwhile.
@@ -232,7 +232,7 @@ mod tests {
         let told = Arc::new(Mutex::new(Vec::new()));
         let listener = Arc::clone(&told);
         let cluster = Cluster::new(Arc::new(move |line| listener.lock().unwrap().push(line.to_owned())));
-        let answer = cluster.ask(command, arguments, |_| false).await.map_err(|fault| fault.to_string());
+        let answer = cluster.ask(command, arguments, |_| false).await.map_err(|fault| error_chain(&fault));
         let told = told.lock().unwrap().clone();
         (answer, told)
     }
@@ -254,7 +254,7 @@ mod tests {
     #[tokio::test]
     async fn an_endless_answer_is_not_read_to_its_end() {
         let (answer, _) = asked("yes", &[]).await;
-        assert_eq!(answer, Err("`yes` answered more than 64 MiB, which is not of the form a text".to_owned()));
+        assert_eq!(answer, Err("the answer of `yes` cannot be read: it has more than 64 MiB".to_owned()));
     }
 
     #[tokio::test]

@@ -38,6 +38,14 @@ pub enum SlurmError {
         /// Time that it was given.
         seconds: u64,
     },
+    /// The answer of a command of Slurm cannot be read.
+    #[error("the answer of `{command}` cannot be read")]
+    Unreadable {
+        /// The command.
+        command: &'static str,
+        /// Cause of the failure.
+        source: io::Error,
+    },
     /// A command of Slurm answered in a form that is not known.
     #[error("`{command}` answered {answer}, which is not of the form {expected}")]
     Answer {

@@ -182,3 +182,14 @@ fn runs(rows: &ExperimentRows, tags: &BTreeMap<RunId, RunTags>, filter: Option<&
     let text = || format!("{}, profile {}\n\n{}", rows.plan.experiment, rows.plan.profile, grid(&heading, &lines));
     (!is_left_out).then(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_of_a_failure_is_its_first_and_its_last_line() {
+        assert_eq!(reason("stopped on request"), "stopped on request");
+        assert_eq!(reason("its log ends with:\nTraceback\n  ValueError: no\n"), "its log ends with: … ValueError: no");
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sweep_protocol::{ExperimentRows, Part, PlanSource};
+use sweep_protocol::{ExperimentRows, PartOfValues, PlanSource};
 use sweep_report::published::{Difference, check, read, write};
 use sweep_report::{EpochRule, Rendering, ReportError, render, rendered};
 
@@ -34,7 +34,7 @@ fn sorted(mut rows: ExperimentRows) -> ExperimentRows {
 fn a_part_of_the_values_is_published_as_a_part_and_shows_nothing_that_it_lacks() {
     let folder = tempfile::tempdir().unwrap();
     let whole = declaration().whole_series();
-    let part = ExperimentRows { part: Some(Part { all_values: 12_345, whole }), ..sorted(rows()) };
+    let part = ExperimentRows { part: Some(PartOfValues { all_values: 12_345, whole }), ..sorted(rows()) };
     write(folder.path(), &part).unwrap();
     let read_again = read(folder.path()).unwrap();
     assert_eq!(read_again, part);
