@@ -109,21 +109,6 @@ impl ExperimentRows {
     pub fn of_plan(plan: PlanRecord) -> Self {
         Self { plan, runs: Vec::new(), measurements: Vec::new(), part: None, throughput: None, predictions: Vec::new() }
     }
-
-    /// Gives each run that succeeded the throughput of its networks.
-    pub fn share_throughput(&mut self) {
-        let shared = SharedThroughput::of(&self.plan, self.throughput.as_ref());
-        let mut values: BTreeMap<RunId, Vec<Measurement>> = BTreeMap::new();
-        for row in std::mem::take(&mut self.measurements) {
-            values.entry(row.run).or_default().push(row.measurement);
-        }
-        let status: BTreeMap<RunId, Status> = self.runs.iter().map(|row| (row.run, row.status)).collect();
-        for run in self.plan.runs.iter().map(|planned| planned.run) {
-            let mut values = values.remove(&run).unwrap_or_default();
-            shared.give(run, status.get(&run).copied().unwrap_or_default(), &mut values);
-            self.measurements.extend(values.into_iter().map(|measurement| MeasurementRow { run, measurement }));
-        }
-    }
 }
 
 /// The throughput of the networks of each run of a plan.

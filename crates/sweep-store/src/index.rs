@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
@@ -18,6 +17,7 @@ use sweep_protocol::{Event, Form, JournalLine, Measurement, PlanRecord, Predicti
 use crate::fold::RunState;
 use crate::packed;
 use crate::rows::AttemptRow;
+use crate::texts::Texts;
 
 /// `PRAGMA application_id` of this program's index.
 pub(crate) const APPLICATION_ID: i32 = 0x5377_6570;
@@ -424,61 +424,29 @@ pub(crate) async fn cached_run(
 pub(crate) async fn packed_values(connection: &mut SqliteConnection, numbers: &[i64]) -> sqlx::Result<Texts> {
     let select = "SELECT group_concat(run || ' ' || packed_values, char(10)) FROM run
         WHERE run IN (SELECT value FROM json_each(?))";
-    Texts::fetch(connection, select, numbers.chunks(VALUES_OF_RUNS_AT_ONCE)).await
+    fetch_texts(connection, select, numbers.chunks(VALUES_OF_RUNS_AT_ONCE)).await
 }
 
 /// Returns the predictions of the runs with these numbers.
 pub(crate) async fn predictions(connection: &mut SqliteConnection, numbers: &[i64]) -> sqlx::Result<Texts> {
     let select = "SELECT group_concat(run || ' ' || predictions, char(10)) FROM prediction
         WHERE run IN (SELECT value FROM json_each(?))";
-    Texts::fetch(connection, select, numbers.chunks(PREDICTIONS_AT_ONCE)).await
+    fetch_texts(connection, select, numbers.chunks(PREDICTIONS_AT_ONCE)).await
 }
 
-/// Texts of runs. They stay in the pieces that the database answered: together they may be large.
-#[derive(Debug, Default)]
-pub(crate) struct Texts {
-    /// Lines of a number and a text.
-    pieces: Vec<String>,
-    /// Place of the text of a number: its piece, and its bytes there.
-    places: BTreeMap<i64, (usize, Range<usize>)>,
-}
-
-impl Texts {
-    /// Fetches the texts of some numbers at a time.
-    async fn fetch(
-        connection: &mut SqliteConnection,
-        select: &'static str,
-        numbers: impl Iterator<Item = &[i64]>,
-    ) -> sqlx::Result<Self> {
-        let mut texts = Self::default();
-        for numbers in numbers {
-            let piece: Option<String> =
-                sqlx::query_scalar(select).bind(json_of(numbers)?).fetch_one(&mut *connection).await?;
-            texts.add(piece.unwrap_or_default());
-        }
-        Ok(texts)
+/// Fetches the texts of some numbers at a time.
+async fn fetch_texts(
+    connection: &mut SqliteConnection,
+    select: &'static str,
+    numbers: impl Iterator<Item = &[i64]>,
+) -> sqlx::Result<Texts> {
+    let mut texts = Texts::default();
+    for numbers in numbers {
+        let piece: Option<String> =
+            sqlx::query_scalar(select).bind(json_of(numbers)?).fetch_one(&mut *connection).await?;
+        texts.add(piece.unwrap_or_default());
     }
-
-    fn add(&mut self, piece: String) {
-        let mut start = 0;
-        for line in piece.split('\n') {
-            let end = start + line.len();
-            // An invalid line is damage. Its run is then read from its folder.
-            if let Some((number, text)) = line.split_once(' ')
-                && let Ok(number) = number.parse()
-            {
-                self.places.insert(number, (self.pieces.len(), end - text.len()..end));
-            }
-            start = end + 1;
-        }
-        self.pieces.push(piece);
-    }
-
-    /// Returns the text of a number.
-    pub(crate) fn get(&self, number: i64) -> Option<&str> {
-        let (piece, bytes) = self.places.get(&number)?;
-        self.pieces[*piece].get(bytes.clone())
-    }
+    Ok(texts)
 }
 
 fn json_of(numbers: &[i64]) -> sqlx::Result<String> {

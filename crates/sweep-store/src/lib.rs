@@ -37,6 +37,7 @@ mod results_folder;
 mod rows;
 mod stamps;
 mod store;
+mod texts;
 
 pub use error::StoreError;
 pub use origin::Origin;

@@ -15,11 +15,12 @@ use sweep_protocol::{
 };
 
 use crate::fold::RunState;
-use crate::index::{self, CachedRun, Texts};
+use crate::index::{self, CachedRun};
 use crate::packed;
 use crate::results_folder::FolderReader;
 use crate::rows::{ExperimentCounts, RunHistory};
 use crate::store::{Look, Usable, fault, usable};
+use crate::texts::Texts;
 use crate::{Damage, StoreError};
 
 /// Number of runs whose values are unpacked together.

@@ -10,6 +10,8 @@ use sweep_protocol::{
 use sweep_report::claims::{Basis, Judged, Registration, Scope, Verdict, judge};
 use sweep_report::{Answers, Counts, Declaration, PaperNumbers, PaperRow, PaperTable, claim_lines};
 
+use crate::fixture;
+
 const ACCURACY: &str = r#"{ metric = "accuracy", split = "test", form = "deployed" }"#;
 const PARAMS: &str = r#"{ metric = "params", form = "deployed" }"#;
 const SPEED: &str = r#"{ metric = "throughput", form = "deployed" }"#;
@@ -42,7 +44,7 @@ fn rows(profile: &str, accuracies: &Accuracies<'_>) -> ExperimentRows {
         }
     }
     rows.throughput = Some(timed(accuracies));
-    rows.share_throughput();
+    fixture::share_throughput(&mut rows);
     rows
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use sweep_protocol::{
     AxisRecord, Coordinates, ExclusionRecord, ExperimentRows, FailureKind, Form, Machine, Measurement, MeasurementRow,
-    Metric, NetworkTimes, PlanRecord, PlannedRunRecord, Predictions, PredictionsRow, RunId, RunRow, Split, Status,
-    ThroughputRecord,
+    Metric, NetworkTimes, PlanRecord, PlannedRunRecord, Predictions, PredictionsRow, RunId, RunRow, SharedThroughput,
+    Split, Status, ThroughputRecord,
 };
 use sweep_report::{Declaration, PaperNumbers, PaperRow, PaperTable};
 
@@ -179,8 +179,20 @@ pub(crate) fn timed_rows() -> ExperimentRows {
         clock_mhz: vec![2000, 2100, 2200],
         networks: networks.into(),
     });
-    rows.share_throughput();
+    share_throughput(&mut rows);
     rows
+}
+
+/// Gives the runs that succeeded the throughput of their networks, as a reader of results does.
+pub(crate) fn share_throughput(rows: &mut ExperimentRows) {
+    let shared = SharedThroughput::of(&rows.plan, rows.throughput.as_ref());
+    let status: BTreeMap<RunId, Status> = rows.runs.iter().map(|row| (row.run, row.status)).collect();
+    for of_run in std::mem::take(&mut rows.measurements).chunk_by(|a, b| a.run == b.run) {
+        let run = of_run[0].run;
+        let mut values: Vec<Measurement> = of_run.iter().map(|row| row.measurement).collect();
+        shared.give(run, status[&run], &mut values);
+        rows.measurements.extend(values.into_iter().map(|measurement| MeasurementRow { run, measurement }));
+    }
 }
 
 fn empty(experiment: &str, axes: &[(&str, &[&str])]) -> ExperimentRows {
