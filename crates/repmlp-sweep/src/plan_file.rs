@@ -3,17 +3,20 @@
 //! The results of an experiment are stored under its name, so two files of the same name would share plan and report.
 //! This module knows files, not runs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::Result;
 use chrono::DateTime;
 use sweep_protocol::{PlanRecord, PlanSource, ResultsLayout, RunId, now_ms, read_regular_file};
 use sweep_report::claims::{self, Knowledge};
+use sweep_trainer::CommandTrainer;
 
 use crate::commands::say;
 use crate::costed_plan::CostedPlan;
 use crate::exit::UsageError;
+use crate::program::Trainers;
+use crate::project::Project;
 
 /// Returns the record of a plan that is about to be written, with its experiment file. Refuses to replace the plan of
 /// another file. If the other file no longer exists, its plan is replaced and a line says so.
@@ -35,10 +38,30 @@ pub(crate) fn claim(layout: &ResultsLayout, costed: &CostedPlan<'_>) -> Result<P
     }
     let declared = costed.project.claim_digests(&record)?;
     let first = former_record.as_ref().map(|former| &former.claims);
-    let claims = claims::register(first, declared, known_of(layout, &record, former_record.as_ref()));
+    let known = known_of(layout, &record, former_record.as_ref());
+    say_registered(first, &declared, known);
+    let claims = claims::register(first, declared, known);
     let record = PlanRecord { source: Some(source(layout, costed)), claims, ..record };
     // If the same file gives the same plan again, the old record is kept.
     Ok(former_record.filter(|former| is_same_plan(former, &record)).unwrap_or(record))
+}
+
+/// Says that claims are registered with the plan, or that it is too late for some. Claims that were registered before
+/// need no word.
+fn say_registered(first: Option<&BTreeMap<String, String>>, declared: &BTreeMap<String, String>, known: Knowledge) {
+    let is_new = |(id, digest): &(&String, &String)| first.and_then(|first| first.get(*id)) != Some(*digest);
+    let new: Vec<&str> = declared.iter().filter(is_new).map(|(id, _)| id.as_str()).collect();
+    if new.is_empty() {
+        return;
+    }
+    let new = new.join(", ");
+    say(&match known {
+        Knowledge::Nothing => format!("claims registered before the first run: {new}"),
+        Knowledge::Own => format!("claims written or changed after the first run, which the report will say: {new}"),
+        Knowledge::Foreign => {
+            format!("claims of a plan whose runs had begun before it, so they do not count as written first: {new}")
+        }
+    });
 }
 
 /// Returns the recorded plan, if the experiment file gives the same plan now.
@@ -67,13 +90,14 @@ fn source(layout: &ResultsLayout, costed: &CostedPlan<'_>) -> PlanSource {
     PlanSource {
         file: seen_from(&real(layout.root()), &real(&costed.path)),
         digest: costed.digest.clone(),
+        code: costed.plan.configurations.iter().flat_map(|config| Trainers::code(config)).collect(),
         written_at_ms: now_ms(),
     }
 }
 
 /// Whether two records are equal except for the time of writing.
 fn is_same_plan(a: &PlanRecord, b: &PlanRecord) -> bool {
-    let timeless = |plan: &PlanRecord| plan.source.as_ref().map(|source| (source.file.clone(), source.digest.clone()));
+    let timeless = |plan: &PlanRecord| plan.source.clone().map(|source| PlanSource { written_at_ms: 0, ..source });
     timeless(a) == timeless(b) && PlanRecord { source: b.source.clone(), ..a.clone() } == *b
 }
 
@@ -82,15 +106,12 @@ fn is_same_plan(a: &PlanRecord, b: &PlanRecord) -> bool {
 pub(crate) fn check(layout: &ResultsLayout, spec: Option<&Path>, plan: &PlanRecord) -> Result<()> {
     let Some(source) = &plan.source else { return Ok(()) };
     let spec = spec.map_or_else(|| path_of(layout, source), sweep_plan::file_behind);
-    if is_unchanged(&spec, source) {
-        return Ok(());
-    }
-    if let Some(owner) = other_owner(layout, source, &spec).filter(|owner| owner.exists()) {
+    if !is_unchanged(&spec, source)
+        && let Some(owner) = other_owner(layout, source, &spec).filter(|owner| owner.exists())
+    {
         return Err(foreign(layout, &owner, &spec, plan));
     }
-    if spec.exists() {
-        say_edited(&spec, &plan.profile, source, AS_RUN);
-    }
+    say_edits(&spec, &plan.profile, source);
     Ok(())
 }
 
@@ -99,12 +120,30 @@ pub(crate) fn file_of(layout: &ResultsLayout, plan: &PlanRecord) -> Option<PathB
     plan.source.as_ref().map(|source| path_of(layout, source))
 }
 
-/// Prints a note if the file of a recorded plan was edited since.
+/// Prints a note if the file of a recorded plan, or a file that its commands depend on, was edited since.
 pub(crate) fn say_if_edited(layout: &ResultsLayout, (experiment, profile): (&str, &str)) {
     let Some(source) = recorded(layout, experiment, profile) else { return };
-    let path = path_of(layout, &source);
-    if path.exists() && !is_unchanged(&path, &source) {
-        say_edited(&path, profile, &source, AS_RUN);
+    say_edits(&path_of(layout, &source), profile, &source);
+}
+
+/// Prints a note if the experiment file of a plan, or a file that its commands depend on, was edited since. An
+/// experiment file that is gone is no edit: results may have moved without it.
+fn say_edits(spec: &Path, profile: &str, source: &PlanSource) {
+    if !spec.exists() {
+        return;
+    }
+    if !is_unchanged(spec, source) {
+        say_edited(spec, profile, source, AS_RUN);
+    }
+    let edited = CommandTrainer::new(Project::of(spec).root()).edited(&source.code);
+    if !edited.is_empty() {
+        say(&format!(
+            "{} was edited after the runs of {} (profile {profile}) were planned, {}: this output shows the runs of \
+             the former code; run the experiment again to train with this one",
+            edited.join(", "),
+            spec.display(),
+            utc(source.written_at_ms)
+        ));
     }
 }
 

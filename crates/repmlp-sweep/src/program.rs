@@ -1,5 +1,6 @@
 //! The program: the trainers that it knows.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
@@ -75,6 +76,12 @@ impl<'p> Trainers<'p> {
     /// program cannot predict what such a run costs.
     pub(crate) fn is_command(config: &str) -> bool {
         Kind::of_canonical(config) != Kind::Candle
+    }
+
+    /// Returns the digests of the files that the command of a canonical configuration depends on, by their paths in the
+    /// project; empty for other trainers.
+    pub(crate) fn code(config: &str) -> BTreeMap<String, String> {
+        if Kind::of_canonical(config) == Kind::Command { CommandTrainer::code(config) } else { BTreeMap::new() }
     }
 
     /// Returns the trainer of a canonical configuration.

@@ -53,6 +53,8 @@ const PARTS: u64 = 10_000;
 const ESTIMATE_MS: u64 = 1000;
 /// Columns of a run's name in its bar.
 const NAME: usize = 24;
+/// Maximum number of failed runs that the final line names.
+const MOST_NAMED: usize = 3;
 
 impl Progress {
     /// Makes the display of a call that does these items. A cluster has no fixed number of slots.
@@ -272,7 +274,22 @@ impl Progress {
             Some(folder) => format!("report in {}", folder.display()),
             None => "the report is written when all runs are finished; `report` writes it now".to_owned(),
         };
-        self.voice.say(&format!("{} after {time}; {report}\n", counts.join(", ")));
+        let failed = self.failed(&statuses);
+        self.voice.say(&format!("{} after {time}; {report}{failed}\n", counts.join(", ")));
+    }
+
+    /// Names the runs that failed, on a line of its own; empty if there are none.
+    fn failed(&self, statuses: &BTreeMap<RunId, Status>) -> String {
+        let has_failed = |run: &&RunId| matches!(statuses.get(run), Some(Status::Failed(_) | Status::TimedOut));
+        let failed: Vec<RunId> = self.planned.iter().filter(has_failed).copied().collect();
+        if failed.is_empty() {
+            return String::new();
+        }
+        let named = failed.iter().take(MOST_NAMED).map(|run| format!("{} {}", run.short(), self.state.label(*run)));
+        let named = named.map(|name| name.trim_end().to_owned()).collect::<Vec<_>>().join("; ");
+        let more = failed.len().saturating_sub(MOST_NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("\nfailed: {named}{more}; `repmlp-sweep logs ID` shows why")
     }
 }
 

@@ -20,13 +20,14 @@ pub(crate) struct Selection {
 enum Part {
     /// Start of an id.
     Id(String),
-    /// One label on each of these axes; [`SEED`] counts as an axis.
+    /// One of the named labels on each of these axes; [`SEED`] counts as an axis.
     Labels(Vec<(String, String)>),
 }
 
 impl Selection {
     /// Reads the texts of `--only`. Each is a list of ids (`3f9c2a,771b`), or of coordinates that all must apply
-    /// (`groups=2,kernels=1,3`). A part without `=` behind a coordinate continues its label.
+    /// (`groups=2,kernels=1,3`). A part without `=` behind a coordinate continues its label. Several labels of one axis
+    /// are choices (`groups=2,groups=4`).
     ///
     /// # Errors
     /// When an id is missing. It would select every run.
@@ -73,9 +74,12 @@ impl Part {
     fn selects(&self, run: &PlannedRun) -> bool {
         match self {
             Self::Id(prefix) => run.id.starts_with(prefix),
-            Self::Labels(labels) => labels.iter().all(|(axis, label)| match axis.as_str() {
-                SEED => run.seed.to_string() == *label,
-                _ => run.coordinates.get(axis) == Some(label.as_str()),
+            Self::Labels(labels) => labels.iter().all(|(axis, _)| {
+                let mut choices = labels.iter().filter(|(other, _)| other == axis).map(|(_, label)| label.as_str());
+                match axis.as_str() {
+                    SEED => choices.any(|label| run.seed.to_string() == label),
+                    _ => choices.any(|label| run.coordinates.get(axis) == Some(label)),
+                }
             }),
         }
     }
@@ -114,14 +118,36 @@ impl Part {
 
 #[cfg(test)]
 mod tests {
+    use sweep_protocol::{Coordinates, RunId};
+
     use super::*;
+
+    fn texts(of: &[&str]) -> Vec<String> {
+        of.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    #[test]
+    fn labels_of_one_axis_are_choices_and_axes_must_all_apply() {
+        let run = |groups: &str, partition: &str, seed: u64| PlannedRun {
+            id: RunId::of("{}", seed),
+            configuration: 0,
+            seed,
+            coordinates: Coordinates([("groups", groups), ("partition", partition)].map(named).into()),
+        };
+        let selection = Selection::read(&texts(&["groups=1,groups=2,partition=8x8,seed=0,seed=3"])).unwrap();
+        let selected = |groups, partition, seed| selection.selects(&run(groups, partition, seed));
+        assert!(selected("1", "8x8", 0) && selected("2", "8x8", 3));
+        assert!(!selected("4", "8x8", 0) && !selected("1", "4x4", 0) && !selected("1", "8x8", 1));
+    }
+
+    fn named((axis, label): (&str, &str)) -> (String, String) {
+        (axis.to_owned(), label.to_owned())
+    }
 
     #[test]
     fn a_label_may_contain_commas() {
-        let selection =
-            |texts: &[&str]| Selection::read(&texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
-        let read = |texts: &[&str]| selection(texts).unwrap().parts;
-        let label = |axis: &str, label: &str| (axis.to_owned(), label.to_owned());
+        let read = |of: &[&str]| Selection::read(&texts(of)).unwrap().parts;
+        let label = |axis, label| named((axis, label));
         assert_eq!(
             read(&["groups=2,kernels=1,3"]),
             [Part::Labels(vec![label("groups", "2"), label("kernels", "1,3")])]
@@ -129,7 +155,7 @@ mod tests {
         assert_eq!(read(&["3f9c,771b"]), [Part::Id("3f9c".to_owned()), Part::Id("771b".to_owned())]);
         assert_eq!(read(&["a=1", "a=2"]), [Part::Labels(vec![label("a", "1")]), Part::Labels(vec![label("a", "2")])]);
         for missing in ["", ",", "3f9c,", " "] {
-            assert!(selection(&[missing]).is_err(), "{missing}");
+            assert!(Selection::read(&texts(&[missing])).is_err(), "{missing}");
         }
     }
 }

@@ -115,6 +115,10 @@ pub struct PlanSource {
     pub file: String,
     /// BLAKE3 digest of the file and its base files.
     pub digest: String,
+    /// Digests of the files that the commands of its runs depend on, by their paths in the project. Absent if no
+    /// command trains a run, and in plans of older versions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub code: BTreeMap<String, String>,
     /// Time at which the plan was written: milliseconds since 1970, UTC.
     pub written_at_ms: u64,
 }

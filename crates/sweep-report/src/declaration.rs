@@ -328,6 +328,20 @@ impl Quantity {
     }
 }
 
+impl EffectsDeclaration {
+    /// Returns a table of the combinations that its means are made from.
+    pub(crate) fn as_table(&self) -> TableDeclaration {
+        TableDeclaration {
+            id: self.id.clone(),
+            title: self.title.clone(),
+            rows: self.axes.clone(),
+            only: self.only.clone(),
+            columns: vec![ColumnDeclaration::plain(self.quantity)],
+            paper: None,
+        }
+    }
+}
+
 impl FrontDeclaration {
     /// Returns a table of its costs and values.
     pub(crate) fn as_table(&self) -> TableDeclaration {

@@ -61,6 +61,11 @@ impl<'a> Measured<'a> {
         }
     }
 
+    /// Returns what a run has measured.
+    pub(crate) fn quantities(&self, run: RunId) -> impl Iterator<Item = SeriesKey> {
+        self.values.get(&run).into_iter().flat_map(|values| values.keys().copied())
+    }
+
     /// Returns the measurements of a run in a quantity, in the order of the epochs.
     pub(crate) fn measurements(&self, run: RunId, quantity: &Quantity) -> Vec<Measurement> {
         let Quantity { metric, split, form, .. } = *quantity;

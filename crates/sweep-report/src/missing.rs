@@ -1,13 +1,15 @@
 //! Explains in words why a cell is empty or a row is incomplete.
 //!
-//! This module knows the status of runs. It does not know what they measured.
+//! This module knows the status of runs, and which quantities they measured. It does not know values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sweep_protocol::Status;
 
+use crate::declaration::{EpochRule, Quantity};
 use crate::group::Group;
 use crate::measured::Measured;
+use crate::unit::words;
 
 /// Status of the runs of a group.
 #[derive(Clone, Debug)]
@@ -33,19 +35,35 @@ pub(crate) fn standing(group: &Group<'_>, measured: &Measured<'_>) -> Standing {
     Standing { planned: group.runs.len(), succeeded, others }
 }
 
-impl Standing {
-    /// Explains why there is no value: `not run yet`, `1 failed: diverged, 2 running`.
-    pub(crate) fn why_missing(&self) -> String {
-        if self.succeeded > 0 {
-            return "not measured".to_owned();
-        }
-        let mut statuses = self.others.keys();
-        match (statuses.next(), statuses.next()) {
-            (Some(&only), None) => place_in_words(only),
-            _ => self.counted(),
-        }
+/// Explains why a group has no value of a quantity: `not run yet`, `1 failed: diverged, 2 running`.
+pub(crate) fn why_missing(group: &Group<'_>, measured: &Measured<'_>, quantity: &Quantity) -> String {
+    let standing = standing(group, measured);
+    if standing.succeeded > 0 {
+        return not_measured(group, measured, quantity);
     }
+    let mut statuses = standing.others.keys();
+    match (statuses.next(), statuses.next()) {
+        (Some(&only), None) => place_in_words(only),
+        _ => standing.counted(),
+    }
+}
 
+/// Says that runs have succeeded without measuring a quantity. The same metric on another split or in another form is
+/// named: then the declaration asks for the wrong one.
+fn not_measured(group: &Group<'_>, measured: &Measured<'_>, quantity: &Quantity) -> String {
+    let succeeded = group.runs.iter().filter(|run| measured.status(run.run) == Status::Succeeded);
+    let others: BTreeSet<String> = succeeded
+        .flat_map(|run| measured.quantities(run.run))
+        .filter(|(metric, ..)| *metric == quantity.metric)
+        .map(|(metric, split, form)| words(&Quantity { metric, split, form, epoch: EpochRule::Last }))
+        .collect();
+    match others.is_empty() {
+        true => "not measured".to_owned(),
+        false => format!("not measured; there is {}", others.into_iter().collect::<Vec<_>>().join("; ")),
+    }
+}
+
+impl Standing {
     fn counted(&self) -> String {
         let counts = self.others.iter().map(|(&place, n)| format!("{n} {}", place_in_words(place)));
         counts.collect::<Vec<_>>().join(", ")

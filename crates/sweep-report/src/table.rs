@@ -13,7 +13,7 @@ use crate::compare::{Verdict, compare};
 use crate::declaration::{ColumnDeclaration, Declaration, Quantity, TableDeclaration};
 use crate::group::{Group, Grouping, at_baseline};
 use crate::measured::Measured;
-use crate::missing::{incomplete, standing};
+use crate::missing::{incomplete, standing, why_missing};
 use crate::paper::PaperTable;
 use crate::samples::Sample;
 use crate::test_images::{self, ImageNoise};
@@ -223,7 +223,7 @@ impl Source<'_> {
         // Intervals are resampled, each with the same random numbers whatever the order.
         let mut cells: Vec<Cell> = (groups.par_iter().zip(&samples))
             .map(|(group, sample)| Cell {
-                value: self.value(group, sample),
+                value: self.value(group, sample, &quantity),
                 best: false,
                 tied: false,
                 delta: None,
@@ -254,11 +254,11 @@ impl Source<'_> {
         cells
     }
 
-    fn value(&self, group: &Group<'_>, sample: &Sample) -> CellValue {
+    fn value(&self, group: &Group<'_>, sample: &Sample, quantity: &Quantity) -> CellValue {
         match sample.estimate() {
             Some(estimate) => CellValue::Measured(estimate),
             None if group.excluded.is_some() => CellValue::Missing("excluded".to_owned()),
-            None => CellValue::Missing(standing(group, self.measured).why_missing()),
+            None => CellValue::Missing(why_missing(group, self.measured, quantity)),
         }
     }
 

@@ -1,12 +1,12 @@
 //! Where a number of a table or a front comes from: the runs behind one cell, with the value that each of them gave.
 //!
-//! This module knows rows and tables. A front counts as a table with the columns cost and value. It does not know
-//! folders: the program finds the lines of the journals.
+//! This module knows rows and tables. A front counts as a table with the columns cost and value, and effects as a table
+//! of the combinations that they are means of. It does not know folders: the program finds the lines of the journals.
 
 use serde::Serialize;
 use sweep_protocol::{Coordinates, ExperimentRows, Measurement, NetworkId, RunId, Status};
 
-use crate::declaration::{Declaration, EpochRule, FrontDeclaration, Quantity};
+use crate::declaration::{Declaration, EffectsDeclaration, EpochRule, FrontDeclaration, Quantity};
 use crate::group::Grouping;
 use crate::measured::Measured;
 use crate::table::{self, Cell, Table};
@@ -15,7 +15,7 @@ use crate::{PaperNumbers, ReportError, fit, validation};
 /// One cell of a table and the runs behind it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Trace {
-    /// Id of the table or front.
+    /// Id of the table, front or effects.
     pub table: String,
     /// Labels of the row, joined by `/`.
     pub row: String,
@@ -48,8 +48,8 @@ pub struct TracedRun {
     pub network: Option<NetworkId>,
 }
 
-/// Finds a cell by the id of its table or front, the labels of its row joined by `/`, and its column: the beginning of
-/// its heading, or the name of its metric.
+/// Finds a cell by the id of its table, front or effects, the labels of its row joined by `/`, and its column: the
+/// beginning of its heading, or the name of its metric.
 ///
 /// # Errors
 /// When there is no such table, row or column, or several columns have this name. The error lists what there is.
@@ -63,10 +63,11 @@ pub fn trace(
     let measured = Measured::new(rows);
     let mut fitted = validation::fitted(declaration, rows).into_owned();
     fitted.tables.extend(fitted.fronts.iter().map(FrontDeclaration::as_table));
+    fitted.tables.extend(fitted.effects.iter().map(EffectsDeclaration::as_table));
     let tables = table::of_measured(rows, &measured, &fitted, paper);
     let found = fitted.tables.iter().zip(&tables).find(|(_, table)| table.id == table_id);
-    let (declared, table) =
-        found.ok_or_else(|| unknown("table or front", table_id, tables.iter().map(|table| table.id.clone())))?;
+    let (declared, table) = found
+        .ok_or_else(|| unknown("table, front or effects", table_id, tables.iter().map(|table| table.id.clone())))?;
     let names = || table.rows.iter().map(|row| row.labels.join("/"));
     let row = names().position(|name| name == row_name).ok_or_else(|| unknown("row", row_name, names()))?;
     let column = column_of(table, column_name)?;

@@ -52,7 +52,8 @@ fn text(noise: &Noise) -> String {
     format!(
         "table {}, {}, in {}: {first} minus {second}\n\n{}\n\
          Each seed was trained with both arithmetics. What differs within a seed is rounding, and what both have in\n\
-         common is the seed. The share is that of rounding in the variance of one training.\n",
+         common is the seed. The share is that of rounding in the variance of one training. A row without numbers has\n\
+         fewer than two seeds, or equal values in both.\n",
         noise.table,
         noise.quantity,
         if noise.unit.is_empty() { "its unit" } else { &noise.unit },

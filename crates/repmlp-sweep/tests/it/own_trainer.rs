@@ -194,6 +194,11 @@ fn a_changed_script_is_a_new_run_and_the_plan_says_why() {
     replace(&bench, "train.sh", "set -eu", "set -e");
     let plan = bench.done(&format!("plan {SPEC}")).stdout();
     assert_eq!(plan.matches("new: train.sh changed").count(), 4, "{plan}");
+    // The recorded results are those of the former script.
+    for call in ["status", "status own", "report experiments/own.toml", "export experiments/own.toml"] {
+        let told = bench.done(call).stderr();
+        assert!(told.contains("train.sh was edited after the runs of"), "{call}: {told}");
+    }
     replace(&bench, "experiments/base/own.toml", "[\"train.sh\"]", "[\"trian.sh\"]");
     let refused = bench.run(&format!("plan {SPEC}"));
     assert_eq!(refused.code(), 3);

@@ -53,7 +53,7 @@ fn nothing_is_overwritten_and_bad_folders_are_explained() {
         ("init --people", 2, "--people needs --data"),
         ("init --name a/b", 2, "--name a/b"),
         ("init --data empty", 4, "has no layout that this program reads"),
-        ("init --data missing", 4, "missing"),
+        ("init --data missing", 4, "there is no folder missing"),
         ("init small", 2, "did you mean `init --data small`"),
         ("init p --data small", 4, "at least 4 images of 2 classes"),
         ("init p --data small --people", 4, "leave --people out"),

@@ -112,7 +112,7 @@ fn experiments() -> Vec<PathBuf> {
 #[test]
 fn every_shipped_experiment_plans_under_every_profile() {
     let bench = Bench::new();
-    assert_eq!(experiments().len(), 13);
+    assert_eq!(experiments().len(), 14);
     for path in experiments() {
         let table: toml::Table = std::fs::read_to_string(&path).unwrap().parse().unwrap();
         let named = table["profile"].as_table().unwrap().keys().map(String::as_str);

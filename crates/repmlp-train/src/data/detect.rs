@@ -60,6 +60,12 @@ pub enum Labels {
 /// Reason why a folder was not recognised.
 #[derive(Debug, thiserror::Error)]
 pub enum DetectError {
+    /// There is no such folder.
+    #[error("there is no folder {}", .path.display())]
+    NoFolder {
+        /// The path that was given.
+        path: PathBuf,
+    },
     /// A file cannot be read or is damaged.
     #[error(transparent)]
     Data(#[from] DataError),
@@ -197,6 +203,9 @@ impl Listing {
 /// # Errors
 /// When no layout fits, a part is missing, or a file cannot be read.
 pub fn detect(folder: &Path, labels: Labels) -> Result<DetectedSet, DetectError> {
+    if !folder.is_dir() {
+        return Err(DetectError::NoFolder { path: folder.to_owned() });
+    }
     let listing = Listing::of(folder)?;
     if let Some(known) = records::detect_cifar(&listing) {
         return if labels == Labels::Classes { Ok(known) } else { Err(DetectError::NoPeople { path: listing.path() }) };

@@ -12,7 +12,7 @@ use super::estimate::Estimate;
 use crate::declaration::{Declaration, Quantity, TableDeclaration};
 use crate::group::{Group, Grouping};
 use crate::measured::Measured;
-use crate::missing::standing;
+use crate::missing::why_missing;
 use crate::paper::PaperTable;
 use crate::samples::Sample;
 use crate::unit::is_count;
@@ -98,7 +98,7 @@ impl<'a> Source<'a> {
         }
         let sample = Sample::of(self.measured, group, quantity);
         let Some(first) = sample.values.values().next().copied() else {
-            return Values::Missing(standing(group, self.measured).why_missing());
+            return Values::Missing(why_missing(group, self.measured, quantity));
         };
         let is_constant = sample.values.values().all(|value| value.total_cmp(&first).is_eq());
         if is_count(quantity.metric) && is_constant { Values::Count(first) } else { Values::Sample(sample) }

@@ -94,7 +94,11 @@ fn effect_notes(effects: &Effects, found: &Factorial, what: &str) -> Vec<String>
     let all = found.main_effects.iter().map(|main| &main.effect);
     let all = all.chain(found.interactions.iter().map(|interaction| &interaction.effect));
     if all.clone().all(|effect| effect.p.is_none()) {
-        return vec![format!("Of {what}, over all combinations of the labels. It does not vary between seeds.")];
+        let why = match found.seeds {
+            1 => "There is one seed, so no effect has an interval.",
+            _ => "It does not vary between seeds.",
+        };
+        return vec![format!("Of {what}, over all combinations of the labels. {why}")];
     }
     let tests = all.count();
     let seeds = found.seeds;

@@ -84,6 +84,14 @@ fn an_incomplete_grid_has_no_effects_and_says_why() {
 }
 
 #[test]
+fn a_combination_behind_effects_leads_to_its_runs() {
+    let place = ("effects", "2/full", "test accuracy");
+    let found = trace(&crowded_rows(), &grid(), &paper(), place).unwrap();
+    assert!(found.runs.len() > 1 && found.runs.iter().all(|run| run.value.is_some()), "{found:?}");
+    assert!(found.runs.iter().all(|run| run.coordinates.to_string() == "groups=2 variant=full"), "{found:?}");
+}
+
+#[test]
 fn a_value_of_a_front_leads_to_its_runs() {
     let answers = Answers::of(&crowded_rows(), &grid(), &paper()).unwrap();
     let Analysis::Front(front) = &answers.analyses[1] else { panic!("{answers:?}") };
@@ -96,8 +104,8 @@ fn a_value_of_a_front_leads_to_its_runs() {
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         assert!((mean - row.value.as_ref().unwrap().mean).abs() < 1e-12, "{row:?}");
     }
-    let fault = trace(&crowded_rows(), &grid(), &paper(), ("effects", "8", "accuracy")).unwrap_err().to_string();
-    assert_eq!(fault, "there is no table or front `effects`; known: `front`");
+    let fault = trace(&crowded_rows(), &grid(), &paper(), ("efects", "8", "accuracy")).unwrap_err().to_string();
+    assert_eq!(fault, "there is no table, front or effects `efects`; known: `front`, `effects`");
 }
 
 #[test]

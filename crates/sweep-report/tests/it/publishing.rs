@@ -1,5 +1,6 @@
 //! Published rows, and the check of committed renderings against them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use sweep_protocol::{ExperimentRows, PartOfValues, PlanSource};
@@ -77,7 +78,12 @@ fn a_damaged_line_is_named() {
 fn published_rows_do_not_contain_the_path_of_the_experiment() {
     let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut sourced = rows();
-    let source = PlanSource { file: "../experiments/groups.toml".into(), digest: "d".into(), written_at_ms: 7 };
+    let source = PlanSource {
+        file: "../experiments/groups.toml".into(),
+        digest: "d".into(),
+        code: BTreeMap::new(),
+        written_at_ms: 7,
+    };
     sourced.plan.source = Some(source);
     write(folder.path(), &sourced).unwrap();
     write(other.path(), &rows()).unwrap();

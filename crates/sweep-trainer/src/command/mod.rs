@@ -13,6 +13,7 @@ mod inherited;
 mod schema;
 mod speech;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -50,6 +51,18 @@ impl CommandTrainer {
     /// Whether a configuration is trained by a command.
     pub fn trains(config: &Value) -> bool {
         config.get(TRAINER_KEY).is_some()
+    }
+
+    /// Returns the digests of the files that a configuration's command depends on, by their paths in the project; empty
+    /// for a configuration that is not of a command.
+    pub fn code(config: &str) -> BTreeMap<String, String> {
+        canonical_parts(config).map(|(command, _)| command.digests).unwrap_or_default()
+    }
+
+    /// Returns the files that were edited or removed since their digests were taken.
+    pub fn edited(&self, digests: &BTreeMap<String, String>) -> Vec<String> {
+        let now = code::digests_of(&self.project, digests.keys());
+        code::changed(digests, &now).into_iter().map(str::to_owned).collect()
     }
 }
 
