@@ -155,6 +155,8 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     }
     if let Some(fault) = cause.downcast_ref::<ReportError>() {
         return Some(match fault {
+            ReportError::Published { .. } | ReportError::Edited { .. } => Exit::Data,
+            ReportError::Io { doing: "reading", .. } => Exit::Invalid,
             ReportError::Io { .. } => Exit::Unwritable,
             _ => Exit::Invalid,
         });

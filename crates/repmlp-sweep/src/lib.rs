@@ -39,6 +39,7 @@ mod up_to_date;
 mod what_changed;
 mod work;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -73,9 +74,15 @@ pub fn run(kinds: OwnKinds) -> ExitCode {
     if !matches!(cli.command, cli::Command::Train { .. } | cli::Command::Task { .. }) {
         start_threads();
     }
-    match commands::dispatch(cli, screen, &Program::new(kinds)) {
-        Ok(exit) => exit.into(),
-        Err(error) => exit::report(&error, screen).into(),
+    let program = Program::new(kinds);
+    // A panic prints where it happened. It is a fault of this program, and has the exit code of one.
+    match catch_unwind(AssertUnwindSafe(|| commands::dispatch(cli, screen, &program))) {
+        Ok(Ok(exit)) => exit.into(),
+        Ok(Err(error)) => exit::report(&error, screen).into(),
+        Err(_) => {
+            screen::say("this is a fault of the program; nothing that was stored is lost");
+            exit::Exit::Internal.into()
+        }
     }
 }
 

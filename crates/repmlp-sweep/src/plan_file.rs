@@ -137,9 +137,10 @@ fn say_edits(spec: &Path, profile: &str, source: &PlanSource) {
     }
     let edited = CommandTrainer::new(Project::of(spec).root()).edited(&source.code);
     if !edited.is_empty() {
+        let were = if edited.len() == 1 { "was" } else { "were" };
         say(&format!(
-            "{} was edited after the runs of {} (profile {profile}) were planned, {}: this output shows the runs of \
-             the former code; run the experiment again to train with this one",
+            "{} {were} edited or removed after the runs of {} (profile {profile}) were planned, {}: this output shows \
+             the runs of the former code; run the experiment again to train with this one",
             edited.join(", "),
             spec.display(),
             utc(source.written_at_ms)

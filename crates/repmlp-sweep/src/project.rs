@@ -152,7 +152,9 @@ impl Project {
     /// Returns the declared report of an experiment, if there is one, with the paper's numbers that it names.
     pub(crate) fn declared(&self, plan: &PlanRecord) -> Result<Option<(Declaration, PaperNumbers)>, ReportError> {
         let path = self.reports().join(format!("{}.toml", plan.experiment));
-        if !path.exists() {
+        // A link that leads nowhere is not the absence of a report.
+        let there = path.symlink_metadata();
+        if there.is_err_and(|fault| fault.kind() == std::io::ErrorKind::NotFound) {
             return Ok(None);
         }
         let declaration = Declaration::load(&path)?;

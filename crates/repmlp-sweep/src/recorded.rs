@@ -95,7 +95,15 @@ fn or_published(
     if finished >= published {
         return Ok(Some(Recorded { rows, origin: Origin::Runs }));
     }
+    let planned: BTreeSet<RunId> = rows.plan.runs.iter().map(|planned| planned.run).collect();
     let rows = published::read(&folder)?;
+    let former = rows.plan.runs.iter().filter(|published| !planned.contains(&published.run)).count();
+    if former > 0 {
+        say(&format!(
+            "note: {former} of the published runs are not in the current plan, so what is shown may come from another \
+             configuration or former code; `plan` says what changed"
+        ));
+    }
     say(&format!(
         "`{experiment}` ({profile}): {published} runs are published and {finished} are finished in {}, so the \
          published rows in {} are used; remove that folder to use what is there",

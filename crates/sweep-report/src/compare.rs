@@ -54,7 +54,10 @@ pub(crate) fn compare(metric: Metric, (sample, other): (&Sample, &Sample), compa
         return Verdict::Equal;
     }
     // This holds exactly if the simultaneous interval for all comparisons excludes 0.
-    let is_told = difference.p.is_some_and(|p| comparisons as f64 * p < 1.0 - CONFIDENCE);
+    let is_told = match difference.p {
+        Some(p) => comparisons as f64 * p < 1.0 - CONFIDENCE,
+        None => difference.is_constant(),
+    };
     if is_told { verdict(sign * difference.summary.mean) } else { Verdict::Untold }
 }
 
@@ -102,6 +105,9 @@ mod tests {
         assert_eq!(judge(Metric::Accuracy, &clear, 1_000_000), (Verdict::Untold, Verdict::Untold));
         assert_eq!(judge(Metric::Accuracy, &one, 1), (Verdict::Untold, Verdict::Untold));
         assert_eq!(judge(Metric::LearningRate, &clear, 1), (Verdict::Untold, Verdict::Untold));
+        let constant = |n: usize| (seeds(&[0.75, 0.5, 0.25][..n]), seeds(&[0.625, 0.375, 0.125][..n]));
+        assert_eq!(judge(Metric::Accuracy, &constant(3), 1000), (Verdict::Better, Verdict::Worse));
+        assert_eq!(judge(Metric::Accuracy, &constant(2), 1), (Verdict::Untold, Verdict::Untold));
     }
 
     #[test]

@@ -34,6 +34,14 @@ pub enum ReportError {
         /// Row and column.
         cell: String,
     },
+    /// A statement of the paper has a number that is not finite.
+    #[error("{path}: `stated` of `{statement}` must be a finite number")]
+    NotStated {
+        /// The file of statements.
+        path: PathBuf,
+        /// Id of the statement.
+        statement: String,
+    },
     /// A declaration or a table of the paper is not valid TOML of its form. The source names line and column.
     #[error("{path}")]
     Toml {
@@ -60,8 +68,28 @@ pub enum ReportError {
         /// All faults, in the order of the declaration.
         faults: Vec<Fault>,
     },
-    /// A JSON file cannot be read or written in its form.
-    #[error("{path}: the JSON cannot be read or written")]
+    /// Published rows are missing a file, or a file does not have its form.
+    #[error(
+        "the published rows in {folder} cannot be read: restore them from version control, or remove the folder and \
+         publish them again with `report` where the sweep ran"
+    )]
+    Published {
+        /// The folder.
+        folder: PathBuf,
+        /// What is wrong.
+        source: Box<ReportError>,
+    },
+    /// Published rows are not what was published.
+    #[error(
+        "{paths} is missing, or is not what was published, and a report of it would replace that of the published \
+         values: restore it from version control"
+    )]
+    Edited {
+        /// The files.
+        paths: String,
+    },
+    /// A JSON file does not have its form.
+    #[error("{path} is no valid JSON of its kind")]
     Json {
         /// The file.
         path: PathBuf,
@@ -69,13 +97,13 @@ pub enum ReportError {
         source: serde_json::Error,
     },
     /// A line of published measurements cannot be parsed.
-    #[error("{path}, line {line}: expected `{expected}`")]
+    #[error("{path}, line {line}: {expected}")]
     Line {
         /// The file.
         path: PathBuf,
         /// Line number, counted from 1.
         line: usize,
-        /// The fields of a line.
+        /// What is expected.
         expected: &'static str,
     },
     /// The rows contain a run that is not in their plan.
@@ -179,6 +207,22 @@ pub enum Fault {
         axis: String,
         /// The key that names the axes of this table or plot.
         key: &'static str,
+    },
+    /// A claim would average runs that differ in more than the seed.
+    #[error("{place}: `{group}` would average runs that differ in `{axis}`; choose one of its labels with `where`")]
+    MixedClaim {
+        /// The claim.
+        place: String,
+        /// Labels of the row.
+        group: String,
+        /// The axis on which its runs differ.
+        axis: String,
+    },
+    /// A table has no columns.
+    #[error("{place}: it has no columns; add [[table.column]] with a `metric`")]
+    NoColumns {
+        /// The table.
+        place: String,
     },
     /// No run ever measures this quantity: a key is missing or not allowed.
     #[error("{place}: {metric} {why}")]

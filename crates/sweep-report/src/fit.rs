@@ -23,6 +23,7 @@ pub fn check(declaration: &Declaration, plan: &PlanRecord, paper: &PaperNumbers)
     for table in &declaration.tables {
         let place = format!("table `{}`", table.id);
         faults.extend(grouping_faults((&place, "rows"), &Grouping { axes: &table.rows, only: &table.only }, plan));
+        faults.extend(table.columns.is_empty().then(|| Fault::NoColumns { place: place.clone() }));
         faults.extend(paper_faults(&place, table, plan, paper));
         faults.extend(table.columns.iter().filter_map(|column| unmeasurable(&place, &column.quantity(), plan)));
         faults.extend(table.columns.iter().filter_map(|column| margin_fault(&place, column)));

@@ -38,6 +38,9 @@ pub(crate) fn standing(group: &Group<'_>, measured: &Measured<'_>) -> Standing {
 /// Explains why a group has no value of a quantity: `not run yet`, `1 failed: diverged, 2 running`.
 pub(crate) fn why_missing(group: &Group<'_>, measured: &Measured<'_>, quantity: &Quantity) -> String {
     let standing = standing(group, measured);
+    if group.runs.iter().any(|run| measured.result(run.run, quantity).is_some()) {
+        return "the mean is not finite".to_owned();
+    }
     if standing.succeeded > 0 {
         return not_measured(group, measured, quantity);
     }
@@ -54,7 +57,7 @@ fn not_measured(group: &Group<'_>, measured: &Measured<'_>, quantity: &Quantity)
     let succeeded = group.runs.iter().filter(|run| measured.status(run.run) == Status::Succeeded);
     let others: BTreeSet<String> = succeeded
         .flat_map(|run| measured.quantities(run.run))
-        .filter(|(metric, ..)| *metric == quantity.metric)
+        .filter(|series| series.0 == quantity.metric && *series != quantity.series())
         .map(|(metric, split, form)| words(&Quantity { metric, split, form, epoch: EpochRule::Last }))
         .collect();
     match others.is_empty() {

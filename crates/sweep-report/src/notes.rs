@@ -67,7 +67,7 @@ pub(crate) fn about_marks(table: &Table, best: &str, tied: &str) -> Option<Strin
     let rest = if cells(table).any(|(_, cell)| cell.tied) {
         format!(
             "; {tied}: not significantly different from it: the 95% interval of the paired difference (t, for all rows \
-             of the column together) contains 0, or there is no interval (one seed, or a constant difference){}",
+             of the column together) contains 0, or there is no interval{}",
             if has_ratios(table) { "; for throughput, the interval of the ratio contains 1" } else { "" }
         )
     } else if cells(table).any(|(column, cell)| cell.best && !is_count(column.quantity.metric)) {
@@ -212,8 +212,29 @@ fn about_differences(table: &Table, plan: &PlanRecord) -> Vec<String> {
              has no such assumption, but for {comparisons} {plural} it needs at least {fewest} pairs to reach p < 0.05."
         ));
     }
+    notes.extend((0..table.columns.len()).filter_map(|i| about_constants(table, i)));
     notes.extend((0..table.columns.len()).filter_map(|i| about_pairs(table, i)));
     notes
+}
+
+/// Names the rows of a column whose difference is the same in every seed, if other rows have an interval.
+fn about_constants(table: &Table, i: usize) -> Option<String> {
+    let varies = differences(table, i).any(|(_, difference)| difference.p.is_some());
+    let constant: Vec<(String, &PairedDifference)> =
+        differences(table, i).filter(|(_, difference)| difference.p.is_none() && difference.summary.n > 1).collect();
+    if !varies || constant.is_empty() {
+        return None;
+    }
+    let rows: Vec<&str> = constant.iter().map(|(row, _)| row.as_str()).collect();
+    let counts = match constant.iter().all(|(_, difference)| difference.is_constant()) {
+        true => " From three seeds on it counts as significant unless it is 0.",
+        false => "",
+    };
+    Some(format!(
+        "{}: the difference of row {} is the same in every seed, so it has no interval and no p.{counts}",
+        table.columns[i].label,
+        rows.join(", row ")
+    ))
 }
 
 /// Explains which differences a column can show with its seeds, and how many seeds the other differences would need.

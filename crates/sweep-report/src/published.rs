@@ -99,6 +99,10 @@ fn published(plan: &PlanRecord) -> PlanRecord {
 /// # Errors
 /// When a file is missing or does not have the form that [`write()`] uses.
 pub fn read(folder: &Path) -> Result<ExperimentRows, ReportError> {
+    read_files(folder).map_err(|source| ReportError::Published { folder: folder.to_owned(), source: Box::new(source) })
+}
+
+fn read_files(folder: &Path) -> Result<ExperimentRows, ReportError> {
     let path = folder.join(MEASUREMENTS);
     let text = read_regular_file(&path).map_err(io_fault(&path, "reading"))?;
     let text = String::from_utf8(text).map_err(|fault| io_fault(&path, "reading")(std::io::Error::other(fault)))?;
@@ -108,12 +112,13 @@ pub fn read(folder: &Path) -> Result<ExperimentRows, ReportError> {
         let fault = |expected| ReportError::Line { path: path.clone(), line: i + 1, expected };
         match i {
             0 if line == HEADER => {}
-            0 => return Err(fault(HEADER)),
+            0 => return Err(fault("the heading `run,metric,split,form,epoch,value` is expected")),
             _ => {
-                let row = parsed(line).ok_or_else(|| fault(HEADER))?;
+                let row = parsed(line)
+                    .ok_or_else(|| fault("known names and a finite number are expected for each column"))?;
                 let Measurement { metric, split, form, epoch, .. } = row.measurement;
                 if !seen.insert((row.run, metric, split, form, epoch)) {
-                    return Err(fault("one line for each run, metric, split, form and epoch"));
+                    return Err(fault("an earlier line has the same run, metric, split, form and epoch"));
                 }
                 measurements.push(row);
             }
@@ -147,6 +152,16 @@ pub fn edited(folder: &Path) -> Result<Vec<PathBuf>, ReportError> {
         }
     }
     Ok(edited)
+}
+
+/// Refuses rows that are not what was published.
+///
+/// # Errors
+/// When a file is missing, was edited, or cannot be read.
+pub fn refuse_edited(folder: &Path) -> Result<(), ReportError> {
+    let edited = edited(folder)?;
+    let paths: Vec<String> = edited.iter().map(|path| path.display().to_string()).collect();
+    if paths.is_empty() { Ok(()) } else { Err(ReportError::Edited { paths: paths.join(", ") }) }
 }
 
 /// Renders the published rows and compares the bytes with the files in `rendered`, including its manifest if there is

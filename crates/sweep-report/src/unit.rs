@@ -34,11 +34,11 @@ impl Unit {
         let unit = metric.unit();
         let (factor, symbol, (least, most)) = match unit {
             "fraction" => return Self::new(100.0, "%", (2, 2)).with_difference("points"),
-            "parameters" | "multiply-adds/image" => (1e-6, "M", (2, 4)),
-            "images/s" => (1.0, unit, (0, 1)),
-            "s" | "ms" => (1.0, unit, (1, 2)),
+            "parameters" | "multiply-adds/image" => (1e-6, "M", (2, 6)),
+            "images/s" => (1.0, unit, (0, 3)),
+            "s" | "ms" => (1.0, unit, (1, 6)),
             "logits" => return Self { notation: Notation::Scientific, ..Self::new(1.0, unit, (0, 0)) },
-            _ => (1.0, unit, (3, 5)),
+            _ => (1.0, unit, (3, 6)),
         };
         Self::new(factor, symbol, (least, most))
     }
@@ -73,8 +73,9 @@ impl Unit {
 
     /// Formats a value.
     pub(crate) fn text(self, value: f64, decimals: usize) -> String {
-        let scaled = self.scaled(value);
+        let scaled = nudged(self.scaled(value));
         match self.notation {
+            Notation::Fixed { .. } if scaled.abs() >= LARGEST_FIXED => typeset(&format!("{scaled:.3e}")),
             Notation::Fixed { .. } => typeset(&format!("{scaled:.decimals$}")),
             Notation::Scientific => typeset(&format!("{scaled:.decimals$e}")),
         }
@@ -86,6 +87,15 @@ impl Unit {
         let is_zero = !text.contains(|c: char| c.is_ascii_digit() && c != '0');
         if text.starts_with('−') || is_zero { text } else { format!("+{text}") }
     }
+}
+
+/// Numbers from this size on have an exponent.
+const LARGEST_FIXED: f64 = 1e9;
+
+/// Moves a number away from 0 by a millionth of a millionth. So a mean of 4.875 that floating-point numbers hold as
+/// 4.874999999999999 is rounded as a reader would round it.
+fn nudged(number: f64) -> f64 {
+    number * (1.0 + 1e-12)
 }
 
 /// How the numbers of a column look: all have the same unit and the same number of decimals.
@@ -192,6 +202,10 @@ mod tests {
         assert_eq!(accuracy.signed(-0.0031, 2), "−0.31");
         assert_eq!(accuracy.signed(0.0031, 2), "+0.31");
         assert_eq!(accuracy.signed(-0.00001, 2), "0.00");
+        // 0.70875 - 0.66 is 0.048750000000000071, and 0.8288 - 0.780025 is 0.048774999999999968.
+        assert_eq!([accuracy.text(0.70875, 2), accuracy.signed(0.70875 - 0.66, 2)], ["70.88", "+4.88"]);
+        assert_eq!(accuracy.signed(-0.071_249_999_999_999_97, 2), "−7.13");
+        assert_eq!(Unit::of(Metric::Loss).text(-1e308, 3), "−1.000e308");
         assert_eq!(Unit::of(Metric::MaxAbsDiff).text(1.21e-6, 1), "1.2e−6");
     }
 }

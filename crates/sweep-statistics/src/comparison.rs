@@ -35,18 +35,20 @@ pub struct Comparison {
     pub superiority: Option<f64>,
 }
 
-/// Compares rows, each with its baseline. The family is all rows whose difference has a p. A row gives `None` if it
-/// shares no seed with its baseline, or if a value on a shared seed is not finite.
+/// Compares rows, each with its baseline. The family is all rows that are compared, also those without a p, so that its
+/// size does not depend on the values. A row gives `None` if it shares no seed with its baseline, or if a value on a
+/// shared seed is not finite.
 pub fn compare_with_baseline<'a>(
     rows: impl IntoIterator<Item = (&'a BTreeMap<u64, f64>, &'a BTreeMap<u64, f64>)>,
 ) -> Vec<Option<Comparison>> {
     let mut comparisons: Vec<Option<Comparison>> =
         rows.into_iter().map(|(row, baseline)| alone(row, baseline)).collect();
     let tested: Vec<f64> = comparisons.iter().flatten().filter_map(|comparison| comparison.difference.p).collect();
-    let mut adjusted = holm(&tested, tested.len()).unwrap_or_default().into_iter();
-    for comparison in comparisons.iter_mut().flatten().filter(|comparison| comparison.difference.p.is_some()) {
-        comparison.difference = comparison.difference.among(tested.len());
-        comparison.p_holm = adjusted.next();
+    let family = comparisons.iter().flatten().count();
+    let mut adjusted = holm(&tested, family).unwrap_or_default().into_iter();
+    for comparison in comparisons.iter_mut().flatten() {
+        comparison.difference = comparison.difference.among(family);
+        comparison.p_holm = comparison.difference.p.and_then(|_| adjusted.next());
     }
     comparisons
 }
@@ -76,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn the_family_is_what_has_a_p() {
+    fn the_family_is_all_rows_that_are_compared() {
         let baseline = seeds(&[0.90, 0.91, 0.93]);
         let rows = [
             seeds(&[0.95, 0.97, 0.98]),
@@ -86,10 +88,11 @@ mod tests {
         ];
         let found = compare_with_baseline(rows.iter().map(|row| (row, &baseline)));
         let [Some(clear), Some(constant), None, Some(near)] = found.as_slice() else { panic!("{found:?}") };
-        assert_eq!((clear.difference.comparisons, near.difference.comparisons), (2, 2));
+        assert_eq!((clear.difference.comparisons, near.difference.comparisons), (3, 3));
         assert_eq!((constant.difference.p, constant.p_holm, constant.effect_of_differences), (None, None, None));
         assert_eq!(clear.p_holm, clear.difference.p_adjusted);
-        assert_eq!(near.p_holm, near.difference.p);
+        // The constant difference counts as the largest p.
+        assert_eq!(near.p_holm, near.difference.p.map(|p| (2.0 * p).min(1.0)));
         assert_eq!((clear.paired_superiority, clear.superiority), (1.0, Some(1.0)));
         assert_eq!(clear.difference.sign_flip.map(|test| test.p), Some(0.25));
         assert_eq!(compare_with_baseline([]), []);

@@ -30,6 +30,9 @@ pub struct PairedDifference {
     pub sign_flip: Option<SignFlip>,
 }
 
+/// Smallest number of pairs whose equal differences are not put down to chance.
+const FEWEST_CONSTANT: usize = 3;
+
 impl PairedDifference {
     /// Compares two rows on the seeds that both have, as a single comparison. Returns `None` if they share no seed, or
     /// if a value on such a seed is not finite.
@@ -79,6 +82,13 @@ impl PairedDifference {
     /// Whether the interval excludes 0.
     pub fn is_told(&self) -> bool {
         self.summary.interval.is_some_and(|ends| ends.excludes(0.0))
+    }
+
+    /// Whether the difference is the same on three or more pairs. Such a difference has no deviation, so no test applies,
+    /// but chance explains it less well than any difference with an interval. Two equal differences may be chance:
+    /// accuracies on n images are multiples of 1/n.
+    pub fn is_constant(&self) -> bool {
+        self.p.is_none() && self.summary.n >= FEWEST_CONSTANT
     }
 
     /// Returns the smallest mean that would differ significantly from 0, with this number of pairs and this deviation.

@@ -48,7 +48,7 @@ pub struct Dominance {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Certainty {
-    /// The interval of the difference is above 0.
+    /// The interval of the difference is above 0, or the difference is above 0 and the same on three or more seeds.
     Told,
     /// The interval contains 0, or there is none, as with a single seed.
     MayBeChance,
@@ -95,10 +95,11 @@ fn mean(candidate: &Candidate) -> Option<f64> {
 }
 
 fn certainty(difference: Option<PairedDifference>) -> Certainty {
-    match difference.and_then(|difference| difference.summary.interval) {
-        Some(ends) if ends.low > 0.0 => Certainty::Told,
-        _ => Certainty::MayBeChance,
-    }
+    let is_told = difference.is_some_and(|difference| match difference.summary.interval {
+        Some(ends) => ends.low > 0.0,
+        None => difference.is_constant() && difference.summary.mean > 0.0,
+    });
+    if is_told { Certainty::Told } else { Certainty::MayBeChance }
 }
 
 #[cfg(test)]
@@ -132,6 +133,17 @@ mod tests {
         assert_eq!(found[4], Some(Standing::Front { challengers: vec![3] }));
         assert_eq!((&found[5], &found[6]), (&None, &None));
         assert_eq!(pareto_front(&[]), []);
+    }
+
+    #[test]
+    fn a_constant_difference_is_told_from_three_seeds_on() {
+        let by_seeds = |better: &[f64], worse: &[f64]| {
+            let found = pareto_front(&[candidate(1.0, worse), candidate(2.0, better)]);
+            found[1].clone().unwrap()
+        };
+        let certain = Standing::Front { challengers: vec![] };
+        assert_eq!(by_seeds(&[0.75, 0.5, 0.25], &[0.625, 0.375, 0.125]), certain);
+        assert_eq!(by_seeds(&[0.75, 0.5], &[0.625, 0.375]), Standing::Front { challengers: vec![0] });
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::{open_results, print, print_json, report, say_damage};
 use crate::cli::ClaimsArgs;
 use crate::costed_plan::CostedPlan;
 use crate::exit::Exit;
+use crate::plan_file;
 use crate::program::Program;
 use crate::project::{Project, experiment_name};
 use crate::recorded;
@@ -30,7 +31,10 @@ pub(crate) async fn run(arguments: ClaimsArgs, screen: Screen, program: &Program
     let mut results = open_results(&layout).await?;
     let name = experiment_name(&path)?;
     let rows = match recorded::find_for_report(&project, &mut results, &layout, (&name, &profile)).await? {
-        Some(recorded) => recorded.rows,
+        Some(recorded) => {
+            plan_file::check(&layout, Some(&path), &recorded.rows.plan)?;
+            recorded.rows
+        }
         // A plan alone is enough for claims that need no run.
         None => {
             let plan = CostedPlan::load(&spec, program)?.record();

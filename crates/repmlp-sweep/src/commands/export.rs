@@ -10,7 +10,6 @@ use crate::cli::{ExportArgs, ExportFormat};
 use crate::commands::report::recorded;
 use crate::commands::{open_results, print_bytes, say, say_damage};
 use crate::exit::{Exit, UsageError};
-use crate::plan_file;
 use crate::project::Project;
 
 pub(crate) async fn run(arguments: ExportArgs) -> Result<Exit> {
@@ -23,7 +22,6 @@ pub(crate) async fn run(arguments: ExportArgs) -> Result<Exit> {
     let rows = recorded(&mut results, &layout, &arguments.source, arguments.profile.as_deref()).await?.rows;
     say_damage(&mut results);
     say_incomplete(&rows);
-    plan_file::check(&layout, Some(&arguments.source), &rows.plan)?;
     // Only a declared report refers to numbers of the paper.
     let (declaration, paper) = project.declared(&rows.plan)?.unwrap_or_default();
     let mut frame = sweep_report::frame(&rows, &declaration, &paper)?;

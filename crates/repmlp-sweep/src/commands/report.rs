@@ -48,6 +48,9 @@ pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
     let place = (name.as_str(), profile.as_ref());
     let found = recorded::find_for_report(&project, &mut results, &layout, place).await?;
     let Recorded { rows, origin } = found.ok_or_else(|| unknown(place))?;
+    if origin == Origin::Published {
+        published::refuse_edited(&layout.published(place.0, place.1))?;
+    }
     say_damage(&mut results);
     plan_file::check(&layout, Some(path), &rows.plan)?;
     let (declaration, numbers) = project.declaration(&rows)?;
@@ -81,7 +84,9 @@ pub(super) async fn recorded(
     let name = experiment_name(spec)?;
     let profile = profile.unwrap_or(DEFAULT_PROFILE);
     let place = (name.as_str(), profile);
-    recorded::find(results, layout, place).await?.ok_or_else(|| unknown(place).into())
+    let found = recorded::find(results, layout, place).await?.ok_or_else(|| unknown(place))?;
+    plan_file::check(layout, Some(spec), &found.rows.plan)?;
+    Ok(found)
 }
 
 fn unknown((name, profile): (&str, &str)) -> UsageError {
@@ -236,7 +241,7 @@ fn check_one(project: &Project, published: &Path, arguments: &ReportsArgs) -> Re
         Ok(rows) => rows,
         // The other reports are checked too.
         Err(fault) => {
-            print(&format!("{} cannot be read: {}\n", published.display(), error_chain(&fault)))?;
+            print(&format!("{}\n", error_chain(&fault)))?;
             return Ok(Exit::Mismatch);
         }
     };

@@ -135,3 +135,33 @@ fn what_the_paper_says_is_checked_against_its_tables() {
     let said = refused(&bench, "report --check", 12);
     assert!(said.contains("`imagenet_gain` (abstract) states 1.8 points") && said.contains("1.45 points"), "{said}");
 }
+
+#[test]
+fn rows_that_are_not_what_was_published_replace_no_report() {
+    let bench = Bench::new();
+    bench.done(ONCE);
+    let report = fs::read(bench.path("reports/tiny/default/report.md")).unwrap();
+    for folder in ["results/runs", "results/experiments"] {
+        fs::remove_dir_all(bench.path(folder)).unwrap();
+    }
+    fs::remove_file(bench.path("results/metrics.sqlite")).unwrap();
+    bench.done("report experiments/tiny.toml");
+    let values = bench.path("results/published/tiny/default/measurements.csv");
+    let text = fs::read_to_string(&values).unwrap();
+    for (damaged, told) in [
+        (text.lines().take(3).collect::<Vec<_>>().join("\n"), "is not what was published"),
+        (text.replacen(",", ";", 1), "the heading"),
+        (String::new(), "is not what was published"),
+    ] {
+        fs::write(&values, damaged).unwrap();
+        let said = refused(&bench, "report experiments/tiny.toml", 4);
+        assert!(said.contains(told) && said.contains("version control"), "{said}");
+    }
+    assert_eq!(fs::read(bench.path("reports/tiny/default/report.md")).unwrap(), report);
+    fs::write(&values, text).unwrap();
+    // A link that leads nowhere is not the absence of a report.
+    std::os::unix::fs::symlink("/nowhere", bench.path("reports/tiny.toml")).unwrap();
+    let said = refused(&bench, "report experiments/tiny.toml", 3);
+    assert!(said.contains("reports/tiny.toml"), "{said}");
+    assert_eq!(fs::read(bench.path("reports/tiny/default/report.md")).unwrap(), report);
+}

@@ -195,9 +195,15 @@ fn a_changed_script_is_a_new_run_and_the_plan_says_why() {
     let plan = bench.done(&format!("plan {SPEC}")).stdout();
     assert_eq!(plan.matches("new: train.sh changed").count(), 4, "{plan}");
     // The recorded results are those of the former script.
-    for call in ["status", "status own", "report experiments/own.toml", "export experiments/own.toml"] {
+    for call in [
+        "status",
+        "status own",
+        "report experiments/own.toml",
+        "export experiments/own.toml",
+        "claims experiments/own.toml",
+    ] {
         let told = bench.done(call).stderr();
-        assert!(told.contains("train.sh was edited after the runs of"), "{call}: {told}");
+        assert!(told.contains("train.sh was edited or removed after the runs of"), "{call}: {told}");
     }
     replace(&bench, "experiments/base/own.toml", "[\"train.sh\"]", "[\"trian.sh\"]");
     let refused = bench.run(&format!("plan {SPEC}"));

@@ -61,7 +61,7 @@ pub enum Labels {
 #[derive(Debug, thiserror::Error)]
 pub enum DetectError {
     /// There is no such folder.
-    #[error("there is no folder {}", .path.display())]
+    #[error("there is no folder {}: name the folder that contains the images", .path.display())]
     NoFolder {
         /// The path that was given.
         path: PathBuf,

@@ -30,6 +30,9 @@ pub struct Front {
     pub rows: Vec<FrontRow>,
     /// The reason, if no row has a standing.
     pub missing: Option<String>,
+    /// Whether costs vary between the seeds of a row. Their order may be chance then, and no test covers it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub varying_cost: bool,
 }
 
 /// A row of a front.
@@ -70,6 +73,7 @@ impl Front {
             standing,
         };
         let rows: Vec<FrontRow> = groups.iter().zip(&samples).zip(standings).map(row).collect();
+        let varying_cost = samples.iter().any(|[cost, _]| cost.summary().is_some_and(|cost| cost.sd > Some(0.0)));
         let has_none = rows.iter().all(|row| row.standing.is_none());
         let missing = missing.or_else(|| has_none.then(|| "no row is complete yet".to_owned()));
         Self {
@@ -80,6 +84,7 @@ impl Front {
             value: declared.value,
             rows,
             missing,
+            varying_cost,
         }
     }
 }
@@ -90,7 +95,7 @@ impl FrontDeclaration {
     fn candidate(&self, [cost, value]: &[Sample; 2]) -> Candidate {
         let sign = |metric: Metric, turned: Better| if metric.better() == turned { -1.0 } else { 1.0 };
         let (cost_sign, value_sign) = (sign(self.cost.metric, Better::Higher), sign(self.value.metric, Better::Lower));
-        let is_complete = cost.is_complete() && value.is_complete();
+        let is_complete = cost.is_complete() && value.is_complete() && value.estimate().is_some();
         let cost = cost.summary().filter(|_| is_complete);
         Candidate {
             cost: cost.map_or(f64::NAN, |summary| cost_sign * summary.mean),

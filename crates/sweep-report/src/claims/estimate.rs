@@ -21,6 +21,29 @@ pub(crate) enum Estimate {
     Rounds(Vec<f64>, Vec<f64>),
 }
 
+/// Why there is no estimate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NoEstimate {
+    /// Values are missing.
+    Missing(String),
+    /// There are values, but the rule cannot be applied to them.
+    Unsuited(String),
+}
+
+impl NoEstimate {
+    /// Rows without a seed in common.
+    pub(crate) fn nothing() -> Self {
+        Self::Missing("no values to compare".to_owned())
+    }
+
+    /// Returns the reason in words.
+    pub(crate) fn why(&self) -> &str {
+        match self {
+            Self::Missing(why) | Self::Unsuited(why) => why,
+        }
+    }
+}
+
 /// A mean with its standard error.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Spread {

@@ -14,6 +14,9 @@ use crate::fit::{grouping_faults, unmeasurable};
 use crate::group::{Grouping, axis_of};
 use crate::unit::is_count;
 
+/// Highest confidence of a claim: reports show it with all its digits.
+const HIGHEST_LEVEL: f64 = 0.999_999;
+
 /// Returns all faults of the claims of a report.
 pub(crate) fn faults(declaration: &Declaration, plan: &PlanRecord) -> Vec<Fault> {
     let mut seen = BTreeSet::new();
@@ -50,7 +53,9 @@ impl Checked<'_> {
     fn terms(&self) -> Vec<Fault> {
         let claim = self.claim;
         let metric = claim.rule.quantity().map(|of| of.metric);
-        let varies = metric.is_some_and(|metric| !is_count(metric) && metric != Metric::Throughput)
+        // A command reports one throughput for each run; only this program times all networks in the same rounds.
+        let is_timed = |metric| metric == Metric::Throughput && !self.plan.commands;
+        let varies = metric.is_some_and(|metric| !is_count(metric) && !is_timed(metric))
             || matches!(&claim.rule, Rule::AsPrinted(rule) if rule.margin.is_some());
         let wrong = [
             (claim.text.trim().is_empty(), "the text is empty: say in one sentence what is claimed"),
@@ -62,7 +67,7 @@ impl Checked<'_> {
                 claim.source.is_some() && claim.profile.is_some(),
                 "a claim of the paper is about the profile in `[paper]`: remove `profile`",
             ),
-            (!(0.95..1.0).contains(&claim.level), "`level` must be at least 0.95 and below 1"),
+            (!(0.95..=HIGHEST_LEVEL).contains(&claim.level), "`level` must be from 0.95 to 0.999999"),
             (
                 varies && claim.planned_n.is_none(),
                 "its values differ by seed: say with `planned_n` how many seeds it is judged with",
@@ -80,6 +85,7 @@ impl Checked<'_> {
             Rule::Order(rule) if rule.rows.len() < 2 => vec![self.fault("an order needs at least two `rows`")],
             Rule::Monotone(rule) => self.monotone(&rule.axis, &rule.only),
             Rule::Ratio(rule) | Rule::Difference(rule) => self.bounds(rule),
+            Rule::Value(rule) if !rule.value.is_finite() => vec![self.fault("`value` must be a finite number")],
             Rule::Value(rule) => self.margin(rule.margin),
             Rule::Equivalence(rule) => self.margin(rule.margin),
             Rule::AsPrinted(rule) => self.as_printed(&rule.table, &rule.column, rule.margin),
@@ -122,8 +128,17 @@ impl Checked<'_> {
     }
 
     fn monotone(&self, axis: &str, only: &RowLabels) -> Vec<Fault> {
+        if only.contains_key(axis) {
+            return vec![self.fault("`where` picks one label of the `axis`: leave this axis out of `where`")];
+        }
         let axes: Vec<String> = only.keys().cloned().chain([axis.to_owned()]).collect();
-        grouping_faults((&self.place, "where"), &Grouping { axes: &axes, only }, self.plan)
+        let faults = grouping_faults((&self.place, "where"), &Grouping { axes: &axes, only }, self.plan);
+        // Such a claim has no key that names further axes.
+        let worded = |fault| match fault {
+            Fault::Mixed { place, group, axis, .. } => Fault::MixedClaim { place, group, axis },
+            other => other,
+        };
+        faults.into_iter().map(worded).collect()
     }
 
     fn bounds(&self, rule: &BoundedRule) -> Vec<Fault> {

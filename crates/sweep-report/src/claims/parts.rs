@@ -8,8 +8,8 @@ use sweep_statistics::Interval;
 use super::declared::{
     AsPrintedRule, BoundedRule, ClaimDeclaration, Direction, EquivalenceRule, MonotoneRule, RowLabels, Rule, Test,
 };
-use super::estimate::Estimate;
-use super::values::{NOTHING, Origin, Source, Values, name_of, name_of_pair};
+use super::estimate::{Estimate, NoEstimate};
+use super::values::{Origin, Source, Values, name_of, name_of_pair};
 use crate::declaration::{ColumnDeclaration, Quantity};
 use crate::group::axis_of;
 use crate::unit::{Unit, is_count};
@@ -22,7 +22,7 @@ pub(crate) struct Part {
     /// The compared metric.
     pub(crate) metric: Metric,
     /// The estimate, or the reason why there is none.
-    pub(crate) estimate: Result<Estimate, String>,
+    pub(crate) estimate: Result<Estimate, NoEstimate>,
     /// Bounds that it must keep, in the unit of the estimate.
     pub(crate) bounds: Bounds,
     /// The estimate of rows that do not differ: 0 for differences, 1 for ratios. `None` if no rows are compared.
@@ -246,10 +246,12 @@ fn as_printed(rule: &AsPrintedRule, source: Source<'_>, origin: Origin) -> Vec<P
     let part = |(label, id): (&String, &String)| {
         let row = printed.rows.iter().find(|row| row.id == *id)?;
         let number = row.values.get(&rule.column).copied()?;
-        let counted = || source.count_of(row, &of).map(Estimate::Exact).ok_or_else(|| "not counted".to_owned());
+        let counted = || {
+            source.count_of(row, &of).map(Estimate::Exact).ok_or_else(|| NoEstimate::Missing("not counted".to_owned()))
+        };
         let estimate = match origin {
             Origin::Counts => counted(),
-            Origin::Runs => measured.get(label).map_or_else(|| Err(NOTHING.to_owned()), Values::estimate),
+            Origin::Runs => measured.get(label).map_or_else(|| Err(NoEstimate::nothing()), Values::estimate),
         };
         let bounds = match rule.margin {
             None if is_count(of.metric) => cut_off(number, printed.decimals(&rule.column), unit),
@@ -273,28 +275,34 @@ fn has_rounds(own: &Values, base: &Values) -> bool {
 }
 
 /// The difference of two rows: the first minus the second.
-fn difference(test: Test, own: &Values, base: &Values) -> Result<Estimate, String> {
+fn difference(test: Test, own: &Values, base: &Values) -> Result<Estimate, NoEstimate> {
     match (own, base) {
-        (Values::Missing(why), _) | (_, Values::Missing(why)) => Err(why.clone()),
+        (Values::Missing(why), _) | (_, Values::Missing(why)) => Err(NoEstimate::Missing(why.clone())),
         (Values::Count(own), Values::Count(base)) => Ok(Estimate::Exact(own - base)),
         (Values::Sample(own), Values::Sample(base)) => {
-            Estimate::of_difference(test, &own.values, &base.values).ok_or_else(|| NOTHING.to_owned())
+            Estimate::of_difference(test, &own.values, &base.values).ok_or_else(NoEstimate::nothing)
         }
-        _ => Err(NOTHING.to_owned()),
+        _ => Err(NoEstimate::nothing()),
     }
 }
 
 /// The ratio of two rows: the first over the second.
-fn ratio(test: Test, own: &Values, base: &Values) -> Result<Estimate, String> {
+fn ratio(test: Test, own: &Values, base: &Values) -> Result<Estimate, NoEstimate> {
     match (own, base) {
-        (Values::Missing(why), _) | (_, Values::Missing(why)) => Err(why.clone()),
+        (Values::Missing(why), _) | (_, Values::Missing(why)) => Err(NoEstimate::Missing(why.clone())),
         (Values::Count(own), Values::Count(base)) if *base > 0.0 => Ok(Estimate::Exact(own / base)),
         (Values::Sample(own), Values::Sample(base)) => {
-            let rounds = own.rounds.as_ref().zip(base.rounds.as_ref());
-            let rounds = rounds.map(|(own, base)| Estimate::Rounds(own.clone(), base.clone()));
-            let of_seeds = || Estimate::of_ratio(test, &own.values, &base.values);
-            rounds.or_else(of_seeds).ok_or_else(|| NOTHING.to_owned())
+            if let (Some(own), Some(base)) = (&own.rounds, &base.rounds) {
+                return Ok(Estimate::Rounds(own.clone(), base.clone()));
+            }
+            let not_positive = own.values.iter().chain(&base.values).find(|(_, value)| **value <= 0.0);
+            match not_positive {
+                Some((seed, _)) => Err(NoEstimate::Unsuited(format!(
+                    "a ratio needs values above 0, and one of seed {seed} is not; claim a difference instead"
+                ))),
+                None => Estimate::of_ratio(test, &own.values, &base.values).ok_or_else(NoEstimate::nothing),
+            }
         }
-        _ => Err(NOTHING.to_owned()),
+        _ => Err(NoEstimate::nothing()),
     }
 }

@@ -112,8 +112,14 @@ impl PaperStatements {
                 printed.extend(row.values.into_iter().map(|(column, value)| (format!("{}/{column}", row.id), value)));
             }
         }
+        let all = statements.statements.iter();
+        if let Some(statement) =
+            all.clone().find(|statement| statement.checks.iter().any(|check| !check.stated.is_finite()))
+        {
+            return Err(ReportError::NotStated { path, statement: statement.id.clone() });
+        }
         let fault = |cell: String| ReportError::NotPrinted { path: path.clone(), cell };
-        statements.statements.iter().map(|statement| statement.checked(&printed).map_err(fault)).collect()
+        all.map(|statement| statement.checked(&printed).map_err(fault)).collect()
     }
 }
 

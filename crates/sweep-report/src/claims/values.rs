@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use sweep_protocol::{Form, Metric, PlanRecord};
 
 use super::declared::RowLabels;
-use super::estimate::Estimate;
+use super::estimate::{Estimate, NoEstimate};
 use crate::declaration::{Declaration, Quantity, TableDeclaration};
 use crate::group::{Group, Grouping};
 use crate::measured::Measured;
@@ -49,17 +49,14 @@ pub(crate) enum Values {
 
 impl Values {
     /// The values of a single row as an estimate, or the reason why there is none.
-    pub(crate) fn estimate(&self) -> Result<Estimate, String> {
+    pub(crate) fn estimate(&self) -> Result<Estimate, NoEstimate> {
         match self {
             Self::Count(count) => Ok(Estimate::Exact(*count)),
-            Self::Sample(sample) => Estimate::of_mean(&sample.values).ok_or_else(|| NOTHING.to_owned()),
-            Self::Missing(why) => Err(why.clone()),
+            Self::Sample(sample) => Estimate::of_mean(&sample.values).ok_or_else(NoEstimate::nothing),
+            Self::Missing(why) => Err(NoEstimate::Missing(why.clone())),
         }
     }
 }
-
-/// The reason for no estimate if no other is known.
-pub(crate) const NOTHING: &str = "no values to compare";
 
 /// Joins the labels of a row into one name, in the order of the plan's axes.
 pub(crate) fn name_of(row: &RowLabels, plan: &PlanRecord) -> String {

@@ -5,7 +5,7 @@
 //! claim is contradicted if one part is excluded, and any of them might be by chance. So that uses Holm's method, whose
 //! first step is Bonferroni's.
 
-use super::estimate::{Estimate, Level};
+use super::estimate::{Estimate, Level, NoEstimate};
 use super::judged::{JudgedPart, Outcome, Verdict};
 use super::parts::Part;
 use crate::unit::Unit;
@@ -70,7 +70,11 @@ pub(crate) fn decide(parts: Vec<Part>, terms: Terms) -> Decision {
 
 fn conclude(parts: &[Part], judged: &[JudgedPart], terms: Terms) -> (Verdict, String) {
     if let Some((part, why)) = parts.iter().find_map(|part| Some((part, part.estimate.as_ref().err()?))) {
-        return (Verdict::NotMeasured, format!("{}: {why}", part.name));
+        let verdict = match why {
+            NoEstimate::Missing(_) => Verdict::NotMeasured,
+            NoEstimate::Unsuited(_) => Verdict::Inconclusive,
+        };
+        return (verdict, format!("{}: {}", part.name, why.why()));
     }
     let fewest = parts.iter().filter_map(|part| part.estimate.as_ref().ok()?.seeds()).min();
     if let (Some(n), Some(planned)) = (fewest, terms.planned_n)
@@ -190,7 +194,7 @@ fn said(part: &Part, judged: &JudgedPart) -> String {
     let interval = match (varies, judged.n) {
         (Some(ends), _) => format!(" [{}, {}]", text(ends.low), text(ends.high)),
         (None, Some(1)) => " (one seed says nothing about chance)".to_owned(),
-        (None, Some(_)) if judged.interval.is_none() => " (no interval)".to_owned(),
+        (None, Some(_)) if judged.interval.is_none() => " (the same in every seed, so there is no interval)".to_owned(),
         _ => String::new(),
     };
     format!("{}: {value}{}{interval}", part.name, symbol.trim_end())

@@ -157,7 +157,14 @@ fn of_front(front: &Front) -> (Vec<Sheet>, Vec<String>) {
                 Costs count as exact. “Perhaps” and “not certain” mean that a difference in the value may be \
                 chance: all pairs of rows are compared together, at the 95% level. Rows that lack a run are not \
                 compared.";
-    (vec![sheet], vec![note.to_owned()])
+    let mut notes = vec![note.to_owned()];
+    if front.varying_cost {
+        notes.push(format!(
+            "{cost_words} varies between the seeds of a row. The order of its means may be chance, and no standing \
+             takes account of that."
+        ));
+    }
+    (vec![sheet], notes)
 }
 
 /// Largest number of rows that a standing names.

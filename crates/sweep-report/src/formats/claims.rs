@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use sweep_protocol::printable_line;
 
 use super::markdown::escaped;
+use super::page::{PageSection, PageSheet};
+use super::sheet::{Sheet, Text};
 use super::terminal::wrapped;
 use crate::claims::{Basis, Judged, Registration};
 
@@ -28,6 +30,24 @@ pub(super) fn section(claims: &[Judged], withdrawn: &[String]) -> String {
     }
     out.push('\n');
     out
+}
+
+/// Returns the claims as a section of a page; `None` without claims.
+pub(super) fn page(claims: &[Judged], withdrawn: &[String]) -> Option<PageSection> {
+    let withdrawn = withdrawn_note(withdrawn);
+    if claims.is_empty() && withdrawn.is_none() {
+        return None;
+    }
+    let line = |claim: &Judged| {
+        let source = claim.source.clone().unwrap_or_else(|| "ours".to_owned());
+        [claim.text.clone(), source, claim.rule.clone(), claim.verdict.to_string(), why(claim)].map(Text::from).into()
+    };
+    let header = ["claim", "source", "rule", "verdict", "why"].map(str::to_owned).into();
+    let sheet = Sheet { header, words: 5, rows: claims.iter().map(line).collect(), row_notes: Vec::new() };
+    let sheets = if claims.is_empty() { Vec::new() } else { vec![PageSheet::of(sheet, String::new())] };
+    let notes = if claims.is_empty() { Vec::new() } else { notes(claims) };
+    let notes = notes.into_iter().chain(withdrawn).collect();
+    Some(PageSection { id: "claims".to_owned(), title: "Claims".to_owned(), sheets, notes })
 }
 
 /// Returns the claims as lines of at most `width` characters for a terminal: id, verdict, reason. Empty without claims.

@@ -7,6 +7,8 @@ mod csv;
 mod json;
 mod latex;
 mod markdown;
+pub(crate) mod page;
+pub(crate) mod page_runs;
 mod sheet;
 mod statistics;
 pub(crate) mod terminal;

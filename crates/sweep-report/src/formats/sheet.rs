@@ -10,7 +10,7 @@ use crate::table::{Cell, CellValue, Column, Delta, Row, Table};
 use crate::unit::{Rounding, typeset, with_unit};
 
 /// Text in rows and columns.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Sheet {
     /// Headings, one per column.
     pub(super) header: Vec<String>,
@@ -23,13 +23,15 @@ pub(super) struct Sheet {
 }
 
 /// One text of a sheet.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Text {
     pub(super) text: String,
     /// How it is marked in its column.
     pub(super) mark: Mark,
     /// Letter of a row note.
     pub(super) note: Option<String>,
+    /// The number that it shows, for sorting.
+    pub(super) number: Option<f64>,
 }
 
 /// How a text is marked in its column.
@@ -78,7 +80,8 @@ impl Sheet {
                 row_notes[place].0.clone()
             });
             let mut texts: Vec<Text> = row.labels.iter().cloned().map(Text::from).collect();
-            texts.push(Text { text: count(row.n, row.planned), mark: Mark::Plain, note });
+            let number = Some(row.n as f64);
+            texts.push(Text { text: count(row.n, row.planned), mark: Mark::Plain, note, number });
             texts.extend(
                 table.columns.iter().zip(&looks).enumerate().flat_map(|(i, (column, look))| look.texts(column, row, i)),
             );
@@ -164,18 +167,18 @@ impl Look {
 
     fn texts(self, column: &Column, row: &Row, i: usize) -> Vec<Text> {
         let cell = &row.cells[i];
-        let value = match &cell.value {
-            CellValue::Measured(summary) => self.value(summary, row.n),
-            CellValue::Missing(reason) => reason.clone(),
+        let (value, number) = match &cell.value {
+            CellValue::Measured(summary) => (self.value(summary, row.n), Some(summary.mean)),
+            CellValue::Missing(reason) => (reason.clone(), None),
         };
-        let mut texts = vec![Text { text: value, mark: Mark::from(cell), note: None }];
+        let mut texts = vec![Text { text: value, mark: Mark::from(cell), note: None, number }];
         if column.paper {
             let printed = cell.paper.map(|printed| typeset(&printed.to_string()));
-            texts.push(Text::from(printed.unwrap_or_default()));
+            texts.push(Text { number: cell.paper, ..Text::from(printed.unwrap_or_default()) });
         }
         if column.delta {
-            texts
-                .push(Text::from(cell.delta.as_ref().map_or_else(|| "—".to_owned(), |delta| self.delta(delta, row.n))));
+            let text = cell.delta.as_ref().map_or_else(|| "—".to_owned(), |delta| self.delta(delta, row.n));
+            texts.push(Text { number: cell.delta.as_ref().map(|delta| self.size(delta)), ..Text::from(text) });
         }
         texts
     }
@@ -185,6 +188,16 @@ impl Look {
         let text = |value| self.rounding.text(value);
         let spread = summary.sd.filter(|sd| *sd > 0.0).map(|sd| format!(" ± {}", text(sd)));
         format!("{}{}{}", text(summary.mean), spread.unwrap_or_default(), own_n(summary.n, row_n))
+    }
+
+    /// Returns what a comparison with the baseline is sorted by: the difference, or the ratio.
+    fn size(self, delta: &Delta) -> f64 {
+        match delta {
+            Delta::Baseline if self.ratios => 1.0,
+            Delta::Baseline => 0.0,
+            Delta::Ratio(ratio) => ratio.median,
+            Delta::Difference(comparison) => comparison.difference.summary.mean,
+        }
     }
 
     /// Formats `−0.31 [−0.62, 0.00], p = 0.75`, or a ratio as `1.31 [1.28, 1.35]`.

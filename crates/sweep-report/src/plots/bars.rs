@@ -1,5 +1,6 @@
 //! A quantity over the points of an axis, as bars from zero. Series stand side by side.
 
+use super::chart::{Chart, ChartAxis, ChartKind};
 use super::hidden::Hidden;
 use super::letters::text_width;
 use super::over_axis::OverAxis;
@@ -7,7 +8,7 @@ use super::palette::{TEXT, series};
 use super::panel::{Layout, Panel};
 use super::picture::{Anchor, Point};
 use super::scale::Scale;
-use super::{Drawn, Source, axis_label};
+use super::{Drawn, Source, axis_label, rounding};
 use crate::declaration::AxisPlot;
 use crate::unit::Unit;
 
@@ -25,6 +26,8 @@ pub(super) fn picture(source: &Source<'_>, plot: &AxisPlot, title: &str) -> Opti
     let (x, y) = (Scale::labels(&data.labels), Scale::from_zero(&data.values(), &style.y));
     let (y_label, completeness) = (axis_label(&plot.y), data.completeness());
     let hidden = Hidden::of(style, data.marks());
+    let axes = (ChartAxis::of(&plot.axis, style.x), ChartAxis::of(&y_label, style.y));
+    let chart = Chart::over_axis(ChartKind::Bars, &data, axes, rounding(&plot.y, data.marks().map(|mark| mark.1)));
     let layout = Layout { title, x_label: &plot.axis, y_label: &y_label, x, y, legend: data.legend, style };
     let mut panel = Panel::new(layout);
     let small = panel.sizes.small;
@@ -44,17 +47,19 @@ pub(super) fn picture(source: &Source<'_>, plot: &AxisPlot, title: &str) -> Opti
                 panel.error_bar(left + width / 2.0, ends, TEXT);
             }
             let text = unit.text(unit.stored(mark.mean), decimals);
-            let above = panel.at(left + width / 2.0, panel.y.nearest(ends.1));
-            let mut y = above.y - small * 0.6;
+            // Numbers stand beyond the end of the bar: above it, or below a bar that points down.
+            let (beyond, outward) = if mark.mean < 0.0 { (ends.0, 1.0) } else { (ends.1, -1.0) };
+            let above = panel.at(left + width / 2.0, panel.y.nearest(beyond));
+            let mut y = above.y + outward * small * 0.6;
             // A number that is wider than its bar would overlap the next one.
             if text_width(&text, small) < head.x - foot.x {
                 panel.words(Point { y, ..above }, &text, (small, Anchor::Middle));
-                y -= small;
+                y += outward * small;
             }
             if !mark.seeds.is_complete() {
                 panel.words(Point { y, ..above }, &mark.seeds.to_string(), (small, Anchor::Middle));
             }
         }
     }
-    Some(Drawn { picture: Some(panel.picture), completeness, hidden })
+    Some(Drawn { picture: Some(panel.picture), chart: Some(chart), completeness, hidden })
 }

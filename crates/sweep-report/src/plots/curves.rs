@@ -1,16 +1,17 @@
 //! A quantity over epochs: a thick line for each combination of labels, and thin lines for its seeds.
 
+use super::chart::{Chart, ChartAxis, ChartKind, ChartMark, ChartSeries, names, value_text};
 use super::hidden::{Hidden, shows};
 use super::over_axis::legend;
 use super::palette::{Look, series};
-use super::panel::{Layout, Panel};
+use super::panel::{Layout, Legend, Panel};
 use super::picture::Point;
 use super::scale::Scale;
 use super::seeds::{Completeness, Seeds};
-use super::{Drawn, Source, axis_label, bounds};
+use super::{Drawn, Source, axis_label, bounds, rounding};
 use crate::declaration::CurvesPlot;
 use crate::group::{Group, Grouping};
-use crate::samples::Curves;
+use crate::samples::{Curve, Curves};
 use crate::style::PlotStyle;
 use crate::unit::Unit;
 
@@ -19,6 +20,9 @@ pub(super) const CAPTION: &str =
 
 /// Maximum number of epochs for which each epoch has a dot.
 const MOST_DOTS: u32 = 12;
+/// Maximum number of values for which the curves are also kept as data. A page with more would be slow; it shows the
+/// picture.
+const MOST_POINTS: usize = 20_000;
 
 pub(super) fn picture(source: &Source<'_>, plot: &CurvesPlot, title: &str) -> Option<Drawn> {
     let groups = Grouping { axes: &plot.series, only: &plot.only }.groups(source.plan);
@@ -32,15 +36,17 @@ pub(super) fn picture(source: &Source<'_>, plot: &CurvesPlot, title: &str) -> Op
     let (completeness, hidden) = (Completeness::Complete, Hidden::of(style, seeds_of(&curves)));
     let values: Vec<f64> = marks().filter(|mark| style.x.shows(mark.0)).map(|(_, value)| value).collect();
     if !marks().any(|mark| shows(style, mark)) {
-        return Some(Drawn { picture: None, completeness, hidden });
+        return Some(Drawn { picture: None, chart: None, completeness, hidden });
     }
+    let legend = legend(&plot.series, &names);
+    let chart = (points().count() <= MOST_POINTS).then(|| chart(plot, &curves, &legend));
     let mut panel = Panel::new(Layout {
         title,
         x_label: "epoch",
         y_label: &axis_label(&plot.y),
         x: Scale::counted(last, &style.x),
         y: Scale::around(&values, bounds(&plot.y), &style.y),
-        legend: legend(&plot.series, &names),
+        legend,
         style,
     });
     for (i, curve) in curves.iter().enumerate() {
@@ -56,7 +62,33 @@ pub(super) fn picture(source: &Source<'_>, plot: &CurvesPlot, title: &str) -> Op
             points.into_iter().for_each(|point| panel.dot(point, look, 3.0));
         }
     }
-    Some(Drawn { picture: Some(panel.picture), completeness, hidden })
+    Some(Drawn { picture: Some(panel.picture), chart, completeness, hidden })
+}
+
+/// Returns the curves as data.
+fn chart(plot: &CurvesPlot, curves: &[Curves], legend: &Legend) -> Chart {
+    let rounding = rounding(&plot.y, curves.iter().flat_map(|curve| &curve.mean).map(|(_, value)| *value));
+    let mark = |curve: &Curves, (epoch, value): &(u32, f64)| ChartMark {
+        x: f64::from(*epoch),
+        y: *value,
+        ends: None,
+        text: value_text(rounding, (*value, None), Seeds { measured: curve.succeeded, planned: curve.planned }),
+        hollow: false,
+        pale: false,
+    };
+    let of_seed = |seed: &Curve| seed.iter().map(|(epoch, value)| (f64::from(*epoch), *value)).collect();
+    let series = curves.iter().zip(names(legend)).map(|(curve, name)| ChartSeries {
+        name,
+        marks: curve.mean.iter().map(|point| mark(curve, point)).collect(),
+        seeds: curve.seeds.iter().filter(|seed| **seed != curve.mean).map(of_seed).collect(),
+    });
+    Chart {
+        kind: ChartKind::Curves,
+        x: ChartAxis::of("epoch", plot.style.x),
+        y: ChartAxis::of(axis_label(&plot.y), plot.style.y),
+        legend: legend.heading.clone(),
+        series: series.collect(),
+    }
 }
 
 /// Returns epoch and value of all points of single seeds. The means are made of them.

@@ -1,12 +1,13 @@
 //! A quantity over the points of an axis, with a line for each series.
 
+use super::chart::{Chart, ChartAxis, ChartKind};
 use super::hidden::{Hidden, shows};
 use super::over_axis::OverAxis;
 use super::palette::series;
 use super::panel::{Layout, Panel};
 use super::picture::{Anchor, Point};
 use super::scale::Scale;
-use super::{Drawn, Source, axis_label, bounds};
+use super::{Drawn, Source, axis_label, bounds, rounding};
 use crate::declaration::AxisPlot;
 
 pub(super) const CAPTION: &str = "Means over seeds (throughput: medians over rounds); bars show one \
@@ -20,8 +21,10 @@ pub(super) fn picture(source: &Source<'_>, plot: &AxisPlot, title: &str) -> Opti
     let style = &plot.style;
     let (completeness, hidden) = (data.completeness(), Hidden::of(style, data.marks()));
     if !data.marks().any(|mark| shows(style, mark)) {
-        return Some(Drawn { picture: None, completeness, hidden });
+        return Some(Drawn { picture: None, chart: None, completeness, hidden });
     }
+    let axes = (ChartAxis::of(&plot.axis, style.x), ChartAxis::of(axis_label(&plot.y), style.y));
+    let chart = Chart::over_axis(ChartKind::Line, &data, axes, rounding(&plot.y, data.marks().map(|mark| mark.1)));
     let (x, y) = (Scale::labels(&data.labels), Scale::around(&data.values(), bounds(&plot.y), &style.y));
     let y_label = axis_label(&plot.y);
     let layout = Layout { title, x_label: &plot.axis, y_label: &y_label, x, y, legend: data.legend, style };
@@ -51,5 +54,5 @@ pub(super) fn picture(source: &Source<'_>, plot: &AxisPlot, title: &str) -> Opti
         let y = if above.y - 1.5 * small < panel.top { below.y + small } else { above.y - small };
         panel.words(Point { y, ..above }, &mark.seeds.to_string(), (small, Anchor::Middle));
     }
-    Some(Drawn { picture: Some(panel.picture), completeness, hidden })
+    Some(Drawn { picture: Some(panel.picture), chart: Some(chart), completeness, hidden })
 }

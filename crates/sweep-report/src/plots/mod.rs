@@ -1,6 +1,7 @@
 //! Declared plots as pictures, and heat maps. Each kind arranges shapes; only `picture.rs` and `pdf.rs` encode them.
 
 mod bars;
+mod chart;
 mod clip;
 mod colour_map;
 mod curves;
@@ -24,8 +25,9 @@ use sweep_protocol::{ExperimentRows, PlanRecord};
 
 use crate::declaration::{Declaration, PlotDeclaration, Quantity};
 use crate::measured::Measured;
-use crate::unit::{Unit, form_in_words, with_unit, words, words_without_form};
+use crate::unit::{Rounding, Unit, form_in_words, with_unit, words, words_without_form};
 use crate::validation;
+pub use chart::{Chart, ChartAxis, ChartKind, ChartMark, ChartSeries};
 pub use heat_map::{HeatMaps, HeatPanel};
 use hidden::Hidden;
 pub(crate) use picture::Picture;
@@ -40,12 +42,15 @@ pub(crate) struct Plot {
     pub(crate) caption: String,
     /// The picture; `None` if nothing has been measured that its axes show.
     pub(crate) picture: Option<Picture>,
+    /// What the picture shows; `None` if there is none.
+    pub(crate) chart: Option<Chart>,
 }
 
 /// What a plot kind made of its measurements.
 struct Drawn {
     /// The picture; `None` if the axes show none of the values.
     picture: Option<Picture>,
+    chart: Option<Chart>,
     completeness: Completeness,
     hidden: Hidden,
 }
@@ -80,8 +85,8 @@ impl Source<'_> {
             Some(Drawn { picture: None, hidden, .. }) => format!("No value can be shown.{}", hidden.caption()),
             Some(drawn) => format!("{how_to_read}{}{}", drawn.completeness.caption(), drawn.hidden.caption()),
         };
-        let picture = drawn.and_then(|drawn| drawn.picture);
-        Plot { id: plot.id().to_owned(), title, caption, picture }
+        let (picture, chart) = drawn.map(|drawn| (drawn.picture, drawn.chart)).unwrap_or_default();
+        Plot { id: plot.id().to_owned(), title, caption, picture, chart }
     }
 }
 
@@ -130,6 +135,12 @@ fn capitalized(text: &str) -> String {
 /// Returns the label of an axis that shows a quantity.
 fn axis_label(quantity: &Quantity) -> String {
     with_unit(&words(quantity), &Unit::of(quantity.metric).symbol)
+}
+
+/// Returns how the values of a quantity are rounded together; the means are in the shown unit.
+fn rounding(quantity: &Quantity, means: impl Iterator<Item = f64>) -> Rounding {
+    let unit = Unit::of(quantity.metric);
+    Rounding::of(quantity.metric, means.map(|mean| unit.stored(mean)))
 }
 
 /// Returns the limits that a quantity cannot exceed, in the shown unit.

@@ -127,7 +127,8 @@ impl Picture {
         Ok(Image { svg: self.svg()?, png: self.png()?, pdf: pdf::document(self)? })
     }
 
-    fn svg(&self) -> Result<String, DrawingFault> {
+    /// Returns the picture as SVG.
+    pub(crate) fn svg(&self) -> Result<String, DrawingFault> {
         let (width, height) = (pixels(self.width), pixels(self.height));
         let mut svg = String::new();
         let area = SVGBackend::with_string(&mut svg, (width.unsigned_abs(), height.unsigned_abs())).into_drawing_area();

@@ -10,6 +10,13 @@ const TICKS: f64 = 7.0;
 /// Smallest number of ticks of a logarithmic scale.
 const FEWEST_TICKS: usize = 3;
 
+/// Largest number of steps from 0 to an end of a scale. With more, the labels of two ticks need more digits than a
+/// floating-point number has.
+const MOST_STEPS: f64 = 1e12;
+
+/// Numbers from this size on have an exponent.
+const LARGEST_FIXED: f64 = 1e7;
+
 /// Maximum number of epochs for which each epoch has a tick.
 const MOST_COUNTED: f64 = 12.0;
 
@@ -73,10 +80,12 @@ impl Scale {
         Self::within((low, high), &AxisStyle { min: Some(low), ..AxisStyle::default() })
     }
 
-    /// Creates a scale from zero to above all values.
+    /// Creates a scale that includes zero and all values.
     pub(super) fn from_zero(values: &[f64], style: &AxisStyle) -> Self {
-        let high = values.iter().copied().fold(0.0, f64::max);
-        Self::within((0.0, if high > 0.0 { 1.1 * high } else { 1.0 }), style)
+        let (low, high) =
+            values.iter().fold((0.0_f64, 0.0_f64), |(low, high), value| (low.min(*value), high.max(*value)));
+        let high = if high > 0.0 || low < 0.0 { 1.1 * high } else { 1.0 };
+        Self::within((1.1 * low, high), style)
     }
 
     /// Creates a scale for the numbers 1, 2, … `last`.
@@ -144,6 +153,12 @@ impl Scale {
 
     fn numbers(low: f64, high: f64) -> Self {
         let step = round_step(high - low);
+        // Numbers that differ less than floating-point numbers can tell, or too much, have no round ticks between them.
+        let is_countable = step.is_normal() && (low / step).abs().max((high / step).abs()) < MOST_STEPS;
+        if !is_countable {
+            let ticks = [low, high].map(|at| Tick { at, label: crate::unit::typeset(&format!("{at:e}")) }).into();
+            return Self { low, high, ticks, kind: Kind::Numbers, spacing: Spacing::Linear };
+        }
         let decimals = (-(step * 1.000_001).log10().floor()).max(0.0) as usize;
         // A step of 2.5 needs one more digit than its size suggests.
         let digits = step / 10_f64.powf(step.log10().floor());
@@ -152,7 +167,10 @@ impl Scale {
         let last = (high / step + 1e-9).floor() as i64;
         let tick = |i: i64| Tick {
             at: i as f64 * step,
-            label: crate::unit::typeset(&format!("{:.decimals$}", i as f64 * step)),
+            label: match high.abs().max(low.abs()) >= LARGEST_FIXED {
+                true => short(i as f64 * step),
+                false => crate::unit::typeset(&format!("{:.decimals$}", i as f64 * step)),
+            },
         };
         let ticks = (first..=last).map(tick).collect();
         Self { low, high, ticks, kind: Kind::Numbers, spacing: Spacing::Linear }
@@ -175,6 +193,15 @@ impl Scale {
         let ticks = choices.into_iter().find(|ticks| ticks.len() >= FEWEST_TICKS);
         let ticks = ticks.unwrap_or_else(|| Self::numbers(low, high).ticks);
         Self { low, high, ticks, kind: Kind::Numbers, spacing: Spacing::Logarithmic }
+    }
+}
+
+/// Formats a large number of a tick with an exponent: `2.5e8`.
+fn short(number: f64) -> String {
+    if number.abs() < 0.5 {
+        "0".to_owned()
+    } else {
+        crate::unit::typeset(&format!("{:e}", (number * 1e-3).round() * 1e3))
     }
 }
 
@@ -219,6 +246,25 @@ mod tests {
             labels(&Scale::around(&[99.0, 100.0], (0.0, 100.0), &PLAIN)),
             ["99.0", "99.2", "99.4", "99.6", "99.8", "100.0"]
         );
+    }
+
+    #[test]
+    fn extreme_numbers_still_have_a_scale() {
+        for values in [[5e-324, 2.5e-323], [-1e308, 1e308], [1e300, 1.000_000_1e300], [0.0, 1e-320], [1e17, 2e17]] {
+            for scale in [Scale::around(&values, ANY, &PLAIN), Scale::from_zero(&values, &PLAIN)] {
+                assert!((2..=20).contains(&scale.ticks.len()), "{values:?} {scale:?}");
+                assert!(labels(&scale).iter().all(|label| label.chars().count() < 25), "{values:?} {scale:?}");
+            }
+        }
+        let tiny = AxisStyle { max: Some(5e-324), ..PLAIN };
+        assert_eq!(Scale::from_zero(&[3.0], &tiny).ticks.len(), 2);
+    }
+
+    #[test]
+    fn bars_below_zero_have_room() {
+        let scale = Scale::from_zero(&[-0.2, 0.5], &PLAIN);
+        assert!(scale.low < -0.2 && scale.high > 0.5, "{scale:?}");
+        assert!(Scale::from_zero(&[-2.0, -1.0], &PLAIN).high.abs() < 1e-9);
     }
 
     #[test]

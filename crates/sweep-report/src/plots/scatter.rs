@@ -1,6 +1,7 @@
 //! One quantity against another: a labelled dot for each combination. Dots are pale if another dot is significantly
 //! better.
 
+use super::chart::{Chart, ChartAxis, ChartKind, ChartMark, ChartSeries, value_text};
 use super::hidden::{Hidden, shows};
 use super::letters::{shortened, text_width};
 use super::palette::{Look, PALE, series};
@@ -9,17 +10,17 @@ use super::picture::{Anchor, Point};
 use super::placement::{Area, place};
 use super::scale::Scale;
 use super::seeds::Seeds;
-use super::{Drawn, Source, axis_label, bounds};
+use super::{Drawn, Source, axis_label, bounds, rounding};
 use crate::compare::{Verdict, compare};
 use crate::declaration::{Quantity, ScatterPlot};
 use crate::group::{Group, Grouping};
 use crate::samples::Sample;
 use crate::unit::Unit;
 
-pub(super) const CAPTION: &str = "Means over seeds (throughput: medians over rounds); lines show one \
-    standard deviation to each side if seeds differ. \
+pub(super) const CAPTION: &str = "Means over seeds (throughput: medians over rounds); vertical \
+    lines show one standard deviation of the vertical quantity to each side if seeds differ. \
      A dot is grey if another dot is significantly better in one quantity and better or equal in the other (95% \
-     interval of the paired difference, t, all dots together).";
+     interval of the paired difference, t, all pairs of dots together).";
 
 /// Maximum width of a dot's label, relative to the picture's width.
 const MOST_LABEL: f64 = 180.0 / 600.0;
@@ -59,8 +60,9 @@ pub(super) fn picture(source: &Source<'_>, plot: &ScatterPlot, title: &str) -> O
     let (dots, looks): (Vec<Dot>, Vec<Look>) =
         dots.into_iter().zip(looks).filter(|(dot, _)| shows(style, (dot.x, dot.y))).unzip();
     if dots.is_empty() {
-        return Some(Drawn { picture: None, completeness, hidden });
+        return Some(Drawn { picture: None, chart: None, completeness, hidden });
     }
+    let chart = chart(plot, &dots, &looks);
     let (x, y) = (Scale::around(&xs, bounds(&plot.x), &style.x), Scale::around(&ys, bounds(&plot.y), &style.y));
     let (x_label, y_label) = (axis_label(&plot.x), axis_label(&plot.y));
     let layout = Layout { title, x_label: &x_label, y_label: &y_label, x, y, legend: Legend::default(), style };
@@ -73,7 +75,7 @@ pub(super) fn picture(source: &Source<'_>, plot: &ScatterPlot, title: &str) -> O
         panel.dot(*center, look, 4.5);
     }
     draw_labels(&mut panel, &plot.label, (&dots, &centers));
-    Some(Drawn { picture: Some(panel.picture), completeness, hidden })
+    Some(Drawn { picture: Some(panel.picture), chart: Some(chart), completeness, hidden })
 }
 
 /// Returns the look of a dot beside all dots.
@@ -82,6 +84,36 @@ fn look(dot: &Dot, dots: &[Dot], plot: &ScatterPlot) -> Look {
     // A dot with missing seeds is not compared: it is always pale, and it makes no other dot pale.
     let is_rival = dot.seeds.is_complete() && !complete().any(|other| dominates(other, dot, plot, complete().count()));
     Look { ink: if is_rival { series(0).ink } else { PALE }, hollow: !dot.seeds.is_complete() }
+}
+
+/// Returns the dots as data. Each is a series of one mark.
+fn chart(plot: &ScatterPlot, dots: &[Dot], looks: &[Look]) -> Chart {
+    let x_rounding = rounding(&plot.x, dots.iter().map(|dot| dot.x));
+    let y_rounding = rounding(&plot.y, dots.iter().map(|dot| dot.y));
+    let mark = |dot: &Dot, look: &Look| ChartMark {
+        x: dot.x,
+        y: dot.y,
+        ends: dot.sd.map(|_| dot.ends()),
+        text: format!(
+            "{}, {}",
+            value_text(x_rounding, (dot.x, None), Seeds { measured: 0, planned: 0 }),
+            value_text(y_rounding, (dot.y, dot.sd), dot.seeds)
+        ),
+        hollow: look.hollow,
+        pale: look.ink == PALE,
+    };
+    let series = dots.iter().zip(looks).map(|(dot, look)| ChartSeries {
+        name: dot.name.clone(),
+        marks: vec![mark(dot, look)],
+        seeds: Vec::new(),
+    });
+    Chart {
+        kind: ChartKind::Scatter,
+        x: ChartAxis::of(axis_label(&plot.x), plot.style.x),
+        y: ChartAxis::of(axis_label(&plot.y), plot.style.y),
+        legend: plot.label.join("/"),
+        series: series.collect(),
+    }
 }
 
 /// Draws the labels of the dots. A heading above the panel names their axes.
@@ -118,7 +150,7 @@ fn dot(source: &Source<'_>, plot: &ScatterPlot, group: &Group<'_>) -> Option<Dot
 /// Whether `a` is significantly better than `b` in one quantity, and better or equal in the other. `complete` is the
 /// number of complete dots.
 fn dominates(a: &Dot, b: &Dot, plot: &ScatterPlot, complete: usize) -> bool {
-    let comparisons = complete.saturating_sub(1).max(1);
+    let comparisons = (complete * complete.saturating_sub(1) / 2).max(1);
     let verdict = |i: usize, quantity: &Quantity| compare(quantity.metric, (&a.samples[i], &b.samples[i]), comparisons);
     matches!(
         (verdict(0, &plot.x), verdict(1, &plot.y)),

@@ -88,7 +88,7 @@ fn a_combination_behind_effects_leads_to_its_runs() {
     let place = ("effects", "2/full", "test accuracy");
     let found = trace(&crowded_rows(), &grid(), &paper(), place).unwrap();
     assert!(found.runs.len() > 1 && found.runs.iter().all(|run| run.value.is_some()), "{found:?}");
-    assert!(found.runs.iter().all(|run| run.coordinates.to_string() == "groups=2 variant=full"), "{found:?}");
+    assert!(found.runs.iter().all(|run| run.coordinates.to_string() == "groups=2 perceptrons=full"), "{found:?}");
 }
 
 #[test]

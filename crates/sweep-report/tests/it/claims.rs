@@ -313,6 +313,28 @@ fn more_seeds_than_planned_are_said() {
 }
 
 #[test]
+fn values_that_a_rule_cannot_compare_are_no_missing_values() {
+    let rows = rows("default", &[("a", vec![0.1, -0.1, 0.2]), ("b", vec![0.3, 0.1, 0.2])]);
+    let found = judged(&rows, &format!("planned_n = 3\n{}", pair("ratio", ACCURACY, "at_least = 1.0")));
+    assert_eq!(found.verdict, Verdict::Inconclusive);
+    assert!(found.reason.contains("a ratio needs values above 0, and one of seed 1 is not"), "{}", found.reason);
+    let same = self::rows("default", &[("a", vec![0.75, 0.5, 0.25]), ("b", vec![0.5, 0.25, 0.0])]);
+    let found = judged(&same, &format!("planned_n = 3\n{}", pair("difference", ACCURACY, "at_least = 0.0")));
+    assert_eq!(found.verdict, Verdict::Inconclusive);
+    assert!(found.reason.contains("the same in every seed, so there is no interval"), "{}", found.reason);
+}
+
+#[test]
+fn throughput_of_commands_differs_by_seed_and_needs_a_planned_number() {
+    let mut rows = rows("default", &good_and_poor());
+    let claim = pair("ratio", SPEED, "at_least = 1.9");
+    assert!(judge(&rows, &declared(&claim), &paper(3.05)).is_ok());
+    rows.plan.commands = true;
+    let fault = judge(&rows, &declared(&claim), &paper(3.05)).unwrap_err().to_string();
+    assert!(fault.contains("say with `planned_n`"), "{fault}");
+}
+
+#[test]
 fn faults_of_claims_are_named_with_what_to_write() {
     let rows = rows("default", &good_and_poor());
     for (claim, told) in [

@@ -29,6 +29,16 @@ fn what_can_never_give_an_answer_is_refused() {
     let claim = "title = 't'\n[[claim]]\nid = 'c'\ntext = 'c'\n[claim.rule]\nkind = 'ratio'\nat_least = 1.0\n\
                  row = { groups = '4' }\nbaseline = { groups = '4' }\nof = { metric = 'params', form = 'deployed' }";
     assert!(refusal(claim).contains("claim `c`: it names a row twice"), "{}", refusal(claim));
+    let empty = "title = 't'\n[[table]]\nid = 'a'\nrows = ['groups']\ncolumn = []";
+    assert!(refusal(empty).contains("table `a`: it has no columns"), "{}", refusal(empty));
+    let claims = |rule: &str| {
+        let of = "of = { metric = 'params', form = 'deployed' }";
+        refusal(&format!("title = 't'\n[[claim]]\nid = 'c'\ntext = 'c'\n[claim.rule]\n{rule}\n{of}"))
+    };
+    let value = claims("kind = 'value'\nrow = { groups = '4' }\nvalue = nan\nmargin = 1.0");
+    assert!(value.contains("claim `c`: `value` must be a finite number"), "{value}");
+    let picked = claims("kind = 'monotone'\naxis = 'groups'\ndirection = 'rising'\nwhere = { groups = '4' }");
+    assert!(picked.contains("leave this axis out of `where`"), "{picked}");
     let twice = "title = 't'\n[[table]]\nid = 'a'\nrows = ['groups', 'groups']\ncolumn = []";
     assert!(refusal(twice).contains("table `a`: `rows` names the axis `groups` twice"), "{}", refusal(twice));
     let hidden = DECLARATION.replacen("rows = [\"groups\"]", "rows = []\nwhere = { groups = \"4\" }", 1);

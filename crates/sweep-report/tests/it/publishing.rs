@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use sweep_protocol::{ExperimentRows, PartOfValues, PlanSource};
+use sweep_protocol::{ExperimentRows, PartOfValues, PlanSource, error_chain};
 use sweep_report::published::{Difference, check, read, write};
-use sweep_report::{EpochRule, Rendering, ReportError, render, rendered};
+use sweep_report::{EpochRule, Rendering, render, rendered};
 
 use crate::fixture::{declaration, paper, predicted_rows, rows};
 
@@ -68,10 +68,10 @@ fn a_damaged_line_is_named() {
     let second = text.lines().nth(1).unwrap();
     std::fs::write(&path, text.replace(second, &format!("{second}x"))).unwrap();
     let fault = read(folder.path()).unwrap_err();
-    assert!(matches!(fault, ReportError::Line { line: 2, .. }), "{fault}");
+    assert!(error_chain(&fault).contains("measurements.csv, line 2: known names and a finite number"), "{fault:?}");
     std::fs::write(&path, text.replace(second, &format!("{second}\n{second}"))).unwrap();
-    let fault = read(folder.path()).unwrap_err().to_string();
-    assert!(fault.contains("line 3: expected `one line for each run"), "{fault}");
+    let fault = read(folder.path()).unwrap_err();
+    assert!(error_chain(&fault).contains("line 3: an earlier line has the same run"), "{fault:?}");
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use sweep_protocol::Split;
-use sweep_report::{Color, Declaration, Document, Rendering, TableDeclaration, render, tables, terminal};
+use sweep_report::{
+    Color, ColumnDeclaration, Declaration, Document, Rendering, TableDeclaration, render, tables, terminal,
+};
 
 use crate::fixture::{crowded_rows, declaration, paper, rows, timed_rows};
 
@@ -236,7 +238,9 @@ fn labels_that_would_overlap_are_turned() {
         *label = long(label);
     }
     rows.plan.baseline.0[0].1 = long("2");
-    let unlinked = TableDeclaration { paper: None, columns: Vec::new(), ..declaration().tables.remove(0) };
+    let unlinked = TableDeclaration { paper: None, ..declaration().tables.remove(0) };
+    let columns = unlinked.columns.iter().cloned().map(|column| ColumnDeclaration { reference: None, ..column });
+    let unlinked = TableDeclaration { columns: columns.collect(), ..unlinked };
     let declared = Declaration { tables: vec![unlinked], ..declaration() };
     for rendering in render(&rows, &declared, &paper()).unwrap() {
         if rendering.path.as_os_str() == "speed.svg" {

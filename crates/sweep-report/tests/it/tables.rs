@@ -47,6 +47,60 @@ fn seeds_with_values_of_different_epochs_are_named() {
     assert_eq!(note, expected);
 }
 
+/// Gives runs other test accuracies, by the label of their groups and by their seed.
+fn with_accuracies(values: impl Fn(&str, u64) -> Option<f64>) -> ExperimentRows {
+    let mut rows = rows();
+    let place = |row: &MeasurementRow| {
+        let planned = rows.plan.runs.iter().find(|planned| planned.run == row.run).unwrap();
+        values(planned.coordinates.get("groups").unwrap(), planned.seed)
+    };
+    let is_asked =
+        |row: &MeasurementRow| row.measurement.metric == Metric::Accuracy && row.measurement.split == Some(Split::Test);
+    let found: Vec<Option<f64>> =
+        rows.measurements.iter().map(|row| if is_asked(row) { place(row) } else { None }).collect();
+    for (row, value) in rows.measurements.iter_mut().zip(found) {
+        row.measurement.value = value.unwrap_or(row.measurement.value);
+    }
+    rows
+}
+
+#[test]
+fn a_constant_difference_stays_in_the_family_and_is_named() {
+    let found = |one: f64| {
+        let rows = with_accuracies(|groups, seed| match groups {
+            "1" => Some(0.5 + one * seed as f64 * seed as f64 + 0.125 * seed as f64),
+            "2" => Some(0.25 + 0.125 * seed as f64),
+            _ => None,
+        });
+        tables(&rows, &declaration(), &paper()).unwrap().remove(0)
+    };
+    let comparisons = |table: &Table, row: usize| match &table.rows[row].cells[0].delta {
+        Some(Delta::Difference(comparison)) => comparison.difference.comparisons,
+        other => panic!("{other:?}"),
+    };
+    let (varying, constant) = (found(0.015_625), found(0.0));
+    assert_eq!(comparisons(&varying, 2), comparisons(&constant, 2), "the family does not depend on the values");
+    let note = "the difference of row 1 is the same in every seed, so it has no interval and no p.";
+    let has_note = |table: &Table| table.notes.iter().any(|found| found.contains(note));
+    assert!(has_note(&constant) && !has_note(&varying), "{:?}", constant.notes);
+}
+
+#[test]
+fn a_mean_that_overflows_is_not_called_unmeasured() {
+    let rows = with_accuracies(|groups, seed| (groups == "2").then_some(if seed == 0 { 1.7e308 } else { -1.7e308 }));
+    let table = tables(&rows, &declaration(), &paper()).unwrap().remove(0);
+    assert_eq!(table.rows[1].cells[0].value, CellValue::Missing("the mean is not finite".to_owned()));
+}
+
+#[test]
+fn the_same_metric_elsewhere_is_named_where_a_quantity_is_not_measured() {
+    let mut rows = rows();
+    rows.measurements.retain(|row| row.measurement.split != Some(Split::Test));
+    let table = tables(&rows, &declaration(), &paper()).unwrap().remove(0);
+    let expected = "not measured; there is validation accuracy, training form";
+    assert_eq!(table.rows[1].cells[0].value, CellValue::Missing(expected.to_owned()));
+}
+
 #[test]
 fn a_lone_complete_row_is_not_the_best() {
     assert!(table().rows.iter().all(|row| row.cells.iter().all(|cell| !cell.best)));

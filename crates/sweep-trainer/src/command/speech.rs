@@ -177,8 +177,8 @@ fn is_no_fraction(metric: Metric, value: f64) -> bool {
 /// Number of characters of a line that a message shows.
 const SHOWN: usize = 120;
 
-/// Reads an object. Python writes numbers that are not finite as `NaN` and `Infinity`, which JSON does not have: they
-/// become null.
+/// Reads an object. Python writes numbers that are not finite as `NaN` and `Infinity`, which JSON does not have, and
+/// other languages may write numbers that are too large, such as `1e400`: all of these become null.
 fn read(line: &str) -> serde_json::Result<Map<String, Value>> {
     serde_json::from_str(line).or_else(|fault| serde_json::from_str(&finite(line)).map_err(|_| fault))
 }
@@ -188,8 +188,24 @@ fn finite(line: &str) -> String {
     let mut replaced = String::new();
     // Quotes divide the line into what is outside of texts and what is inside, by turns. An escaped quote ends no text.
     let (mut is_text, mut is_escaped, mut outside) = (false, false, String::new());
-    let numbers =
-        |outside: &str| outside.replace("-Infinity", "null").replace("Infinity", "null").replace("NaN", "null");
+    let number = |word: &str| match word.trim().trim_start_matches('-') {
+        "Infinity" | "NaN" => "null".to_owned(),
+        digits if digits.starts_with(|c: char| c.is_ascii_digit()) && digits.parse().is_ok_and(f64::is_infinite) => {
+            "null".to_owned()
+        }
+        _ => word.to_owned(),
+    };
+    // Numbers end at these signs.
+    let numbers = |outside: &str| -> String {
+        outside
+            .split_inclusive([',', ':', '{', '}', '[', ']'])
+            .map(|part| {
+                let word = part.trim_end_matches([',', ':', '{', '}', '[', ']']);
+                let blank = word.len() - word.trim_start().len();
+                format!("{}{}{}", &word[..blank], number(&word[blank..]), &part[word.len()..])
+            })
+            .collect()
+    };
     for sign in line.chars() {
         if is_text {
             replaced.push(sign);
@@ -287,9 +303,11 @@ mod tests {
         for (line, told, values) in [
             (r#"{"epoch": 1, "accuracy": "high", "loss": 1}"#, "`accuracy` is \"high\", but a finite number", 1),
             (r#"{"epoch": 1, "accuracy": NaN, "loss": 1}"#, "`accuracy` is null, but a finite number", 1),
+            (r#"{"epoch": 1, "accuracy":-1e400, "loss": 1}"#, "`accuracy` is null, but a finite number", 1),
+            (r#"{"epoch": 1, "loss": 1, "accuracy": 1e999}"#, "`accuracy` is null, but a finite number", 1),
             (r#"{"epoch": 1, "accuracy": 87.5, "loss": 1}"#, "`accuracy` is 87.5, but a fraction from 0 to 1", 1),
             (r#"{"epoch": -1, "loss": 1}"#, "`epoch` is -1", 0),
-            (r#"{"loss": 1e999}"#, "no valid JSON", 0),
+            (r#"{"loss": 1e99}x"#, "no valid JSON", 0),
             (r#"{"split": "tset", "loss": 1}"#, "train, validation or test", 0),
             (r#"{"loss": 1, "latancy": 1}"#, "[metric.latancy]", 1),
             (r#"{"checkpoint": "../x"}"#, "a path in the attempt's folder", 0),
