@@ -15,6 +15,7 @@ mod follow;
 mod idle;
 mod named_model;
 mod own_program;
+mod page_data;
 mod paper;
 mod plan_file;
 mod predict;

@@ -1,6 +1,7 @@
 //! The command line. Parsing has no side effects.
 
 mod numbers;
+mod page;
 mod run;
 mod runs;
 mod spec;
@@ -16,6 +17,7 @@ use clap_complete::Shell;
 use clap_complete::engine::ArgValueCandidates;
 
 pub(crate) use numbers::{NoiseArgs, PilotArgs, ReportArgs, WhyArgs};
+pub(crate) use page::PageArgs;
 pub(crate) use run::{CancelArgs, LauncherChoice, PruneChoice, RunArgs};
 pub(crate) use runs::{CleanArgs, ForgetArgs, LogsArgs, NoteArgs, ShowArgs, TagArgs};
 pub(crate) use spec::{AdjustArgs, SpecArgs};
@@ -114,6 +116,8 @@ pub(crate) enum Command {
     Logs(LogsArgs),
     /// Render tables and plots from the measurements.
     Report(ReportArgs),
+    /// Write one HTML page with the report and the runs: tables that sort, plots with values, configurations, logs.
+    Page(PageArgs),
     /// Show how much of the deviation between seeds is rounding, from the same runs in another results folder.
     Noise(NoiseArgs),
     /// Plan the number of seeds from the seeds that are finished.

@@ -102,8 +102,9 @@ fn check(spec: &Path, program: &Program) -> Result<usize> {
     plan(None)
 }
 
-/// Runs are large and can be made again. The measurements that reports are made from are small and belong to them.
-const IGNORED: &str = "/results/*\n!/results/published/\n";
+/// Runs and pages are large and can be made again. The measurements that reports are made from are small and belong to
+/// them.
+const IGNORED: &str = "/results/*\n!/results/published/\n/reports/*/*/page.html\n";
 
 /// What one call has created, so that a failure leaves nothing behind.
 #[derive(Default)]

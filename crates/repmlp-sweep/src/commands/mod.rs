@@ -12,6 +12,7 @@ mod logs;
 mod man;
 mod noise;
 mod orchestration;
+mod page;
 mod pilot;
 mod plan;
 mod rebuild;
@@ -58,6 +59,7 @@ pub(crate) fn dispatch(cli: Cli, screen: Screen, program: &Program) -> Result<Ex
         Command::Show(arguments) => asynchronous(show::run(arguments)),
         Command::Logs(arguments) => asynchronous(logs::run(arguments)),
         Command::Report(arguments) => asynchronous(report::run(arguments, screen)),
+        Command::Page(arguments) => asynchronous(page::run(arguments)),
         Command::Noise(arguments) => asynchronous(noise::run(arguments)),
         Command::Pilot(arguments) => asynchronous(pilot::run(arguments)),
         Command::Why(arguments) => asynchronous(why::run(arguments)),

@@ -44,15 +44,11 @@ pub(crate) async fn run(arguments: ReportArgs, screen: Screen) -> Result<Exit> {
         return check_one(&project, &published, &arguments.reports);
     }
     let mut results = open_results(&layout).await?;
-    let name = experiment_name(path)?;
-    let place = (name.as_str(), profile.as_ref());
-    let found = recorded::find_for_report(&project, &mut results, &layout, place).await?;
-    let Recorded { rows, origin } = found.ok_or_else(|| unknown(place))?;
+    let Recorded { rows, origin } = recorded_for_report(&project, &mut results, &layout, (path, &profile)).await?;
     if origin == Origin::Published {
-        published::refuse_edited(&layout.published(place.0, place.1))?;
+        published::refuse_edited(&layout.published(&rows.plan.experiment, &rows.plan.profile))?;
     }
     say_damage(&mut results);
-    plan_file::check(&layout, Some(path), &rows.plan)?;
     let (declaration, numbers) = project.declaration(&rows)?;
     if arguments.json {
         print_bytes(json_text(&Document::of(&rows, &declaration, &numbers)?.json()?).as_bytes())?;
@@ -85,6 +81,20 @@ pub(super) async fn recorded(
     let profile = profile.unwrap_or(DEFAULT_PROFILE);
     let place = (name.as_str(), profile);
     let found = recorded::find(results, layout, place).await?.ok_or_else(|| unknown(place))?;
+    plan_file::check(layout, Some(spec), &found.rows.plan)?;
+    Ok(found)
+}
+
+/// Like [`recorded`], for the report of an experiment.
+pub(super) async fn recorded_for_report(
+    project: &Project,
+    results: &mut Reader,
+    layout: &ResultsLayout,
+    (spec, profile): (&Path, &str),
+) -> Result<Recorded> {
+    let name = experiment_name(spec)?;
+    let place = (name.as_str(), profile);
+    let found = recorded::find_for_report(project, results, layout, place).await?.ok_or_else(|| unknown(place))?;
     plan_file::check(layout, Some(spec), &found.rows.plan)?;
     Ok(found)
 }

@@ -22,6 +22,7 @@ mod numbers;
 mod obstacles;
 mod own_files;
 mod own_trainer;
+mod page;
 mod power_cut;
 mod processes;
 mod pruning;
