@@ -28,6 +28,7 @@ mod reference;
 mod scale;
 mod screen;
 mod selection;
+mod shown;
 mod signals;
 mod slots;
 mod slurm_place;

@@ -1,8 +1,9 @@
 //! Turns signals into requests to stop.
 
+use anyhow::Result;
 use chrono::{DateTime, Local};
 use sweep_runner::Request;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::progress::Voice;
@@ -59,4 +60,35 @@ pub(crate) fn ignores_hang_up() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+}
+
+/// The signals that end a command which shows something until the user leaves.
+pub(crate) struct Ends {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Option<Signal>,
+}
+
+impl Ends {
+    /// Listens to the signals from now on.
+    pub(crate) fn new() -> Result<Self> {
+        let hang_up = if ignores_hang_up() { None } else { Some(signal(SignalKind::hangup())?) };
+        let [interrupt, terminate] = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+        Ok(Self { interrupt: interrupt?, terminate: terminate?, hang_up })
+    }
+
+    /// Waits for one of them.
+    pub(crate) async fn come(&mut self) {
+        let hung_up = async {
+            match &mut self.hang_up {
+                Some(signal) => signal.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = hung_up => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

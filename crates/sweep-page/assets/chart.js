@@ -106,11 +106,11 @@ function settings(chart) {
   switch (chart.kind) {
     case "line": {
       const labels = { label: chart.x.label, domain: chart.x.labels, type: "point", padding: 0.5 };
-      const told = data.map((mark) => ({ ...mark, place: mark.label }));
+      const told = data.map((mark) => ({ ...mark, place: `${chart.x.label} ${mark.label}` }));
       return { x: labels, y, marks: [...lineMarks(chart, data), pointed(told, "label")] };
     }
     case "bars": {
-      const told = data.map((mark) => ({ ...mark, place: mark.label }));
+      const told = data.map((mark) => ({ ...mark, place: `${chart.x.label} ${mark.label}` }));
       const bars = { y, marks: [...barMarks(chart, data), pointed(told, "series", { fx: "label" })] };
       return { ...bars, x: { axis: null }, fx: { label: chart.x.label, domain: chart.x.labels } };
     }
@@ -140,7 +140,7 @@ function drawn(name, chart, ratio = 0.6) {
       clip: isLimited ? "frame" : undefined,
       marginLeft: 56,
       marginRight: 24,
-      marginBottom: 42,
+      marginBottom: 46,
       style: { fontSize: "12px", background: "transparent", overflow: "visible" },
       ariaLabel: name,
     });
@@ -161,7 +161,8 @@ function legendOf(chart) {
   if (chart.kind === "scatter" || chart.series.length < 2) return null;
   const entry = (series, i) => el("span", {}, el("span", { style: `color: ${colour(i)}`, "aria-hidden": "true" }, "■ "),
     series.name);
-  return el("div", { class: "tools" }, el("span", { class: "quiet" }, chart.legend), chart.series.map(entry));
+  const axes = chart.legend ? el("span", { class: "quiet" }, chart.legend) : null;
+  return el("div", { class: "tools legend" }, axes, chart.series.map(entry));
 }
 
 /** Makes the section of a plot. */

@@ -73,4 +73,5 @@ function show(page) {
 }
 
 const given = document.getElementById("page").textContent;
-if (given !== "null") show(JSON.parse(given));
+if (given === "null") follow();
+else show(JSON.parse(given));

@@ -7,6 +7,9 @@ const FILTERED_ROWS = 6;
 /** Length of a text that may break into lines. */
 const LONG = 34;
 
+/** Sorting and filter of each table by its name, for a page that is drawn again. */
+const kept = new Map();
+
 /** Orders two cells: by their numbers, else by their texts. Cells without a number come after those with one. */
 function order(a, b) {
   if (a.number !== undefined || b.number !== undefined) {
@@ -73,6 +76,7 @@ function sortableTable(name, { header, words, rows }, keep = () => true) {
     onStateChange(update) {
       const state = typeof update === "function" ? update(table.getState()) : update;
       table.setOptions((former) => ({ ...former, state }));
+      kept.set(name, { sorting: state.sorting, globalFilter: state.globalFilter });
       draw();
     },
     globalFilterFn: filters,
@@ -83,15 +87,16 @@ function sortableTable(name, { header, words, rows }, keep = () => true) {
     getPaginationRowModel: TableCore.getPaginationRowModel(),
     renderFallbackValue: null,
   });
-  const state = { ...table.initialState, pagination: { pageIndex: 0, pageSize: ROWS }, globalFilter: { text: "" } };
-  table.setOptions((former) => ({ ...former, state }));
+  const former = { globalFilter: { text: "" }, ...kept.get(name) };
+  const state = { ...table.initialState, pagination: { pageIndex: 0, pageSize: ROWS }, ...former };
+  table.setOptions((options) => ({ ...options, state }));
 
-  let asked = "";
+  let asked = former.globalFilter.text;
   const filter = (text) => {
     asked = text;
     table.setGlobalFilter({ text: asked.toLowerCase() });
   };
-  const input = el("input", { type: "search", oninput: (event) => filter(event.target.value) });
+  const input = el("input", { type: "search", value: asked, oninput: (event) => filter(event.target.value) });
   const tools = el("div", { class: "tools" }, el("label", {}, "Filter", input), told, older, newer);
   if (rows.length < FILTERED_ROWS) tools.hidden = true;
   draw();

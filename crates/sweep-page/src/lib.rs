@@ -43,11 +43,12 @@ const LIBRARIES: [&str; 3] = [
 ];
 
 /// The scripts, in the order in which they need each other.
-const SCRIPTS: [&str; 5] = [
+const SCRIPTS: [&str; 6] = [
     include_str!("../assets/dom.js"),
     include_str!("../assets/table.js"),
     include_str!("../assets/chart.js"),
     include_str!("../assets/runs.js"),
+    include_str!("../assets/live.js"),
     include_str!("../assets/page.js"),
 ];
 
@@ -66,6 +67,16 @@ const CLOSED: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 
 /// When a number has no JSON form.
 pub fn file(page: &Page) -> Result<String, serde_json::Error> {
     Ok(filled(&page.report.title, CLOSED, &embedded(page)?))
+}
+
+/// What a page from a server may load: data from this server.
+pub const LIVE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
+                               img-src data:; connect-src 'self'";
+
+/// Returns the page of a sweep that runs. It gets its data from the server that sent it: the report as JSON of a
+/// [`Page`] from `page.json`, and events from `events`.
+pub fn live() -> String {
+    filled("A sweep", LIVE_POLICY, "null")
 }
 
 /// Whether a file is a page that this crate made.

@@ -4,6 +4,7 @@ mod numbers;
 mod page;
 mod run;
 mod runs;
+mod serve;
 mod spec;
 mod values;
 mod watch;
@@ -20,6 +21,7 @@ pub(crate) use numbers::{NoiseArgs, PilotArgs, ReportArgs, WhyArgs};
 pub(crate) use page::PageArgs;
 pub(crate) use run::{CancelArgs, LauncherChoice, PruneChoice, RunArgs};
 pub(crate) use runs::{CleanArgs, ForgetArgs, LogsArgs, NoteArgs, ShowArgs, TagArgs};
+pub(crate) use serve::ServeArgs;
 pub(crate) use spec::{AdjustArgs, SpecArgs};
 pub(crate) use watch::WatchArgs;
 pub(crate) use weights::{
@@ -110,6 +112,8 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Follow a sweep on a screen: running and waiting runs, failures, learning curves; writes nothing.
     Watch(WatchArgs),
+    /// Show a sweep in a browser while it runs: progress, curves, and the report so far; writes nothing.
+    Serve(ServeArgs),
     /// Show one run: its configuration, attempts and metrics.
     Show(ShowArgs),
     /// Print the log of a run.

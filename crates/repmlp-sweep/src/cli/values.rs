@@ -53,6 +53,12 @@ pub(super) fn parse_duration(text: &str) -> Result<std::time::Duration, String> 
         .ok_or_else(|| "a time is a number and a unit: 90s, 45m, 8h, 2d".to_owned())
 }
 
+/// Reads an interval. A shorter one would keep the disk busy for nothing.
+pub(super) fn parse_interval(text: &str) -> Result<std::time::Duration, String> {
+    let interval = parse_duration(text)?;
+    if interval < std::time::Duration::from_millis(100) { Err("at least 100ms".to_owned()) } else { Ok(interval) }
+}
+
 pub(super) fn parse_positive(text: &str) -> Result<f64, String> {
     let number = text.parse::<f64>().ok().filter(|number| number.is_finite() && *number > 0.0);
     number.ok_or_else(|| "this must be a number above 0".to_owned())

@@ -6,7 +6,7 @@ use clap::Args;
 use clap_complete::engine::ArgValueCandidates;
 
 use super::ResultsArgs;
-use super::values::{parse_duration, parse_name};
+use super::values::{parse_interval, parse_name};
 use crate::complete;
 
 #[derive(Debug, Args)]
@@ -25,10 +25,4 @@ pub(crate) struct WatchArgs {
     /// Time between two looks at the results folder, such as 500ms or 10s.
     #[arg(long, value_name = "TIME", value_parser = parse_interval, default_value = "1s")]
     pub(crate) interval: Duration,
-}
-
-/// Reads an interval. A shorter one would keep the disk busy for nothing.
-fn parse_interval(text: &str) -> Result<Duration, String> {
-    let interval = parse_duration(text)?;
-    if interval < Duration::from_millis(100) { Err("at least 100ms".to_owned()) } else { Ok(interval) }
 }

@@ -20,6 +20,7 @@ mod reference;
 mod report;
 mod run;
 mod schema;
+mod serve;
 mod show;
 mod status;
 mod tag;
@@ -56,6 +57,7 @@ pub(crate) fn dispatch(cli: Cli, screen: Screen, program: &Program) -> Result<Ex
         Command::Plan(arguments) => asynchronous(plan::run(arguments, program)),
         Command::Status(arguments) => asynchronous(status::run(arguments)),
         Command::Watch(arguments) => asynchronous(watch::run(arguments, screen)),
+        Command::Serve(arguments) => asynchronous(serve::run(arguments)),
         Command::Show(arguments) => asynchronous(show::run(arguments)),
         Command::Logs(arguments) => asynchronous(logs::run(arguments)),
         Command::Report(arguments) => asynchronous(report::run(arguments, screen)),

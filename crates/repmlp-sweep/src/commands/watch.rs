@@ -5,26 +5,19 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use sweep_protocol::{PlanRecord, ResultsLayout, error_chain, now_ms};
-use sweep_store::Reader;
+use sweep_protocol::now_ms;
 use sweep_watch::{Choice, Colors, Input, Scene, Screen as Terminal, Step, listen};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 
-use super::{is_lost_terminal, open_results, print_json, say};
+use super::{is_lost_terminal, print_json, say};
 use crate::cli::WatchArgs;
 use crate::exit::{Exit, UsageError};
-use crate::follow::{Follower, last_active};
-use crate::plan_file;
 use crate::project::{Project, name_or_file};
 use crate::screen::Screen;
-use crate::signals::ignores_hang_up;
+use crate::shown::{Found, Shown, Target};
+use crate::signals::Ends;
 
-/// Interval at which another sweep is looked for while one is shown.
-const LOOK_AROUND: Duration = Duration::from_secs(5);
-/// Interval at which a sweep is looked for while none is shown.
-const LOOK_OUT: Duration = Duration::from_secs(1);
 /// Number of inputs that may wait.
 const INPUTS: usize = 64;
 
@@ -35,24 +28,16 @@ pub(crate) async fn run(arguments: WatchArgs, screen: Screen) -> Result<Exit> {
     let layout = project.results(&arguments.results);
     let target =
         Target { layout, experiment: asked.as_ref().map(|(name, _)| name.clone()), profile: arguments.profile };
-    let mut found = target.find().await?;
-    if let Found { follower: Some(_), plan: Some(plan), .. } = &found {
-        plan_file::check(&target.layout, file, plan)?;
-    }
+    let shown = Shown::begin(target, file).await?;
     if arguments.json {
-        return print_once(found);
+        return print_once(shown.found);
     }
     if !std::io::stdout().is_terminal() {
         let text = "`watch` draws on a terminal, and standard output is none; `watch --json` prints the state once";
         return Err(UsageError(text.to_owned()).into());
     }
     let colors = if screen.table_color() == sweep_report::Color::Ansi { Colors::On } else { Colors::Off };
-    if let Some(follower) = &mut found.follower {
-        follower.look(now_ms());
-    }
-    Watch { target, found, choice: Choice::default(), colors, looked_around: Instant::now() }
-        .show(arguments.interval)
-        .await
+    Watch { shown, choice: Choice::default(), colors }.show(arguments.interval).await
 }
 
 /// Prints the state as JSON.
@@ -70,116 +55,11 @@ fn print_once(found: Found) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The sweep that the user wants to see.
-struct Target {
-    layout: ResultsLayout,
-    experiment: Option<String>,
-    profile: Option<String>,
-}
-
-/// A sweep that was found, or why there is none.
-#[derive(Default)]
-struct Found {
-    follower: Option<Follower>,
-    plan: Option<PlanRecord>,
-    note: String,
-}
-
-impl Target {
-    fn is_wanted(&self, plan: &PlanRecord) -> bool {
-        let is = |wanted: &Option<String>, name: &String| wanted.as_ref().is_none_or(|wanted| wanted == name);
-        is(&self.experiment, &plan.experiment) && is(&self.profile, &plan.profile)
-    }
-
-    /// Returns the wanted plan that was last active, and the number of plans that the user may have meant.
-    fn newest(&self, results: &mut Reader) -> (Option<PlanRecord>, usize) {
-        let mut plans: Vec<PlanRecord> = results.plans().into_iter().filter(|plan| self.is_wanted(plan)).collect();
-        let count = plans.len();
-        if count > 1 {
-            plans.sort_by_cached_key(|plan| last_active(&self.layout, plan));
-        }
-        (plans.pop(), count)
-    }
-
-    /// Begins to follow the wanted sweep that was last active.
-    async fn find(&self) -> Result<Found> {
-        let mut results = open_results(&self.layout).await?;
-        let (plan, count) = self.newest(&mut results);
-        let Some(plan) = plan else {
-            let note = self.nothing(&mut results);
-            results.close().await?;
-            return Ok(Found { note, ..Found::default() });
-        };
-        let follower = Follower::new(&self.layout, &mut results, &plan)?;
-        let damage = results.take_damage().into_iter().next();
-        results.close().await?;
-        let note = match damage {
-            Some(damage) => format!("note: {}", error_chain(&damage)),
-            None if count > 1 => format!(
-                "{} ({}) was last active of {count} sweeps here; name an experiment or a --profile for another",
-                plan.experiment, plan.profile
-            ),
-            None => String::new(),
-        };
-        Ok(Found { follower: Some(follower), plan: Some(plan), note })
-    }
-
-    /// Says why there is nothing to follow.
-    fn nothing(&self, results: &mut Reader) -> String {
-        let root = self.layout.root().display();
-        let known: Vec<String> =
-            results.plans().iter().map(|plan| format!("{} ({})", plan.experiment, plan.profile)).collect();
-        if let Some(damage) = results.take_damage().into_iter().next().filter(|_| known.is_empty()) {
-            return error_chain(&damage);
-        }
-        if known.is_empty() {
-            return format!("{root}: nothing has been run in this results folder");
-        }
-        let wanted = match (&self.experiment, &self.profile) {
-            (Some(experiment), Some(profile)) => format!("`{experiment}` ({profile})"),
-            (Some(experiment), None) => format!("`{experiment}`"),
-            (None, profile) => format!("profile `{}`", profile.as_deref().unwrap_or_default()),
-        };
-        format!("{root}: no run of {wanted} was started here; known: {}", known.join(", "))
-    }
-}
-
 /// A screen that follows a sweep.
 struct Watch {
-    target: Target,
-    found: Found,
+    shown: Shown,
     choice: Choice,
     colors: Colors,
-    looked_around: Instant,
-}
-
-/// The signals that end the screen.
-struct Ends {
-    interrupt: Signal,
-    terminate: Signal,
-    hang_up: Option<Signal>,
-}
-
-impl Ends {
-    fn new() -> Result<Self> {
-        let hang_up = if ignores_hang_up() { None } else { Some(signal(SignalKind::hangup())?) };
-        let [interrupt, terminate] = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
-        Ok(Self { interrupt: interrupt?, terminate: terminate?, hang_up })
-    }
-
-    async fn come(&mut self) {
-        let hung_up = async {
-            match &mut self.hang_up {
-                Some(signal) => signal.recv().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = hung_up => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }
 
 impl Watch {
@@ -195,7 +75,7 @@ impl Watch {
         loop {
             let step = tokio::select! {
                 _ = tick.tick() => {
-                    self.look().await;
+                    self.shown.look().await;
                     Step::Draw
                 }
                 input = inputs.recv() => match input {
@@ -220,47 +100,13 @@ impl Watch {
     }
 
     fn follow(&mut self, input: Input) -> Step {
-        let view = self.found.follower.as_ref().map(|follower| follower.view(now_ms()));
+        let view = self.shown.found.follower.as_ref().map(|follower| follower.view(now_ms()));
         self.choice.follow(input, view.as_ref())
-    }
-
-    /// Reads what is new, and looks for another sweep from time to time.
-    async fn look(&mut self) {
-        if let Some(follower) = &mut self.found.follower {
-            follower.look(now_ms());
-        }
-        let is_replaced = self.found.follower.as_ref().is_some_and(Follower::is_replaced);
-        let every = if self.found.follower.is_some() { LOOK_AROUND } else { LOOK_OUT };
-        if !is_replaced && self.looked_around.elapsed() < every {
-            return;
-        }
-        self.looked_around = Instant::now();
-        if is_replaced || self.is_other_active().await {
-            match self.target.find().await {
-                Ok(found) => self.found = found,
-                Err(fault) => self.found.note = error_chain(fault.as_ref()),
-            }
-            if let Some(follower) = &mut self.found.follower {
-                follower.look(now_ms());
-            }
-        }
-    }
-
-    /// Whether there is a sweep to be shown instead: any if none is shown yet, or one that was active later than the
-    /// shown one if nothing of that runs.
-    async fn is_other_active(&self) -> bool {
-        let Some(follower) = &self.found.follower else { return true };
-        if !follower.is_idle() || (self.target.experiment.is_some() && self.target.profile.is_some()) {
-            return false;
-        }
-        let Ok(mut results) = open_results(&self.target.layout).await else { return false };
-        let (newest, _) = self.target.newest(&mut results);
-        newest.is_some_and(|newest| !follower.follows(&newest))
     }
 
     fn draw(&mut self, terminal: &mut Terminal) -> std::io::Result<()> {
         let now_ms = now_ms();
-        let Found { follower, note, .. } = &mut self.found;
+        let Found { follower, note, .. } = &mut self.shown.found;
         let Some(follower) = follower else {
             let scene = Scene { view: None, curve: None, note, colors: self.colors };
             return terminal.draw(&scene, &self.choice);

@@ -1,11 +1,15 @@
 //! The page of a sweep in a real browser. Without a browser the tests are skipped, except in CI.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal};
 
 use serde_json::Value;
 
-use crate::bench::{Bench, repository, skipped};
+use crate::bench::{Bench, Started, repository, skipped};
+use crate::processes::{kill, signal, workers};
 
 /// Returns the browser and the folder of node modules; `None` if something is missing here.
 fn browser() -> Option<(PathBuf, PathBuf)> {
@@ -30,10 +34,17 @@ fn browser() -> Option<(PathBuf, PathBuf)> {
     None
 }
 
+/// Returns the call of a script that visits a page.
+fn node(script: &str, (browser, modules): (&Path, &Path), url: &str) -> Command {
+    let mut command = Command::new("node");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/browser").join(script);
+    command.arg(script).arg(modules).arg(browser).arg(url);
+    command
+}
+
 /// Visits a page. Returns what the browser saw.
 fn visited((browser, modules): &(PathBuf, PathBuf), url: &str) -> Value {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/browser/page.mjs");
-    let ran = Command::new("node").arg(script).arg(modules).arg(browser).arg(url).output().unwrap();
+    let ran = node("page.mjs", (browser, modules), url).output().unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     serde_json::from_slice(&ran.stdout).unwrap()
 }
@@ -85,4 +96,86 @@ fn a_page_sorts_filters_and_shows_values_without_a_network() {
     for part in ["seed 0", "succeeded", "Curves", "Values", "Configuration", "[training]"] {
         assert!(dialog.contains(part), "{part}: {dialog}");
     }
+}
+
+/// A server, which ends with the test.
+struct Server {
+    child: Child,
+    url: String,
+}
+
+impl Server {
+    fn start(bench: &Bench, words: &str) -> Self {
+        let mut child = bench.command(words).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut url = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).unwrap();
+        Self { child, url: url.trim().to_owned() }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        signal(Pid::from_child(&self.child), Signal::TERM);
+        assert_eq!(self.child.wait().unwrap().code(), Some(0), "a signal ends the server in order");
+    }
+}
+
+/// Asks a server. Returns the status and the head and body of the answer.
+fn asked(url: &str, path: &str, host: &str) -> (u16, String) {
+    use std::io::{Read, Write};
+    let address = url.strip_prefix("http://").unwrap().split('/').next().unwrap();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    (answer.split(' ').nth(1).unwrap().parse().unwrap(), answer)
+}
+
+#[test]
+fn a_server_answers_this_machine_or_those_who_have_its_token() {
+    let bench = Bench::new();
+    let local = Server::start(&bench, "serve --listen 127.0.0.1:0");
+    assert_eq!(asked(&local.url, "/", "localhost").0, 200);
+    assert_eq!(asked(&local.url, "/", "evil.example").0, 403);
+    assert_eq!(asked(&local.url, "/page.json", "localhost").0, 404, "nothing is measured yet");
+    assert_eq!(asked(&local.url, "/../etc/passwd", "localhost").0, 404);
+    let open = Server::start(&bench, "serve --listen 0.0.0.0:0");
+    let (address, token) = open.url.split_once("/?token=").unwrap();
+    assert_eq!(asked(address, "/", "any.example").0, 403);
+    assert_eq!(asked(address, &format!("/?token={}0", &token[1..]), "any.example").0, 403);
+    let (status, answer) = asked(address, &format!("/?token={token}"), "any.example");
+    assert!(status == 200 && answer.contains("HttpOnly; SameSite=Strict"), "{}", &answer[..400]);
+    let occupied = bench.run(&format!("serve --listen {}", &local.url["http://".len()..local.url.len() - 1]));
+    assert!(occupied.stderr().contains("give another --listen"), "{}", occupied.stderr());
+}
+
+#[test]
+fn a_page_stays_right_while_its_sweep_is_killed_stopped_and_continued() {
+    let Some((browser, modules)) = browser() else { return };
+    let bench = Bench::new();
+    let server = Server::start(&bench, "serve --listen 127.0.0.1:0 --interval 100ms");
+    let mut command = node("live.mjs", (&browser, &modules), &server.url);
+    command.arg("2 of 2 runs done");
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut page = Started { child, stderr };
+    page.read_until("nothing has been run in this results folder");
+
+    let sweep = "experiments/tiny.toml --profile killed --slots 1 --threads 1";
+    let mut started = bench.start_until(sweep, "groups=1 epoch 1/100");
+    page.read_until("0 of 2 runs done, 1 running, 1 waiting");
+    // The run is tried again after its worker was killed.
+    kill(&workers(bench.folder()));
+    started.read_until("groups=1");
+    page.read_until("scheduler: process");
+    signal(Pid::from_child(&started.child), Signal::INT);
+    started.end();
+    page.read_until("no scheduler: nothing goes on until `run` is called");
+    bench.done(sweep);
+    page.read_until("2 of 2 runs done");
+    let mut seen = String::new();
+    std::io::Read::read_to_string(&mut page.child.stdout.take().unwrap(), &mut seen).unwrap();
+    let seen: Value = serde_json::from_str(&seen).unwrap();
+    assert_eq!((list(&seen["errors"]), &seen["runs"]), (vec![], &2.into()));
+    assert!(page.end().0 == Some(0));
 }

@@ -23,6 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "sweep-protocol",
             "sweep-report",
             "sweep-runner",
+            "sweep-serve",
             "sweep-slurm",
             "sweep-store",
             "sweep-trainer",
@@ -43,6 +44,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sweep-protocol", &["sweep-statistics"]),
     ("sweep-report", &["sweep-protocol", "sweep-statistics", "polars", "plotters"]),
     ("sweep-runner", &["sweep-protocol", "tokio"]),
+    ("sweep-serve", &["axum", "tokio"]),
     ("sweep-slurm", &["sweep-protocol", "sweep-runner", "tokio"]),
     ("sweep-statistics", &[]),
     ("sweep-store", &["sweep-protocol", "sqlx"]),
@@ -51,8 +53,19 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Libraries that only some crates may use.
-const BORDERS: &[&str] =
-    &["candle-core", "candle-nn", "polars", "plotters", "sqlx", "tokio", "indicatif", "ratatui", "clap", "anyhow"];
+const BORDERS: &[&str] = &[
+    "candle-core",
+    "candle-nn",
+    "polars",
+    "plotters",
+    "sqlx",
+    "tokio",
+    "indicatif",
+    "ratatui",
+    "clap",
+    "anyhow",
+    "axum",
+];
 
 #[test]
 fn crates_depend_only_on_allowed_crates() {

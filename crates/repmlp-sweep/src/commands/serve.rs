@@ -1,0 +1,166 @@
+//! `serve`: shows a sweep in a browser while it runs. It only reads the results folder.
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use sweep_progress::{Counts, View};
+use sweep_protocol::{ResultsLayout, error_chain, file_stamp, now_ms};
+use sweep_serve::{Access, Content, Server, Shell, Token};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::{open_results, print};
+use crate::cli::ServeArgs;
+use crate::exit::Exit;
+use crate::follow::Follower;
+use crate::page_data;
+use crate::project::{Project, name_or_file};
+use crate::recorded;
+use crate::shown::{Shown, Target};
+use crate::signals::Ends;
+
+/// Shortest time between two computations of the report.
+const REPORT: Duration = Duration::from_secs(2);
+/// Number of waiting and of finished runs that the page is told.
+const LISTED: usize = 50;
+
+pub(crate) async fn run(arguments: ServeArgs) -> Result<Exit> {
+    let asked = arguments.experiment.as_deref().map(|asked| name_or_file(Path::new(asked))).transpose()?;
+    let file = asked.as_ref().and_then(|(_, file)| *file);
+    let project = file.map_or_else(Project::here, Project::of);
+    let layout = project.results(&arguments.results);
+    let experiment = asked.as_ref().map(|(name, _)| name.clone());
+    let target = Target { layout, experiment, profile: arguments.profile };
+    let shown = Shown::begin(target, file).await?;
+    let mut ends = Ends::new()?;
+    let server = Server::listen(arguments.listen).await;
+    let server = server.with_context(|| format!("cannot listen on {}: give another --listen", arguments.listen))?;
+    let address = server.address();
+    let (access, query) = match address.ip().is_loopback() {
+        true => (Access::Loopback, String::new()),
+        false => {
+            let token = Token::new(random().context("no random numbers for a token can be had")?);
+            let query = format!("?token={}", token.text());
+            (Access::Token(token), query)
+        }
+    };
+    let (states, state) = watch::channel(Arc::from("{}"));
+    let (pages, page) = watch::channel(Arc::from(""));
+    let mut feed = Feed { project, shown, states, pages, made: None };
+    feed.look().await;
+    print(&format!("http://{address}/{query}\n"))?;
+    let shell = Shell { html: sweep_page::live(), policy: sweep_page::LIVE_POLICY };
+    tokio::select! {
+        served = server.serve(shell, Content { state, page }, access) => served.context("the page cannot be served")?,
+        () = feed.go_on(arguments.interval) => {}
+        () = ends.come() => {}
+    }
+    Ok(Exit::Done)
+}
+
+fn random() -> std::io::Result<[u8; 16]> {
+    let mut bytes = [0; 16];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Tells the server what changes.
+struct Feed {
+    project: Project,
+    shown: Shown,
+    states: watch::Sender<Arc<str>>,
+    pages: watch::Sender<Arc<str>>,
+    made: Option<Made>,
+}
+
+/// A report that was computed, and what for.
+struct Made {
+    at: Instant,
+    /// What the report was computed from, apart from the values of runs.
+    stamps: [Option<String>; 2],
+    place: (String, String),
+    counts: Counts,
+}
+
+impl Feed {
+    async fn go_on(&mut self, every: Duration) {
+        let mut tick = interval(every);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            self.shown.look().await;
+            self.look().await;
+        }
+    }
+
+    /// Sends how far the sweep is, and its report if that may have changed.
+    async fn look(&mut self) {
+        let Some(follower) = &self.shown.found.follower else {
+            self.send(json!({ "note": self.shown.found.note }));
+            return;
+        };
+        let view = follower.view(now_ms());
+        let (place, counts) = ((view.experiment.to_owned(), view.profile.to_owned()), view.counts);
+        let mut state = told(&view);
+        let mut note = follower_note(follower, &self.shown.found.note);
+        if let Err(fault) = self.report(place, counts).await {
+            note = format!("the report cannot be made: {}", error_chain(fault.as_ref()));
+        }
+        state["note"] = note.into();
+        self.send(state);
+    }
+
+    fn send(&self, state: Value) {
+        let text: Arc<str> = state.to_string().into();
+        self.states.send_if_modified(|former| {
+            let is_new = *former != text;
+            *former = text;
+            is_new
+        });
+    }
+
+    /// Computes the report again if runs have ended, or if its declaration or the plan was edited.
+    async fn report(&mut self, place: (String, String), counts: Counts) -> Result<()> {
+        let layout = self.shown.target.layout.clone();
+        let declaration = self.project.reports().join(format!("{}.toml", place.0));
+        let stamps = [file_stamp(&declaration), file_stamp(&layout.plan(&place.0, &place.1))];
+        let ended = |counts: &Counts| (counts.runs, counts.succeeded, counts.failed, counts.pruned);
+        if let Some(made) = &self.made
+            && (made.at.elapsed() < REPORT
+                || (made.place == place && made.stamps == stamps && ended(&made.counts) == ended(&counts)))
+        {
+            return Ok(());
+        }
+        // An error is not repeated with each look.
+        self.made = Some(Made { at: Instant::now(), stamps, place: place.clone(), counts });
+        let json = page(&self.project, &layout, (&place.0, &place.1)).await?;
+        self.pages.send_replace(json.into());
+        Ok(())
+    }
+}
+
+/// Returns the page of an experiment as JSON.
+async fn page(project: &Project, layout: &ResultsLayout, place: (&str, &str)) -> Result<String> {
+    let mut results = open_results(layout).await?;
+    let rows = recorded::of_report(project, &mut results, place).await?;
+    results.close().await?;
+    let Some(rows) = rows else { return Ok(String::new()) };
+    Ok(serde_json::to_string(&page_data::collect(project, layout, &rows)?)?)
+}
+
+fn follower_note(follower: &Follower, note: &str) -> String {
+    if follower.note().is_empty() { note.to_owned() } else { follower.note().to_owned() }
+}
+
+/// Returns a view as JSON, with the beginning of the queue and the end of the finished runs.
+fn told(view: &View<'_>) -> Value {
+    let mut view = view.clone();
+    view.queue.truncate(LISTED);
+    let early = view.finished.len().saturating_sub(LISTED);
+    view.finished.drain(..early);
+    serde_json::to_value(&view).unwrap_or_default()
+}
