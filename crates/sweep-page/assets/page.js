@@ -73,5 +73,11 @@ function show(page) {
 }
 
 const given = document.getElementById("page").textContent;
-if (given === "null") follow();
-else show(JSON.parse(given));
+// The header is painted first. Then the libraries are run, and the rest is drawn.
+requestAnimationFrame(() => setTimeout(() => {
+  const libraries = document.getElementById("libraries");
+  document.head.append(el("script", {}, libraries.textContent));
+  libraries.remove();
+  if (given === "null") follow();
+  else show(JSON.parse(given));
+}));

@@ -66,7 +66,10 @@ const CLOSED: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 
 /// # Errors
 /// When a number has no JSON form.
 pub fn file(page: &Page) -> Result<String, serde_json::Error> {
-    Ok(filled(&page.report.title, CLOSED, &embedded(page)?))
+    let PageReport { title, question, .. } = &page.report;
+    // This much is seen before the scripts have drawn the rest.
+    let header = format!("<h1>{}</h1>\n<p class=\"question\">{}</p>", escaped(title), escaped(question));
+    Ok(filled((title, &header), CLOSED, &embedded(page)?))
 }
 
 /// What a page from a server may load: data from this server.
@@ -76,7 +79,7 @@ pub const LIVE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; s
 /// Returns the page of a sweep that runs. It gets its data from the server that sent it: the report as JSON of a
 /// [`Page`] from `page.json`, and events from `events`.
 pub fn live() -> String {
-    filled("A sweep", LIVE_POLICY, "null")
+    filled(("A sweep", ""), LIVE_POLICY, "null")
 }
 
 /// Whether a file is a page that this crate made.
@@ -90,13 +93,19 @@ fn embedded(value: &impl Serialize) -> Result<String, serde_json::Error> {
     Ok(serde_json::to_string(value)?.replace('<', "\\u003c"))
 }
 
+/// Returns a text that is no markup.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;")
+}
+
 /// Fills the template. The data comes last, since it may contain the name of a place.
-fn filled(title: &str, policy: &str, data: &str) -> String {
-    let title = title.replace('&', "&amp;").replace('<', "&lt;");
+fn filled((title, header): (&str, &str), policy: &str, data: &str) -> String {
+    let title = escaped(title);
     let (libraries, scripts) = (LIBRARIES.join("\n"), SCRIPTS.join("\n"));
     let parts = [
         ("@POLICY@", policy),
         ("@TITLE@", &title),
+        ("@HEADER@", header),
         ("@STYLE@", STYLE.trim_end()),
         ("@LIBRARIES@", &libraries),
         ("@SCRIPT@", scripts.trim_end()),
@@ -122,7 +131,7 @@ mod tests {
     #[test]
     fn data_cannot_leave_its_element_or_fill_another_place() {
         let data = embedded(&"</script><script>alert(1)</script> @TITLE@").unwrap();
-        let page = filled("a < b", CLOSED, &data);
+        let page = filled(("a < b", ""), CLOSED, &data);
         assert!(page.contains("<title>a &lt; b</title>"));
         assert!(page.contains(r#"\u003c/script>\u003cscript>alert(1)"#) && page.contains("@TITLE@"), "{data}");
         assert_eq!(page.matches("</script>").count(), 3, "libraries, data, scripts");
@@ -130,7 +139,7 @@ mod tests {
 
     #[test]
     fn nothing_is_loaded_from_a_network() {
-        let page = filled("t", CLOSED, "null");
+        let page = filled(("t", ""), CLOSED, "null");
         for part in ["src=\"", "@import", "url("] {
             assert!(!STYLE.contains(part) && !TEMPLATE.contains(part), "{part}");
         }
