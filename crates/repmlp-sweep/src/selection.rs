@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use sweep_plan::{Plan, PlannedRun};
+use sweep_protocol::{Coordinates, PlannedRunRecord, RunId};
 
 use crate::exit::UsageError;
 
@@ -58,12 +59,21 @@ impl Selection {
     }
 
     pub(crate) fn selects(&self, run: &PlannedRun) -> bool {
-        self.is_all() || self.parts.iter().any(|part| part.selects(run))
+        self.is_all() || self.parts.iter().any(|part| part.selects((run.id, &run.coordinates, run.seed)))
+    }
+
+    /// Whether it selects a run of a recorded plan.
+    pub(crate) fn selects_record(&self, run: &PlannedRunRecord) -> bool {
+        self.is_all() || self.parts.iter().any(|part| part.selects((run.run, &run.coordinates, run.seed)))
     }
 
     /// Refuses a part that selects no run of the plan.
     pub(crate) fn check(&self, plan: &Plan) -> Result<(), UsageError> {
-        match self.parts.iter().find(|part| !plan.runs.iter().any(|run| part.selects(run))) {
+        match self
+            .parts
+            .iter()
+            .find(|part| !plan.runs.iter().any(|run| part.selects((run.id, &run.coordinates, run.seed))))
+        {
             Some(part) => Err(UsageError(part.refusal(plan))),
             None => Ok(()),
         }
@@ -71,14 +81,14 @@ impl Selection {
 }
 
 impl Part {
-    fn selects(&self, run: &PlannedRun) -> bool {
+    fn selects(&self, (id, coordinates, seed): (RunId, &Coordinates, u64)) -> bool {
         match self {
-            Self::Id(prefix) => run.id.starts_with(prefix),
+            Self::Id(prefix) => id.starts_with(prefix),
             Self::Labels(labels) => labels.iter().all(|(axis, _)| {
                 let mut choices = labels.iter().filter(|(other, _)| other == axis).map(|(_, label)| label.as_str());
                 match axis.as_str() {
-                    SEED => choices.any(|label| run.seed.to_string() == label),
-                    _ => choices.any(|label| run.coordinates.get(axis) == Some(label)),
+                    SEED => choices.any(|label| seed.to_string() == label),
+                    _ => choices.any(|label| coordinates.get(axis) == Some(label)),
                 }
             }),
         }
@@ -118,8 +128,6 @@ impl Part {
 
 #[cfg(test)]
 mod tests {
-    use sweep_protocol::{Coordinates, RunId};
-
     use super::*;
 
     fn texts(of: &[&str]) -> Vec<String> {

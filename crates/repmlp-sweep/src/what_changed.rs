@@ -1,6 +1,6 @@
 //! Explains why a run is new: names the keys of its configuration that changed since the recorded plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use sweep_protocol::{PlanRecord, ResultsLayout, RunFile, RunId, read_regular_file};
@@ -47,15 +47,23 @@ fn sentence(keys: &[String]) -> String {
     if more > 0 { format!("{named} and {more} more changed") } else { format!("{named} changed") }
 }
 
-/// Returns the dotted keys that differ.
-fn changes(before: &Value, now: &Value) -> Vec<String> {
+/// A dotted key with its values in two configurations.
+pub(crate) type Difference = (String, [Option<String>; 2]);
+
+/// Returns the keys that differ, in their order.
+pub(crate) fn differences(before: &Value, now: &Value) -> Vec<Difference> {
     let (mut old, mut new) = (BTreeMap::new(), BTreeMap::new());
     leaves("", before, &mut old);
     leaves("", now, &mut new);
-    let mut keys: Vec<&String> = old.keys().chain(new.keys()).filter(|key| old.get(*key) != new.get(*key)).collect();
-    keys.sort();
-    keys.dedup();
-    keys.into_iter().map(|key| key.strip_prefix(DIGESTS).unwrap_or(key).to_owned()).collect()
+    let keys: BTreeSet<&String> = old.keys().chain(new.keys()).filter(|key| old.get(*key) != new.get(*key)).collect();
+    let text = |values: &BTreeMap<String, &Value>, key: &String| values.get(key).map(ToString::to_string);
+    let named = |key: &String| key.strip_prefix(DIGESTS).unwrap_or(key).to_owned();
+    keys.into_iter().map(|key| (named(key), [text(&old, key), text(&new, key)])).collect()
+}
+
+/// Returns the dotted keys that differ.
+fn changes(before: &Value, now: &Value) -> Vec<String> {
+    differences(before, now).into_iter().map(|(key, _)| key).collect()
 }
 
 fn leaves<'a>(path: &str, value: &'a Value, found: &mut BTreeMap<String, &'a Value>) {

@@ -99,7 +99,7 @@ fn nudged(number: f64) -> f64 {
 }
 
 /// How the numbers of a column look: all have the same unit and the same number of decimals.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Rounding {
     pub(crate) unit: Unit,
     decimals: usize,

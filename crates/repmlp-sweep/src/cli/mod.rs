@@ -1,5 +1,6 @@
 //! The command line. Parsing has no side effects.
 
+mod compare;
 mod numbers;
 mod page;
 mod run;
@@ -17,6 +18,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use clap_complete::engine::ArgValueCandidates;
 
+pub(crate) use compare::CompareArgs;
 pub(crate) use numbers::{NoiseArgs, PilotArgs, ReportArgs, WhyArgs};
 pub(crate) use page::PageArgs;
 pub(crate) use run::{CancelArgs, LauncherChoice, PruneChoice, RunArgs};
@@ -116,6 +118,9 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Show one run: its configuration, attempts and metrics.
     Show(ShowArgs),
+    /// Show two runs, or two rows of runs, side by side: configurations, values, curves, and images on which they
+    /// disagree.
+    Compare(CompareArgs),
     /// Print the log of a run.
     Logs(LogsArgs),
     /// Render tables and plots from the measurements.

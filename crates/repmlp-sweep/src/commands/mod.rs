@@ -4,6 +4,7 @@ mod bench;
 pub(crate) mod cancel;
 mod claims;
 mod clean;
+mod compare;
 mod count;
 mod export;
 mod grid;
@@ -59,6 +60,7 @@ pub(crate) fn dispatch(cli: Cli, screen: Screen, program: &Program) -> Result<Ex
         Command::Watch(arguments) => asynchronous(watch::run(arguments, screen)),
         Command::Serve(arguments) => asynchronous(serve::run(arguments)),
         Command::Show(arguments) => asynchronous(show::run(arguments)),
+        Command::Compare(arguments) => asynchronous(compare::run(arguments)),
         Command::Logs(arguments) => asynchronous(logs::run(arguments)),
         Command::Report(arguments) => asynchronous(report::run(arguments, screen)),
         Command::Page(arguments) => asynchronous(page::run(arguments)),

@@ -94,3 +94,47 @@ fn a_pilot_plans_seeds_from_a_published_report() {
     let none = ask("--column params");
     assert!(none.code() == 2 && none.stderr().contains("delta = true"), "{}", none.stderr());
 }
+
+#[test]
+fn two_runs_or_rows_are_shown_side_by_side() {
+    let bench = Bench::new();
+    bench.done("experiments/tiny.toml --profile seeds --threads 1");
+    let rows = "compare --spec experiments/tiny.toml -p seeds groups=1 groups=2";
+    let shown = bench.done(rows).stdout();
+    for part in [
+        "first:   groups=1 seeds 0, 1 (",
+        "model.block.groups      1       2",
+        "# values, last epoch",
+        "test accuracy, deployed (%)",
+        "# validation accuracy, training form (%) by epoch",
+        "# test images, deployed form",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let ids: Vec<String> = bench
+        .done("plan experiments/tiny.toml -p seeds")
+        .stdout()
+        .lines()
+        .filter(|line| line.contains("groups="))
+        .map(|line| line.split(' ').next().unwrap().to_owned())
+        .collect();
+    let of_runs = bench.done(&format!("compare {} {} --at-epoch 1", ids[0], ids[3])).stdout();
+    assert!(of_runs.contains("(no seed in common)") && of_runs.contains("# values, epoch 1"), "{of_runs}");
+    let json: serde_json::Value = serde_json::from_str(&bench.done(&format!("{rows} --json")).stdout()).unwrap();
+    assert_eq!(json["configuration"]["model.block.groups"], serde_json::json!(["1", "2"]));
+    for (words, told) in [
+        ("compare groups=1 groups=2", "say with --spec FILE"),
+        ("compare --spec experiments/tiny.toml -p seeds seed=0 groups=2", "selects runs of several rows"),
+        ("compare --spec experiments/tiny.toml -p seeds groups=7 groups=2", "no run of `tiny` matches `groups=7`"),
+    ] {
+        let refused = bench.run(words);
+        assert!(refused.code() == 2 && refused.stderr().contains(told), "{words}: {}", refused.stderr());
+    }
+    // Published rows are enough.
+    for folder in ["results/runs", "results/experiments"] {
+        fs::remove_dir_all(bench.path(folder)).unwrap();
+    }
+    fs::remove_file(bench.path("results/metrics.sqlite")).unwrap();
+    let published = bench.done(rows).stdout();
+    assert!(published.contains("it is not stored here") && published.contains("# test images"), "{published}");
+}
