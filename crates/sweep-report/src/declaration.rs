@@ -37,6 +37,9 @@ pub struct Declaration {
     /// Fronts of cost and value, in this order. Default: none.
     #[serde(default, rename = "front")]
     pub fronts: Vec<FrontDeclaration>,
+    /// What rows classify right and wrong, class by class, in this order. Default: none.
+    #[serde(default)]
+    pub classes: Vec<ClassesDeclaration>,
     /// The scale of the paper that claims are compared with. Default: none.
     #[serde(default)]
     pub paper: Option<PaperScale>,
@@ -149,6 +152,33 @@ pub struct FrontDeclaration {
     pub cost: Quantity,
     /// What a row gives, for example its accuracy.
     pub value: Quantity,
+}
+
+/// What rows classify right and wrong, class by class: balanced accuracy, macro-F1, the recall of each class, and
+/// confusion matrices. They come from the predictions that runs store.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClassesDeclaration {
+    /// Name of its files, `<id>.csv`, `<id>.tex` and pictures. Each id of a report must be unique.
+    pub id: String,
+    /// Heading. Default: the id, with spaces instead of `_`.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// Axes that make the rows: one row for each combination of their labels.
+    pub rows: Vec<String>,
+    /// Filter: only runs with these labels are shown, as in `where = { axis = "label" }`. Default: all runs.
+    #[serde(default, rename = "where")]
+    pub only: BTreeMap<String, String>,
+    /// Images that were classified. Default: `test`.
+    #[serde(default = "test_images")]
+    pub split: Split,
+    /// Form of the model. Runs of a command have a form only if the command says so.
+    #[serde(default)]
+    pub form: Option<Form>,
+}
+
+fn test_images() -> Split {
+    Split::Test
 }
 
 /// Link to a table of the paper, with a mapping from rows of the report to rows of the paper.

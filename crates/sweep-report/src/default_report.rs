@@ -87,6 +87,7 @@ impl Declaration {
             paper: None,
             effects: Vec::new(),
             fronts: Vec::new(),
+            classes: Vec::new(),
             claims: Vec::new(),
         }
     }

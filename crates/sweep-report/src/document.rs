@@ -96,6 +96,12 @@ impl Document {
             || Answers::of_measured(rows, &measured, declaration, paper),
             || plots::of(rows, &measured, declaration),
         );
+        // A confusion matrix shows the same numbers as the analysis that it belongs to.
+        let matrices = answers.analyses.iter().filter_map(|analysis| match analysis {
+            Analysis::Classes(classes) => plots::confusion::plot(classes),
+            Analysis::Effects(_) | Analysis::Front(_) => None,
+        });
+        let plots = matrices.chain(plots).collect();
         Ok(Self {
             title: declaration.title.clone(),
             note: declaration.note.clone(),

@@ -51,6 +51,10 @@ fn analysis_faults(declaration: &Declaration, plan: &PlanRecord) -> Vec<Fault> {
         faults.extend(grouping_faults((&place, "axes"), &grouping, plan));
         faults.extend(unmeasurable(&place, &effects.quantity, plan));
     }
+    for classes in &declaration.classes {
+        let place = format!("classes `{}`", classes.id);
+        faults.extend(grouping_faults((&place, "rows"), &Grouping { axes: &classes.rows, only: &classes.only }, plan));
+    }
     for front in &declaration.fronts {
         let place = format!("front `{}`", front.id);
         faults.extend(grouping_faults((&place, "rows"), &Grouping { axes: &front.rows, only: &front.only }, plan));
@@ -181,9 +185,10 @@ fn repeated_or_bad_ids(declaration: &Declaration) -> Vec<Fault> {
     let plots = declaration.plots.iter().map(|plot| (format!("plot `{}`", plot.id()), plot.id()));
     let effects = declaration.effects.iter().map(|effects| (format!("effects `{}`", effects.id), effects.id.as_str()));
     let fronts = declaration.fronts.iter().map(|front| (format!("front `{}`", front.id), front.id.as_str()));
+    let classes = declaration.classes.iter().map(|classes| (format!("classes `{}`", classes.id), classes.id.as_str()));
     let mut seen = BTreeSet::from(["report".to_owned()]);
     let mut faults = Vec::new();
-    for (place, id) in tables.chain(effects).chain(fronts).chain(plots) {
+    for (place, id) in tables.chain(effects).chain(fronts).chain(classes).chain(plots) {
         if let Err(reason) = check_name(id) {
             faults.push(Fault::BadId { place, reason });
         // Some file systems do not distinguish `A` from `a`.

@@ -61,10 +61,10 @@ mod trace;
 mod unit;
 mod validation;
 
-pub use analysis::{Analysis, Effects, Found, Front, FrontRow, GridAxis};
+pub use analysis::{Analysis, Classes, ClassesRow, Effects, Found, Front, FrontRow, GridAxis};
 pub use declaration::{
-    AxisPlot, ColumnDeclaration, CurvesPlot, Declaration, EffectsDeclaration, EpochRule, FrontDeclaration, PaperLink,
-    PlotDeclaration, Quantity, ScatterPlot, TableDeclaration, report_schema,
+    AxisPlot, ClassesDeclaration, ColumnDeclaration, CurvesPlot, Declaration, EffectsDeclaration, EpochRule,
+    FrontDeclaration, PaperLink, PlotDeclaration, Quantity, ScatterPlot, TableDeclaration, report_schema,
 };
 pub use document::{Answers, Document};
 pub use error::{Fault, ReportError};

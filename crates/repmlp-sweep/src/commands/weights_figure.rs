@@ -49,6 +49,7 @@ fn maps(slice: &Fc3Slice, before: &Values, after: &Values) -> HeatMaps {
         x_label: "input column".to_owned(),
         y_label: "input row".to_owned(),
         value_label: "ln(|w| / min |w|)".to_owned(),
+        decimals: 1,
         marked: Some((slice.point.y, slice.point.x)),
         panels: vec![panel("before merging", before), panel("after merging", after)],
     }

@@ -1,7 +1,8 @@
-//! Declared analyses of a whole grid: effects of axes, and what is worth its cost. Every output format shows them.
+//! Declared analyses: effects of axes, what is worth its cost, and what is classified right and wrong. Every output format shows them.
 //!
 //! Values are unrounded and in base units. `formats/analysis.rs` decides how they look.
 
+mod classes;
 mod effects;
 mod front;
 
@@ -11,6 +12,7 @@ use sweep_protocol::PlanRecord;
 use crate::declaration::{Declaration, Quantity};
 use crate::measured::Measured;
 
+pub use classes::{Classes, ClassesRow};
 pub use effects::{Effects, GridAxis};
 pub use front::{Front, FrontRow};
 
@@ -32,6 +34,8 @@ pub enum Analysis {
     Effects(Effects),
     /// Rows that no other row dominates.
     Front(Front),
+    /// Rows by class.
+    Classes(Classes),
 }
 
 impl Analysis {
@@ -40,6 +44,7 @@ impl Analysis {
         match self {
             Self::Effects(effects) => &effects.id,
             Self::Front(front) => &front.id,
+            Self::Classes(classes) => &classes.id,
         }
     }
 
@@ -48,6 +53,7 @@ impl Analysis {
         match self {
             Self::Effects(effects) => vec![&mut effects.quantity],
             Self::Front(front) => vec![&mut front.cost, &mut front.value],
+            Self::Classes(_) => Vec::new(),
         }
     }
 
@@ -56,15 +62,17 @@ impl Analysis {
         match self {
             Self::Effects(effects) => &effects.title,
             Self::Front(front) => &front.title,
+            Self::Classes(classes) => &classes.title,
         }
     }
 }
 
-/// Computes every declared analysis: first the effects, then the fronts.
+/// Computes every declared analysis: first the effects, then the fronts, then the classes.
 pub(crate) fn of(plan: &PlanRecord, measured: &Measured<'_>, declaration: &Declaration) -> Vec<Analysis> {
     let effects = declaration.effects.iter().map(|declared| Effects::of(plan, measured, declared));
     let fronts = declaration.fronts.iter().map(|declared| Front::of(plan, measured, declared));
-    effects.map(Analysis::Effects).chain(fronts.map(Analysis::Front)).collect()
+    let classes = declaration.classes.iter().map(|declared| Classes::of(plan, measured, declared));
+    effects.map(Analysis::Effects).chain(fronts.map(Analysis::Front)).chain(classes.map(Analysis::Classes)).collect()
 }
 
 /// Returns the reason why nothing is computed for a sweep with pruned runs.

@@ -8,6 +8,7 @@ use sweep_statistics::{
     Certainty, Factorial, Interaction, MainEffect, MarginalMean, PairedDifference, Standing, Summary,
 };
 
+use super::classes;
 use super::sheet::{Sheet, Text, count, p_text};
 use crate::analysis::{Analysis, Effects, Found, Front, FrontRow, GridAxis};
 use crate::unit::{Rounding, with_unit, words};
@@ -27,6 +28,7 @@ impl Section {
         let (sheets, notes) = match analysis {
             Analysis::Effects(effects) => of_effects(effects),
             Analysis::Front(front) => of_front(front),
+            Analysis::Classes(classes) => classes::sheets(classes),
         };
         Self { id: analysis.id().to_owned(), title: analysis.title().to_owned(), sheets, notes }
     }

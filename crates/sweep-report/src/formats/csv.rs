@@ -5,7 +5,7 @@
 use sweep_protocol::{FRONT_COLUMNS, IMAGE_COLUMNS, TABLE_COLUMNS, axis_column};
 use sweep_statistics::{Certainty, Comparison, Dominance, EffectSize, Interval, PairedDifference, Standing, Summary};
 
-use crate::analysis::{Analysis, Effects, Found, Front};
+use crate::analysis::{Analysis, Classes, Effects, Found, Front};
 use crate::table::{Cell, CellValue, Column, Delta, Row, Table};
 use crate::unit::Unit;
 
@@ -34,6 +34,7 @@ pub(super) fn analysis(analysis: &Analysis) -> String {
     let lines = match analysis {
         Analysis::Effects(effects) => effect_lines(effects),
         Analysis::Front(front) => front_lines(front),
+        Analysis::Classes(classes) => class_lines(classes),
     };
     lines.into_iter().map(|fields| line(fields.into_iter())).collect()
 }
@@ -85,6 +86,29 @@ fn front_lines(front: &Front) -> Vec<Vec<String>> {
         fields.extend([row.value.map(|value| value.mean), row.value.and_then(|value| value.sd), row.cost].map(number));
         fields.extend([standing.to_owned(), of(Certainty::Told), of(Certainty::MayBeChance), names(challengers)]);
         lines.push(fields);
+    }
+    lines
+}
+
+/// One line for each row and class, and one for each average over classes.
+fn class_lines(classes: &Classes) -> Vec<Vec<String>> {
+    let header = ["kind", "class", "images", "n", "mean", "sd"].map(str::to_owned);
+    let axes = classes.axes.iter().map(|axis| axis_column(axis));
+    let mut lines = vec![axes.chain(header).collect::<Vec<_>>()];
+    for row in &classes.rows {
+        let mut add = |kind: &str, class: Option<usize>, found: Option<Summary>| {
+            let images = class.and_then(|class| classes.images.get(class)).map(ToString::to_string);
+            let mut fields = row.labels.clone();
+            fields.push(kind.to_owned());
+            fields.extend([class.map(|class| class.to_string()).unwrap_or_default(), images.unwrap_or_default()]);
+            fields.push(found.map_or(0, |found| found.n).to_string());
+            fields.extend([found.map(|found| found.mean), found.and_then(|found| found.sd)].map(number));
+            lines.push(fields);
+        };
+        add("accuracy", None, row.accuracy);
+        add("balanced accuracy", None, row.balanced_accuracy);
+        add("macro-F1", None, row.macro_f1);
+        row.recalls.iter().enumerate().for_each(|(class, found)| add("recall", Some(class), *found));
     }
     lines
 }

@@ -3,6 +3,7 @@
 
 pub(super) mod analysis;
 pub(crate) mod claims;
+mod classes;
 mod csv;
 mod json;
 mod latex;

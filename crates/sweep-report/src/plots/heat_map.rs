@@ -20,6 +20,8 @@ pub struct HeatMaps {
     pub y_label: String,
     /// Meaning of the numbers.
     pub value_label: String,
+    /// Number of decimals of a number in a cell.
+    pub decimals: usize,
     /// Row and column of a cell that is marked in each grid.
     pub marked: Option<(usize, usize)>,
     /// The grids, from left to right. All have the rows and columns of the first one.
@@ -61,6 +63,7 @@ struct Layout {
     cell: f64,
     left: f64,
     top: f64,
+    decimals: usize,
     scale: Scale,
 }
 
@@ -74,7 +77,8 @@ impl HeatMaps {
         Ok(self.picture().image().map_err(fault)?.renderings(id))
     }
 
-    fn picture(&self) -> Picture {
+    /// Arranges the grids.
+    pub(super) fn picture(&self) -> Picture {
         let layout = Layout::of(self);
         let mut picture = Picture { width: WIDTH, height: layout.height(), shapes: Vec::new() };
         if !self.title.is_empty() {
@@ -105,7 +109,7 @@ impl Layout {
         let count = maps.panels.len().max(1) as f64;
         let room = WIDTH - left - scale_width(&scale) - (count - 1.0) * BETWEEN;
         let cell = (room / (count * columns as f64)).min(MOST_CELL);
-        Self { rows, columns, cell, left, top: GAP + title + LABEL_SIZE + GAP, scale }
+        Self { rows, columns, cell, left, top: GAP + title + LABEL_SIZE + GAP, decimals: maps.decimals, scale }
     }
 
     /// Returns the left side of a grid.
@@ -140,7 +144,8 @@ impl Layout {
                 let (x, y) = (corner.x + self.cell + OVERLAP, corner.y + self.cell + OVERLAP);
                 let end = Point { x: x.min(right), y: y.min(bottom) };
                 picture.rectangle(corner, end, value.map_or(PALE, |value| colour(share(value))));
-                let text = value.map_or_else(|| "–".to_owned(), |value| crate::unit::typeset(&format!("{value:.1}")));
+                let number = |value: f64| crate::unit::typeset(&format!("{value:.*}", self.decimals));
+                let text = value.map_or_else(|| "–".to_owned(), number);
                 let center = Point { x: corner.x + self.cell / 2.0, y: corner.y + self.cell / 2.0 };
                 if text_width(&text, NUMBER_SIZE).max(NUMBER_SIZE) + 2.0 * NUMBER_RIM < self.cell {
                     let ink = value.map_or(TEXT, |value| on(colour(share(value))));
@@ -238,6 +243,7 @@ mod tests {
             x_label: "column".to_owned(),
             y_label: "row".to_owned(),
             value_label: "size".to_owned(),
+            decimals: 1,
             marked: Some((0, 1)),
             panels: vec![grid("before"), grid("after")],
         }

@@ -4,6 +4,7 @@ mod bars;
 mod chart;
 mod clip;
 mod colour_map;
+pub(crate) mod confusion;
 mod curves;
 mod heat_map;
 mod hidden;

@@ -1,9 +1,9 @@
 //! Effects of axes, and fronts of cost and value, in every output format.
 
 use sweep_protocol::Status;
-use sweep_report::{Analysis, Answers, Color, Declaration, Found, analysis_lines, render, trace};
+use sweep_report::{Analysis, Answers, Color, Declaration, Document, Found, analysis_lines, render, trace};
 
-use crate::fixture::{crowded_rows, declaration, paper, rows};
+use crate::fixture::{crowded_rows, declaration, paper, predicted_rows, rows};
 
 const GRID: &str = r#"
 title = "Perceptrons and groups"
@@ -132,4 +132,41 @@ fn faults_name_the_analysis() {
     let one = GRID.replace("axes = [\"groups\", \"perceptrons\"]", "axes = [\"grups\"]");
     let fault = Answers::of(&crowded_rows(), &toml::from_str(&one).unwrap(), &paper()).unwrap_err().to_string();
     assert!(fault.contains("grups"), "{fault}");
+}
+
+#[test]
+fn classes_are_counted_from_the_predictions_of_finished_runs() {
+    let declaration: Declaration = toml::from_str(
+        r#"
+        title = "Classes"
+        [[classes]]
+        id = "classes"
+        rows = ["groups"]
+        form = "deployed"
+        "#,
+    )
+    .unwrap();
+    let rows = predicted_rows();
+    let document = Document::of(&rows, &declaration, &paper()).unwrap();
+    let Analysis::Classes(classes) = &document.answers.analyses[0] else { panic!("{document:?}") };
+    assert_eq!(classes.missing, None);
+    let images: usize = classes.images.iter().sum();
+    for row in classes.rows.iter().filter(|row| row.n > 0) {
+        let recalls = row.recalls.iter().zip(&classes.images);
+        let right: f64 = recalls.filter_map(|(recall, n)| Some(recall.as_ref()?.mean * *n as f64)).sum();
+        assert!((right / images as f64 - row.accuracy.unwrap().mean).abs() < 1e-12, "{row:?}");
+        for shares in &row.confusion {
+            let sum: f64 = shares.iter().flatten().sum();
+            assert!(shares.iter().all(Option::is_none) || (sum - 1.0).abs() < 1e-12, "{shares:?}");
+        }
+    }
+    insta::assert_snapshot!(analysis_lines(&document.answers.analyses[0], 100, Color::Plain));
+    let names: Vec<String> = document.files().unwrap().iter().map(|file| file.path.display().to_string()).collect();
+    for name in ["classes.csv", "classes.tex", "classes.svg"] {
+        assert!(names.contains(&name.to_owned()), "{names:?}");
+    }
+    // Without predictions the report says so.
+    let without = sweep_protocol::ExperimentRows { predictions: Vec::new(), ..rows };
+    let shown = analysis_lines(&Answers::of(&without, &declaration, &paper()).unwrap().analyses[0], 100, Color::Plain);
+    assert!(shown.contains("no run that succeeded has stored its predictions"), "{shown}");
 }

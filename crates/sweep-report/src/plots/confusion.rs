@@ -1,0 +1,44 @@
+//! Confusion matrices of rows, side by side.
+
+use super::Plot;
+use super::heat_map::{HeatMaps, HeatPanel};
+use crate::analysis::{Classes, ClassesRow};
+
+/// Largest number of matrices in a picture.
+const MOST_PANELS: usize = 3;
+/// Largest number of classes whose cells can be seen.
+const MOST_CLASSES: usize = 100;
+
+/// Arranges the matrices of the first rows. Returns `None` if there is nothing to show.
+pub(crate) fn plot(classes: &Classes) -> Option<Plot> {
+    let measured: Vec<&ClassesRow> = classes.rows.iter().filter(|row| !row.confusion.is_empty()).collect();
+    if measured.is_empty() || classes.images.len() > MOST_CLASSES {
+        return None;
+    }
+    let percent = |row: &Vec<Option<f64>>| row.iter().map(|share| share.map(|share| 100.0 * share)).collect();
+    let panel = |row: &&ClassesRow| HeatPanel {
+        title: row.labels.join("/"),
+        rows: row.confusion.iter().map(percent).collect(),
+    };
+    let maps = HeatMaps {
+        title: String::new(),
+        x_label: "predicted class".to_owned(),
+        y_label: "class".to_owned(),
+        value_label: "% of the images of a class".to_owned(),
+        decimals: 0,
+        marked: None,
+        panels: measured.iter().take(MOST_PANELS).map(panel).collect(),
+    };
+    let rest = measured.len().saturating_sub(MOST_PANELS);
+    let rest = if rest > 0 { format!(" {rest} more rows are not shown.") } else { String::new() };
+    Some(Plot {
+        id: classes.id.clone(),
+        title: format!("{}: confusion matrices", classes.title),
+        caption: format!(
+            "Each row of a matrix shows for what the images of a class are taken, as a mean over seeds. The diagonal \
+             is the recall.{rest}"
+        ),
+        picture: Some(maps.picture()),
+        chart: None,
+    })
+}
