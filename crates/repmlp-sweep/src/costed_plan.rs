@@ -1,8 +1,9 @@
 //! A plan with the costs of its runs. `plan` shows it, `run` carries it out, and the progress bar uses the costs as
 //! weights.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
 use rayon::prelude::{ParallelIterator, ParallelSlice};
@@ -10,7 +11,7 @@ use sweep_plan::Plan;
 use sweep_protocol::{PlanRecord, RunId, RunRow};
 use sweep_runner::Forecast;
 use sweep_store::Reader;
-use sweep_trainer::Cost;
+use sweep_trainer::{CommandTrainer, Cost};
 
 use crate::program::{Program, Trainers};
 use crate::project::Project;
@@ -31,6 +32,8 @@ pub(crate) struct CostedPlan<'p> {
     pub(crate) path: PathBuf,
     /// Digest of the file and its base files.
     pub(crate) digest: String,
+    /// Patterns of the files that commands depend on.
+    pub(crate) patterns: BTreeSet<String>,
     /// The project of the file.
     pub(crate) project: Project,
 }
@@ -40,12 +43,17 @@ impl<'p> CostedPlan<'p> {
     pub(crate) fn load(spec: &Spec, program: &'p Program) -> Result<Self> {
         let experiment = spec.load()?;
         let trainers = program.trainers(spec.project().root());
-        let plan = sweep_plan::plan(&experiment, &|table| trainers.resolve(table))?;
+        let patterns = Mutex::new(BTreeSet::new());
+        let plan = sweep_plan::plan(&experiment, &|table| {
+            patterns.lock().unwrap_or_else(PoisonError::into_inner).extend(CommandTrainer::patterns(table));
+            trainers.resolve(table)
+        })?;
+        let patterns = patterns.into_inner().unwrap_or_else(PoisonError::into_inner);
         let costs = plan.configurations.par_chunks(NEIGHBOURS).map(|configs| trainers.costs(configs));
         let costs = costs.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
         let (path, digest) = (sweep_plan::file_behind(spec.path()), spec.digest()?);
         slurm_place::settings(&plan, &path)?;
-        Ok(Self { trainers, plan, costs, path, digest, project: spec.project() })
+        Ok(Self { trainers, plan, costs, path, digest, patterns, project: spec.project() })
     }
 
     /// Returns the record of the plan, with the scale, and with the networks and the work of its runs.

@@ -90,6 +90,7 @@ fn source(layout: &ResultsLayout, costed: &CostedPlan<'_>) -> PlanSource {
     PlanSource {
         file: seen_from(&real(layout.root()), &real(&costed.path)),
         digest: costed.digest.clone(),
+        patterns: costed.patterns.clone(),
         code: costed.plan.configurations.iter().flat_map(|config| Trainers::code(config)).collect(),
         written_at_ms: now_ms(),
     }
@@ -135,12 +136,12 @@ fn say_edits(spec: &Path, profile: &str, source: &PlanSource) {
     if !is_unchanged(spec, source) {
         say_edited(spec, profile, source, AS_RUN);
     }
-    let edited = CommandTrainer::new(Project::of(spec).root()).edited(&source.code);
+    let edited = CommandTrainer::new(Project::of(spec).root()).edited(&source.code, &source.patterns);
     if !edited.is_empty() {
         let were = if edited.len() == 1 { "was" } else { "were" };
         say(&format!(
-            "{} {were} edited or removed after the runs of {} (profile {profile}) were planned, {}: this output shows \
-             the runs of the former code; run the experiment again to train with this one",
+            "{} {were} edited, added or removed after the runs of {} (profile {profile}) were planned, {}: this output \
+             shows the runs of the former code; run the experiment again to train with this one",
             edited.join(", "),
             spec.display(),
             utc(source.written_at_ms)

@@ -119,6 +119,9 @@ pub struct PlanSource {
     /// command trains a run, and in plans of older versions.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub code: BTreeMap<String, String>,
+    /// The patterns that these files match. They reveal files that were added. Absent as above.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub patterns: BTreeSet<String>,
     /// Time at which the plan was written: milliseconds since 1970, UTC.
     pub written_at_ms: u64,
 }

@@ -116,7 +116,7 @@ impl AxisStyle {
             let Some(limit) = limit else { continue };
             // Written so that a number which is not a number is a fault too.
             if !(-LARGEST_LIMIT..=LARGEST_LIMIT).contains(&limit) {
-                faults.push(fault(key, &format!("{limit} is not a number from -1e12 to 1e12")));
+                faults.push(fault(key, &format!("{limit:e} is not a number from -1e12 to 1e12")));
             } else if limit <= 0.0 && (self.log || (kind == AxisKind::FromZero && key == "max")) {
                 faults.push(fault(key, &format!("{limit} has no place on this axis; write a number above 0")));
             }

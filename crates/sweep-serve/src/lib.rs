@@ -3,7 +3,7 @@
 //! ```text
 //! program --Content--> Server --> GET /            the page
 //!                                 GET /page.json   the report and the runs
-//!                                 GET /events      server-sent events: how far the sweep is, and when the report changed
+//!                                 GET /events      events: how far the sweep is, and when the report changed
 //! ```
 //!
 //! A server on a loopback address answers requests that name such an address, so that no foreign page can read it

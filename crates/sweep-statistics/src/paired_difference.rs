@@ -84,8 +84,8 @@ impl PairedDifference {
         self.summary.interval.is_some_and(|ends| ends.excludes(0.0))
     }
 
-    /// Whether the difference is the same on three or more pairs. Such a difference has no deviation, so no test applies,
-    /// but chance explains it less well than any difference with an interval. Two equal differences may be chance:
+    /// Whether the difference is the same on three or more pairs. Such a difference has no deviation, so no test
+    /// applies, but chance explains it less well than any difference with an interval. Two equal differences may be chance:
     /// accuracies on n images are multiples of 1/n.
     pub fn is_constant(&self) -> bool {
         self.p.is_none() && self.summary.n >= FEWEST_CONSTANT

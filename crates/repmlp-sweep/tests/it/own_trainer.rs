@@ -203,9 +203,18 @@ fn a_changed_script_is_a_new_run_and_the_plan_says_why() {
         "claims experiments/own.toml",
     ] {
         let told = bench.done(call).stderr();
-        assert!(told.contains("train.sh was edited or removed after the runs of"), "{call}: {told}");
+        assert!(told.contains("train.sh was edited, added or removed after the runs of"), "{call}: {told}");
     }
-    replace(&bench, "experiments/base/own.toml", "[\"train.sh\"]", "[\"trian.sh\"]");
+    // A file that a pattern matches now counts too.
+    replace(&bench, "experiments/base/own.toml", "[\"train.sh\"]", "[\"train.sh\", \"lib/*.sh\"]");
+    fs::create_dir(bench.path("lib")).unwrap();
+    fs::write(bench.path("lib/a.sh"), "").unwrap();
+    bench.done(SPEC);
+    assert!(!bench.done("status own").stderr().contains("after the runs"), "nothing was edited since");
+    fs::write(bench.path("lib/b.sh"), "").unwrap();
+    let told = bench.done("status own").stderr();
+    assert!(told.contains("lib/b.sh was edited, added or removed"), "{told}");
+    replace(&bench, "experiments/base/own.toml", "[\"train.sh\", \"lib/*.sh\"]", "[\"trian.sh\"]");
     let refused = bench.run(&format!("plan {SPEC}"));
     assert_eq!(refused.code(), 3);
     let told = refused.stderr();

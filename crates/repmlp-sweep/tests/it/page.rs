@@ -77,7 +77,7 @@ fn a_page_sorts_filters_and_shows_values_without_a_network() {
     assert!(told.contains("wrote reports/tiny/more/page.html"), "{told}");
     let file = bench.path("reports/tiny/more/page.html");
     let page = std::fs::read_to_string(&file).unwrap();
-    // Whoever renders the report keeps the page, and a page replaces only a page.
+    // Rendering the report keeps the page, and a page replaces only a page.
     bench.done("report experiments/tiny.toml --profile more");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), page);
     bench.done("page experiments/tiny.toml --profile more");

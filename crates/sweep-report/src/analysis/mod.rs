@@ -1,4 +1,5 @@
-//! Declared analyses: effects of axes, what is worth its cost, and what is classified right and wrong. Every output format shows them.
+//! Declared analyses: effects of axes, what is worth its cost, and what is classified right and wrong. Every output
+//! format shows them.
 //!
 //! Values are unrounded and in base units. `formats/analysis.rs` decides how they look.
 

@@ -19,10 +19,10 @@ pub(super) fn sheets(classes: &Classes) -> (Vec<Sheet>, Vec<String>) {
     }
     let mut sheets = vec![averages(classes)];
     let mut notes = vec![format!(
-        "Of the {what}: means over n seeds, ± their sample standard deviation. The recall of a class is the share of its \
-         images that are classified correctly. Balanced accuracy is the mean recall of all classes, and macro-F1 the \
-         mean of their F1 scores; both count each class alike, however many images it has. The weakest class is the one \
-         with the lowest mean recall. Nothing is tested here."
+        "Of the {what}: means over n seeds, ± their sample standard deviation. The recall of a class is the share of \
+         its images that are classified correctly. Balanced accuracy is the mean recall of all classes, and macro-F1 \
+         the mean of their F1 scores; both count each class alike, however many images it has. The weakest class is \
+         the one with the lowest mean recall. Nothing is tested here."
     )];
     if classes.images.len() > MOST_CLASSES {
         notes.push(format!("The recalls of all {} classes are in the CSV file.", classes.images.len()));

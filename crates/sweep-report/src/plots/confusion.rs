@@ -5,16 +5,21 @@ use super::heat_map::{HeatMaps, HeatPanel};
 use crate::analysis::{Classes, ClassesRow};
 
 /// Largest number of matrices in a picture.
-const MOST_PANELS: usize = 3;
+const MOST_PANELS: usize = 4;
 /// Largest number of classes whose cells can be seen.
 const MOST_CLASSES: usize = 100;
 
-/// Arranges the matrices of the first rows. Returns `None` if there is nothing to show.
+/// Arranges the matrices of the rows; of many rows, those of the first ones and of the last one. Returns `None` if there
+/// is nothing to show.
 pub(crate) fn plot(classes: &Classes) -> Option<Plot> {
     let measured: Vec<&ClassesRow> = classes.rows.iter().filter(|row| !row.confusion.is_empty()).collect();
     if measured.is_empty() || classes.images.len() > MOST_CLASSES {
         return None;
     }
+    let (first, last) = match measured.len() > MOST_PANELS {
+        true => (&measured[..MOST_PANELS - 1], measured.last()),
+        false => (&measured[..], None),
+    };
     let percent = |row: &Vec<Option<f64>>| row.iter().map(|share| share.map(|share| 100.0 * share)).collect();
     let panel = |row: &&ClassesRow| HeatPanel {
         title: row.labels.join("/"),
@@ -27,7 +32,8 @@ pub(crate) fn plot(classes: &Classes) -> Option<Plot> {
         value_label: "% of the images of a class".to_owned(),
         decimals: 0,
         marked: None,
-        panels: measured.iter().take(MOST_PANELS).map(panel).collect(),
+        // The last row of an axis is often the far end of a question.
+        panels: first.iter().chain(last).map(panel).collect(),
     };
     let rest = measured.len().saturating_sub(MOST_PANELS);
     let rest = if rest > 0 { format!(" {rest} more rows are not shown.") } else { String::new() };

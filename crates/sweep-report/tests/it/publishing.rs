@@ -1,6 +1,6 @@
 //! Published rows, and the check of committed renderings against them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use sweep_protocol::{ExperimentRows, PartOfValues, PlanSource, error_chain};
@@ -82,6 +82,7 @@ fn published_rows_do_not_contain_the_path_of_the_experiment() {
         file: "../experiments/groups.toml".into(),
         digest: "d".into(),
         code: BTreeMap::new(),
+        patterns: BTreeSet::new(),
         written_at_ms: 7,
     };
     sourced.plan.source = Some(source);

@@ -13,7 +13,7 @@ mod inherited;
 mod schema;
 mod speech;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -59,9 +59,19 @@ impl CommandTrainer {
         canonical_parts(config).map(|(command, _)| command.digests).unwrap_or_default()
     }
 
-    /// Returns the files that were edited or removed since their digests were taken.
-    pub fn edited(&self, digests: &BTreeMap<String, String>) -> Vec<String> {
-        let now = code::digests_of(&self.project, digests.keys());
+    /// Returns the patterns of the files that a table's command depends on.
+    pub fn patterns(table: &Value) -> Vec<String> {
+        let code = table.get(TRAINER_KEY).and_then(|trainer| trainer.get("code")).and_then(Value::as_array);
+        code.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    }
+
+    /// Returns the files that were edited, removed or added since the digests of all files that match these patterns
+    /// were taken.
+    pub fn edited(&self, digests: &BTreeMap<String, String>, patterns: &BTreeSet<String>) -> Vec<String> {
+        let patterns: Vec<String> = patterns.iter().cloned().collect();
+        // A pattern that matches no file any more has lost those that it matched.
+        let known = || code::digests_of(&self.project, digests.keys());
+        let now = code::digests(&self.project, &patterns).unwrap_or_else(|_| known());
         code::changed(digests, &now).into_iter().map(str::to_owned).collect()
     }
 }
