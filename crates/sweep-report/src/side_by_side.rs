@@ -108,9 +108,9 @@ pub fn side_by_side(sides: [&Side; 2], at_epoch: Option<u32>) -> SideBySide {
 fn compared(sides: [&Side; 2], series: SeriesKey, at_epoch: Option<u32>) -> ComparedQuantity {
     let chosen = sides.map(|side| {
         let of_run = |run: &SideRun| {
-            let own = run.measurements.iter().filter(|m| m.series() == series && m.value.is_finite());
+            let mut own = run.measurements.iter().filter(|m| m.series() == series && m.value.is_finite());
             let value = match at_epoch {
-                Some(epoch) => own.filter(|m| m.epoch == Some(epoch)).next_back(),
+                Some(epoch) => own.rfind(|m| m.epoch == Some(epoch)),
                 None => own.max_by_key(|m| m.epoch),
             };
             value.map(|m| (run.seed, (m.epoch, m.value)))

@@ -100,7 +100,7 @@ impl Feed {
     /// Sends how far the sweep is, and its report if that may have changed.
     async fn look(&mut self) {
         let Some(follower) = &self.shown.found.follower else {
-            self.send(json!({ "note": self.shown.found.note }));
+            self.send(&json!({ "note": self.shown.found.note }));
             return;
         };
         let view = follower.view(now_ms());
@@ -111,10 +111,10 @@ impl Feed {
             note = format!("the report cannot be made: {}", error_chain(fault.as_ref()));
         }
         state["note"] = note.into();
-        self.send(state);
+        self.send(&state);
     }
 
-    fn send(&self, state: Value) {
+    fn send(&self, state: &Value) {
         let text: Arc<str> = state.to_string().into();
         self.states.send_if_modified(|former| {
             let is_new = *former != text;

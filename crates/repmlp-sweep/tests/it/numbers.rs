@@ -120,7 +120,7 @@ fn two_runs_or_rows_are_shown_side_by_side() {
         .collect();
     let of_runs = bench.done(&format!("compare {} {} --at-epoch 1", ids[0], ids[3])).stdout();
     assert!(of_runs.contains("(no seed in common)") && of_runs.contains("# values, epoch 1"), "{of_runs}");
-    let json: serde_json::Value = serde_json::from_str(&bench.done(&format!("{rows} --json")).stdout()).unwrap();
+    let json: Value = serde_json::from_str(&bench.done(&format!("{rows} --json")).stdout()).unwrap();
     assert_eq!(json["configuration"]["model.block.groups"], serde_json::json!(["1", "2"]));
     for (words, told) in [
         ("compare groups=1 groups=2", "say with --spec FILE"),
