@@ -88,10 +88,11 @@ fn end_of_file(path: &Path) -> std::io::Result<String> {
     file.seek(SeekFrom::Start(from))?;
     let mut bytes = Vec::new();
     file.take(END_OF_LOG).read_to_end(&mut bytes)?;
-    let text = String::from_utf8_lossy(&bytes);
-    // The first line may lack its beginning.
-    let whole = if from > 0 { text.split_once('\n').map_or("", |(_, rest)| rest) } else { &text };
-    Ok(printable(whole).into_owned())
+    // Bars of progress end their lines with a carriage return.
+    let text = String::from_utf8_lossy(&bytes).replace("\r\n", "\n").replace('\r', "\n");
+    // The first line may lack its beginning. A log of one long line is shown from there.
+    let whole = text.split_once('\n').filter(|(_, rest)| from > 0 && !rest.trim().is_empty());
+    Ok(printable(whole.map_or(text.as_str(), |(_, rest)| rest)).into_owned())
 }
 
 #[cfg(test)]
@@ -108,6 +109,10 @@ mod tests {
             text.starts_with("line ") && text.ends_with("line 4999\n") && text.len() <= END_OF_LOG as usize,
             "{text}"
         );
+        std::fs::write(&path, "bar\r".repeat(5000)).unwrap();
+        assert!(end_of_file(&path).unwrap().contains("bar\nbar\n"));
+        std::fs::write(&path, "x".repeat(20_000)).unwrap();
+        assert_eq!(end_of_file(&path).unwrap().len(), END_OF_LOG as usize);
         std::fs::write(&path, "short\n").unwrap();
         assert_eq!(end_of_file(&path).unwrap(), "short\n");
     }

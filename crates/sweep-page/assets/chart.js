@@ -167,7 +167,7 @@ function legendOf(chart) {
 
 /** Makes the section of a plot. */
 function plotSection(plot) {
-  const section = el("section", { id: anchor(plot.id) }, el("h2", {}, plot.title));
+  const section = el("section", { id: `plot-${anchor(plot.id)}` }, el("h2", {}, plot.title));
   if (plot.chart) {
     section.append(...[legendOf(plot.chart), drawn(plot.title, plot.chart)].filter(Boolean));
   } else if (plot.svg) {

@@ -78,27 +78,56 @@ function showState(view) {
     el("progress", { max: "1", value: String(share), "aria-label": "Progress of the sweep" }),
     el("p", { class: "quiet" }, schedulerText(view)),
     ...(view.note ? [el("p", { class: "quiet" }, view.note)] : []),
-    ...(slots.length > 0 ? [sortableTable("Slots", { header, words: 3, rows: slotRows(slots) })] : []),
+    ...(slots.length > 0 ? [plainTable("Slots", { header, words: 3, rows: slotRows(slots) })] : []),
     ...[liveCurves(slots)].filter(Boolean),
     ...(next ? [el("p", { class: "quiet" }, `next: ${next}${more}`)] : []),
     ...(failures.length > 0 ? [notes(failures.map((run) => `${run.label} ${run.status}: ${run.reason ?? ""}`))] : []),
   );
 }
 
+/** Calls a function when nobody types into a field of the page. */
+function whenIdle(draw) {
+  const field = document.activeElement;
+  const isTyping = field?.matches("input, select") && document.getElementById("main").contains(field);
+  if (isTyping) field.addEventListener("blur", () => setTimeout(() => whenIdle(draw)), { once: true });
+  else draw();
+}
+
+/** Milliseconds until a report that could not be fetched is asked for again. */
+const AGAIN = 5000;
+
 /** Follows the server. */
 function follow() {
-  const panel = el("section", { id: "live", class: "live", "aria-live": "off" }, el("h2", {}, "Progress"));
-  const lost = el("p", { class: "bad", role: "status", hidden: true }, "The connection is lost; trying again.");
+  const panel = el("section", { id: "live", class: "live" }, el("h2", {}, "Progress"));
+  const lost = el("p", { class: "bad", role: "status", hidden: true });
   document.querySelector("header.top").after(el("div", { class: "top-live" }, lost, panel));
+  const say = (text) => {
+    lost.textContent = text;
+    lost.hidden = !text;
+  };
   let known = "";
+  let newest = 0;
+  const load = async (digest) => {
+    const mine = ++newest;
+    try {
+      const answer = await fetch("page.json");
+      if (!answer.ok) throw new Error(answer.statusText);
+      const page = await answer.json();
+      // A later report may have come first.
+      if (mine !== newest) return;
+      known = digest;
+      whenIdle(() => show(page));
+    } catch {
+      setTimeout(() => mine === newest && load(digest), AGAIN);
+    }
+  };
   const events = new EventSource("events");
-  events.onopen = () => { lost.hidden = true; };
-  events.onerror = () => { lost.hidden = false; };
+  events.onopen = () => say("");
+  events.onerror = () => say(events.readyState === EventSource.CLOSED
+    ? "The server no longer answers this page: open the address that `serve` prints now."
+    : "The connection is lost; trying again.");
   events.addEventListener("state", (event) => showState(JSON.parse(event.data)));
-  events.addEventListener("page", async ({ data: digest }) => {
-    if (!digest || digest === known) return;
-    known = digest;
-    const answer = await fetch("page.json");
-    if (answer.ok) show(await answer.json());
+  events.addEventListener("page", ({ data: digest }) => {
+    if (digest && digest !== known) load(digest);
   });
 }

@@ -2,10 +2,10 @@
 
 /** Makes the section of a table or an analysis. */
 function sheetSection({ id, title, sheets, notes: below }) {
-  const section = el("section", { id: anchor(id) }, el("h2", {}, title));
-  for (const sheet of sheets) {
+  const section = el("section", { id: `part-${anchor(id)}` }, el("h2", {}, title));
+  for (const [i, sheet] of sheets.entries()) {
     if (sheet.title) section.append(el("h3", {}, sheet.title));
-    section.append(sortableTable(sheet.title || title, sheet), ...[notes(sheet.notes)].filter(Boolean));
+    section.append(sortableTable(`${id}/${i}`, sheet.title || title, sheet), ...[notes(sheet.notes)].filter(Boolean));
   }
   section.append(...[notes(below)].filter(Boolean));
   return section;

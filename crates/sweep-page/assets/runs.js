@@ -6,9 +6,12 @@ function lookOf(status) {
   return /failed|timed out|incomplete/.test(status) ? "bad" : "open";
 }
 
+/** The status that the reader has chosen; empty for all. */
+let wanted = "";
+
 /** Makes the table of runs. A click on an id shows the run. */
-function runsSection({ runs: { axes, series, shown, runs }, details, configurations }) {
-  const header = ["run", ...axes, "seed", "status", "attempts", ...shown.map((i) => series[i])];
+function runsSection({ runs: { axes, series, shown, whole, runs }, details, configurations }) {
+  const header = ["run", ...axes, "seed", "status", "attempts", ...shown.map((i) => `last ${series[i]}`)];
   const rows = runs.map((run, place) => {
     const open = () => showRun({ axes, series }, run, details[place] ?? {}, configurations);
     const id = run.run.slice(0, 10);
@@ -25,21 +28,23 @@ function runsSection({ runs: { axes, series, shown, runs }, details, configurati
       ...shown.map(value),
     ];
   });
-  let wanted = "";
   const words = axes.length + 1;
   const at = axes.length + 2;
-  const table = sortableTable("Runs", { header, words, rows }, (row) => !wanted || row[at].text === wanted);
+  const table = sortableTable("runs", "Runs", { header, words, rows }, (row) => !wanted || row[at].text === wanted);
   const all = [...new Set(runs.map((run) => run.status))].sort();
   if (all.length > 1) {
     const choose = (event) => {
       wanted = event.target.value;
       table.refresh();
     };
-    const options = [el("option", { value: "" }, "all"), ...all.map((status) => el("option", {}, status))];
+    if (!all.includes(wanted)) wanted = "";
+    const option = (status) => el("option", { selected: status === wanted }, status);
+    const options = [el("option", { value: "" }, "all"), ...all.map(option)];
     table.tools.prepend(el("label", {}, "Status", el("select", { onchange: choose }, options)));
     table.tools.hidden = false;
   }
-  return el("section", { id: "runs" }, el("h2", {}, "Runs"), table);
+  const missing = whole ? [] : ["There are too many values for curves of single runs: only the last ones are here."];
+  return el("section", { id: "runs" }, el("h2", {}, "Runs"), table, notes(missing) ?? "");
 }
 
 /** Draws the values of a run over epochs. */
@@ -55,7 +60,7 @@ function runCurves(series, run) {
 
 /** Shows everything about a run in a dialog. */
 function showRun({ axes, series }, run, detail, configurations) {
-  const dialog = document.getElementById("run");
+  const dialog = document.getElementById("shown-run");
   const place = axes.map((axis, i) => run.labels[i] && `${axis}=${run.labels[i]}`).filter(Boolean).join(" ");
   const facts = [
     ["status", run.status + (run.message ? `: ${run.message}` : "")],
@@ -75,7 +80,7 @@ function showRun({ axes, series }, run, detail, configurations) {
     el("div", { class: "bar" }, el("h2", { id: "run-title" }, `${place} seed ${run.seed}`.trim()), close),
     el("dl", {}, facts.flatMap(([name, text]) => [el("dt", {}, name), el("dd", {}, text)])),
     ...part("Curves", runCurves(series, run)),
-    ...part("Values", run.values.length ? sortableTable("Values of the run", values) : null),
+    ...part("Values", run.values.length ? sortableTable(null, "Values of the run", values) : null),
     ...part("Configuration", config ? el("pre", { tabindex: "0" }, config) : null),
     ...part("End of the log", detail.log ? el("pre", { tabindex: "0" }, detail.log) : null),
   );

@@ -7,25 +7,20 @@ const FILTERED_ROWS = 6;
 /** Length of a text that may break into lines. */
 const LONG = 34;
 
-/** Sorting and filter of each table by its name, for a page that is drawn again. */
+/** Sorting, page and filter of each table by its key, for a page that is drawn again. */
 const kept = new Map();
 
-/** Orders two cells: by their numbers, else by their texts. Cells without a number come after those with one. */
-function order(a, b) {
-  if (a.number !== undefined || b.number !== undefined) {
-    return (a.number ?? Infinity) - (b.number ?? Infinity) || 0;
-  }
-  return a.text.localeCompare(b.text, "en", { numeric: true });
-}
-
-function columnsOf(header) {
-  return header.map((text, i) => ({
-    id: String(i),
-    header: text,
-    accessorFn: (row) => row[i].text,
-    sortingFn: (a, b) => order(a.original[i], b.original[i]),
-    sortDescFirst: false,
-  }));
+/** Returns the columns. One with numbers is sorted by them, and its cells without a number come last. */
+function columnsOf(header, rows) {
+  return header.map((text, i) => {
+    const column = { id: String(i), header: text, sortDescFirst: false };
+    if (rows.some((row) => row[i].number !== undefined)) {
+      const sortingFn = (a, b) => a.original[i].number - b.original[i].number;
+      return { ...column, accessorFn: (row) => row[i].number, sortUndefined: "last", sortingFn };
+    }
+    const sortingFn = (a, b) => a.original[i].text.localeCompare(b.original[i].text, "en", { numeric: true });
+    return { ...column, accessorFn: (row) => row[i].text, sortingFn };
+  });
 }
 
 /** Draws one cell. */
@@ -39,9 +34,10 @@ function cellOf(cell, isWord) {
 
 /**
  * Makes a table from a sheet: `header`, the number `words` of columns with words, and `rows` of cells with `text`,
- * `number`, `mark` and `note`. `keep(row)` may hide rows; the returned element has a function `refresh`.
+ * `number`, `mark` and `note`. `keep(row)` may hide rows; the returned element has a function `refresh`. A table with a
+ * key keeps what the reader has chosen when the page is drawn again.
  */
-function sortableTable(name, { header, words, rows }, keep = () => true) {
+function sortableTable(key, name, { header, words, rows }, keep = () => true) {
   const body = el("tbody");
   const heads = header.map((text, i) =>
     el("th", { scope: "col", class: i < words ? "word" : null },
@@ -71,12 +67,13 @@ function sortableTable(name, { header, words, rows }, keep = () => true) {
     keep(row.original) && row.original.some((cell) => cell.text.toLowerCase().includes(text.text));
   const table = TableCore.createTable({
     data: rows,
-    columns: columnsOf(header),
+    columns: columnsOf(header, rows),
     state: {},
     onStateChange(update) {
       const state = typeof update === "function" ? update(table.getState()) : update;
       table.setOptions((former) => ({ ...former, state }));
-      kept.set(name, { sorting: state.sorting, globalFilter: state.globalFilter });
+      const { sorting, globalFilter, pagination } = state;
+      if (key) kept.set(key, { sorting, globalFilter, pagination });
       draw();
     },
     globalFilterFn: filters,
@@ -87,7 +84,7 @@ function sortableTable(name, { header, words, rows }, keep = () => true) {
     getPaginationRowModel: TableCore.getPaginationRowModel(),
     renderFallbackValue: null,
   });
-  const former = { globalFilter: { text: "" }, ...kept.get(name) };
+  const former = { globalFilter: { text: "" }, ...kept.get(key) };
   const state = { ...table.initialState, pagination: { pageIndex: 0, pageSize: ROWS }, ...former };
   table.setOptions((options) => ({ ...options, state }));
 
@@ -98,7 +95,7 @@ function sortableTable(name, { header, words, rows }, keep = () => true) {
   };
   const input = el("input", { type: "search", value: asked, oninput: (event) => filter(event.target.value) });
   const tools = el("div", { class: "tools" }, el("label", {}, "Filter", input), told, older, newer);
-  if (rows.length < FILTERED_ROWS) tools.hidden = true;
+  tools.hidden = rows.length < FILTERED_ROWS && !asked;
   draw();
   const head = el("thead", {}, el("tr", {}, heads));
   const region = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": name });
@@ -107,4 +104,12 @@ function sortableTable(name, { header, words, rows }, keep = () => true) {
   made.tools = tools;
   made.refresh = () => filter(asked);
   return made;
+}
+
+/** Makes a table that is only read, from a sheet as for `sortableTable`. */
+function plainTable(name, { header, words, rows }) {
+  const heads = header.map((text, i) => el("th", { scope: "col", class: i < words ? "word" : null }, text));
+  const lines = rows.map((row) => el("tr", {}, row.map((cell, i) => cellOf(cell, i < words))));
+  const table = el("table", {}, el("thead", {}, el("tr", {}, heads)), el("tbody", {}, lines));
+  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": name }, table);
 }

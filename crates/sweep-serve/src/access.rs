@@ -10,7 +10,8 @@ use axum::response::{IntoResponse, Response};
 
 use crate::{Shared, headers};
 
-/// Name of the token in the address of the page, and of the cookie that keeps it.
+/// Name of the token in the address of the page. The cookie that keeps it has the port behind it: a browser sends
+/// cookies to all ports of a machine.
 const TOKEN: &str = "token";
 
 /// A secret that the address of the page contains.
@@ -50,12 +51,13 @@ pub(crate) async fn check(State(shared): State<Shared>, request: Request, next: 
         Access::Loopback if names_loopback(request.headers()) => next.run(request).await,
         Access::Loopback => refused("this server answers requests to localhost only"),
         Access::Token(token) => {
-            let given = in_query(request.uri().query()).is_some_and(|text| token.is(text));
-            if !given && !in_cookies(request.headers()).is_some_and(|text| token.is(text)) {
+            let cookie = format!("{TOKEN}{}", shared.port);
+            let given = in_query(request.uri().query()).any(|text| token.is(text));
+            if !given && !in_cookies(request.headers(), &cookie).any(|text| token.is(text)) {
                 return refused("open the whole address that `serve` printed, with its token");
             }
             let mut answer = next.run(request).await;
-            let cookie = format!("{TOKEN}={}; HttpOnly; SameSite=Strict; Path=/", token.text());
+            let cookie = format!("{cookie}={}; HttpOnly; SameSite=Strict; Path=/", token.text());
             if let (true, Ok(cookie)) = (given, HeaderValue::from_str(&cookie)) {
                 answer.headers_mut().insert(SET_COOKIE, cookie);
             }
@@ -74,13 +76,17 @@ fn names_loopback(headers: &HeaderMap) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-fn in_query(query: Option<&str>) -> Option<&str> {
-    query?.split('&').find_map(|part| part.strip_prefix("token="))
+/// Returns all tokens in the address. There may be several, and only one needs to be right.
+fn in_query(query: Option<&str>) -> impl Iterator<Item = &str> {
+    let parts = query.unwrap_or_default().split('&').filter_map(|part| part.split_once('='));
+    parts.filter(|(name, _)| *name == TOKEN).map(|(_, text)| text)
 }
 
-fn in_cookies(headers: &HeaderMap) -> Option<&str> {
+/// Returns the values of all cookies of this name.
+fn in_cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
     let cookies = headers.get_all(COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
-    cookies.flat_map(|cookies| cookies.split(';')).find_map(|cookie| cookie.trim().strip_prefix("token="))
+    let pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|cookie| cookie.trim().split_once('='));
+    pairs.filter(move |(known, _)| *known == name).map(|(_, text)| text)
 }
 
 #[cfg(test)]
@@ -107,9 +113,10 @@ mod tests {
     fn a_token_is_read_from_the_address_and_from_cookies() {
         let token = Token::new([7; 16]);
         assert_eq!(token.text(), "07".repeat(16));
-        assert!(in_query(Some(&format!("a=b&token={}", token.text()))).is_some_and(|text| token.is(text)));
-        let cookies = HeaderMap::from_iter([(COOKIE, HeaderValue::from_static("a=b; token=x"))]);
-        assert_eq!(in_cookies(&cookies), Some("x"));
-        assert!(!token.is("x") && in_query(Some("tokens=1")).is_none() && in_query(None).is_none());
+        let query = format!("a=b&token=x&token={}", token.text());
+        assert!(in_query(Some(&query)).any(|text| token.is(text)));
+        let cookies = HeaderMap::from_iter([(COOKIE, HeaderValue::from_static("a=b; token80=x; token8=y; token80=z"))]);
+        assert_eq!(in_cookies(&cookies, "token80").collect::<Vec<_>>(), ["x", "z"]);
+        assert!(!token.is("x") && in_query(Some("tokens=1")).next().is_none() && in_query(None).next().is_none());
     }
 }

@@ -10,6 +10,7 @@
 //! through a name of its own. On any other address each request needs a token.
 
 mod access;
+mod visitors;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -28,7 +29,10 @@ use tokio::sync::watch;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::WatchStream;
 
+use visitors::Visitors;
+
 pub use access::{Access, Token};
+pub use axum::body::Bytes;
 
 /// Interval at which a silent connection is kept alive.
 const ALIVE: Duration = Duration::from_secs(15);
@@ -39,14 +43,14 @@ pub struct Content {
     /// How far the sweep is, as JSON in one line.
     pub state: watch::Receiver<Arc<str>>,
     /// The report and the runs, as JSON; empty until there are any.
-    pub page: watch::Receiver<Arc<str>>,
+    pub page: watch::Receiver<Bytes>,
 }
 
 /// The page itself, and what it may load.
 #[derive(Clone, Debug)]
 pub struct Shell {
     /// The page.
-    pub html: String,
+    pub html: Bytes,
     /// Its content security policy.
     pub policy: &'static str,
 }
@@ -55,8 +59,9 @@ pub struct Shell {
 #[derive(Clone)]
 struct Shared {
     content: Content,
-    shell: Arc<Shell>,
+    shell: Shell,
     access: Arc<Access>,
+    port: u16,
 }
 
 /// A server that listens.
@@ -87,14 +92,14 @@ impl Server {
     /// # Errors
     /// When no more connections can be accepted.
     pub async fn serve(self, shell: Shell, content: Content, access: Access) -> std::io::Result<()> {
-        let shared = Shared { content, shell: Arc::new(shell), access: Arc::new(access) };
+        let shared = Shared { content, shell, access: Arc::new(access), port: self.address.port() };
         let routes = Router::new()
             .route("/", get(page))
             .route("/page.json", get(data))
             .route("/events", get(events))
             .layer(axum::middleware::from_fn_with_state(shared.clone(), access::check))
             .with_state(shared);
-        axum::serve(self.listener, routes).await
+        axum::serve(Visitors::new(self.listener), routes).await
     }
 }
 
@@ -109,7 +114,7 @@ async fn page(State(shared): State<Shared>) -> Response {
 }
 
 async fn data(State(shared): State<Shared>) -> Response {
-    let json = shared.content.page.borrow().to_string();
+    let json = shared.content.page.borrow().clone();
     if json.is_empty() {
         return (StatusCode::NOT_FOUND, headers("text/plain"), "nothing is measured yet").into_response();
     }
@@ -121,7 +126,7 @@ async fn events(State(shared): State<Shared>) -> impl IntoResponse {
     let states = WatchStream::new(state).map(|json| Event::default().event("state").data(&*json));
     // The report may be large, so only its digest is sent. A page that has another one asks for it.
     let pages = WatchStream::new(page).map(|json| {
-        let digest = blake3::hash(json.as_bytes()).to_hex();
+        let digest = blake3::hash(&json).to_hex();
         Event::default().event("page").data(if json.is_empty() { "" } else { digest.as_str() })
     });
     let events = states.merge(pages).map(Ok::<Event, Infallible>);

@@ -85,8 +85,8 @@ impl PairedDifference {
     }
 
     /// Whether the difference is the same on three or more pairs. Such a difference has no deviation, so no test
-    /// applies, but chance explains it less well than any difference with an interval. Two equal differences may be chance:
-    /// accuracies on n images are multiples of 1/n.
+    /// applies, but chance explains it less well than any difference with an interval. Two equal differences may be
+    /// chance: accuracies on n images are multiples of 1/n.
     pub fn is_constant(&self) -> bool {
         self.p.is_none() && self.summary.n >= FEWEST_CONSTANT
     }

@@ -134,12 +134,21 @@ fn text(sides: &[Named; 2], differences: Option<&[what_changed::Difference]>, fo
     let at = found.at_epoch.map_or_else(|| "last epoch".to_owned(), |epoch| format!("epoch {epoch}"));
     text += &format!("\n# values, {at}\n");
     let line = |found: &ComparedQuantity| {
-        vec![found.name.clone(), epochs(found), found.mean_text(0), found.mean_text(1), found.difference_text()]
+        let [first, second] = found.n;
+        let n = if first == second { first.to_string() } else { format!("{first} and {second}") };
+        vec![found.name.clone(), epochs(found), n, found.mean_text(0), found.mean_text(1), found.difference_text()]
     };
-    let heading = ["quantity", "epoch", "first", "second", "second − first [95 %]"];
-    text += &grid(&heading, &found.quantities.iter().map(line).collect::<Vec<_>>());
+    let heading = ["quantity", "epoch", "n", "first", "second", "second − first [95 %]"];
+    text += &match found.quantities.is_empty() {
+        true => "no values are measured\n".to_owned(),
+        false => grid(&heading, &found.quantities.iter().map(line).collect::<Vec<_>>()),
+    };
     text += &found.quantities.iter().filter(|found| found.is_accuracy()).map(curve).collect::<String>();
     text += &found.images.iter().map(images).collect::<String>();
+    let have_predictions = sides.iter().all(|named| named.side.runs.iter().any(|run| !run.predictions.is_empty()));
+    if found.images.is_empty() && have_predictions {
+        text += "\nThe sides classified different images, so no image is compared.\n";
+    }
     text
 }
 
@@ -181,7 +190,11 @@ fn images(found: &ComparedImages) -> String {
     let mut text = format!("\n# {} images{form}\n", found.split.name());
     let line = |(seed, test): (&u64, &sweep_report::McNemar)| {
         let numbers = [test.images, test.only_first, test.only_second].map(|n| n.to_string());
-        [seed.to_string()].into_iter().chain(numbers).chain([format!("{:.3}", test.p)]).collect::<Vec<_>>()
+        [seed.to_string()]
+            .into_iter()
+            .chain(numbers)
+            .chain([if test.p < 0.001 { "< 0.001".to_owned() } else { format!("{:.3}", test.p) }])
+            .collect::<Vec<_>>()
     };
     let heading = ["seed", "images", "only first right", "only second right", "McNemar p"];
     text += &grid(&heading, &found.pairs.iter().map(line).collect::<Vec<_>>());
@@ -191,7 +204,7 @@ fn images(found: &ComparedImages) -> String {
             let [first, second] = image.predicted.each_ref().map(|found| classes(found));
             vec![image.image.to_string(), image.class.to_string(), first, second]
         };
-        text += "\nimages on which most pairs disagree\n";
+        text += "\nimages on which pairs of runs disagree, those with most such pairs first\n";
         let heading = ["image", "class", "first says", "second says"];
         text += &grid(&heading, &found.disagreements.iter().map(line).collect::<Vec<_>>());
     }
@@ -207,7 +220,8 @@ fn say_unequal(sides: &[Named; 2], found: &SideBySide) {
             .filter(|run| run.status != Status::Succeeded)
             .map(|run| format!("seed {} is {}", run.seed, run.status))
             .collect();
-        if !open.is_empty() {
+        let has_values = side.runs.iter().any(|run| !run.measurements.is_empty());
+        if !open.is_empty() && has_values {
             say(&format!("note: {name}: {}; its values are those so far", open.join(", ")));
         }
     }

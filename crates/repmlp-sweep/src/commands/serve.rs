@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use sweep_progress::{Counts, View};
 use sweep_protocol::{ResultsLayout, error_chain, file_stamp, now_ms};
-use sweep_serve::{Access, Content, Server, Shell, Token};
+use sweep_serve::{Access, Bytes, Content, Server, Shell, Token};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -25,8 +25,12 @@ use crate::signals::Ends;
 
 /// Shortest time between two computations of the report.
 const REPORT: Duration = Duration::from_secs(2);
-/// Number of waiting and of finished runs that the page is told.
+/// Time after which a report that could not be made is tried again.
+const AGAIN: Duration = Duration::from_secs(10);
+/// Number of waiting, finished and failed runs that the page is told.
 const LISTED: usize = 50;
+/// Number of characters of the reason of a failure.
+const REASON: usize = 300;
 
 pub(crate) async fn run(arguments: ServeArgs) -> Result<Exit> {
     let asked = arguments.experiment.as_deref().map(|asked| name_or_file(Path::new(asked))).transpose()?;
@@ -49,11 +53,11 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<Exit> {
         }
     };
     let (states, state) = watch::channel(Arc::from("{}"));
-    let (pages, page) = watch::channel(Arc::from(""));
+    let (pages, page) = watch::channel(Bytes::new());
     let mut feed = Feed { project, shown, states, pages, made: None };
     feed.look().await;
     print(&format!("http://{address}/{query}\n"))?;
-    let shell = Shell { html: sweep_page::live(), policy: sweep_page::LIVE_POLICY };
+    let shell = Shell { html: sweep_page::live().into(), policy: sweep_page::LIVE_POLICY };
     tokio::select! {
         served = server.serve(shell, Content { state, page }, access) => served.context("the page cannot be served")?,
         () = feed.go_on(arguments.interval) => {}
@@ -73,7 +77,7 @@ struct Feed {
     project: Project,
     shown: Shown,
     states: watch::Sender<Arc<str>>,
-    pages: watch::Sender<Arc<str>>,
+    pages: watch::Sender<Bytes>,
     made: Option<Made>,
 }
 
@@ -84,6 +88,8 @@ struct Made {
     stamps: [Option<String>; 2],
     place: (String, String),
     counts: Counts,
+    /// Why it could not be computed.
+    fault: Option<String>,
 }
 
 impl Feed {
@@ -106,11 +112,10 @@ impl Feed {
         let view = follower.view(now_ms());
         let (place, counts) = ((view.experiment.to_owned(), view.profile.to_owned()), view.counts);
         let mut state = told(&view);
-        let mut note = follower_note(follower, &self.shown.found.note);
-        if let Err(fault) = self.report(place, counts).await {
-            note = format!("the report cannot be made: {}", error_chain(fault.as_ref()));
-        }
-        state["note"] = note.into();
+        let note = follower_note(follower, &self.shown.found.note);
+        self.report(place, counts).await;
+        let fault = self.made.as_ref().and_then(|made| made.fault.as_ref());
+        state["note"] = fault.map_or(note, |fault| format!("the report cannot be made: {fault}")).into();
         self.send(&state);
     }
 
@@ -123,23 +128,33 @@ impl Feed {
         });
     }
 
-    /// Computes the report again if runs have ended, or if its declaration or the plan was edited.
-    async fn report(&mut self, place: (String, String), counts: Counts) -> Result<()> {
+    /// Computes the report again if runs have ended, or if its declaration or the plan was edited. A fault stays until
+    /// a computation succeeds.
+    async fn report(&mut self, place: (String, String), counts: Counts) {
         let layout = self.shown.target.layout.clone();
         let declaration = self.project.reports().join(format!("{}.toml", place.0));
         let stamps = [file_stamp(&declaration), file_stamp(&layout.plan(&place.0, &place.1))];
         let ended = |counts: &Counts| (counts.runs, counts.succeeded, counts.failed, counts.pruned);
-        if let Some(made) = &self.made
-            && (made.at.elapsed() < REPORT
-                || (made.place == place && made.stamps == stamps && ended(&made.counts) == ended(&counts)))
-        {
-            return Ok(());
+        let is_other = self.made.as_ref().is_none_or(|made| made.place != place);
+        if let Some(made) = self.made.as_ref().filter(|_| !is_other) {
+            let is_same = made.stamps == stamps && ended(&made.counts) == ended(&counts);
+            let pause = if made.fault.is_some() { AGAIN } else { REPORT };
+            if made.at.elapsed() < pause || (is_same && made.fault.is_none()) {
+                return;
+            }
         }
-        // An error is not repeated with each look.
-        self.made = Some(Made { at: Instant::now(), stamps, place: place.clone(), counts });
-        let json = page(&self.project, &layout, (&place.0, &place.1)).await?;
-        self.pages.send_replace(json.into());
-        Ok(())
+        if is_other {
+            // The report of another sweep must not stand below the progress of this one.
+            self.pages.send_replace(Bytes::new());
+        }
+        let fault = match page(&self.project, &layout, (&place.0, &place.1)).await {
+            Ok(json) => {
+                self.pages.send_replace(json.into());
+                None
+            }
+            Err(fault) => Some(error_chain(fault.as_ref())),
+        };
+        self.made = Some(Made { at: Instant::now(), stamps, place, counts, fault });
     }
 }
 
@@ -156,11 +171,19 @@ fn follower_note(follower: &Follower, note: &str) -> String {
     if follower.note().is_empty() { note.to_owned() } else { follower.note().to_owned() }
 }
 
-/// Returns a view as JSON, with the beginning of the queue and the end of the finished runs.
+/// Returns a view as JSON, with the beginnings of the queue and of the failures, and the end of the finished runs.
 fn told(view: &View<'_>) -> Value {
     let mut view = view.clone();
     view.queue.truncate(LISTED);
     let early = view.finished.len().saturating_sub(LISTED);
     view.finished.drain(..early);
-    serde_json::to_value(&view).unwrap_or_default()
+    view.failures.truncate(LISTED);
+    let mut view = serde_json::to_value(&view).unwrap_or_default();
+    for failure in view["failures"].as_array_mut().into_iter().flatten() {
+        let reason: Option<String> = failure["reason"].as_str().map(|reason| reason.chars().take(REASON).collect());
+        failure["reason"] = reason.into();
+    }
+    // Nothing is sent while only the time changes.
+    view.as_object_mut().map(|view| view.remove("at_ms"));
+    view
 }

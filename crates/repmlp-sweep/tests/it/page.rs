@@ -139,6 +139,11 @@ fn a_server_answers_this_machine_or_those_who_have_its_token() {
     assert_eq!(asked(&local.url, "/", "evil.example").0, 403);
     assert_eq!(asked(&local.url, "/page.json", "localhost").0, 404, "nothing is measured yet");
     assert_eq!(asked(&local.url, "/../etc/passwd", "localhost").0, 404);
+    // Connections that say nothing keep nobody out for long.
+    let address = local.url.trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let silent: Vec<std::net::TcpStream> = (0..100).map(|_| std::net::TcpStream::connect(&address).unwrap()).collect();
+    assert_eq!(asked(&local.url, "/", "localhost").0, 200);
+    drop(silent);
     let open = Server::start(&bench, "serve --listen 0.0.0.0:0");
     let (address, token) = open.url.split_once("/?token=").unwrap();
     assert_eq!(asked(address, "/", "any.example").0, 403);

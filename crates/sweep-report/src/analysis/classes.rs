@@ -1,13 +1,18 @@
 //! What the rows of a table classify right and wrong, class by class, from the predictions that their runs stored.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
-use sweep_protocol::{Form, Metric, PlanRecord, Split};
+use sweep_protocol::{Form, Metric, PlanRecord, Predictions, Split};
 use sweep_statistics::{Confusion, Summary};
 
 use super::{pruned, title};
 use crate::declaration::{ClassesDeclaration, EpochRule, Quantity};
 use crate::group::{Group, Grouping};
 use crate::measured::Measured;
+
+/// Largest number of classes for which there are confusion matrices. A larger one shows nothing to the eye.
+const MOST_CLASSES: usize = 100;
 
 /// Rows by class.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,7 +52,8 @@ pub struct ClassesRow {
     pub macro_f1: Option<Summary>,
     /// Share of the images of each class that are classified correctly; absent for a class without images.
     pub recalls: Vec<Option<Summary>>,
-    /// Share of the images of each class that are taken for each class.
+    /// Share of the images of each class that are taken for each class; empty without predictions, and for very many
+    /// classes.
     pub confusion: Vec<Vec<Option<f64>>>,
 }
 
@@ -59,14 +65,15 @@ impl Classes {
         let images = first.map(|first| (0..first.counts().len()).map(|class| first.images(class)).collect());
         let images: Vec<usize> = images.unwrap_or_default();
         // Runs that were tested on other images cannot stand beside each other.
-        let of_images =
-            |one: &Confusion| (0..one.counts().len()).map(|class| one.images(class)).collect::<Vec<_>>() == images;
+        let truths: BTreeSet<&str> = groups
+            .iter()
+            .flat_map(|group| declared.predictions(measured, group))
+            .map(Predictions::truth_text)
+            .collect();
         let missing = match first {
             _ if !measured.is_comparable() => pruned(measured),
             None => Some("no run that succeeded has stored its predictions of these images".to_owned()),
-            Some(_) if !found.iter().flatten().all(of_images) => {
-                Some("the runs classified different images".to_owned())
-            }
+            Some(_) if truths.len() > 1 => Some("the runs classified different images".to_owned()),
             Some(_) => None,
         };
         let row = |(group, confusions): (&Group<'_>, &Vec<Confusion>)| {
@@ -88,15 +95,19 @@ impl Classes {
 }
 
 impl ClassesDeclaration {
-    /// Returns what each run of a group confuses.
-    fn confusions(&self, measured: &Measured<'_>, group: &Group<'_>) -> Vec<Confusion> {
+    /// Returns what the runs of a group have predicted.
+    fn predictions<'a>(&self, measured: &Measured<'a>, group: &Group<'_>) -> Vec<&'a Predictions> {
         let accuracy =
             Quantity { metric: Metric::Accuracy, split: Some(self.split), form: self.form, epoch: EpochRule::Last };
-        let of_run = |run: &&sweep_protocol::PlannedRunRecord| {
-            let found = measured.predictions(run.run, &accuracy)?;
+        group.runs.iter().filter_map(|run| measured.predictions(run.run, &accuracy)).collect()
+    }
+
+    /// Returns what each run of a group confuses.
+    fn confusions(&self, measured: &Measured<'_>, group: &Group<'_>) -> Vec<Confusion> {
+        let of_run = |found: &Predictions| {
             Confusion::of(found.classes() as usize, found.pairs().map(|(truth, said)| (truth as usize, said as usize)))
         };
-        group.runs.iter().filter_map(of_run).collect()
+        self.predictions(measured, group).into_iter().filter_map(of_run).collect()
     }
 }
 
@@ -125,7 +136,7 @@ impl ClassesRow {
             balanced_accuracy: over(&Confusion::balanced_accuracy),
             macro_f1: over(&Confusion::macro_f1),
             recalls: (0..classes).map(|class| over(&|one| one.recall(class))).collect(),
-            confusion: match confusions.is_empty() {
+            confusion: match confusions.is_empty() || classes > MOST_CLASSES {
                 true => Vec::new(),
                 false => (0..classes).map(|truth| (0..classes).map(|said| share(truth, said)).collect()).collect(),
             },

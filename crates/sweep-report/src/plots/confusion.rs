@@ -6,14 +6,12 @@ use crate::analysis::{Classes, ClassesRow};
 
 /// Largest number of matrices in a picture.
 const MOST_PANELS: usize = 4;
-/// Largest number of classes whose cells can be seen.
-const MOST_CLASSES: usize = 100;
 
-/// Arranges the matrices of the rows; of many rows, those of the first ones and of the last one. Returns `None` if there
-/// is nothing to show.
+/// Arranges the matrices of the rows; of many rows, those of the first ones and of the last one. Returns `None` if
+/// there is nothing to show.
 pub(crate) fn plot(classes: &Classes) -> Option<Plot> {
     let measured: Vec<&ClassesRow> = classes.rows.iter().filter(|row| !row.confusion.is_empty()).collect();
-    if measured.is_empty() || classes.images.len() > MOST_CLASSES {
+    if measured.is_empty() {
         return None;
     }
     let (first, last) = match measured.len() > MOST_PANELS {

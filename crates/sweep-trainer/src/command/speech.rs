@@ -307,7 +307,7 @@ mod tests {
             (r#"{"epoch": 1, "loss": 1, "accuracy": 1e999}"#, "`accuracy` is null, but a finite number", 1),
             (r#"{"epoch": 1, "accuracy": 87.5, "loss": 1}"#, "`accuracy` is 87.5, but a fraction from 0 to 1", 1),
             (r#"{"epoch": -1, "loss": 1}"#, "`epoch` is -1", 0),
-            (r#"{"loss": 1e99}x"#, "no valid JSON", 0),
+            (r#"{"loss": 1e99x}"#, "no valid JSON", 0),
             (r#"{"split": "tset", "loss": 1}"#, "train, validation or test", 0),
             (r#"{"loss": 1, "latancy": 1}"#, "[metric.latancy]", 1),
             (r#"{"checkpoint": "../x"}"#, "a path in the attempt's folder", 0),
