@@ -21,8 +21,8 @@ fn browser() -> Option<(PathBuf, PathBuf)> {
         let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output().ok()?;
         Some(PathBuf::from(String::from_utf8(found.stdout).ok()?.trim()))
     };
-    let modules = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);
-    let modules = modules.join("tools/browser/node_modules");
+    // Where `.ci/tools` puts them, whatever the target folder of cargo is.
+    let modules = repository().join("target/tools/browser/node_modules");
     let missing = match (program, ["node"].iter().any(is_there), modules.is_dir()) {
         (None, ..) => "Chromium is not installed",
         (_, false, _) => "`node` is not installed",
