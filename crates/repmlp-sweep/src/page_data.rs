@@ -9,12 +9,11 @@ use std::path::Path;
 use anyhow::Result;
 use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
 use sweep_page::{Page, RunDetails};
-use sweep_protocol::{
-    ExperimentRows, ResultsLayout, RunFile, RunId, Status, attempt_numbers, printable, read_regular_file,
-};
+use sweep_protocol::{ExperimentRows, ResultsLayout, RunId, Status, attempt_numbers, printable};
 use sweep_report::{Document, page_runs};
 
 use crate::project::Project;
+use crate::what_changed;
 
 /// Number of bytes of a log that a page has: its end.
 const END_OF_LOG: u64 = 8 * 1024;
@@ -65,9 +64,7 @@ fn keep_within(most: usize, rows: &ExperimentRows, logs: &mut [Option<String>]) 
 
 /// Returns the configuration of a run as TOML; `None` if there is none here.
 fn configuration(layout: &ResultsLayout, run: RunId) -> Option<String> {
-    let file = RunFile::parse(&read_regular_file(&layout.run(run).config()).ok()?).filter(|file| file.id() == run)?;
-    let config: serde_json::Value = serde_json::from_str(&file.config).ok()?;
-    toml::to_string(&config).ok().map(|text| printable(&text).into_owned())
+    toml::to_string(&what_changed::config_of(layout, run)?).ok().map(|text| printable(&text).into_owned())
 }
 
 /// Returns the end of the log of a run's last attempt; `None` if it is empty or cannot be read.

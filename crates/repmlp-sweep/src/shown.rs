@@ -10,8 +10,10 @@ use sweep_protocol::{PlanRecord, ResultsLayout, error_chain, now_ms};
 use sweep_store::Reader;
 use tokio::time::Instant;
 
+use crate::cli::ShownArgs;
 use crate::follow::{Follower, last_active};
 use crate::plan_file;
+use crate::project::{Project, name_or_file};
 
 /// Interval at which another sweep is looked for while one is shown.
 const LOOK_AROUND: Duration = Duration::from_secs(5);
@@ -100,8 +102,16 @@ pub(crate) struct Shown {
 }
 
 impl Shown {
-    /// Finds the sweep. `file` is its experiment file, if the user named one.
-    pub(crate) async fn begin(target: Target, file: Option<&Path>) -> Result<Self> {
+    /// Finds the sweep that the user asks for, in the project of its file or of the current folder.
+    pub(crate) async fn begin(arguments: &ShownArgs) -> Result<(Self, Project)> {
+        let asked = arguments.experiment.as_deref().map(|asked| name_or_file(Path::new(asked))).transpose()?;
+        let file = asked.as_ref().and_then(|(_, file)| *file);
+        let project = file.map_or_else(Project::here, Project::of);
+        let target = Target {
+            layout: project.results(&arguments.results),
+            experiment: asked.as_ref().map(|(name, _)| name.clone()),
+            profile: arguments.profile.clone(),
+        };
         let mut found = target.find().await?;
         if let Found { follower: Some(_), plan: Some(plan), .. } = &found {
             plan_file::check(&target.layout, file, plan)?;
@@ -109,7 +119,7 @@ impl Shown {
         if let Some(follower) = &mut found.follower {
             follower.look(now_ms());
         }
-        Ok(Self { target, found, looked_around: Instant::now() })
+        Ok((Self { target, found, looked_around: Instant::now() }, project))
     }
 
     /// Reads what is new, and looks for another sweep from time to time.

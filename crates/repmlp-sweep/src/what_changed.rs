@@ -36,8 +36,9 @@ pub(crate) fn explain(
     }
 }
 
-fn config_of(layout: &ResultsLayout, run: RunId) -> Option<Value> {
-    let file = RunFile::parse(&read_regular_file(&layout.run(run).config()).ok()?)?;
+/// Returns the configuration of a run; `None` if none is stored here, or that of another run.
+pub(crate) fn config_of(layout: &ResultsLayout, run: RunId) -> Option<Value> {
+    let file = RunFile::parse(&read_regular_file(&layout.run(run).config()).ok()?).filter(|file| file.id() == run)?;
     serde_json::from_str(&file.config).ok()
 }
 

@@ -72,6 +72,7 @@ pub use fit::check as check_declaration;
 pub use formats::claims::lines as claim_lines;
 pub use formats::page::{PageCell, PagePlot, PageReport, PageSection, PageSheet};
 pub use formats::page_runs::{PageRun, PageRuns, PageValues, page_runs};
+pub use formats::sheet::p_number;
 pub use formats::terminal::{Color, analysis_lines, terminal};
 pub use formats::{Rendering, render};
 pub use frame::{frame, write_csv, write_parquet};

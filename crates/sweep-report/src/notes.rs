@@ -208,8 +208,8 @@ fn about_differences(table: &Table, plan: &PlanRecord) -> Vec<String> {
     if most < fewest {
         let plural = if comparisons == 1 { "comparison" } else { "comparisons" };
         notes.push(format!(
-            "The t-test assumes normally distributed differences, which {most} pairs cannot confirm. A sign-flip test \
-             has no such assumption, but for {comparisons} {plural} it needs at least {fewest} pairs to reach p < 0.05."
+            "The t-test assumes normally distributed differences. {most} pairs cannot confirm that. A sign-flip test \
+             does not assume it. For {comparisons} {plural} it needs at least {fewest} pairs to reach p < 0.05."
         ));
     }
     notes.extend((0..table.columns.len()).filter_map(|i| about_constants(table, i)));

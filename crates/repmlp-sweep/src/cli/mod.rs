@@ -6,6 +6,7 @@ mod page;
 mod run;
 mod runs;
 mod serve;
+mod shown;
 mod spec;
 mod values;
 mod watch;
@@ -24,6 +25,7 @@ pub(crate) use page::PageArgs;
 pub(crate) use run::{CancelArgs, LauncherChoice, PruneChoice, RunArgs};
 pub(crate) use runs::{CleanArgs, ForgetArgs, LogsArgs, NoteArgs, ShowArgs, TagArgs};
 pub(crate) use serve::ServeArgs;
+pub(crate) use shown::ShownArgs;
 pub(crate) use spec::{AdjustArgs, SpecArgs};
 pub(crate) use watch::WatchArgs;
 pub(crate) use weights::{

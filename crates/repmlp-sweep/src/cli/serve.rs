@@ -1,35 +1,22 @@
 //! Arguments of `serve`.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use clap::Args;
-use clap_complete::engine::ArgValueCandidates;
 
-use super::ResultsArgs;
-use super::values::{parse_interval, parse_name};
-use crate::complete;
+use super::shown::ShownArgs;
 
 /// Port of the page if none is named.
 const PORT: u16 = 8642;
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// An experiment, by name or file [default: the one that was last active].
-    #[arg(add = ArgValueCandidates::new(complete::experiments))]
-    pub(crate) experiment: Option<String>,
-    /// One profile of the experiment [default: the one that was last active].
-    #[arg(long, short, value_parser = parse_name, add = ArgValueCandidates::new(complete::profiles))]
-    pub(crate) profile: Option<String>,
     #[command(flatten)]
-    pub(crate) results: ResultsArgs,
+    pub(crate) shown: ShownArgs,
     /// Address, with or without a port; port 0 chooses a free one. With an address that other machines reach, the page
     /// needs a token, which is part of the printed address.
     #[arg(long, value_name = "ADDRESS", value_parser = parse_address, default_value = "127.0.0.1:8642")]
     pub(crate) listen: SocketAddr,
-    /// Time between two looks at the results folder, such as 500ms or 10s.
-    #[arg(long, value_name = "TIME", value_parser = parse_interval, default_value = "1s")]
-    pub(crate) interval: Duration,
 }
 
 fn parse_address(text: &str) -> Result<SocketAddr, String> {

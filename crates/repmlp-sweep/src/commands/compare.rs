@@ -4,11 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use serde_json::{Value, json};
-use sweep_protocol::{
-    ExperimentRows, PlannedRunRecord, ResultsLayout, RunFile, RunId, RunRow, Status, read_regular_file,
-};
-use sweep_report::{ComparedImages, ComparedQuantity, Side, SideBySide, SideRun, side_by_side};
+use serde_json::json;
+use sweep_protocol::{ExperimentRows, PlannedRunRecord, RunId, RunRow, Status};
+use sweep_report::{ComparedImages, ComparedQuantity, Side, SideBySide, SideRun, p_number, side_by_side};
 use sweep_store::Reader;
 
 use super::grid::grid;
@@ -44,7 +42,10 @@ pub(crate) async fn run(arguments: CompareArgs) -> Result<Exit> {
     };
     say_damage(&mut results);
     let found = side_by_side([&sides[0].side, &sides[1].side], arguments.at_epoch);
-    let configs = sides.each_ref().map(|named| config(&layout, &named.side));
+    let configs = sides.each_ref().map(|named| {
+        // The runs of a side differ in their seeds only.
+        named.side.runs.first().and_then(|run| what_changed::config_of(&layout, run.run))
+    });
     let differences = configs[0].as_ref().zip(configs[1].as_ref());
     let differences = differences.map(|(first, second)| what_changed::differences(first, second));
     if arguments.json {
@@ -110,13 +111,6 @@ fn row(rows: &ExperimentRows, text: &str) -> Result<Named> {
     let plural = if seeds.len() == 1 { "" } else { "s" };
     let name = format!("{} seed{plural} {}", first.coordinates, seeds.join(", "));
     Ok(Named { name: name.trim().to_owned(), side: Side { runs: selected.iter().map(run).collect() } })
-}
-
-/// Returns the configuration of a side; `None` if it is not stored here.
-fn config(layout: &ResultsLayout, side: &Side) -> Option<Value> {
-    let run = side.runs.first()?.run;
-    let file = RunFile::parse(&read_regular_file(&layout.run(run).config()).ok()?).filter(|file| file.id() == run)?;
-    serde_json::from_str(&file.config).ok()
 }
 
 fn text(sides: &[Named; 2], differences: Option<&[what_changed::Difference]>, found: &SideBySide) -> String {
@@ -190,11 +184,7 @@ fn images(found: &ComparedImages) -> String {
     let mut text = format!("\n# {} images{form}\n", found.split.name());
     let line = |(seed, test): (&u64, &sweep_report::McNemar)| {
         let numbers = [test.images, test.only_first, test.only_second].map(|n| n.to_string());
-        [seed.to_string()]
-            .into_iter()
-            .chain(numbers)
-            .chain([if test.p < 0.001 { "< 0.001".to_owned() } else { format!("{:.3}", test.p) }])
-            .collect::<Vec<_>>()
+        [seed.to_string()].into_iter().chain(numbers).chain([p_number(test.p)]).collect::<Vec<_>>()
     };
     let heading = ["seed", "images", "only first right", "only second right", "McNemar p"];
     text += &grid(&heading, &found.pairs.iter().map(line).collect::<Vec<_>>());

@@ -1,7 +1,6 @@
 //! `serve`: shows a sweep in a browser while it runs. It only reads the results folder.
 
 use std::io::Read;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,9 +17,9 @@ use crate::cli::ServeArgs;
 use crate::exit::Exit;
 use crate::follow::Follower;
 use crate::page_data;
-use crate::project::{Project, name_or_file};
+use crate::project::Project;
 use crate::recorded;
-use crate::shown::{Shown, Target};
+use crate::shown::Shown;
 use crate::signals::Ends;
 
 /// Shortest time between two computations of the report.
@@ -33,13 +32,7 @@ const LISTED: usize = 50;
 const REASON: usize = 300;
 
 pub(crate) async fn run(arguments: ServeArgs) -> Result<Exit> {
-    let asked = arguments.experiment.as_deref().map(|asked| name_or_file(Path::new(asked))).transpose()?;
-    let file = asked.as_ref().and_then(|(_, file)| *file);
-    let project = file.map_or_else(Project::here, Project::of);
-    let layout = project.results(&arguments.results);
-    let experiment = asked.as_ref().map(|(name, _)| name.clone());
-    let target = Target { layout, experiment, profile: arguments.profile };
-    let shown = Shown::begin(target, file).await?;
+    let (shown, project) = Shown::begin(&arguments.shown).await?;
     let mut ends = Ends::new()?;
     let server = Server::listen(arguments.listen).await;
     let server = server.with_context(|| format!("cannot listen on {}: give another --listen", arguments.listen))?;
@@ -60,7 +53,7 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<Exit> {
     let shell = Shell { html: sweep_page::live().into(), policy: sweep_page::LIVE_POLICY };
     tokio::select! {
         served = server.serve(shell, Content { state, page }, access) => served.context("the page cannot be served")?,
-        () = feed.go_on(arguments.interval) => {}
+        () = feed.go_on(arguments.shown.interval) => {}
         () = ends.come() => {}
     }
     Ok(Exit::Done)

@@ -1,7 +1,6 @@
 //! `watch`: shows how far a sweep is, on a screen that follows it. It only reads the results folder.
 
 use std::io::IsTerminal;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -13,22 +12,15 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::{is_lost_terminal, print_json, say};
 use crate::cli::WatchArgs;
 use crate::exit::{Exit, UsageError};
-use crate::project::{Project, name_or_file};
 use crate::screen::Screen;
-use crate::shown::{Found, Shown, Target};
+use crate::shown::{Found, Shown};
 use crate::signals::Ends;
 
 /// Number of inputs that may wait.
 const INPUTS: usize = 64;
 
 pub(crate) async fn run(arguments: WatchArgs, screen: Screen) -> Result<Exit> {
-    let asked = arguments.experiment.as_deref().map(|asked| name_or_file(Path::new(asked))).transpose()?;
-    let file = asked.as_ref().and_then(|(_, file)| *file);
-    let project = file.map_or_else(Project::here, Project::of);
-    let layout = project.results(&arguments.results);
-    let target =
-        Target { layout, experiment: asked.as_ref().map(|(name, _)| name.clone()), profile: arguments.profile };
-    let shown = Shown::begin(target, file).await?;
+    let (shown, _) = Shown::begin(&arguments.shown).await?;
     if arguments.json {
         return print_once(shown.found);
     }
@@ -37,7 +29,7 @@ pub(crate) async fn run(arguments: WatchArgs, screen: Screen) -> Result<Exit> {
         return Err(UsageError(text.to_owned()).into());
     }
     let colors = if screen.table_color() == sweep_report::Color::Ansi { Colors::On } else { Colors::Off };
-    Watch { shown, choice: Choice::default(), colors }.show(arguments.interval).await
+    Watch { shown, choice: Choice::default(), colors }.show(arguments.shown.interval).await
 }
 
 /// Prints the state as JSON.

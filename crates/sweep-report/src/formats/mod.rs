@@ -10,7 +10,7 @@ mod latex;
 mod markdown;
 pub(crate) mod page;
 pub(crate) mod page_runs;
-mod sheet;
+pub(crate) mod sheet;
 mod statistics;
 pub(crate) mod terminal;
 

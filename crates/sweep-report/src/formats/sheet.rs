@@ -228,7 +228,7 @@ pub(super) fn p_text(p: f64) -> String {
 }
 
 /// Formats `0.021`, or `< 0.001`.
-pub(super) fn p_number(p: f64) -> String {
+pub fn p_number(p: f64) -> String {
     if p < 0.001 { "< 0.001".to_owned() } else { format!("{p:.3}") }
 }
 
