@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use sweep_protocol::{
-    AttemptLayout, CheckpointName, JournalReader, PlanRecord, ResultsLayout, RunId, RunLayout, RunTags, Status,
-    SupervisorEvent, WEIGHTS_FILE, attempt_numbers,
+    AttemptLayout, CheckpointName, EpochWeightsName, JournalReader, PlanRecord, ResultsLayout, RunId, RunLayout,
+    RunTags, Status, SupervisorEvent, WEIGHTS_FILE, attempt_numbers,
 };
 use sweep_runner::{Submitted, submitted};
 use sweep_slurm::{Manifest, Submission};
@@ -216,8 +216,9 @@ fn remains_of(run: &RunLayout, id: RunId) -> Result<Vec<Unneeded>> {
 fn add_attempt(attempt: &AttemptLayout, unneeded: &mut Unneeded) {
     let files = [attempt.orders(), attempt.lease(), attempt.journal(), attempt.supervisor(), attempt.log()];
     let checkpoints = checkpoints_of(attempt);
+    let epochs = files_named(attempt, |name| EpochWeightsName::parse(name).is_some());
     let weights = attempt.root().join(WEIGHTS_FILE);
-    files.into_iter().chain(checkpoints).chain([weights]).for_each(|file| unneeded.add(file));
+    files.into_iter().chain(checkpoints).chain(epochs).chain([weights]).for_each(|file| unneeded.add(file));
     // The configuration is written for commands only. What was there when the attempt was closed is the command's.
     let is_command = attempt.root().join(sweep_trainer::CONFIG_FILE).exists();
     if let Some(closed) = closed_at(attempt).filter(|_| is_command) {
@@ -251,10 +252,11 @@ fn add_older(folder: &Path, than: i64, unneeded: &mut Unneeded) {
 
 /// Returns the checkpoints of an attempt by their names.
 fn checkpoints_of(attempt: &AttemptLayout) -> BTreeSet<PathBuf> {
-    let is_checkpoint = |path: &PathBuf| {
-        let name = path.file_name().and_then(|name| name.to_str());
-        name.is_some_and(|name| CheckpointName::parse(name).is_some())
-    };
+    files_named(attempt, |name| CheckpointName::parse(name).is_some())
+}
+
+/// Returns the files of an attempt whose names fit.
+fn files_named(attempt: &AttemptLayout, fits: impl Fn(&str) -> bool) -> BTreeSet<PathBuf> {
     let entries = fs::read_dir(attempt.root()).into_iter().flatten().flatten().map(|entry| entry.path());
-    entries.filter(is_checkpoint).collect()
+    entries.filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(&fits)).collect()
 }

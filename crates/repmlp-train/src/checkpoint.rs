@@ -45,6 +45,14 @@ pub enum CheckpointError {
     /// The tensors cannot be serialised.
     #[error("checkpoint cannot be serialised")]
     Serialize(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The weights of the best epoch are not there, or are damaged. The next attempt starts from the beginning.
+    #[error("the weights of epoch {epoch}, the best one, are missing or damaged in {}", .folder.display())]
+    Lost {
+        /// The folder of the attempt.
+        folder: PathBuf,
+        /// The epoch.
+        epoch: u32,
+    },
     /// The file is intact, but this run cannot continue from it.
     #[error("checkpoint {} does not fit this run: {reason}", .path.display())]
     Foreign {
@@ -63,7 +71,12 @@ pub(crate) struct Checkpoint {
 }
 
 const HEADER: &str = "header";
-fn serialize(tensors: &[(String, Tensor)], header: Option<&CheckpointHeader>) -> Result<Vec<u8>, CheckpointError> {
+
+/// Returns the bytes of a safetensors file.
+pub(crate) fn serialize(
+    tensors: &[(String, Tensor)],
+    header: Option<&CheckpointHeader>,
+) -> Result<Vec<u8>, CheckpointError> {
     let fault = |e: Box<dyn std::error::Error + Send + Sync>| CheckpointError::Serialize(e);
     let metadata = match header {
         Some(header) => {
@@ -142,14 +155,22 @@ pub(crate) struct PassedOver {
 }
 
 /// Finds the checkpoint with the most steps in these folders. It must be intact, written by this trainer version, and
-/// computed with this arithmetic. Another arithmetic would mix two kinds of rounding in one run.
-pub(crate) fn newest(folders: &[PathBuf], arithmetic: &Arithmetic) -> Newest {
+/// computed with this arithmetic. Another arithmetic would mix two kinds of rounding in one run. `misses` returns what
+/// a run needs besides a checkpoint and does not have.
+pub(crate) fn newest(
+    folders: &[PathBuf],
+    arithmetic: &Arithmetic,
+    misses: impl Fn(&CheckpointHeader) -> Option<String>,
+) -> Newest {
     let mut candidates = candidates(folders);
     let mut passed_over = Vec::new();
     while let Some((_, path)) = candidates.pop() {
         let why = match load(&path) {
             Some(Loaded::Ours(checkpoint)) if checkpoint.header.arithmetic.as_ref() == Some(arithmetic) => {
-                return Newest { found: Some(*checkpoint), passed_over };
+                match misses(&checkpoint.header) {
+                    None => return Newest { found: Some(*checkpoint), passed_over },
+                    Some(missing) => format!("cannot be used without {missing}"),
+                }
             }
             Some(Loaded::Ours(checkpoint)) => {
                 let other =
@@ -234,17 +255,17 @@ mod tests {
         let name = save(folder.path(), &header(12), &tensors(2.0)).unwrap();
         let path = folder.path().join(name);
         let bytes = std::fs::read(&path).unwrap();
-        assert_eq!(newest(&folders, &arithmetic("avx2")).found.unwrap().header, header(12));
+        assert_eq!(newest(&folders, &arithmetic("avx2"), |_| None).found.unwrap().header, header(12));
         for length in [0, 1, 7, 8, 20, bytes.len() / 2, bytes.len() - 1] {
             std::fs::write(&path, &bytes[..length]).unwrap();
-            let Newest { found, passed_over } = newest(&folders, &arithmetic("avx2"));
+            let Newest { found, passed_over } = newest(&folders, &arithmetic("avx2"), |_| None);
             assert_eq!(found.unwrap().header, header(5), "cut at {length}");
             assert_eq!(passed_over, [PassedOver { path: path.clone(), why: "is damaged".to_owned() }]);
         }
         let mut flipped = bytes.clone();
         *flipped.last_mut().unwrap() ^= 1;
         std::fs::write(&path, flipped).unwrap();
-        assert_eq!(newest(&folders, &arithmetic("avx2")).found.unwrap().header.step, 5);
+        assert_eq!(newest(&folders, &arithmetic("avx2"), |_| None).found.unwrap().header.step, 5);
     }
 
     /// Every mutation of a checkpoint is noticed. The file is then skipped, and no part of it is used.
@@ -272,7 +293,7 @@ mod tests {
             }
             let is_same = bytes == whole;
             std::fs::write(&path, bytes).unwrap();
-            let Newest { found, passed_over } = newest(&folders, &arithmetic("avx2"));
+            let Newest { found, passed_over } = newest(&folders, &arithmetic("avx2"), |_| None);
             assert_eq!((found.is_some(), passed_over.len()), (is_same, usize::from(!is_same)), "round {round}");
         }
     }
@@ -289,7 +310,7 @@ mod tests {
         assert_eq!(steps, [12, 100]);
         let foreign = CheckpointHeader { trainer_version: TRAINER_VERSION + 1, ..header(200) };
         save(folder.path(), &foreign, &tensors(2.0)).unwrap();
-        assert_eq!(newest(&folders, &arithmetic("avx2")).found.unwrap().header.step, 100);
+        assert_eq!(newest(&folders, &arithmetic("avx2"), |_| None).found.unwrap().header.step, 100);
     }
 
     #[test]
@@ -297,12 +318,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folders = [folder.path().to_owned()];
         save(folder.path(), &header(5), &tensors(1.0)).unwrap();
-        let Newest { found, passed_over } = newest(&folders, &arithmetic("avx512"));
+        let Newest { found, passed_over } = newest(&folders, &arithmetic("avx512"), |_| None);
         assert!(found.is_none());
         let why = "was computed with another arithmetic (cpu avx2 candle-1+kernels-1; this attempt uses cpu avx512 \
              candle-1+kernels-1)";
         assert_eq!(passed_over[0].why, why);
-        assert!(newest(&folders, &arithmetic("avx2")).found.is_some());
+        assert!(newest(&folders, &arithmetic("avx2"), |_| None).found.is_some());
     }
 
     #[test]
@@ -310,9 +331,9 @@ mod tests {
         let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         save(a.path(), &header(9), &tensors(1.0)).unwrap();
         save(b.path(), &header(10), &tensors(2.0)).unwrap();
-        let found = newest(&[a.path().to_owned(), b.path().to_owned()], &arithmetic("avx2")).found.unwrap();
+        let found = newest(&[a.path().to_owned(), b.path().to_owned()], &arithmetic("avx2"), |_| None).found.unwrap();
         assert_eq!(found.header.step, 10);
         assert_eq!(found.tensors["a"].to_vec2::<f32>().unwrap()[0], [2.0; 3]);
-        assert!(newest(&[a.path().join("missing")], &arithmetic("avx2")).found.is_none());
+        assert!(newest(&[a.path().join("missing")], &arithmetic("avx2"), |_| None).found.is_none());
     }
 }

@@ -7,24 +7,28 @@ use repmlp::models::Model;
 use repmlp::vars::Vars;
 use sweep_protocol::{Event, Form, Measurement, Metric, Outcome, Split, WEIGHTS_FILE};
 
-use crate::checkpoint;
+use crate::checkpoint::{self, CheckpointError};
 use crate::config::RunConfig;
 use crate::data::Subset;
 use crate::equivalence::Comparison;
 use crate::error::TrainError;
 use crate::evaluate::EvaluationSplit;
+use crate::kept;
 use crate::ledger::Ledger;
 use crate::train::Run;
 
 impl Run<'_> {
-    /// Merges the network, compares both forms, and counts parameters and multiply-adds.
+    /// Merges the network, compares both forms, and counts parameters and multiply-adds. If the best epoch is kept, the
+    /// network gets its weights first.
     pub(crate) fn finish(&self, ledger: &mut Ledger<'_>) -> Result<Outcome, TrainError> {
+        let epoch = self.epoch_of_weights(ledger)?;
         let deployed = self.learner.model.reparameterize()?;
         let test = self.split(&self.data.test);
         let answer = self.config.model.answer();
         let comparison = Comparison::on(test, answer, [&|x| self.evaluated(x), &|x| deployed.forward(x)])?;
         let mut measurements = self.counts();
-        let epoch = Some(self.config.training.epochs);
+        measurements.extend(self.epochs(epoch));
+        let epoch = Some(epoch);
         let split = Some(Split::Test);
         let mut add = |metric, form, value| measurements.push(Measurement { metric, split, form, epoch, value });
         add(Metric::MaxAbsDiff, None, comparison.max_abs_diff);
@@ -50,6 +54,34 @@ impl Run<'_> {
         ledger.may_write()?;
         self.save_weights()?;
         Ok(Outcome::Succeeded)
+    }
+
+    /// Returns the epoch whose weights are the result. If it is not the last one, the network gets these weights.
+    fn epoch_of_weights(&self, ledger: &Ledger<'_>) -> Result<u32, TrainError> {
+        let done = self.epochs_done();
+        let best = self.config.training.keep.as_ref().and_then(|keep| keep.best(ledger.so_far()));
+        let Some(best) = best.filter(|best| *best != done) else { return Ok(done) };
+        let folders = std::iter::once(&self.resources.folder).chain(&self.resources.resume_from);
+        let folder = self.resources.folder.clone();
+        let tensors = kept::load(folders, best).ok_or(CheckpointError::Lost { folder, epoch: best })?;
+        self.vars.load(&tensors)?;
+        Ok(best)
+    }
+
+    /// Returns which epochs were trained and kept, if the configuration decides about them.
+    fn epochs(&self, of_weights: u32) -> Vec<Measurement> {
+        let training = &self.config.training;
+        let is_best_kept = training.keep.as_ref().is_some_and(|keep| keep.best.is_some());
+        let kept = is_best_kept.then_some((Metric::EpochOfWeights, of_weights));
+        let trained = training.stop_early.is_some().then_some((Metric::EpochsTrained, self.epochs_done()));
+        let measured = |(metric, epoch): (Metric, u32)| Measurement {
+            metric,
+            split: None,
+            form: Some(Form::Training),
+            epoch: None,
+            value: f64::from(epoch),
+        };
+        kept.into_iter().chain(trained).map(measured).collect()
     }
 
     pub(crate) fn weights(&self) -> Vec<(String, Tensor)> {

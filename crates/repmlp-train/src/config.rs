@@ -16,8 +16,11 @@ use crate::data::{DataConfig, SourceShape};
 use crate::decay::{self, PartDecayConfig};
 use crate::objective::{Aim, Judge};
 use crate::start::{StartConfig, StartError};
+use crate::watched;
 
-pub use crate::objective::LossConfig;
+pub use crate::kept::KeepConfig;
+pub use crate::objective::{ClassWeightsConfig, LossConfig};
+pub use crate::watched::{StopEarlyConfig, Watched};
 
 /// A complete run configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -50,10 +53,19 @@ pub struct TrainingConfig {
     /// The loss. A set of people needs `am-softmax`.
     #[serde(default, skip_serializing_if = "LossConfig::is_cross_entropy")]
     pub loss: LossConfig,
+    /// How much the images of each class count in the loss of a classifier.
+    #[serde(default, skip_serializing_if = "ClassWeightsConfig::is_equal")]
+    pub class_weights: ClassWeightsConfig,
     /// The optimiser.
     pub optimizer: OptimizerConfig,
     /// The learning rate schedule.
     pub schedule: ScheduleConfig,
+    /// The epochs whose weights are kept. Without it, the run keeps and reports the weights of its last epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<KeepConfig>,
+    /// When the training ends before its last epoch. The schedule does not change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_early: Option<StopEarlyConfig>,
 }
 
 /// The optimiser.
@@ -192,6 +204,7 @@ impl RunConfig {
             objective: self.data.objective(),
             loss: &self.training.loss,
             label_smoothing: self.training.label_smoothing,
+            class_weights: &self.training.class_weights,
             classes: self.task().classes,
         }
     }
@@ -201,6 +214,7 @@ impl RunConfig {
         let mut faults = self.data.faults();
         faults.extend(self.training.faults());
         faults.extend(self.start.iter().flat_map(StartConfig::faults));
+        faults.extend(watched::faults(&self.training, &self.data));
         let MeasureConfig { batch, warmup, repeats } = self.measure;
         for (key, value, least) in [("batch", batch, 1), ("warmup", warmup, 0), ("repeats", repeats, 1)] {
             if !(least..=MOST_MEASURED).contains(&value) {

@@ -60,6 +60,7 @@ mod device;
 mod equivalence;
 mod error;
 mod evaluate;
+mod kept;
 mod learner;
 mod ledger;
 mod loader;
@@ -77,6 +78,7 @@ mod throughput;
 mod train;
 mod trainer;
 mod transform;
+mod watched;
 
 pub use checkpoint::CheckpointError;
 pub use decay::PartDecayConfig;

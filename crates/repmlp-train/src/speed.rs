@@ -38,7 +38,7 @@ pub(crate) fn flops_per_s(config: &RunConfig) -> Result<Option<f64>> {
     let vars = Vars::new(0, DType::F32, &Device::Cpu);
     let learner = Learner {
         model: Model::new(&config.model, task, &vars.root())?,
-        judge: Judge::Classification { smoothing: config.training.label_smoothing, classes },
+        judge: Judge::Classification { smoothing: config.training.label_smoothing, classes, weights: None },
         optimizer: Optimizer::new(&config.training.optimizer, &vars)?,
         seed: 0,
     };

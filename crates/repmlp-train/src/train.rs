@@ -19,6 +19,7 @@ use crate::data::{DataError, Dataset, DigestCache, Subset};
 use crate::device::DeviceChoice;
 use crate::error::TrainError;
 use crate::evaluate::EvaluationSplit;
+use crate::kept;
 use crate::learner::Learner;
 use crate::ledger::Ledger;
 use crate::loader::Loader;
@@ -148,7 +149,8 @@ impl<'a> Run<'a> {
         let vars = Vars::new(seed, DType::F32, &device);
         let model = Model::new(&config.model, config.task(), &vars.root())?;
         let fingerprint = config.begin(&data.fingerprint, &vars, resources.data.as_deref())?;
-        let judge = Judge::new(&config.aim(), config.model.outputs(config.task()), &vars)?;
+        let weights = config.training.class_weights.of(&data.train, config.task().classes, &device)?;
+        let judge = Judge::new(&config.aim(), config.model.outputs(config.task()), &vars)?.weighted(weights);
         let optimizer = Optimizer::new(&config.training.optimizer, &vars)?;
         Ok(Self {
             config,
@@ -170,12 +172,25 @@ impl<'a> Run<'a> {
         let inherited = self.resume(ledger)?;
         self.start(ledger)?;
         ledger.inherit(inherited)?;
-        while self.step < self.steps() {
+        while self.step < self.steps() && !self.is_stopped_early(ledger) {
             if self.train_epoch(stop, ledger)? == Pace::Stopped {
                 return Ok(Outcome::Stopped);
             }
         }
         self.finish(ledger)
+    }
+
+    /// Whether the patience of early stopping is over. Like the rest of a run's state, it follows from the measurements
+    /// of its checkpoint.
+    fn is_stopped_early(&self, ledger: &Ledger<'_>) -> bool {
+        // Within an epoch, the answer is that of the epoch before.
+        self.step.is_multiple_of(self.steps_per_epoch)
+            && self.config.training.stop_early.as_ref().is_some_and(|stop| stop.is_over(ledger.so_far()))
+    }
+
+    /// Returns the number of epochs that are done.
+    pub(crate) fn epochs_done(&self) -> u32 {
+        (self.step / self.steps_per_epoch) as u32
     }
 
     fn steps(&self) -> u64 {
@@ -205,8 +220,12 @@ impl<'a> Run<'a> {
 
     /// Resumes from the newest intact checkpoint of earlier attempts. Returns the measurements up to that checkpoint.
     fn resume(&mut self, ledger: &mut Ledger<'_>) -> Result<Vec<Measurement>, TrainError> {
-        let Newest { found, passed_over } =
-            checkpoint::newest(&self.resources.resume_from, &self.resources.device.arithmetic());
+        let folders = &self.resources.resume_from;
+        let misses = |header: &CheckpointHeader| {
+            let best = self.config.training.keep.as_ref()?.best(&header.measured)?;
+            kept::load(folders, best).is_none().then(|| format!("the weights of epoch {best}, the best so far"))
+        };
+        let Newest { found, passed_over } = checkpoint::newest(folders, &self.resources.device.arithmetic(), misses);
         let next = if found.is_some() {
             "the run continues from an earlier checkpoint"
         } else {
@@ -320,13 +339,13 @@ impl<'a> Run<'a> {
         self.sums.seconds += clock.elapsed().as_secs_f64();
         *clock = Instant::now();
         unread.clear();
-        let epoch = (self.step / self.steps_per_epoch) as u32;
+        let epoch = self.epochs_done();
         ledger.say(Event::Progressed { epoch, step: self.step, loss: latest })?;
         Ok(())
     }
 
     fn end_epoch(&mut self, ledger: &mut Ledger<'_>) -> Result<(), TrainError> {
-        let epoch = Some((self.step / self.steps_per_epoch) as u32);
+        let epoch = Some(self.epochs_done());
         let form = Some(Form::Training);
         let mut measurements = Vec::new();
         let mut add = |metric, split, value| measurements.push(Measurement { metric, split, form, epoch, value });
@@ -355,7 +374,21 @@ impl<'a> Run<'a> {
         }
         ledger.measured(measurements)?;
         self.sums = Sums::default();
+        self.keep_weights(ledger)?;
         self.save_checkpoint(ledger)
+    }
+
+    /// Keeps the weights of the epoch that just ended, if the configuration asks for them. This comes before the
+    /// checkpoint: a checkpoint needs the weights of the best epoch.
+    fn keep_weights(&self, ledger: &Ledger<'_>) -> Result<(), TrainError> {
+        let Some(keep) = &self.config.training.keep else { return Ok(()) };
+        let (epoch, measured) = (self.epochs_done(), ledger.so_far());
+        if keep.wants(epoch, measured) {
+            ledger.may_write()?;
+            kept::save(&self.resources.folder, epoch, &self.weights())?;
+            kept::prune(&self.resources.folder, keep, (epoch, measured))?;
+        }
+        Ok(())
     }
 
     pub(crate) fn evaluated(&self, images_nchw: &Tensor) -> candle_core::Result<Tensor> {

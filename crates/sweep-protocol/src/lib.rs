@@ -54,7 +54,7 @@ mod throughput;
 
 pub use arithmetic::{Arithmetic, ArithmeticError};
 pub use attempts::{attempt_number, attempt_numbers, next_attempt_number};
-pub use checkpoint_name::CheckpointName;
+pub use checkpoint_name::{CheckpointName, EpochWeightsName};
 pub use columns::{FRAME_COLUMNS, FRONT_COLUMNS, IMAGE_COLUMNS, TABLE_COLUMNS, axis_column, is_reserved_column};
 pub use config_fault::ConfigFault;
 pub use declared_metric::{DeclaredMetric, METRIC_RULE, MetricRecord};

@@ -64,6 +64,10 @@ pub enum Metric {
     /// Part of `train_time` during which steps waited for their batches, in seconds. It is the cost of decoding and
     /// augmentation that does not overlap with training.
     DataWait,
+    /// Number of epochs that were trained. Measured if a training may stop early.
+    EpochsTrained,
+    /// The epoch whose weights were kept and deployed. Measured if the best epoch is kept.
+    EpochOfWeights,
     /// A metric that a base file declares.
     #[schemars(skip)]
     Declared(DeclaredMetric),
@@ -88,6 +92,8 @@ const METRICS: &[(Metric, &str, &str, &str, Better)] = &[
     (Metric::Top1Agreement, "top1_agreement", "top-1 agreement", "fraction", Better::Higher),
     (Metric::TrainTime, "train_time", "training time", "s", Better::Lower),
     (Metric::DataWait, "data_wait", "wait for data", "s", Better::Lower),
+    (Metric::EpochsTrained, "epochs_trained", "epochs trained", "", Better::Lower),
+    (Metric::EpochOfWeights, "epoch_of_weights", "epoch of the weights", "", Better::Neither),
 ];
 
 impl Metric {
@@ -145,6 +151,7 @@ impl Metric {
             Self::MeanIou | Self::MaxAbsDiff | Self::LargestLogit | Self::Top1Agreement => true,
             Self::LearningRate | Self::Params | Self::Flops | Self::FlopsAll | Self::Throughput => false,
             Self::ThroughputSpread | Self::TrainTime | Self::DataWait => false,
+            Self::EpochsTrained | Self::EpochOfWeights => false,
         })
     }
 

@@ -356,6 +356,11 @@ impl Quantity {
     pub(crate) fn series(&self) -> SeriesKey {
         (self.metric, self.split, self.form)
     }
+
+    /// A quantity of the training form that is not measured on images.
+    pub(crate) fn of_training(metric: Metric) -> Self {
+        Self { metric, split: None, form: Some(Form::Training), epoch: EpochRule::Last }
+    }
 }
 
 impl EffectsDeclaration {

@@ -81,6 +81,25 @@ pub(crate) fn about_marks(table: &Table, best: &str, tied: &str) -> Option<Strin
     Some(format!("{best}: the best mean of a column among complete rows{rest}."))
 }
 
+/// Metrics that say which epochs a configuration chose, and the beginning of a note about each.
+pub(crate) const CHOSEN: [(Metric, &str); 2] = [
+    (Metric::EpochOfWeights, "The deployed form has the weights of the best epoch on the validation images:"),
+    (Metric::EpochsTrained, "A training could stop early. The last epoch was"),
+];
+
+/// Says which epochs were chosen by the configuration of the runs. `value` returns a run's value of a metric.
+pub(crate) fn about_chosen_epochs(
+    groups: &[Group<'_>],
+    value: impl Fn(RunId, Metric) -> Option<f64>,
+) -> impl Iterator<Item = String> {
+    CHOSEN.into_iter().filter_map(move |(metric, beginning)| {
+        let values = groups.iter().flat_map(|group| &group.runs).filter_map(|run| value(run.run, metric));
+        let (least, most) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
+        let epochs = if least < most { format!("{least} to {most}") } else { format!("{least}") };
+        (least <= most).then(|| format!("{beginning} {epochs}."))
+    })
+}
+
 /// Names the rows of a column whose seeds have values of different epochs: a run may have lost or left out a value.
 /// `epoch` returns the epoch of a run's value. Returns `None` if there are no such rows.
 pub(crate) fn about_epochs(

@@ -179,8 +179,12 @@ impl Source<'_> {
             self.measured.throughput().map(|record| notes::about_throughput(&table, record)).into_iter().flatten(),
         );
         notes.extend(test_images::notes(&table));
+        let chosen = |run, metric| self.measured.result(run, &Quantity::of_training(metric));
+        notes.extend(notes::about_chosen_epochs(&groups, chosen));
+        let is_chosen = |run| notes::CHOSEN.iter().any(|(metric, _)| chosen(run, *metric).is_some());
         notes.extend(declared.columns.iter().zip(&table.columns).filter_map(|(declared, column)| {
-            notes::about_epochs(&column.label, &groups, |run| self.measured.last_epoch(run, &declared.quantity()))
+            let last = |run| self.measured.last_epoch(run, &declared.quantity()).filter(|_| !is_chosen(run));
+            notes::about_epochs(&column.label, &groups, last)
         }));
         Table { notes, ..table }
     }

@@ -7,9 +7,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use sweep_protocol::{
-    AttemptName, CheckpointName, Lease, Orders, ResultsLayout, RunLayout, SharedOrders, Status, WEIGHTS_FILE,
-    attempt_numbers, create_folders, create_new_folder, next_attempt_number, now_ms, read_regular_file, refuse_link,
-    remove_temporaries, sync_folder, write_atomically,
+    AttemptName, CheckpointName, EpochWeightsName, Lease, Orders, ResultsLayout, RunLayout, SharedOrders, Status,
+    WEIGHTS_FILE, attempt_numbers, create_folders, create_new_folder, next_attempt_number, now_ms, read_regular_file,
+    refuse_link, remove_temporaries, sync_folder, write_atomically,
 };
 
 use crate::error::{unreadable, unwritable};
@@ -116,7 +116,8 @@ pub(crate) fn tidy(run: &RunLayout, status: Status) -> Result<(), RunnerError> {
 
 /// Whether a file of this name in an attempt's folder is written atomically, through a temporary file.
 fn is_written_here(file: &str) -> bool {
-    CheckpointName::parse(file).is_some() || ["lease", "orders.json", WEIGHTS_FILE].contains(&file)
+    let is_weights = CheckpointName::parse(file).is_some() || EpochWeightsName::parse(file).is_some();
+    is_weights || ["lease", "orders.json", WEIGHTS_FILE].contains(&file)
 }
 
 /// The names in a folder that are valid UTF-8; none if the folder does not exist.

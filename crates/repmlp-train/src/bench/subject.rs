@@ -112,7 +112,7 @@ fn network(named: &NamedModel, batch: usize, suite: Suite) -> Result<Work> {
         return Ok(Box::new(move || deployed.forward(&images_nchw).map(drop)));
     }
     let labels = Tensor::from_vec((0..batch).map(|i| (i % classes) as u32).collect::<Vec<_>>(), batch, &Device::Cpu)?;
-    let judge = Judge::Classification { smoothing: 0.0, classes };
+    let judge = Judge::Classification { smoothing: 0.0, classes, weights: None };
     let learner = Learner { model, judge, optimizer: Optimizer::new(&OPTIMIZER, &vars)?, seed: SEED };
     let place = StepPlace { number: 1, learning_rate_share: 1.0 };
     let batch = Batch { images_nchw, labels, blend: None, judged: batch };

@@ -202,6 +202,17 @@ impl DataConfig {
         (images as f64 * self.validation).round() as usize
     }
 
+    /// Whether the set has validation images, of its own or by the share that is set aside.
+    pub fn has_validation(&self) -> bool {
+        let own = match &self.source {
+            SourceConfig::Records(config) => !config.validation.is_empty(),
+            SourceConfig::Masks(config) => !config.validation.is_empty(),
+            _ => false,
+        };
+        let is_some = |images| self.validation_count(images) > 0;
+        own || (self.validation > 0.0 && self.source.shape().train_images.is_none_or(is_some))
+    }
+
     /// Returns what a network learns from the set.
     pub fn objective(&self) -> Objective {
         self.source.objective()

@@ -5,7 +5,7 @@ use repmlp_kernels::cross_entropy;
 use sweep_protocol::Metric;
 
 use crate::batch::Batch;
-use crate::loss::{correct, training_loss};
+use crate::loss::{Target, correct, training_loss};
 use crate::objective::{Evaluation, Judgement, ToldClasses};
 
 /// Top-5 accuracy is reported for at least 11 classes. With fewer, it says little.
@@ -13,9 +13,9 @@ const FIVE: usize = 5;
 const CLASSES_FOR_TOP5: usize = 2 * FIVE + 1;
 
 /// Returns loss and hits of a training batch from its logits (N, classes).
-pub(super) fn judge(logits: &Tensor, batch: &Batch, smoothing: f64) -> Result<Judgement> {
+pub(super) fn judge(logits: &Tensor, batch: &Batch, target: Target<'_>) -> Result<Judgement> {
     let hits = correct(&logits.detach(), &batch.labels)?;
-    Ok(Judgement { loss: training_loss(logits, batch, smoothing)?, hits })
+    Ok(Judgement { loss: training_loss(logits, batch, target)?, hits })
 }
 
 /// Sums over a split, and the class of each image.

@@ -2,6 +2,7 @@
 //!
 //! This module knows outputs and labels. It does not know the source of images or the length of the training.
 
+mod class_weights;
 mod classification;
 mod embeddings;
 mod loss_config;
@@ -18,9 +19,11 @@ use crate::TrainError;
 use crate::batch::Batch;
 use crate::data::{DataError, Objective};
 use crate::evaluate::EvaluationSplit;
+use crate::loss::Target;
 use segmentation::Confusion;
 use verification::AmSoftmax;
 
+pub use class_weights::ClassWeightsConfig;
 pub(crate) use embeddings::Embeddings;
 pub use loss_config::LossConfig;
 
@@ -71,6 +74,8 @@ pub(crate) enum Judge {
         /// Share of a target that is spread over all classes.
         smoothing: f64,
         classes: usize,
+        /// Weights (classes) of the training loss; `None` if all images count the same.
+        weights: Option<Tensor>,
     },
     /// Recognition of people. The head is used only in training.
     Verification(AmSoftmax),
@@ -84,7 +89,9 @@ impl Judge {
     pub(crate) fn new(aim: &Aim<'_>, outputs: usize, vars: &Vars) -> Result<Self> {
         let classes = aim.classes;
         match (aim.objective, aim.loss) {
-            (Objective::Classification, _) => Ok(Self::Classification { smoothing: aim.label_smoothing, classes }),
+            (Objective::Classification, _) => {
+                Ok(Self::Classification { smoothing: aim.label_smoothing, classes, weights: None })
+            }
             (Objective::Segmentation, _) => Ok(Self::Segmentation { classes }),
             (Objective::Verification, LossConfig::AmSoftmax { scale, margin }) => {
                 let head = AmSoftmax::new((*scale, *margin), (classes, outputs), &vars.root().enter("head"))?;
@@ -94,12 +101,22 @@ impl Judge {
         }
     }
 
+    /// Sets the weights (classes) of the training loss of a classifier.
+    #[must_use]
+    pub(crate) fn weighted(self, weights: Option<Tensor>) -> Self {
+        match self {
+            Self::Classification { smoothing, classes, .. } => Self::Classification { smoothing, classes, weights },
+            other => other,
+        }
+    }
+
     /// Does a training pass over a batch.
     pub(crate) fn train(&self, model: &Model, batch: &Batch, draws: Draws) -> Result<Judgement> {
         let mode = Mode::Train(draws);
         match self {
-            Self::Classification { smoothing, .. } => {
-                classification::judge(&model.forward(&batch.images_nchw, mode)?, batch, *smoothing)
+            Self::Classification { smoothing, weights, .. } => {
+                let target = Target { smoothing: *smoothing, weights: weights.as_ref() };
+                classification::judge(&model.forward(&batch.images_nchw, mode)?, batch, target)
             }
             Self::Verification(head) => head.judge(&model.forward(&batch.images_nchw, mode)?, &batch.labels),
             Self::Segmentation { .. } => {
@@ -148,6 +165,7 @@ pub(crate) struct Aim<'a> {
     pub(crate) loss: &'a LossConfig,
     /// Share of a target that is spread over all classes.
     pub(crate) label_smoothing: f64,
+    pub(crate) class_weights: &'a ClassWeightsConfig,
     pub(crate) classes: usize,
 }
 
@@ -172,6 +190,12 @@ impl Aim<'_> {
         }
         if objective != Objective::Classification && self.label_smoothing > 0.0 {
             faults.push(ConfigFault::new("training.label_smoothing", format!("must be 0 for a set of {things}")));
+        }
+        if objective == Objective::Classification {
+            faults.extend(self.class_weights.faults(self.classes));
+        } else if !self.class_weights.is_equal() {
+            let message = format!("must be `equal` for a set of {things}");
+            faults.push(ConfigFault::new("training.class_weights.kind", message));
         }
         faults
     }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod fixture;
+mod keeping;
 mod loading;
 mod objectives;
 mod resuming;
