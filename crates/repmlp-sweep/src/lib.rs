@@ -10,6 +10,7 @@ mod commands;
 mod complete;
 mod costed_plan;
 mod data_check;
+mod event_files;
 mod exit;
 mod follow;
 mod idle;

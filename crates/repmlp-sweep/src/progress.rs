@@ -7,11 +7,12 @@ use std::path::Path;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use sweep_progress::{Begin, News, Place, PlannedRun, Progress as State, Setup, Standing, fitted, labels};
-use sweep_protocol::{ResultsLayout, RunId, RunRow, Status, duration, now_ms, printable};
+use sweep_protocol::{MeasurementRow, ResultsLayout, RunId, RunRow, Status, duration, now_ms, printable};
 use sweep_runner::{Update, UpdateKind, WorkItem};
 
 use crate::commands::RETRIES;
 use crate::costed_plan::CostedPlan;
+use crate::event_files::EventFiles;
 use crate::screen::{Screen, say};
 use crate::work::Work;
 
@@ -45,6 +46,7 @@ pub(crate) struct Progress {
     planned: Vec<RunId>,
     clock: std::time::Instant,
     began_ms: u64,
+    event_files: Option<EventFiles>,
 }
 
 /// Length of the overall bar. Each part is an equal share of the predicted work.
@@ -82,6 +84,7 @@ impl Progress {
             planned: costed.plan.runs.iter().map(|run| run.id).collect(),
             clock: std::time::Instant::now(),
             began_ms: now_ms(),
+            event_files: EventFiles::of(costed, layout),
         }
     }
 
@@ -113,8 +116,28 @@ impl Progress {
         self.total.set_message(format!("0 of {runs} runs"));
     }
 
+    /// Writes event files of what runs have measured, if the experiment asks for them.
+    pub(crate) fn log(&mut self, rows: &[MeasurementRow]) {
+        self.with_event_files(|files| files.complete(rows));
+    }
+
+    /// Does something with the event files. After a failure there are none.
+    fn with_event_files(&mut self, work: impl FnOnce(&mut EventFiles) -> std::io::Result<()>) {
+        let Some(files) = &mut self.event_files else { return };
+        if let Err(fault) = work(files) {
+            self.event_files = None;
+            self.voice.say(&format!("note: the event files of TensorBoard are not written any further: {fault}"));
+        }
+    }
+
+    /// Whether event files are to be written.
+    pub(crate) fn logs(&self) -> bool {
+        self.event_files.is_some()
+    }
+
     /// Shows new lines of an attempt.
     pub(crate) fn show(&mut self, update: &Update) {
+        self.with_event_files(|files| files.follow(update));
         let (run, attempt) = (update.run, update.attempt);
         let news = match &update.kind {
             UpdateKind::Events(lines) => {

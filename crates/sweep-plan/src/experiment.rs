@@ -5,6 +5,7 @@ use sweep_protocol::{AxisRecord, Coordinates};
 use crate::document::Span;
 use crate::exec::Exec;
 use crate::grid::Grid;
+use crate::log::Log;
 use crate::overlay::Overlay;
 use crate::selection::{Exclude, Include};
 
@@ -28,6 +29,7 @@ pub struct Experiment {
     pub(crate) baseline_span: Span,
     pub(crate) seeds: Vec<u64>,
     pub(crate) exec: Exec,
+    pub(crate) log: Log,
     pub(crate) launcher: serde_json::Value,
     pub(crate) digest: String,
 }

@@ -42,6 +42,8 @@ pub(crate) enum Kind {
     Word(&'static [&'static str]),
     /// A whole number between these two, both included.
     Whole(u64, u64),
+    /// `true` or `false`.
+    Flag,
     /// A list of at least one item of this form.
     List(&'static Kind),
     /// A table whose keys are labels, or names that are declared elsewhere.
@@ -104,6 +106,17 @@ const EXEC: Block = Block {
              divided among the slots.",
         ),
     ],
+};
+
+const LOG: Block = Block {
+    name: "log",
+    doc: "Where measurements go while runs train, besides the results folder. It changes no result.",
+    keys: &[optional(
+        "tensorboard",
+        Kind::Flag,
+        "Write event files, which TensorBoard reads, to `experiments/<experiment>/<profile>/tensorboard/` in the \
+         results folder, with a folder for each run. Default: `false`.",
+    )],
 };
 
 const LAUNCHER: Block = Block {
@@ -197,6 +210,11 @@ pub(crate) const EXPERIMENT: Block = Block {
             Kind::Block(&EXEC),
             "Settings for executing the runs. They do not change a run's identity, but `kernels` can require new \
              measurements.",
+        ),
+        optional(
+            "log",
+            Kind::Block(&LOG),
+            "Where measurements go while runs train, besides the results folder. It changes no result.",
         ),
         optional("launcher", Kind::Block(&LAUNCHER), "Where runs can go, besides this machine. It changes no result."),
         optional(

@@ -18,6 +18,7 @@ use crate::experiment::{CEILING, Experiment};
 use crate::grid;
 use crate::labels::Labels;
 use crate::link::file_behind;
+use crate::log::Log;
 use crate::overlay::Overlay;
 use crate::profile::{self, DEFAULT_PROFILE, Profile};
 use crate::selection::{Exclude, Include};
@@ -167,6 +168,7 @@ fn assemble(root: &Node, mut ground: Vec<Overlay>, profiles: Profiles<'_>, fault
         baseline_span: baseline.map_or(WHOLE_FILE, |node| node.span.clone()),
         seeds: seeds(value("seeds"), faults),
         launcher: root.get("launcher").map_or(Value::Null, |launcher| launcher.node.value()),
+        log: root.get("log").map(|log| Log::of(&log.node)).unwrap_or_default(),
         exec: root.get("exec").map(|exec| Exec::of(&exec.node)).unwrap_or_default(),
         digest,
     }

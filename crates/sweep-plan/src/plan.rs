@@ -15,6 +15,7 @@ use crate::error::PlanError;
 use crate::exec::Exec;
 use crate::expansion::Expansion;
 use crate::experiment::Experiment;
+use crate::log::Log;
 use crate::overlay::merge;
 use crate::row::Row;
 
@@ -66,6 +67,8 @@ pub struct Plan {
     pub seeds: Vec<u64>,
     /// How the file wants runs to be executed.
     pub exec: Exec,
+    /// Where the file wants measurements to go.
+    pub log: Log,
     /// The table `launcher` of the file; null if there is none.
     pub launcher: Value,
     /// Canonical configurations, each once.
@@ -118,6 +121,7 @@ pub fn plan(
         baseline: experiment.baseline.clone(),
         seeds: experiment.seeds.clone(),
         exec: experiment.exec.clone(),
+        log: experiment.log,
         launcher: experiment.launcher.clone(),
         configurations: Vec::new(),
         runs: Vec::new(),

@@ -59,6 +59,7 @@ fn kind(of: &Kind, definitions: &mut Map<String, Value>) -> Value {
         Kind::Word(words) => json!({ "enum": words }),
         Kind::Whole(from, u64::MAX) => json!({ "type": "integer", "minimum": from }),
         Kind::Whole(from, to) => json!({ "type": "integer", "minimum": from, "maximum": to }),
+        Kind::Flag => json!({ "type": "boolean" }),
         Kind::List(items) => json!({ "type": "array", "minItems": 1, "items": kind(items, definitions) }),
         Kind::Map(values) | Kind::Named(values) => {
             json!({ "type": "object", "additionalProperties": kind(values, definitions) })

@@ -94,6 +94,7 @@ fn fits(kind: &Kind, item: &Item) -> bool {
     match (kind, item) {
         (Kind::Any, _)
         | (Kind::Text | Kind::Prose | Kind::Name | Kind::Word(_), Item::Scalar(Value::String(_)))
+        | (Kind::Flag, Item::Scalar(Value::Bool(_)))
         | (Kind::List(_), Item::List(_))
         | (Kind::Map(_) | Kind::Named(_) | Kind::Overlay | Kind::Block(_), Item::Table(_)) => true,
         (Kind::Whole(from, to), Item::Scalar(value)) => {
@@ -111,6 +112,7 @@ fn describe(kind: &Kind) -> String {
         Kind::Word(words) => described(words),
         Kind::Whole(from, u64::MAX) => format!("a whole number (at least {from})"),
         Kind::Whole(from, to) => format!("a whole number (from {from} to {to})"),
+        Kind::Flag => "`true` or `false`".to_owned(),
         Kind::List(_) => "a list".to_owned(),
         Kind::Map(_) | Kind::Named(_) | Kind::Overlay | Kind::Block(_) => "a table".to_owned(),
         Kind::OneOf(kinds) => kinds.iter().map(describe).collect::<Vec<_>>().join(" or "),

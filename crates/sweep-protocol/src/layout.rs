@@ -49,6 +49,12 @@ impl ResultsLayout {
         ThroughputLayout { root: self.plans().join(experiment).join(profile).join("throughput") }
     }
 
+    /// The event files of an experiment and profile, which TensorBoard reads: one folder for each run. They are derived
+    /// from the journals, and may be removed.
+    pub fn tensorboard(&self, experiment: &str, profile: &str) -> PathBuf {
+        self.plans().join(experiment).join(profile).join("tensorboard")
+    }
+
     /// The folder of all plans. Each plan lies at `<experiment>/<profile>/plan.json` in it.
     pub fn plans(&self) -> PathBuf {
         self.root.join("experiments")

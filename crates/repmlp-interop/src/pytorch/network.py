@@ -1,13 +1,13 @@
 """A trained network in PyTorch. DESCRIPTION holds its layers and names the run that it comes from.
 
-The weights are in a safetensors file beside this file. Needed: torch and safetensors.
+The weights are in a safetensors file beside this file. The file needs torch and safetensors.
 
-    from NAME import load, prepare             # NAME is the name of this file, without .py
-    outputs = load()(prepare(images))          # images: uint8, (N, C, H, W)
+    from NAME import load, prepare       # NAME is the name of this file, without .py
+    outputs = load()(prepare(images))    # images: uint8, (N, C, H, W)
 
-The training form has convolutions and batch norms and can be trained further: `load().train()`. The deployed form
-computes the same with fewer layers. Dropout and auxiliary heads are left out. Started as a program, this file evaluates
-the test images, if they lie beside it.
+The training form has batch norm and parallel branches, and can be trained further after `load().train()`. The deployed
+form computes the same with fewer layers. Neither form has dropout or auxiliary heads. If test images are beside this
+file, `python NAME.py` evaluates them.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ CLASSES: list[str] | None = DESCRIPTION["classes"]
 
 
 def is_deployed() -> bool:
-    """Whether batch norms and parallel branches are merged into their neighbours."""
+    """Whether batch norm and parallel branches are merged into neighbouring layers."""
     return DESCRIPTION["form"] == "deployed"
 
 
 def batch_norm(channels: int) -> nn.Module:
-    """Batch norm beside a layer that absorbs it: in the deployed form, nothing is left of it."""
+    """Batch norm next to a layer. In the deployed form it is merged into that layer, and nothing is left to do."""
     if is_deployed():
         return nn.Identity()
     return nn.BatchNorm2d(channels, eps=DESCRIPTION["batch_norm_eps"])
@@ -68,7 +68,7 @@ class FullyConnected(nn.Linear):
 
 
 class ScaleAndShift(nn.Module):
-    """What is left of a batch norm that has no neighbour to absorb it."""
+    """Deployed form of a batch norm that no neighbouring layer can absorb."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ class RepMlp(nn.Module):
         # Each partition becomes an image of its own.
         parts = parts.permute(0, 2, 4, 1, 3, 5).reshape(-1, channels, h, w)
         if self.has_fc3:
-            y = self.fc3_bn(self.fc3(parts.reshape(len(parts), -1, 1, 1))).reshape(-1, self.outputs, h, w)
+            y = self.fc3_bn(self.fc3(parts.flatten(1)[:, :, None, None])).reshape(-1, self.outputs, h, w)
         else:
             y = self.fc3_conv(parts)
         for name in self.local:
@@ -234,7 +234,7 @@ class ShareSetMlp(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         # (N·C/S, S, H, W): the maps of a set become images.
         maps = x.reshape(-1, self.sets, *x.shape[2:])
-        y = self.fc3_bn(self.fc3(maps.reshape(len(maps), -1, 1, 1)).reshape(maps.shape))
+        y = self.fc3_bn(self.fc3(maps.flatten(1)[:, :, None, None]).reshape(maps.shape))
         for name in self.local:
             y = y + self.get_submodule(name)(maps)
         return y.reshape(x.shape) * self.gp(x)
@@ -244,7 +244,10 @@ class ShareSetMlp(nn.Module):
 
 
 def build(layer: dict) -> nn.Module | dict[str, nn.Module]:
-    """A module without weights, or modules with weights in their order, each with what it adds to the layer's name."""
+    """Builds a layer: one module without weights, or modules with weights in the order of the forward pass.
+
+    Each module with weights comes with the name that it adds to the name of the layer.
+    """
     of = SimpleNamespace(**layer)
     return {
         "conv-bn": lambda: {"": ConvBn(
@@ -344,7 +347,7 @@ def beside(name: str) -> Path:
 
 
 def load(weights: str | Path | None = None) -> Network:
-    """Builds the network, loads its weights, and returns it in eval mode. Without a path, they lie beside this file."""
+    """Builds the network and loads its weights, by default from the file beside this one. Returns it in eval mode."""
     network = Network()
     # Strict: PyTorch reports every tensor that is missing, unexpected, or of another shape. Only the counters of batch
     # norm may be missing. They have no effect on outputs.
@@ -359,7 +362,7 @@ def prepare(images: Tensor) -> Tensor:
 
 
 def evaluate(tests: dict[str, Tensor]) -> bool:
-    """Prints the test accuracy. Returns whether it and the predictions are those that the run recorded."""
+    """Prints the test accuracy. Returns whether accuracy and predictions are those that the run recorded."""
     labels = tests["labels"].long()
     network = load()
     with torch.inference_mode():
@@ -382,7 +385,7 @@ def evaluate(tests: dict[str, Tensor]) -> bool:
 
 
 def main() -> int:
-    """Evaluates the test images if they lie beside this file. Otherwise it says how to use the file."""
+    """Evaluates the test images if they are beside this file. Otherwise it says how to use the file."""
     images = DESCRIPTION["images"] and beside(DESCRIPTION["images"])
     if images and images.exists():
         return 0 if evaluate(load_file(images)) else 1

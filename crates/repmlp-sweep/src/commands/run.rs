@@ -22,6 +22,7 @@ use crate::arithmetic;
 use crate::cli::RunArgs;
 use crate::costed_plan::CostedPlan;
 use crate::data_check::{check_data, is_all_carried, refuse_other_data};
+use crate::event_files::EventFiles;
 use crate::exit::{Exit, UsageError};
 use crate::own_program::OwnProgram;
 use crate::plan_file;
@@ -96,6 +97,7 @@ async fn sweep(spec: &Spec, arguments: &RunArgs, screen: Screen, program: &Progr
     if !call.has_work
         && !lacks_throughput(&call.costed.record(), &mut results)
         && arguments.data.data.is_none()
+        && !EventFiles::of(&call.costed, &call.layout).is_some_and(|files| files.is_missing())
         && let Some(made) = made_before(&call.costed, &call.project, &mut results, arguments)?
     {
         results.close().await?;
@@ -157,6 +159,7 @@ impl Call<'_> {
             Progress::new(costed, &items, layout, *screen, Some(slots.len()).filter(|_| self.slurm.is_none()));
         damages.iter().for_each(|damage| progress.voice().say(&format!("note: {}", error_chain(damage))));
         progress.begin(&costed.works(&known));
+        self.log(&mut progress).await?;
         let options = options(arguments, &slots, orders((costed, project, layout), data, &arithmetic)?);
         // The memory of this machine says nothing about that of the nodes.
         let memory = options.memory.filter(|_| self.slurm.is_none());
@@ -178,10 +181,25 @@ impl Call<'_> {
             let plural = if pruning.count() == 1 { " is" } else { "s are" };
             progress.voice().say(&format!("{} run{plural} pruned", pruning.count()));
         }
+        self.log(&mut progress).await?;
         let (ended, request) = self.conclude(results, &progress, request, timed).await?;
         // The row of a run whose folder cannot be used does not say that it failed.
         let has_failed = summary.has_failed() && ended == Exit::Remains && request == Request::Run;
         Ok((if has_failed { Exit::Failed } else { ended }, request))
+    }
+
+    /// Writes event files of all values that are known, if the experiment asks for them. Without that, runs of earlier
+    /// calls, and values that are measured after the training, would have none.
+    async fn log(&self, progress: &mut Progress) -> Result<()> {
+        if !progress.logs() {
+            return Ok(());
+        }
+        let plan = &self.costed.plan;
+        let mut results = open_results(&self.layout).await?;
+        let rows = results.experiment_rows_of(&plan.experiment, &plan.profile, |_| Epochs::All).await?;
+        results.close().await?;
+        progress.log(&rows.map(|rows| rows.measurements).unwrap_or_default());
+        Ok(())
     }
 
     /// Returns the pruning that the user asks for, with what is known of the runs.

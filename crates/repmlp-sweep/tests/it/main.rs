@@ -31,6 +31,7 @@ mod slurm;
 mod slurm_answers;
 mod starting;
 mod surroundings;
+mod tensorboard;
 mod throughput;
 mod tidy;
 mod tidying_up;

@@ -8,10 +8,11 @@ use serde_json::Value;
 
 use crate::bench::Bench;
 
-const SPEC: &str = "experiments/own.toml";
+/// The experiment of the fixtures.
+pub(crate) const SPEC: &str = "experiments/own.toml";
 
 /// Makes a project with the trainer of the fixtures.
-fn project() -> Bench {
+pub(crate) fn project() -> Bench {
     let bench = Bench::empty();
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/own_trainer");
     fs::create_dir_all(bench.path("experiments/base")).unwrap();
