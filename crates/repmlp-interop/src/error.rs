@@ -111,6 +111,12 @@ pub enum InteropError {
     /// The configured network cannot be built.
     #[error("configuration: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Config(Vec<repmlp::ConfigFault>),
+    /// The network has a block that code outside this project cannot build.
+    #[error(transparent)]
+    Undescribed(#[from] repmlp::network::Undescribed),
+    /// The description of the network cannot be written as JSON.
+    #[error("the description of the network cannot be written as JSON")]
+    Description(#[source] serde_json::Error),
     /// A computation failed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),

@@ -36,6 +36,7 @@ pub mod filling;
 mod import;
 mod names;
 mod pickle;
+mod pytorch;
 mod shape;
 mod state_dict;
 
@@ -48,3 +49,4 @@ pub use fc3_slice::{Fc3Point, Fc3Slice, log_ratios};
 pub use file::{open_file, read_file, read_whole};
 pub use import::{Import, Misshapen, StoredForm};
 pub use names::{Naming, UnknownNaming};
+pub use pytorch::{PythonNotes, is_python_file, python_file, without_auxiliary, write_images};

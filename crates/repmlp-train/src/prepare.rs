@@ -64,7 +64,7 @@ impl Preparation {
     }
 
     /// Returns the square that the network sees.
-    fn fitted(&self, image: &Image) -> Image {
+    pub(crate) fn fitted(&self, image: &Image) -> Image {
         match self.fit {
             // Padded sets were already padded when they were read.
             Fit::Padded | Fit::Scene => image.clone(),

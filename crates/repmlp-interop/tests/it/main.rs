@@ -9,3 +9,4 @@ mod fc3_slice;
 mod hostile;
 mod name_lists;
 mod parity;
+mod pytorch;

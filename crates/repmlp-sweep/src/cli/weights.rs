@@ -7,13 +7,14 @@ use clap_complete::engine::ArgValueCandidates;
 use repmlp_interop::Fc3Point;
 
 use super::values::parse_point;
-use super::{FormChoice, ResultsArgs};
+use super::{DataArgs, FormChoice, ResultsArgs};
 use crate::complete;
 
 /// What is done with weights.
 #[derive(Debug, Subcommand)]
 pub(crate) enum WeightsCommand {
-    /// Write the weights of a run, or of a file of weights, as PyTorch reads them.
+    /// Write the weights of a run, or of a file of weights, as PyTorch reads them. For a run, also write a Python file that
+    /// builds its network.
     Export(WeightsExportArgs),
     /// Read PyTorch weights and list which fit a network, which are missing and which are left over.
     Import(WeightsImportArgs),
@@ -62,6 +63,12 @@ pub(crate) struct WeightsExportArgs {
     /// The form that is written.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) form: FormChoice,
+    /// For a run: also write its test images, as the network sees them before normalisation. The Python file then
+    /// computes the test accuracy.
+    #[arg(long)]
+    pub(crate) images: bool,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
 }
 
 /// Naming of tensors in a file of weights.

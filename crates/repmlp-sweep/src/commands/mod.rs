@@ -32,6 +32,7 @@ mod verify;
 mod watch;
 mod weights;
 mod weights_figure;
+mod weights_python;
 mod why;
 
 pub(crate) use run::RETRIES;

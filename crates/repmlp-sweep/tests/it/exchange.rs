@@ -89,6 +89,36 @@ fn weights_of_a_run_are_exported_in_both_forms_and_imported_again() {
 }
 
 #[test]
+fn weights_of_a_run_come_with_a_python_file_and_its_test_images() {
+    let bench = Bench::new();
+    bench.done("experiments/tiny.toml");
+    let plan: Value = serde_json::from_str(&bench.done("plan experiments/tiny.toml --json").stdout()).unwrap();
+    let run = &plan["runs"][0]["run"].as_str().unwrap()[..12];
+    let out = bench.done(&format!("weights export {run} --images --out net.safetensors")).stdout();
+    assert!(out.contains("the network in PyTorch written to net.py\n"), "{out}");
+    assert!(out.contains("written to net.images.safetensors; `python net.py` evaluates them\n"), "{out}");
+    let text = std::fs::read_to_string(bench.path("net.py")).unwrap();
+    for word in ["\"weights\": \"net.safetensors\"", "\"Ankle boot\"", "\"layer\": \"rep-mlp\"", "\"accuracy\": 0."] {
+        assert!(text.contains(word), "{word} in {text}");
+    }
+    let images = std::fs::read(bench.path("net.images.safetensors")).unwrap();
+    let header = String::from_utf8_lossy(&images[8..400]).into_owned();
+    assert!(header.contains("\"images\":{\"dtype\":\"U8\",\"shape\":[64,1,32,32]"), "{header}");
+    assert!(header.contains("\"predicted\":{\"dtype\":\"U32\",\"shape\":[64]"), "{header}");
+
+    // The program replaces its own file, and nobody else's.
+    bench.done(&format!("weights export {run} --out net.safetensors"));
+    std::fs::write(bench.path("net.py"), "mine").unwrap();
+    let refused = bench.run(&format!("weights export {run} --out net.safetensors"));
+    assert_eq!(refused.code(), 2);
+    assert!(refused.stderr().contains("net.py was not written by this program"), "{}", refused.stderr());
+    assert_eq!(std::fs::read_to_string(bench.path("net.py")).unwrap(), "mine");
+    let torchvision = bench.run(&format!("weights export {run} --naming torchvision --images --out other.safetensors"));
+    assert_eq!(torchvision.code(), 2);
+    assert!(!bench.path("other.safetensors").exists());
+}
+
+#[test]
 fn a_network_is_given_by_name_or_by_file() {
     let bench = Bench::new();
     let counted = bench.done("count").stdout();

@@ -17,6 +17,7 @@ mod error;
 mod files;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod for_others;
 #[cfg(test)]
 mod hostile;
 mod identities;
@@ -35,6 +36,7 @@ pub use dataset::{Dataset, TrainCount};
 pub use detect::{DetectError, DetectedSet, Labels, detect};
 pub use digest_cache::DigestCache;
 pub use error::DataError;
+pub use for_others::{Preparing, TestImages};
 pub use identities::IdentitiesConfig;
 pub use idx::IdxConfig;
 pub use image_folder::ImageFolderConfig;

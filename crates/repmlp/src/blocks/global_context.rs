@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cost::{Account, LayerCost};
 use crate::layers::{Conv2d, ConvShape, Linear, Visitor};
-use crate::network::{BlockSpec, DeployedBlock, Site, TrainingBlock};
+use crate::network::{BlockSpec, DeployedBlock, LayerDescription, Site, TrainingBlock};
 use crate::vars::{Init, Scope, joined};
 use crate::{ConfigFault, Mode};
 
@@ -78,6 +78,11 @@ impl BlockSpec for GlobalContextConfig {
             kept: 6 * inner + channels * h * w,
             ..LayerCost::default()
         });
+    }
+
+    fn description(&self, input: Site) -> Option<LayerDescription> {
+        let GlobalContextShape { channels, inner, layer_norm_eps } = self.shape(input.channels);
+        Some(LayerDescription::GlobalContext { channels, inner, layer_norm_eps })
     }
 
     fn build(&self, input: Site, scope: &Scope<'_>) -> Result<Box<dyn TrainingBlock>> {

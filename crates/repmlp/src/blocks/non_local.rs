@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::blocks::BlockKind;
 use crate::cost::{Account, CountedForm, LayerCost};
 use crate::layers::{BatchNorm, Conv2d, ConvShape, Visitor};
-use crate::network::{BlockSpec, DeployedBlock, LayerSpec, Node, Site, TrainingBlock};
+use crate::network::{BlockSpec, DeployedBlock, LayerDescription, LayerSpec, Node, Site, TrainingBlock};
 use crate::reparam::fuse_bn;
 use crate::vars::{Scope, joined};
 use crate::{ConfigFault, Mode};
@@ -91,6 +91,11 @@ impl BlockSpec for NonLocalConfig {
         };
         let z = conv("z", (inner, channels));
         account.add(LayerCost { params: z.params + norm, kept: 2 * z.kept, ..z });
+    }
+
+    fn description(&self, input: Site) -> Option<LayerDescription> {
+        let NonLocalShape { channels, inner, scale } = self.shape(input.channels);
+        Some(LayerDescription::NonLocal { channels, inner, scale })
     }
 
     fn build(&self, input: Site, scope: &Scope<'_>) -> Result<Box<dyn TrainingBlock>> {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::blocks::BlockKind;
 use crate::cost::{Account, LayerCost};
 use crate::layers::{BatchNorm, Conv2d, ConvShape, Visitor};
-use crate::network::{BlockSpec, DeployedBlock, LayerSpec, Node, Site, TrainingBlock, identity, sum};
+use crate::network::{BlockSpec, DeployedBlock, LayerDescription, LayerSpec, Node, Site, TrainingBlock, identity, sum};
 use crate::vars::{Init, Scope, joined};
 use crate::{ConfigFault, Mode};
 
@@ -90,6 +90,12 @@ impl BlockSpec for SelfAttentionConfig {
             kept: 2 * (channels + self.heads) * pixels,
             ..LayerCost::default()
         });
+    }
+
+    fn description(&self, input: Site) -> Option<LayerDescription> {
+        let SelfAttentionShape { channels, heads, map, head_dim_qk, head_dim_v } =
+            SelfAttentionShape::even(input, self.heads);
+        Some(LayerDescription::SelfAttention { channels, heads, map, head_dim_qk, head_dim_v })
     }
 
     fn build(&self, input: Site, scope: &Scope<'_>) -> Result<Box<dyn TrainingBlock>> {

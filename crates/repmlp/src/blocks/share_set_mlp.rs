@@ -11,7 +11,7 @@ use repmlp_kernels::{Epilogue, LinearMap, grouped_fc_with_epilogue, mean_pixel, 
 use crate::blocks::rep_mlp::{LocalBranch, Partitioning, RepMlpShape};
 use crate::cost::{Account, CountedForm, LayerCost};
 use crate::layers::{BatchNorm, Conv2d, ConvBn, ConvShape, Normed, Visitor, normed_sum};
-use crate::network::{BlockSpec, DeployedBlock, Site, TrainingBlock};
+use crate::network::{BlockSpec, DeployedBlock, LayerDescription, Site, TrainingBlock};
 use crate::reparam::fuse_bn;
 use crate::vars::{Init, Scope, joined};
 use crate::{ConfigFault, Mode};
@@ -90,6 +90,12 @@ impl BlockSpec for ShareSetMlpShape {
                 }
             }
         }
+    }
+
+    fn description(&self, Site { channels, map }: Site) -> Option<LayerDescription> {
+        let Self { share_sets, local_kernels, gate_reduction } = self;
+        let (local_kernels, hidden) = (local_kernels.clone(), channels / gate_reduction);
+        Some(LayerDescription::ShareSetMlp { channels, share_sets: *share_sets, map, local_kernels, hidden })
     }
 
     fn build(&self, input: Site, scope: &Scope<'_>) -> Result<Box<dyn TrainingBlock>> {

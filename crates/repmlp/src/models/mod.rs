@@ -28,9 +28,11 @@ pub use rep_mlp_net::RepMlpNetConfig;
 pub use res_net::{ResNetConfig, StageConfig};
 
 use crate::cost::{Account, CountedForm};
-use crate::network::{DeployedLayer, Fc3Shape, Layer, LayerSpec, Network, Site, identity};
+use crate::network::{
+    DeployedLayer, Fc3Shape, Layer, LayerSpec, Network, NodeDescription, Site, Undescribed, identity,
+};
 use crate::own_kinds::{Own, OwnKinds};
-use crate::vars::Scope;
+use crate::vars::{Scope, Vars};
 use crate::{ConfigFault, Mode};
 
 /// The input and the classes of a network.
@@ -156,6 +158,25 @@ impl ModelConfig {
     /// have no faults.
     pub fn fc3s(&self, task: Task) -> Vec<(String, Fc3Shape)> {
         self.network(task).fc3s(task.site())
+    }
+
+    /// Returns the names of the training form's variables, except those of the auxiliary head, which a description does
+    /// not have. The configuration must have no faults.
+    ///
+    /// # Errors
+    /// When two variables have the same name.
+    pub fn described_variables(&self, task: Task) -> Result<Vec<String>> {
+        let vars = Vars::blank();
+        Network { auxiliary: None, ..self.network(task) }.build(task.site(), &vars.root())?;
+        Ok(vars.all().into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// Describes the layers, for code outside this project. The configuration must have no faults.
+    ///
+    /// # Errors
+    /// When the network has a block of another crate.
+    pub fn description(&self, task: Task) -> std::result::Result<NodeDescription, Undescribed> {
+        self.network(task).description(task.site())
     }
 
     /// Returns the costs of the network per layer, without building it.

@@ -12,7 +12,7 @@ use repmlp_kernels::Epilogue;
 
 use crate::cost::Account;
 use crate::layers::Visitor;
-use crate::network::Site;
+use crate::network::{LayerDescription, Site};
 use crate::vars::Scope;
 use crate::{ConfigFault, Mode};
 
@@ -34,6 +34,12 @@ pub trait BlockSpec: Debug + Send + Sync {
     /// Returns the sizes of the block's FC3, if it has one of the same shape in both forms. The name of its weight is
     /// that of the block and `fc3.weight`. The default is none.
     fn fc3(&self, _input: Site) -> Option<Fc3Shape> {
+        None
+    }
+
+    /// Describes the block for code outside this project. The default is none: that code knows the blocks of this crate
+    /// only.
+    fn description(&self, _input: Site) -> Option<LayerDescription> {
         None
     }
 

@@ -10,6 +10,7 @@
 
 mod block;
 mod deployed_layer;
+mod description;
 mod fixed;
 mod layer;
 mod layer_spec;
@@ -20,6 +21,7 @@ use candle_core::{Result, Tensor};
 
 pub use block::{BlockSpec, DeployedBlock, Fc3Shape, TrainingBlock};
 pub use deployed_layer::DeployedLayer;
+pub use description::{LayerDescription, NodeDescription, PartDescription, Undescribed};
 pub use fixed::{Activation, Fixed};
 pub use layer::Layer;
 pub use layer_spec::{ConvBnSpec, LayerSpec, Site};

@@ -9,7 +9,7 @@ use crate::blocks::BlockKind;
 use crate::blocks::rep_mlp::{GlobalPerceptron, LocalBranch, Partitioning, RepMlpBlock, RepMlpShape};
 use crate::cost::{Account, CountedForm, LayerCost};
 use crate::layers::ConvBn;
-use crate::network::{BlockSpec, Fc3Shape, LayerSpec, Node, Site, TrainingBlock};
+use crate::network::{BlockSpec, Fc3Shape, LayerDescription, LayerSpec, Node, Site, TrainingBlock};
 use crate::vars::Scope;
 
 /// Configuration of a RepMLP block. Its channels and its map follow from its position in the network.
@@ -215,6 +215,25 @@ impl BlockSpec for RepMlpConfig {
         let Partitioning { h, w, .. } = partitioning;
         let is_fc = self.partition_perceptron == PartitionPerceptronConfig::Fc {};
         is_fc.then(|| Fc3Shape { outputs, inputs: inputs / groups, h, w })
+    }
+
+    fn description(&self, Site { channels, map }: Site) -> Option<LayerDescription> {
+        let RepMlpShape { inputs, outputs, groups, partitioning } = self.shape(channels, channels, map)?;
+        let count = partitioning.count();
+        Some(LayerDescription::RepMlp {
+            inputs,
+            outputs,
+            groups,
+            h: partitioning.h,
+            w: partitioning.w,
+            map,
+            hidden: self.global_reduction(count).map(|reduction| inputs * count / reduction),
+            kernel: match self.partition_perceptron {
+                PartitionPerceptronConfig::Fc {} => None,
+                PartitionPerceptronConfig::Conv { kernel } => Some(kernel),
+            },
+            local_kernels: self.local_kernels.clone(),
+        })
     }
 
     fn build(&self, Site { channels, map }: Site, scope: &Scope<'_>) -> Result<Box<dyn TrainingBlock>> {

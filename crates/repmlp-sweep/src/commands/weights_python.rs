@@ -1,0 +1,119 @@
+//! The Python file beside exported weights, and the test images that it evaluates.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use repmlp_interop::{PythonNotes, StoredForm, is_python_file, python_file, write_images};
+use repmlp_train::data::{DataError, TestImages};
+use sweep_protocol::{Epochs, Form, Measurement, Metric, Predictions, ResultsLayout, RunId, Split};
+
+use super::open_results;
+use super::weights::run_file;
+use crate::cli::WeightsExportArgs;
+use crate::exit::UsageError;
+use crate::program::Program;
+use crate::project::Project;
+
+/// What is written beside the weights.
+pub(super) struct Python {
+    text: String,
+    file: PathBuf,
+    images: Option<(PathBuf, TestImages)>,
+    predicted: Option<Vec<u32>>,
+}
+
+/// Makes the Python file of a run, and reads its test images if they are asked for. Writes nothing.
+///
+/// # Errors
+/// When the network has a block of another crate, the data of the run is missing or was changed, or a file that the
+/// program did not write is in the way.
+pub(super) async fn prepare(
+    arguments: &WeightsExportArgs,
+    (run, form): (RunId, StoredForm),
+    program: &Program,
+) -> Result<Python> {
+    let layout = Project::here().results(&arguments.weights.results);
+    let of_run = run_file(&layout, run)?;
+    let config = program.candle.config(&of_run.config)?;
+    let recorded = recorded(&layout, run).await?;
+    let folder = arguments.data.data.as_deref();
+    let preparing = config.data.preparing(folder, of_run.seed)?;
+    if let Some(seen) = recorded.fingerprint.filter(|seen| !seen.starts_with(&preparing.fingerprint)) {
+        return Err(DataError::Changed { run: run.short(), seen, now: preparing.fingerprint }.into());
+    }
+    let images = if arguments.images { config.data.test_images(folder, of_run.seed)? } else { None };
+    let out = &arguments.out;
+    let (file, images_file) = (out.with_extension("py"), out.with_extension("images.safetensors"));
+    refuse_foreign(&file)?;
+    let notes = PythonNotes {
+        run: format!("run {}", run.short()),
+        program: format!("{} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")),
+        weights: name_of(out),
+        images: images.is_some().then(|| name_of(&images_file)),
+        classes: preparing.classes,
+        mean: preparing.normalization.mean,
+        deviation: preparing.normalization.deviation,
+        accuracy: recorded.accuracy,
+    };
+    let text = python_file((&config.model, config.task()), form, &notes)?;
+    let images = images.map(|images| (images_file, images));
+    Ok(Python { text, file, images, predicted: recorded.predicted })
+}
+
+impl Python {
+    /// Writes the files. Returns lines that say so.
+    pub(super) fn write(self) -> Result<String> {
+        let Self { text, file, images, predicted } = self;
+        fs::write(&file, text).with_context(|| format!("{} cannot be written", file.display()))?;
+        let mut said = format!("the network in PyTorch written to {}\n", file.display());
+        if let Some((path, TestImages { shape, pixels, labels })) = images {
+            let count = labels.len();
+            let predicted = predicted.filter(|predicted| predicted.len() == count);
+            write_images(&path, (shape, pixels), labels, predicted)?;
+            let (path, file) = (path.display(), file.display());
+            said += &format!("{count} test images written to {path}; `python {file}` evaluates them\n");
+        }
+        Ok(said)
+    }
+}
+
+/// What the run recorded.
+struct Recorded {
+    fingerprint: Option<String>,
+    accuracy: Option<f64>,
+    predicted: Option<Vec<u32>>,
+}
+
+async fn recorded(layout: &ResultsLayout, run: RunId) -> Result<Recorded> {
+    let mut results = open_results(layout).await?;
+    let (rows, values) = results.rows_of(&[run], |_| Epochs::Last).await?;
+    let predictions = results.predictions_of(&[run]).await?;
+    results.close().await?;
+    let of_test = (Some(Split::Test), Some(Form::Deployed));
+    let is_accuracy = |m: &Measurement| m.metric == Metric::Accuracy && (m.split, m.form) == of_test;
+    let accuracy = values.iter().map(|row| row.measurement).find(is_accuracy).map(|m| m.value);
+    let is_of_test = |found: &Predictions| (Some(found.split()), found.form()) == of_test;
+    let predicted = predictions.iter().map(|row| &row.predictions).find(|found| is_of_test(found));
+    Ok(Recorded {
+        fingerprint: rows.into_iter().next().and_then(|row| row.data_fingerprint),
+        accuracy,
+        predicted: predicted.map(|found| found.pairs().map(|(_, predicted)| predicted).collect()),
+    })
+}
+
+/// Refuses to replace a file that the program did not write.
+fn refuse_foreign(path: &Path) -> Result<()> {
+    match fs::read_to_string(path) {
+        Ok(text) if is_python_file(&text) => Ok(()),
+        Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        _ => {
+            let text = format!("{} was not written by this program: move it, or choose another --out", path.display());
+            Err(UsageError(text).into())
+        }
+    }
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
