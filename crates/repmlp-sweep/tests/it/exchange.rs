@@ -103,8 +103,8 @@ fn weights_of_a_run_come_with_a_python_file_and_its_test_images() {
     }
     let images = std::fs::read(bench.path("net.images.safetensors")).unwrap();
     let header = String::from_utf8_lossy(&images[8..400]).into_owned();
-    assert!(header.contains("\"images\":{\"dtype\":\"U8\",\"shape\":[64,1,32,32]"), "{header}");
-    assert!(header.contains("\"predicted\":{\"dtype\":\"U32\",\"shape\":[64]"), "{header}");
+    assert!(header.contains("\"images\":{\"dtype\":\"U8\",\"shape\":[32,1,32,32]"), "{header}");
+    assert!(header.contains("\"predicted\":{\"dtype\":\"U32\",\"shape\":[32]"), "{header}");
 
     // The program replaces its own file, and nobody else's.
     bench.done(&format!("weights export {run} --out net.safetensors"));
