@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use repmlp::catalogue::CatalogueError;
 use repmlp_interop::InteropError;
 use repmlp_train::data::{DataError, DetectError};
+use sweep_bundle::BundleError;
 use sweep_plan::PlanError;
 use sweep_protocol::{EXIT_UNWRITABLE_JOURNAL, FailureKind, JournalError, error_texts, printable};
 use sweep_report::ReportError;
@@ -138,6 +139,14 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
             RunnerError::Orders { .. } | RunnerError::Unheard => Exit::Internal,
             // Its cause follows.
             RunnerError::Cluster(_) => return cluster(fault),
+        });
+    }
+    if let Some(fault) = cause.downcast_ref::<BundleError>() {
+        return Some(match fault {
+            BundleError::Io { doing: "written", .. } => Exit::Unwritable,
+            BundleError::Place { .. } => Exit::Usage,
+            BundleError::Newer { .. } => Exit::InUse,
+            BundleError::Io { .. } | BundleError::Damaged { .. } => Exit::Data,
         });
     }
     if let Some(fault) = cause.downcast_ref::<SlurmError>() {

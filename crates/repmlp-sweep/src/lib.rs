@@ -5,6 +5,7 @@
 
 mod arithmetic;
 mod base_schema;
+mod bundle;
 mod cli;
 mod commands;
 mod complete;

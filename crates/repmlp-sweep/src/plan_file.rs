@@ -97,7 +97,7 @@ fn source(layout: &ResultsLayout, costed: &CostedPlan<'_>) -> PlanSource {
 }
 
 /// Whether two records are equal except for the time of writing.
-fn is_same_plan(a: &PlanRecord, b: &PlanRecord) -> bool {
+pub(crate) fn is_same_plan(a: &PlanRecord, b: &PlanRecord) -> bool {
     let timeless = |plan: &PlanRecord| plan.source.clone().map(|source| PlanSource { written_at_ms: 0, ..source });
     timeless(a) == timeless(b) && PlanRecord { source: b.source.clone(), ..a.clone() } == *b
 }
@@ -232,6 +232,11 @@ fn tidied(path: &Path) -> PathBuf {
         }
     }
     out
+}
+
+/// Returns the path of an experiment file as its plan names it.
+pub(crate) fn seen_from_results(layout: &ResultsLayout, file: &Path) -> String {
+    seen_from(&real(layout.root()), &real(file))
 }
 
 /// Returns an absolute path relative to an absolute folder, with slashes.

@@ -65,7 +65,7 @@ pub use error::{Colors, Fault, PlanError};
 pub use exec::Exec;
 pub use experiment::Experiment;
 pub use link::file_behind;
-pub use load::{digest, load, load_adjusted, load_base};
+pub use load::{digest, files, load, load_adjusted, load_base};
 pub use log::Log;
 pub use plan::{Merged, Plan, PlannedRun, Resolved, plan};
 pub use profile::DEFAULT_PROFILE;

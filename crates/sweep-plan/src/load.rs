@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::iter;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -99,6 +99,20 @@ pub fn digest(path: &Path) -> Result<String, PlanError> {
     let ground = base::chain(&root, &mut faults);
     faults.check()?;
     Ok(digest_of(&source, &ground))
+}
+
+/// Returns the paths of an experiment file and its base files, the experiment file first.
+///
+/// # Errors
+/// When one of the files cannot be read or is not valid TOML.
+pub fn files(path: &Path) -> Result<Vec<PathBuf>, PlanError> {
+    let source = SourceFile::read(path).map_err(|source| PlanError::Unreadable { path: path.to_owned(), source })?;
+    let mut faults = Faults::new(&source);
+    let root = document::parse(&source)?;
+    let ground = base::chain(&root, &mut faults);
+    faults.check()?;
+    let bases = ground.iter().map(|base| base.source.path.clone());
+    Ok(iter::once(path.to_owned()).chain(bases).collect())
 }
 
 fn digest_of(source: &SourceFile, bases: &[Overlay]) -> String {

@@ -71,6 +71,11 @@ impl ResultsLayout {
         self.root.join("digests")
     }
 
+    /// The folder of unfinished runs that an import replaced, each named by its id and a number. It may be removed.
+    pub fn replaced(&self) -> PathBuf {
+        self.root.join("replaced")
+    }
+
     /// The folder of what was submitted to Slurm: one folder for each submission, named 1, 2, …
     pub fn submissions(&self) -> PathBuf {
         self.root.join("slurm")

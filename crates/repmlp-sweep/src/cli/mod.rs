@@ -1,5 +1,6 @@
 //! The command line. Parsing has no side effects.
 
+mod bundle;
 mod compare;
 mod numbers;
 mod page;
@@ -19,6 +20,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use clap_complete::engine::ArgValueCandidates;
 
+pub(crate) use bundle::{BundleCommand, BundleExportArgs, BundleImportArgs};
 pub(crate) use compare::CompareArgs;
 pub(crate) use numbers::{NoiseArgs, PilotArgs, ReportArgs, WhyArgs};
 pub(crate) use page::PageArgs;
@@ -150,6 +152,12 @@ pub(crate) enum Command {
     Rebuild(ResultsArgs),
     /// Write all measurements of an experiment as one tidy table.
     Export(ExportArgs),
+    /// Carry a sweep to another machine in one archive, and merge it with what is there.
+    Bundle {
+        /// What is done with a bundle.
+        #[command(subcommand)]
+        what: BundleCommand,
+    },
     /// Exchange weights with PyTorch, or draw them.
     Weights {
         /// What is done with weights.

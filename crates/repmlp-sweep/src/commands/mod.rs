@@ -1,6 +1,7 @@
 //! One file per subcommand. Each gets its data from the library crates and prints it.
 
 mod bench;
+mod bundle;
 pub(crate) mod cancel;
 mod claims;
 mod clean;
@@ -44,7 +45,7 @@ use sweep_protocol::{ResultsLayout, RunId, RunRow, Status, check_prose, error_ch
 use sweep_runner::{Presence, presence, submitted};
 use sweep_store::Reader;
 
-use crate::cli::{Cli, Command, VerifyCommand, WeightsCommand};
+use crate::cli::{BundleCommand, Cli, Command, VerifyCommand, WeightsCommand};
 use crate::complete;
 use crate::exit::{Exit, UsageError};
 use crate::program::Program;
@@ -69,6 +70,8 @@ pub(crate) fn dispatch(cli: Cli, screen: Screen, program: &Program) -> Result<Ex
         Command::Pilot(arguments) => asynchronous(pilot::run(arguments)),
         Command::Why(arguments) => asynchronous(why::run(arguments)),
         Command::Claims(arguments) => asynchronous(claims::run(arguments, screen, program)),
+        Command::Bundle { what: BundleCommand::Export(arguments) } => asynchronous(bundle::export(arguments)),
+        Command::Bundle { what: BundleCommand::Import(arguments) } => asynchronous(bundle::import(arguments)),
         Command::Tag(arguments) => asynchronous(tag::tag(arguments)),
         Command::Note(arguments) => asynchronous(tag::note(arguments)),
         Command::Forget(arguments) => asynchronous(clean::forget(arguments)),

@@ -7,6 +7,7 @@ mod again;
 mod arithmetic;
 mod bench;
 mod benchmark;
+mod bundle;
 mod chaos;
 mod chaos_at_size;
 mod claims;

@@ -1,0 +1,71 @@
+//! `bundle export` and `bundle import`: carry a sweep to another machine, and merge it with what is there.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use sweep_bundle::pack;
+use sweep_plan::DEFAULT_PROFILE;
+use sweep_protocol::{RunId, create_folders, error_chain};
+use sweep_runner::SchedulerLock;
+use sweep_store::Store;
+
+use super::{open_results, print, say, say_damage};
+use crate::bundle::{Asked, Contents, Merge, Staged};
+use crate::cli::{BundleExportArgs, BundleImportArgs};
+use crate::exit::Exit;
+use crate::predict::count;
+use crate::project::{Project, name_or_file};
+
+pub(crate) async fn export(arguments: BundleExportArgs) -> Result<Exit> {
+    let (experiment, file) = name_or_file(&arguments.experiment)?;
+    let project = file.map_or_else(Project::here, Project::of);
+    let layout = project.results(&arguments.results);
+    let profile = arguments.profile.clone().unwrap_or_else(|| DEFAULT_PROFILE.to_owned());
+    // Nothing may change while the files are read.
+    let lock = if layout.root().is_dir() { Some(SchedulerLock::acquire(&layout)?) } else { None };
+    let mut results = open_results(&layout).await?;
+    let out = arguments.out.clone().unwrap_or_else(|| PathBuf::from(format!("{experiment}-{profile}.tar.gz")));
+    let asked = Asked { experiment, profile, with_weights: arguments.weights };
+    let contents = Contents::of(&layout, &mut results, &asked)?;
+    say_damage(&mut results);
+    results.close().await?;
+    let manifest = pack(&out, contents.origin, &contents.files)?;
+    drop(lock);
+    contents.notes.iter().for_each(|note| say(&format!("note: {note}")));
+    let bytes: u64 = manifest.files.values().map(|file| file.size).sum();
+    let (files, runs) = (count(manifest.files.len() as f64), contents.runs);
+    print(&format!("{runs} runs in {files} files ({}B) written to {}\n", count(bytes as f64), out.display()))?;
+    Ok(Exit::Done)
+}
+
+pub(crate) async fn import(arguments: BundleImportArgs) -> Result<Exit> {
+    let project = Project::here();
+    let layout = project.results(&arguments.results);
+    create_folders(layout.root())?;
+    let lock = SchedulerLock::acquire(&layout)?;
+    let staged = Staged::unpack(&arguments.bundle, &layout)?;
+    let mut results = open_results(&layout).await?;
+    let merge = Merge::of(&staged, (project.root(), &layout), &mut results).await?;
+    say_damage(&mut results);
+    results.close().await?;
+    merge.carry_out(&staged, &layout)?;
+    let changed: BTreeSet<RunId> = merge.new.iter().chain(&merge.replaced).copied().collect();
+    let (mut store, mut damages) = Store::open(lock.layout()).await?;
+    damages.extend(store.refresh(&changed.into_iter().collect::<Vec<_>>()).await?);
+    store.close().await?;
+    damages.iter().for_each(|damage| say(&format!("note: {}", error_chain(damage))));
+    merge.notes.iter().for_each(|note| say(&format!("note: {note}")));
+    let origin = &staged.manifest.origin;
+    let mut line = format!("`{}` ({}): {} runs are new", origin.experiment, origin.profile, merge.new.len());
+    if merge.kept > 0 {
+        line += &format!(", {} were here already", merge.kept);
+    }
+    if !merge.replaced.is_empty() {
+        let (number, folder) = (merge.replaced.len(), layout.replaced());
+        line += &format!(", {number} replace unfinished ones, which are now in {}", folder.display());
+    }
+    print(&format!("{line}\n"))?;
+    print(&format!("written by {}; runs trained by {}\n", origin.program, origin.code.join(", ")))?;
+    Ok(Exit::Done)
+}
