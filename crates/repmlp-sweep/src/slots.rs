@@ -6,6 +6,8 @@ use sweep_runner::Slot;
 use sweep_trainer::Trainer;
 
 use crate::cli::RunArgs;
+use crate::own_program::Worker;
+use crate::project::Project;
 
 /// What the command line and the experiment file ask for. The command line counts more.
 #[derive(Debug)]
@@ -13,21 +15,34 @@ pub(crate) struct Asked {
     devices: Vec<String>,
     slots: Option<u32>,
     threads: Option<u32>,
+    worker: Option<Worker>,
 }
 
 impl Asked {
-    pub(crate) fn of(arguments: &RunArgs, exec: &Exec) -> Self {
+    pub(crate) fn of(arguments: &RunArgs, exec: &Exec, project: &Project) -> Result<Self> {
         let named = [&arguments.device, &exec.devices].into_iter().find(|devices| !devices.is_empty());
-        Self {
+        let of_file = exec.program.as_ref().map(|path| project.root().join(path));
+        let worker = arguments.worker.clone().or(of_file).map(|path| Worker::named(&path)).transpose()?;
+        Ok(Self {
             devices: named.cloned().unwrap_or_else(|| vec!["auto".to_owned()]),
             slots: arguments.slots.or(exec.slots),
             threads: arguments.threads.or(exec.threads),
+            worker,
+        })
+    }
+
+    /// Returns the devices. Each is opened once, by the program that trains, so that an unavailable device is refused
+    /// before anything starts.
+    pub(crate) fn devices(&self, trainer: &dyn Trainer) -> Result<Vec<String>> {
+        match &self.worker {
+            Some(worker) => self.devices.iter().map(|name| worker.device(name)).collect(),
+            None => self.devices.iter().map(|name| Ok(trainer.device(name)?)).collect(),
         }
     }
 
-    /// Returns the devices. Each is opened once, so that an unavailable device is refused before anything starts.
-    pub(crate) fn devices(&self, trainer: &dyn Trainer) -> Result<Vec<String>> {
-        self.devices.iter().map(|name| Ok(trainer.device(name)?)).collect()
+    /// Returns the program that trains, if it is not this one.
+    pub(crate) fn worker(&self) -> Option<&Worker> {
+        self.worker.as_ref()
     }
 
     /// Returns the slots for this number of runs. Parallel runs with one thread each finish sooner than successive runs

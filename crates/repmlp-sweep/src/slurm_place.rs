@@ -58,6 +58,7 @@ impl SlurmPlace {
             ("--slots", "array_limit", arguments.slots.is_some()),
             ("--threads", "cpus", arguments.threads.is_some()),
             ("--device", "device", !arguments.device.is_empty()),
+            ("--worker", "program", arguments.worker.is_some()),
         ];
         if let Some((option, key, _)) = of_this_machine.into_iter().find(|(_, _, is_given)| *is_given) {
             let text = format!(
@@ -71,7 +72,8 @@ impl SlurmPlace {
             return Err(UsageError(text.to_owned()).into());
         }
         let mut settings = settings(&costed.plan, &costed.path)?;
-        settings.program = settings.program.map(|path| project.root().join(path));
+        let of_exec = costed.plan.exec.program.as_ref().map(Into::into);
+        settings.program = settings.program.or(of_exec).map(|path| project.root().join(path));
         let is_there = settings.program.iter().try_for_each(|path| named_program(path).map(drop));
         is_there.with_context(|| invalid(&costed.path))?;
         let after = if arguments.detach { After::Leave } else { After::Follow };

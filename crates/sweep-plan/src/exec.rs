@@ -13,6 +13,8 @@ pub struct Exec {
     pub slots: Option<u32>,
     /// Number of threads of each run.
     pub threads: Option<u32>,
+    /// Path of the program that trains, relative to the project folder.
+    pub program: Option<String>,
 }
 
 impl Exec {
@@ -27,6 +29,7 @@ impl Exec {
             devices: one.into_iter().chain(several).collect(),
             slots: number("slots"),
             threads: number("threads"),
+            program: table.text_of("program").map(str::to_owned),
         }
     }
 }

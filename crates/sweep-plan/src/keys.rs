@@ -105,6 +105,12 @@ const EXEC: Block = Block {
             "Number of threads of each run, as for `--threads`, which counts more. Default: the machine's cores, \
              divided among the slots.",
         ),
+        optional(
+            "program",
+            Kind::Text,
+            "Path of the program that trains, relative to the project folder, such as a build for GPUs, as for \
+             `--worker`, which counts more. It must have the same version. Default: the program that is called.",
+        ),
     ],
 };
 

@@ -179,6 +179,8 @@ pub(crate) enum Command {
     },
     /// Count parameters and multiply-adds of one network, or of every network in the paper's tables.
     Count(CountArgs),
+    /// Show what this build and this machine have: devices, memory, kernels, free disk; what is wrong, and what to do.
+    Doctor(DoctorArgs),
     /// Time training steps, forward passes and kernels of this program on this machine.
     Bench(BenchArgs),
     /// Print a JSON Schema for editors.
@@ -268,6 +270,18 @@ pub(crate) struct DataArgs {
     /// Folder of the data sets; the default profiles need none.
     #[arg(long, env = "REPMLP_SWEEP_DATA", value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) results: ResultsArgs,
+    /// Also try to use this device: auto, cpu, or cuda:N. If it cannot be used, the exit code is 2.
+    #[arg(long)]
+    pub(crate) device: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

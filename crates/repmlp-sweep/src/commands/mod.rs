@@ -7,6 +7,7 @@ mod claims;
 mod clean;
 mod compare;
 mod count;
+mod doctor;
 mod export;
 mod grid;
 mod init;
@@ -87,6 +88,7 @@ pub(crate) fn dispatch(cli: Cli, screen: Screen, program: &Program) -> Result<Ex
         }
         Command::Weights { what: WeightsCommand::Import(arguments) } => weights::import(&arguments, program),
         Command::Verify { what: VerifyCommand::Parity(arguments) } => verify::parity(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments, program),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Count(arguments) => count::run(&arguments, program),
         Command::Man { out } => man::run(out.as_deref()),

@@ -24,7 +24,7 @@ use crate::costed_plan::CostedPlan;
 use crate::data_check::{check_data, is_all_carried, refuse_other_data};
 use crate::event_files::EventFiles;
 use crate::exit::{Exit, UsageError};
-use crate::own_program::OwnProgram;
+use crate::own_program::{OwnProgram, Worker};
 use crate::plan_file;
 use crate::program::Program;
 use crate::progress::Progress;
@@ -77,7 +77,7 @@ async fn sweep(spec: &Spec, arguments: &RunArgs, screen: Screen, program: &Progr
     project.check_declaration(&costed.record())?;
     project.check_place(&arguments.reports)?;
     let slurm = SlurmPlace::asked(arguments, &costed, &project)?;
-    let asked = Asked::of(arguments, &costed.plan.exec);
+    let asked = Asked::of(arguments, &costed.plan.exec, &project)?;
     let devices = match &slurm {
         Some(place) => vec![place.settings.device.clone()],
         None => asked.devices(costed.trainers.of_devices(&costed.plan.configurations))?,
@@ -164,7 +164,7 @@ impl Call<'_> {
         // The memory of this machine says nothing about that of the nodes.
         let memory = options.memory.filter(|_| self.slurm.is_none());
         let options = Options { memory, ..options };
-        let place = Place { local: local(arguments, slots)?, slurm: self.slurm.clone() };
+        let place = Place { local: local((arguments, self.asked.worker()), slots)?, slurm: self.slurm.clone() };
         pruning.begin(&progress);
         let work = (items, &mut pruning);
         let (mut request, summary) = sweep.carry_out(work, (&place, &options), &mut store, &mut progress).await?;
@@ -351,8 +351,11 @@ fn arithmetic_of(costed: &CostedPlan<'_>, devices: &[String], known: &BTreeMap<R
 }
 
 /// Returns this machine as the place where attempts run.
-fn local(arguments: &RunArgs, slots: Vec<Slot>) -> Result<LocalMachine> {
-    let program = OwnProgram::find()?;
+fn local((arguments, worker): (&RunArgs, Option<&Worker>), slots: Vec<Slot>) -> Result<LocalMachine> {
+    let program = match worker {
+        Some(Worker { path }) => OwnProgram { path: path.clone(), name: None },
+        None => OwnProgram::find()?,
+    };
     Ok(LocalMachine {
         program: program.path,
         name: program.name,

@@ -157,7 +157,10 @@ async fn page(project: &Project, layout: &ResultsLayout, place: (&str, &str)) ->
     let rows = recorded::of_report(project, &mut results, place).await?;
     results.close().await?;
     let Some(rows) = rows else { return Ok(String::new()) };
-    Ok(serde_json::to_string(&page_data::collect(project, layout, &rows)?)?)
+    // A large report takes seconds, in which the server must answer.
+    let (project, layout) = (project.clone(), layout.clone());
+    let made = move || Ok(serde_json::to_string(&page_data::collect(&project, &layout, &rows)?)?);
+    tokio::task::spawn_blocking(made).await?
 }
 
 fn follower_note(follower: &Follower, note: &str) -> String {

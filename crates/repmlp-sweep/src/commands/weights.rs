@@ -48,17 +48,18 @@ pub(crate) async fn export_weights(arguments: WeightsExportArgs, program: &Progr
         return Err(UsageError(text.to_owned()).into());
     }
     let tensors = export(&import, (&model.model, model.task), (naming, form))?;
-    let Some(run) = run.filter(|_| naming == Naming::Official) else {
-        write_safetensors(out, &tensors)?;
-        print(&format!("{} tensors of the {form} form written to {}\n", tensors.len(), out.display()))?;
-        return Ok(Exit::Done);
-    };
     // Everything is checked before the first file is written.
-    let python = weights_python::prepare(&arguments, (run, form), program).await?;
-    let tensors = without_auxiliary(tensors, (&model.model, model.task), form)?;
+    let python = match run.filter(|_| naming == Naming::Official) {
+        Some(run) => weights_python::prepare(&arguments, (run, form), program).await?,
+        None => None,
+    };
+    let tensors = match &python {
+        Some(_) => without_auxiliary(tensors, (&model.model, model.task), form)?,
+        None => tensors,
+    };
     write_safetensors(out, &tensors)?;
     print(&format!("{} tensors of the {form} form written to {}\n", tensors.len(), out.display()))?;
-    print(&python.write()?)?;
+    python.map_or(Ok(()), |python| print(&python.write()?))?;
     Ok(Exit::Done)
 }
 

@@ -4,12 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use repmlp_interop::{PythonNotes, StoredForm, is_python_file, python_file, write_images};
+use repmlp_interop::{InteropError, PythonNotes, StoredForm, is_python_file, python_file, write_images};
 use repmlp_train::data::{DataError, TestImages};
-use sweep_protocol::{Epochs, Form, Measurement, Metric, Predictions, ResultsLayout, RunId, Split};
+use sweep_protocol::{Epochs, Form, Measurement, Metric, Predictions, ResultsLayout, RunId, Split, error_chain};
 
-use super::open_results;
 use super::weights::run_file;
+use super::{open_results, say};
 use crate::cli::WeightsExportArgs;
 use crate::exit::UsageError;
 use crate::program::Program;
@@ -23,16 +23,32 @@ pub(super) struct Python {
     predicted: Option<Vec<u32>>,
 }
 
-/// Makes the Python file of a run, and reads its test images if they are asked for. Writes nothing.
+/// Makes the Python file of a run, and reads its test images if they are asked for. Writes nothing. Without test images,
+/// the weights are of use alone: if the file cannot be made, a line says why, and there is none.
 ///
 /// # Errors
-/// When the network has a block of another crate, the data of the run is missing or was changed, or a file that the
-/// program did not write is in the way.
+/// When a file that the program did not write is in the way. With test images, also when the network has a block of
+/// another crate, or the data of the run is missing or was changed.
 pub(super) async fn prepare(
     arguments: &WeightsExportArgs,
-    (run, form): (RunId, StoredForm),
+    of_run: (RunId, StoredForm),
     program: &Program,
-) -> Result<Python> {
+) -> Result<Option<Python>> {
+    let is_optional = |fault: &anyhow::Error| {
+        let undescribed = fault.downcast_ref::<InteropError>();
+        fault.is::<DataError>() || undescribed.is_some_and(|fault| matches!(fault, InteropError::Undescribed(_)))
+    };
+    match made(arguments, of_run, program).await {
+        Err(fault) if !arguments.images && is_optional(&fault) => {
+            let file = arguments.out.with_extension("py");
+            say(&format!("note: {} is not written: {}", file.display(), error_chain(fault.as_ref())));
+            Ok(None)
+        }
+        made => made.map(Some),
+    }
+}
+
+async fn made(arguments: &WeightsExportArgs, (run, form): (RunId, StoredForm), program: &Program) -> Result<Python> {
     let layout = Project::here().results(&arguments.weights.results);
     let of_run = run_file(&layout, run)?;
     let config = program.candle.config(&of_run.config)?;
@@ -43,6 +59,9 @@ pub(super) async fn prepare(
         return Err(DataError::Changed { run: run.short(), seen, now: preparing.fingerprint }.into());
     }
     let images = if arguments.images { config.data.test_images(folder, of_run.seed)? } else { None };
+    if arguments.images && images.is_none() {
+        say("note: no test images are written: an image of this set has no single class");
+    }
     let out = &arguments.out;
     let (file, images_file) = (out.with_extension("py"), out.with_extension("images.safetensors"));
     refuse_foreign(&file)?;

@@ -15,6 +15,7 @@ mod cluster;
 mod completion;
 mod disturbances;
 mod docs;
+mod doctor;
 mod exchange;
 mod faults;
 mod interruption;

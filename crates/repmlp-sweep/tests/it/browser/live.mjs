@@ -33,6 +33,7 @@ await page.waitForFunction(() => {
   const cells = [...document.querySelectorAll("#runs tbody tr")].map((row) => row.innerText);
   return cells.length > 0 && cells.every((text) => text.includes("succeeded"));
 });
-const runs = await page.$$eval("#runs tbody tr", (rows) => rows.length);
+const runs = await page.$$eval("#runs tbody tr", (rows) =>
+  rows.map((row) => [...row.cells].map((cell) => cell.innerText)));
 await browser.close();
 console.log(JSON.stringify({ errors, runs }));
