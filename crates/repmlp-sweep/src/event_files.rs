@@ -5,10 +5,9 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sweep_plan::PlannedRun;
-use sweep_protocol::{Event, Measurement, MeasurementRow, ResultsLayout, RunId};
+use sweep_protocol::{Event, Measurement, MeasurementRow, ResultsLayout, RunId, now_ms};
 use sweep_runner::{Update, UpdateKind};
 use sweep_tensorboard::{RunLog, folder_name};
 
@@ -65,7 +64,7 @@ impl EventFiles {
         for of_run in rows.chunk_by(|a, b| a.run == b.run) {
             let Some(folder) = self.folders.get(&of_run[0].run) else { continue };
             let measured: Vec<Measurement> = of_run.iter().map(|row| row.measurement).collect();
-            RunLog::open(folder)?.add(&measured, SystemTime::now())?;
+            RunLog::open(folder)?.add(&measured, now_ms())?;
         }
         Ok(())
     }
@@ -86,7 +85,7 @@ impl EventFiles {
             match &line.event {
                 Event::Measured { measurements } | Event::Inherited { measurements } => {
                     live.measured.extend_from_slice(measurements);
-                    live.log.add(&live.measured, UNIX_EPOCH + Duration::from_millis(line.at_ms))?;
+                    live.log.add(&live.measured, line.at_ms)?;
                 }
                 _ => {}
             }

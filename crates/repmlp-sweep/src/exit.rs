@@ -105,6 +105,29 @@ fn of_slurm(fault: &SlurmError) -> Exit {
     }
 }
 
+fn of_interop(fault: &InteropError) -> Exit {
+    match fault {
+        InteropError::Unnamed { .. }
+        | InteropError::Merged
+        | InteropError::MergedFc3
+        | InteropError::NoFc3
+        | InteropError::UnknownFc3 { .. }
+        | InteropError::OutsideFc3 { .. }
+        | InteropError::UnknownCase { .. } => Exit::Usage,
+        InteropError::Io { doing, .. } if *doing == "written" => Exit::Unwritable,
+        _ => Exit::Data,
+    }
+}
+
+fn of_bundle(fault: &BundleError) -> Exit {
+    match fault {
+        BundleError::Io { doing: "written", .. } => Exit::Unwritable,
+        BundleError::Place { .. } => Exit::Usage,
+        BundleError::Newer { .. } => Exit::InUse,
+        BundleError::Io { .. } | BundleError::Damaged { .. } => Exit::Data,
+    }
+}
+
 fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if cause.is::<UsageError>() || cause.is::<repmlp_kernels::UnknownInstructionSet>() {
         return Some(Exit::Usage);
@@ -116,17 +139,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
         return Some(Exit::Data);
     }
     if let Some(fault) = cause.downcast_ref::<InteropError>() {
-        return Some(match fault {
-            InteropError::Unnamed { .. }
-            | InteropError::Merged
-            | InteropError::MergedFc3
-            | InteropError::NoFc3
-            | InteropError::UnknownFc3 { .. }
-            | InteropError::OutsideFc3 { .. }
-            | InteropError::UnknownCase { .. } => Exit::Usage,
-            InteropError::Io { doing, .. } if *doing == "written" => Exit::Unwritable,
-            _ => Exit::Data,
-        });
+        return Some(of_interop(fault));
     }
     if let Some(fault) = cause.downcast_ref::<RunnerError>() {
         return Some(match fault {
@@ -142,12 +155,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
         });
     }
     if let Some(fault) = cause.downcast_ref::<BundleError>() {
-        return Some(match fault {
-            BundleError::Io { doing: "written", .. } => Exit::Unwritable,
-            BundleError::Place { .. } => Exit::Usage,
-            BundleError::Newer { .. } => Exit::InUse,
-            BundleError::Io { .. } | BundleError::Damaged { .. } => Exit::Data,
-        });
+        return Some(of_bundle(fault));
     }
     if let Some(fault) = cause.downcast_ref::<SlurmError>() {
         return Some(of_slurm(fault));

@@ -29,8 +29,8 @@ impl OwnProgram {
     }
 }
 
-/// Another build of this program that carries out attempts, for example one for GPUs. A build for GPUs does not start on
-/// a machine without a driver, so a scheduler may be another build than its workers.
+/// Another build of this program that carries out attempts, for example one for GPUs. A build for GPUs does not start
+/// on a machine without a driver, so a scheduler may be another build than its workers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Worker {
     pub(crate) path: PathBuf,

@@ -25,7 +25,7 @@ pub enum Watched {
     /// Mean intersection over union.
     #[serde(rename = "validation mean_iou")]
     MeanIou,
-    /// Share of pairs of faces that are told apart.
+    /// Share of pairs of faces that are classified right, as the same person or not.
     #[serde(rename = "validation verification_accuracy")]
     VerificationAccuracy,
     /// Share of faces whose person is found.

@@ -153,6 +153,9 @@ mod tests {
             .into()
     }
 
+    /// Entries of an archive: place, kind and content.
+    type Entries<'a> = Vec<(&'a str, EntryType, &'a [u8])>;
+
     struct Place {
         folder: tempfile::TempDir,
     }
@@ -240,7 +243,7 @@ mod tests {
         let place = Place::new();
         let regular = EntryType::Regular;
         let good = manifest_of(&[("a", b"1")]);
-        let cases: Vec<(Vec<(&str, EntryType, &[u8])>, &str)> = vec![
+        let cases: Vec<(Entries<'_>, &str)> = vec![
             (vec![], "it has no bundle.json"),
             (vec![("a", regular, b"1")], "its first file must be bundle.json"),
             (vec![(MANIFEST, regular, b"{}")], "bundle.json cannot be read"),

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sweep_protocol::{Measurement, create_folders};
+use sweep_protocol::{Measurement, create_folders, now_ms};
 
 use crate::record::{Scalar, first_record, read};
 
@@ -49,11 +48,11 @@ impl RunLog {
     }
 
     /// Adds the measurements of a run that are not in the file yet. `all` are all measurements of the run so far, the
-    /// newest last; `at` is the time of the new ones.
+    /// newest last; `at_ms` is the time of the new ones, in milliseconds since 1970.
     ///
     /// # Errors
     /// When a file cannot be written or removed.
-    pub fn add(&mut self, all: &[Measurement], at: SystemTime) -> io::Result<()> {
+    pub fn add(&mut self, all: &[Measurement], at_ms: u64) -> io::Result<()> {
         let scalars = || all.iter().map(scalar);
         let known = |scalar: &Scalar| self.written.get(&(scalar.tag.clone(), scalar.step)).copied();
         if scalars().any(|scalar| known(&scalar).is_some_and(|bits| bits != scalar.value.to_bits())) {
@@ -64,7 +63,7 @@ impl RunLog {
         if new.is_empty() {
             return Ok(());
         }
-        let seconds = at.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+        let seconds = at_ms as f64 / 1000.0;
         let records: Vec<u8> = new.iter().flat_map(|scalar| scalar.record(seconds)).collect();
         self.file(seconds)?.write_all(&records)?;
         self.written.extend(new.into_iter().map(|scalar| ((scalar.tag, scalar.step), scalar.value.to_bits())));
@@ -83,15 +82,25 @@ impl RunLog {
     fn file(&mut self, seconds: f64) -> io::Result<&mut File> {
         if self.file.is_none() {
             create_folders(&self.folder)?;
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-            let path = self.folder.join(format!("{PREFIX}{:010}.{:09}{SUFFIX}", now.as_secs(), now.subsec_nanos()));
-            let mut file = OpenOptions::new().append(true).create_new(true).open(&path)?;
+            let (path, mut file) = new_file(&self.folder)?;
             file.write_all(&first_record(seconds))?;
             self.file = Some((path, file));
         }
         match &mut self.file {
             Some((_, file)) => Ok(file),
             None => Err(io::Error::other("no event file")),
+        }
+    }
+}
+
+/// Makes a file whose name is later than all names before it.
+fn new_file(folder: &Path) -> io::Result<(PathBuf, File)> {
+    let mut at_ms = now_ms();
+    loop {
+        let path = folder.join(format!("{PREFIX}{:010}.{:03}{SUFFIX}", at_ms / 1000, at_ms % 1000));
+        match OpenOptions::new().append(true).create_new(true).open(&path) {
+            Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => at_ms += 1,
+            opened => return Ok((path, opened?)),
         }
     }
 }
@@ -150,7 +159,7 @@ mod tests {
     }
 
     fn add(folder: &Path, all: &[Measurement]) {
-        RunLog::open(folder).unwrap().add(all, UNIX_EPOCH + Duration::from_secs(5)).unwrap();
+        RunLog::open(folder).unwrap().add(all, 5000).unwrap();
     }
 
     #[test]

@@ -196,7 +196,7 @@ impl Contents {
         }
         for number in attempt_numbers(&folder)? {
             let attempt = folder.attempt(number);
-            for path in files_of(&attempt, asked.with_weights) {
+            for path in files_of(&attempt, asked) {
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 self.add(format!("{place}/attempts/{number}/{name}"), path)?;
             }
@@ -206,9 +206,9 @@ impl Contents {
 }
 
 /// Returns the files of an attempt that a bundle has.
-fn files_of(attempt: &AttemptLayout, with_weights: bool) -> Vec<PathBuf> {
+fn files_of(attempt: &AttemptLayout, asked: &Asked) -> Vec<PathBuf> {
     let mut files = vec![attempt.orders(), attempt.journal(), attempt.supervisor(), attempt.log()];
-    if with_weights {
+    if asked.with_weights {
         files.push(attempt.root().join(WEIGHTS_FILE));
         let entries = attempt.root().read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
         let is_kept = |path: &PathBuf| {

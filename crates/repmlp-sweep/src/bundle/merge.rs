@@ -1,4 +1,5 @@
-//! Merges a bundle into a project. Everything is compared first: a bundle that contradicts what is there changes nothing.
+//! Merges a bundle into a project. Everything is compared first: a bundle that contradicts what is there changes
+//! nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

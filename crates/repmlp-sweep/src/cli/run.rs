@@ -32,8 +32,8 @@ pub(crate) struct RunArgs {
     /// Threads of each run [default: the machine's cores, divided among the slots].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) threads: Option<u32>,
-    /// Program that trains, such as a build for GPUs of the same version [default: `program` of [exec] in the experiment
-    /// file, else this program].
+    /// Program that trains, such as a build for GPUs of the same version [default: `program` of [exec] in the
+    /// experiment file, else this program].
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(crate) worker: Option<PathBuf>,
     /// Only runs with an id that starts with one of these (`3f9c2a,771b`), or with these labels and this seed

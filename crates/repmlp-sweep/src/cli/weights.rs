@@ -13,8 +13,8 @@ use crate::complete;
 /// What is done with weights.
 #[derive(Debug, Subcommand)]
 pub(crate) enum WeightsCommand {
-    /// Write the weights of a run, or of a file of weights, as PyTorch reads them. For a run, also write a Python file that
-    /// builds its network.
+    /// Write the weights of a run, or of a file of weights, as PyTorch reads them. For a run, also write a Python file
+    /// that builds its network.
     Export(WeightsExportArgs),
     /// Read PyTorch weights and list which fit a network, which are missing and which are left over.
     Import(WeightsImportArgs),

@@ -149,7 +149,7 @@ impl Findings {
             return;
         };
         let free = space.f_bavail.saturating_mul(space.f_frsize);
-        let kind = statfs(there).ok().and_then(|found| network(i64::from(found.f_type)));
+        let kind = statfs(there).ok().and_then(|found| network(found.f_type));
         let on = kind.map(|kind| format!(", on {kind}")).unwrap_or_default();
         self.fact("results", format!("{}: {} free{on}", results.display(), gibibytes(free)));
         if access(there, Access::WRITE_OK | Access::EXEC_OK).is_err() {

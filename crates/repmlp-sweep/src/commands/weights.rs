@@ -29,8 +29,8 @@ pub(crate) fn import(arguments: &WeightsImportArgs, program: &Program) -> Result
     Ok(Exit::Done)
 }
 
-/// Writes the weights of a run, or of a file of weights, in a format that PyTorch reads. For a run, also writes a Python
-/// file that builds its network.
+/// Writes the weights of a run, or of a file of weights, in a format that PyTorch reads. For a run, also writes a
+/// Python file that builds its network.
 pub(crate) async fn export_weights(arguments: WeightsExportArgs, program: &Program) -> Result<Exit> {
     let out = &arguments.out;
     let Located { file, model, run } = located(&arguments.weights, program).await?;

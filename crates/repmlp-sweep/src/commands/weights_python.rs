@@ -23,8 +23,8 @@ pub(super) struct Python {
     predicted: Option<Vec<u32>>,
 }
 
-/// Makes the Python file of a run, and reads its test images if they are asked for. Writes nothing. Without test images,
-/// the weights are of use alone: if the file cannot be made, a line says why, and there is none.
+/// Makes the Python file of a run, and reads its test images if they are asked for. Writes nothing. Without test
+/// images, the weights are of use alone: if the file cannot be made, a line says why, and there is none.
 ///
 /// # Errors
 /// When a file that the program did not write is in the way. With test images, also when the network has a block of

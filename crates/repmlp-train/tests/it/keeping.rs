@@ -70,7 +70,7 @@ fn the_deployed_form_has_the_weights_of_the_best_epoch() {
     assert!((single_of_both(&measured) - 1.0).abs() < 1e-12);
     assert_eq!(deployed.value.to_bits(), test[best - 1].to_bits());
     let of_weights = single(&measured, Metric::EpochOfWeights, Form::Training).unwrap();
-    assert_eq!(of_weights.value, best as f64);
+    assert_eq!(of_weights.value.to_bits(), (best as f64).to_bits());
     let files = epoch_files(&folder.path().join("1"));
     let (_, file) = files.iter().find(|(epoch, _)| *epoch == best as u32).unwrap();
     assert!(fs::read(file).unwrap() == bench.weights(1));
@@ -139,7 +139,8 @@ fn a_training_without_improvement_stops_early_also_after_a_stop() {
     assert_eq!(values, all[..epochs], "stopping changes no epoch before it");
     assert_eq!(best_of(&values), epochs - 2);
     assert!((1..epochs).all(|n| n - best_of(&all[..n]) < 2), "the patience was over before: {all:?}");
-    assert_eq!(single(&found, Metric::EpochsTrained, Form::Training).unwrap().value, epochs as f64);
+    let trained = single(&found, Metric::EpochsTrained, Form::Training).unwrap().value;
+    assert_eq!(trained.to_bits(), (epochs as f64).to_bits());
     assert_eq!(single(&found, Metric::Accuracy, Form::Deployed).unwrap().epoch, Some(epochs as u32));
 
     let bench = Bench::new(stopped.path());

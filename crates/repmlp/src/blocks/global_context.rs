@@ -7,10 +7,11 @@ use candle_core::{Result, Tensor};
 use repmlp_kernels::{add_to_pixels, relu, softmax};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::cost::{Account, LayerCost};
 use crate::layers::{Conv2d, ConvShape, Linear, Visitor};
-use crate::network::{BlockSpec, DeployedBlock, LayerDescription, Site, TrainingBlock};
+use crate::network::{BlockSpec, DeployedBlock, Site, TrainingBlock};
 use crate::vars::{Init, Scope, joined};
 use crate::{ConfigFault, Mode};
 
@@ -80,9 +81,14 @@ impl BlockSpec for GlobalContextConfig {
         });
     }
 
-    fn description(&self, input: Site) -> Option<LayerDescription> {
+    fn description(&self, input: Site) -> Option<Value> {
         let GlobalContextShape { channels, inner, layer_norm_eps } = self.shape(input.channels);
-        Some(LayerDescription::GlobalContext { channels, inner, layer_norm_eps })
+        Some(json!({
+            "layer": "global-context",
+            "channels": channels,
+            "inner": inner,
+            "layer_norm_eps": layer_norm_eps,
+        }))
     }
 
     fn build(&self, input: Site, scope: &Scope<'_>) -> Result<Box<dyn TrainingBlock>> {

@@ -7,11 +7,12 @@ use candle_core::{Result, Tensor};
 use repmlp_kernels::{Epilogue, Heads, add_bias, attention, grouped_fc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::blocks::BlockKind;
 use crate::cost::{Account, CountedForm, LayerCost};
 use crate::layers::{BatchNorm, Conv2d, ConvShape, Visitor};
-use crate::network::{BlockSpec, DeployedBlock, LayerDescription, LayerSpec, Node, Site, TrainingBlock};
+use crate::network::{BlockSpec, DeployedBlock, LayerSpec, Node, Site, TrainingBlock};
 use crate::reparam::fuse_bn;
 use crate::vars::{Scope, joined};
 use crate::{ConfigFault, Mode};
@@ -93,9 +94,9 @@ impl BlockSpec for NonLocalConfig {
         account.add(LayerCost { params: z.params + norm, kept: 2 * z.kept, ..z });
     }
 
-    fn description(&self, input: Site) -> Option<LayerDescription> {
+    fn description(&self, input: Site) -> Option<Value> {
         let NonLocalShape { channels, inner, scale } = self.shape(input.channels);
-        Some(LayerDescription::NonLocal { channels, inner, scale })
+        Some(json!({ "layer": "non-local", "channels": channels, "inner": inner, "scale": scale }))
     }
 
     fn build(&self, input: Site, scope: &Scope<'_>) -> Result<Box<dyn TrainingBlock>> {

@@ -7,11 +7,12 @@ use candle_core::{Result, Tensor};
 use repmlp_kernels::{Heads, RelativePositions, attention_on_map};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::blocks::BlockKind;
 use crate::cost::{Account, LayerCost};
 use crate::layers::{BatchNorm, Conv2d, ConvShape, Visitor};
-use crate::network::{BlockSpec, DeployedBlock, LayerDescription, LayerSpec, Node, Site, TrainingBlock, identity, sum};
+use crate::network::{BlockSpec, DeployedBlock, LayerSpec, Node, Site, TrainingBlock, identity, sum};
 use crate::vars::{Init, Scope, joined};
 use crate::{ConfigFault, Mode};
 
@@ -92,10 +93,17 @@ impl BlockSpec for SelfAttentionConfig {
         });
     }
 
-    fn description(&self, input: Site) -> Option<LayerDescription> {
+    fn description(&self, input: Site) -> Option<Value> {
         let SelfAttentionShape { channels, heads, map, head_dim_qk, head_dim_v } =
             SelfAttentionShape::even(input, self.heads);
-        Some(LayerDescription::SelfAttention { channels, heads, map, head_dim_qk, head_dim_v })
+        Some(json!({
+            "layer": "self-attention",
+            "channels": channels,
+            "heads": heads,
+            "map": map,
+            "head_dim_qk": head_dim_qk,
+            "head_dim_v": head_dim_v,
+        }))
     }
 
     fn build(&self, input: Site, scope: &Scope<'_>) -> Result<Box<dyn TrainingBlock>> {

@@ -8,10 +8,12 @@
 use candle_core::{Result, Tensor};
 use repmlp_kernels::{Epilogue, LinearMap, grouped_fc_with_epilogue, mean_pixel, rearrange, relu};
 
+use serde_json::{Value, json};
+
 use crate::blocks::rep_mlp::{LocalBranch, Partitioning, RepMlpShape};
 use crate::cost::{Account, CountedForm, LayerCost};
 use crate::layers::{BatchNorm, Conv2d, ConvBn, ConvShape, Normed, Visitor, normed_sum};
-use crate::network::{BlockSpec, DeployedBlock, LayerDescription, Site, TrainingBlock};
+use crate::network::{BlockSpec, DeployedBlock, Site, TrainingBlock};
 use crate::reparam::fuse_bn;
 use crate::vars::{Init, Scope, joined};
 use crate::{ConfigFault, Mode};
@@ -92,10 +94,15 @@ impl BlockSpec for ShareSetMlpShape {
         }
     }
 
-    fn description(&self, Site { channels, map }: Site) -> Option<LayerDescription> {
-        let Self { share_sets, local_kernels, gate_reduction } = self;
-        let (local_kernels, hidden) = (local_kernels.clone(), channels / gate_reduction);
-        Some(LayerDescription::ShareSetMlp { channels, share_sets: *share_sets, map, local_kernels, hidden })
+    fn description(&self, Site { channels, map }: Site) -> Option<Value> {
+        Some(json!({
+            "layer": "share-set-mlp",
+            "channels": channels,
+            "share_sets": self.share_sets,
+            "map": map,
+            "local_kernels": self.local_kernels,
+            "hidden": channels / self.gate_reduction,
+        }))
     }
 
     fn build(&self, input: Site, scope: &Scope<'_>) -> Result<Box<dyn TrainingBlock>> {

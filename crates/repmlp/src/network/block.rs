@@ -9,10 +9,11 @@ use std::fmt::Debug;
 
 use candle_core::{Result, Tensor};
 use repmlp_kernels::Epilogue;
+use serde_json::Value;
 
 use crate::cost::Account;
 use crate::layers::Visitor;
-use crate::network::{LayerDescription, Site};
+use crate::network::Site;
 use crate::vars::Scope;
 use crate::{ConfigFault, Mode};
 
@@ -37,9 +38,9 @@ pub trait BlockSpec: Debug + Send + Sync {
         None
     }
 
-    /// Describes the block for code outside this project. The default is none: that code knows the blocks of this crate
-    /// only.
-    fn description(&self, _input: Site) -> Option<LayerDescription> {
+    /// Describes the block for code outside this project: a table with the name of its kind under `layer`, and its
+    /// sizes. The default is none: that code knows the blocks of this crate only.
+    fn description(&self, _input: Site) -> Option<Value> {
         None
     }
 

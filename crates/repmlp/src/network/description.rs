@@ -1,9 +1,10 @@
 //! The layers of a network with all their sizes, for code outside this project that builds the same network.
 //!
-//! A description has what a layer computes and how its tensors are named. It is the same for both forms; `repmlp-interop`
-//! turns it into a Python file.
+//! A description has what a layer computes and how its tensors are named. It is the same for both forms, and
+//! `repmlp-interop` turns it into a Python file. A block describes itself.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::network::{Activation, Branch, Fixed, Join, LayerSpec, Network, Node, Site};
 
@@ -13,6 +14,8 @@ use crate::network::{Activation, Branch, Fixed, Join, LayerSpec, Network, Node, 
 pub enum NodeDescription {
     /// One layer.
     Layer(LayerDescription),
+    /// A block: see [`BlockSpec::description`](crate::network::BlockSpec::description).
+    Block(Value),
     /// Branches, and how they are joined.
     Joined {
         /// `chain`, `sum`, `product` or `concat`: see [`Join`].
@@ -31,7 +34,7 @@ pub struct PartDescription {
     pub node: NodeDescription,
 }
 
-/// A layer with its sizes. The names are those of [`LayerSpec`], [`Fixed`] and the blocks.
+/// A layer with its sizes. The names are those of [`LayerSpec`] and [`Fixed`].
 #[expect(missing_docs, reason = "the sizes are explained where the layers are declared")]
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "layer", rename_all = "kebab-case")]
@@ -91,44 +94,6 @@ pub enum LayerDescription {
         width: usize,
     },
     Flatten,
-    RepMlp {
-        inputs: usize,
-        outputs: usize,
-        groups: usize,
-        h: usize,
-        w: usize,
-        map: (usize, usize),
-        /// Outputs of FC1; absent without a Global Perceptron.
-        hidden: Option<usize>,
-        /// Size of the convolution in the place of FC3; absent with FC3.
-        kernel: Option<usize>,
-        local_kernels: Vec<usize>,
-    },
-    GlobalContext {
-        channels: usize,
-        inner: usize,
-        layer_norm_eps: f64,
-    },
-    NonLocal {
-        channels: usize,
-        inner: usize,
-        scale: f64,
-    },
-    SelfAttention {
-        channels: usize,
-        heads: usize,
-        map: (usize, usize),
-        head_dim_qk: usize,
-        head_dim_v: usize,
-    },
-    ShareSetMlp {
-        channels: usize,
-        share_sets: usize,
-        map: (usize, usize),
-        local_kernels: Vec<usize>,
-        /// Hidden channels of the gate.
-        hidden: usize,
-    },
 }
 
 /// A block of another crate has no description.
@@ -207,7 +172,10 @@ fn of_layer(spec: &LayerSpec, site: Site) -> Result<NodeDescription, Undescribed
         LayerSpec::Dropout(_) => {
             return Ok(NodeDescription::Joined { join: name_of(Join::Chain), parts: Vec::new() });
         }
-        LayerSpec::Block { spec, key } => spec.description(site).ok_or_else(|| Undescribed { key: key.clone() })?,
+        LayerSpec::Block { spec, key } => {
+            let description = spec.description(site).ok_or_else(|| Undescribed { key: key.clone() })?;
+            return Ok(NodeDescription::Block(description));
+        }
     }))
 }
 

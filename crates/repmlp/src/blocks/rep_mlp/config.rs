@@ -3,13 +3,14 @@
 use candle_core::{Result, bail};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::ConfigFault;
 use crate::blocks::BlockKind;
 use crate::blocks::rep_mlp::{GlobalPerceptron, LocalBranch, Partitioning, RepMlpBlock, RepMlpShape};
 use crate::cost::{Account, CountedForm, LayerCost};
 use crate::layers::ConvBn;
-use crate::network::{BlockSpec, Fc3Shape, LayerDescription, LayerSpec, Node, Site, TrainingBlock};
+use crate::network::{BlockSpec, Fc3Shape, LayerSpec, Node, Site, TrainingBlock};
 use crate::vars::Scope;
 
 /// Configuration of a RepMLP block. Its channels and its map follow from its position in the network.
@@ -217,23 +218,26 @@ impl BlockSpec for RepMlpConfig {
         is_fc.then(|| Fc3Shape { outputs, inputs: inputs / groups, h, w })
     }
 
-    fn description(&self, Site { channels, map }: Site) -> Option<LayerDescription> {
+    fn description(&self, Site { channels, map }: Site) -> Option<Value> {
         let RepMlpShape { inputs, outputs, groups, partitioning } = self.shape(channels, channels, map)?;
         let count = partitioning.count();
-        Some(LayerDescription::RepMlp {
-            inputs,
-            outputs,
-            groups,
-            h: partitioning.h,
-            w: partitioning.w,
-            map,
-            hidden: self.global_reduction(count).map(|reduction| inputs * count / reduction),
-            kernel: match self.partition_perceptron {
+        Some(json!({
+            "layer": "rep-mlp",
+            "inputs": inputs,
+            "outputs": outputs,
+            "groups": groups,
+            "h": partitioning.h,
+            "w": partitioning.w,
+            "map": map,
+            // Outputs of FC1; none without a Global Perceptron.
+            "hidden": self.global_reduction(count).map(|reduction| inputs * count / reduction),
+            // Size of the convolution in the place of FC3; none with FC3.
+            "kernel": match self.partition_perceptron {
                 PartitionPerceptronConfig::Fc {} => None,
                 PartitionPerceptronConfig::Conv { kernel } => Some(kernel),
             },
-            local_kernels: self.local_kernels.clone(),
-        })
+            "local_kernels": self.local_kernels,
+        }))
     }
 
     fn build(&self, Site { channels, map }: Site, scope: &Scope<'_>) -> Result<Box<dyn TrainingBlock>> {
