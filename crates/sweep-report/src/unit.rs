@@ -32,6 +32,13 @@ impl Unit {
     /// Returns the unit in which a metric is shown.
     pub(crate) fn of(metric: Metric) -> Self {
         let unit = metric.unit();
+        match metric {
+            // A logit has an ordinary size; only differences between the forms are tiny.
+            Metric::LargestLogit => return Self::new(1.0, unit, (2, 6)),
+            // Whole numbers, whose means are not.
+            Metric::EpochsTrained | Metric::EpochOfWeights => return Self::new(1.0, unit, (1, 1)),
+            _ => {}
+        }
         let (factor, symbol, (least, most)) = match unit {
             "fraction" => return Self::new(100.0, "%", (2, 2)).with_difference("points"),
             "parameters" | "multiply-adds/image" => (1e-6, "M", (2, 6)),

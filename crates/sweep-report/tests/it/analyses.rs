@@ -1,6 +1,6 @@
 //! Effects of axes, and fronts of cost and value, in every output format.
 
-use sweep_protocol::Status;
+use sweep_protocol::{Predictions, Status};
 use sweep_report::{Analysis, Answers, Color, Declaration, Document, Found, analysis_lines, render, trace};
 
 use crate::fixture::{crowded_rows, declaration, paper, predicted_rows, rows};
@@ -169,4 +169,19 @@ fn classes_are_counted_from_the_predictions_of_finished_runs() {
     let without = sweep_protocol::ExperimentRows { predictions: Vec::new(), ..rows };
     let shown = analysis_lines(&Answers::of(&without, &declaration, &paper()).unwrap().analyses[0], 100, Color::Plain);
     assert!(shown.contains("no run that succeeded has stored its predictions"), "{shown}");
+}
+
+#[test]
+fn runs_that_classified_other_images_are_not_put_beside_each_other() {
+    let mut rows = predicted_rows();
+    let declaration: Declaration =
+        toml::from_str("title = 't'\n[[classes]]\nid = 'classes'\nrows = ['groups']\nform = 'deployed'").unwrap();
+    let other = &mut rows.predictions.last_mut().unwrap().predictions;
+    let place = (other.split(), other.form(), other.epoch());
+    // The same number of images, all of the other class.
+    let (truth, predicted) = (vec![1; other.images()], other.pairs().map(|(_, told)| told).collect::<Vec<_>>());
+    *other = Predictions::new(place, 2, [&truth, &predicted]).unwrap();
+    let document = Document::of(&rows, &declaration, &paper()).unwrap();
+    let Analysis::Classes(classes) = &document.answers.analyses[0] else { panic!("{document:?}") };
+    assert_eq!(classes.missing.as_deref(), Some("the runs classified different images"));
 }
