@@ -176,7 +176,7 @@ fn runs_that_classified_other_images_are_not_put_beside_each_other() {
     let mut rows = predicted_rows();
     let declaration: Declaration =
         toml::from_str("title = 't'\n[[classes]]\nid = 'classes'\nrows = ['groups']\nform = 'deployed'").unwrap();
-    let other = &mut rows.predictions.last_mut().unwrap().predictions;
+    let other = &mut rows.predictions.first_mut().unwrap().predictions;
     let place = (other.split(), other.form(), other.epoch());
     // The same number of images, all of the other class.
     let (truth, predicted) = (vec![1; other.images()], other.pairs().map(|(_, told)| told).collect::<Vec<_>>());
