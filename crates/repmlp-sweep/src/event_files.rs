@@ -2,12 +2,12 @@
 //!
 //! The files are an extra. If they cannot be written, this is said once, and the sweep goes on without them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 
 use sweep_plan::PlannedRun;
-use sweep_protocol::{Event, Measurement, MeasurementRow, ResultsLayout, RunId, now_ms};
+use sweep_protocol::{Event, Measurement, MeasurementRow, ResultsLayout, RunId, SeriesKey, now_ms};
 use sweep_runner::{Update, UpdateKind};
 use sweep_tensorboard::{RunLog, folder_name};
 
@@ -25,8 +25,9 @@ pub(crate) struct EventFiles {
 struct Live {
     log: RunLog,
     attempt: u32,
-    /// What the attempt has reported, with what it inherited.
+    /// What the attempt has reported, with what it inherited, each place once.
     measured: Vec<Measurement>,
+    seen: BTreeSet<(SeriesKey, Option<u32>)>,
 }
 
 impl EventFiles {
@@ -64,7 +65,7 @@ impl EventFiles {
         for of_run in rows.chunk_by(|a, b| a.run == b.run) {
             let Some(folder) = self.folders.get(&of_run[0].run) else { continue };
             let measured: Vec<Measurement> = of_run.iter().map(|row| row.measurement).collect();
-            RunLog::open(folder)?.add(&measured, now_ms())?;
+            RunLog::open(folder)?.complete(&measured, now_ms())?;
         }
         Ok(())
     }
@@ -77,15 +78,23 @@ impl EventFiles {
         let UpdateKind::Events(lines) = &update.kind else { return Ok(()) };
         let Some(folder) = self.folders.get(&update.run) else { return Ok(()) };
         if self.open.get(&update.run).is_none_or(|live| live.attempt != update.attempt) {
-            let live = Live { log: RunLog::open(folder)?, attempt: update.attempt, measured: Vec::new() };
+            let live = Live {
+                log: RunLog::open(folder)?,
+                attempt: update.attempt,
+                measured: Vec::new(),
+                seen: BTreeSet::new(),
+            };
             self.open.insert(update.run, live);
         }
         let Some(live) = self.open.get_mut(&update.run) else { return Ok(()) };
         for line in lines {
             match &line.event {
                 Event::Measured { measurements } | Event::Inherited { measurements } => {
-                    live.measured.extend_from_slice(measurements);
-                    live.log.add(&live.measured, line.at_ms)?;
+                    // A command may report a value twice. While it trains, the first one is shown.
+                    let is_new = |m: &&Measurement| live.seen.insert((m.series(), m.epoch));
+                    let new: Vec<Measurement> = measurements.iter().filter(is_new).copied().collect();
+                    live.measured.extend_from_slice(&new);
+                    live.log.add(&new, &live.measured, line.at_ms)?;
                 }
                 _ => {}
             }

@@ -14,6 +14,8 @@ use sweep_slurm::SlurmError;
 use sweep_store::{Damage, StoreError};
 use sweep_trainer::TrainerError;
 
+use crate::bundle::Contradiction;
+use crate::commands::OtherData;
 use crate::screen::{Screen, say};
 
 /// Exit codes of the program. They are documented in `--help`.
@@ -122,7 +124,7 @@ fn of_interop(fault: &InteropError) -> Exit {
 fn of_bundle(fault: &BundleError) -> Exit {
     match fault {
         BundleError::Io { doing: "written", .. } => Exit::Unwritable,
-        BundleError::Place { .. } => Exit::Usage,
+        BundleError::Place { .. } | BundleError::InTheWay { .. } => Exit::Usage,
         BundleError::Newer { .. } => Exit::InUse,
         BundleError::Io { .. } | BundleError::Damaged { .. } => Exit::Data,
     }
@@ -135,7 +137,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if cause.is::<PlanError>() || cause.is::<CatalogueError>() {
         return Some(Exit::Invalid);
     }
-    if cause.is::<DataError>() || cause.is::<DetectError>() {
+    if cause.is::<DataError>() || cause.is::<DetectError>() || cause.is::<Contradiction>() || cause.is::<OtherData>() {
         return Some(Exit::Data);
     }
     if let Some(fault) = cause.downcast_ref::<InteropError>() {

@@ -204,6 +204,8 @@ fn remains_of(run: &RunLayout, id: RunId) -> Result<Vec<Unneeded>> {
         let what = format!("{} earlier {word} of run {}, which succeeded", numbers.len(), id.short());
         let mut unneeded = Unneeded::new(what);
         numbers.iter().for_each(|number| add_attempt(&run.attempt(*number), &mut unneeded));
+        // The configuration asks for the weights of these epochs, whichever attempt trained them.
+        unneeded.files.retain(|file| !is_epoch_weights(file));
         found.push(unneeded);
     }
     // What a command wrote may be its trained model.
@@ -216,7 +218,7 @@ fn remains_of(run: &RunLayout, id: RunId) -> Result<Vec<Unneeded>> {
 fn add_attempt(attempt: &AttemptLayout, unneeded: &mut Unneeded) {
     let files = [attempt.orders(), attempt.lease(), attempt.journal(), attempt.supervisor(), attempt.log()];
     let checkpoints = checkpoints_of(attempt);
-    let epochs = files_named(attempt, |name| EpochWeightsName::parse(name).is_some());
+    let epochs: Vec<PathBuf> = files_of(attempt).filter(|path| is_epoch_weights(path)).collect();
     let weights = attempt.root().join(WEIGHTS_FILE);
     files.into_iter().chain(checkpoints).chain(epochs).chain([weights]).for_each(|file| unneeded.add(file));
     // The configuration is written for commands only. What was there when the attempt was closed is the command's.
@@ -252,11 +254,18 @@ fn add_older(folder: &Path, than: i64, unneeded: &mut Unneeded) {
 
 /// Returns the checkpoints of an attempt by their names.
 fn checkpoints_of(attempt: &AttemptLayout) -> BTreeSet<PathBuf> {
-    files_named(attempt, |name| CheckpointName::parse(name).is_some())
+    let is_checkpoint = |path: &PathBuf| name_of(path).is_some_and(|name| CheckpointName::parse(name).is_some());
+    files_of(attempt).filter(is_checkpoint).collect()
 }
 
-/// Returns the files of an attempt whose names fit.
-fn files_named(attempt: &AttemptLayout, fits: impl Fn(&str) -> bool) -> BTreeSet<PathBuf> {
-    let entries = fs::read_dir(attempt.root()).into_iter().flatten().flatten().map(|entry| entry.path());
-    entries.filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(&fits)).collect()
+fn is_epoch_weights(path: &Path) -> bool {
+    name_of(path).is_some_and(|name| EpochWeightsName::parse(name).is_some())
+}
+
+fn name_of(path: &Path) -> Option<&str> {
+    path.file_name().and_then(|name| name.to_str())
+}
+
+fn files_of(attempt: &AttemptLayout) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(attempt.root()).into_iter().flatten().flatten().map(|entry| entry.path())
 }

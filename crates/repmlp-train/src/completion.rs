@@ -21,6 +21,10 @@ impl Run<'_> {
     /// Merges the network, compares both forms, and counts parameters and multiply-adds. If the best epoch is kept, the
     /// network gets its weights first.
     pub(crate) fn finish(&self, ledger: &mut Ledger<'_>) -> Result<Outcome, TrainError> {
+        if self.epochs_done() < self.config.training.epochs {
+            let text = format!("the training stopped early, after epoch {}", self.epochs_done());
+            ledger.say(Event::Noticed { text })?;
+        }
         let epoch = self.epoch_of_weights(ledger)?;
         let deployed = self.learner.model.reparameterize()?;
         let test = self.split(&self.data.test);

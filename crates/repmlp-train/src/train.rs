@@ -25,6 +25,7 @@ use crate::ledger::Ledger;
 use crate::loader::Loader;
 use crate::objective::Judge;
 use crate::optimizer::{Optimizer, StepPlace};
+use crate::watched;
 
 /// Increase this number by hand when a change of the trainer changes measurements.
 pub const TRAINER_VERSION: u32 = 7;
@@ -146,6 +147,7 @@ impl<'a> Run<'a> {
             None => config.data.load(folder, seed)?,
         };
         let steps_per_epoch = data.count.batches(config.training.batch)?;
+        watched::check_data(&config.training, &data)?;
         let vars = Vars::new(seed, DType::F32, &device);
         let model = Model::new(&config.model, config.task(), &vars.root())?;
         let fingerprint = config.begin(&data.fingerprint, &vars, resources.data.as_deref())?;

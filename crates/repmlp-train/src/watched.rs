@@ -7,8 +7,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sweep_protocol::{Better, Measurement, Metric, Split};
 
+use crate::TrainError;
 use crate::config::TrainingConfig;
-use crate::data::{DataConfig, Objective};
+use crate::data::{DataConfig, Dataset, Objective};
+use crate::kept::KeepConfig;
+use crate::objective::CLASSES_FOR_TOP5;
 
 /// A quantity of the validation images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -41,7 +44,7 @@ pub struct StopEarlyConfig {
     pub watch: Watched,
     /// The training ends after this many epochs without an improvement.
     pub patience: u32,
-    /// A smaller change than this is no improvement.
+    /// An improvement must be larger than this.
     #[serde(default)]
     pub min_change: f64,
 }
@@ -58,11 +61,11 @@ impl Watched {
         }
     }
 
-    /// Whether it is measured on sets with this objective.
-    fn fits(self, objective: Objective) -> bool {
+    /// Whether it is measured on sets with this objective and this many classes.
+    fn fits(self, objective: Objective, classes: usize) -> bool {
         match self {
             Self::Loss | Self::Accuracy => objective != Objective::Verification,
-            Self::Top5Accuracy => objective == Objective::Classification,
+            Self::Top5Accuracy => objective == Objective::Classification && classes >= CLASSES_FOR_TOP5,
             Self::MeanIou => objective == Objective::Segmentation,
             Self::VerificationAccuracy | Self::IdentificationAccuracy => objective == Objective::Verification,
         }
@@ -128,11 +131,30 @@ pub(crate) fn faults(training: &TrainingConfig, data: &DataConfig) -> Vec<Config
     }
     let watched = [("keep.best", best), ("stop_early.watch", training.stop_early.as_ref().map(|stop| stop.watch))];
     for (key, watched) in watched.into_iter().filter_map(|(key, watched)| Some((key, watched?))) {
-        check(watched.fits(data.objective()), key, "is not measured on a set of this kind".to_owned());
+        check(
+            watched.fits(data.objective(), data.source.shape().classes),
+            key,
+            "is not measured on a set of this kind".to_owned(),
+        );
         let message = "needs validation images: set `data.validation` to a share of the training images, such as 0.1";
         check(data.has_validation(), key, message.to_owned());
     }
     faults
+}
+
+/// Refuses a training that watches validation images of a set that has none, for example because the share that is set
+/// aside is less than one image.
+pub(crate) fn check_data(training: &TrainingConfig, data: &Dataset) -> Result<(), TrainError> {
+    let key = match (&training.keep, &training.stop_early) {
+        (Some(KeepConfig { best: Some(_), .. }), _) => "training.keep.best",
+        (_, Some(_)) => "training.stop_early.watch",
+        _ => return Ok(()),
+    };
+    if data.validation.images.is_empty() {
+        let message = "needs validation images, but `data.validation` sets none aside: raise it";
+        return Err(TrainError::Config(vec![ConfigFault::new(key, message)]));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

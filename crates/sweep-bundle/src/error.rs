@@ -16,6 +16,12 @@ pub enum BundleError {
         /// Cause of the failure.
         source: io::Error,
     },
+    /// Something that is no bundle has the name of a new one.
+    #[error("{} is there and is no bundle: choose another --out", .path.display())]
+    InTheWay {
+        /// The file.
+        path: PathBuf,
+    },
     /// The archive is not a bundle, or it is damaged.
     #[error("{} is not an intact bundle: {reason}", .path.display())]
     Damaged {

@@ -14,6 +14,7 @@ use tar::{Builder, EntryType, Header};
 use crate::error::BundleError;
 use crate::manifest::{FORMAT, FileRecord, MANIFEST, Manifest, Origin};
 use crate::place::check_place;
+use crate::unpack::is_bundle;
 
 /// Content of a file in a bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +28,8 @@ pub enum Content {
 /// Writes a bundle with these files, by their places. The archive is written completely or not at all.
 ///
 /// # Errors
-/// When a place is not allowed, a file cannot be read or changes meanwhile, or the archive cannot be written.
+/// When a place is not allowed, a file cannot be read or changes meanwhile, the archive cannot be written, or something
+/// else than a bundle has its name.
 pub fn pack(out: &Path, origin: Origin, files: &BTreeMap<String, Content>) -> Result<Manifest, BundleError> {
     let mut records = BTreeMap::new();
     for (place, content) in files {
@@ -35,7 +37,10 @@ pub fn pack(out: &Path, origin: Origin, files: &BTreeMap<String, Content>) -> Re
         records.insert(place.clone(), content.record()?);
     }
     let manifest = Manifest { format: FORMAT, origin, files: records };
-    let partial = with_ending(out, ".partial");
+    if out.symlink_metadata().is_ok() && !is_bundle(out) {
+        return Err(BundleError::InTheWay { path: out.to_owned() });
+    }
+    let partial = with_ending(out, &format!(".{}.partial", std::process::id()));
     let unwritable = |source| BundleError::Io { path: out.to_owned(), doing: "written", source };
     let written = write(&partial, &manifest, files)
         .and_then(|()| fs::rename(&partial, out).and_then(|()| sync_folder(parent(out))).map_err(unwritable));
@@ -82,7 +87,7 @@ impl Content {
 fn write(path: &Path, manifest: &Manifest, files: &BTreeMap<String, Content>) -> Result<(), BundleError> {
     let unwritable = |source| BundleError::Io { path: path.to_owned(), doing: "written", source };
     let text = serde_json::to_vec_pretty(manifest).map_err(|fault| unwritable(fault.into()))?;
-    let file = File::create(path).map_err(unwritable)?;
+    let file = File::create_new(path).map_err(unwritable)?;
     let mut archive = Builder::new(GzEncoder::new(BufWriter::new(file), Compression::default()));
     add(&mut archive, (MANIFEST, text.len() as u64, 0o644), text.as_slice()).map_err(unwritable)?;
     for (place, content) in files {
@@ -123,10 +128,13 @@ impl Read for Hashing {
 }
 
 fn add(archive: &mut Builder<impl Write>, (place, size, mode): (&str, u64, u32), content: impl Read) -> io::Result<()> {
-    let mut header = Header::new_gnu();
+    // This form has room for long paths in the header itself, so no entry is needed that only names the next one.
+    let mut header = Header::new_ustar();
+    header.set_path(place)?;
     header.set_entry_type(EntryType::Regular);
     header.set_size(size);
     header.set_mode(mode);
     header.set_mtime(0);
-    archive.append_data(&mut header, place, content)
+    header.set_cksum();
+    archive.append(&header, content)
 }

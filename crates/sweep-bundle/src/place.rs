@@ -1,9 +1,12 @@
 //! The rule for places of files in a bundle.
 
+use sweep_protocol::check_line;
+
 use crate::error::BundleError;
 
-/// Longest place.
-const MOST_BYTES: usize = 1024;
+/// Longest place, and longest name of a file: what the header of an archive holds.
+const MOST_BYTES: usize = 250;
+const MOST_NAME: usize = 100;
 
 /// Checks the place of a file in a bundle: a path with `/` that stays inside any folder, without hidden parts. So an
 /// archive can neither leave the folder that it is unpacked into, nor change what git, a shell or an editor reads.
@@ -13,7 +16,7 @@ const MOST_BYTES: usize = 1024;
 pub fn check_place(place: &str) -> Result<(), BundleError> {
     let refuse = |reason| Err(BundleError::Place { place: place.to_owned(), reason });
     if place.is_empty() || place.len() > MOST_BYTES {
-        return refuse("must have between 1 and 1024 bytes");
+        return refuse("must have between 1 and 250 bytes");
     }
     for part in place.split('/') {
         if part.is_empty() {
@@ -22,8 +25,11 @@ pub fn check_place(place: &str) -> Result<(), BundleError> {
         if part.starts_with('.') {
             return refuse("has a part that starts with a dot");
         }
-        if part.chars().any(|c| c.is_control() || c == '\\' || c == ':') {
-            return refuse("has a control character, a backslash or a colon");
+        if part.len() > MOST_NAME {
+            return refuse("has a part with more than 100 bytes");
+        }
+        if check_line(part).is_err() || part.contains(['\\', ':']) {
+            return refuse("has a character that controls a terminal, a backslash or a colon");
         }
     }
     Ok(())

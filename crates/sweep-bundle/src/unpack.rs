@@ -33,7 +33,8 @@ pub fn unpack(bundle: &Path, into: &Path) -> Result<Manifest, BundleError> {
         return Err(damaged("it is not a regular file".to_owned()));
     }
     let mut archive = Archive::new(GzDecoder::new(BufReader::new(file)));
-    let mut entries = archive.entries().map_err(|fault| damaged(fault.to_string()))?;
+    // Raw: other entries than files, such as one that only names the next, are refused and never read into memory.
+    let mut entries = archive.entries().map_err(|fault| damaged(fault.to_string()))?.raw(true);
     let mut manifest: Option<Manifest> = None;
     let mut found = BTreeSet::new();
     for entry in &mut entries {
@@ -69,6 +70,17 @@ pub fn unpack(bundle: &Path, into: &Path) -> Result<Manifest, BundleError> {
         Some(lost) => Err(damaged(format!("`{lost}` is missing"))),
         None => Ok(manifest),
     }
+}
+
+/// Whether a file is a bundle, as far as its first file tells.
+pub(crate) fn is_bundle(path: &Path) -> bool {
+    let first = || {
+        let file = File::open(path).ok()?;
+        let mut archive = Archive::new(GzDecoder::new(BufReader::new(file)));
+        let mut entry = archive.entries().ok()?.raw(true).next()?.ok()?;
+        (entry.path_bytes().as_ref() == MANIFEST.as_bytes()).then(|| read_manifest(path, &mut entry).ok())?
+    };
+    first().is_some()
 }
 
 /// The part of a manifest that every format has.
@@ -147,7 +159,7 @@ mod tests {
 
     fn files() -> BTreeMap<String, Content> {
         let bytes = |text: &str| Content::Bytes(text.as_bytes().to_vec());
-        let long = format!("a/{}/c", "long".repeat(60));
+        let long = format!("a/{}/{}/c", "long".repeat(20), "longer".repeat(14));
         [("b.txt", bytes("two")), ("a/x.json", bytes("{}")), (&long, bytes("")), ("big", bytes(&"x".repeat(200_000)))]
             .map(|(place, content)| (place.to_owned(), content))
             .into()
@@ -217,7 +229,11 @@ mod tests {
         assert_eq!(place.unpacked().unwrap(), written);
         pack(&place.bundle(), origin(), &files()).unwrap();
         assert_eq!(fs::read(place.bundle()).unwrap(), bytes);
-        assert!(!place.folder.path().join("x.tar.gz.partial").exists());
+        assert_eq!(fs::read_dir(place.folder.path()).unwrap().count(), 1, "no part is left");
+        fs::write(place.bundle(), "mine").unwrap();
+        let fault = pack(&place.bundle(), origin(), &files()).unwrap_err().to_string();
+        assert!(fault.contains("is no bundle"), "{fault}");
+        assert_eq!(fs::read(place.bundle()).unwrap(), b"mine");
     }
 
     #[test]
@@ -256,6 +272,8 @@ mod tests {
             (vec![(MANIFEST, regular, &good), ("a", EntryType::Symlink, b"")], "`a` is not a regular file"),
             (vec![(MANIFEST, regular, &good), ("a", EntryType::Link, b"")], "`a` is not a regular file"),
             (vec![(MANIFEST, regular, &good), ("d", EntryType::Directory, b"")], "`d` is not a regular file"),
+            (vec![(MANIFEST, regular, &good), ("n", EntryType::GNULongName, b"x")], "`n` is not a regular file"),
+            (vec![(MANIFEST, regular, &good), ("n", EntryType::XHeader, b"x")], "`n` is not a regular file"),
         ];
         for (entries, expected) in cases {
             place.archive(&entries);

@@ -2,7 +2,7 @@
 //!
 //! This module knows rows and quantities. It does not know tables or plots.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sweep_protocol::{
     ExperimentRows, Form, Measurement, NetworkId, Predictions, RunId, RunRow, SeriesKey, Split, Status,
@@ -85,6 +85,11 @@ impl<'a> Measured<'a> {
         let predictions = *self.predictions.get(&(run, accuracy.split?, accuracy.form))?;
         let difference = predictions.accuracy() - self.result(run, accuracy)?;
         (difference.abs() * (predictions.images() as f64) < 0.5).then_some(predictions)
+    }
+
+    /// Returns the forms that predictions of a split are for.
+    pub(crate) fn predicted_forms(&self, split: Split) -> BTreeSet<Option<Form>> {
+        self.predictions.keys().filter(|(_, of, _)| *of == split).map(|(.., form)| *form).collect()
     }
 
     /// Whether rows may be compared. The runs that pruning left were chosen by what would be compared.

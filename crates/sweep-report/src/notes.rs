@@ -83,7 +83,11 @@ pub(crate) fn about_marks(table: &Table, best: &str, tied: &str) -> Option<Strin
 
 /// Metrics that say which epochs a configuration chose, and the beginning of a note about each.
 pub(crate) const CHOSEN: [(Metric, &str); 2] = [
-    (Metric::EpochOfWeights, "The deployed form has the weights of the best epoch on the validation images:"),
+    (
+        Metric::EpochOfWeights,
+        "Values of the deployed form are those of the best epoch on the validation images, and values of the training \
+         form are those of the last epoch. The best epochs were",
+    ),
     (Metric::EpochsTrained, "A training could stop early. The last epoch was"),
 ];
 

@@ -102,7 +102,8 @@ pub fn side_by_side(sides: [&Side; 2], at_epoch: Option<u32>) -> SideBySide {
     let known: BTreeSet<SeriesKey> = all.map(Measurement::series).collect();
     let quantities = known.into_iter().map(|series| compared(sides, series, at_epoch));
     let quantities = quantities.filter(|found| found.n != [0, 0]).collect();
-    SideBySide { at_epoch, quantities, images: images(sides) }
+    let images = images(sides, at_epoch);
+    SideBySide { at_epoch, quantities, images }
 }
 
 fn compared(sides: [&Side; 2], series: SeriesKey, at_epoch: Option<u32>) -> ComparedQuantity {
@@ -174,9 +175,14 @@ impl ComparedQuantity {
     }
 }
 
-fn images(sides: [&Side; 2]) -> Vec<ComparedImages> {
-    let kinds: BTreeSet<(Split, Option<Form>)> =
-        sides[0].runs.iter().flat_map(|run| &run.predictions).map(|found| (found.split(), found.form())).collect();
+/// Compares what both sides predicted; nothing if one of them predicted at another epoch than the one that is asked
+/// for.
+fn images(sides: [&Side; 2], at_epoch: Option<u32>) -> Vec<ComparedImages> {
+    let all = || sides.into_iter().flat_map(|side| &side.runs).flat_map(|run| &run.predictions);
+    if at_epoch.is_some() && all().any(|found| found.epoch() != at_epoch) {
+        return Vec::new();
+    }
+    let kinds: BTreeSet<(Split, Option<Form>)> = all().map(|found| (found.split(), found.form())).collect();
     kinds.into_iter().filter_map(|kind| images_of(sides, kind)).collect()
 }
 

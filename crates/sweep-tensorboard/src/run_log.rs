@@ -47,19 +47,43 @@ impl RunLog {
         Ok(log)
     }
 
-    /// Adds the measurements of a run that are not in the file yet. `all` are all measurements of the run so far, the
-    /// newest last; `at_ms` is the time of the new ones, in milliseconds since 1970.
+    /// Adds new measurements, each at a place that has none yet. `all` are all measurements of the run, with the new
+    /// ones; they are written again if the file has another value at such a place. `at_ms` is the time of the new ones, in
+    /// milliseconds since 1970.
     ///
     /// # Errors
     /// When a file cannot be written or removed.
-    pub fn add(&mut self, all: &[Measurement], at_ms: u64) -> io::Result<()> {
-        let scalars = || all.iter().map(scalar);
-        let known = |scalar: &Scalar| self.written.get(&(scalar.tag.clone(), scalar.step)).copied();
-        if scalars().any(|scalar| known(&scalar).is_some_and(|bits| bits != scalar.value.to_bits())) {
+    pub fn add(&mut self, new: &[Measurement], all: &[Measurement], at_ms: u64) -> io::Result<()> {
+        let is_other = |scalar: &Scalar| self.written(scalar).is_some_and(|bits| bits != scalar.value.to_bits());
+        if new.iter().map(scalar).any(|scalar| is_other(&scalar)) {
+            self.begin_again()?;
+            return self.append(all, at_ms);
+        }
+        self.append(new, at_ms)
+    }
+
+    /// Makes the file hold exactly these measurements: all of a run. `at_ms` is the time of those that it lacks.
+    ///
+    /// # Errors
+    /// When a file cannot be written or removed.
+    pub fn complete(&mut self, all: &[Measurement], at_ms: u64) -> io::Result<()> {
+        let places: BTreeMap<(String, u64), u32> =
+            all.iter().map(scalar).map(|scalar| ((scalar.tag, scalar.step), scalar.value.to_bits())).collect();
+        if self.written.iter().any(|(place, bits)| places.get(place) != Some(bits)) {
             self.begin_again()?;
         }
-        let new: Vec<Scalar> =
-            scalars().filter(|scalar| !self.written.contains_key(&(scalar.tag.clone(), scalar.step))).collect();
+        self.append(all, at_ms)
+    }
+
+    fn written(&self, scalar: &Scalar) -> Option<u32> {
+        self.written.get(&(scalar.tag.clone(), scalar.step)).copied()
+    }
+
+    /// Appends the measurements whose places have no value. Of two for the same place, the last one counts.
+    fn append(&mut self, measured: &[Measurement], at_ms: u64) -> io::Result<()> {
+        let places: BTreeMap<(String, u64), Scalar> =
+            measured.iter().map(scalar).map(|scalar| ((scalar.tag.clone(), scalar.step), scalar)).collect();
+        let new: Vec<Scalar> = places.into_values().filter(|scalar| self.written(scalar).is_none()).collect();
         if new.is_empty() {
             return Ok(());
         }
@@ -128,14 +152,17 @@ fn scalar(measurement: &Measurement) -> Scalar {
     Scalar { tag, step: u64::from(epoch.unwrap_or_default()), value: *value as f32 }
 }
 
-/// Longest name of a folder that is made from a label.
-const MOST_CHARACTERS: usize = 120;
+/// Longest name of a folder that is made from a label, in bytes. File systems allow 255.
+const MOST_BYTES: usize = 200;
 
 /// Returns a name of a folder for a label such as `groups=2 seed 0`. Characters that are not letters, digits or one of
 /// `.-_=,+` become `_`.
 pub fn folder_name(label: &str) -> String {
     let plain = |c: char| if c.is_alphanumeric() || ".-_=,+".contains(c) { c } else { '_' };
-    let name: String = label.chars().map(plain).take(MOST_CHARACTERS).collect();
+    let mut name: String = label.chars().map(plain).collect();
+    while name.len() > MOST_BYTES {
+        name.pop();
+    }
     // A leading dot would hide the folder.
     name.strip_prefix('.').map_or(name.clone(), |rest| format!("_{rest}"))
 }
@@ -159,7 +186,7 @@ mod tests {
     }
 
     fn add(folder: &Path, all: &[Measurement]) {
-        RunLog::open(folder).unwrap().add(all, 5000).unwrap();
+        RunLog::open(folder).unwrap().add(all, all, 5000).unwrap();
     }
 
     #[test]
@@ -184,6 +211,8 @@ mod tests {
         add(folder.path(), &[loss(1, 0.75)]);
         assert_eq!(written(folder.path()), [("loss/train/training".to_owned(), 1, 0.75)]);
         assert!(foreign.exists());
+        RunLog::open(folder.path()).unwrap().complete(&[loss(2, 0.25)], 5000).unwrap();
+        assert_eq!(written(folder.path()), [("loss/train/training".to_owned(), 2, 0.25)]);
     }
 
     #[test]
@@ -207,6 +236,6 @@ mod tests {
     fn labels_become_names_of_folders() {
         assert_eq!(folder_name("groups=2 kernels=1,3 seed 0"), "groups=2_kernels=1,3_seed_0");
         assert_eq!(folder_name("../a\\b\u{1b}"), "_._a_b_");
-        assert_eq!(folder_name(&"é".repeat(200)).chars().count(), 120);
+        assert_eq!(folder_name(&"é".repeat(200)), "é".repeat(100));
     }
 }

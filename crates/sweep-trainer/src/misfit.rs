@@ -56,6 +56,10 @@ impl<'a> Walk<'a> {
     }
 
     fn check_variants(&self, variants: &'a [Value], value: &Value, path: &str) -> Option<ConfigFault> {
+        let words: Option<Vec<&str>> = variants.iter().map(|variant| variant.get("const")?.as_str()).collect();
+        if let Some(words) = words {
+            return check_word(&words, value, path);
+        }
         let kind_of = |variant: &'a Value| variant.get("properties")?.get("kind")?.get("const")?.as_str();
         let kinds: Vec<&str> = variants.iter().filter_map(kind_of).collect();
         let known = format!("kinds: {}", kinds.join(", "));
@@ -104,6 +108,19 @@ impl<'a> Walk<'a> {
         }
         let schema = schema.get("items")?;
         items.iter().enumerate().find_map(|(i, item)| self.check(schema, item, &format!("{path}[{i}]")))
+    }
+}
+
+/// Checks a value that must be one of these words.
+fn check_word(words: &[&str], value: &Value, path: &str) -> Option<ConfigFault> {
+    let known = || format!("words: {}", words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", "));
+    match value.as_str() {
+        Some(word) if words.contains(&word) => None,
+        Some(word) => {
+            let help = suggestion(word, words).unwrap_or_else(known);
+            Some(fault(path, format!("{value} is not a known word"), Some(help)))
+        }
+        None => Some(fault(path, format!("a text in quotes is expected, not {value}"), Some(known()))),
     }
 }
 

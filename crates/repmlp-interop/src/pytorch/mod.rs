@@ -146,13 +146,19 @@ pub fn python_file(
         network: config.description(task)?,
     };
     let json = serde_json::to_string_pretty(&description).map_err(InteropError::Description)?;
-    Ok(TEMPLATE.replacen(PLACE, &json, 1))
+    let text = TEMPLATE.replacen(PLACE, &json, 1);
+    Ok(format!("{text}{}", mark(&text)))
 }
 
-/// Whether a text is a file that [`python_file`] wrote, perhaps by another version.
+/// The last line of a Python file. It tells whether somebody has edited the file.
+fn mark(text: &str) -> String {
+    format!("# Written by a program; BLAKE3 of the lines above: {}\n", blake3::hash(text.as_bytes()).to_hex())
+}
+
+/// Whether a text is a file that [`python_file`] wrote, perhaps by another version, and that nobody has edited.
 pub fn is_python_file(text: &str) -> bool {
-    let first = TEMPLATE.lines().next().unwrap_or_default();
-    text.lines().next() == Some(first)
+    let end = text.trim_end_matches('\n').rfind('\n').map_or(0, |at| at + 1);
+    text[end..] == mark(&text[..end])
 }
 
 #[cfg(test)]
@@ -167,5 +173,15 @@ mod tests {
             assert!(!json.contains("\"\"\""), "{json}");
         }
         assert_eq!(TEMPLATE.matches(PLACE).count(), 1);
+    }
+
+    #[test]
+    fn an_edited_file_is_not_ours() {
+        let text = "import torch\n";
+        let file = format!("{text}{}", mark(text));
+        assert!(is_python_file(&file));
+        for other in [text, "", &file.replace("torch", "numpy"), &format!("{file}# mine\n"), &file[1..]] {
+            assert!(!is_python_file(other), "{other}");
+        }
     }
 }

@@ -357,6 +357,8 @@ def load(weights: str | Path | None = None) -> Network:
 
 def prepare(images: Tensor) -> Tensor:
     """Normalises images: uint8, (N, C, H, W) → float32."""
+    if images.dtype != torch.uint8 or images.dim() != 4:
+        raise TypeError(f"images are uint8 (N, C, H, W) with pixels from 0 to 255, not {images.dtype} {images.shape}")
     mean, deviation = (images.new_tensor(DESCRIPTION[key], dtype=torch.float32) for key in ("mean", "deviation"))
     return (images.float() - mean[:, None, None]) / deviation[:, None, None]
 

@@ -1,9 +1,11 @@
 //! The files of a sweep that a bundle has: everything that its report is made from, and the renderings.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use serde_json::Value;
 use sweep_bundle::{Content, Origin, check_place};
 use sweep_protocol::{
     AttemptLayout, EpochWeightsName, PlanRecord, PlanSource, ResultsLayout, RunId, Status, WEIGHTS_FILE,
@@ -100,10 +102,12 @@ impl Contents {
         let code: BTreeSet<&String> = plan.source.iter().flat_map(|source| source.code.keys()).collect();
         for path in code {
             let file = project.root().join(path);
-            if file.is_file() {
+            let is_inside = file.canonicalize().is_ok_and(|real| real.starts_with(&root) && real.is_file());
+            if is_inside && check_place(path).is_ok() {
                 self.add(path.clone(), file)?;
             } else {
-                self.notes.push(format!("{path}, which the runs depend on, is gone, so it is not in the bundle"));
+                let text = format!("{path}, which the runs depend on, is hidden, elsewhere or gone: it is left out");
+                self.notes.push(text);
             }
         }
         Ok(first)
@@ -140,14 +144,19 @@ impl Contents {
         Ok(())
     }
 
-    /// Adds the files of a folder that the program wrote. A page is a view, and copies of edited files are the user's.
+    /// Adds the files of a folder that its manifest lists: others are the user's. A folder of records has no manifest.
     fn add_folder(&mut self, folder: &Path, place: &str) -> Result<()> {
         let Ok(entries) = folder.read_dir() else { return Ok(()) };
+        let manifest = folder.join("manifest.json");
+        let listed: Option<Value> = fs::read(&manifest).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let is_listed = |name: &str| match &listed {
+            Some(manifest) => name == "manifest.json" || manifest["renderings"].get(name).is_some(),
+            None => name.ends_with(".json"),
+        };
         for entry in entries {
             let path = entry?.path();
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-            let is_view = name == "page.html" || name.starts_with('.') || name.contains(".edited-");
-            if !is_view && path.symlink_metadata()?.is_file() {
+            if is_listed(name) && path.symlink_metadata()?.is_file() {
                 self.add(format!("{place}/{name}"), path.clone())?;
             }
         }

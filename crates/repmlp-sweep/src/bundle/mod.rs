@@ -4,7 +4,7 @@ mod contents;
 mod merge;
 
 pub(crate) use contents::{Asked, Contents};
-pub(crate) use merge::{Merge, Staged};
+pub(crate) use merge::{Contradiction, Merge, Staged};
 
 /// Folder of results in a bundle, whatever its name is where the sweep ran.
 const RESULTS: &str = "results";

@@ -14,6 +14,7 @@ use super::{open_results, print, say, say_damage};
 use crate::bundle::{Asked, Contents, Merge, Staged};
 use crate::cli::{BundleExportArgs, BundleImportArgs};
 use crate::exit::Exit;
+use crate::plan_file;
 use crate::predict::count;
 use crate::project::{Project, name_or_file};
 
@@ -27,6 +28,7 @@ pub(crate) async fn export(arguments: BundleExportArgs) -> Result<Exit> {
     let mut results = open_results(&layout).await?;
     let out = arguments.out.clone().unwrap_or_else(|| PathBuf::from(format!("{experiment}-{profile}.tar.gz")));
     let asked = Asked { experiment, profile, with_weights: arguments.weights };
+    plan_file::say_if_edited(&layout, (&asked.experiment, &asked.profile));
     let contents = Contents::of(&layout, &mut results, &asked)?;
     say_damage(&mut results);
     results.close().await?;
@@ -35,7 +37,8 @@ pub(crate) async fn export(arguments: BundleExportArgs) -> Result<Exit> {
     contents.notes.iter().for_each(|note| say(&format!("note: {note}")));
     let bytes: u64 = manifest.files.values().map(|file| file.size).sum();
     let (files, runs) = (count(manifest.files.len() as f64), contents.runs);
-    print(&format!("{runs} runs in {files} files ({}B) written to {}\n", count(bytes as f64), out.display()))?;
+    let plural = if runs == 1 { "" } else { "s" };
+    print(&format!("{runs} run{plural} in {files} files ({}B) written to {}\n", count(bytes as f64), out.display()))?;
     Ok(Exit::Done)
 }
 
@@ -57,13 +60,17 @@ pub(crate) async fn import(arguments: BundleImportArgs) -> Result<Exit> {
     damages.iter().for_each(|damage| say(&format!("note: {}", error_chain(damage))));
     merge.notes.iter().for_each(|note| say(&format!("note: {note}")));
     let origin = &staged.manifest.origin;
-    let mut line = format!("`{}` ({}): {} runs are new", origin.experiment, origin.profile, merge.new.len());
+    let runs = |number: usize| if number == 1 { "1 run".to_owned() } else { format!("{number} runs") };
+    let mut line = format!("`{}` ({}): new are {}", origin.experiment, origin.profile, runs(merge.new.len()));
     if merge.kept > 0 {
-        line += &format!(", {} were here already", merge.kept);
+        line += &format!("; here already {}", runs(merge.kept));
+    }
+    if merge.weights() > 0 {
+        line += &format!("; {} files of weights were added to them", merge.weights());
     }
     if !merge.replaced.is_empty() {
-        let (number, folder) = (merge.replaced.len(), layout.replaced());
-        line += &format!(", {number} replace unfinished ones, which are now in {}", folder.display());
+        let folder = layout.replaced();
+        line += &format!("; replaced {}, unfinished here and now in {}", runs(merge.replaced.len()), folder.display());
     }
     print(&format!("{line}\n"))?;
     print(&format!("written by {}; runs trained by {}\n", origin.program, origin.code.join(", ")))?;

@@ -38,6 +38,7 @@ mod weights_python;
 mod why;
 
 pub(crate) use run::RETRIES;
+pub(crate) use weights_python::OtherData;
 
 use std::fs::File;
 

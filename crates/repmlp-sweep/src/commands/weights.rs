@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use repmlp::catalogue::NamedModel;
 use repmlp_interop::{Import, Naming, StoredForm, export, read_checkpoint, without_auxiliary, write_safetensors};
-use sweep_protocol::{ResultsLayout, RunFile, RunId, WEIGHTS_FILE};
+use sweep_protocol::{ResultsLayout, RunFile, RunId, Status, WEIGHTS_FILE};
 
 use super::show::find_run;
 use super::{open_results, print, weights_python};
@@ -108,7 +108,17 @@ async fn located(asked: &WeightsSource, program: &Program) -> Result<Located> {
             let model = NamedModel { name: run.short(), task: config.task(), model: config.model };
             Ok(Located { file, model, run: Some(run) })
         }
-        None => bail!("run {} has no weights yet: its training is not finished", run.short()),
+        None => {
+            let run_id = run.short();
+            let text = match results.run_rows(&[run])?.first().map(|row| row.status) {
+                Some(Status::Succeeded) => format!(
+                    "run {run_id} is finished, but its weights are not here: they were removed, or its bundle was \
+                     written without --weights"
+                ),
+                _ => format!("run {run_id} has no weights yet: its training is not finished"),
+            };
+            Err(UsageError(text).into())
+        }
     }
 }
 

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use repmlp_interop::{InteropError, PythonNotes, StoredForm, is_python_file, python_file, write_images};
 use repmlp_train::data::{DataError, TestImages};
-use sweep_protocol::{Epochs, Form, Measurement, Metric, Predictions, ResultsLayout, RunId, Split, error_chain};
+use sweep_protocol::{
+    Epochs, Form, Measurement, Metric, Predictions, ResultsLayout, RunId, Split, error_chain, write_atomically,
+};
 
 use super::weights::run_file;
 use super::{open_results, say};
@@ -14,6 +16,15 @@ use crate::cli::WeightsExportArgs;
 use crate::exit::UsageError;
 use crate::program::Program;
 use crate::project::Project;
+
+/// The data of a run is not what is here.
+#[derive(Debug, thiserror::Error)]
+#[error("run {run} was trained on {seen}, but here is {now}: name the folder of its data with --data")]
+pub(crate) struct OtherData {
+    run: String,
+    seen: String,
+    now: String,
+}
 
 /// What is written beside the weights.
 pub(super) struct Python {
@@ -36,11 +47,17 @@ pub(super) async fn prepare(
 ) -> Result<Option<Python>> {
     let is_optional = |fault: &anyhow::Error| {
         let undescribed = fault.downcast_ref::<InteropError>();
-        fault.is::<DataError>() || undescribed.is_some_and(|fault| matches!(fault, InteropError::Undescribed(_)))
+        fault.is::<DataError>()
+            || fault.is::<OtherData>()
+            || undescribed.is_some_and(|fault| matches!(fault, InteropError::Undescribed(_)))
     };
     match made(arguments, of_run, program).await {
         Err(fault) if !arguments.images && is_optional(&fault) => {
-            let file = arguments.out.with_extension("py");
+            let file = python_name(&arguments.out);
+            // An older one would load these weights with the settings of another run.
+            if fs::read_to_string(&file).is_ok_and(|text| is_python_file(&text)) {
+                fs::remove_file(&file).with_context(|| format!("{} cannot be removed", file.display()))?;
+            }
             say(&format!("note: {} is not written: {}", file.display(), error_chain(fault.as_ref())));
             Ok(None)
         }
@@ -56,14 +73,19 @@ async fn made(arguments: &WeightsExportArgs, (run, form): (RunId, StoredForm), p
     let folder = arguments.data.data.as_deref();
     let preparing = config.data.preparing(folder, of_run.seed)?;
     if let Some(seen) = recorded.fingerprint.filter(|seen| !seen.starts_with(&preparing.fingerprint)) {
-        return Err(DataError::Changed { run: run.short(), seen, now: preparing.fingerprint }.into());
+        return Err(OtherData { run: run.short(), seen, now: preparing.fingerprint }.into());
     }
     let images = if arguments.images { config.data.test_images(folder, of_run.seed)? } else { None };
     if arguments.images && images.is_none() {
         say("note: no test images are written: an image of this set has no single class");
     }
     let out = &arguments.out;
-    let (file, images_file) = (out.with_extension("py"), out.with_extension("images.safetensors"));
+    let (file, images_file) = (python_name(out), out.with_extension("images.safetensors"));
+    if file == *out {
+        return Err(
+            UsageError(format!("{} is the name of the Python file: choose another --out", out.display())).into()
+        );
+    }
     refuse_foreign(&file)?;
     let notes = PythonNotes {
         run: format!("run {}", run.short()),
@@ -84,7 +106,7 @@ impl Python {
     /// Writes the files. Returns lines that say so.
     pub(super) fn write(self) -> Result<String> {
         let Self { text, file, images, predicted } = self;
-        fs::write(&file, text).with_context(|| format!("{} cannot be written", file.display()))?;
+        write_atomically(&file, text.as_bytes()).with_context(|| format!("{} cannot be written", file.display()))?;
         let mut said = format!("the network in PyTorch written to {}\n", file.display());
         if let Some((path, TestImages { shape, pixels, labels })) = images {
             let count = labels.len();
@@ -131,6 +153,16 @@ fn refuse_foreign(path: &Path) -> Result<()> {
             Err(UsageError(text).into())
         }
     }
+}
+
+/// Returns the path of the Python file beside a file of weights. Its name can be imported: it has letters, digits and
+/// `_`, and no digit at the start.
+fn python_name(weights: &Path) -> PathBuf {
+    let stem = weights.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    let name: String = stem.chars().map(plain).collect();
+    let start = if name.starts_with(|c: char| c.is_ascii_digit()) { "_" } else { "" };
+    weights.with_file_name(format!("{start}{name}.py"))
 }
 
 fn name_of(path: &Path) -> String {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use sweep_bundle::{Content, pack, unpack};
+
 use crate::bench::Bench;
 use crate::own_trainer::{self, SPEC};
 
@@ -40,7 +42,7 @@ fn a_bundle_in_an_empty_folder_renders_the_same_bytes() {
     here.done("experiments/tiny.toml");
     carry("experiments/tiny.toml", &here, &there);
     let told = there.done("bundle import carried.tar.gz").stdout();
-    assert!(told.starts_with("`tiny` (default): 2 runs are new\nwritten by repmlp-sweep "), "{told}");
+    assert!(told.starts_with("`tiny` (default): new are 2 runs\nwritten by repmlp-sweep "), "{told}");
     let renderings = files(&here.path("reports"), &[]);
     assert!(renderings.len() > 3);
     assert_eq!(files(&there.path("reports"), &[]), renderings);
@@ -63,7 +65,7 @@ fn a_bundle_in_an_empty_folder_renders_the_same_bytes() {
     assert_eq!(fs::read(here.path("carried.tar.gz")).unwrap(), first);
     let before = files(there.folder(), &["metrics.sqlite", "scheduler.lock"]);
     let told = there.done("bundle import carried.tar.gz").stdout();
-    assert!(told.contains("0 runs are new, 2 were here already"), "{told}");
+    assert!(told.contains("new are 0 runs; here already 2 runs"), "{told}");
     assert_eq!(files(there.folder(), &["metrics.sqlite", "scheduler.lock"]), before);
 }
 
@@ -80,6 +82,18 @@ fn weights_are_carried_on_request() {
         assert_eq!(weights, count);
         fs::remove_dir_all(there.path("elsewhere")).unwrap();
     }
+    // Weights can be added later.
+    carry("tiny", &here, &there);
+    there.done("bundle import carried.tar.gz");
+    let run = &fs::read_dir(there.path("results/runs")).unwrap().next().unwrap().unwrap().file_name();
+    let export = format!("weights export {} --out w.safetensors", run.to_string_lossy());
+    let without = there.run(&export);
+    assert_eq!(without.code(), 2);
+    assert!(without.stderr().contains("its weights are not here"), "{}", without.stderr());
+    carry("tiny --weights", &here, &there);
+    let told = there.done("bundle import carried.tar.gz").stdout();
+    assert!(told.contains("here already 2 runs; 2 files of weights were added to them"), "{told}");
+    there.done(&export);
 }
 
 #[test]
@@ -89,7 +103,7 @@ fn halves_of_a_sweep_are_merged() {
     there.run(&format!("{SPEC} --only width=32"));
     carry(SPEC, &here, &there);
     let told = there.done("bundle import carried.tar.gz").stdout();
-    assert!(told.contains("2 runs are new"), "{told}");
+    assert!(told.contains("new are 2 runs"), "{told}");
     let ran = there.done(SPEC);
     assert!(ran.stderr().contains("0 of 4 runs to do, 4 done and reused"), "{}", ran.stderr());
 }
@@ -103,7 +117,7 @@ fn an_unfinished_run_gives_way_and_is_set_aside() {
     there.run(&format!("{SPEC} --limit 0"));
     carry(SPEC, &here, &there);
     let told = there.done("bundle import carried.tar.gz").stdout();
-    assert!(told.contains("3 runs are new, 1 replace unfinished ones, which are now in results/replaced"), "{told}");
+    assert!(told.contains("new are 3 runs; replaced 1 run, unfinished here and now in results/replaced"), "{told}");
     assert_eq!(fs::read_dir(there.path("results/replaced")).unwrap().count(), 1);
     assert_eq!(there.done(&format!("export {SPEC}")).stdout(), here.done(&format!("export {SPEC}")).stdout());
 }
@@ -127,7 +141,7 @@ fn a_bundle_that_contradicts_what_is_here_changes_nothing() {
     carry(SPEC, &here, &there);
     let before = files(there.folder(), &["scheduler.lock"]);
     let refused = there.run("bundle import carried.tar.gz");
-    assert_eq!(refused.code(), 2, "{}", refused.stderr());
+    assert_eq!(refused.code(), 4, "{}", refused.stderr());
     assert!(
         refused.stderr().contains("test accuracy of epoch 1 is 0.25 here and 0.5 in the bundle"),
         "{}",
@@ -142,7 +156,7 @@ fn a_bundle_that_contradicts_what_is_here_changes_nothing() {
     fs::write(other.path(SPEC), spec.replace("Which width?", "Which one?")).unwrap();
     fs::copy(here.path("carried.tar.gz"), other.path("carried.tar.gz")).unwrap();
     let refused = other.run("bundle import carried.tar.gz");
-    assert_eq!(refused.code(), 2);
+    assert_eq!(refused.code(), 4);
     assert!(refused.stderr().contains("experiments/own.toml is another file"), "{}", refused.stderr());
     assert!(!other.path("results/runs").exists());
 }
@@ -174,4 +188,51 @@ fn a_damaged_bundle_is_refused_and_leaves_nothing() {
         assert_eq!(ran.code(), code, "{}", ran.stderr());
         assert!(ran.stderr().contains(text), "{}", ran.stderr());
     }
+}
+
+/// Packs the files of a bundle again, after a change, with right digests.
+fn repacked(bundle: &Path, change: impl FnOnce(&mut BTreeMap<String, Content>)) {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = unpack(bundle, folder.path()).unwrap();
+    let content = |place: &String| Content::Bytes(fs::read(folder.path().join(place)).unwrap());
+    let mut files = manifest.files.keys().map(|place| (place.clone(), content(place))).collect();
+    change(&mut files);
+    pack(bundle, manifest.origin, &files).unwrap();
+}
+
+#[test]
+fn a_bundle_writes_the_files_of_its_sweep_and_no_others() {
+    let here = Bench::new();
+    here.done("experiments/tiny.toml");
+    let bytes = |text: &str| Content::Bytes(text.as_bytes().to_vec());
+    let plan = "results/experiments/tiny/default/plan.json";
+    for place in ["Makefile", "src/main.rs", "results/metrics.sqlite", "reports/other.md", "experiments/other.toml"] {
+        let there = Bench::empty();
+        carry("tiny", &here, &there);
+        repacked(&there.path("carried.tar.gz"), |files| drop(files.insert(place.to_owned(), bytes("x"))));
+        let refused = there.run("bundle import carried.tar.gz");
+        assert_eq!(refused.code(), 4, "{place}: {}", refused.stderr());
+        assert!(refused.stderr().contains(&format!("`{place}` is no file of its sweep")), "{}", refused.stderr());
+        assert!(!there.path(place).exists());
+    }
+    for file in ["/etc/passwd", "../../secret.toml", "../.ssh/id"] {
+        let there = Bench::empty();
+        carry("tiny", &here, &there);
+        repacked(&there.path("carried.tar.gz"), |files| {
+            let Content::Bytes(text) = &files[plan] else { panic!() };
+            let text = String::from_utf8(text.clone()).unwrap().replace("../experiments/tiny.toml", file);
+            files.insert(plan.to_owned(), bytes(&text));
+        });
+        let refused = there.run("bundle import carried.tar.gz");
+        assert_eq!(refused.code(), 4, "{}", refused.stderr());
+        assert!(refused.stderr().contains("its plan names a file outside of the project"), "{}", refused.stderr());
+    }
+    // A link could lead anywhere.
+    let (there, elsewhere) = (Bench::empty(), tempfile::tempdir().unwrap());
+    carry("tiny", &here, &there);
+    std::os::unix::fs::symlink(elsewhere.path(), there.path("experiments")).unwrap();
+    let refused = there.run("bundle import carried.tar.gz");
+    assert_eq!(refused.code(), 4, "{}", refused.stderr());
+    assert!(refused.stderr().contains("experiments is a link, and an import follows none"), "{}", refused.stderr());
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
 }

@@ -10,7 +10,7 @@ use crate::objective::{Evaluation, Judgement, ToldClasses};
 
 /// Top-5 accuracy is reported for at least 11 classes. With fewer, it says little.
 const FIVE: usize = 5;
-const CLASSES_FOR_TOP5: usize = 2 * FIVE + 1;
+pub(crate) const CLASSES_FOR_TOP5: usize = 2 * FIVE + 1;
 
 /// Returns loss and hits of a training batch from its logits (N, classes).
 pub(super) fn judge(logits: &Tensor, batch: &Batch, target: Target<'_>) -> Result<Judgement> {

@@ -24,6 +24,7 @@ use segmentation::Confusion;
 use verification::AmSoftmax;
 
 pub use class_weights::ClassWeightsConfig;
+pub(crate) use classification::CLASSES_FOR_TOP5;
 pub(crate) use embeddings::Embeddings;
 pub use loss_config::LossConfig;
 

@@ -72,7 +72,7 @@ impl Classes {
             .collect();
         let missing = match first {
             _ if !measured.is_comparable() => pruned(measured),
-            None => Some("no run that succeeded has stored its predictions of these images".to_owned()),
+            None => Some(declared.nothing_found(measured)),
             Some(_) if truths.len() > 1 => Some("the runs classified different images".to_owned()),
             Some(_) => None,
         };
@@ -100,6 +100,16 @@ impl ClassesDeclaration {
         let accuracy =
             Quantity { metric: Metric::Accuracy, split: Some(self.split), form: self.form, epoch: EpochRule::Last };
         group.runs.iter().filter_map(|run| measured.predictions(run.run, &accuracy)).collect()
+    }
+
+    /// Says that there are no predictions, and which form has some.
+    fn nothing_found(&self, measured: &Measured<'_>) -> String {
+        let text = "no run that succeeded has stored its predictions of these images";
+        match measured.predicted_forms(self.split).into_iter().find(|form| *form != self.form) {
+            Some(Some(form)) => format!("{text}; for those of the {} form, add `form = \"{0}\"`", form.name()),
+            Some(None) => format!("{text}; for those without a form, leave out `form`"),
+            None => text.to_owned(),
+        }
     }
 
     /// Returns what each run of a group confuses.

@@ -172,15 +172,26 @@ fn classes_are_counted_from_the_predictions_of_finished_runs() {
 }
 
 #[test]
+fn classes_without_a_form_are_told_which_form_has_predictions() {
+    let declaration: Declaration = toml::from_str("title = 't'\n[[classes]]\nid = 'c'\nrows = ['groups']").unwrap();
+    let shown = Answers::of(&predicted_rows(), &declaration, &paper()).unwrap();
+    let shown = analysis_lines(&shown.analyses[0], 200, Color::Plain);
+    assert!(shown.contains("add `form = \"deployed\"`"), "{shown}");
+}
+
+#[test]
 fn runs_that_classified_other_images_are_not_put_beside_each_other() {
     let mut rows = predicted_rows();
     let declaration: Declaration =
         toml::from_str("title = 't'\n[[classes]]\nid = 'classes'\nrows = ['groups']\nform = 'deployed'").unwrap();
-    let other = &mut rows.predictions.first_mut().unwrap().predictions;
-    let place = (other.split(), other.form(), other.epoch());
-    // The same number of images, all of the other class.
-    let (truth, predicted) = (vec![1; other.images()], other.pairs().map(|(_, told)| told).collect::<Vec<_>>());
-    *other = Predictions::new(place, 2, [&truth, &predicted]).unwrap();
+    let run = rows.predictions[0].run;
+    for row in rows.predictions.iter_mut().filter(|row| row.run == run) {
+        let other = &row.predictions;
+        let place = (other.split(), other.form(), other.epoch());
+        // As many images and hits, but all images are of the other class.
+        let (truth, predicted) = (vec![1; other.images()], other.pairs().map(|(_, told)| 1 - told).collect::<Vec<_>>());
+        row.predictions = Predictions::new(place, 2, [&truth, &predicted]).unwrap();
+    }
     let document = Document::of(&rows, &declaration, &paper()).unwrap();
     let Analysis::Classes(classes) = &document.answers.analyses[0] else { panic!("{document:?}") };
     assert_eq!(classes.missing.as_deref(), Some("the runs classified different images"));
