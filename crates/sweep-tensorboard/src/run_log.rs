@@ -48,8 +48,8 @@ impl RunLog {
     }
 
     /// Adds new measurements, each at a place that has none yet. `all` are all measurements of the run, with the new
-    /// ones; they are written again if the file has another value at such a place. `at_ms` is the time of the new ones, in
-    /// milliseconds since 1970.
+    /// ones; they are written again if the file has another value at such a place. `at_ms` is the time of the new
+    /// ones, in milliseconds since 1970.
     ///
     /// # Errors
     /// When a file cannot be written or removed.
