@@ -2,6 +2,7 @@
 
 mod bundle;
 mod compare;
+mod doctor;
 mod numbers;
 mod page;
 mod run;
@@ -22,6 +23,7 @@ use clap_complete::engine::ArgValueCandidates;
 
 pub(crate) use bundle::{BundleCommand, BundleExportArgs, BundleImportArgs};
 pub(crate) use compare::CompareArgs;
+pub(crate) use doctor::DoctorArgs;
 pub(crate) use numbers::{NoiseArgs, PilotArgs, ReportArgs, WhyArgs};
 pub(crate) use page::PageArgs;
 pub(crate) use run::{CancelArgs, LauncherChoice, PruneChoice, RunArgs};
@@ -270,18 +272,6 @@ pub(crate) struct DataArgs {
     /// Folder of the data sets; the default profiles need none.
     #[arg(long, env = "REPMLP_SWEEP_DATA", value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct DoctorArgs {
-    #[command(flatten)]
-    pub(crate) results: ResultsArgs,
-    /// Also try to use this device: auto, cpu, or cuda:N. If it cannot be used, the exit code is 2.
-    #[arg(long)]
-    pub(crate) device: Option<String>,
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

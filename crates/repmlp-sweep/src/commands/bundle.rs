@@ -36,9 +36,9 @@ pub(crate) async fn export(arguments: BundleExportArgs) -> Result<Exit> {
     drop(lock);
     contents.notes.iter().for_each(|note| say(&format!("note: {note}")));
     let bytes: u64 = manifest.files.values().map(|file| file.size).sum();
-    let (files, runs) = (count(manifest.files.len() as f64), contents.runs);
-    let plural = if runs == 1 { "" } else { "s" };
-    print(&format!("{runs} run{plural} in {files} files ({}B) written to {}\n", count(bytes as f64), out.display()))?;
+    let (files, number) = (count(manifest.files.len() as f64), contents.runs);
+    let plural = if number == 1 { "" } else { "s" };
+    print(&format!("{number} run{plural} in {files} files ({}B) written to {}\n", count(bytes as f64), out.display()))?;
     Ok(Exit::Done)
 }
 
@@ -60,19 +60,24 @@ pub(crate) async fn import(arguments: BundleImportArgs) -> Result<Exit> {
     damages.iter().for_each(|damage| say(&format!("note: {}", error_chain(damage))));
     merge.notes.iter().for_each(|note| say(&format!("note: {note}")));
     let origin = &staged.manifest.origin;
-    let runs = |number: usize| if number == 1 { "1 run".to_owned() } else { format!("{number} runs") };
-    let mut line = format!("`{}` ({}): new are {}", origin.experiment, origin.profile, runs(merge.new.len()));
+    let mut line =
+        format!("`{}` ({}): {}", origin.experiment, origin.profile, runs(merge.new.len(), ["is", "are"])) + " new";
     if merge.kept > 0 {
-        line += &format!("; here already {}", runs(merge.kept));
+        line += &format!(", {} here already", runs(merge.kept, ["was", "were"]));
     }
     if merge.weights() > 0 {
-        line += &format!("; {} files of weights were added to them", merge.weights());
+        line += &format!(", {} files of weights were added to them", merge.weights());
     }
     if !merge.replaced.is_empty() {
-        let folder = layout.replaced();
-        line += &format!("; replaced {}, unfinished here and now in {}", runs(merge.replaced.len()), folder.display());
+        let said = runs(merge.replaced.len(), ["replaces", "replace"]);
+        line += &format!(", {said} what was unfinished here and is now in {}", layout.replaced().display());
     }
     print(&format!("{line}\n"))?;
     print(&format!("written by {}; runs trained by {}\n", origin.program, origin.code.join(", ")))?;
     Ok(Exit::Done)
+}
+
+/// Returns a number of runs with the verb that follows: for one, and for several.
+fn runs(number: usize, [one, several]: [&str; 2]) -> String {
+    if number == 1 { format!("1 run {one}") } else { format!("{number} runs {several}") }
 }

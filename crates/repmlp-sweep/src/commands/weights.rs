@@ -48,7 +48,7 @@ pub(crate) async fn export_weights(arguments: WeightsExportArgs, program: &Progr
         return Err(UsageError(text.to_owned()).into());
     }
     let tensors = export(&import, (&model.model, model.task), (naming, form))?;
-    // Everything is checked before the first file is written.
+    // The data and the names are checked before the first file is written.
     let python = match run.filter(|_| naming == Naming::Official) {
         Some(run) => weights_python::prepare(&arguments, (run, form), program).await?,
         None => None,

@@ -42,7 +42,7 @@ fn a_bundle_in_an_empty_folder_renders_the_same_bytes() {
     here.done("experiments/tiny.toml");
     carry("experiments/tiny.toml", &here, &there);
     let told = there.done("bundle import carried.tar.gz").stdout();
-    assert!(told.starts_with("`tiny` (default): new are 2 runs\nwritten by repmlp-sweep "), "{told}");
+    assert!(told.starts_with("`tiny` (default): 2 runs are new\nwritten by repmlp-sweep "), "{told}");
     let renderings = files(&here.path("reports"), &[]);
     assert!(renderings.len() > 3);
     assert_eq!(files(&there.path("reports"), &[]), renderings);
@@ -65,7 +65,7 @@ fn a_bundle_in_an_empty_folder_renders_the_same_bytes() {
     assert_eq!(fs::read(here.path("carried.tar.gz")).unwrap(), first);
     let before = files(there.folder(), &["metrics.sqlite", "scheduler.lock"]);
     let told = there.done("bundle import carried.tar.gz").stdout();
-    assert!(told.contains("new are 0 runs; here already 2 runs"), "{told}");
+    assert!(told.contains("0 runs are new, 2 runs were here already"), "{told}");
     assert_eq!(files(there.folder(), &["metrics.sqlite", "scheduler.lock"]), before);
 }
 
@@ -92,7 +92,7 @@ fn weights_are_carried_on_request() {
     assert!(without.stderr().contains("its weights are not here"), "{}", without.stderr());
     carry("tiny --weights", &here, &there);
     let told = there.done("bundle import carried.tar.gz").stdout();
-    assert!(told.contains("here already 2 runs; 2 files of weights were added to them"), "{told}");
+    assert!(told.contains("2 runs were here already, 2 files of weights were added to them"), "{told}");
     there.done(&export);
 }
 
@@ -103,7 +103,7 @@ fn halves_of_a_sweep_are_merged() {
     there.run(&format!("{SPEC} --only width=32"));
     carry(SPEC, &here, &there);
     let told = there.done("bundle import carried.tar.gz").stdout();
-    assert!(told.contains("new are 2 runs"), "{told}");
+    assert!(told.contains("2 runs are new"), "{told}");
     let ran = there.done(SPEC);
     assert!(ran.stderr().contains("0 of 4 runs to do, 4 done and reused"), "{}", ran.stderr());
 }
@@ -117,7 +117,10 @@ fn an_unfinished_run_gives_way_and_is_set_aside() {
     there.run(&format!("{SPEC} --limit 0"));
     carry(SPEC, &here, &there);
     let told = there.done("bundle import carried.tar.gz").stdout();
-    assert!(told.contains("new are 3 runs; replaced 1 run, unfinished here and now in results/replaced"), "{told}");
+    assert!(
+        told.contains("3 runs are new, 1 run replaces what was unfinished here and is now in results/replaced"),
+        "{told}"
+    );
     assert_eq!(fs::read_dir(there.path("results/replaced")).unwrap().count(), 1);
     assert_eq!(there.done(&format!("export {SPEC}")).stdout(), here.done(&format!("export {SPEC}")).stdout());
 }
