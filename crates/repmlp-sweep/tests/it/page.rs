@@ -167,11 +167,11 @@ fn a_page_stays_right_while_its_sweep_is_killed_stopped_and_continued() {
     page.read_until("nothing has been run in this results folder");
 
     let sweep = "experiments/tiny.toml --profile killed --slots 1 --threads 1";
-    let mut started = bench.start_until(sweep, "groups=1 epoch 1/100");
-    page.read_until("0 of 2 runs done, 1 running, 1 waiting");
-    // The run is tried again after its worker was killed.
+    let mut started = bench.start_until(sweep, "groups=1 epoch 2/100");
+    // The run is tried again after its worker was killed, from the checkpoint of its first epoch.
     kill(&workers(bench.folder()));
-    started.read_until("groups=1");
+    started.read_until("groups=1 continues at step");
+    page.read_until("0 of 2 runs done, 1 running, 1 waiting");
     page.read_until("scheduler: process");
     signal(Pid::from_child(&started.child), Signal::INT);
     started.end();
@@ -182,9 +182,9 @@ fn a_page_stays_right_while_its_sweep_is_killed_stopped_and_continued() {
     std::io::Read::read_to_string(&mut page.child.stdout.take().unwrap(), &mut seen).unwrap();
     let seen: Value = serde_json::from_str(&seen).unwrap();
     assert_eq!(list(&seen["errors"]), Vec::<&str>::new());
-    // The columns are: run, groups, seed, status, attempts. The first run was killed, tried again and stopped, and then
-    // continued.
+    // The columns are: run, groups, seed, status, attempts. The first run was killed and tried again. It has one more
+    // attempt if the stop came before it was done.
     let attempts: Vec<&str> = seen["runs"].as_array().unwrap().iter().map(|row| row[4].as_str().unwrap()).collect();
-    assert_eq!(attempts, ["3", "1"]);
+    assert!(["2", "3"].contains(&attempts[0]), "{attempts:?}");
     assert!(page.end().0 == Some(0));
 }
