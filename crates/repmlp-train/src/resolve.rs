@@ -116,4 +116,19 @@ mod tests {
             .collect();
         insta::assert_snapshot!("faults", text);
     }
+
+    #[test]
+    fn a_wrong_word_is_found_at_its_key_and_right_words_beside_it_are_not() {
+        let fault = |keep: Value| {
+            let mut table = base();
+            table["training"]["keep"] = keep;
+            let ConfigFault { path, message, help } = resolve(&table).unwrap_err();
+            (path, message, help.unwrap_or_default())
+        };
+        let (path, message, help) = fault(serde_json::json!({ "best": "test accuracy" }));
+        assert_eq!((path.as_str(), message.as_str()), ("training.keep.best", "\"test accuracy\" is not a known word"));
+        assert!(help.contains("validation"), "{help}");
+        let (path, ..) = fault(serde_json::json!({ "best": "validation accuracy", "last": -1 }));
+        assert_eq!(path, "training.keep.last");
+    }
 }

@@ -113,12 +113,14 @@ impl Contents {
         Ok(first)
     }
 
-    /// Adds the plan. In a bundle, results are beside `experiments`.
+    /// Adds the plan. In a bundle, results are beside `experiments`. Without an experiment file, the plan names none: a
+    /// place outside of the bundle would be refused where it is imported.
     fn add_plan(&mut self, plan: &PlanRecord, experiment: Option<&str>) -> Result<()> {
         let mut plan = plan.clone();
-        if let (Some(source), Some(place)) = (&plan.source, experiment) {
-            plan.source = Some(PlanSource { file: format!("../{place}"), ..source.clone() });
-        }
+        plan.source = plan.source.zip(experiment).map(|(source, place)| {
+            let file = format!("../{place}");
+            PlanSource { file, ..source }
+        });
         let place = format!("{RESULTS}/experiments/{}/{}/plan.json", plan.experiment, plan.profile);
         check_place(&place)?;
         self.files.insert(place, Content::Bytes(serde_json::to_vec_pretty(&plan)?));

@@ -35,7 +35,7 @@ pub(super) struct Python {
 }
 
 /// Makes the Python file of a run, and reads its test images if they are asked for. Writes nothing. Without test
-/// images, the weights are of use alone: if the file cannot be made, a line says why, and there is none.
+/// images, the weights are of use alone: if the file cannot be made, a line says why, and an older one is removed.
 ///
 /// # Errors
 /// When a file that the program did not write is in the way. With test images, also when the network has a block of

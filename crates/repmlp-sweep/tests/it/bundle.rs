@@ -239,3 +239,14 @@ fn a_bundle_writes_the_files_of_its_sweep_and_no_others() {
     assert!(refused.stderr().contains("experiments is a link, and an import follows none"), "{}", refused.stderr());
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn a_sweep_whose_experiment_file_is_gone_can_still_be_carried() {
+    let (here, there) = (Bench::new(), Bench::empty());
+    here.done("experiments/tiny.toml");
+    fs::remove_file(here.path("experiments/tiny.toml")).unwrap();
+    carry("tiny", &here, &there);
+    let told = there.done("bundle import carried.tar.gz").stdout();
+    assert!(told.contains("2 runs are new"), "{told}");
+    assert_eq!(there.done("export tiny.toml").stdout(), here.done("export tiny.toml").stdout());
+}

@@ -162,9 +162,10 @@ fn class_weights_change_the_training_and_equal_ones_do_not() {
     let plain = run("");
     assert_eq!(run("class_weights = { kind = \"equal\" }\n"), plain);
     assert_ne!(run("class_weights = { kind = \"balanced\" }\n"), plain);
-    // The same weight for all classes is only another order of the same sums.
+    // The same weight for all classes is only another order of the same sums: f32 rounds each by 6e-8. An epoch has two
+    // steps, and one update, of rate 0.5, is between their losses. So 1e-5 leaves room for a growth by 100.
     let ones = run("class_weights = { kind = \"given\", weights = [2, 2, 2, 2, 2, 2, 2, 2, 2, 2] }\n");
-    assert!((ones[0] - plain[0]).abs() < 1e-3 * plain[0], "{} and {}", ones[0], plain[0]);
+    assert!((ones[0] - plain[0]).abs() < 1e-5 * plain[0], "{} and {}", ones[0], plain[0]);
 }
 
 #[test]
