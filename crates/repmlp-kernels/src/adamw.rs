@@ -2,6 +2,7 @@
 
 use candle_core::{Result, Tensor, Var, WithDType};
 
+use crate::composed::put;
 use crate::element::has_kernel;
 use crate::update::{Rule, inplace};
 
@@ -44,12 +45,12 @@ pub fn adamw_step(parameter: &Var, mean: &Var, square: &Var, gradient: &Tensor, 
 
 /// The composite: the same computation, written with candle's own operations.
 pub(crate) fn composite(parameter: &Var, mean: &Var, square: &Var, gradient: &Tensor, step: AdamWStep) -> Result<()> {
-    mean.set(&((mean.as_tensor() * step.beta1)? + (gradient * (1.0 - step.beta1))?)?)?;
-    square.set(&((square.as_tensor() * step.beta2)? + (gradient.sqr()? * (1.0 - step.beta2))?)?)?;
-    let unbiased_mean = (mean.as_tensor() / (1.0 - power(step.beta1, step.step)))?;
-    let root = ((square.as_tensor() / (1.0 - power(step.beta2, step.step)))?.sqrt()? + step.eps)?;
-    let kept = (parameter.as_tensor() * (1.0 - step.learning_rate * step.weight_decay))?;
-    parameter.set(&(kept - ((unbiased_mean / root)? * step.learning_rate)?)?)
+    put(mean, &((mean.as_detached_tensor() * step.beta1)? + (gradient * (1.0 - step.beta1))?)?)?;
+    put(square, &((square.as_detached_tensor() * step.beta2)? + (gradient.sqr()? * (1.0 - step.beta2))?)?)?;
+    let unbiased_mean = (mean.as_detached_tensor() / (1.0 - power(step.beta1, step.step)))?;
+    let root = ((square.as_detached_tensor() / (1.0 - power(step.beta2, step.step)))?.sqrt()? + step.eps)?;
+    let kept = (parameter.as_detached_tensor() * (1.0 - step.learning_rate * step.weight_decay))?;
+    put(parameter, &(kept - ((unbiased_mean / root)? * step.learning_rate)?)?)
 }
 
 fn power(base: f64, exponent: u32) -> f64 {

@@ -5,6 +5,7 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, WithDType, bail};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
 
+use crate::composed::{Passed, with_gradient};
 use crate::element::{for_dtype, has_kernel, slice, with_slice};
 use crate::sums::sum;
 
@@ -24,7 +25,11 @@ pub fn add_bias(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
 pub(crate) fn composite(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let mut along_channels = vec![1; x.rank()];
     along_channels[0] = bias.dims1()?;
-    x.broadcast_add(&bias.reshape(along_channels)?)
+    let y = x.detach().broadcast_add(&bias.detach().reshape(along_channels)?)?;
+    with_gradient([x, bias], y, |passed: &Passed<2>| {
+        let d_bias = passed.dy.reshape((passed.inputs[1].dim(0)?, ()))?.sum(1)?;
+        Ok([Some(passed.dy.clone()), Some(d_bias)])
+    })
 }
 
 struct AddBias;

@@ -5,6 +5,7 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
 
+use crate::composed::{Passed, with_gradient};
 use crate::conv::{ConvGeometry, conv2d};
 use crate::element::{for_dtype, has_kernel, slice, with_slice};
 use crate::max_pool::PoolGeometry;
@@ -54,10 +55,14 @@ impl Windows {
 
     /// Returns the means, computed with candle's operations.
     fn composite(&self, x_chwn: &Tensor) -> Result<Tensor> {
-        let (rows, columns) = (self.channels * self.count.0, self.count.1);
-        let across = x_chwn.reshape((rows * self.kernel.0 * columns, self.kernel.1, self.images))?.mean(1)?;
-        let down = across.reshape((rows, self.kernel.0, columns * self.images))?.mean(1)?;
-        down.reshape((self.channels, self.count.0, columns, self.images))
+        let Self { kernel, count, channels, images } = *self;
+        let view = (channels * count.0, kernel.0, count.1, kernel.1, images);
+        let y = (x_chwn.detach().reshape(view)?.sum((1, 3))? * self.share())?;
+        let share = self.share();
+        with_gradient([x_chwn], y.reshape((channels, count.0, count.1, images))?, move |passed: &Passed<1>| {
+            let of_pixel = (&passed.dy * share)?.reshape((view.0, 1, view.2, 1, view.4))?.broadcast_as(view)?;
+            Ok([Some(of_pixel.reshape(passed.inputs[0].shape())?)])
+        })
     }
 
     /// Number of values in a row of pixels.

@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 
 use candle_core::backprop::GradStore;
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, bail};
 
 thread_local! {
     /// Weights and their gradients, while a backward pass on this thread collects them.
@@ -67,6 +67,25 @@ pub(crate) fn of_weight(weight: &Tensor, gradient: Tensor) -> Option<Tensor> {
             None
         }
         None => Some(gradient),
+    })
+}
+
+/// Collects the gradient of a variable that the operation does not have as an input. `gradient` is not computed for a
+/// tensor that needs none.
+///
+/// # Errors
+/// Fails outside of [`backward`], where the gradient would be lost, and when `gradient` fails.
+pub(crate) fn collect(variable: &Tensor, gradient: impl FnOnce() -> Result<Tensor>) -> Result<()> {
+    if !variable.track_op() {
+        return Ok(());
+    }
+    let gradient = gradient()?;
+    COLLECTED.with_borrow_mut(|collected| match collected {
+        Some(collected) if variable.is_variable() => {
+            collected.push((variable.clone(), gradient));
+            Ok(())
+        }
+        _ => bail!("this operation needs the backward pass of repmlp_kernels: candle's own would lose a gradient"),
     })
 }
 

@@ -5,7 +5,9 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
 
+use crate::composed::{Passed, with_gradient};
 use crate::element::{for_dtype, has_kernel, slice, with_slice};
+use crate::kernel_places::KernelPlaces;
 
 /// Returns the FC kernel: (O, C/g, Kʰ, Kʷ) → (O·h·w, C/g·h·w). W[(o,y,x),(c,y',x')] = F[o, c, y'−y+⌊Kʰ/2⌋, x'−x+⌊Kʷ/2⌋]
 /// where both offsets lie in the kernel, and 0 elsewhere.
@@ -16,33 +18,16 @@ pub fn conv_to_fc(kernel: &Tensor, (h, w): (usize, usize)) -> Result<Tensor> {
     if has_kernel(kernel) { kernel.contiguous()?.apply_op1(ConvToFc { h, w }) } else { composite(kernel, (h, w)) }
 }
 
-/// The composite: the same computation, written with candle's own operations. As in the paper, it convolves an identity
-/// matrix.
-pub(crate) fn composite(kernel: &Tensor, (h, w): (usize, usize)) -> Result<Tensor> {
+/// The composite: the same computation, written with candle's own operations.
+pub(crate) fn composite(kernel: &Tensor, map: (usize, usize)) -> Result<Tensor> {
     let (o, c, k_h, k_w) = kernel.dims4()?;
-    let (pixels, count) = (h * w, k_h * k_w);
-    let mut taps = vec![0f32; count * pixels * pixels];
-    for tap in 0..count {
-        for pixel in 0..pixels {
-            if let Some(input) = seen_by(tap, pixel, (k_h, k_w), (h, w)) {
-                taps[(tap * pixels + pixel) * pixels + input] = 1.0;
-            }
-        }
-    }
-    let taps = Tensor::from_vec(taps, (count, pixels * pixels), kernel.device())?.to_dtype(kernel.dtype())?;
-    kernel
-        .reshape((o * c, count))?
-        .matmul(&taps)?
-        .reshape((o, c, pixels, pixels))?
-        .transpose(1, 2)?
-        .reshape((o * pixels, c * pixels))
-}
-
-/// Returns the input pixel that a tap reads for an output pixel, or `None` outside the map.
-fn seen_by(tap: usize, pixel: usize, (k_h, k_w): (usize, usize), (h, w): (usize, usize)) -> Option<usize> {
-    let inside = |at: usize, size: usize| Some(at).filter(|&at| at < size);
-    let y = inside((pixel / w + tap / k_w).checked_sub(k_h / 2)?, h)?;
-    Some(y * w + inside((pixel % w + tap % k_w).checked_sub(k_w / 2)?, w)?)
+    let places = KernelPlaces { inputs: c, kernels: vec![(k_h, k_w)], map };
+    let pixels = map.0 * map.1;
+    let fc = places.spread(&kernel.detach().flatten_from(1)?)?.reshape((o * pixels, c * pixels))?;
+    with_gradient([kernel], fc, move |passed: &Passed<1>| {
+        let d_kernel = places.gather(&passed.dy.reshape((o, ()))?)?;
+        Ok([Some(d_kernel.reshape(passed.inputs[0].shape())?)])
+    })
 }
 
 struct ConvToFc {

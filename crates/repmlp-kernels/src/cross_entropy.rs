@@ -6,7 +6,9 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, D, DType, Layout, Result, Shape, Tensor, WithDType, bail};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
 
+use crate::composed::{Passed, with_gradient};
 use crate::element::{TASK_ELEMENTS, for_dtype, has_kernel, slice, with_slice};
+use crate::places::table;
 
 /// Returns the cross-entropy loss: the mean over the rows of −Σ target·log softmax(logits). With ε = `smoothing`, the
 /// target gives 1 − ε to the label and spreads ε evenly over all classes. Logits (N, classes) and `u32` labels (N) give
@@ -33,10 +35,19 @@ pub fn cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Result
 
 /// The composite: the same computation, written with candle's own operations.
 pub(crate) fn composite(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Result<Tensor> {
-    let centred = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?)?;
+    let (rows, classes) = logits.dims2()?;
+    let logits_only = logits.detach();
+    let centred = logits_only.broadcast_sub(&logits_only.max_keepdim(D::Minus1)?)?;
     let log_p = centred.broadcast_sub(&centred.exp()?.sum_keepdim(D::Minus1)?.log()?)?;
-    let of_label = log_p.gather(&labels.unsqueeze(1)?, 1)?.mean_all()?.neg()?;
-    (of_label * (1.0 - smoothing))? + (log_p.mean_all()?.neg()? * smoothing)?
+    let numbered = table(logits.device(), ("classes", vec![classes]), || (0..classes as u32).collect())?;
+    let is_label = numbered.unsqueeze(0)?.broadcast_eq(&labels.detach().unsqueeze(1)?)?.to_dtype(log_p.dtype())?;
+    let target = is_label.affine(1.0 - smoothing, smoothing / classes as f64)?;
+    let share = 1.0 / rows as f64;
+    let loss = ((&target * &log_p)?.sum_all()? * -share)?;
+    with_gradient([logits], loss, move |passed: &Passed<1>| {
+        let away = (log_p.exp()? - &target)?;
+        Ok([Some(away.broadcast_mul(&(&passed.dy * share)?)?)])
+    })
 }
 
 /// The operation. It carries log Σ exp(logit) of each row from the forward pass to the backward pass.

@@ -2,6 +2,8 @@
 
 use candle_core::{Result, Tensor, WithDType, bail};
 
+use crate::composed::{Passed, with_gradient};
+use crate::element::has_kernel;
 use crate::relu::relu;
 
 /// Operation applied to each result before it is stored.
@@ -48,7 +50,8 @@ impl<'a> Epilogue<'a> {
             Self::None => Ok(y.clone()),
             Self::Relu => relu(y),
             Self::Add(addend) => y + addend,
-            Self::AddRelu(addend) => relu(&(y + addend)?),
+            Self::AddRelu(addend) if has_kernel(y) => relu(&(y + addend)?),
+            Self::AddRelu(addend) => add_relu(y, addend),
         }
     }
 
@@ -59,6 +62,14 @@ impl<'a> Epilogue<'a> {
             Self::Relu | Self::AddRelu(_) => Activation::Relu,
         }
     }
+}
+
+/// Returns max(a + b, 0) as one operation of the graph.
+fn add_relu(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    with_gradient([a, b], (a.detach() + b.detach())?.elu(0.0)?, |passed: &Passed<2>| {
+        let gradient = (&passed.dy * passed.y.sign()?)?;
+        Ok([Some(gradient.clone()), Some(gradient)])
+    })
 }
 
 /// Returns the sum of parts, computed one after another. The epilogue of each part adds the sum of the parts before it.

@@ -37,18 +37,23 @@ mod attention;
 mod avg_pool;
 mod backward;
 mod batch_norm;
+mod blend;
+mod composed;
 mod conv;
 mod conv_to_fc;
 mod cross_entropy;
+pub mod device_memory;
 mod element;
 mod epilogue;
 mod fresh;
+mod kernel_places;
 mod max_pool;
 mod multiply_adds;
 mod normed_sum;
 mod packing;
 mod parts;
 mod pixels;
+mod places;
 mod product;
 mod rearrange;
 mod relu;
@@ -59,6 +64,8 @@ mod sliding_window;
 mod softmax;
 mod sums;
 mod update;
+mod uploads;
+mod window_places;
 
 pub use adamw::{AdamWStep, adamw_step};
 pub use add_bias::add_bias;
@@ -67,6 +74,7 @@ pub use attention::{Heads, RelativePositions, attention, attention_on_map};
 pub use avg_pool::avg_pool2d;
 pub use backward::backward;
 pub use batch_norm::{Moments, affine_with_epilogue, batch_norm_with_epilogue};
+pub use blend::blend;
 pub use conv::{ConvGeometry, conv2d, conv2d_with_epilogue, grouped_fc, grouped_fc_with_epilogue};
 pub use conv_to_fc::conv_to_fc;
 pub use cross_entropy::cross_entropy;
@@ -82,6 +90,7 @@ pub use simd::{
     UnknownInstructionSet, VERSION, check_environment, choose_instruction_set, instruction_set, instruction_sets,
 };
 pub use softmax::softmax;
+pub use uploads::Uploads;
 
 #[cfg(test)]
 mod oracle_tests;

@@ -4,9 +4,12 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType, bail};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
 
+use crate::composed::{Passed, with_gradient};
 use crate::element::{for_dtype, has_kernel, slice, with_slice};
+use crate::places::table;
 use crate::simd::{InstructionSet, for_each_set};
 use crate::sliding_window::{Moves, SlidingWindow};
+use crate::window_places::{Outside, WindowPlaces};
 
 /// A pooling window and how it moves, each as (height, width).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,29 +34,25 @@ pub fn max_pool2d(x_chwn: &Tensor, geometry: PoolGeometry) -> Result<Tensor> {
     if has_kernel(x_chwn) { x_chwn.contiguous()?.apply_op1(pool) } else { composite(x_chwn, &pool) }
 }
 
-/// The composite: the same computation, written with candle's own operations. Its gradient is shared among equal
-/// numbers.
+/// The composite: the same computation, written with candle's own operations.
 pub(crate) fn composite(x_chwn: &Tensor, pool: &MaxPool2d) -> Result<Tensor> {
-    // A position outside the map is replaced by the nearest position inside. Every window that reaches outside contains
-    // that position too, so its largest number stays the same.
-    let seen = |window: &SlidingWindow, tap: usize| {
-        let place = |y: usize| (y * window.stride + tap).saturating_sub(window.padding).min(window.input - 1) as u32;
-        Tensor::from_vec((0..window.output).map(place).collect::<Vec<_>>(), window.output, x_chwn.device())
+    let (channels, h, w, images) = x_chwn.dims4()?;
+    let places = WindowPlaces { rows: pool.rows, columns: pool.columns, outside: Outside::Nearest };
+    let read = move |x: &Tensor| {
+        let read = places.read(&x.reshape((channels, h * w, images))?)?;
+        read.reshape((channels, places.taps(), places.outputs() * images))
     };
-    let mut largest: Option<Tensor> = None;
-    for ky in 0..pool.rows.kernel {
-        for kx in 0..pool.columns.kernel {
-            let x = x_chwn.index_select(&seen(&pool.rows, ky)?, 1)?.index_select(&seen(&pool.columns, kx)?, 2)?;
-            largest = Some(match largest {
-                Some(largest) => largest.maximum(&x)?,
-                None => x,
-            });
-        }
-    }
-    match largest {
-        Some(largest) => Ok(largest),
-        None => bail!("a pooling window needs at least one pixel"),
-    }
+    let y = read(&x_chwn.detach())?.max(1)?;
+    let y = y.reshape((channels, pool.rows.output, pool.columns.output, images))?;
+    with_gradient([x_chwn], y, move |passed: &Passed<1>| {
+        let ([x], dy) = (&passed.inputs, &passed.dy);
+        let owner = read(x)?.argmax_keepdim(1)?;
+        let taps = places.taps();
+        let numbered = table(x.device(), ("taps", vec![taps]), || (0..taps as u32).collect())?.reshape((1, taps, 1))?;
+        let is_owner = owner.broadcast_eq(&numbered)?.to_dtype(dy.dtype())?;
+        let given = is_owner.broadcast_mul(&dy.reshape((channels, 1, ()))?)?.reshape((channels, (), images))?;
+        Ok([Some(places.give_back(&given)?.reshape(x.shape())?)])
+    })
 }
 
 /// Sizes of a max pooling, checked to fit.

@@ -7,6 +7,7 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, WithDType, bail};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
 
+use crate::composed::{Passed, with_gradient};
 use crate::element::{for_dtype, has_kernel, slice, with_slice};
 use crate::fresh::{unwritten, write_all, written};
 use crate::simd::{InstructionSet, for_each_set};
@@ -22,7 +23,12 @@ pub fn mean_pixel(x: &Tensor) -> Result<Tensor> {
 
 /// The composite: the same computation, written with candle's own operations.
 pub(crate) fn composite_mean(x: &Tensor) -> Result<Tensor> {
-    x.reshape(Sizes::of(x)?.dims())?.mean(1)
+    let sizes = Sizes::of(x)?;
+    let mean = x.detach().reshape(sizes.dims())?.mean(1)?;
+    with_gradient([x], mean, move |passed: &Passed<1>| {
+        let share = (&passed.dy * (1.0 / sizes.pixels as f64))?.unsqueeze(1)?;
+        Ok([Some(share.broadcast_as(sizes.dims())?.reshape(passed.inputs[0].shape())?)])
+    })
 }
 
 /// Adds `pixel` (C, M) to each pixel of x (C, …, M), that is to every index between the first and the last dimension.
@@ -43,7 +49,12 @@ pub fn add_to_pixels(x: &Tensor, pixel: &Tensor) -> Result<Tensor> {
 
 /// The composite: the same computation, written with candle's own operations.
 pub(crate) fn composite_add(x: &Tensor, pixel: &Tensor) -> Result<Tensor> {
-    x.reshape(Sizes::of(x)?.dims())?.broadcast_add(&pixel.unsqueeze(1)?)?.reshape(x.shape())
+    let sizes = Sizes::of(x)?;
+    let y = x.detach().reshape(sizes.dims())?.broadcast_add(&pixel.detach().unsqueeze(1)?)?.reshape(x.shape())?;
+    with_gradient([x, pixel], y, move |passed: &Passed<2>| {
+        let d_pixel = if passed.needed[1] { Some(passed.dy.reshape(sizes.dims())?.sum(1)?) } else { None };
+        Ok([Some(passed.dy.clone()), d_pixel])
+    })
 }
 
 /// Sizes (C, P, M), where P is the product of the dimensions between the first and the last.

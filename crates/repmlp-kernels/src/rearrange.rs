@@ -5,6 +5,7 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, WithDType, bail};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSliceMut};
 
+use crate::composed::{Passed, with_gradient};
 use crate::element::{TASK_ELEMENTS, for_dtype, has_kernel, slice, with_slice};
 use crate::fresh::{unwritten, write_all, written};
 use crate::pixels::{Sizes, add_to_pixels};
@@ -37,7 +38,20 @@ pub(crate) fn composite<const D: usize>(
     order: [usize; D],
     result: &Shape,
 ) -> Result<Tensor> {
-    x.reshape(&view[..])?.permute(&order[..])?.reshape(result)
+    let y = x.detach().reshape(&view[..])?.permute(&order[..])?.force_contiguous()?.reshape(result)?;
+    with_gradient([x], y, move |passed: &Passed<1>| {
+        let dy = passed.dy.reshape(order.map(|d| view[d]).as_slice())?.permute(inverse(order).as_slice())?;
+        Ok([Some(dy.reshape(passed.inputs[0].shape())?)])
+    })
+}
+
+/// Returns the order that undoes `order`.
+fn inverse<const D: usize>(order: [usize; D]) -> [usize; D] {
+    let mut back = [0; D];
+    for (i, &d) in order.iter().enumerate() {
+        back[d] = i;
+    }
+    back
 }
 
 /// Like `rearrange` to (C, …, M), and adds `shared` (C, M) to each pixel, that is to every index between the first and

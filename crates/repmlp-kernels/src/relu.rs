@@ -5,6 +5,7 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
 
+use crate::composed::{Passed, with_gradient};
 use crate::element::{TASK_ELEMENTS, for_dtype, has_kernel, slice, with_slice};
 use crate::fresh::{unwritten, write_all, written};
 
@@ -18,8 +19,8 @@ pub fn relu(x: &Tensor) -> Result<Tensor> {
 
 /// The composite: the same computation, written with candle's own operations.
 pub(crate) fn composite(x: &Tensor) -> Result<Tensor> {
-    let positive = x.gt(&x.zeros_like()?)?.to_dtype(x.dtype())?;
-    x * positive
+    // Candle's `relu` would turn a NaN into 0.
+    with_gradient([x], x.detach().elu(0.0)?, |passed: &Passed<1>| Ok([Some((&passed.dy * passed.y.sign()?)?)]))
 }
 
 struct Relu;

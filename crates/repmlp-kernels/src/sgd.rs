@@ -2,6 +2,7 @@
 
 use candle_core::{Result, Tensor, Var, WithDType};
 
+use crate::composed::put;
 use crate::element::has_kernel;
 use crate::update::{Rule, inplace};
 
@@ -39,11 +40,12 @@ pub fn sgd_step(parameter: &Var, velocity: &Var, gradient: &Tensor, step: SgdSte
 
 /// The composite: the same computation, written with candle's own operations.
 pub(crate) fn composite(parameter: &Var, velocity: &Var, gradient: &Tensor, step: SgdStep) -> Result<()> {
-    let d = (gradient + (parameter.as_tensor() * step.weight_decay)?)?;
-    let moved = ((velocity.as_tensor() * step.momentum)? + &d)?;
-    velocity.set(&moved)?;
-    let along = if step.nesterov { (d + (moved * step.momentum)?)? } else { moved };
-    parameter.set(&(parameter.as_tensor() - (along * step.learning_rate)?)?)
+    let old = parameter.as_detached_tensor();
+    let d = (gradient + (&old * step.weight_decay)?)?;
+    let moved = ((velocity.as_detached_tensor() * step.momentum)? + &d)?;
+    let along = if step.nesterov { (d + (&moved * step.momentum)?)? } else { moved.clone() };
+    put(parameter, &(old - (along * step.learning_rate)?)?)?;
+    put(velocity, &moved)
 }
 
 struct Velocity(SgdStep);

@@ -4,6 +4,7 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor, WithDType};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
 
+use crate::composed::{Passed, with_gradient};
 use crate::element::{TASK_ELEMENTS, for_dtype, has_kernel, slice, with_slice};
 use crate::sums::{pair_sum, sum};
 
@@ -17,8 +18,14 @@ pub fn softmax(x: &Tensor) -> Result<Tensor> {
 
 /// The composite: the same computation, written with candle's own operations.
 pub(crate) fn composite(x: &Tensor) -> Result<Tensor> {
-    let powers = x.broadcast_sub(&x.max_keepdim(D::Minus1)?)?.exp()?;
-    powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)
+    let x_only = x.detach();
+    let powers = x_only.broadcast_sub(&x_only.max_keepdim(D::Minus1)?)?.exp()?;
+    let y = powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)?;
+    with_gradient([x], y, |passed: &Passed<1>| {
+        let Passed { y, dy, .. } = passed;
+        let along = (dy * y)?.sum_keepdim(D::Minus1)?;
+        Ok([Some((dy.broadcast_sub(&along)? * y)?)])
+    })
 }
 
 struct Softmax;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use repmlp::stream::stream;
+use repmlp_kernels::Uploads;
 
 use crate::data::{DataError, Dataset, Preparation, Subset, Target, shuffle};
 use crate::mixup::{self, Mixed};
@@ -59,12 +60,17 @@ impl HostBatch {
 
     /// Copies the batch to the device.
     pub(crate) fn onto(self, device: &Device) -> candle_core::Result<Batch> {
+        self.by(&mut Uploads::to(device), device)
+    }
+
+    /// Copies the batch to the device of `uploads`, which keeps its buffers for the next batch.
+    pub(crate) fn by(self, uploads: &mut Uploads, device: &Device) -> candle_core::Result<Batch> {
         let Self { channels, side, images, numbers, labels, judged, mixed } = self;
         let labels = match labels.len() == images {
             true => Tensor::from_vec(labels, images, device)?,
             false => Tensor::from_vec(labels, (images, side, side), device)?,
         };
-        let images_nchw = Tensor::from_vec(numbers, (images, channels, side, side), device)?;
+        let images_nchw = uploads.tensor(numbers, (images, channels, side, side))?;
         let blend = match mixed {
             None => None,
             Some(Mixed { labels, share }) => Some(Blend { labels: Tensor::from_vec(labels, images, device)?, share }),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use candle_core::Device;
+use repmlp_kernels::device_memory;
 use sweep_protocol::Arithmetic;
 
 /// The requested device.
@@ -53,7 +54,12 @@ impl DeviceChoice {
     pub fn open(self) -> Result<Device, DeviceError> {
         match self.decide() {
             Self::Cuda(_) if !candle_core::utils::cuda_is_available() => Err(DeviceError::NotBuilt),
-            Self::Cuda(number) => Device::new_cuda(number).map_err(|source| DeviceError::Cuda { number, source }),
+            Self::Cuda(number) => {
+                let fault = |source| DeviceError::Cuda { number, source };
+                let device = Device::new_cuda(number).map_err(fault)?;
+                device_memory::keep_freed(&device).map_err(fault)?;
+                Ok(device)
+            }
             Self::Auto | Self::Cpu => Ok(Device::Cpu),
         }
     }

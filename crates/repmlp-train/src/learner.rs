@@ -26,9 +26,46 @@ impl Learner {
     /// # Errors
     /// When the batch does not fit the network.
     pub(crate) fn step(&self, batch: &Batch, place: StepPlace) -> Result<Tensor> {
+        self.step_by_phase(batch, place, &mut |_| Ok(()))
+    }
+
+    /// Like [`Self::step`]. Calls `after` at the end of each phase.
+    ///
+    /// # Errors
+    /// When the batch does not fit the network, or `after` fails.
+    pub(crate) fn step_by_phase(&self, batch: &Batch, place: StepPlace, after: &mut After<'_>) -> Result<Tensor> {
         let Judgement { loss, hits } =
             self.judge.train(&self.model, batch, Draws { seed: self.seed, step: place.number })?;
-        self.optimizer.step(&backward(&loss)?, place)?;
+        after(Phase::Forward)?;
+        let gradients = backward(&loss)?;
+        after(Phase::Backward)?;
+        self.optimizer.step(&gradients, place)?;
+        after(Phase::Update)?;
         Tensor::stack(&[loss.detach(), hits], 0)
     }
 }
+
+/// A part of a training step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The forward pass and the loss.
+    Forward,
+    /// The gradients.
+    Backward,
+    /// The update of the parameters.
+    Update,
+}
+
+impl Phase {
+    /// Name of the phase in measurements.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Backward => "backward",
+            Self::Update => "update",
+        }
+    }
+}
+
+/// Is told of the end of a phase.
+pub(crate) type After<'a> = dyn FnMut(Phase) -> Result<()> + 'a;

@@ -81,6 +81,7 @@ mod trainer;
 mod transform;
 mod watched;
 
+pub use candle_core::Device;
 pub use checkpoint::CheckpointError;
 pub use decay::PartDecayConfig;
 pub use device::{DeviceChoice, DeviceError};

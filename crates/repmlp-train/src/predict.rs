@@ -79,8 +79,7 @@ fn cost(config: &RunConfig, network: &NetworkCost) -> Cost {
     let used = images.map(|images| images / config.training.batch * config.training.batch);
     let passes = f64::from(config.training.epochs) * 3.0;
     let memory = BYTES_OF_PROGRAM
-        + bytes_of_parameter(&config.training.optimizer) * network.training_params as f64
-        + BYTES_OF_KEPT * (network.kept * config.training.batch) as f64;
+        + memory(network.training_params, network.kept, (config.training.batch, &config.training.optimizer));
     Cost {
         params: Some(network.params),
         flops: Some(network.flops),
@@ -89,6 +88,16 @@ fn cost(config: &RunConfig, network: &NetworkCost) -> Cost {
         images,
         networks: networks(config, network),
     }
+}
+
+/// Returns the bytes of a training step with these parameters and numbers kept per image.
+fn memory(params: usize, kept: usize, (batch, optimizer): (usize, &OptimizerConfig)) -> f64 {
+    bytes_of_parameter(optimizer) * params as f64 + BYTES_OF_KEPT * (kept * batch) as f64
+}
+
+/// Returns the bytes of a training step of a network, without those of the program.
+pub(crate) fn memory_of_training(account: &Account, batch: usize, optimizer: &OptimizerConfig) -> f64 {
+    memory(account.params(), account.kept(), (batch, optimizer))
 }
 
 /// Returns a text of everything in an account that can affect the time of a forward pass.

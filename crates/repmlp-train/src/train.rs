@@ -9,6 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use repmlp::Mode;
 use repmlp::models::Model;
 use repmlp::vars::Vars;
+use repmlp_kernels::Uploads;
 use sweep_protocol::{Environment, Event, Form, Measurement, Metric, Outcome, Sink, Split, error_chain};
 use sweep_trainer::Origin;
 
@@ -24,7 +25,7 @@ use crate::learner::Learner;
 use crate::ledger::Ledger;
 use crate::loader::Loader;
 use crate::objective::Judge;
-use crate::optimizer::{Optimizer, StepPlace};
+use crate::optimizer::{LoadError, Optimizer, StepPlace};
 use crate::watched;
 
 /// Increase this number by hand when a change of the trainer changes measurements.
@@ -244,10 +245,10 @@ impl<'a> Run<'a> {
             return Err(foreign(reason).into());
         }
         self.vars.load(&found.tensors)?;
-        for (name, var) in self.learner.optimizer.state() {
-            let tensor = found.tensors.get(&name).ok_or_else(|| foreign(format!("it lacks `{name}`")))?;
-            var.set(&tensor.to_device(&self.device)?)?;
-        }
+        self.learner.optimizer.load(&found.tensors).map_err(|fault| match fault {
+            LoadError::Missing(_) => foreign(fault.to_string()).into(),
+            LoadError::Candle(fault) => TrainError::from(fault),
+        })?;
         let [loss, correct, judged, seconds, waited] = found.header.sums.map(f64::from_bits);
         self.sums = Sums { loss, correct, judged, seconds, waited };
         self.step = found.header.step;
@@ -266,7 +267,7 @@ impl<'a> Run<'a> {
             measured: ledger.so_far().to_vec(),
         };
         let mut tensors = self.weights();
-        tensors.extend(self.learner.optimizer.state().into_iter().map(|(name, var)| (name, var.as_tensor().clone())));
+        tensors.extend(self.learner.optimizer.state()?);
         let file = checkpoint::save(&self.resources.folder, &header, &tensors)?;
         ledger.say(Event::Checkpointed { step: self.step, file })?;
         checkpoint::prune(&self.resources.folder)?;
@@ -278,6 +279,7 @@ impl<'a> Run<'a> {
         let epoch = self.step / self.steps_per_epoch;
         let mut batches = self.batches(epoch)?;
         let mut unread = Vec::new();
+        let mut uploads = Uploads::to(&self.device);
         let mut clock = Instant::now();
         while self.step < (epoch + 1) * self.steps_per_epoch {
             if stop.load(Ordering::Relaxed) {
@@ -288,7 +290,7 @@ impl<'a> Run<'a> {
             let asked = Instant::now();
             let Some(batch) = batches.next().transpose()? else { break };
             self.sums.waited += asked.elapsed().as_secs_f64();
-            let batch = batch.onto(&self.device)?;
+            let batch = batch.by(&mut uploads, &self.device)?;
             let loss_and_hits = self.learner.step(&batch, self.place())?;
             unread.push(Unread { loss_and_hits, judged: batch.judged });
             self.step += 1;

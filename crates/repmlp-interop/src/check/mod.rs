@@ -13,7 +13,7 @@ mod training;
 
 use std::fmt;
 
-use candle_core::DType;
+use candle_core::{DType, Device};
 
 use crate::case::{CaseKind, ParityCase};
 use crate::error::InteropError;
@@ -149,12 +149,12 @@ impl Check {
     }
 }
 
-/// Makes all comparisons of a case, computed in `precision`.
+/// Makes all comparisons of a case, computed in `precision` on a device.
 ///
 /// # Errors
 /// When the case cannot be built or computed. A disagreement is not an error.
-pub fn check(case: &ParityCase, precision: Precision) -> Result<Vec<Check>, InteropError> {
-    let mut rows = Rows::new(case, precision);
+pub fn check(case: &ParityCase, precision: Precision, device: &Device) -> Result<Vec<Check>, InteropError> {
+    let mut rows = Rows::new(case, precision, device);
     match &case.kind {
         CaseKind::RepMlpBlock(block) => block::check(case, block, &mut rows)?,
         CaseKind::Attention(attention) => attention::check(case, attention, &mut rows)?,

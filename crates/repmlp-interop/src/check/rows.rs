@@ -17,6 +17,8 @@ use crate::shape::same_but_for_ones;
 pub(super) struct Rows<'a> {
     case: &'a ParityCase,
     pub(super) precision: Precision,
+    /// Where the case is computed.
+    pub(super) device: Device,
     pub(super) checks: Vec<Check>,
 }
 
@@ -37,19 +39,19 @@ pub(super) struct Filling<'a> {
 }
 
 impl<'a> Rows<'a> {
-    pub(super) fn new(case: &'a ParityCase, precision: Precision) -> Self {
-        Self { case, precision, checks: Vec::new() }
+    pub(super) fn new(case: &'a ParityCase, precision: Precision, device: &Device) -> Self {
+        Self { case, precision, device: device.clone(), checks: Vec::new() }
     }
 
     /// Creates an empty set of variables with the number type of this check.
     pub(super) fn vars(&self, batch_norm: BatchNormSettings) -> Vars {
         // The seed does not matter: the filling rule overwrites every value.
-        Vars::new(0, self.precision.dtype(), &Device::Cpu).with_batch_norm(batch_norm)
+        Vars::new(0, self.precision.dtype(), &self.device).with_batch_norm(batch_norm)
     }
 
     /// Returns a filled tensor that is not a variable.
     pub(super) fn filled(&self, name: &str, dims: &[usize]) -> Result<Tensor> {
-        fill(name, dims, 1.0)?.to_dtype(self.precision.dtype())
+        fill(name, dims, 1.0)?.to_dtype(self.precision.dtype())?.to_device(&self.device)
     }
 
     /// Fills every variable and adds the comparison of names. Returns `false` if names or shapes disagree; further

@@ -87,8 +87,8 @@ impl Batches {
     fn new(rows: &Rows<'_>, images: [usize; 4], classes: usize) -> Result<Self> {
         let labels: Vec<u32> = (0..images[0]).map(|i| (i % LABELS.min(classes)) as u32).collect();
         let offsets: Vec<f64> = labels.iter().map(|&label| f64::from(label) / 10.0 - 0.45).collect();
-        let offsets = Tensor::from_vec(offsets, (images[0], 1, 1, 1), &Device::Cpu)?;
-        let labels = Tensor::from_vec(labels, images[0], &Device::Cpu)?;
+        let offsets = Tensor::from_vec(offsets, (images[0], 1, 1, 1), &rows.device)?;
+        let labels = Tensor::from_vec(labels, images[0], &rows.device)?;
         Ok(Self { images, labels, offsets: offsets.to_dtype(rows.precision.dtype())? })
     }
 

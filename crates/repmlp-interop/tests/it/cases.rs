@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use candle_core::Device;
 use repmlp_interop::{Precision, check, read_cases};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -75,7 +76,8 @@ fn files_that_are_missing_or_damaged_are_named() {
 
     let other = changed("block_square", &[("/file", json!("other.safetensors"))]);
     std::fs::copy(parity::folder().join("mhsa_rel_pos.safetensors"), other.path().join("other.safetensors")).unwrap();
-    let wrong = check(&read_cases(other.path(), None).unwrap()[0], Precision::F64).unwrap_err().to_string();
+    let wrong =
+        check(&read_cases(other.path(), None).unwrap()[0], Precision::F64, &Device::Cpu).unwrap_err().to_string();
     assert!(wrong.contains("case `block_square`") && wrong.contains("pos_embed"), "{wrong}");
 
     std::fs::write(folder.path().join("cases.json"), "[{").unwrap();
@@ -91,7 +93,7 @@ fn files_that_are_missing_or_damaged_are_named() {
 fn a_case_is_built_from_its_structure_and_not_from_its_name() {
     let other_notes = [("/id", json!("anything")), ("/note", json!("for people")), ("/batch", Value::Null)];
     let folder = changed("block_square", &other_notes);
-    let checks = check(&read_cases(folder.path(), None).unwrap()[0], Precision::F64).unwrap();
+    let checks = check(&read_cases(folder.path(), None).unwrap()[0], Precision::F64, &Device::Cpu).unwrap();
     assert!(checks.iter().all(|check| check.passed() && check.case == "anything"));
 }
 
@@ -99,7 +101,7 @@ fn a_case_is_built_from_its_structure_and_not_from_its_name() {
 fn disagreements_are_found() {
     let failing = |id: &str, changes: &[(&str, Value)]| -> Vec<String> {
         let folder = changed(id, changes);
-        let checks = check(&read_cases(folder.path(), None).unwrap()[0], Precision::F64).unwrap();
+        let checks = check(&read_cases(folder.path(), None).unwrap()[0], Precision::F64, &Device::Cpu).unwrap();
         checks.iter().filter(|check| !check.passed()).map(|check| check.what.to_string()).collect()
     };
     let names = failing("block_square", &[("/kernels", json!([1, 3]))]);

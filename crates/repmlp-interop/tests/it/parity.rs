@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use candle_core::Device;
 use repmlp_interop::{Check, Precision, What, check, read_cases};
 
 pub(crate) fn folder() -> PathBuf {
@@ -13,7 +14,7 @@ pub(crate) fn folder() -> PathBuf {
 
 fn checks(id: &str, precision: Precision) -> Vec<Check> {
     let cases = read_cases(&folder(), Some(id)).unwrap();
-    check(&cases[0], precision).unwrap()
+    check(&cases[0], precision, &Device::Cpu).unwrap()
 }
 
 fn assert_agrees(id: &str, expected: &[What]) {

@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 
 use super::sizes::{Heads, RelativePositions, Sizes};
-use crate::softmax;
+use crate::{places, rearrange, softmax};
 
 /// The composite of [`attention`](super::attention).
 pub(super) fn attention([q, k, v]: [&Tensor; 3], sizes: &Sizes) -> Result<Tensor> {
@@ -31,14 +31,14 @@ pub(super) fn on_map(qkv: &Tensor, positions: RelativePositions<'_>, sizes: &Siz
 fn heads(x: &Tensor, sizes: &Sizes, d: usize) -> Result<Tensor> {
     let (count, n) = (sizes.heads.count, sizes.images);
     let pixels = x.elem_count() / (count * d * n);
-    x.reshape((count, d, pixels, n))?.permute((3, 0, 2, 1))?.reshape((n * count, pixels, d))
+    rearrange(x, [count, d, pixels, n], [3, 0, 2, 1], (n * count, pixels, d))
 }
 
 /// Returns the values weighted by the softmax of the products: (heads·e, pixels, N).
 fn gather(products: &Tensor, v: &Tensor, sizes: &Sizes) -> Result<Tensor> {
     let Sizes { heads: Heads { count, .. }, e, queries, images, .. } = *sizes;
-    let gathered = softmax::composite(products)?.matmul(v)?.reshape((images, count, queries, e))?;
-    gathered.permute((1, 3, 2, 0))?.reshape((count * e, queries, images))
+    let gathered = softmax::composite(products)?.matmul(v)?;
+    rearrange(&gathered, [images, count, queries, e], [1, 3, 2, 0], (count * e, queries, images))
 }
 
 /// Returns the position scores of each pixel for each column and each row of the map: q (B, H·W, d) → (B, H·W, W) and
@@ -58,15 +58,17 @@ fn seen(q: &Tensor, positions: RelativePositions<'_>, (h, w): (usize, usize)) ->
 /// device of `like`.
 fn places_of_pixels((h, w): (usize, usize), like: &Tensor) -> Result<Tensor> {
     let lies = |place: usize, pixel: usize| if place < w { pixel % w == place } else { pixel / w == place - w };
-    let values: Vec<u8> =
-        (0..w + h).flat_map(|place| (0..h * w).map(move |pixel| u8::from(lies(place, pixel)))).collect();
-    Tensor::from_vec(values, (w + h, h * w), like.device())?.to_dtype(like.dtype())
+    let table = places::table(like.device(), ("pixels of rows and columns", vec![h, w]), || {
+        (0..w + h).flat_map(|place| (0..h * w).map(move |pixel| u32::from(lies(place, pixel)))).collect()
+    })?;
+    table.reshape((w + h, h * w))?.to_dtype(like.dtype())
 }
 
 /// Returns, for each position, the embeddings of all positions relative to it: (2·size − 1, d) → (size, d, size).
 fn relative(table: &Tensor, size: usize) -> Result<Tensor> {
     let d = table.dim(1)?;
-    let index: Vec<u32> = (0..size).flat_map(|from| (0..size).map(move |to| (to + size - 1 - from) as u32)).collect();
-    let index = Tensor::from_vec(index, size * size, table.device())?;
+    let index = places::table(table.device(), ("relative positions", vec![size]), || {
+        (0..size).flat_map(|from| (0..size).map(move |to| (to + size - 1 - from) as u32)).collect()
+    })?;
     table.index_select(&index, 0)?.reshape((size, size, d))?.transpose(1, 2)?.contiguous()
 }

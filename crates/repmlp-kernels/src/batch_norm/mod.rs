@@ -7,6 +7,6 @@ mod composite;
 mod operation;
 mod rows;
 
-pub(crate) use composite::{composite, composite_affine};
+pub(crate) use composite::{Centred, composite, composite_affine, gradient};
 pub use operation::{Moments, affine_with_epilogue, batch_norm_with_epilogue};
 pub(crate) use rows::{Line, RowGradient, RowMoments, write_passed};

@@ -1,60 +1,61 @@
-//! The composite of a convolution, from candle's own operations.
+//! The composite of a convolution, for GPUs: all groups and taps in one batched product, and no change of the layout.
 
 use candle_core::{Result, Tensor};
 
-use crate::conv::ConvSizes;
+use crate::composed::{Passed, detached, with_gradient};
+use crate::conv::{Conv, ConvSizes};
+use crate::window_places::{Outside, WindowPlaces};
 
-/// Returns the convolution, with candle's own where possible. Candle's supports one stride and one dilation for both
-/// dimensions.
-pub(crate) fn conv2d(x_chwn: &Tensor, weight: &Tensor, sizes: &ConvSizes) -> Result<Tensor> {
-    let square = sizes.rows.stride == sizes.columns.stride && sizes.rows.dilation == sizes.columns.dilation;
-    if square { by_candle(x_chwn, weight, sizes) } else { by_taps(x_chwn, weight, sizes) }
+/// Returns the convolution of x with a weight, whatever their shapes: they have as many numbers as the sizes say.
+pub(crate) fn convolve(x: &Tensor, weight: &Tensor, conv: &Conv) -> Result<Tensor> {
+    let (sizes, [x_only, w]) = (conv.sizes, detached([x, weight]));
+    let y = forward(&x_only, &w, &sizes)?.reshape(&conv.output)?;
+    with_gradient([x, weight], y, move |passed: &Passed<2>| {
+        let ([x, w], dy) = (&passed.inputs, &passed.dy);
+        let dx = if passed.needed[0] { Some(backward_x(dy, w, &sizes)?.reshape(x.shape())?) } else { None };
+        let dw = if passed.needed[1] { Some(backward_weight(x, dy, &sizes)?.reshape(w.shape())?) } else { None };
+        Ok([dx, dw])
+    })
 }
 
-/// Returns candle's convolution of the padded map. The map is cut to the pixels that the kernel reaches, because
-/// candle's backward pass accepts no other sizes.
-pub(crate) fn by_candle(x_chwn: &Tensor, weight: &Tensor, sizes: &ConvSizes) -> Result<Tensor> {
-    let reached = |window: &crate::sliding_window::SlidingWindow| {
-        (window.output - 1) * window.stride + (window.kernel - 1) * window.dilation + 1
-    };
-    let (rows, columns) = (&sizes.rows, &sizes.columns);
-    padded(x_chwn, sizes)?
-        .narrow(1, 0, reached(rows))?
-        .narrow(2, 0, reached(columns))?
-        .permute((3, 0, 1, 2))?
-        .contiguous()?
-        .conv2d(weight, 0, rows.stride, rows.dilation, sizes.groups)?
-        .permute((1, 2, 3, 0))?
-        .contiguous()
+/// Returns the output, (O, H', W', N).
+pub(crate) fn forward(x: &Tensor, weight: &Tensor, sizes: &ConvSizes) -> Result<Tensor> {
+    by_group(weight, sizes, sizes.group_outputs())?.matmul(&read(x, sizes)?)?.reshape(sizes.output_dims())
 }
 
-fn padded(x_chwn: &Tensor, sizes: &ConvSizes) -> Result<Tensor> {
-    let (p_h, p_w) = (sizes.rows.padding, sizes.columns.padding);
-    x_chwn.pad_with_zeros(1, p_h, p_h)?.pad_with_zeros(2, p_w, p_w)
+/// Returns the gradient of the weight: (g, O/g, C/g·taps).
+pub(crate) fn backward_weight(x: &Tensor, dy: &Tensor, sizes: &ConvSizes) -> Result<Tensor> {
+    by_group(dy, sizes, sizes.group_outputs())?.matmul(&read(x, sizes)?.t()?)
 }
 
-/// Returns the convolution as a sum of one product per tap.
-pub(crate) fn by_taps(x_chwn: &Tensor, weight: &Tensor, sizes: &ConvSizes) -> Result<Tensor> {
-    let padded = padded(x_chwn, sizes)?;
-    let (g, c, o) = (sizes.groups, sizes.group_inputs(), sizes.group_outputs());
-    let mut sum: Option<Tensor> = None;
-    for tap in 0..sizes.taps() {
-        let (ky, kx) = sizes.tap(tap);
-        let seen = |window: &crate::sliding_window::SlidingWindow, tap: usize| {
-            let places =
-                (0..window.output).map(|y| (y * window.stride + tap * window.dilation) as u32).collect::<Vec<_>>();
-            Tensor::from_vec(places, window.output, x_chwn.device())
-        };
-        let x = padded.index_select(&seen(&sizes.rows, ky)?, 1)?.index_select(&seen(&sizes.columns, kx)?, 2)?;
-        let weight = weight.narrow(2, ky, 1)?.narrow(3, kx, 1)?.reshape((g, o, c))?;
-        let part = weight.matmul(&x.reshape((g, c, sizes.output_map()))?)?;
-        sum = Some(match sum {
-            Some(sum) => (sum + part)?,
-            None => part,
-        });
+/// Returns the gradient of x: (C, H·W, N).
+pub(crate) fn backward_x(dy: &Tensor, weight: &Tensor, sizes: &ConvSizes) -> Result<Tensor> {
+    let (places, images) = (places(sizes), sizes.images);
+    let (g, o, c, taps) = (sizes.groups, sizes.group_outputs(), sizes.group_inputs(), sizes.taps());
+    if sizes.is_pointwise() || sizes.rows.stride * sizes.columns.stride > 1 {
+        // One product for the taps of all positions. With a stride, few of them read the same pixel.
+        let taps = by_group(weight, sizes, o)?.t()?.matmul(&by_group(dy, sizes, o)?)?;
+        let taps = taps.reshape((sizes.inputs, (), images))?;
+        return if sizes.is_pointwise() { Ok(taps) } else { places.give_back(&taps) };
     }
-    match sum {
-        Some(sum) => sum.reshape(sizes.output_dims()),
-        None => candle_core::bail!("a kernel needs at least one tap"),
-    }
+    // Without a stride this is a convolution itself, and moves fewer numbers.
+    let readers = places.readers(&dy.reshape((sizes.outputs, (), images))?)?.reshape((g, o * taps, ()))?;
+    let turned = weight.reshape((g, o, c, taps))?.transpose(1, 2)?.contiguous()?.reshape((g, c, o * taps))?;
+    turned.matmul(&readers)?.reshape((sizes.inputs, (), images))
+}
+
+/// Returns the numbers that each group multiplies: (g, C/g·taps, H'·W'·N).
+fn read(x: &Tensor, sizes: &ConvSizes) -> Result<Tensor> {
+    let x = x.reshape((sizes.inputs, (), sizes.images))?;
+    let read = if sizes.is_pointwise() { x } else { places(sizes).read(&x)? };
+    read.reshape((sizes.groups, sizes.group_inputs() * sizes.taps(), ()))
+}
+
+/// Returns a tensor whose first numbers belong to the first group: (g, `rows`, …).
+fn by_group(tensor: &Tensor, sizes: &ConvSizes, rows: usize) -> Result<Tensor> {
+    tensor.reshape((sizes.groups, rows, ()))
+}
+
+fn places(sizes: &ConvSizes) -> WindowPlaces {
+    WindowPlaces { rows: sizes.rows, columns: sizes.columns, outside: Outside::Zero }
 }

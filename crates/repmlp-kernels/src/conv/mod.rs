@@ -14,12 +14,14 @@
 
 mod by_columns;
 mod columns;
-mod composite;
+pub(crate) mod composite;
 mod depthwise;
 mod direct;
 mod direct_weight;
 mod epilogue;
 mod operation;
+#[cfg(test)]
+mod oracles;
 mod sizes;
 mod subsampled;
 mod tap_map;

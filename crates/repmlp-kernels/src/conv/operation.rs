@@ -126,11 +126,7 @@ impl Conv {
 
     /// The composite: the same computation, written with candle's own operations.
     pub(crate) fn composite(&self, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-        let sizes = &self.sizes;
-        let (rows, columns) = (&sizes.rows, &sizes.columns);
-        let x = x.reshape((sizes.inputs, rows.input, columns.input, sizes.images))?;
-        let weight = weight.reshape((sizes.outputs, sizes.group_inputs(), rows.kernel, columns.kernel))?;
-        composite::conv2d(&x, &weight, sizes)?.reshape(&self.output)
+        composite::convolve(x, weight, self)
     }
 
     /// The composite with a bias and an epilogue.

@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Result, Tensor, WithDType};
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_oneof, proptest};
 
-use crate::conv::composite::{by_candle, by_taps};
+use crate::conv::oracles::{by_candle, by_taps};
 use crate::conv::{
     Conv, ConvGeometry, ConvSizes, Way, backward_x, by_columns, conv2d, conv2d_with_epilogue, direct, direct_weight,
     grouped_fc, grouped_fc_with_epilogue, subsampled, winograd,
@@ -69,6 +69,15 @@ proptest! {
         let inputs = case.inputs().unwrap();
         let worst =
             agree(&inputs, |t| conv2d(&t[0], &t[1], case.geometry), |t| by_taps(&t[0], &t[1], &sizes)).unwrap();
+        prop_assert!(worst < bound(case.dtype), "{worst}");
+    }
+
+    #[test]
+    fn the_form_for_gpus_equals_a_product_for_each_tap(case in cases()) {
+        let sizes = ConvSizes::new(&case.x, &case.weight, case.geometry).unwrap();
+        let inputs = case.inputs().unwrap();
+        let conv = Conv { sizes, output: sizes.output_dims().into() };
+        let worst = agree(&inputs, |t| conv.composite(&t[0], &t[1]), |t| by_taps(&t[0], &t[1], &sizes)).unwrap();
         prop_assert!(worst < bound(case.dtype), "{worst}");
     }
 

@@ -5,6 +5,7 @@
 //! pass, the branches share one gradient, and each adds to the gradient of x in place. The output of each map is
 //! overwritten by its gradient and then freed.
 
+mod composite;
 mod operation;
 mod passes;
 #[cfg(test)]

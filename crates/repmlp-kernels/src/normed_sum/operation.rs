@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType, bail};
 
+use super::composite;
 use super::passes::{NormedRows, Passed, Sum, into_gradient, moments};
 use crate::backward::of_weight;
 use crate::batch_norm::{Moments, RowMoments, batch_norm_with_epilogue};
@@ -72,6 +73,9 @@ pub fn normed_sum_with_epilogue(
     epilogue: Epilogue<'_>,
 ) -> Result<(Tensor, Vec<Moments>)> {
     let Some(first) = branches.first() else { bail!("a sum of no branches") };
+    if !has_kernel(x) && can_be_composed(x, branches) {
+        return composite::normed_sum(x, branches, epilogue);
+    }
     // A candle operation takes at most three tensors, so it cannot take a tensor to add.
     if !has_kernel(x) || epilogue.addend().is_some() {
         return by_parts(x, branches, epilogue);
@@ -85,6 +89,15 @@ pub fn normed_sum_with_epilogue(
     let kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
     let moments = kept.iter().flat_map(|kept| &kept.moments).map(|rows| Moments::of(rows, x.dtype()));
     Ok((y, moments.collect::<Result<_>>()?))
+}
+
+/// Whether the gradients of all parameters except the first weight are those of variables, so that they can be
+/// collected. The graph must then reach the sum through x or the first weight.
+fn can_be_composed(x: &Tensor, branches: &[NormedBranch<'_>]) -> bool {
+    let is_reached = x.track_op() || branches.first().is_some_and(|first| first.weight.track_op());
+    let parameters = branches.iter().flat_map(|branch| [branch.weight, branch.gamma, branch.beta]);
+    let mut collected = parameters.skip(1).filter(|parameter| parameter.track_op());
+    collected.all(|parameter| parameter.is_variable() && is_reached)
 }
 
 /// Computes the same with separate operations.

@@ -5,7 +5,8 @@ use candle_core::{DType, Result, Tensor, Var};
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_assume, proptest};
 
 use super::operation::by_parts;
-use super::{LinearMap, NormedBranch, normed_sum_with_epilogue};
+use super::{LinearMap, NormedBranch, composite, normed_sum_with_epilogue};
+use crate::backward::backward;
 use crate::batch_norm;
 use crate::conv::ConvGeometry;
 use crate::epilogue::Epilogue;
@@ -115,6 +116,37 @@ proptest! {
         for (i, (actual, expected)) in actual.iter().zip(&expected).enumerate() {
             // As for batch norm, the gradients of γ and β are sums that may be close to 0. The bound allows ten
             // roundings: up to five norms are added, and γ/σ may double the error of each.
+            let columns = (case.outputs * case.pixels() * case.x[3]) as f64 / expected.elem_count() as f64;
+            let size = if expected.rank() == 1 { 0.25 * columns.sqrt() } else { 1e-6 };
+            let worst = difference_to(actual, expected, size).unwrap();
+            prop_assert!(worst < 10.0 * bound(case.dtype), "{i}: {worst}");
+        }
+    }
+
+    #[test]
+    fn the_form_for_gpus_equals_the_operation(case in cases(), what in 0..4usize) {
+        let addend = numbers(&[case.outputs, case.x[1], case.x[2], case.x[3]], 5, case.dtype).unwrap();
+        let epilogue = [Epilogue::None, Epilogue::Relu, Epilogue::Add(&addend), Epilogue::AddRelu(&addend)][what];
+        let inputs = case.inputs().unwrap();
+        let before = if what == 3 { Epilogue::Add(&addend) } else { Epilogue::None };
+        prop_assume!(what % 2 == 0 || clear_of_the_kink(&case.composite(&inputs, before).unwrap()).unwrap());
+        let of = |composed: bool| {
+            let vars: Vec<Var> = inputs.iter().map(|t| Var::from_tensor(t).unwrap()).collect();
+            let t: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
+            let sum = if composed { composite::normed_sum } else { normed_sum_with_epilogue };
+            let (y, moments) = sum(&t[0], &case.branches(&t), epilogue).unwrap();
+            let loss = (&y * numbers(y.dims(), 99, y.dtype()).unwrap()).unwrap().sum_all().unwrap();
+            let gradients = backward(&loss).unwrap();
+            let of_inputs = t.iter().map(|t| gradients.get(t).unwrap().clone());
+            let of_moments = moments.into_iter().flat_map(|m| [m.mean, m.variance]);
+            (std::iter::once(y.detach()).chain(of_moments).collect::<Vec<_>>(), of_inputs.collect::<Vec<_>>())
+        };
+        let ((forward, gradients), (expected_forward, expected_gradients)) = (of(true), of(false));
+        for (actual, expected) in forward.iter().zip(&expected_forward) {
+            prop_assert!(difference_to(actual, expected, 1e-6).unwrap() < 10.0 * bound(case.dtype));
+        }
+        for (i, (actual, expected)) in gradients.iter().zip(&expected_gradients).enumerate() {
+            // The bounds are those of the test above.
             let columns = (case.outputs * case.pixels() * case.x[3]) as f64 / expected.elem_count() as f64;
             let size = if expected.rank() == 1 { 0.25 * columns.sqrt() } else { 1e-6 };
             let worst = difference_to(actual, expected, size).unwrap();

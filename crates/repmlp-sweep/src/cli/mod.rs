@@ -1,5 +1,6 @@
 //! The command line. Parsing has no side effects.
 
+mod bench;
 mod bundle;
 mod compare;
 mod doctor;
@@ -21,6 +22,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use clap_complete::engine::ArgValueCandidates;
 
+pub(crate) use bench::{BenchArgs, SuiteChoice};
 pub(crate) use bundle::{BundleCommand, BundleExportArgs, BundleImportArgs};
 pub(crate) use compare::CompareArgs;
 pub(crate) use doctor::DoctorArgs;
@@ -305,45 +307,6 @@ pub(crate) struct CountArgs {
     pub(crate) json: bool,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct BenchArgs {
-    /// What is timed.
-    #[arg(value_enum)]
-    pub(crate) suite: SuiteChoice,
-    /// Only the case of this name, or all cases with names that contain it (a wrong name lists all). If this selects a
-    /// single case, the result includes its peak memory, with preparation (Linux only).
-    pub(crate) word: Option<String>,
-    /// Threads [default: the machine's cores].
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub(crate) threads: Option<u32>,
-    /// Timed rounds of each case, after two rounds that do not count.
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(crate) repeats: u32,
-    /// Print each result as a line of JSON as soon as it is measured.
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// For `orchestration`: folder of the scratch project and of the measurements, `orchestration.jsonl` [default:
-    /// orchestration]. It must be on the disk in question, since journals are synced.
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(crate) out: Option<PathBuf>,
-    /// For `orchestration`: number of runs [default: 10000]. The goals are for this number.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(crate) runs: Option<u32>,
-}
-
-/// What is timed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum SuiteChoice {
-    /// Training steps of networks (forward, loss, backward, SGD); forward and backward passes of blocks.
-    Train,
-    /// Forward passes of deployed forms.
-    Infer,
-    /// The processor's peak performance, and kernels compared with what they replace.
-    Kernels,
-    /// What sweeps cost besides training: runs that train nothing, `status`, `plan`, the index.
-    Orchestration,
-}
-
 /// A form of a network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FormChoice {
@@ -437,6 +400,9 @@ pub(crate) struct VerifyParityArgs {
     /// Compute in this number type.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) dtype: PrecisionChoice,
+    /// Device of the computation: auto, cpu or cuda:N.
+    #[arg(long, default_value = "cpu")]
+    pub(crate) device: String,
     /// Only the case with this id.
     #[arg(long, value_name = "ID")]
     pub(crate) case: Option<String>,

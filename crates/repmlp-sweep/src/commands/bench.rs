@@ -12,25 +12,23 @@ use serde::Serialize;
 use sweep_runner::worker_environment;
 
 use super::grid::grid;
-use super::{orchestration, print};
+use super::{bench_gpu, orchestration, print};
 use crate::cli::{BenchArgs, SuiteChoice};
 use crate::exit::{Exit, UsageError};
 
 /// Number of warm-up rounds. The first round allocates memory, and the second finds the caches filled as in later
 /// rounds.
-const WARMUP: usize = 2;
+pub(super) const WARMUP: usize = 2;
 
 pub(crate) fn run(arguments: &BenchArgs) -> Result<Exit> {
     let suite = match arguments.suite {
         SuiteChoice::Orchestration => return orchestration::run(arguments),
+        SuiteChoice::Gpu => return bench_gpu::run(arguments),
         SuiteChoice::Train => Suite::Train,
         SuiteChoice::Infer => Suite::Infer,
         SuiteChoice::Kernels => Suite::Kernels,
     };
-    let threads = match arguments.threads {
-        Some(threads) => threads as usize,
-        None => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
-    };
+    let threads = threads(arguments);
     start_with(threads)?;
     let selected = select(bench::names(suite), arguments.word.as_deref())?;
     let effort = Effort { warmup: WARMUP, repeats: arguments.repeats as usize };
@@ -56,9 +54,17 @@ pub(crate) fn run(arguments: &BenchArgs) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// Returns the number of threads to use.
+pub(super) fn threads(arguments: &BenchArgs) -> usize {
+    match arguments.threads {
+        Some(threads) => threads as usize,
+        None => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+    }
+}
+
 /// Restarts this program with the environment variables of an attempt, unless they are already set. Thread pools read
 /// them only when a process starts.
-fn start_with(threads: usize) -> Result<()> {
+pub(super) fn start_with(threads: usize) -> Result<()> {
     let variables = worker_environment(threads);
     if variables.iter().all(|(name, value)| std::env::var(name).is_ok_and(|set| set == *value)) {
         return Ok(());
@@ -69,7 +75,7 @@ fn start_with(threads: usize) -> Result<()> {
 }
 
 /// Selects the case with this name, or else all cases with names that contain the word.
-fn select(names: Vec<String>, word: Option<&str>) -> Result<Vec<String>> {
+pub(super) fn select(names: Vec<String>, word: Option<&str>) -> Result<Vec<String>> {
     let Some(word) = word else { return Ok(names) };
     let selected: Vec<String> = match names.iter().find(|name| *name == word) {
         Some(name) => vec![name.clone()],

@@ -1,6 +1,7 @@
 //! One file per subcommand. Each gets its data from the library crates and prints it.
 
 mod bench;
+mod bench_gpu;
 mod bundle;
 pub(crate) mod cancel;
 mod claims;

@@ -1,9 +1,10 @@
 //! `verify parity`: repeats the computations of a folder of reference values and compares.
 
 use anyhow::Result;
-use repmlp_interop::{Check, ParityCase, Precision, check, read_whole_cases};
+use repmlp_interop::{Check, InteropError, ParityCase, Precision, check, read_whole_cases};
 use serde_json::json;
 
+use super::bench_gpu::opened;
 use super::grid::grid;
 use super::{print, print_json};
 use crate::cli::{PrecisionChoice, VerifyParityArgs};
@@ -17,10 +18,11 @@ pub(crate) fn parity(arguments: &VerifyParityArgs) -> Result<Exit> {
         PrecisionChoice::F64 => &[Precision::F64],
         PrecisionChoice::All => &[Precision::F32, Precision::F64],
     };
+    let device = opened(&arguments.device)?;
     let mut outcomes = Vec::new();
     for case in &cases {
         for precision in precisions {
-            outcomes.push(Outcome::of(case, *precision));
+            outcomes.push(Outcome::of(case, *precision, check(case, *precision, &device)));
         }
     }
     let all: Vec<Line> = outcomes.iter().flat_map(Outcome::lines).collect();
@@ -56,8 +58,8 @@ struct Line {
 }
 
 impl Outcome {
-    fn of(case: &ParityCase, precision: Precision) -> Self {
-        match check(case, precision) {
+    fn of(case: &ParityCase, precision: Precision, checks: Result<Vec<Check>, InteropError>) -> Self {
+        match checks {
             Ok(checks) => Self::Checked(checks),
             Err(fault) => Self::Unbuildable { case: case.id().to_owned(), precision, reason: fault.to_string() },
         }

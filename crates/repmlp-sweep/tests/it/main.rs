@@ -6,6 +6,7 @@ mod adjusting;
 mod again;
 mod arithmetic;
 mod bench;
+mod bench_gpu;
 mod benchmark;
 mod bundle;
 mod chaos;

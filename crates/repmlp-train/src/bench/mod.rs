@@ -3,6 +3,7 @@
 //!
 //! It knows no run and no data set: images are seeded noise. It prints nothing and uses the threads of the process.
 
+pub mod device;
 mod kernels;
 mod subject;
 
@@ -107,13 +108,14 @@ fn time_here<E: From<candle_core::Error>>(
 }
 
 fn time_subject(subject: &Subject, suite: Suite, effort: Effort) -> Result<Timing> {
-    let work = subject.prepare(suite)?;
+    let device = &Device::Cpu;
+    let step = subject.prepare(suite, device)?;
     Ok(Timing {
         case: subject.case(suite),
         way: None,
-        batch: Some(subject.batch),
-        seconds: in_turns(effort, &[&*work])?.concat(),
-        multiply_adds: Some(subject.multiply_adds(suite)?),
+        batch: Some(subject.batch(device)),
+        seconds: in_turns(effort, &[&|| step(&mut |_| Ok(()))])?.concat(),
+        multiply_adds: Some(subject.multiply_adds(suite, device)?),
     })
 }
 

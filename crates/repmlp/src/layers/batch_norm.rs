@@ -2,7 +2,9 @@
 //! statistics.
 
 use candle_core::{Result, Tensor, Var};
-use repmlp_kernels::{Epilogue, LinearMap, Moments, NormedBranch, affine_with_epilogue, batch_norm_with_epilogue};
+use repmlp_kernels::{
+    Epilogue, LinearMap, Moments, NormedBranch, affine_with_epilogue, batch_norm_with_epilogue, blend,
+};
 
 use crate::Mode;
 use crate::vars::{Init, Scope};
@@ -85,11 +87,8 @@ impl BatchNorm {
         let columns = (numbers / self.weight.elem_count()) as f64;
         // As in PyTorch, the running variance is unbiased, but the variance that normalises the batch is not.
         let unbiased = (&moments.variance * (columns / (columns - 1.0).max(1.0)))?;
-        for (running, batch) in [(&self.running_mean, &moments.mean), (&self.running_var, &unbiased)] {
-            let momentum = self.settings.momentum;
-            running.set(&((running.as_tensor() * (1.0 - momentum))? + (batch * momentum)?)?)?;
-        }
-        Ok(())
+        blend(&self.running_mean, &moments.mean, self.settings.momentum)?;
+        blend(&self.running_var, &unbiased, self.settings.momentum)
     }
 
     /// Returns scale and shift, both (channels), of batch norm with fixed statistics: y = scale·x + shift. In Eq. 16

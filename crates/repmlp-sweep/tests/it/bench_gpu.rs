@@ -1,0 +1,33 @@
+//! `bench gpu` and `verify parity --device`, on the CPU.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::bench::Bench;
+
+#[test]
+fn a_device_is_compared_with_the_cpu_and_timed() {
+    let bench = Bench::empty();
+    let text = bench.done("bench gpu block_c128_infer --device cpu --repeats 1 --out out").stdout();
+    assert!(text.contains("FC3 and local branches") && text.contains("block_c128_infer"), "{text}");
+    let record = fs::read_to_string(bench.path("out/gpu.jsonl")).unwrap();
+    let lines: Vec<Value> = record.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0]["device"], "cpu");
+    let agree: Vec<&Value> = lines.iter().filter(|line| line["operation"].is_string()).collect();
+    assert!(agree.len() > 30 && agree.iter().all(|line| line["agrees"] == true), "{record}");
+    let times = lines.last().unwrap();
+    assert!(times["case"] == "block_c128_infer" && times["median_s"].as_f64().unwrap() > 0.0, "{times}");
+    assert!(times["most_bytes"].is_null(), "memory of a CPU is not told: {times}");
+}
+
+#[test]
+fn a_device_that_is_not_there_is_refused() {
+    let bench = Bench::empty();
+    for call in ["bench gpu", "bench gpu --device cuda:7", "verify parity . --device cuda:0"] {
+        let refused = bench.run(call);
+        assert_eq!(refused.code(), 2, "{call}");
+        assert!(refused.stderr().contains("build it with `--features cuda`"), "{}", refused.stderr());
+    }
+    assert!(bench.run("bench gpu --device gpu").stderr().contains("use auto, cpu or cuda:N"));
+}
