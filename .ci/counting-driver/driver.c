@@ -12,12 +12,17 @@
 #include <string.h>
 
 #define KINDS 512
-enum { SUCCESS = 0, OUT_OF_MEMORY = 2, INVALID_VALUE = 1 };
+enum { SUCCESS = 0, OUT_OF_MEMORY = 2, NOT_FOUND = 500 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct { const char *name; long count; } kinds[KINDS];
-static struct { long kernels, products, clears, within, to_device, to_host, waits, bytes_to_device, bytes_to_host; } seen;
+static struct {
+  long kernels, products, clears, within, to_device, to_host, waits, bytes_to_device, bytes_to_host;
+} seen;
 static size_t used, most;
+// The block that this thread took last. It is still zero, so that clearing it can be left out: most of this memory is
+// never touched, and the machine need not have it.
+static __thread void *fresh;
 
 // Blocks of memory carry their size in front.
 #define HEADER 64
@@ -38,7 +43,7 @@ static int take(void **to, size_t size) {
   char *block = fits ? calloc(1, size + HEADER) : NULL;
   if (!block) return OUT_OF_MEMORY;
   *(size_t *)block = size;
-  *to = block + HEADER;
+  fresh = *to = block + HEADER;
   return SUCCESS;
 }
 
@@ -97,7 +102,10 @@ int cuMemAlloc_v2(void **to, size_t size) { return take(to, size); }
 int cuMemAllocAsync(void **to, size_t size, void *stream) { return take(to, size); }
 int cuMemFree_v2(void *at) { return give_back(at); }
 int cuMemFreeAsync(void *at, void *stream) { return give_back(at); }
-int cuMemHostAlloc(void **to, size_t size, unsigned flags) { return *to = calloc(1, size), *to ? SUCCESS : OUT_OF_MEMORY; }
+int cuMemHostAlloc(void **to, size_t size, unsigned flags) {
+  *to = calloc(1, size);
+  return *to ? SUCCESS : OUT_OF_MEMORY;
+}
 int cuMemFreeHost(void *at) { return free(at), SUCCESS; }
 
 int cuDeviceGetDefaultMemPool(void **pool, int device) { return *pool = (void *)64, SUCCESS; }
@@ -127,7 +135,8 @@ int cuMemcpyDtoDAsync_v2(void *to, const void *from, size_t size, void *stream) 
 }
 int cuMemsetD8Async(void *to, unsigned char byte, size_t size, void *stream) {
   COUNTED(seen.clears++);
-  return memset(to, byte, size), SUCCESS;
+  if (to != fresh || byte) memset(to, byte, size);
+  return SUCCESS;
 }
 int cuStreamSynchronize(void *stream) {
   COUNTED(seen.waits++);
@@ -135,9 +144,13 @@ int cuStreamSynchronize(void *stream) {
 }
 int cuCtxSynchronize(void) { return cuStreamSynchronize(NULL); }
 
-int cuModuleLoadData(void **module, const void *image) { return *module = (void *)64, SUCCESS; }
-// A function is its name.
-int cuModuleGetFunction(void **function, void *module, const char *name) { return *function = strdup(name), SUCCESS; }
+// A module is its PTX, and a function is its name. A kernel that is not there is not found.
+int cuModuleLoadData(void **module, const void *image) { return *module = strdup(image), SUCCESS; }
+int cuModuleGetFunction(void **function, void *module, const char *name) {
+  char entry[512];
+  snprintf(entry, sizeof entry, ".entry %s(", name);
+  return *function = strdup(name), strstr(module, entry) ? SUCCESS : NOT_FOUND;
+}
 int cuOccupancyMaxPotentialBlockSize(int *grid, int *block, void *f, void *s, size_t d, int limit) {
   return *grid = *block = 64, SUCCESS;
 }
@@ -170,8 +183,8 @@ int cuProfilerStop(void) {
   FILE *log = path ? fopen(path, "a") : NULL;
   if (!log) return SUCCESS;
   pthread_mutex_lock(&lock);
-  fprintf(log, "{\"kernels\":%ld,\"products\":%ld,\"clears\":%ld,\"copies_within\":%ld,\"copies_to_device\":%ld,"
-    "\"copies_to_host\":%ld,\"waits\":%ld,\"bytes_to_device\":%ld,\"bytes_to_host\":%ld,\"most_bytes\":%zu,\"by_name\":{",
+  fprintf(log, "{\"kernels\":%ld,\"products\":%ld,\"clears\":%ld,\"copies_within\":%ld,"
+    "\"copies_to_device\":%ld,\"copies_to_host\":%ld,\"waits\":%ld,\"bytes_to_device\":%ld,\"bytes_to_host\":%ld,\"most_bytes\":%zu,\"by_name\":{",
     seen.kernels, seen.products, seen.clears, seen.within, seen.to_device, seen.to_host, seen.waits,
     seen.bytes_to_device, seen.bytes_to_host, most);
   const char *between = "";

@@ -31,8 +31,8 @@ pub(crate) fn detached<const N: usize>(tensors: [&Tensor; N]) -> [Tensor; N] {
     tensors.map(Tensor::detach)
 }
 
-/// Makes `y` a function of up to three inputs with this gradient. `y` was computed from the detached inputs. Its numbers
-/// are taken, so no other tensor may share them.
+/// Makes `y` a function of up to three inputs with this gradient. `y` was computed from the detached inputs. Its
+/// numbers are taken, so no other tensor may share them.
 ///
 /// # Errors
 /// Fails when `y` is a view of an input, or when N is 0 or larger than 3.

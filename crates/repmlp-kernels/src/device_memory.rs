@@ -27,8 +27,8 @@ pub fn forget_most(device: &Device) -> Result<()> {
     set(device, Number::MostInUse, 0)
 }
 
-/// Keeps freed memory for later tensors of this process until its end. The driver would give it back whenever the device
-/// has done all its work, and a step would begin by asking for it again.
+/// Keeps freed memory for later tensors of this process until its end. The driver would give it back whenever the
+/// device has done all its work, and a step would begin by asking for it again.
 ///
 /// # Errors
 /// When the driver fails.

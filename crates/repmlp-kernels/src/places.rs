@@ -1,5 +1,5 @@
-//! Tables of places on a device: for each number of a result, the place of the number that it copies. One lookup replaces
-//! loops over taps and groups. A table depends on sizes only, so it is uploaded once.
+//! Tables of places on a device: for each number of a result, the place of the number that it copies. One lookup
+//! replaces loops over taps and groups. A table depends on sizes only, so it is uploaded once.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock, PoisonError};

@@ -1,5 +1,5 @@
-//! Copies of batches to a device. On a GPU they pass through pinned memory: a large copy from other memory waits for all
-//! work that the GPU still has to do, and the program could not prepare the next step meanwhile.
+//! Copies of batches to a device. On a GPU they pass through pinned memory: a large copy from other memory waits for
+//! all work that the GPU still has to do, and the program could not prepare the next step meanwhile.
 #![cfg_attr(feature = "cuda", expect(unsafe_code, reason = "memory is written in full before it counts as numbers"))]
 
 use candle_core::{Device, Result, Shape, Tensor};

@@ -62,8 +62,8 @@ impl WindowPlaces {
         x_cpn.contiguous()?.index_select(&table, 1)
     }
 
-    /// Returns for each pixel and each tap what lies at the position that reads the pixel with this tap: (C, H'·W', N) →
-    /// (C, taps·H·W, N). It is zero where there is none.
+    /// Returns, for each tap and each pixel, the number at the position where the tap reads the pixel: (C, H'·W', N) →
+    /// (C, taps·H·W, N). It is zero where the tap reads the pixel nowhere.
     pub(crate) fn readers(&self, y_cpn: &Tensor) -> Result<Tensor> {
         let table = table(y_cpn.device(), self.key("readers"), || {
             let mut places = vec![NOWHERE; self.taps() * self.inputs()];

@@ -1,12 +1,14 @@
 """The cases of `repmlp-sweep bench` in PyTorch, with the same names and the same JSON lines.
 
-    python pytorch.py plain|tuned train|infer [WORD] [--threads N] [--repeats N]
+    python pytorch.py plain|tuned|compiled train|infer [WORD] [--threads N] [--repeats N] [--device cuda [--tf32]]
 
 `plain` follows the text of the paper literally. FC3 is a grouped 1x1 convolution on a 1x1 map. For inference, the
 blocks are merged and nothing else is changed. `tuned` is the same networks, optimised for speed. FC3 is one batched
 matrix product, and SGD is fused. Convolutional networks use `channels_last`; networks with the block do not, since it
 does not make them faster. For inference, the network is traced, frozen (which folds batch norms into convolutions) and
-passed to `optimize_for_inference`. Neither variant uses torch.compile.
+passed to `optimize_for_inference`. Neither variant uses torch.compile. `compiled` is `tuned` with torch.compile instead
+of the trace. On a GPU a time is that of ten steps until the GPU has done all, and products have 24 bits unless TF32 is
+asked for.
 
 This file is written only from the paper (arXiv 2105.01883). Merged blocks have random weights, since only the shapes
 matter here.
@@ -20,8 +22,12 @@ import warnings
 
 import torch
 import torch.nn.functional as F
-import torchvision
 from torch import nn
+
+try:
+    import torchvision
+except ImportError:
+    torchvision = None
 
 WARMUP = 2
 
@@ -148,6 +154,10 @@ SUBJECTS = {
     "repmlp_res50": (8, (3, 224, 224), 1000, repmlp_res50),
 }
 CONVOLUTIONAL = {"wide_convnet", "resnet50"}
+OF_TORCHVISION = {"resnet50", "repmlp_res50"}
+# A GPU needs larger batches to be busy.
+GPU_BATCHES = {"block_c128": 256, "block_c64": 256, "resnet50": 64, "repmlp_res50": 64}
+GPU_STEPS = 10
 
 
 def case_name(subject, suite):
@@ -156,25 +166,35 @@ def case_name(subject, suite):
     return f"{subject}_forward_backward" if SUBJECTS[subject][2] is None else f"{subject}_train_step"
 
 
-def prepared(subject, suite, way):
+def batch_size(subject, device):
+    """Returns the number of images in a batch."""
+    batch = SUBJECTS[subject][0]
+    return GPU_BATCHES.get(subject, batch) if device == "cuda" else batch
+
+
+def prepared(subject, suite, way, device):
     """Returns a function that does the work of the case once."""
-    batch, size, classes, build = SUBJECTS[subject]
-    tuned = way == "tuned"
+    _, size, classes, build = SUBJECTS[subject]
+    tuned = way != "plain"
     torch.manual_seed(1)
-    network = build(BatchedFc if tuned else GroupedFc, suite == "infer")
-    x = torch.rand(batch, *size) * 2 - 1
+    network = build(BatchedFc if tuned else GroupedFc, suite == "infer").to(device)
+    x = torch.rand(batch_size(subject, device), *size, device=device) * 2 - 1
     if tuned and subject in CONVOLUTIONAL:
         network, x = network.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
     if suite == "infer":
-        return inference(network.eval(), x, tuned)
+        return inference(network.eval(), x, way)
     network.train()
+    if way == "compiled":
+        network = torch.compile(network)
     return forward_backward(network, x) if classes is None else training_step(network, x, classes, tuned)
 
 
-def inference(network, x, tuned):
-    if tuned:
+def inference(network, x, way):
+    if way == "tuned":
         with torch.no_grad():
             network = torch.jit.optimize_for_inference(torch.jit.freeze(torch.jit.trace(network, x)))
+    if way == "compiled":
+        network = torch.compile(network)
 
     def work():
         with torch.inference_mode():
@@ -196,7 +216,7 @@ def forward_backward(network, x):
 
 
 def training_step(network, x, classes, tuned):
-    labels = torch.arange(x.shape[0]) % classes
+    labels = torch.arange(x.shape[0], device=x.device) % classes
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-4, fused=tuned or None)
 
     def work():
@@ -210,6 +230,17 @@ def training_step(network, x, classes, tuned):
     return work
 
 
+def timed(work, device):
+    """Returns the seconds of one piece of work."""
+    steps = GPU_STEPS if device == "cuda" else 1
+    start = time.perf_counter()
+    for _ in range(steps):
+        work()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return (time.perf_counter() - start) / steps
+
+
 def peak_rss_mb():
     """Returns the peak memory of this process in 10^6 bytes, or None outside of Linux."""
     try:
@@ -221,33 +252,38 @@ def peak_rss_mb():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("way", choices=["plain", "tuned"])
+    parser.add_argument("way", choices=["plain", "tuned", "compiled"])
     parser.add_argument("suite", choices=["train", "infer"])
     parser.add_argument("word", nargs="?", help="the case of this name, or all whose name contains it")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--tf32", action="store_true", help="products on the GPU may round their inputs to 11 bits")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = arguments.tf32
+    torch.backends.cudnn.benchmark = True
     # TorchScript still works, but warns at each call that it is deprecated.
     warnings.filterwarnings("ignore", category=FutureWarning)
-    names = {case_name(subject, arguments.suite): subject for subject in SUBJECTS}
+    subjects = [subject for subject in SUBJECTS if torchvision or subject not in OF_TORCHVISION]
+    names = {case_name(subject, arguments.suite): subject for subject in subjects}
     word = arguments.word or ""
     selected = [word] if word in names else [name for name in names if word in name]
     if not selected:
         parser.error(f"no case has a name that contains `{word}`; the cases are: {', '.join(names)}")
     for name in selected:
-        work = prepared(names[name], arguments.suite, arguments.way)
-        seconds = []
-        for round_ in range(WARMUP + arguments.repeats):
-            start = time.perf_counter()
-            work()
-            if round_ >= WARMUP:
-                seconds.append(time.perf_counter() - start)
+        work = None  # The memory of the case before.
+        work = prepared(names[name], arguments.suite, arguments.way, arguments.device)
+        seconds = [timed(work, arguments.device) for _ in range(WARMUP + arguments.repeats)][WARMUP:]
         line = {
-            "case": name, "way": arguments.way, "threads": arguments.threads, "batch": SUBJECTS[names[name]][0],
-            "repeats": arguments.repeats, "median_s": statistics.median(seconds), "min_s": min(seconds),
+            "case": name, "way": arguments.way, "threads": arguments.threads,
+            "batch": batch_size(names[name], arguments.device), "repeats": arguments.repeats,
+            "median_s": statistics.median(seconds), "min_s": min(seconds),
         }
-        if len(selected) == 1:
+        if arguments.device == "cuda":
+            line |= {"tf32": arguments.tf32, "most_bytes": torch.cuda.max_memory_allocated()}
+            torch.cuda.reset_peak_memory_stats()
+        elif len(selected) == 1:
             line["peak_rss_mb"] = peak_rss_mb()
         print(json.dumps(line), flush=True)
 

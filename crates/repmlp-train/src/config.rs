@@ -9,6 +9,7 @@ use candle_core::{DType, Device};
 use repmlp::ConfigFault;
 use repmlp::models::{Model, ModelConfig, Task};
 use repmlp::vars::Vars;
+use repmlp_kernels::Precision;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -60,12 +61,41 @@ pub struct TrainingConfig {
     pub optimizer: OptimizerConfig,
     /// The learning rate schedule.
     pub schedule: ScheduleConfig,
+    /// Number type of the products of convolutions and FC layers in training steps. Weights, sums, statistics and
+    /// evaluations are f32 in any case.
+    #[serde(default, skip_serializing_if = "PrecisionConfig::is_default")]
+    pub precision: PrecisionConfig,
     /// The epochs whose weights are kept. Without it, the run keeps and reports the weights of its last epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<KeepConfig>,
     /// When the training ends before its last epoch. The schedule does not change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_early: Option<StopEarlyConfig>,
+}
+
+/// Number type of the products of a training step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PrecisionConfig {
+    /// 24 bits, as in all tables of the paper.
+    #[default]
+    F32,
+    /// Both factors are rounded to 8 bits. This is fast on GPUs, and slower on CPUs.
+    Bf16,
+}
+
+impl PrecisionConfig {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Returns the precision of the operations.
+    pub(crate) fn precision(self) -> Precision {
+        match self {
+            Self::F32 => Precision::Full,
+            Self::Bf16 => Precision::Bf16,
+        }
+    }
 }
 
 /// The optimiser.
@@ -394,6 +424,10 @@ mod tests {
         for text in [sgd, adamw] {
             let config: OptimizerConfig = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_value(&config).unwrap().to_string(), text);
+        }
+        for (precision, is_written) in [("f32", false), ("bf16", true)] {
+            let precision: PrecisionConfig = serde_json::from_value(precision.into()).unwrap();
+            assert_eq!(!precision.is_default(), is_written);
         }
         let b1 = r#"{"kind":"efficient-net","variant":"b1"}"#;
         let psp_net = r#"{"backbone":{"blocks":[1,1,1,1],"width":4},"dilations":[2,4],"kind":"psp-net"}"#;

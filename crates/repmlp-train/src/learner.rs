@@ -5,7 +5,7 @@
 use candle_core::{Result, Tensor};
 use repmlp::Draws;
 use repmlp::models::Model;
-use repmlp_kernels::backward;
+use repmlp_kernels::{Precision, backward, with_precision};
 
 use crate::batch::Batch;
 use crate::objective::{Judge, Judgement};
@@ -16,6 +16,8 @@ pub(crate) struct Learner {
     pub(crate) model: Model,
     pub(crate) judge: Judge,
     pub(crate) optimizer: Optimizer,
+    /// Number type of the products.
+    pub(crate) precision: Precision,
     /// Seed of the random draws in a forward pass, for example dropout.
     pub(crate) seed: u64,
 }
@@ -34,8 +36,8 @@ impl Learner {
     /// # Errors
     /// When the batch does not fit the network, or `after` fails.
     pub(crate) fn step_by_phase(&self, batch: &Batch, place: StepPlace, after: &mut After<'_>) -> Result<Tensor> {
-        let Judgement { loss, hits } =
-            self.judge.train(&self.model, batch, Draws { seed: self.seed, step: place.number })?;
+        let draws = Draws { seed: self.seed, step: place.number };
+        let Judgement { loss, hits } = with_precision(self.precision, || self.judge.train(&self.model, batch, draws))?;
         after(Phase::Forward)?;
         let gradients = backward(&loss)?;
         after(Phase::Backward)?;

@@ -163,7 +163,7 @@ impl<'a> Run<'a> {
             data,
             fingerprint,
             vars,
-            learner: Learner { model, judge, optimizer, seed },
+            learner: Learner { model, judge, optimizer, precision: config.training.precision.precision(), seed },
             steps_per_epoch,
             step: 0,
             sums: Sums::default(),

@@ -61,8 +61,8 @@ impl Centred {
     }
 }
 
-/// Returns the gradients of the rows (R, L) and of γ (R, 1), given the centred rows, 1/√(variance + eps), γ, and dy with
-/// the sum of each of its rows.
+/// Returns the gradients of the rows (R, L) and of γ (R, 1), given the centred rows, 1/√(variance + eps), γ, and dy
+/// with the sum of each of its rows.
 pub(crate) fn gradient(
     centred: &Tensor,
     inverse: &Tensor,

@@ -153,7 +153,8 @@ impl Term {
         }
     }
 
-    /// Returns the gradients of the outputs of its linear map and of γ, from dy (R, L) and the sums of its rows, (R, 1).
+    /// Returns the gradients of the outputs of its linear map and of γ, from dy (R, L) and the sums of its rows, (R,
+    /// 1).
     fn gradients(&self, dy: &Tensor, sum: &Tensor) -> Result<(Tensor, Tensor)> {
         let Centred { numbers, inverse, .. } = &self.centred;
         if self.merged.is_none() {

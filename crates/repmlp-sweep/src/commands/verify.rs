@@ -11,6 +11,7 @@ use crate::cli::{PrecisionChoice, VerifyParityArgs};
 use crate::exit::Exit;
 
 pub(crate) fn parity(arguments: &VerifyParityArgs) -> Result<Exit> {
+    let device = opened(&arguments.device)?;
     // Unreadable cases are reported at the end, after all other cases.
     let (cases, unread) = read_whole_cases(&arguments.folder, arguments.case.as_deref())?;
     let precisions: &[Precision] = match arguments.dtype {
@@ -18,7 +19,6 @@ pub(crate) fn parity(arguments: &VerifyParityArgs) -> Result<Exit> {
         PrecisionChoice::F64 => &[Precision::F64],
         PrecisionChoice::All => &[Precision::F32, Precision::F64],
     };
-    let device = opened(&arguments.device)?;
     let mut outcomes = Vec::new();
     for case in &cases {
         for precision in precisions {

@@ -59,6 +59,21 @@ fn the_state_of_adamw_survives_a_stop() {
     stopped_equals_straight(&config);
 }
 
+#[test]
+fn a_training_with_products_of_bf16_has_results_of_its_own() {
+    let bf16 = config().replace("batch     = 4\noptimizer", "batch     = 4\nprecision = \"bf16\"\noptimizer");
+    stopped_equals_straight(&bf16);
+    let weights = |config: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let bench = Bench::new(folder.path());
+        bench.run(config);
+        bench.weights(1)
+    };
+    let exact = config().replace("batch     = 4\noptimizer", "batch     = 4\nprecision = \"f32\"\noptimizer");
+    assert!(weights(&exact) == weights(&config()), "f32 is the default");
+    assert!(weights(&bf16) != weights(&config()), "the products are rounded");
+}
+
 /// An EfficientNet with dropout and stochastic depth of 0.5. 2 steps of 4 images per epoch.
 const WITH_DROPOUT: &str = r#"
 [data]

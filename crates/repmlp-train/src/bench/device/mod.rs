@@ -1,9 +1,10 @@
-//! The benchmark of one device, usually a GPU: whether its results agree with those of the CPU, and how long steps take.
+//! The benchmark of one device, usually a GPU: whether its results agree with those of the CPU, and how long steps
+//! take.
 
 mod agreement;
 mod steps;
 
 pub use agreement::{Agreement, agreements};
-#[cfg(feature = "cuda")]
-pub use steps::mark_steps;
 pub use steps::{Memory, StepTimes, step_times};
+#[cfg(feature = "cuda")]
+pub use steps::{mark_steps, marked};

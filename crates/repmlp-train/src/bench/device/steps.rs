@@ -1,4 +1,5 @@
-//! Times and memory of steps. A device works on its own, so times are those of many steps until the device has done all.
+//! Times and memory of steps. A device works on its own, so times are those of many steps until the device has done
+//! all.
 
 use std::time::Instant;
 
@@ -21,8 +22,8 @@ pub struct StepTimes {
     pub batch: usize,
     /// Seconds of a step, in each timed round.
     pub seconds: Vec<f64>,
-    /// Names and seconds of the phases of a step, if it has several. The device is waited for after each, so they add up
-    /// to more than a step.
+    /// Names and seconds of the phases of a step, if it has several. The device is waited for after each, so they add
+    /// up to more than a step.
     pub phases: Vec<(&'static str, f64)>,
     /// Necessary multiply-adds of a step.
     pub multiply_adds: f64,
@@ -120,27 +121,36 @@ fn phases(step: &Step, device: &Device) -> Result<Vec<(&'static str, f64)>> {
     Ok(all)
 }
 
-/// Runs each case twice, and then once between marks for a profiler (`cuProfilerStart`, `cuProfilerStop`). Tells the
-/// name of each case before its marks.
+/// Runs each case twice, and then once between marks for a profiler. Before its marks, it tells the name of the case,
+/// and the bytes that a plan predicts for a training step.
 ///
 /// # Errors
 /// When candle fails.
 #[cfg(feature = "cuda")]
-pub fn mark_steps(device: &Device, suite: Suite, mut tell: impl FnMut(&str)) -> Result<()> {
-    use candle_core::cuda_backend::cudarc::driver;
-
+pub fn mark_steps(device: &Device, suite: Suite, mut tell: impl FnMut(&str, Option<f64>)) -> Result<()> {
     for subject in &SUBJECTS {
         let step = subject.prepare(suite, device)?;
         for _ in 0..2 {
             step(&mut |_| Ok(()))?;
         }
         device.synchronize()?;
-        tell(&subject.case(suite));
-        // Marks only name a range. Without a profiler they fail, which changes nothing.
-        let _begun = driver::profiler_start();
-        step(&mut |_| Ok(()))?;
-        device.synchronize()?;
-        let _ended = driver::profiler_stop();
+        tell(&subject.case(suite), if suite == Suite::Train { Some(subject.memory(device)?) } else { None });
+        marked(|| {
+            step(&mut |_| Ok(()))?;
+            device.synchronize()
+        })?;
     }
     Ok(())
+}
+
+/// Does some work between marks for a profiler (`cuProfilerStart`, `cuProfilerStop`).
+#[cfg(feature = "cuda")]
+pub fn marked<R>(work: impl FnOnce() -> R) -> R {
+    use candle_core::cuda_backend::cudarc::driver;
+
+    // Marks only name a range. Without a profiler they fail, which changes nothing.
+    let _begun = driver::profiler_start();
+    let result = work();
+    let _ended = driver::profiler_stop();
+    result
 }
