@@ -47,18 +47,28 @@ static int take(void **to, size_t size) {
   return SUCCESS;
 }
 
+static int is_awaited(char *block);
+
 static int give_back(void *at) {
   if (!at) return SUCCESS;
   char *block = (char *)at - HEADER;
   pthread_mutex_lock(&lock);
   used -= *(size_t *)block;
+  // A stream frees memory after the copies into it.
+  int awaited = is_awaited(block);
   pthread_mutex_unlock(&lock);
-  free(block);
+  if (!awaited) free(block);
   return SUCCESS;
 }
 
+static void complain(const char *what) {
+  fprintf(stderr, "error: counting driver: %s\n", what);
+  abort();
+}
+
 static void count_kind(const char *name) {
-  for (int i = 0; i < KINDS; i++) {
+  for (int i = 0;; i++) {
+    if (i == KINDS) complain("too many kinds of kernels");
     if (!kinds[i].name) kinds[i].name = strdup(name);
     if (!strcmp(kinds[i].name, name)) {
       kinds[i].count++;
@@ -102,11 +112,85 @@ int cuMemAlloc_v2(void **to, size_t size) { return take(to, size); }
 int cuMemAllocAsync(void **to, size_t size, void *stream) { return take(to, size); }
 int cuMemFree_v2(void *at) { return give_back(at); }
 int cuMemFreeAsync(void *at, void *stream) { return give_back(at); }
+// Copies from pinned memory happen later: when the program waits for an event that was recorded behind them, or for the
+// stream. Memory that is written or freed before that would lose numbers on a GPU, and is complained about here.
+#define PINNED 64
+static struct { char *at; size_t size; } pinned[PINNED];
+static struct { char *to, *freed; const char *from; size_t size; unsigned long long sum; int recorded; } later[PINNED];
+
+static unsigned long long sum_of(const char *bytes, size_t size) {
+  unsigned long long sum = size;
+  for (size_t i = 0; i < size; i++) sum = sum * 31 + (unsigned char)bytes[i];
+  return sum;
+}
+
+static int is_pinned(const char *at) {
+  for (int i = 0; i < PINNED; i++)
+    if (pinned[i].at && at >= pinned[i].at && at < pinned[i].at + pinned[i].size) return 1;
+  return 0;
+}
+
+static void copy_later(char *to, const char *from, size_t size) {
+  for (int i = 0; i < PINNED; i++) {
+    if (later[i].to) continue;
+    later[i].to = to, later[i].from = from, later[i].size = size, later[i].sum = sum_of(from, size);
+    later[i].recorded = 0, later[i].freed = NULL;
+    return;
+  }
+  complain("too many copies wait");
+}
+
+// Whether a copy into a block of memory waits. The block is then freed behind it.
+static int is_awaited(char *block) {
+  for (int i = 0; i < PINNED; i++) {
+    if (!later[i].to || later[i].to < block || later[i].to >= block + HEADER + *(size_t *)block) continue;
+    later[i].freed = block;
+    return 1;
+  }
+  return 0;
+}
+
+// Does the copies that wait: all, or those with a recorded event behind them.
+static void copy_now(int all) {
+  for (int i = 0; i < PINNED; i++) {
+    if (!later[i].to || !(all || later[i].recorded)) continue;
+    if (sum_of(later[i].from, later[i].size) != later[i].sum) complain("pinned memory was written before its copy");
+    memcpy(later[i].to, later[i].from, later[i].size);
+    free(later[i].freed);
+    later[i].to = NULL;
+  }
+}
+
+int cuEventRecord(void *event, void *stream) {
+  COUNTED(for (int i = 0; i < PINNED; i++) later[i].recorded = 1);
+  return SUCCESS;
+}
+int cuEventSynchronize(void *event) {
+  COUNTED(copy_now(0));
+  return SUCCESS;
+}
 int cuMemHostAlloc(void **to, size_t size, unsigned flags) {
   *to = calloc(1, size);
-  return *to ? SUCCESS : OUT_OF_MEMORY;
+  if (!*to) return OUT_OF_MEMORY;
+  pthread_mutex_lock(&lock);
+  for (int i = 0;; i++) {
+    if (i == PINNED) complain("too much pinned memory");
+    if (pinned[i].at) continue;
+    pinned[i].at = *to, pinned[i].size = size;
+    break;
+  }
+  pthread_mutex_unlock(&lock);
+  return SUCCESS;
 }
-int cuMemFreeHost(void *at) { return free(at), SUCCESS; }
+int cuMemFreeHost(void *at) {
+  pthread_mutex_lock(&lock);
+  for (int i = 0; i < PINNED; i++) {
+    if (later[i].to && later[i].from == at) complain("pinned memory was freed before its copy");
+    if (pinned[i].at == at) pinned[i].at = NULL;
+  }
+  pthread_mutex_unlock(&lock);
+  return free(at), SUCCESS;
+}
 
 int cuDeviceGetDefaultMemPool(void **pool, int device) { return *pool = (void *)64, SUCCESS; }
 // 7 is the memory in use, 8 the most so far.
@@ -120,12 +204,15 @@ int cuMemPoolSetAttribute(void *pool, int attribute, unsigned long long *value) 
 }
 
 int cuMemcpyHtoDAsync_v2(void *to, const void *from, size_t size, void *stream) {
-  COUNTED(seen.to_device++; seen.bytes_to_device += size);
-  return memcpy(to, from, size), SUCCESS;
+  pthread_mutex_lock(&lock);
+  seen.to_device++, seen.bytes_to_device += size;
+  if (is_pinned(from)) copy_later(to, from, size); else memcpy(to, from, size);
+  pthread_mutex_unlock(&lock);
+  return SUCCESS;
 }
 int cuMemcpyHtoD_v2(void *to, const void *from, size_t size) { return cuMemcpyHtoDAsync_v2(to, from, size, NULL); }
 int cuMemcpyDtoHAsync_v2(void *to, const void *from, size_t size, void *stream) {
-  COUNTED(seen.to_host++; seen.bytes_to_host += size);
+  COUNTED(seen.to_host++; seen.bytes_to_host += size; copy_now(1));
   return memcpy(to, from, size), SUCCESS;
 }
 int cuMemcpyDtoH_v2(void *to, const void *from, size_t size) { return cuMemcpyDtoHAsync_v2(to, from, size, NULL); }
@@ -139,7 +226,7 @@ int cuMemsetD8Async(void *to, unsigned char byte, size_t size, void *stream) {
   return SUCCESS;
 }
 int cuStreamSynchronize(void *stream) {
-  COUNTED(seen.waits++);
+  COUNTED(seen.waits++; copy_now(1));
   return SUCCESS;
 }
 int cuCtxSynchronize(void) { return cuStreamSynchronize(NULL); }

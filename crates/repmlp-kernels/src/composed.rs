@@ -45,7 +45,7 @@ pub(crate) fn with_gradient<const N: usize>(
     if !needed.contains(&true) {
         return Ok(y);
     }
-    if !y.is_contiguous() || inputs.iter().any(|input| share_numbers(input, &y)) {
+    if !is_whole(&y) || inputs.iter().any(|input| share_numbers(input, &y)) {
         bail!("the result of a composed operation must be a new tensor");
     }
     let taken = Taken::default();
@@ -63,6 +63,11 @@ pub(crate) fn with_gradient<const N: usize>(
         [x, a, b] => x.apply_op3(a, b, op),
         _ => bail!("a composed operation has one to three inputs, not {N}"),
     }
+}
+
+/// Whether the numbers of a tensor begin where its storage begins, one after the other.
+fn is_whole(tensor: &Tensor) -> bool {
+    tensor.is_contiguous() && tensor.layout().start_offset() == 0
 }
 
 fn share_numbers(a: &Tensor, b: &Tensor) -> bool {
@@ -124,7 +129,7 @@ type Gradient = dyn Fn(&[&Tensor], &Tensor, &Tensor) -> Result<Vec<Option<Tensor
 /// # Errors
 /// Fails when the shapes differ.
 pub(crate) fn put(variable: &Var, numbers: &Tensor) -> Result<()> {
-    if variable.shape() != numbers.shape() || variable.dtype() != numbers.dtype() || !numbers.is_contiguous() {
+    if variable.shape() != numbers.shape() || variable.dtype() != numbers.dtype() || !is_whole(numbers) {
         bail!("a tensor of shape {:?} cannot replace one of shape {:?}", numbers.dims(), variable.dims());
     }
     let taken = Taken::default();
@@ -206,3 +211,76 @@ composed!(
     [x, a, b],
     (Option<Tensor>, Option<Tensor>, Option<Tensor>)
 );
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+    use crate::backward;
+    use crate::oracle_tests::{difference, numbers};
+
+    fn var(shape: &[usize], seed: u64) -> Var {
+        Var::from_tensor(&numbers(shape, seed, DType::F64).unwrap()).unwrap()
+    }
+
+    /// x·a with its gradient.
+    fn product(x: &Tensor, a: &Tensor) -> Result<Tensor> {
+        let [x_only, a_only] = detached([x, a]);
+        with_gradient([x, a], (x_only * a_only)?, |passed: &Passed<2>| {
+            let [x, a] = &passed.inputs;
+            let of =
+                |needed: bool, other: &Tensor| if needed { Some(&passed.dy * other).transpose() } else { Ok(None) };
+            Ok([of(passed.needed[0], a)?, of(passed.needed[1], x)?])
+        })
+    }
+
+    #[test]
+    fn gradients_equal_candles_also_where_a_tensor_is_used_twice() {
+        let (x, a) = (var(&[3, 4], 1), var(&[3, 4], 2));
+        let of = |multiply: &dyn Fn(&Tensor, &Tensor) -> Result<Tensor>| {
+            let (x, a) = (x.as_tensor(), a.as_tensor());
+            let y = multiply(&multiply(x, a).unwrap(), x).unwrap();
+            let gradients = backward(&y.sum_all().unwrap()).unwrap();
+            [y.detach(), gradients.get(x).unwrap().clone(), gradients.get(a).unwrap().clone()]
+        };
+        let (ours, candles) = (of(&product), of(&|x: &Tensor, a: &Tensor| x * a));
+        for (ours, candles) in ours.iter().zip(&candles) {
+            assert!(difference(ours, candles).unwrap() < 1e-15);
+        }
+    }
+
+    #[test]
+    fn only_needed_gradients_are_asked_for_and_without_any_there_is_no_graph() {
+        let (x, frozen) = (var(&[3], 1), numbers(&[3], 2, DType::F64).unwrap());
+        let y = product(x.as_tensor(), &frozen).unwrap();
+        assert!(backward(&y.sum_all().unwrap()).unwrap().get(&x).is_some());
+        assert!(!product(&frozen, &frozen).unwrap().track_op());
+    }
+
+    #[test]
+    fn a_result_that_shares_numbers_with_an_input_is_refused() {
+        let x = var(&[2, 3], 1);
+        let view = x.as_detached_tensor().reshape(6).unwrap();
+        let fault = with_gradient([x.as_tensor()], view, |_: &Passed<1>| Ok([None])).unwrap_err().to_string();
+        assert!(fault.contains("must be a new tensor"), "{fault}");
+        assert_eq!(x.to_vec2::<f64>().unwrap().len(), 2, "the input keeps its numbers");
+    }
+
+    #[test]
+    fn a_variable_takes_numbers_of_its_own_shape_only() {
+        let variable = var(&[2, 2], 1);
+        let seen = variable.as_detached_tensor();
+        for other in [Tensor::ones(4, DType::F64, &Device::Cpu), Tensor::ones((2, 2), DType::F32, &Device::Cpu)] {
+            assert!(put(&variable, &other.unwrap()).is_err());
+        }
+        let part = Tensor::ones((3, 2), DType::F64, &Device::Cpu).unwrap().narrow(0, 1, 2).unwrap();
+        assert!(put(&variable, &part).is_err(), "its numbers begin in the middle of others");
+        put(&variable, &Tensor::ones((2, 2), DType::F64, &Device::Cpu).unwrap()).unwrap();
+        assert_eq!(
+            seen.to_vec2::<f64>().unwrap(),
+            [[1.0; 2]; 2],
+            "what shares the variable's numbers sees the new ones"
+        );
+    }
+}

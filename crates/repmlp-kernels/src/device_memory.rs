@@ -1,4 +1,5 @@
-//! Memory of a GPU that this process uses. For other devices, all functions return `None`.
+//! Memory of a GPU that this process uses. For other devices, and for drivers
+//! without memory pools, nothing is told and nothing changes.
 #![cfg_attr(feature = "cuda", expect(unsafe_code, reason = "the driver reads and writes plain numbers"))]
 
 use candle_core::{Device, Result};
@@ -76,7 +77,7 @@ mod on_gpu {
     }
 
     pub(super) fn number(device: &Device, number: Number) -> Result<Option<u64>> {
-        let Device::Cuda(device) = device else { return Ok(None) };
+        let Some(device) = with_pool(device) else { return Ok(None) };
         let mut value = 0u64;
         // SAFETY: the pool is that of a device which is open, and all of these numbers have 64 bits.
         unsafe { result::mem_pool::get_attribute(pool(device)?, number.attribute(), (&raw mut value).cast()) }.w()?;
@@ -84,9 +85,15 @@ mod on_gpu {
     }
 
     pub(super) fn set(device: &Device, number: Number, mut value: u64) -> Result<()> {
-        let Device::Cuda(device) = device else { return Ok(()) };
+        let Some(device) = with_pool(device) else { return Ok(()) };
         // SAFETY: as above.
         unsafe { result::mem_pool::set_attribute(pool(device)?, number.attribute(), (&raw mut value).cast()) }.w()
+    }
+
+    /// Returns a GPU whose driver has memory pools. Some virtual GPUs have none.
+    fn with_pool(device: &Device) -> Option<&CudaDevice> {
+        let Device::Cuda(device) = device else { return None };
+        device.cuda_stream().context().has_async_alloc().then_some(device)
     }
 
     fn pool(device: &CudaDevice) -> Result<sys::CUmemoryPool> {

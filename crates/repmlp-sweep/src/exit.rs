@@ -95,7 +95,7 @@ fn cluster(fault: &RunnerError) -> Option<Exit> {
 
 fn of_slurm(fault: &SlurmError) -> Exit {
     match fault {
-        SlurmError::Setting { .. } => Exit::Invalid,
+        SlurmError::Setting { .. } | SlurmError::Program(_) => Exit::Invalid,
         SlurmError::NotText { .. } => Exit::Usage,
         SlurmError::File { .. } => Exit::Unwritable,
         SlurmError::Missing { .. }

@@ -45,12 +45,12 @@ struct Answer {
 }
 
 impl Worker {
-    /// Finds a program that was named.
+    /// Finds a program that was named at `place`.
     ///
     /// # Errors
     /// When it is not an executable file.
-    pub(crate) fn named(path: &Path) -> Result<Self> {
-        Ok(Self { path: named_program(path).map_err(|fault| UsageError(fault.to_string()))? })
+    pub(crate) fn named(path: &Path, place: &str) -> Result<Self> {
+        Ok(Self { path: named_program(path).map_err(|fault| UsageError(format!("{place}: {fault}")))? })
     }
 
     /// Asks the worker for a device. Returns the name of the device that it opened.
@@ -62,7 +62,14 @@ impl Worker {
         let asked = Command::new(&self.path).args(["doctor", "--json", "--device", name]).stdin(Stdio::null()).output();
         let asked = asked.with_context(|| format!("the program {shown} cannot be started"))?;
         if !asked.status.success() {
-            let why = String::from_utf8_lossy(&asked.stderr).trim().to_owned();
+            let said = String::from_utf8_lossy(&asked.stderr);
+            let why = match said.trim() {
+                "" => format!("it ended with {} and said nothing", asked.status),
+                said if said.contains("error while loading shared libraries") => {
+                    format!("{said}\nA build for GPUs needs the driver and the CUDA libraries: see LD_LIBRARY_PATH")
+                }
+                said => said.trim_start_matches("error: ").to_owned(),
+            };
             return Err(UsageError(format!("the program {shown} cannot use the device `{name}`: {why}")).into());
         }
         let answer: Answer = serde_json::from_slice(&asked.stdout)

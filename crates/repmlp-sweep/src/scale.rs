@@ -23,6 +23,7 @@ pub(crate) fn of(configurations: &[String], costs: &[Cost]) -> Option<String> {
         ("widths", "/model/widths"),
         ("batch", "/training/batch"),
         ("learning rate", "/training/optimizer/learning_rate"),
+        ("products of", "/training/precision"),
     ] {
         let found: Vec<&Value> = values.iter().filter_map(|value| value.pointer(path)).collect();
         if let Some(text) = listed(&found) {
@@ -37,6 +38,7 @@ fn listed(values: &[&Value]) -> Option<String> {
     let mut texts: Vec<String> = Vec::new();
     for value in values {
         let text = match value {
+            Value::String(text) => text.clone(),
             Value::Array(items) => items.iter().map(Value::to_string).collect::<Vec<_>>().join("/"),
             other => other.to_string(),
         };

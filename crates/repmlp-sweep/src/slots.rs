@@ -21,8 +21,9 @@ pub(crate) struct Asked {
 impl Asked {
     pub(crate) fn of(arguments: &RunArgs, exec: &Exec, project: &Project) -> Result<Self> {
         let named = [&arguments.device, &exec.devices].into_iter().find(|devices| !devices.is_empty());
-        let of_file = exec.program.as_ref().map(|path| project.root().join(path));
-        let worker = arguments.worker.clone().or(of_file).map(|path| Worker::named(&path)).transpose()?;
+        let of_file = exec.program.as_ref().map(|path| (project.root().join(path), "exec.program"));
+        let named_worker = arguments.worker.clone().map(|path| (path, "--worker")).or(of_file);
+        let worker = named_worker.map(|(path, place)| Worker::named(&path, place)).transpose()?;
         Ok(Self {
             devices: named.cloned().unwrap_or_else(|| vec!["auto".to_owned()]),
             slots: arguments.slots.or(exec.slots),

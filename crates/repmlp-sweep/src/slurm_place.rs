@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use sweep_plan::Plan;
 use sweep_protocol::{ResultsLayout, printable};
 use sweep_runner::{LocalMachine, Slot};
-use sweep_slurm::{After, Program, Settings, Slurm, named_program, output_pattern, program_of, script};
+use sweep_slurm::{After, Program, Settings, Slurm, SlurmError, named_program, output_pattern, program_of, script};
 
 use crate::cli::{LauncherChoice, RunArgs};
 use crate::costed_plan::CostedPlan;
@@ -75,7 +75,7 @@ impl SlurmPlace {
         let of_exec = costed.plan.exec.program.as_ref().map(Into::into);
         settings.program = settings.program.or(of_exec).map(|path| project.root().join(path));
         let is_there = settings.program.iter().try_for_each(|path| named_program(path).map(drop));
-        is_there.with_context(|| invalid(&costed.path))?;
+        is_there.map_err(SlurmError::from).with_context(|| invalid(&costed.path))?;
         let after = if arguments.detach { After::Leave } else { After::Follow };
         Ok(Some(Self { settings, after }))
     }

@@ -1,5 +1,5 @@
-//! Marks one step of each case for a profiler, on the first GPU, and a whole run: loading, steps, checkpoints,
-//! evaluation and merging. `.ci/check-cuda` counts what each asks of a GPU.
+//! Marks ranges for a profiler, on the first GPU: one step of each case, all operations alone, and a whole run (loading,
+//! steps, checkpoints, evaluation, merging). `.ci/check-cuda` counts what each asks of a GPU.
 //!
 //!     cargo bench --package repmlp-train --features cuda --bench gpu
 
@@ -42,6 +42,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Some(bytes) => println!("{{\"case\": \"{case}\", \"predicted_bytes\": {bytes:.0}}}"),
             None => println!("{{\"case\": \"{case}\"}}"),
         })?;
+    }
+    println!("{{\"case\": \"all operations\"}}");
+    // On the counting driver all results are zeros. That each operation can be sent is what counts here.
+    for agreement in device::marked(|| device::agreements(&gpu))? {
+        agreement.difference.map_err(|fault| format!("{}: {fault}", agreement.operation))?;
     }
     println!("{{\"case\": \"a whole run\"}}");
     device::marked(whole_run)

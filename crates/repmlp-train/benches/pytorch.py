@@ -1,6 +1,6 @@
 """The cases of `repmlp-sweep bench` in PyTorch, with the same names and the same JSON lines.
 
-    python pytorch.py plain|tuned|compiled train|infer [WORD] [--threads N] [--repeats N] [--device cuda [--tf32]]
+    python pytorch.py plain|tuned|compiled train|infer [WORD] [--threads N] [--repeats N] [--device cuda [--tf32 | --bf16]]
 
 `plain` follows the text of the paper literally. FC3 is a grouped 1x1 convolution on a 1x1 map. For inference, the
 blocks are merged and nothing else is changed. `tuned` is the same networks, optimised for speed. FC3 is one batched
@@ -166,10 +166,14 @@ def case_name(subject, suite):
     return f"{subject}_forward_backward" if SUBJECTS[subject][2] is None else f"{subject}_train_step"
 
 
+def is_gpu(device):
+    return device.startswith("cuda")
+
+
 def batch_size(subject, device):
     """Returns the number of images in a batch."""
     batch = SUBJECTS[subject][0]
-    return GPU_BATCHES.get(subject, batch) if device == "cuda" else batch
+    return GPU_BATCHES.get(subject, batch) if is_gpu(device) else batch
 
 
 def prepared(subject, suite, way, device):
@@ -230,14 +234,25 @@ def training_step(network, x, classes, tuned):
     return work
 
 
+def autocast(work, device):
+    """Returns the same work with products of bf16. PyTorch advises against autocast in the backward pass; gradients get
+    the types of the forward pass anyway."""
+
+    def with_bf16():
+        with torch.autocast(device.split(":")[0], dtype=torch.bfloat16):
+            work()
+
+    return with_bf16
+
+
 def timed(work, device):
     """Returns the seconds of one piece of work."""
-    steps = GPU_STEPS if device == "cuda" else 1
+    steps = GPU_STEPS if is_gpu(device) else 1
     start = time.perf_counter()
     for _ in range(steps):
         work()
-    if device == "cuda":
-        torch.cuda.synchronize()
+    if is_gpu(device):
+        torch.cuda.synchronize(device)
     return (time.perf_counter() - start) / steps
 
 
@@ -257,8 +272,9 @@ def main():
     parser.add_argument("word", nargs="?", help="the case of this name, or all whose name contains it")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--tf32", action="store_true", help="products on the GPU may round their inputs to 11 bits")
+    parser.add_argument("--bf16", action="store_true", help="training steps under torch.autocast with bfloat16")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = arguments.tf32
@@ -274,15 +290,17 @@ def main():
     for name in selected:
         work = None  # The memory of the case before.
         work = prepared(names[name], arguments.suite, arguments.way, arguments.device)
+        if arguments.bf16:
+            work = autocast(work, arguments.device)
         seconds = [timed(work, arguments.device) for _ in range(WARMUP + arguments.repeats)][WARMUP:]
         line = {
             "case": name, "way": arguments.way, "threads": arguments.threads,
             "batch": batch_size(names[name], arguments.device), "repeats": arguments.repeats,
             "median_s": statistics.median(seconds), "min_s": min(seconds),
         }
-        if arguments.device == "cuda":
-            line |= {"tf32": arguments.tf32, "most_bytes": torch.cuda.max_memory_allocated()}
-            torch.cuda.reset_peak_memory_stats()
+        if is_gpu(arguments.device):
+            line |= {"tf32": arguments.tf32, "bf16": arguments.bf16, "most_bytes": torch.cuda.max_memory_allocated(arguments.device)}
+            torch.cuda.reset_peak_memory_stats(arguments.device)
         elif len(selected) == 1:
             line["peak_rss_mb"] = peak_rss_mb()
         print(json.dumps(line), flush=True)

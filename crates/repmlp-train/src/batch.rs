@@ -60,17 +60,26 @@ impl HostBatch {
 
     /// Copies the batch to the device.
     pub(crate) fn onto(self, device: &Device) -> candle_core::Result<Batch> {
-        self.by(&mut Uploads::to(device), device)
+        self.copied(device, |numbers, shape| Tensor::from_vec(numbers, shape, device))
     }
 
-    /// Copies the batch to the device of `uploads`, which keeps its buffers for the next batch.
-    pub(crate) fn by(self, uploads: &mut Uploads, device: &Device) -> candle_core::Result<Batch> {
+    /// Copies the batch through the buffers of `uploads`.
+    pub(crate) fn through(self, uploads: &mut Uploads) -> candle_core::Result<Batch> {
+        let device = uploads.device().clone();
+        self.copied(&device, |numbers, shape| uploads.tensor(numbers, shape))
+    }
+
+    fn copied(
+        self,
+        device: &Device,
+        images_onto: impl FnOnce(Vec<f32>, (usize, usize, usize, usize)) -> candle_core::Result<Tensor>,
+    ) -> candle_core::Result<Batch> {
         let Self { channels, side, images, numbers, labels, judged, mixed } = self;
         let labels = match labels.len() == images {
             true => Tensor::from_vec(labels, images, device)?,
             false => Tensor::from_vec(labels, (images, side, side), device)?,
         };
-        let images_nchw = uploads.tensor(numbers, (images, channels, side, side))?;
+        let images_nchw = images_onto(numbers, (images, channels, side, side))?;
         let blend = match mixed {
             None => None,
             Some(Mixed { labels, share }) => Some(Blend { labels: Tensor::from_vec(labels, images, device)?, share }),

@@ -9,7 +9,7 @@ use candle_core::{DType, Device};
 use repmlp::ConfigFault;
 use repmlp::models::{Model, ModelConfig, Task};
 use repmlp::vars::Vars;
-use repmlp_kernels::Precision;
+use repmlp_kernels::Factors;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -61,8 +61,8 @@ pub struct TrainingConfig {
     pub optimizer: OptimizerConfig,
     /// The learning rate schedule.
     pub schedule: ScheduleConfig,
-    /// Number type of the products of convolutions and FC layers in training steps. Weights, sums, statistics and
-    /// evaluations are f32 in any case.
+    /// Number type of the products of convolutions and FC layers in training steps; f32 without this key. Weights,
+    /// statistics and evaluations are f32 in any case.
     #[serde(default, skip_serializing_if = "PrecisionConfig::is_default")]
     pub precision: PrecisionConfig,
     /// The epochs whose weights are kept. Without it, the run keeps and reports the weights of its last epoch.
@@ -77,10 +77,11 @@ pub struct TrainingConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PrecisionConfig {
-    /// 24 bits, as in all tables of the paper.
+    /// 32 bits, 24 of them significant, as in all tables of the paper.
     #[default]
     F32,
-    /// Both factors are rounded to 8 bits. This is fast on GPUs, and slower on CPUs.
+    /// Both factors are rounded to bf16: 16 bits, 8 of them significant. A GPU also rounds the product. GPUs have units
+    /// for it; a CPU is slower than with f32.
     Bf16,
 }
 
@@ -89,11 +90,11 @@ impl PrecisionConfig {
         *self == Self::default()
     }
 
-    /// Returns the precision of the operations.
-    pub(crate) fn precision(self) -> Precision {
+    /// Returns how exact the factors of products are.
+    pub(crate) fn factors(self) -> Factors {
         match self {
-            Self::F32 => Precision::Full,
-            Self::Bf16 => Precision::Bf16,
+            Self::F32 => Factors::Exact,
+            Self::Bf16 => Factors::Bf16,
         }
     }
 }

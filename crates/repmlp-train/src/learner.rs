@@ -5,7 +5,7 @@
 use candle_core::{Result, Tensor};
 use repmlp::Draws;
 use repmlp::models::Model;
-use repmlp_kernels::{Precision, backward, with_precision};
+use repmlp_kernels::{Factors, backward, with_factors};
 
 use crate::batch::Batch;
 use crate::objective::{Judge, Judgement};
@@ -16,8 +16,8 @@ pub(crate) struct Learner {
     pub(crate) model: Model,
     pub(crate) judge: Judge,
     pub(crate) optimizer: Optimizer,
-    /// Number type of the products.
-    pub(crate) precision: Precision,
+    /// How exact the factors of products are.
+    pub(crate) factors: Factors,
     /// Seed of the random draws in a forward pass, for example dropout.
     pub(crate) seed: u64,
 }
@@ -37,7 +37,7 @@ impl Learner {
     /// When the batch does not fit the network, or `after` fails.
     pub(crate) fn step_by_phase(&self, batch: &Batch, place: StepPlace, after: &mut After<'_>) -> Result<Tensor> {
         let draws = Draws { seed: self.seed, step: place.number };
-        let Judgement { loss, hits } = with_precision(self.precision, || self.judge.train(&self.model, batch, draws))?;
+        let Judgement { loss, hits } = with_factors(self.factors, || self.judge.train(&self.model, batch, draws))?;
         after(Phase::Forward)?;
         let gradients = backward(&loss)?;
         after(Phase::Backward)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::backprop::GradStore;
-use candle_core::{Result, Tensor, Var, bail};
+use candle_core::{Result, Tensor, Var};
 use repmlp::vars::Vars;
 use repmlp_kernels::{AdamWStep, SgdStep, adamw_step, sgd_step};
 
@@ -62,13 +62,34 @@ impl<const STATE: usize> Moved<STATE> {
         if let [(_, alone)] = &self.parts[..] {
             return gradients.get(alone).map_or(Ok(()), |gradient| update(self, gradient));
         }
-        let of_parts = self.parts.iter().map(|(name, part)| match gradients.get(part) {
-            Some(gradient) => Ok(gradient),
-            None => bail!("`{name}` takes no part in the loss: on a GPU, every parameter must"),
-        });
-        let gradient = joined(of_parts.collect::<Result<Vec<_>>>()?.into_iter())?;
+        let zeros = |part: &Var| part.as_tensor().zeros_like();
+        let of_part = |(_, part): &(String, Var)| gradients.get(part).cloned().map_or_else(|| zeros(part), Ok);
+        let gradient = joined(self.parts.iter().map(of_part).collect::<Result<Vec<_>>>()?.iter())?;
+        let still = self.still(gradients)?;
         update(self, &gradient)?;
+        for (first, before) in still {
+            for (var, numbers) in self.state.iter().chain([&self.parameter]).zip(before) {
+                var.slice_set(&numbers, 0, first)?;
+            }
+        }
         self.each_part(self.parameter.as_tensor(), |(_, part), moved| part.set(&moved))
+    }
+
+    /// Returns, for each part without a gradient, where it begins, and copies of its state and value. Such a part does
+    /// not move, as if it were alone.
+    fn still(&self, gradients: &GradStore) -> Result<Vec<(usize, Vec<Tensor>)>> {
+        let mut still = Vec::new();
+        let mut first = 0;
+        for (_, part) in &self.parts {
+            let count = part.elem_count();
+            if gradients.get(part).is_none() {
+                let all = self.state.iter().chain([&self.parameter]);
+                let copies = all.map(|var| var.as_detached_tensor().narrow(0, first, count)?.copy());
+                still.push((first, copies.collect::<Result<_>>()?));
+            }
+            first += count;
+        }
+        Ok(still)
     }
 
     /// Calls `f` with each part and its share of a joined tensor, in the shape of the part.
@@ -107,7 +128,10 @@ impl<const STATE: usize> Moved<STATE> {
             for (kind, state) in names.iter().zip(&moved.state) {
                 let of_part = |(name, part): &(String, Var)| {
                     let name = format!("{kind}.{name}");
-                    let tensor = tensors.get(&name).ok_or(LoadError::Missing(name))?;
+                    let Some(tensor) = tensors.get(&name) else { return Err(LoadError::Missing(name)) };
+                    if tensor.shape() != part.shape() {
+                        return Err(LoadError::Shape(name));
+                    }
                     Ok(tensor.to_device(part.device())?)
                 };
                 let parts = moved.parts.iter().map(of_part).collect::<std::result::Result<Vec<_>, LoadError>>()?;
@@ -132,7 +156,10 @@ pub(crate) enum LoadError {
     /// The state of a parameter is missing.
     #[error("it lacks `{0}`")]
     Missing(String),
-    /// A tensor does not fit.
+    /// The state of a parameter has another shape than the parameter.
+    #[error("its `{0}` does not fit")]
+    Shape(String),
+    /// Candle failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
 }
@@ -269,10 +296,12 @@ mod tests {
                 trunk.parameter("weight", (2, 3), Init::FanIn(2))?;
                 trunk.parameter("bias", 3, Init::FanIn(2))?;
                 vars.root().enter("head").parameter("weight", 4, Init::FanIn(2))?;
+                vars.root().enter("unused").parameter("weight", 5, Init::FanIn(2))?;
                 Result::Ok((Optimizer::of(&config, &vars, moves)?, vars))
             };
             let step = |(optimizer, vars): &(Optimizer, Vars), number| {
-                let squares = vars.parameters().into_iter().map(|(_, var)| var.as_tensor().sqr()?.sum_all());
+                let used = vars.parameters().into_iter().filter(|(name, _)| !name.starts_with("unused"));
+                let squares = used.map(|(_, var)| var.as_tensor().sqr()?.sum_all());
                 let loss = Tensor::stack(&squares.collect::<Result<Vec<_>>>()?, 0)?.sum_all()?;
                 optimizer.step(&loss.backward()?, StepPlace { number, learning_rate_share: 1.0 })
             };

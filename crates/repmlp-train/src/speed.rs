@@ -40,7 +40,7 @@ pub(crate) fn flops_per_s(config: &RunConfig) -> Result<Option<f64>> {
         model: Model::new(&config.model, task, &vars.root())?,
         judge: Judge::Classification { smoothing: config.training.label_smoothing, classes, weights: None },
         optimizer: Optimizer::new(&config.training.optimizer, &vars)?,
-        precision: config.training.precision.precision(),
+        factors: config.training.precision.factors(),
         seed: 0,
     };
     let labels: Vec<u32> = (0..classes as u32).cycle().take(batch).collect();

@@ -163,7 +163,7 @@ impl<'a> Run<'a> {
             data,
             fingerprint,
             vars,
-            learner: Learner { model, judge, optimizer, precision: config.training.precision.precision(), seed },
+            learner: Learner { model, judge, optimizer, factors: config.training.precision.factors(), seed },
             steps_per_epoch,
             step: 0,
             sums: Sums::default(),
@@ -246,7 +246,7 @@ impl<'a> Run<'a> {
         }
         self.vars.load(&found.tensors)?;
         self.learner.optimizer.load(&found.tensors).map_err(|fault| match fault {
-            LoadError::Missing(_) => foreign(fault.to_string()).into(),
+            LoadError::Missing(_) | LoadError::Shape(_) => foreign(fault.to_string()).into(),
             LoadError::Candle(fault) => TrainError::from(fault),
         })?;
         let [loss, correct, judged, seconds, waited] = found.header.sums.map(f64::from_bits);
@@ -290,7 +290,7 @@ impl<'a> Run<'a> {
             let asked = Instant::now();
             let Some(batch) = batches.next().transpose()? else { break };
             self.sums.waited += asked.elapsed().as_secs_f64();
-            let batch = batch.by(&mut uploads, &self.device)?;
+            let batch = batch.through(&mut uploads)?;
             let loss_and_hits = self.learner.step(&batch, self.place())?;
             unread.push(Unread { loss_and_hits, judged: batch.judged });
             self.step += 1;

@@ -56,6 +56,9 @@ pub enum SlurmError {
         /// The expected form.
         expected: &'static str,
     },
+    /// The program of the tasks is not there.
+    #[error("launcher.slurm.program")]
+    Program(#[from] crate::NoProgram),
     /// A setting cannot be written into a script.
     #[error("launcher.slurm.{key}: {why}")]
     Setting {

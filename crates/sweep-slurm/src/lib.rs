@@ -28,4 +28,4 @@ pub use launcher::{After, Slurm, SlurmTask};
 pub use script::script;
 pub use settings::Settings;
 pub use start::{Start, start};
-pub use submission::{Manifest, Program, Submission, named_program, output_pattern, program_of};
+pub use submission::{Manifest, NoProgram, Program, Submission, named_program, output_pattern, program_of};

@@ -191,16 +191,21 @@ fn is_program(name: &str) -> bool {
     name.starts_with(COPY) || name.starts_with(PART)
 }
 
+/// A program that the user names is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {why}; name an executable file")]
+pub struct NoProgram {
+    path: PathBuf,
+    why: String,
+}
+
 /// Returns the absolute path of a program that the user names.
 ///
 /// # Errors
 /// When there is no executable file.
-pub fn named_program(path: &Path) -> Result<PathBuf, SlurmError> {
-    let path = absolute(path)?;
-    let no_program = |why: &str| {
-        let why = format!("{}: {why}; name an executable file, relative to the project folder", path.display());
-        SlurmError::Setting { key: "program", why }
-    };
+pub fn named_program(path: &Path) -> Result<PathBuf, NoProgram> {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let no_program = |why: &str| NoProgram { path: path.clone(), why: why.to_owned() };
     match fs::metadata(&path) {
         Err(fault) => Err(no_program(&fault.to_string())),
         Ok(found) if !found.is_file() => Err(no_program("it is not a file")),
@@ -212,7 +217,7 @@ pub fn named_program(path: &Path) -> Result<PathBuf, SlurmError> {
 /// Returns the absolute path of a program that later builds do not change.
 fn frozen(all: &Path, program: &Program) -> Result<PathBuf, SlurmError> {
     let own = match program {
-        Program::Named(path) => return named_program(path),
+        Program::Named(path) => return Ok(named_program(path)?),
         Program::Own(path) => path,
     };
     let stamp = file_stamp(own).ok_or_else(|| file(own, "finding the program")(io::ErrorKind::NotFound.into()))?;

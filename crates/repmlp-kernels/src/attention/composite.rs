@@ -23,7 +23,8 @@ pub(super) fn on_map(qkv: &Tensor, positions: RelativePositions<'_>, sizes: &Siz
     // One product gives all three parts: content, column and row.
     let queries = Tensor::cat(&[&scaled, &seen_from_x, &seen_from_y], 2)?;
     let places = places_of_pixels((h, w), &q)?.unsqueeze(0)?.expand((images * count, w + h, pixels))?;
-    let keys = Tensor::cat(&[k.transpose(1, 2)?, places], 1)?;
+    // A GPU multiplies matrices, or transposed ones; a concatenation may be neither.
+    let keys = Tensor::cat(&[k.transpose(1, 2)?.contiguous()?, places.contiguous()?], 1)?;
     gather(&queries.matmul(&keys)?, &v, sizes)?.reshape((count * e, h, w, images))
 }
 

@@ -21,13 +21,13 @@ pub(crate) fn convolve(x: &Tensor, weight: &Tensor, conv: &Conv) -> Result<Tenso
 /// Returns the output, (O, H', W', N).
 pub(crate) fn forward(x: &Tensor, weight: &Tensor, sizes: &ConvSizes) -> Result<Tensor> {
     let weight = by_group(weight, sizes, sizes.group_outputs())?;
-    sizes.precision.product(&weight, &read(x, sizes)?)?.reshape(sizes.output_dims())
+    sizes.factors.product(&weight, &read(x, sizes)?)?.reshape(sizes.output_dims())
 }
 
 /// Returns the gradient of the weight: (g, O/g, C/g·taps).
 pub(crate) fn backward_weight(x: &Tensor, dy: &Tensor, sizes: &ConvSizes) -> Result<Tensor> {
     let dy = by_group(dy, sizes, sizes.group_outputs())?;
-    sizes.precision.product(&dy, &read(x, sizes)?.t()?)
+    sizes.factors.product(&dy, &read(x, sizes)?.t()?)
 }
 
 /// Returns the gradient of x: (C, H·W, N).
@@ -36,14 +36,14 @@ pub(crate) fn backward_x(dy: &Tensor, weight: &Tensor, sizes: &ConvSizes) -> Res
     let (g, o, c, taps) = (sizes.groups, sizes.group_outputs(), sizes.group_inputs(), sizes.taps());
     if sizes.is_pointwise() || sizes.rows.stride * sizes.columns.stride > 1 {
         // One product for the taps of all positions. With a stride, few of them read the same pixel.
-        let taps = sizes.precision.product(&by_group(weight, sizes, o)?.t()?, &by_group(dy, sizes, o)?)?;
+        let taps = sizes.factors.product(&by_group(weight, sizes, o)?.t()?, &by_group(dy, sizes, o)?)?;
         let taps = taps.reshape((sizes.inputs, (), images))?;
         return if sizes.is_pointwise() { Ok(taps) } else { places.give_back(&taps) };
     }
     // Without a stride this is a convolution itself, and moves fewer numbers.
     let readers = places.readers(&dy.reshape((sizes.outputs, (), images))?)?.reshape((g, o * taps, ()))?;
     let turned = weight.reshape((g, o, c, taps))?.transpose(1, 2)?.contiguous()?.reshape((g, c, o * taps))?;
-    sizes.precision.product(&turned, &readers)?.reshape((sizes.inputs, (), images))
+    sizes.factors.product(&turned, &readers)?.reshape((sizes.inputs, (), images))
 }
 
 /// Returns the numbers that each group multiplies: (g, C/g·taps, H'·W'·N).

@@ -3,7 +3,7 @@
 use candle_core::{Result, bail};
 
 use crate::conv::ConvGeometry;
-use crate::precision::Precision;
+use crate::factors::Factors;
 use crate::sliding_window::{Moves, SlidingWindow};
 
 /// How a convolution is computed.
@@ -42,8 +42,8 @@ pub(crate) struct ConvSizes {
     pub(crate) rows: SlidingWindow,
     /// Sliding window along the width.
     pub(crate) columns: SlidingWindow,
-    /// How exact the products are.
-    pub(crate) precision: Precision,
+    /// How exact the factors of its products are.
+    pub(crate) factors: Factors,
 }
 
 impl ConvSizes {
@@ -69,7 +69,7 @@ impl ConvSizes {
         };
         let rows = SlidingWindow::new(h, k_h, moves(|pair| pair.0))?;
         let columns = SlidingWindow::new(w, k_w, moves(|pair| pair.1))?;
-        Ok(Self { inputs, outputs, groups, images, rows, columns, precision: Precision::current() })
+        Ok(Self { inputs, outputs, groups, images, rows, columns, factors: Factors::current() })
     }
 
     /// Returns the dimensions of the output: (O, H', W', N).

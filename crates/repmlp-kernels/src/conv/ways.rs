@@ -13,7 +13,7 @@ pub(crate) fn forward<T: Number>(
     sizes: &ConvSizes,
     epilogue: Option<&ConvEpilogue<'_, T>>,
 ) -> Result<Vec<T>> {
-    let (x, weight) = (&*sizes.precision.factor(x), &*sizes.precision.factor(weight));
+    let (x, weight) = (&*sizes.factors.of(x), &*sizes.factors.of(weight));
     match sizes.way() {
         Way::Columns => by_columns::forward(InstructionSet::get(), x, weight, sizes, epilogue),
         Way::Subsampled => subsampled::forward(InstructionSet::get(), x, weight, sizes, epilogue),
@@ -29,7 +29,7 @@ pub(crate) fn backward_x<T: Number>(dy: &[T], weight: &[T], sizes: &ConvSizes, o
     if let Some(onto) = onto.as_ref().filter(|onto| onto.len() != count) {
         bail!("a gradient of {count} numbers cannot be added to {} numbers", onto.len());
     }
-    let (dy, weight) = (&*sizes.precision.factor(dy), &*sizes.precision.factor(weight));
+    let (dy, weight) = (&*sizes.factors.of(dy), &*sizes.factors.of(weight));
     match sizes.way() {
         Way::Columns => by_columns::backward_x(InstructionSet::get(), dy, weight, sizes, onto),
         Way::Subsampled => subsampled::backward_x(InstructionSet::get(), dy, weight, sizes, onto),
@@ -44,7 +44,7 @@ pub(crate) fn backward_x<T: Number>(dy: &[T], weight: &[T], sizes: &ConvSizes, o
 
 /// Returns the gradient of the weight.
 pub(crate) fn backward_weight<T: Number>(x: &[T], dy: &[T], sizes: &ConvSizes) -> Result<Vec<T>> {
-    let (x, dy) = (&*sizes.precision.factor(x), &*sizes.precision.factor(dy));
+    let (x, dy) = (&*sizes.factors.of(x), &*sizes.factors.of(dy));
     match sizes.way() {
         Way::Columns => by_columns::backward_weight(InstructionSet::get(), x, dy, sizes),
         Way::Subsampled => subsampled::backward_weight(InstructionSet::get(), x, dy, sizes),

@@ -112,6 +112,14 @@ impl Term {
     }
 
     fn merged(x: &Tensor, first: usize, branches: &[NormedBranch<'_>], places: KernelPlaces) -> Result<Self> {
+        let output = branches[0].map.conv(x, branches[0].weight)?.output;
+        for branch in branches {
+            // Fails for a weight that does not fit x.
+            let here = branch.map.conv(x, branch.weight)?.output;
+            if here != output {
+                bail!("branches with outputs {output:?} and {here:?} cannot be added: the shapes must be equal");
+            }
+        }
         let (outputs, pixels, count) = (branches[0].weight.dim(0)?, places.map.0 * places.map.1, branches.len());
         let flat = branches.iter().map(|branch| branch.weight.detach().flatten_from(1)).collect::<Result<Vec<_>>>()?;
         let weight = places.spread(&Tensor::cat(&flat, 1)?)?;

@@ -196,6 +196,57 @@ fn shapes_that_do_not_fit_are_errors() {
 }
 
 #[test]
+fn convolutions_on_a_large_map_stay_convolutions_on_a_gpu() {
+    let case = Case { x: [4, 9, 8, 8], outputs: 6, groups: 2, fc: true, kernels: vec![1, 3], dtype: DType::F64 };
+    let inputs = case.inputs().unwrap();
+    let of = |sum: &dyn Fn(&Tensor, &[NormedBranch<'_>]) -> Result<Tensor>| {
+        let vars: Vec<Var> = inputs.iter().map(|t| Var::from_tensor(t).unwrap()).collect();
+        let t: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
+        let y = sum(&t[0], &case.branches(&t)).unwrap();
+        let gradients = backward(&(y.sqr().unwrap()).sum_all().unwrap()).unwrap();
+        std::iter::once(y.detach()).chain(t.iter().map(|t| gradients.get(t).unwrap().clone())).collect::<Vec<_>>()
+    };
+    let ours = of(&|x, branches| Ok(composite::normed_sum(x, branches, Epilogue::None)?.0));
+    let operation = of(&|x, branches| Ok(normed_sum_with_epilogue(x, branches, Epilogue::None)?.0));
+    for (ours, operation) in ours.iter().zip(&operation) {
+        assert!(difference_to(ours, operation, 1.0).unwrap() < 1e-11);
+    }
+    // On a small map they become one FC kernel, and must fit as well.
+    let small = Case { x: [4, 3, 2, 8], ..case };
+    let inputs = small.inputs().unwrap();
+    let mut branches = small.branches(&inputs);
+    let wide = numbers(&[6, 3, 3, 3], 1, DType::F64).unwrap();
+    branches[2].weight = &wide;
+    assert!(composite::normed_sum(&inputs[0], &branches, Epilogue::None).is_err());
+}
+
+#[test]
+fn the_form_for_gpus_never_loses_a_gradient() {
+    let case = Case { x: [4, 3, 2, 8], outputs: 6, groups: 2, fc: true, kernels: vec![3], dtype: DType::F64 };
+    let inputs: Vec<Var> = case.inputs().unwrap().iter().map(|t| Var::from_tensor(t).unwrap()).collect();
+    let tensors: Vec<Tensor> = inputs.iter().map(|var| var.as_tensor().clone()).collect();
+    let loss = |t: &[Tensor]| {
+        let (y, _) = composite::normed_sum(&t[0], &case.branches(t), Epilogue::Relu).unwrap();
+        y.sqr().unwrap().sum_all().unwrap()
+    };
+    let fault = loss(&tensors).backward().unwrap_err().to_string();
+    assert!(fault.contains("needs the backward pass of repmlp_kernels"), "{fault}");
+    // A frozen tensor gets no gradient, and all others get the same as before.
+    let all = backward(&loss(&tensors)).unwrap();
+    for frozen in 0..tensors.len() {
+        let mut some = tensors.clone();
+        some[frozen] = some[frozen].detach();
+        let gradients = backward(&loss(&some)).unwrap();
+        for (i, t) in tensors.iter().enumerate() {
+            match gradients.get(t) {
+                None => assert_eq!(i, frozen),
+                Some(gradient) => assert!(difference_to(gradient, all.get(t).unwrap(), 1e-6).unwrap() < 1e-12),
+            }
+        }
+    }
+}
+
+#[test]
 fn a_second_backward_pass_gives_the_same_gradients() {
     let case = Case { x: [4, 3, 2, 8], outputs: 6, groups: 2, fc: true, kernels: vec![3], dtype: DType::F32 };
     let inputs: Vec<Var> = case.inputs().unwrap().iter().map(|t| Var::from_tensor(t).unwrap()).collect();

@@ -22,7 +22,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use clap_complete::engine::ArgValueCandidates;
 
-pub(crate) use bench::{BenchArgs, SuiteChoice};
+pub(crate) use bench::{BenchArgs, StepPrecision, SuiteChoice};
 pub(crate) use bundle::{BundleCommand, BundleExportArgs, BundleImportArgs};
 pub(crate) use compare::CompareArgs;
 pub(crate) use doctor::DoctorArgs;

@@ -21,6 +21,7 @@ use crate::exit::{Exit, UsageError};
 pub(super) const WARMUP: usize = 2;
 
 pub(crate) fn run(arguments: &BenchArgs) -> Result<Exit> {
+    refuse_flags_of_others(arguments)?;
     let suite = match arguments.suite {
         SuiteChoice::Orchestration => return orchestration::run(arguments),
         SuiteChoice::Gpu => return bench_gpu::run(arguments),
@@ -52,6 +53,23 @@ pub(crate) fn run(arguments: &BenchArgs) -> Result<Exit> {
         print(&format!("{}\n{threads} threads. {note}\n", grid(&heading, &rows)))?;
     }
     Ok(Exit::Done)
+}
+
+/// Refuses flags that would change nothing.
+fn refuse_flags_of_others(arguments: &BenchArgs) -> Result<()> {
+    let (is_gpu, is_orchestration) =
+        (arguments.suite == SuiteChoice::Gpu, arguments.suite == SuiteChoice::Orchestration);
+    for (flag, is_set, is_known) in [
+        ("--device", arguments.device.is_some(), is_gpu),
+        ("--precision", arguments.precision.is_some(), is_gpu),
+        ("--out", arguments.out.is_some(), is_gpu || is_orchestration),
+        ("--runs", arguments.runs.is_some(), is_orchestration),
+    ] {
+        if is_set && !is_known {
+            return Err(UsageError(format!("{flag} changes nothing in this suite: see `bench --help`")).into());
+        }
+    }
+    Ok(())
 }
 
 /// Returns the number of threads to use.

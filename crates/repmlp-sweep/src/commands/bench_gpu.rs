@@ -1,44 +1,36 @@
 //! `bench gpu`: whether a device agrees with the CPU, and the times and the memory of steps on it.
 
-use std::fs;
-use std::io::Write;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
+use repmlp_kernels::Factors;
 use repmlp_train::bench::device::{Agreement, StepTimes, agreements, step_times};
 use repmlp_train::bench::{self, Effort, Suite};
-use repmlp_train::{Device, DeviceChoice, DeviceError, gpus};
+use repmlp_train::gpus;
 use serde_json::{Value, json};
 use sweep_protocol::median;
 
 use super::bench::{WARMUP, select, start_with, threads};
+use super::device::opened;
 use super::grid::grid;
+use super::json_lines::JsonLines;
 use super::{print, say};
-use crate::cli::BenchArgs;
-use crate::exit::{Exit, UsageError};
+use crate::cli::{BenchArgs, StepPrecision};
+use crate::exit::Exit;
 
 /// Name of the file with the measurements.
 const RECORD: &str = "gpu.jsonl";
-
-/// Opens a device of the command line.
-///
-/// # Errors
-/// When there is no such device.
-pub(super) fn opened(name: &str) -> Result<Device> {
-    let opened = name.parse::<DeviceChoice>().and_then(DeviceChoice::open);
-    opened.map_err(|fault| match fault {
-        DeviceError::Cuda { .. } => anyhow::Error::from(fault),
-        DeviceError::Name(_) | DeviceError::NotBuilt => UsageError(fault.to_string()).into(),
-    })
-}
 
 pub(super) fn run(arguments: &BenchArgs) -> Result<Exit> {
     start_with(threads(arguments))?;
     let suites = [Suite::Train, Suite::Infer];
     let names = suites.iter().flat_map(|suite| bench::names(*suite)).collect();
     let names = select(names, arguments.word.as_deref())?;
-    let device = opened(&arguments.device)?;
+    let (device, name) = opened(arguments.device.as_deref().unwrap_or("cuda:0"))?;
+    let factors = match arguments.precision {
+        None | Some(StepPrecision::F32) => Factors::Exact,
+        Some(StepPrecision::Bf16) => Factors::Bf16,
+    };
     let mut record = Record::open(arguments)?;
-    record.line(&device_line(arguments))?;
+    record.line(&device_line(&name, factors))?;
     let agreements = agreements(&device)?;
     for agreement in &agreements {
         record.line(&agreement_line(agreement))?;
@@ -48,7 +40,7 @@ pub(super) fn run(arguments: &BenchArgs) -> Result<Exit> {
     let effort = Effort { warmup: WARMUP, repeats: arguments.repeats as usize };
     let mut rows = Vec::new();
     for suite in suites {
-        step_times(&device, suite, (&names, effort), |times| {
+        step_times((&device, factors), suite, (&names, effort), |times| {
             record.line(&times_line(&times))?;
             rows.push(cells(&times));
             anyhow::Ok(())
@@ -60,50 +52,49 @@ pub(super) fn run(arguments: &BenchArgs) -> Result<Exit> {
     if disagree.is_empty() {
         return Ok(Exit::Done);
     }
-    say(&format!("error: {} disagrees with the CPU: {}", arguments.device, disagree.join(", ")));
+    say(&format!("error: {name} disagrees with the CPU: {}", disagree.join(", ")));
     Ok(Exit::Mismatch)
 }
 
 /// Where lines of JSON go: standard output, a file, or both.
 struct Record {
-    file: Option<(fs::File, String)>,
+    file: Option<JsonLines>,
     is_printed: bool,
 }
 
 impl Record {
     fn open(arguments: &BenchArgs) -> Result<Self> {
-        let Some(folder) = &arguments.out else { return Ok(Self { file: None, is_printed: arguments.json }) };
-        let path = folder.join(RECORD);
-        let fault = || format!("{} cannot be written", path.display());
-        fs::create_dir_all(folder).with_context(fault)?;
-        let file = fs::OpenOptions::new().create(true).append(true).open(&path).with_context(fault)?;
-        Ok(Self { file: Some((file, fault())), is_printed: arguments.json })
+        let file = arguments.out.as_deref().map(|folder| JsonLines::open(folder, RECORD)).transpose()?;
+        Ok(Self { file, is_printed: arguments.json })
     }
 
     fn line(&mut self, line: &Value) -> Result<()> {
-        if let Some((file, fault)) = &mut self.file {
-            writeln!(file, "{line}").with_context(|| fault.clone())?;
+        let line = line.to_string();
+        if let Some(file) = &mut self.file {
+            file.add(&line)?;
         }
         if self.is_printed { print(&format!("{line}\n")) } else { Ok(()) }
     }
 }
 
-fn device_line(arguments: &BenchArgs) -> Value {
-    let gpu = gpus().ok().and_then(|gpus| gpus.into_iter().find(|gpu| gpu.device.to_string() == arguments.device));
+fn device_line(name: &str, factors: Factors) -> Value {
+    let gpu = gpus().ok().and_then(|gpus| gpus.into_iter().find(|gpu| gpu.device.to_string() == name));
     let model = gpu.as_ref().map(|gpu| gpu.model.clone());
     let capability = gpu.map(|gpu| format!("{}.{}", gpu.capability.0, gpu.capability.1));
     json!({
-        "device": arguments.device,
+        "device": name,
         "model": model,
         "capability": capability,
         "commit": env!("REPMLP_SWEEP_COMMIT"),
-        "precision": "f32, without TF32",
+        "precision": if factors == Factors::Bf16 { "bf16" } else { "f32, without TF32" },
     })
 }
 
 fn agreement_line(agreement: &Agreement) -> Value {
     let Agreement { operation, difference, bound } = agreement;
-    json!({ "operation": operation, "difference": difference, "bound": bound, "agrees": agreement.agrees() })
+    let (difference, error) = (difference.as_ref().ok(), difference.as_ref().err());
+    let agrees = agreement.agrees();
+    json!({ "operation": operation, "difference": difference, "bound": bound, "agrees": agrees, "error": error })
 }
 
 fn times_line(times: &StepTimes) -> Value {
@@ -145,10 +136,14 @@ fn text(agreements: &[Agreement], rows: &[Vec<String>]) -> String {
     let operations: Vec<Vec<String>> = agreements
         .iter()
         .map(|agreement| {
-            let verdict = if agreement.agrees() { "agrees" } else { "DISAGREES" };
-            vec![agreement.operation.to_owned(), format!("{:.1e}", agreement.difference), verdict.to_owned()]
+            let (difference, verdict) = match &agreement.difference {
+                Err(fault) => ("-".to_owned(), format!("FAILED: {fault}")),
+                Ok(difference) if agreement.agrees() => (format!("{difference:.1e}"), "agrees".to_owned()),
+                Ok(difference) => (format!("{difference:.1e}"), "DISAGREES".to_owned()),
+            };
+            vec![agreement.operation.to_owned(), difference, verdict]
         })
         .collect();
     let heading = ["case", "batch", "step", "images/s", "GFLOP/s", "memory", "predicted"];
-    format!("{}\n\n{}\n", grid(&["operation", "difference to the CPU", ""], &operations), grid(&heading, rows))
+    format!("{}\n{}\n", grid(&["operation", "difference to the CPU", ""], &operations), grid(&heading, rows))
 }

@@ -7,6 +7,7 @@ use anyhow::Result;
 use repmlp_train::{Gpu, NoGpu, TRAINER_VERSION, gpus};
 use rustix::fs::{Access, access, statfs, statvfs};
 use serde_json::json;
+use sweep_protocol::error_chain;
 use sweep_runner::available_memory;
 use sweep_trainer::Trainer;
 
@@ -46,23 +47,30 @@ pub(crate) fn run(arguments: &DoctorArgs, program: &Program) -> Result<Exit> {
     findings.add_gpus();
     findings.add_limits();
     findings.add_folder(layout.root());
+    let device = arguments.device.as_ref().map(|name| program.candle.device(name)).transpose();
+    if let Err(fault) = &device {
+        let remedy = "name another device, or use a build that has it: see .ci/build-cuda, and `program` in [exec]";
+        findings.problem(error_chain(fault), remedy);
+    }
     if !arguments.json {
         print(&findings.text())?;
     }
-    let device = arguments.device.as_ref().map(|name| program.candle.device(name)).transpose()?;
+    let device_name = device.as_ref().ok().cloned().flatten();
     if arguments.json {
         let facts = findings.facts.iter().map(|(name, value)| json!({ "name": name, "value": value }));
         let problem = |problem: &Problem| json!({ "what": problem.what, "remedy": problem.remedy });
         print_json(&json!({
             "version": env!("CARGO_PKG_VERSION"),
             "trainer_version": TRAINER_VERSION,
-            "device": device,
+            "device": device_name,
             "facts": facts.collect::<Vec<_>>(),
             "problems": findings.problems.iter().map(problem).collect::<Vec<_>>(),
         }))?;
-    } else if let Some(device) = device {
+    } else if let Some(device) = device_name {
         print(&format!("\n{device} can be used\n"))?;
     }
+    // The device is what was asked for, so its fault is the answer, also for a scheduler that asks.
+    device?;
     Ok(Exit::Done)
 }
 

@@ -5,7 +5,6 @@
 //! The commands run as separate processes, as a user starts them. Times include the start of the process.
 
 use std::fs;
-use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -16,6 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 
 use super::grid::grid;
+use super::json_lines::JsonLines;
 use super::{bench, print, say, train};
 use crate::cli::BenchArgs;
 use crate::exit::{Exit, UsageError};
@@ -44,12 +44,12 @@ const PROJECT: &str = "project";
 pub(super) fn run(arguments: &BenchArgs) -> Result<Exit> {
     let out = arguments.out.clone().unwrap_or_else(|| PathBuf::from("orchestration"));
     let project = Project::make(&out.join(PROJECT), arguments.runs.unwrap_or(RUNS))?;
-    let mut record = fs::OpenOptions::new().create(true).append(true).open(out.join(RECORD))?;
+    let mut record = JsonLines::open(&out, RECORD)?;
     let mut rows = Vec::new();
     let repeats = arguments.repeats as usize;
     project.measure(repeats, |figure| {
         let line = serde_json::to_string(&figure)?;
-        writeln!(record, "{line}").with_context(|| format!("{} cannot be written", out.join(RECORD).display()))?;
+        record.add(&line)?;
         if arguments.json {
             return print(&format!("{line}\n"));
         }

@@ -4,14 +4,14 @@ use anyhow::Result;
 use repmlp_interop::{Check, InteropError, ParityCase, Precision, check, read_whole_cases};
 use serde_json::json;
 
-use super::bench_gpu::opened;
+use super::device::opened;
 use super::grid::grid;
 use super::{print, print_json};
 use crate::cli::{PrecisionChoice, VerifyParityArgs};
 use crate::exit::Exit;
 
 pub(crate) fn parity(arguments: &VerifyParityArgs) -> Result<Exit> {
-    let device = opened(&arguments.device)?;
+    let (device, _) = opened(&arguments.device)?;
     // Unreadable cases are reported at the end, after all other cases.
     let (cases, unread) = read_whole_cases(&arguments.folder, arguments.case.as_deref())?;
     let precisions: &[Precision] = match arguments.dtype {

@@ -29,5 +29,7 @@ fn a_device_that_is_not_there_is_refused() {
         assert_eq!(refused.code(), 2, "{call}");
         assert!(refused.stderr().contains("build it with `--features cuda`"), "{}", refused.stderr());
     }
+    let refused = bench.run("bench train block --device cpu");
+    assert!(refused.code() == 2 && refused.stderr().contains("--device changes nothing"), "{}", refused.stderr());
     assert!(bench.run("bench gpu --device gpu").stderr().contains("use auto, cpu or cuda:N"));
 }

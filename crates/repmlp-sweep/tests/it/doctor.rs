@@ -51,6 +51,7 @@ fn a_build_that_does_not_fit_is_refused_before_anything_starts() {
     let answer = r#"{"version":"0.0.1","trainer_version":1,"device":"cpu"}"#;
     other_build(&bench, "old", &format!("echo '{answer}'"));
     other_build(&bench, "silent", "true");
+    other_build(&bench, "quiet", "exit 3");
     let loader = "echo 'error while loading shared libraries: libcuda.so.1' >&2; exit 127";
     other_build(&bench, "no-driver", loader);
     fs::write(bench.path("text"), "").unwrap();
@@ -59,7 +60,8 @@ fn a_build_that_does_not_fit_is_refused_before_anything_starts() {
         ("silent", "silent is no build of this program"),
         ("no-driver", "cannot use the device `auto`: error while loading shared libraries: libcuda.so.1"),
         ("text", "it may not be executed"),
-        ("absent", "No such file or directory"),
+        ("absent", "error: --worker: "),
+        ("quiet", "it ended with exit status: 3 and said nothing"),
     ] {
         let refused = bench.run(&format!("run experiments/tiny.toml --worker {name}"));
         assert_eq!(refused.code(), 2, "{}", refused.stderr());

@@ -8,7 +8,7 @@ use repmlp::cost::{Account, CountedForm, LayerCost};
 use repmlp::models::{Model, Task};
 use repmlp::vars::Vars;
 use repmlp::{Draws, Mode};
-use repmlp_kernels::{Precision, backward};
+use repmlp_kernels::{Factors, backward};
 
 use super::Suite;
 use super::kernels::numbers;
@@ -139,7 +139,7 @@ fn network(named: &NamedModel, batch: usize, (suite, device): (Suite, &Device)) 
     let labels = Tensor::from_vec((0..batch).map(|i| (i % classes) as u32).collect::<Vec<_>>(), batch, device)?;
     let judge = Judge::Classification { smoothing: 0.0, classes, weights: None };
     let optimizer = Optimizer::new(&OPTIMIZER, &vars)?;
-    let learner = Learner { model, judge, optimizer, precision: Precision::Full, seed: SEED };
+    let learner = Learner { model, judge, optimizer, factors: Factors::current(), seed: SEED };
     let place = StepPlace { number: 1, learning_rate_share: 1.0 };
     let batch = Batch { images_nchw, labels, blend: None, judged: batch };
     Ok(Box::new(move |after| learner.step_by_phase(&batch, place, after).map(drop)))

@@ -1,12 +1,12 @@
 //! Whether a device computes what the CPU computes: every operation of `repmlp_kernels`, with its gradients, in f32.
 
-use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 use repmlp_kernels::{
-    AdamWStep, ConvGeometry, Epilogue, Heads, LinearMap, NormedBranch, PoolGeometry, RelativePositions, SgdStep,
-    adamw_step, add_bias, add_to_pixels, affine_with_epilogue, attention, attention_on_map, avg_pool2d, backward,
-    batch_norm_with_epilogue, blend, conv_to_fc, conv2d, conv2d_with_epilogue, cross_entropy, grouped_fc,
+    AdamWStep, ConvGeometry, Epilogue, Factors, Heads, LinearMap, NormedBranch, PoolGeometry, RelativePositions,
+    SgdStep, adamw_step, add_bias, add_to_pixels, affine_with_epilogue, attention, attention_on_map, avg_pool2d,
+    backward, batch_norm_with_epilogue, blend, conv_to_fc, conv2d, conv2d_with_epilogue, cross_entropy, grouped_fc,
     grouped_fc_with_epilogue, max_pool2d, mean_pixel, normed_sum_with_epilogue, rearrange, rearrange_plus, relu,
-    sgd_step, softmax,
+    sgd_step, softmax, with_factors,
 };
 
 use super::super::kernels::numbers;
@@ -15,13 +15,17 @@ use super::super::kernels::numbers;
 /// up to 5,000 terms: 1e-4 is 1,700 roundings. With 11 bits, as in TF32, a product alone differs by 5e-4.
 const BOUND: f64 = 1e-4;
 
+/// Largest difference with products of bf16. A GPU rounds the product too, by up to 2⁻⁹, and the gradient of FC3 and its
+/// branches passes through three such products.
+const BF16_BOUND: f64 = 1e-2;
+
 /// Comparison of an operation on a device with the same on the CPU.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Agreement {
     /// Name of the operation.
     pub operation: &'static str,
-    /// Largest difference of the result and of all gradients.
-    pub difference: f64,
+    /// Largest difference of the result and of all gradients, or why the device could not compute them.
+    pub difference: Result<f64, String>,
     /// Largest difference that agrees.
     pub bound: f64,
 }
@@ -29,76 +33,99 @@ pub struct Agreement {
 impl Agreement {
     /// Whether the device agrees with the CPU.
     pub fn agrees(&self) -> bool {
-        self.difference <= self.bound
+        self.difference.as_ref().is_ok_and(|difference| *difference <= self.bound)
     }
 }
 
-/// Compares all operations.
+/// Compares all operations. An operation that fails on the device is a disagreement.
 ///
 /// # Errors
-/// When an operation fails. A disagreement is not an error.
-pub fn agreements(device: &Device) -> Result<Vec<Agreement>> {
-    let cpu = Device::Cpu;
+/// When an operation fails on the CPU.
+pub fn agreements(device: &Device) -> candle_core::Result<Vec<Agreement>> {
     let of = |operation: &Operation| {
-        let (expected, found) = ((operation.run)(&cpu)?, (operation.run)(device)?);
-        let mut difference: f64 = if found.len() == expected.len() { 0.0 } else { f64::INFINITY };
-        for (found, expected) in found.iter().zip(&expected) {
-            difference = difference.max(difference_of(found, expected)?);
-        }
-        Ok(Agreement { operation: operation.name, difference, bound: BOUND })
+        let expected = (operation.run)(&Device::Cpu)?;
+        let difference = (operation.run)(device).and_then(|found| difference_of_all(&found, &expected));
+        // The rest of the text is a backtrace.
+        let short = |fault: candle_core::Error| fault.to_string().lines().next().unwrap_or_default().to_owned();
+        Ok(Agreement { operation: operation.name, difference: difference.map_err(short), bound: operation.bound })
     };
     operations().iter().map(of).collect()
 }
 
-fn difference_of(found: &Tensor, expected: &Tensor) -> Result<f64> {
+/// Results and gradients of an operation. A gradient may be missing.
+type Computed = Vec<Option<Tensor>>;
+
+fn difference_of_all(found: &Computed, expected: &Computed) -> candle_core::Result<f64> {
+    let mut worst: f64 = if found.len() == expected.len() { 0.0 } else { f64::INFINITY };
+    for pair in found.iter().zip(expected) {
+        worst = worst.max(match pair {
+            (None, None) => 0.0,
+            (Some(found), Some(expected)) if found.shape() == expected.shape() => difference_of(found, expected)?,
+            _ => f64::INFINITY,
+        });
+    }
+    Ok(worst)
+}
+
+fn difference_of(found: &Tensor, expected: &Tensor) -> candle_core::Result<f64> {
     let numbers = |t: &Tensor| t.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>();
     let (found, expected) = (numbers(found)?, numbers(expected)?);
     let largest = expected.iter().fold(1e-3, |largest: f64, number| largest.max(number.abs()));
-    let pairs = found.iter().zip(&expected);
+    let differences = found.iter().zip(&expected).map(|(a, b)| (a - b).abs());
     // A NaN is no agreement.
-    let worst =
-        pairs.map(|(a, b)| (a - b).abs()).fold(0.0, |w: f64, d| if d.is_nan() { f64::INFINITY } else { w.max(d) });
+    let worst = differences.fold(0.0, |worst: f64, d| if d.is_nan() { f64::INFINITY } else { worst.max(d) });
     Ok(worst / largest)
 }
 
 /// An operation that can be run on any device.
 struct Operation {
     name: &'static str,
+    bound: f64,
     run: Box<Run>,
 }
 
+impl Operation {
+    /// The same operation with products of bf16.
+    fn in_bf16(self, name: &'static str) -> Self {
+        let run = move |device: &Device| with_factors(Factors::Bf16, || (self.run)(device));
+        Self { name, bound: BF16_BOUND, run: Box::new(run) }
+    }
+}
+
 /// Runs an operation on a device. Returns its results, then its gradients.
-type Run = dyn Fn(&Device) -> Result<Vec<Tensor>>;
+type Run = dyn Fn(&Device) -> candle_core::Result<Computed>;
 
 /// An operation with gradients.
 fn differentiable(
     name: &'static str,
     shapes: &'static [&'static [usize]],
-    f: impl Fn(&[Tensor]) -> Result<Tensor> + 'static,
+    f: impl Fn(&[Tensor]) -> candle_core::Result<Tensor> + 'static,
 ) -> Operation {
     let run = move |device: &Device| {
         let of = |shape: &&[usize]| Var::from_tensor(&numbers(shape)?.to_device(device)?);
-        let vars = shapes.iter().map(of).collect::<Result<Vec<_>>>()?;
+        let vars = shapes.iter().map(of).collect::<candle_core::Result<Vec<_>>>()?;
         let inputs: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
         let y = f(&inputs)?;
         let weights = (numbers(y.dims())?.to_device(device)? + 0.5)?;
         let gradients = backward(&(&y * weights)?.sum_all()?)?;
-        let gradients = inputs.iter().filter_map(|input| gradients.get(input).cloned());
-        Ok(std::iter::once(y.detach()).chain(gradients).collect())
+        let gradients = inputs.iter().map(|input| gradients.get(input).cloned());
+        Ok(std::iter::once(Some(y.detach())).chain(gradients).collect())
     };
-    Operation { name, run: Box::new(run) }
+    Operation { name, bound: BOUND, run: Box::new(run) }
 }
 
 /// An operation without gradients.
 fn plain(
     name: &'static str,
     shapes: &'static [&'static [usize]],
-    f: impl Fn(&[Tensor]) -> Result<Vec<Tensor>> + 'static,
+    f: impl Fn(&[Tensor]) -> candle_core::Result<Vec<Tensor>> + 'static,
 ) -> Operation {
     let run = move |device: &Device| {
-        f(&shapes.iter().map(|shape| numbers(shape)?.to_device(device)).collect::<Result<Vec<_>>>()?)
+        let inputs: Vec<Tensor> =
+            shapes.iter().map(|shape| numbers(shape)?.to_device(device)).collect::<candle_core::Result<_>>()?;
+        Ok(f(&inputs)?.into_iter().map(Some).collect())
     };
-    Operation { name, run: Box::new(run) }
+    Operation { name, bound: BOUND, run: Box::new(run) }
 }
 
 fn geometry(stride: usize, padding: usize, dilation: usize, groups: usize) -> ConvGeometry {
@@ -138,6 +165,9 @@ fn convolutions() -> Vec<Operation> {
         }),
         differentiable("conv_to_fc", &[&[6, 3, 5, 5]], |t| conv_to_fc(&t[0], (7, 7))),
         differentiable("FC3 and local branches", &BLOCK, block),
+        differentiable("", &BLOCK, block).in_bf16("FC3 and local branches, bf16"),
+        differentiable("", &[&[6, 9, 8, 10], &[10, 6, 3, 3]], |t| conv2d(&t[0], &t[1], geometry(1, 1, 1, 1)))
+            .in_bf16("conv2d 3x3, bf16"),
     ]
 }
 
@@ -145,7 +175,7 @@ fn convolutions() -> Vec<Operation> {
 const BLOCK: [&[usize]; 10] =
     [&[8, 7, 7, 40], &[392, 98], &[392], &[392], &[8, 2, 1, 1], &[8], &[8], &[8, 2, 3, 3], &[8], &[8]];
 
-fn block(t: &[Tensor]) -> Result<Tensor> {
+fn block(t: &[Tensor]) -> candle_core::Result<Tensor> {
     let maps = [
         LinearMap::GroupedFc { groups: 4 },
         LinearMap::Conv2d(geometry(1, 0, 1, 4)),
@@ -241,17 +271,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_operations_run_and_the_cpu_agrees_with_itself() -> Result<()> {
+    fn all_operations_run_and_the_cpu_agrees_with_itself() -> candle_core::Result<()> {
         let all = agreements(&Device::Cpu)?;
         assert!(all.len() > 30 && all.iter().all(Agreement::agrees), "{all:?}");
         Ok(())
     }
 
     #[test]
-    fn other_numbers_and_a_nan_disagree() -> Result<()> {
+    fn other_numbers_and_a_nan_disagree() -> candle_core::Result<()> {
         let of = |numbers: &[f32; 2]| Tensor::new(numbers, &Device::Cpu);
         assert!(difference_of(&of(&[1.0, 2.0])?, &of(&[1.0, 2.001])?)? > BOUND);
         assert!(difference_of(&of(&[f32::NAN, 2.0])?, &of(&[1.0, 2.0])?)? > BOUND);
+        let (two, one) = (Some(of(&[1.0, 2.0])?), Some(Tensor::new(&[1f32], &Device::Cpu)?));
+        for other in [vec![one], vec![None], vec![], vec![two.clone(), None]] {
+            assert!(difference_of_all(&other, &vec![two.clone()])? > BOUND, "{other:?}");
+        }
+        let failed = Agreement { operation: "x", difference: Err("no kernel".to_owned()), bound: BOUND };
+        assert!(!failed.agrees());
         Ok(())
     }
 }

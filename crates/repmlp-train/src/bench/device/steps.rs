@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use candle_core::{Device, Result};
-use repmlp_kernels::device_memory;
+use repmlp_kernels::{Factors, device_memory, with_factors};
 
 use super::super::Suite;
 use super::super::subject::{SUBJECTS, Step, Subject};
@@ -42,18 +42,18 @@ pub struct Memory {
     pub left: u64,
 }
 
-/// Times the named cases on a device. Hands each result to `tell` as soon as it is measured.
+/// Times the named cases on a device, with such factors in training steps. Hands each result to `tell` as soon as it is measured.
 ///
 /// # Errors
 /// When candle or `tell` fails.
 pub fn step_times<E: From<candle_core::Error>>(
-    device: &Device,
+    (device, factors): (&Device, Factors),
     suite: Suite,
     (names, effort): (&[String], Effort),
     mut tell: impl FnMut(StepTimes) -> std::result::Result<(), E>,
 ) -> std::result::Result<(), E> {
     for subject in SUBJECTS.iter().filter(|subject| names.contains(&subject.case(suite))) {
-        tell(of_subject(subject, suite, (device, effort))?)?;
+        tell(with_factors(factors, || of_subject(subject, suite, (device, effort)))?)?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The number type of matrix products in training. Everything else is computed in the type of the tensors.
+//! How exact the factors of matrix products are. Everything else is computed in the type of the tensors.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -6,37 +6,38 @@ use std::cell::Cell;
 use candle_core::{DType, Device, Result, Tensor, WithDType};
 use half::bf16;
 
-/// How exact the products of convolutions and FC layers are.
+/// How exact the factors of products are, in convolutions and FC layers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Precision {
-    /// In the type of the tensors.
+pub enum Factors {
+    /// As they are.
     #[default]
-    Full,
+    Exact,
     /// Both factors are rounded to bf16, which has 8 bits, and their products are added in f32. A GPU also rounds the
     /// result. Only for f32 tensors.
     Bf16,
 }
 
 thread_local! {
-    static CURRENT: Cell<Precision> = const { Cell::new(Precision::Full) };
+    static CURRENT: Cell<Factors> = const { Cell::new(Factors::Exact) };
 }
 
-/// Calls `f`. The operations that it makes use this precision, and so do their gradients, whenever they are computed.
-pub fn with_precision<R>(precision: Precision, f: impl FnOnce() -> R) -> R {
+/// Calls `f`. The operations that it makes use these factors, and so do their gradients, whenever they are computed.
+pub fn with_factors<R>(factors: Factors, f: impl FnOnce() -> R) -> R {
     /// Sets the precision back, also after a panic.
-    struct Back(Precision);
+    struct Back(Factors);
     impl Drop for Back {
         fn drop(&mut self) {
             CURRENT.set(self.0);
         }
     }
-    let _back = Back(CURRENT.replace(precision));
+    let _back = Back(CURRENT.replace(factors));
     f()
 }
 
-impl Precision {
-    /// Returns the precision of new operations on this thread.
-    pub(crate) fn current() -> Self {
+impl Factors {
+    /// Returns the factors of new operations on this thread.
+    #[must_use]
+    pub fn current() -> Self {
         CURRENT.get()
     }
 
@@ -45,7 +46,7 @@ impl Precision {
     }
 
     /// Returns the numbers as a factor of a product.
-    pub(crate) fn factor<T: WithDType>(self, numbers: &[T]) -> Cow<'_, [T]> {
+    pub(crate) fn of<T: WithDType>(self, numbers: &[T]) -> Cow<'_, [T]> {
         if !self.rounds(T::DTYPE) {
             return Cow::Borrowed(numbers);
         }
@@ -78,23 +79,23 @@ mod tests {
     use crate::{ConvGeometry, backward, conv2d};
 
     #[test]
-    fn a_precision_ends_with_its_call_and_gradients_keep_it() {
+    fn rounded_factors_end_with_their_call_and_gradients_keep_it() {
         let x = Var::from_tensor(&numbers(&[4, 6, 6, 9], 1, DType::F32).unwrap()).unwrap();
         let weight = Var::from_tensor(&numbers(&[5, 4, 3, 3], 2, DType::F32).unwrap()).unwrap();
         let geometry = ConvGeometry { stride: (1, 1), padding: (1, 1), dilation: (1, 1), groups: 1 };
-        let run = |precision: Precision| {
-            let y = with_precision(precision, || conv2d(x.as_tensor(), weight.as_tensor(), geometry)).unwrap();
+        let run = |factors: Factors| {
+            let y = with_factors(factors, || conv2d(x.as_tensor(), weight.as_tensor(), geometry)).unwrap();
             let gradients = backward(&y.sqr().unwrap().sum_all().unwrap()).unwrap();
             [y.detach(), gradients.get(&x).unwrap().clone(), gradients.get(&weight).unwrap().clone()]
         };
-        let (full, rounded) = (run(Precision::Full), run(Precision::Bf16));
+        let (full, rounded) = (run(Factors::Exact), run(Factors::Bf16));
         for (full, rounded) in full.iter().zip(&rounded) {
             // A factor is off by up to 2^-9 = 0.002, a product by twice that. Relative to the largest of the sums,
             // which have at least twenty terms of both signs, this is less; it is never zero.
             let difference = difference(rounded, full).unwrap();
             assert!(difference > 1e-5 && difference < 8e-3, "{difference:e}");
         }
-        assert_eq!(Precision::current(), Precision::Full);
-        assert!(run(Precision::Full).iter().zip(&full).all(|(a, b)| difference(a, b).unwrap() <= 0.0));
+        assert_eq!(Factors::current(), Factors::Exact);
+        assert!(run(Factors::Exact).iter().zip(&full).all(|(a, b)| difference(a, b).unwrap() <= 0.0));
     }
 }
