@@ -1,5 +1,5 @@
-//! Marks ranges for a profiler, on the first GPU: one step of each case, all operations alone, and a whole run (loading,
-//! steps, checkpoints, evaluation, merging). `.ci/check-cuda` counts what each asks of a GPU.
+//! Marks ranges for a profiler, on the first GPU: one step of each case, all operations alone, and a whole run
+//! (loading, steps, checkpoints, evaluation, merging). `.ci/check-cuda` counts what each asks of a GPU.
 //!
 //!     cargo bench --package repmlp-train --features cuda --bench gpu
 

@@ -57,8 +57,8 @@ pub enum SlurmError {
         expected: &'static str,
     },
     /// The program of the tasks is not there.
-    #[error("launcher.slurm.program")]
-    Program(#[from] crate::NoProgram),
+    #[error("launcher.slurm.program: {0}")]
+    Program(crate::NoProgram),
     /// A setting cannot be written into a script.
     #[error("launcher.slurm.{key}: {why}")]
     Setting {
@@ -91,4 +91,10 @@ pub enum SlurmError {
 pub(crate) fn file(path: impl Into<PathBuf>, doing: &'static str) -> impl FnOnce(io::Error) -> SlurmError {
     let path = path.into();
     move |source| SlurmError::File { path, doing, source }
+}
+
+impl From<crate::NoProgram> for SlurmError {
+    fn from(fault: crate::NoProgram) -> Self {
+        Self::Program(fault)
+    }
 }

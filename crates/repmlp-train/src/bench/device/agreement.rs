@@ -15,8 +15,8 @@ use super::super::kernels::numbers;
 /// up to 5,000 terms: 1e-4 is 1,700 roundings. With 11 bits, as in TF32, a product alone differs by 5e-4.
 const BOUND: f64 = 1e-4;
 
-/// Largest difference with products of bf16. A GPU rounds the product too, by up to 2⁻⁹, and the gradient of FC3 and its
-/// branches passes through three such products.
+/// Largest difference with products of bf16. A GPU rounds the product too, by up to 2⁻⁹, and the gradient of FC3 and
+/// its branches passes through three such products.
 const BF16_BOUND: f64 = 1e-2;
 
 /// Comparison of an operation on a device with the same on the CPU.

@@ -42,7 +42,8 @@ pub struct Memory {
     pub left: u64,
 }
 
-/// Times the named cases on a device, with such factors in training steps. Hands each result to `tell` as soon as it is measured.
+/// Times the named cases on a device, with such factors in training steps. Hands each result to `tell` as soon as it is
+/// measured.
 ///
 /// # Errors
 /// When candle or `tell` fails.
