@@ -82,6 +82,11 @@ static void count_kind(const char *name) {
   what; \
   pthread_mutex_unlock(&lock)
 
+static const char *meaning(int code) {
+  return code == OUT_OF_MEMORY ? "out of memory" : code == NOT_FOUND ? "named symbol not found" : "no error that is known";
+}
+int cuGetErrorName(int code, const char **text) { return *text = meaning(code), SUCCESS; }
+int cuGetErrorString(int code, const char **text) { return *text = meaning(code), SUCCESS; }
 int cuInit(unsigned flags) { return SUCCESS; }
 int cuDriverGetVersion(int *version) { return *version = 13000, SUCCESS; }
 int cuDeviceGetCount(int *count) { return *count = 1, SUCCESS; }

@@ -1,7 +1,7 @@
-//! Operations that are composed of candle's own, with a gradient of their own. They serve devices without our kernels.
+//! Makes one operation of candle's graph from several of candle's operations. Devices without our kernels use it.
 //!
 //! Candle would record each step of a composite, and its backward pass would clear and add a tensor for each. Here a
-//! composite is one operation in the graph: its steps are not recorded, and its gradient is a composite too.
+//! composite is one operation in the graph: its steps are not recorded, and it computes its own gradient.
 #![cfg_attr(feature = "cuda", expect(unsafe_code, reason = "the place of a tensor's numbers is filled by nothing"))]
 
 use std::sync::{Mutex, PoisonError};

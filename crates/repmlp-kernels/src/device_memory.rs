@@ -1,5 +1,5 @@
-//! Memory of a GPU that this process uses. For other devices, and for drivers
-//! without memory pools, nothing is told and nothing changes.
+//! Memory of a GPU that this process uses. For other devices, and for drivers without memory pools, nothing is told and
+//! nothing changes.
 #![cfg_attr(feature = "cuda", expect(unsafe_code, reason = "the driver reads and writes plain numbers"))]
 
 use candle_core::{Device, Result};

@@ -8,7 +8,7 @@
 //! Heavy loops use AVX-512, or AVX2 and FMA, where the processor has them (`simd`). The environment variable
 //! `REPMLP_KERNELS=avx2` or `plain` selects a smaller instruction set; sums are then rounded differently. In this
 //! workspace, only this crate uses `unsafe`: for vector instructions, for outputs that several tasks write or that are
-//! not cleared first, and for the program's allocator. Each use says why it is sound.
+//! not cleared first, for the program's allocator, and for memory of GPUs. Each use says why it is sound.
 //!
 //! Layouts: `chwn` is channels, height, width, images, with images as the fastest dimension. `rm` is rows × columns.
 //!

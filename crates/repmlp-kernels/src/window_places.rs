@@ -54,23 +54,35 @@ impl WindowPlaces {
 
     /// Returns what each tap reads at each position: (C, H·W, N) → (C, taps·H'·W', N).
     pub(crate) fn read(&self, x_cpn: &Tensor) -> Result<Tensor> {
-        let table = table(x_cpn.device(), self.key("read"), || {
-            let mut places = vec![NOWHERE; self.taps() * self.outputs()];
-            self.each_pair(|tap, output, input| places[tap * self.outputs() + output] = input as u32);
-            places
-        })?;
-        x_cpn.contiguous()?.index_select(&table, 1)
+        let outputs = self.outputs();
+        self.by_tap(x_cpn, "read", outputs, |tap, output, input| (tap * outputs + output, input))
     }
 
     /// Returns, for each tap and each pixel, the number at the position where the tap reads the pixel: (C, H'·W', N) →
     /// (C, taps·H·W, N). It is zero where the tap reads the pixel nowhere.
     pub(crate) fn readers(&self, y_cpn: &Tensor) -> Result<Tensor> {
-        let table = table(y_cpn.device(), self.key("readers"), || {
-            let mut places = vec![NOWHERE; self.taps() * self.inputs()];
-            self.each_pair(|tap, output, input| places[tap * self.inputs() + input] = output as u32);
+        let inputs = self.inputs();
+        self.by_tap(y_cpn, "readers", inputs, |tap, output, input| (tap * inputs + input, output))
+    }
+
+    /// Looks up `count` numbers for each tap. `entry` returns where a pair of position and pixel is entered, and which
+    /// number is copied there.
+    fn by_tap(
+        &self,
+        numbers: &Tensor,
+        kind: &'static str,
+        count: usize,
+        entry: impl Fn(usize, usize, usize) -> (usize, usize),
+    ) -> Result<Tensor> {
+        let table = table(numbers.device(), self.key(kind), || {
+            let mut places = vec![NOWHERE; self.taps() * count];
+            self.each_pair(|tap, output, input| {
+                let (at, place) = entry(tap, output, input);
+                places[at] = place as u32;
+            });
             places
         })?;
-        y_cpn.contiguous()?.index_select(&table, 1)
+        numbers.contiguous()?.index_select(&table, 1)
     }
 
     /// Adds up what the taps give back to each pixel: (C, taps·H'·W', N) → (C, H·W, N). It is the adjoint of `read`.

@@ -5,6 +5,8 @@ use candle_core::{Result, Tensor};
 use crate::conv::ConvSizes;
 use crate::sliding_window::SlidingWindow;
 
+/// Returns candle's convolution of the padded map. The map is cut to the pixels that the kernel reaches, because
+/// candle's backward pass accepts no other sizes.
 pub(crate) fn by_candle(x_chwn: &Tensor, weight: &Tensor, sizes: &ConvSizes) -> Result<Tensor> {
     let reached =
         |window: &SlidingWindow| (window.output - 1) * window.stride + (window.kernel - 1) * window.dilation + 1;

@@ -21,6 +21,7 @@ fn the_doctor_says_what_is_there_and_whether_a_device_can_be_used() {
     let refused = bench.run("doctor --device cuda:0");
     assert_eq!(refused.code(), 2);
     assert!(refused.stderr().contains("build it with `--features cuda`"), "{}", refused.stderr());
+    assert!(!refused.stdout().contains("no problem was found"), "{}", refused.stdout());
     assert!(!bench.path("results").exists(), "it only looks");
 }
 
